@@ -1,0 +1,1 @@
+"""Genima's core: drawing targets, following them and streaming safely. No ROS anywhere."""

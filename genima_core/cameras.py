@@ -1,0 +1,155 @@
+"""Pinhole cameras, and the rig of named cameras that the whole pipeline shares."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PinholeCamera:
+    """Intrinsics without distortion, in pixels; OpenCV's pixel convention (see `geometry`)."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1 or not (self.fx > 0 and self.fy > 0):
+            raise ValueError(f"a camera needs a positive size and focal lengths, not {self.width}x{self.height}, "
+                             f"fx {self.fx}, fy {self.fy}")
+
+    @classmethod
+    def from_fov(cls, width: int, height: int, fovy_rad: float) -> "PinholeCamera":
+        """Square pixels, principal point at the centre, vertical field of view in rad."""
+        f = height / 2 / np.tan(fovy_rad / 2)
+        return cls(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
+
+    @property
+    def K(self) -> np.ndarray:
+        """Intrinsic matrix (3, 3)."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    @property
+    def fovy_rad(self) -> float:
+        return 2 * float(np.arctan(self.height / 2 / self.fy))
+
+    def project(self, points_cam: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) of points (..., 3) in the camera frame; NaN where a point is not in front."""
+        z = points_cam[..., 2:]
+        uv = points_cam[..., :2] / np.where(z > 0, z, np.nan)
+        return uv * [self.fx, self.fy] + [self.cx, self.cy]
+
+    def contains(self, uv: np.ndarray) -> np.ndarray:
+        """Whether pixels (..., 2) lie inside the image; False for NaN."""
+        u, v = uv[..., 0], uv[..., 1]
+        return (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
+
+    def crop(self, left: int, top: int, width: int, height: int) -> "PinholeCamera":
+        """The camera of the cut-out image.
+
+        Raises:
+            ValueError: the rectangle leaves the image.
+        """
+        if left < 0 or top < 0 or width < 1 or height < 1 or left + width > self.width or top + height > self.height:
+            raise ValueError(f"crop {width}x{height} at ({left}, {top}) leaves the {self.width}x{self.height} image")
+        return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
+
+    def resize(self, width: int, height: int) -> "PinholeCamera":
+        """The camera of the resized image (pixel areas, as OpenCV's INTER_AREA and INTER_LINEAR do)."""
+        sx, sy = width / self.width, height / self.height
+        return PinholeCamera(width, height, self.fx * sx, self.fy * sy,
+                             (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5)
+
+
+@dataclass(frozen=True)
+class RigCamera:
+    """One camera of the rig: what it is, where it is mounted and how large targets are drawn in it."""
+
+    name: str
+    intrinsics: PinholeCamera
+    mount: Literal["base", "hand"]
+    T_mount_cam: np.ndarray
+    """(4, 4) pose of the OpenCV camera in the base or in the hand frame."""
+    target_radius_m: float
+
+    def __post_init__(self) -> None:
+        if self.mount not in ("base", "hand"):
+            raise ValueError(f"camera {self.name!r} has mount {self.mount!r}; valid are 'base' and 'hand'")
+        if self.T_mount_cam.shape != (4, 4) or not np.allclose(
+                self.T_mount_cam[:3, :3] @ self.T_mount_cam[:3, :3].T, np.eye(3), atol=1e-3):
+            raise ValueError(f"camera {self.name!r}: T_mount_cam is no rigid transform (4, 4): {self.T_mount_cam}")
+
+    def T_base_cam(self, T_base_hand: np.ndarray) -> np.ndarray:
+        """Pose of the camera in the base frame while the hand is at T_base_hand."""
+        return self.T_mount_cam if self.mount == "base" else T_base_hand @ self.T_mount_cam
+
+
+@dataclass(frozen=True)
+class CameraRig:
+    """The cameras in tile order: top left, top right, bottom left, bottom right."""
+
+    cameras: tuple[RigCamera, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != 4 or len(self.cameras) != 4:
+            raise ValueError(f"a rig needs 4 cameras with different names, not {list(self.names)}")
+        sizes = {(c.intrinsics.width, c.intrinsics.height) for c in self.cameras}
+        if len(sizes) != 1:
+            raise ValueError(f"the cameras of a rig share one image size; given are {sorted(sizes)}: crop and resize")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.cameras)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of each view in pixels."""
+        return self.cameras[0].intrinsics.width, self.cameras[0].intrinsics.height
+
+    def __getitem__(self, name: str) -> RigCamera:
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise KeyError(f"no camera {name!r}; the rig has {', '.join(self.names)}")
+
+    def resize(self, width: int, height: int) -> "CameraRig":
+        return CameraRig(tuple(replace(c, intrinsics=c.intrinsics.resize(width, height)) for c in self.cameras))
+
+    def to_dict(self) -> dict:
+        return {"cameras": [{"name": c.name, "intrinsics": asdict(c.intrinsics), "mount": c.mount,
+                             "T_mount_cam": c.T_mount_cam.tolist(), "target_radius_m": c.target_radius_m}
+                            for c in self.cameras]}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "CameraRig":
+        return cls(tuple(RigCamera(c["name"], PinholeCamera(**c["intrinsics"]), c["mount"],
+                                   np.array(c["T_mount_cam"], dtype=np.float64), c["target_radius_m"])
+                         for c in data["cameras"]))
+
+    def save(self, path: Path) -> None:
+        """Writes the rig as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "CameraRig":
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file; not a rig.
+        """
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text()))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is not a camera rig: {error!r}") from error
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change when any camera changes by more than rounding (1e-6)."""
+        text = json.dumps(json.loads(json.dumps(self.to_dict()), parse_float=lambda x: round(float(x), 6)))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,92 @@
+"""Rigid transforms, and the conventions that the whole project keeps.
+
+Frames and names
+    ``T_a_b`` is the pose of frame ``b`` in frame ``a``, a (4, 4) float64 matrix: ``p_a = T_a_b @ p_b``.
+    In a product adjacent names cancel: ``T_base_cam = T_base_hand @ T_hand_cam``.
+    ``base`` is the robot's link 0 (x forward, z up), ``hand`` is the Franka hand (``panda_hand``:
+    z out of the fingers), ``tcp`` is the point between the fingertips, ``cam`` an OpenCV camera
+    (x right, y down, z forward).
+    Only renderers need OpenGL cameras (y up, z backward): `opencv_to_opengl` is the one conversion.
+
+Units
+    Metres, radians, seconds. A suffix where it could be doubted: ``_s``, ``_px``, ``_ms``.
+
+Rotations
+    ``R_a_b`` (3, 3); quaternions are ``quat_wxyz`` or ``quat_xyzw``, never ``quat``.
+
+Pixels
+    OpenCV's: the centre of the top-left pixel is (0, 0), u to the right, v down.
+"""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+
+def make_transform(R_a_b: np.ndarray, p_a: np.ndarray) -> np.ndarray:
+    """T_a_b (4, 4) from a rotation (3, 3) and the origin of b in a (3,), metres."""
+    T_a_b = np.eye(4)
+    T_a_b[:3, :3] = R_a_b
+    T_a_b[:3, 3] = p_a
+    return T_a_b
+
+
+def invert(T_a_b: np.ndarray) -> np.ndarray:
+    """T_b_a of T_a_b; works on (..., 4, 4)."""
+    R_b_a = np.swapaxes(T_a_b[..., :3, :3], -1, -2)
+    T_b_a = np.zeros_like(T_a_b)
+    T_b_a[..., :3, :3] = R_b_a
+    T_b_a[..., :3, 3] = -(R_b_a @ T_a_b[..., :3, 3:])[..., 0]
+    T_b_a[..., 3, 3] = 1.0
+    return T_b_a
+
+
+def transform_points(T_a_b: np.ndarray, points_b: np.ndarray) -> np.ndarray:
+    """Points (..., 3) of frame b in frame a."""
+    return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
+
+
+def from_quat_xyzw(quat_xyzw: np.ndarray, p_a: np.ndarray) -> np.ndarray:
+    """T_a_b from a quaternion (x, y, z, w) and a translation in metres.
+
+    Raises:
+        ValueError: the quaternion's norm differs from 1 by more than 1e-3.
+    """
+    norm = float(np.linalg.norm(quat_xyzw))
+    if not abs(norm - 1.0) <= 1e-3:
+        raise ValueError(f"quaternion (x, y, z, w) {list(quat_xyzw)} has norm {norm:.4f}; a rotation needs norm 1")
+    return make_transform(Rotation.from_quat(quat_xyzw).as_matrix(), p_a)
+
+
+def to_quat_xyzw(T_a_b: np.ndarray) -> np.ndarray:
+    """Quaternion (x, y, z, w) of the rotation of T_a_b, w >= 0."""
+    return Rotation.from_matrix(T_a_b[:3, :3]).as_quat(canonical=True)
+
+
+def to_quat_wxyz(T_a_b: np.ndarray) -> np.ndarray:
+    """Quaternion (w, x, y, z) of the rotation of T_a_b, w >= 0 (MuJoCo's order)."""
+    return np.roll(to_quat_xyzw(T_a_b), 1)
+
+
+def rotation_angle(R_a_b: np.ndarray) -> float:
+    """Angle in rad, 0 to pi, of a rotation (3, 3)."""
+    return float(Rotation.from_matrix(R_a_b).magnitude())
+
+
+def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray = (0.0, 0.0, 1.0)) -> np.ndarray:
+    """T_base_cam of an OpenCV camera at `eye` that looks at `target`, both (3,) in the base frame.
+
+    Raises:
+        ValueError: `eye` and `target` coincide, or the line of sight is parallel to `up`.
+    """
+    z_axis = np.asarray(target, float) - np.asarray(eye, float)
+    x_axis = np.cross(z_axis, np.asarray(up, float))
+    if np.linalg.norm(z_axis) < 1e-9 or np.linalg.norm(x_axis) < 1e-9:
+        raise ValueError(f"no camera pose from eye {list(eye)} to target {list(target)} with up {list(up)}")
+    z_axis = z_axis / np.linalg.norm(z_axis)
+    x_axis = x_axis / np.linalg.norm(x_axis)
+    return make_transform(np.column_stack([x_axis, np.cross(z_axis, x_axis), z_axis]), eye)
+
+
+def opencv_to_opengl(T_base_cam: np.ndarray) -> np.ndarray:
+    """The same camera with OpenGL axes (y up, z backward); for renderers only."""
+    return T_base_cam @ np.diag([1.0, -1.0, -1.0, 1.0])

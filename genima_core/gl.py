@@ -1,0 +1,34 @@
+"""Headless OpenGL: import this module before `mujoco` or `pyrender`; both then render through EGL.
+
+A GL context belongs to the thread that made it: create and use each renderer in one thread.
+"""
+
+import ctypes
+import os
+import sys
+
+
+def use_egl() -> None:
+    """Selects EGL for MuJoCo and PyOpenGL, unless the environment chose something else.
+
+    Raises:
+        RuntimeError: no EGL library is installed.
+    """
+    if sys.platform != "linux":
+        return
+    backend = os.environ.setdefault("MUJOCO_GL", "egl")
+    os.environ.setdefault("PYOPENGL_PLATFORM", backend)
+    if backend != "egl":
+        return
+    try:
+        import OpenGL.GL.shaders  # before EGL: PyOpenGL 3.1.0 cannot look up GL extensions after it
+        from OpenGL import EGL
+    except (ImportError, AttributeError, OSError) as error:
+        raise RuntimeError("no EGL library found, so nothing can be rendered; on Debian or Ubuntu: "
+                           "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri") from error
+    # pyrender pins PyOpenGL 3.1.0, which lacks the one type that MuJoCo's EGL binding takes from it.
+    if not hasattr(EGL, "EGLDeviceEXT"):
+        EGL.EGLDeviceEXT = ctypes.c_void_p
+
+
+use_egl()

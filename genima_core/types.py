@@ -1,0 +1,45 @@
+"""What crosses the borders between modules."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the robot saw and felt at one moment."""
+
+    stamp_s: float
+    """Capture time."""
+    images: Mapping[str, np.ndarray]
+    """Camera name to (H, W, 3) uint8 RGB."""
+    q: np.ndarray
+    """(7,) rad, joint 1 to 7."""
+    gripper: float
+    """Opening, 0 closed to 1 open."""
+    instruction: str
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """K consecutive joint targets: action k is due at ``start_s + k * dt_s``."""
+
+    positions: np.ndarray
+    """(K, 7) rad."""
+    gripper: np.ndarray
+    """(K,) opening, 0 closed to 1 open."""
+    dt_s: float
+    start_s: float
+    """When action 0 is due."""
+    stamp_s: float
+    """Capture time of the observation that the chunk was computed from."""
+
+    def __post_init__(self) -> None:
+        if self.positions.ndim != 2 or self.positions.shape[1] != 7 or len(self.positions) == 0:
+            raise ValueError(f"positions have shape {self.positions.shape}; an action chunk needs (K, 7), K >= 1")
+        if self.gripper.shape != (len(self.positions),):
+            raise ValueError(f"gripper has shape {self.gripper.shape}; {len(self.positions)} actions need "
+                             f"({len(self.positions)},)")
+        if not self.dt_s > 0:
+            raise ValueError(f"dt_s is {self.dt_s}; it must be positive")
