@@ -1,0 +1,54 @@
+# make demo and make test set up what they need. Everything is installed into .venv, nothing outside the repository.
+
+PYTHON ?= python3
+# Installed first and alone, because torch comes in builds. The default is what pip finds by itself; name the index of
+# another build (CPU or CUDA) behind the version:  make env TORCH="torch==2.13.0 --index-url <index of the build>"
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made
+
+# Where a ROS 2 is sourced, the environment uses it instead of the wheels: two of them must not be mixed.
+ifdef ROS_DISTRO
+VENV_FLAGS := --system-site-packages
+EXTRAS := sim,train,dev
+else
+EXTRAS := sim,train,ros,dev
+endif
+
+.PHONY: help env demo test lint bench demo-checkpoint clean
+
+help:
+	@echo "make demo             simulated cell, node graph and shipped checkpoint; results in runs/demo/"
+	@echo "make test             lint and all tests"
+	@echo "make lint             ruff alone"
+	@echo "make bench            the benchmarks"
+	@echo "make demo-checkpoint  trains checkpoints/demo anew, from demonstrations on"
+	@echo "make env              only the environment, in .venv"
+	@echo "make clean            removes what builds and tests leave behind"
+
+env: $(STAMP)
+
+$(STAMP): Makefile pyproject.toml setup.py package.xml constraints.txt
+	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
+	$(BIN)/python -m pip install $(TORCH)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: env
+	$(BIN)/genima demo
+
+lint: env
+	$(BIN)/ruff check .
+
+# Two workers; tests marked `ros` share one of them, so that no two node graphs compete.
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+bench: env
+	$(BIN)/genima bench
+
+clean:
+	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find genima_core genima_ros launch tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

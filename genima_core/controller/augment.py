@@ -1,0 +1,123 @@
+"""Turns rendered spheres into training pictures: random backgrounds, kornia's augmentations, flaws of drawings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from kornia import augmentation as K
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+from torch.nn import functional as F
+
+from genima_core.controller.config import AugmentConfig
+from genima_core.controller.kinematics import DrawnFrames
+
+Recode = Callable[[Tensor, Tensor], Tensor]
+"""Views (B, 4, 3, H, W) in [0, 1] and the noise's deviation (B,) -> the views, encoded, disturbed and decoded."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the network sees, and where its spheres are."""
+
+    images: Tensor
+    """(B, 4, 3, H, W) in [0, 1]."""
+    pixels: Tensor
+    """(B, 4 views, 4 targets, 2)."""
+    shown: Tensor
+    """(B, 4, 4) bool, whether the sphere can be seen there."""
+
+
+class Augmentation:
+    """Batched augmentation; all randomness is torch's global generator, as kornia's is."""
+
+    def __init__(self, config: AugmentConfig, frames: DrawnFrames, recode: Recode | None = None):
+        self.config, self.frames, self.recode = config, frames, recode
+        self.jitter = K.ColorJitter(*config.jitter)
+
+    def __call__(self, rgb: Tensor, alpha: Tensor, q: Tensor, q_target: Tensor, backgrounds: Tensor) -> Pictures:
+        """Training pictures of spheres rgb (B, 4, 3, H, W), alpha (B, 4, 1, H, W) over backgrounds like rgb, uint8.
+
+        q and q_target (B, 7) rad: the arm now, and the joints that are drawn.
+        """
+        c = self.config
+        B, V, _, H, W = rgb.shape
+        device = rgb.device
+        pixels, shown = self.frames.visible(q, q_target)
+        drawing = torch.rand(B, device=device) < c.drawing_share
+        opacity = torch.empty(B, V, 1, 1, 1, device=device).uniform_(*c.opacity)
+
+        # White outside the spheres would bleed in when colour and coverage are moved: weight by coverage first.
+        cover = alpha.float() / 255
+        layer = torch.cat([rgb.float() / 255 * cover, cover], 2)
+        if c.shift_px > 0 or c.drop > 0 or c.fade > 0:
+            layer, pixels, shown = self._disturb(layer, pixels, shown, drawing)
+        layer = layer * opacity
+        images = layer[:, :, :3] + backgrounds.float() / 255 * (1 - layer[:, :, 3:])
+
+        if c.elastic_share > 0 and c.elastic[0] > 0:
+            images = self._elastic(images)
+        if c.crop_px > 0:
+            # One shift for all four views; geometry across views stays as consistent as it can.
+            images = K.RandomCrop((H, W), padding=c.crop_px)(images.flatten(1, 2)).reshape(images.shape)
+        chosen = torch.rand(B, device=device) < c.jitter_share
+        if chosen.all():
+            images = self.jitter(images.flatten(0, 1)).reshape(images.shape)
+        elif chosen.any():
+            images[chosen] = self.jitter(images[chosen].flatten(0, 1)).reshape(-1, V, 3, H, W)
+        if c.recode > 0 and self.recode is not None:
+            chosen = drawing & (torch.rand(B, device=device) < c.recode)
+            if chosen.any():
+                noise = torch.rand(int(chosen.sum()), device=device) * c.latent_noise
+                images[chosen] = self.recode(images[chosen], noise)
+        if c.blur_px > 0:
+            sigma = torch.where(drawing, torch.rand(B, device=device) * c.blur_px, 0.0).clamp(min=0.05)
+            sigma = sigma[:, None].expand(B, V).reshape(-1, 1).expand(-1, 2)
+            size = 2 * int(2 * c.blur_px + 0.5) + 1
+            images = gaussian_blur2d(images.flatten(0, 1), (size, size), sigma).reshape(images.shape)
+        images = images + torch.randn_like(images) * (c.noise * torch.rand(B, V, 1, 1, 1, device=device))
+        return Pictures(images.clamp(0, 1), pixels, shown)
+
+    def _disturb(self, layer: Tensor, pixels: Tensor, shown: Tensor,
+                 drawing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Moves, fades and drops single spheres of the samples that are `drawing`."""
+        c = self.config
+        B, V, _, H, W = layer.shape
+        device = layer.device
+        on = drawing[:, None, None].float()
+        # How wrong a drawing is differs from drawing to drawing, and whole views are off more than single spheres.
+        scale = c.shift_px * on[..., None] * (0.25 + 1.5 * torch.rand(B, 1, 1, 1, device=device))
+        shift = scale * (0.8 * torch.randn(B, V, 4, 2, device=device) + 0.6 * torch.randn(B, V, 1, 2, device=device))
+        kept = (torch.rand(B, V, 4, device=device) >= c.drop * on).float()
+        strength = kept * (1 - c.fade * on * torch.rand(B, V, 4, device=device))
+
+        # Which sphere a place belongs to, on a coarse grid: the flow is smooth, and this is the costly part.
+        h, w = max(H // 4, 2), max(W // 4, 2)
+        u = (torch.arange(w, device=device) + 0.5) * W / w - 0.5
+        v = (torch.arange(h, device=device) + 0.5) * H / h - 0.5
+        near = pixels.clamp(-2 * W, 3 * W)
+        # |p - c|^2 without the term that all spheres share.
+        away = near.square().sum(-1)[..., None, None] - 2 * near[..., 0, None, None] * u \
+            - 2 * near[..., 1, None, None] * v[:, None]
+        nearest = (-away / (2 * (0.04 * W) ** 2)).softmax(2)  # (B, V, 4, h, w)
+        change = torch.einsum("bvihw,bvic->bvchw", nearest, torch.cat([shift, strength[..., None]], -1))
+        change = F.interpolate(change.flatten(0, 1), size=(H, W), mode="bilinear")
+        grid = F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 1, H, W], align_corners=False)
+        grid = grid - change[:, :2].permute(0, 2, 3, 1) * torch.tensor([2 / W, 2 / H], device=device)
+        moved = F.grid_sample(layer.flatten(0, 1), grid, align_corners=False) * change[:, 2:]
+        return moved.reshape(layer.shape), pixels + shift, shown & (kept > 0)
+
+    def _elastic(self, images: Tensor) -> Tensor:
+        """Elastic deformation of a share of the samples."""
+        c = self.config
+        B, V, _, H, W = images.shape
+        chosen = torch.rand(B, device=images.device) < c.elastic_share
+        if not chosen.any():
+            return images
+        alpha, sigma = c.elastic
+        size = 2 * int(2 * sigma) + 1
+        warp = K.RandomElasticTransform((min(size, H // 2 * 2 - 1),) * 2, (sigma, sigma),
+                                        (2 * alpha / W, 2 * alpha / H), p=1.0)
+        images = images.clone()
+        images[chosen] = warp(images[chosen].flatten(0, 1)).reshape(-1, V, 3, H, W)
+        return images

@@ -1,0 +1,337 @@
+"""Every window of a data set with its targets already rendered, as arrays on disk that are mapped, not loaded.
+
+Decoding videos and rendering spheres once, instead of in every epoch, is what lets training on two CPU cores keep up.
+A cache is built in a temporary folder and renamed when complete; its name holds everything it depends on.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from genima_core.cameras import CameraRig
+from genima_core.data.dataset import Dataset
+from genima_core.data.episode import Episode
+from genima_core.panda import PANDA_LIMITS
+from genima_core.targets import palette, renderer
+from genima_core.targets.renderer import TargetRenderer, TargetViews
+
+VERSION = 1
+"""Of the arrays' layout; older caches are built anew."""
+
+
+@dataclass(frozen=True)
+class MovedEnds:
+    """Windows whose beginning and end are both moved at random, as the controller trains on.
+
+    A deviation from the paper, which replays demonstrations: there, where the arm is and where the spheres are agree
+    with what the demonstrations did, so a controller may learn the demonstrations and look at the spheres little. In
+    use it starts where its own earlier errors left it, and the drawn spheres are off by a pixel or two. Here start and
+    goal move independently of each other, so only the spheres say where to go, from wherever the arm is.
+    """
+
+    count: int
+    """Moved copies of each window, besides the window itself."""
+    sigma_rad: float = 0.05
+    """Standard deviation of each joint's offset, at the start and at the goal."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class WindowCache:
+    """N windows, one per row of the data set: window i begins at its row t and ends K rows later.
+
+    Where an episode ends earlier, its last row stands for the rest. Targets show where the arm **was** at t + K (the
+    measured joints, as the paper draws poses; not the command, which leads by the servo's lag), and the opening that
+    was commanded for that moment (a class; the measured one is late by the time that fingers take).
+    """
+
+    folder: Path
+    dataset_root: Path
+    horizon: int
+    """K."""
+    rig: CameraRig
+    """Of the views as cached, so at their size."""
+    fps: int
+    offsets: np.ndarray
+    """(E + 1,) first window of each episode, and N."""
+    instructions: tuple[str, ...]
+    """Of each episode."""
+    fingerprint: str
+    """Of the data set."""
+
+    @classmethod
+    def build(cls, dataset: Dataset, horizon: int = 20, size: tuple[int, int] | int | None = None,
+              folder: Path | None = None, workers: int = 1, show_progress: bool = True) -> "WindowCache":
+        """Opens the cache of a data set, after building it if need be.
+
+        Args:
+            dataset: What to cache.
+            horizon: K, in rows.
+            size: Width and height of the views; the data set's by default.
+            folder: Where caches lie; `<data set>/.cache` by default. Caches of what the data set held before are
+                removed from there.
+            workers: Processes that decode and render.
+            show_progress: Print a bar.
+
+        Raises:
+            ValueError: no episodes, or a horizon or size below 1.
+        """
+        if len(dataset) == 0:
+            raise ValueError(f"{dataset.root} holds no episodes yet; record or collect some")
+        width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
+        if horizon < 1 or width < 1 or height < 1:
+            raise ValueError(f"horizon {horizon} and view size {width}x{height} must be at least 1")
+        fingerprint = dataset.fingerprint()
+        folder = Path(folder) if folder else dataset.root / ".cache"
+        name = f"{fingerprint}-k{horizon}-{width}x{height}-{_renderer_version()}"
+        cache = cls(folder / name, dataset.root, horizon, dataset.rig.resize(width, height), dataset.fps,
+                    np.concatenate([[0], np.cumsum(dataset.lengths)]), dataset.instructions, fingerprint)
+        if not cache.folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in folder.iterdir():
+                if not old.name.startswith(f"{fingerprint}-"):
+                    shutil.rmtree(old, ignore_errors=True)
+            views, N = (len(cache), 4, height, width), len(cache)
+            _build(cache.folder, {
+                "images": ((*views, 3), np.uint8), "target_rgb": ((*views, 3), np.uint8),
+                "target_alpha": (views, np.uint8), "target_labels": (views, np.uint8),
+                "q": ((N, 7), np.float32), "gripper": ((N,), np.float32), "action_gripper": ((N,), np.float32),
+            }, cache, None, workers, show_progress)
+        return cache
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    def __getstate__(self) -> dict:
+        # Mapped arrays would travel to worker processes by value.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def dt_s(self) -> float:
+        return 1 / self.fps
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """(N, 4, H, W, 3) uint8 RGB, in the order of the rig."""
+        return self._array("images")
+
+    @cached_property
+    def q(self) -> np.ndarray:
+        """(N, 7) float32, measured at t."""
+        return np.array(self._array("q"))
+
+    @cached_property
+    def gripper(self) -> np.ndarray:
+        """(N,) float32, measured opening at t."""
+        return np.array(self._array("gripper"))
+
+    @cached_property
+    def action_gripper(self) -> np.ndarray:
+        """(N,) float32, opening commanded from t on."""
+        return np.array(self._array("action_gripper"))
+
+    @cached_property
+    def target_rgb(self) -> np.ndarray:
+        """(N, 4, H, W, 3) uint8, see `TargetViews`."""
+        return self._array("target_rgb")
+
+    @cached_property
+    def target_alpha(self) -> np.ndarray:
+        """(N, 4, H, W) uint8."""
+        return self._array("target_alpha")
+
+    @cached_property
+    def target_labels(self) -> np.ndarray:
+        """(N, 4, H, W) uint8."""
+        return self._array("target_labels")
+
+    @cached_property
+    def episode_index(self) -> np.ndarray:
+        """(N,) episode of each window."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    @cached_property
+    def _steps(self) -> np.ndarray:
+        """(N, K + 1) row of each step k = 0 … K, beyond the end of the episode too."""
+        return np.arange(len(self))[:, None] + np.arange(self.horizon + 1)
+
+    @property
+    def future(self) -> np.ndarray:
+        """(N, K) row that stands for step k + 1 of each window: t + k + 1, or the episode's last row."""
+        return np.minimum(self._steps[:, 1:], self._last[:, None])
+
+    @property
+    def is_pad(self) -> np.ndarray:
+        """(N, K) whether step k + 1 lies beyond the end of the episode."""
+        return self._steps[:, 1:] > self._last[:, None]
+
+    @property
+    def q_target(self) -> np.ndarray:
+        """(N, 7) measured at t + K: what the targets show."""
+        return self.q[self.future[:, -1]]
+
+    @property
+    def gripper_target(self) -> np.ndarray:
+        """(N,) opening commanded for t + K: what the gripper's sphere shows."""
+        return self.action_gripper[self.commanded[:, -1]]
+
+    @property
+    def commanded(self) -> np.ndarray:
+        """(N, K) row whose command is due at step k + 1: one before `future`, or the episode's last."""
+        return np.minimum(self._steps[:, :-1], self._last[:, None])
+
+    @property
+    def _last(self) -> np.ndarray:
+        return self.offsets[1:][self.episode_index] - 1
+
+    def views(self, window: int) -> TargetViews:
+        """The targets of one window."""
+        return TargetViews(np.array(self.target_rgb[window]), np.array(self.target_alpha[window]),
+                           np.array(self.target_labels[window]))
+
+    def episodes(self, split: str = "all") -> range:
+        """Episodes of a split: ``val`` is the last tenth (at least one), ``train`` the others, ``all`` both.
+
+        Raises:
+            ValueError: an unknown split, or a single episode, which cannot be split.
+        """
+        count = len(self.offsets) - 1
+        if split not in ("train", "val", "all"):
+            raise ValueError(f"unknown split {split!r}; valid are 'train', 'val' and 'all'")
+        if split == "all":
+            return range(count)
+        if count < 2:
+            raise ValueError(f"{self.dataset_root} holds one episode; training and validation need two at least")
+        border = count - max(1, count // 10)
+        return range(border) if split == "train" else range(border, count)
+
+    def windows(self, split: str = "all") -> range:
+        """Windows of a split."""
+        episodes = self.episodes(split)
+        return range(int(self.offsets[episodes.start]), int(self.offsets[episodes.stop]))
+
+    def moved_ends(self, moved: MovedEnds) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and goals (N, count, 7) rad of the moved windows, within the limits of the joints."""
+        limits = PANDA_LIMITS.lower.astype(np.float32), PANDA_LIMITS.upper.astype(np.float32)
+        rng = np.random.default_rng(moved.seed)
+        offset = rng.normal(0, moved.sigma_rad, (2, len(self), moved.count, 7)).astype(np.float32)
+        return (np.clip(self.q[:, None] + offset[0], *limits), np.clip(self.q_target[:, None] + offset[1], *limits))
+
+    def moved_targets(self, moved: MovedEnds, workers: int = 1,
+                      show_progress: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Colours (N, count, 4, H, W, 3) and coverage (N, count, 4, H, W) of the moved windows' targets, cached too."""
+        name = hashlib.sha256(json.dumps(asdict(moved), sort_keys=True).encode()).hexdigest()[:8]
+        folder = self.folder.with_name(f"{self.folder.name}-moved-{moved.count}-{name}")
+        if not folder.is_dir():
+            width, height = self.rig.size
+            shape = (len(self), moved.count, 4, height, width)
+            _build(folder, {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)}, self, moved,
+                   workers, show_progress)
+        return tuple(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("target_rgb", "target_alpha"))
+
+    def _array(self, name: str) -> np.ndarray:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+
+def _build(folder: Path, arrays: dict[str, tuple], cache: WindowCache, moved: MovedEnds | None, workers: int,
+           show_progress: bool) -> None:
+    """Creates the arrays in a temporary folder, fills them episode by episode and renames the folder."""
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    try:
+        for name, (shape, dtype) in arrays.items():
+            np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, shape).flush()
+        episodes = list(cache.episodes())
+        what = "rendering targets" if moved is None else "rendering moved targets"
+        if workers == 1:
+            bar = track(episodes, what, disable=not show_progress)
+            _fill(temporary, cache, moved, bar)
+        else:
+            step = max(1, len(episodes) // (4 * workers))
+            shares = [episodes[i:i + step] for i in range(0, len(episodes), step)]
+            # Spawned, not forked: a GL context does not survive a fork.
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _limit_threads) as pool:
+                futures = [pool.submit(_fill, temporary, cache, moved, share) for share in shares]
+                for future in track(as_completed(futures), what, total=len(futures), disable=not show_progress):
+                    future.result()
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was faster; its arrays are the same
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes) -> None:
+    """Fills the rows of some episodes."""
+    arrays = {path.stem: np.load(path, mmap_mode="r+") for path in folder.glob("*.npy")}
+    targets = TargetRenderer(cache.rig)
+    try:
+        if moved is None:
+            dataset = Dataset(cache.dataset_root)
+            for index in episodes:
+                _fill_episode(arrays, cache, targets, dataset, index)
+        else:
+            ends = cache.moved_ends(moved)
+            for index in episodes:
+                for window in range(cache.offsets[index], cache.offsets[index + 1]):
+                    for copy in range(moved.count):
+                        views = targets.render(ends[0][window, copy], ends[1][window, copy],
+                                               cache.gripper_target[window])
+                        arrays["target_rgb"][window, copy] = views.rgb
+                        arrays["target_alpha"][window, copy] = views.alpha
+    finally:
+        targets.close()
+    for array in arrays.values():
+        array.flush()
+
+
+def _fill_episode(arrays: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, dataset: Dataset,
+                  index: int) -> None:
+    episode = dataset.episode(index)
+    T, first = len(episode), int(cache.offsets[index])
+    arrays["q"][first:first + T] = episode.q
+    arrays["gripper"][first:first + T] = episode.gripper
+    arrays["action_gripper"][first:first + T] = episode.action_gripper
+    for v, name in enumerate(cache.rig.names):
+        arrays["images"][first:first + T, v] = resized(episode.images[name], cache.rig.size)
+    for t in range(T):
+        views = targets.render(episode.q[t], *window_target(episode, t, cache.horizon))
+        arrays["target_rgb"][first + t] = views.rgb
+        arrays["target_alpha"][first + t] = views.alpha
+        arrays["target_labels"][first + t] = views.labels
+
+
+def window_target(episode: Episode, t: int, horizon: int) -> tuple[np.ndarray, float]:
+    """What the targets of the window at row t show: joint positions (7,) rad and opening, see `WindowCache`."""
+    last = len(episode) - 1
+    return episode.q[min(t + horizon, last)], float(episode.action_gripper[min(t + horizon - 1, last)])
+
+
+def resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Frames (T, H, W, 3) at another width and height, as `CameraRig.resize` expects."""
+    if frames.shape[2:0:-1] == tuple(size):
+        return frames
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+
+
+def _limit_threads() -> None:
+    # Else each worker's software renderer takes all cores; Mesa reads this when the first context is made.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+
+
+def _renderer_version() -> str:
+    """Changes whenever the code that decides what targets look like does."""
+    text = b"".join(Path(module.__file__).read_bytes() for module in (renderer, palette))
+    return hashlib.sha256(text + bytes([VERSION])).hexdigest()[:8]

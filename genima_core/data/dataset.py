@@ -1,0 +1,343 @@
+"""Demonstrations on disk, as a LeRobotDataset v3.0 with the camera rig beside its meta data.
+
+Neither imports nor needs lerobot; see `layout` for what lies where. An episode exists when its row in meta/episodes
+does: that file is written last, and reading starts from it. What a killed writer leaves behind is not seen by
+readers, and removed by the next writer.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from genima_core.cameras import CameraRig
+from genima_core.data import layout, video
+from genima_core.data.episode import Episode
+
+
+class Dataset:
+    """A data set to read from."""
+
+    def __init__(self, root: Path | str) -> None:
+        """
+        Raises:
+            FileNotFoundError: no data set there, or it has no camera rig.
+            ValueError: another version of the format, a damaged table, or a camera of the rig that was not recorded.
+        """
+        self.root = Path(root)
+        self.info = _read_info(self.root)
+        self.rig = _read_rig(self.root)
+        self.fps: int = self.info["fps"]
+        for name in self.rig.names:
+            if layout.video_key(name) not in self.info["features"]:
+                recorded = [key for key in self.info["features"] if key.startswith(layout.video_key(""))]
+                raise ValueError(f"{self.root} has no images of camera {name!r}, which its rig lists; recorded are "
+                                 f"{', '.join(recorded) or 'none'}")
+        self._rows = _read_rows(self.root)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Rows of each episode."""
+        return tuple(row["length"] for row in self._rows)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """-1 where no seed made the episode."""
+        return tuple(row.get("seed", -1) for row in self._rows)
+
+    @property
+    def successes(self) -> tuple[bool, ...]:
+        return tuple(row.get("success", True) for row in self._rows)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Name of each episode's task."""
+        return tuple(row.get("task", "") for row in self._rows)
+
+    @property
+    def instructions(self) -> tuple[str, ...]:
+        """Instruction of each episode."""
+        return tuple(row["tasks"][0] for row in self._rows)
+
+    def episode(self, index: int) -> Episode:
+        """Episode `index`, images decoded.
+
+        Raises:
+            IndexError, FileNotFoundError, ValueError: no such episode; a file is missing; a file is damaged.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"no episode {index}; {self.root} holds {len(self)}")
+        row = self._rows[index]
+        values = self._columns(row)
+        state, action = values["observation.state"], values["action"]
+        stamps = values.get("stamp", values["timestamp"])
+        image_stamps = [values.get(layout.stamp_key(name), stamps) for name in self.rig.names]
+        return Episode(
+            stamps_s=stamps.astype(np.float64), image_stamps_s=np.stack(image_stamps, axis=1).astype(np.float64),
+            images={name: self._frames(row, name) for name in self.rig.names},
+            q=state[:, :7], gripper=state[:, 7], action_q=action[:, :7], action_gripper=action[:, 7],
+            dq=values.get("observation.velocity", np.zeros((len(state), 7))),
+            instruction=self.instructions[index], task=self.tasks[index], seed=self.seeds[index],
+            success=self.successes[index])
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with the content: meta data, statistics of every episode, camera rig.
+
+        The place of the data set does not enter.
+        """
+        content = {"info": {k: v for k, v in self.info.items() if k not in ("total_episodes", "total_frames",
+                                                                            "total_tasks", "splits")},
+                   "episodes": self._rows, "rig": self.rig.fingerprint()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def _columns(self, row: dict) -> dict[str, np.ndarray]:
+        """All columns of the episode's rows in float64; vectors (T, n)."""
+        path = self.root / self.info["data_path"].format(chunk_index=row["data/chunk_index"],
+                                                         file_index=row["data/file_index"])
+        table = _read_table(path)
+        table = table.filter(pc.equal(table["episode_index"], row["episode_index"]))
+        if len(table) != row["length"]:
+            raise ValueError(f"{path} holds {len(table)} rows of episode {row['episode_index']}; its meta data says "
+                             f"{row['length']}")
+        values = {}
+        for name in table.column_names:
+            if pa.types.is_nested(table.schema.field(name).type) or pa.types.is_floating(table.schema.field(name).type):
+                values[name] = np.array(table[name].to_pylist(), dtype=np.float64)
+        return values
+
+    def _frames(self, row: dict, camera: str) -> np.ndarray:
+        prefix = f"videos/{layout.video_key(camera)}"
+        path = self.root / self.info["video_path"].format(
+            video_key=layout.video_key(camera), chunk_index=row[f"{prefix}/chunk_index"],
+            file_index=row[f"{prefix}/file_index"])
+        return video.decode(path, round(row[f"{prefix}/from_timestamp"] * self.fps), row["length"])
+
+
+class DatasetWriter:
+    """Adds whole episodes to a data set, or begins a new one; one writer at a time."""
+
+    def __init__(self, root: Path | str, rig: CameraRig, fps: int = 20, robot_type: str = "panda") -> None:
+        """
+        Raises:
+            ValueError: `root` holds something else, or a data set of another rig or rate.
+            RuntimeError: another process is writing there.
+        """
+        self.root, self.rig, self.fps, self.robot_type = Path(root), rig, fps, robot_type
+        width, height = rig.size
+        if width % 2 or height % 2:
+            raise ValueError(f"the rig's views are {width}x{height}; video needs an even width and height")
+        self._rows: list[dict] = []
+        self._begin_or_resume()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def add(self, episode: Episode) -> int:
+        """Appends an episode and returns its index; if anything fails, the data set stays as it was.
+
+        Raises:
+            ValueError: cameras or image sizes differ from the rig's.
+        """
+        self._check(episode)
+        index, first_row = len(self), self._rows[-1]["dataset_to_index"] if self._rows else 0
+        instructions = self._instructions([episode.instruction])
+        values = layout.columns(episode, self.fps, index, first_row, instructions.index(episode.instruction))
+        stats = layout.statistics(values, dict(episode.images))
+        row = layout.episode_row(episode, self.rig, self.fps, index, first_row, stats)
+        files: dict[Path, Callable[[Path], None]] = {
+            layout.video_path(self.root, layout.video_key(name), index):
+                lambda path, frames=frames: video.encode(path, frames, self.fps)
+            for name, frames in episode.images.items()}
+        files[self.root / layout.TASKS] = lambda path: pq.write_table(layout.task_table(instructions), path)
+        files[layout.data_path(self.root, index)] = lambda path: pq.write_table(layout.data_table(values), path)
+        files[layout.episode_path(self.root, index)] = lambda path: pq.write_table(pa.Table.from_pylist([row]), path)
+        temporaries = {path: _written(path, write) for path, write in files.items()}
+        for path, temporary in temporaries.items():  # the row of meta/episodes comes last
+            self._publish(temporary, path)
+        self._rows.append(row)
+        self._write_totals()
+        return index
+
+    def discard_last(self) -> None:
+        """Removes the last episode, for recording it again.
+
+        Raises:
+            IndexError: there is none.
+        """
+        if not self._rows:
+            raise IndexError(f"{self.root} holds no episode that could be discarded")
+        layout.episode_path(self.root, len(self) - 1).unlink()
+        self._rows.pop()
+        self._remove_leftovers()
+        self._write_totals()
+
+    def close(self) -> None:
+        """Lets another writer in; every added episode is on disk already."""
+        if not self._lock.closed:
+            self._lock.close()
+
+    def _begin_or_resume(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise ValueError(f"{self.root} is a file; a data set is a folder")
+        new = not (self.root / layout.INFO).exists()
+        if new and self.root.exists() and {path.name for path in self.root.iterdir()} - {"meta"}:
+            raise ValueError(f"{self.root} is not empty and holds no data set; choose another folder")
+        (self.root / "meta").mkdir(parents=True, exist_ok=True)
+        self._lock = (self.root / "meta/.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"another process is writing to {self.root}; wait for it or choose another "
+                               "folder") from error
+        if new:
+            self._replace(layout.RIG, self.rig.save)
+        else:
+            self._check_same()
+            self._rows = _read_rows(self.root)
+            self._remove_leftovers()
+        self._write_totals()
+
+    def _check_same(self) -> None:
+        info, rig = _read_info(self.root), _read_rig(self.root)
+        if info["fps"] != self.fps:
+            raise ValueError(f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}; "
+                             "choose another folder")
+        if rig.fingerprint() != self.rig.fingerprint():
+            raise ValueError(f"{self.root} was recorded with another camera rig ({', '.join(rig.names)}, "
+                             f"{rig.size[0]}x{rig.size[1]}); choose another folder")
+
+        # A data set that was merged or edited elsewhere may keep several episodes per file, which must not be touched.
+        places = [(r["data/chunk_index"], r["data/file_index"]) for r in _read_rows(self.root)]
+        ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
+        if places != ours or info["features"] != layout.features(self.rig, self.fps):
+            raise ValueError(f"{self.root} was not written by this program, which can read but not extend it; choose "
+                             "another folder")
+
+    def _check(self, episode: Episode) -> None:
+        if tuple(episode.images) != self.rig.names:
+            raise ValueError(f"the episode has cameras {', '.join(episode.images)}; this data set's rig has "
+                             f"{', '.join(self.rig.names)}, in that order")
+        width, height = self.rig.size
+        for name, frames in episode.images.items():
+            if frames.shape[1:3] != (height, width):
+                raise ValueError(f"images of camera {name!r} are {frames.shape[2]}x{frames.shape[1]}; the rig says "
+                                 f"{width}x{height}")
+
+    def _instructions(self, more: list[str]) -> list[str]:
+        return list(dict.fromkeys([row["tasks"][0] for row in self._rows] + more))
+
+    def _publish(self, temporary: Path, path: Path) -> None:
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+
+    def _replace(self, name: str, write: Callable[[Path], None]) -> None:
+        path = self.root / name
+        self._publish(_written(path, write), path)
+
+    def _write_totals(self) -> None:
+        """What only sums up the episodes; rewritten on opening, in case a writer was killed before this."""
+        instructions = self._instructions([])
+        stats = layout.merge_statistics([_stats_of(row) for row in self._rows])
+        info = layout.info(self.rig, self.fps, self.robot_type, len(self), sum(r["length"] for r in self._rows),
+                           len(instructions))
+        if instructions:
+            self._replace(layout.TASKS, lambda path: pq.write_table(layout.task_table(instructions), path))
+        self._replace(layout.STATS, lambda path: path.write_text(json.dumps(stats) + "\n"))
+        self._replace(layout.INFO, lambda path: path.write_text(json.dumps(info, indent=4) + "\n"))
+
+    def _remove_leftovers(self) -> None:
+        keep = {layout.data_path(self.root, i) for i in range(len(self))}
+        keep |= {layout.video_path(self.root, layout.video_key(name), i)
+                 for i in range(len(self)) for name in self.rig.names}
+        for folder in ("data", "videos"):
+            for path in (self.root / folder).rglob("*"):
+                if path.is_file() and path not in keep:
+                    path.unlink()
+        for path in (self.root / "meta").rglob(".*.part"):
+            path.unlink()
+
+
+def _written(path: Path, write: Callable[[Path], None]) -> Path:
+    """Writes beside `path`, down to the disk; readers do not see it before it is renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    return temporary
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_info(root: Path) -> dict:
+    path = root / layout.INFO
+    if not path.is_file():
+        raise FileNotFoundError(f"{root} is no data set: it has no {layout.INFO}; record or collect one, or convert a "
+                                "recording with `genima convert`")
+    try:
+        info = json.loads(path.read_text())
+        version = info["codebase_version"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
+    if version != layout.VERSION:
+        raise ValueError(f"{root} is a LeRobotDataset of version {version}; needed is {layout.VERSION}: convert it "
+                         "with lerobot's own converter")
+    return info
+
+
+def _read_rig(root: Path) -> CameraRig:
+    path = root / layout.RIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{root} has no {layout.RIG}, so targets cannot be drawn into its images; write the "
+                                "calibrated rig there with CameraRig.save")
+    return CameraRig.load(path)
+
+
+def _read_rows(root: Path) -> list[dict]:
+    rows = [row for path in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
+            for row in _read_table(path).to_pylist()]
+    for expected, row in enumerate(rows):
+        if row["episode_index"] != expected:
+            raise ValueError(f"{root} lacks the meta data of episode {expected} (found that of "
+                             f"{row['episode_index']}); restore the file below meta/episodes")
+    return rows
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing")
+    try:
+        return pq.read_table(path, partitioning=None)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _stats_of(row: dict) -> dict[str, dict]:
+    stats: dict[str, dict] = {}
+    for key, value in row.items():
+        if key.startswith("stats/"):
+            _, feature, name = key.split("/")
+            stats.setdefault(feature, {})[name] = value
+    return stats

@@ -1,0 +1,62 @@
+"""One demonstration, recorded or generated, as arrays over time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Episode:
+    """T rows: what was measured at row t, and what was commanded because of it.
+
+    Row t holds the observation taken at ``stamps_s[t]`` and the command that was sent from that moment on, due at the
+    stamp of row t + 1: ``action_q[t]`` is where the arm was told to be at row t + 1.
+    """
+
+    stamps_s: np.ndarray
+    """(T,) capture time of the joint state, strictly increasing."""
+    image_stamps_s: np.ndarray
+    """(T, 4) capture time of each camera's image, in the order of `images`."""
+    images: Mapping[str, np.ndarray]
+    """Camera name to (T, H, W, 3) uint8 RGB; the names in the order of the rig."""
+    q: np.ndarray
+    """(T, 7) measured, rad."""
+    dq: np.ndarray
+    """(T, 7) measured, rad/s."""
+    gripper: np.ndarray
+    """(T,) measured opening, 0 closed to 1 open."""
+    action_q: np.ndarray
+    """(T, 7) commanded, rad."""
+    action_gripper: np.ndarray
+    """(T,) commanded opening, 0 closed to 1 open."""
+    instruction: str
+    task: str
+    """Name of the task, such as ``push_button``."""
+    seed: int
+    """What the scene was drawn from; -1 where no seed made it."""
+    success: bool
+
+    def __post_init__(self) -> None:
+        T = len(self.stamps_s)
+        if T < 1:
+            raise ValueError("an episode needs at least one row")
+        cameras = len(self.images)
+        expected = {"stamps_s": (T,), "image_stamps_s": (T, cameras), "q": (T, 7), "dq": (T, 7), "gripper": (T,),
+                    "action_q": (T, 7), "action_gripper": (T,)}
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value.shape != shape:
+                raise ValueError(f"{name} has shape {value.shape}; an episode of {T} rows and {cameras} cameras "
+                                 f"needs {shape}")
+            if not np.isfinite(value).all():
+                raise ValueError(f"{name} holds NaN or infinite values; an episode needs finite ones")
+        if (np.diff(self.stamps_s) <= 0).any():
+            raise ValueError("stamps_s does not increase strictly; drop repeated or reordered rows")
+        for name, frames in self.images.items():
+            if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[0] != T or frames.shape[3] != 3:
+                raise ValueError(f"images of camera {name!r} are {frames.dtype} {frames.shape}; needed are uint8 "
+                                 f"({T}, H, W, 3)")
+
+    def __len__(self) -> int:
+        return len(self.stamps_s)

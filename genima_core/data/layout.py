@@ -1,0 +1,157 @@
+"""Where LeRobotDataset v3.0 keeps what, and what its tables look like. No reading or writing here.
+
+Every episode has its own files (the format allows any number of episodes per file): that is what makes it atomic.
+
+Beyond what the format asks for there are the columns ``stamp`` and ``stamp.<camera>`` (capture times; ``timestamp`` is
+frame_index / fps, as the format wants it), ``seed``, ``success`` and ``task`` per episode, and ``meta/rig.json``.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from genima_core import panda
+from genima_core.cameras import CameraRig
+from genima_core.data import video
+from genima_core.data.episode import Episode
+
+VERSION = "v3.0"
+FILES_PER_CHUNK = 1000
+INFO, STATS, TASKS, RIG = "meta/info.json", "meta/stats.json", "meta/tasks.parquet", "meta/rig.json"
+_FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
+EPISODE_PATH = f"meta/episodes/{_FILE}.parquet"
+DATA_PATH = f"data/{_FILE}.parquet"
+VIDEO_PATH = "videos/{video_key}/" + f"{_FILE}.mp4"
+
+GRIPPER = "gripper"
+"""Name of the eighth element of states and actions: opening, 0 closed to 1 open."""
+
+
+def chunk_and_file(index: int) -> dict[str, int]:
+    return {"chunk_index": index // FILES_PER_CHUNK, "file_index": index % FILES_PER_CHUNK}
+
+
+def episode_path(root: Path, index: int) -> Path:
+    return root / EPISODE_PATH.format(**chunk_and_file(index))
+
+
+def data_path(root: Path, index: int) -> Path:
+    return root / DATA_PATH.format(**chunk_and_file(index))
+
+
+def video_path(root: Path, key: str, index: int) -> Path:
+    return root / VIDEO_PATH.format(video_key=key, **chunk_and_file(index))
+
+
+def video_key(camera: str) -> str:
+    return f"observation.images.{camera}"
+
+
+def stamp_key(camera: str) -> str:
+    return f"stamp.{camera}"
+
+
+def features(rig: CameraRig, fps: int) -> dict[str, dict]:
+    """The ``features`` of info.json."""
+    joints = list(panda.JOINT_NAMES)
+    width, height = rig.size
+    result = {video_key(name): {
+        "dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
+        "info": {"video.height": height, "video.width": width, "video.channels": 3, "video.fps": fps,
+                 "video.codec": "h264", "video.pix_fmt": video.pixel_format(width, height),
+                 "video.is_depth_map": False, "has_audio": False}} for name in rig.names}
+    result["observation.state"] = {"dtype": "float32", "shape": [8], "names": [*joints, GRIPPER]}
+    result["observation.velocity"] = {"dtype": "float32", "shape": [7], "names": joints}
+    result["action"] = {"dtype": "float32", "shape": [8], "names": [*joints, GRIPPER]}
+    for key in ("stamp", *(stamp_key(name) for name in rig.names)):
+        result[key] = {"dtype": "float64", "shape": [1], "names": None}
+    result["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
+    for key in ("frame_index", "episode_index", "index", "task_index"):
+        result[key] = {"dtype": "int64", "shape": [1], "names": None}
+    return result
+
+
+def info(rig: CameraRig, fps: int, robot_type: str, episodes: int, frames: int, tasks: int) -> dict:
+    """The content of info.json."""
+    return {"codebase_version": VERSION, "robot_type": robot_type, "total_episodes": episodes, "total_frames": frames,
+            "total_tasks": tasks, "chunks_size": FILES_PER_CHUNK, "data_files_size_in_mb": 100,
+            "video_files_size_in_mb": 200, "fps": fps, "splits": {"train": f"0:{episodes}"}, "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH, "features": features(rig, fps)}
+
+
+def columns(episode: Episode, fps: int, index: int, first_row: int, task_index: int) -> dict[str, np.ndarray]:
+    """Column name to values of the episode's rows in the data table; videos are not among them."""
+    T = len(episode)
+    result = {"observation.state": np.column_stack([episode.q, episode.gripper]).astype(np.float32),
+              "observation.velocity": episode.dq.astype(np.float32),
+              "action": np.column_stack([episode.action_q, episode.action_gripper]).astype(np.float32),
+              "stamp": episode.stamps_s.astype(np.float64)}
+    for i, name in enumerate(episode.images):
+        result[stamp_key(name)] = episode.image_stamps_s[:, i].astype(np.float64)
+    result["timestamp"] = (np.arange(T) / fps).astype(np.float32)
+    result["frame_index"] = np.arange(T)
+    result["episode_index"] = np.full(T, index)
+    result["index"] = first_row + np.arange(T)
+    result["task_index"] = np.full(T, task_index)
+    return result
+
+
+def data_table(values: dict[str, np.ndarray]) -> pa.Table:
+    """The data table of `columns`; vectors become lists of fixed length."""
+    arrays = [pa.array(v) if v.ndim == 1 else pa.FixedSizeListArray.from_arrays(pa.array(v.ravel()), v.shape[1])
+              for v in values.values()]
+    return pa.table(arrays, names=list(values))
+
+
+def task_table(instructions: list[str]) -> pa.Table:
+    """The table of tasks; in this format a task is its instruction, and the index of a pandas frame."""
+    table = pa.table({"task_index": pa.array(range(len(instructions)), pa.int64()),
+                      "task": pa.array(instructions, pa.string())})
+    pandas = {"index_columns": ["task"], "column_indexes": [], "pandas_version": "2.2.0",
+              "columns": [{"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy,
+                           "metadata": None} for name, kind, numpy in (("task_index", "int64", "int64"),
+                                                                       ("task", "unicode", "object"))]}
+    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+
+
+def statistics(values: dict[str, np.ndarray], images: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Feature to min, max, mean, std and count over the rows; of images per channel, in 0 to 1, shape (3, 1, 1)."""
+    result = {}
+    for key, value in values.items():
+        rows = value.reshape(len(value), -1).astype(np.float64)
+        result[key] = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0),
+                       "count": np.array([len(rows)])}
+    for name, frames in images.items():
+        some = frames[:: max(1, len(frames) // 50)].reshape(-1, 3) / 255.0
+        moments = {"min": some.min(0), "max": some.max(0), "mean": some.mean(0), "std": some.std(0)}
+        result[video_key(name)] = {**{k: v.reshape(3, 1, 1) for k, v in moments.items()},
+                                   "count": np.array([len(frames)])}
+    return result
+
+
+def merge_statistics(parts: list[dict[str, dict[str, np.ndarray]]]) -> dict[str, dict[str, list]]:
+    """The statistics of all episodes together, ready for stats.json."""
+    result = {}
+    for key in parts[0] if parts else ():
+        stats = [{name: np.asarray(value, dtype=np.float64) for name, value in part[key].items()} for part in parts]
+        weight = np.array([s["count"][0] for s in stats])
+        mean = sum(w * s["mean"] for w, s in zip(weight, stats, strict=True)) / weight.sum()
+        variance = sum(w * (s["std"] ** 2 + (s["mean"] - mean) ** 2) for w, s in zip(weight, stats, strict=True))
+        result[key] = {"min": np.min([s["min"] for s in stats], axis=0).tolist(),
+                       "max": np.max([s["max"] for s in stats], axis=0).tolist(), "mean": mean.tolist(),
+                       "std": np.sqrt(variance / weight.sum()).tolist(), "count": [int(weight.sum())]}
+    return result
+
+
+def episode_row(episode: Episode, rig: CameraRig, fps: int, index: int, first_row: int, stats: dict) -> dict:
+    """The episode's row in meta/episodes."""
+    place, T = chunk_and_file(index), len(episode)
+    row = {"episode_index": index, "tasks": [episode.instruction], "length": T, "dataset_from_index": first_row,
+           "dataset_to_index": first_row + T, "seed": episode.seed, "success": episode.success, "task": episode.task}
+    for prefix in ("data", "meta/episodes", *(f"videos/{video_key(name)}" for name in rig.names)):
+        row |= {f"{prefix}/{key}": value for key, value in place.items()}
+    for name in rig.names:
+        row |= {f"videos/{video_key(name)}/from_timestamp": 0.0, f"videos/{video_key(name)}/to_timestamp": T / fps}
+    return row | {f"stats/{key}/{name}": value.tolist() for key, part in stats.items() for name, value in part.items()}

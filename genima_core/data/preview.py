@@ -1,0 +1,106 @@
+"""What the two models train on, as pictures for people."""
+
+import json as json_format
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tyro
+from PIL import Image
+from rich.progress import track
+
+from genima_core.data.cache import resized, window_target
+from genima_core.data.dataset import Dataset
+from genima_core.data.episode import Episode
+from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
+from genima_core.targets.draw import over_backgrounds, over_observation
+from genima_core.targets.renderer import TargetRenderer
+from genima_core.tiling import tile
+
+PICTURE_HEIGHT_PX = 512
+GAP_PX = 8
+FILM_MAX_BYTES = 2_000_000
+FILM_FPS = 10
+
+
+def draw(dataset: tyro.conf.Positional[Path], out: Path, count: int = 8, seed: int = 0, horizon: int = 20,
+         size: int | None = None, textures: Path | None = None, json: Path | None = None) -> dict:
+    """Writes what the models train on as pictures: observation, the same with targets, and the controller's input.
+
+    Args:
+        dataset: Folder of the data set.
+        out: Folder of the pictures; window_<i>.png, and episode_<n>.gif of one whole episode.
+        count: How many windows, drawn at random.
+        seed: Of the windows and of the backgrounds.
+        horizon: How many rows ahead the targets lie.
+        size: Width and height of a view in pixels; as recorded by default.
+        textures: Folder of images for the controller's backgrounds; generated ones by default.
+        json: Where to write what was drawn.
+    """
+    if count < 1 or horizon < 1:
+        raise ValueError(f"count {count} and horizon {horizon} must be at least 1")
+    data = Dataset(dataset)
+    if len(data) == 0:
+        raise ValueError(f"{dataset} holds no episodes yet; record or collect some")
+    backgrounds = FolderBackgrounds(textures) if textures else ProceduralBackgrounds()
+    rig = data.rig.resize(size, size) if size else data.rig
+    width, height = rig.size
+    rng = np.random.default_rng(seed)
+    windows = sorted((int(e), int(rng.integers(data.lengths[e]))) for e in rng.integers(len(data), size=count))
+    out.mkdir(parents=True, exist_ok=True)
+    targets, files, episode, loaded = TargetRenderer(rig), [], None, None
+    try:
+        for i, (index, t) in enumerate(track(windows, "drawing windows")):
+            if loaded != index:
+                episode, loaded = data.episode(index), index
+            images = _views(episode, t, rig.names, rig.size)
+            views = targets.render(episode.q[t], *window_target(episode, t, horizon))
+            controller = over_backgrounds(views, backgrounds.sample(rng, 4, height, width), rng)
+            files.append(out / f"window_{i:02d}.png")
+            _side_by_side(tile(images), tile(over_observation(views, images)), tile(controller)).save(files[-1])
+        film = out / f"episode_{loaded:03d}.gif"
+        _save_film(film, [np.hstack([tile(images), tile(over_observation(views, images))])
+                          for images, views in _windows(episode, rig.names, rig.size, horizon, targets)], data.fps)
+    finally:
+        targets.close()
+    result = {"dataset": str(dataset), "fingerprint": data.fingerprint(), "pictures": [str(f) for f in files],
+              "film": str(film), "windows": [{"episode": e, "row": t, "instruction": data.instructions[e]}
+                                             for e, t in windows]}
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_format.dumps(result, indent=2) + "\n")
+    print(f"{out}: {len(files)} pictures (observation | with targets | controller's input) and {film.name}")
+    return result
+
+
+def _views(episode: Episode, t: int, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:
+    """(4, H, W, 3) of one row."""
+    return np.concatenate([resized(episode.images[name][t:t + 1], size) for name in names])
+
+
+def _windows(episode: Episode, names: tuple[str, ...], size: tuple[int, int], horizon: int, targets: TargetRenderer):
+    for t in track(range(len(episode)), "drawing one episode"):
+        yield _views(episode, t, names, size), targets.render(episode.q[t], *window_target(episode, t, horizon))
+
+
+def _side_by_side(*pictures: np.ndarray) -> Image.Image:
+    """Pictures of one size in a row, enlarged without blurring so that pixels stay visible."""
+    factor = max(1, round(PICTURE_HEIGHT_PX / pictures[0].shape[0]))
+    large = [np.kron(p, np.ones((factor, factor, 1), np.uint8)) for p in pictures]
+    gap = np.full((large[0].shape[0], GAP_PX, 3), 255, np.uint8)
+    return Image.fromarray(np.hstack([part for picture in large for part in (gap, picture)][1:]))
+
+
+def _save_film(path: Path, frames: list[np.ndarray], fps: int) -> None:
+    """A GIF of at most `FILM_MAX_BYTES`, which every page and viewer plays; smaller until it fits."""
+    frames = frames[:: max(1, round(fps / FILM_FPS))]
+    scale = max(1, round(PICTURE_HEIGHT_PX / frames[0].shape[0]))
+    while True:
+        width, height = round(frames[0].shape[1] * scale), round(frames[0].shape[0] * scale)
+        how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
+        images = [Image.fromarray(cv2.resize(frame, (width, height), interpolation=how)).quantize(128, dither=0)
+                  for frame in frames]
+        images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / FILM_FPS), loop=0)
+        if path.stat().st_size <= FILM_MAX_BYTES or height < 64:
+            return
+        scale = scale - 1 if scale > 1 else scale * 0.75

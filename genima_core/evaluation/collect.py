@@ -1,0 +1,207 @@
+"""Scripted demonstrations in simulation, as a data set."""
+
+import json as json_format
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from genima_core.cameras import CameraRig
+from genima_core.data.dataset import Dataset, DatasetWriter
+from genima_core.data.episode import Episode
+
+Start = Literal["home", "anywhere", "mixed"]
+
+COLLECTION = "meta/collection.json"
+"""What the data set was collected with, for resuming."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What decides which demonstrations end up in the data set, and what they look like."""
+
+    task: str
+    seed: int
+    """Of the first attempt; attempt i uses seed + i."""
+    size: int
+    """Width and height of each view in pixels."""
+    start: Start
+    """Where the arm starts; `mixed` is home for even seeds and anywhere for odd ones."""
+    keep_failures: bool
+
+    def start_of(self, seed: int) -> Literal["home", "anywhere"]:
+        if self.start == "mixed":
+            return "anywhere" if seed % 2 else "home"
+        return self.start
+
+
+def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path, size: int = 256,
+            start: Start = "mixed", workers: int = 1, keep_failures: bool = False, json: Path | None = None) -> dict:
+    """Records scripted demonstrations of a task in simulation, as a data set.
+
+    Continues where it left off when OUT already holds demonstrations collected with the same arguments.
+
+    Args:
+        task: Name of the task, such as push_button.
+        episodes: How many demonstrations the data set holds in the end.
+        seed: Of the first demonstration; the next ones count up. Training uses 0 to 9999.
+        out: Folder of the data set.
+        size: Width and height of each view in pixels.
+        start: Where the arm starts; mixed alternates between home and anywhere.
+        workers: Processes that simulate; the result does not depend on it.
+        keep_failures: Also record demonstrations that failed, marked as such.
+        json: Where to write what was done.
+    """
+    from genima_core.sim.cell import default_rig
+    from genima_core.sim.experts import DT_S
+    from genima_core.sim.task import make_task
+    if episodes < 1 or workers < 1 or size < 16:
+        raise ValueError(f"episodes {episodes}, workers {workers} and size {size} must be at least 1, 1 and 16")
+    make_task(task)
+    collection = Collection(task, seed, size, start, keep_failures)
+    begun_s, failures, added = time.monotonic(), [], 0
+    _check_resumable(out, collection)
+    with DatasetWriter(out, default_rig(size, size), fps=round(1 / DT_S)) as writer, _progress() as progress:
+        _write_json(out / COLLECTION, asdict(collection))
+        bar = progress.add_task(task, total=episodes, completed=len(writer))
+        seeds = Dataset(out).seeds
+        attempts = demonstrations(collection, max(seeds, default=seed - 1) + 1, workers)
+        try:
+            while len(writer) < episodes:
+                attempted_seed, episode = next(attempts)
+                if not episode.success:
+                    failures.append(attempted_seed)
+                    progress.console.print(f"seed {attempted_seed}: the expert failed"
+                                           f"{'' if keep_failures else ', skipped'}")
+                if episode.success or keep_failures:
+                    writer.add(episode)
+                    added += 1
+                    progress.update(bar, completed=len(writer))
+                _check_worthwhile(task, failures, added)
+        finally:
+            attempts.close()
+    dataset = Dataset(out)
+    seconds = time.monotonic() - begun_s
+    result = {"task": task, "out": str(out), "episodes": len(dataset), "added": added, "frames": sum(dataset.lengths),
+              "seeds": list(dataset.seeds), "failed_seeds": failures, "seconds": round(seconds, 2),
+              "seconds_per_episode": round(seconds / added, 3) if added else None,
+              "fingerprint": dataset.fingerprint()}
+    if json is not None:
+        _write_json(json, result)
+    print(f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {added} new in {seconds:.0f} s, "
+          f"{len(failures)} seeds failed")
+    return result
+
+
+def demonstrations(collection: Collection, first_seed: int, workers: int = 1) -> Iterator[tuple[int, Episode]]:
+    """Seed and demonstration for `first_seed`, `first_seed + 1`, and so on without end, in this order."""
+    if workers == 1:
+        recorder = _Recorder(collection)
+        try:
+            seed = first_seed
+            while True:
+                yield seed, recorder.record(seed)
+                seed += 1
+        finally:
+            recorder.close()
+    # Spawned, not forked: a GL context does not survive a fork.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _limit_threads) as pool:
+        ahead: deque[tuple[int, Future]] = deque()
+        try:
+            seed = first_seed
+            while True:
+                while len(ahead) < workers + 1:
+                    ahead.append((seed, pool.submit(_record_in_worker, collection, seed)))
+                    seed += 1
+                done_seed, future = ahead.popleft()
+                yield done_seed, future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Recorder:
+    """One cell, and what it records."""
+
+    def __init__(self, collection: Collection) -> None:
+        from genima_core.sim.cell import Cell, default_rig
+        from genima_core.sim.task import make_task
+        self._collection = collection
+        self._rig: CameraRig = default_rig(collection.size, collection.size)
+        self._cell = Cell(make_task(collection.task), self._rig)
+
+    def record(self, seed: int) -> Episode:
+        """The expert's demonstration of one scene, whether it succeeds or not."""
+        from genima_core.sim.experts import follow, plan
+        cell = self._cell
+        cell.reset(seed, self._collection.start_of(seed))
+        trajectory = plan(cell)
+        observations, dq = [], []
+        for _ in follow(cell, trajectory):
+            observations.append(cell.observe())
+            dq.append(cell.dq)
+        stamps_s = np.array([o.stamp_s for o in observations])
+        return Episode(
+            stamps_s=stamps_s, image_stamps_s=np.repeat(stamps_s[:, None], len(self._rig.names), axis=1),
+            images={name: np.stack([o.images[name] for o in observations]) for name in self._rig.names},
+            q=np.stack([o.q for o in observations]), dq=np.stack(dq),
+            gripper=np.array([o.gripper for o in observations]),
+            action_q=trajectory.q, action_gripper=trajectory.gripper,
+            instruction=cell.instruction, task=self._collection.task, seed=seed, success=cell.success())
+
+    def close(self) -> None:
+        self._cell.close()
+
+
+def _limit_threads() -> None:
+    # Else each worker's software renderer takes all cores; Mesa reads this when the first context is made.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+
+
+@cache
+def _recorder_of_this_process(collection: Collection) -> _Recorder:
+    return _Recorder(collection)
+
+
+def _record_in_worker(collection: Collection, seed: int) -> Episode:
+    return _recorder_of_this_process(collection).record(seed)
+
+
+def _check_resumable(out: Path, collection: Collection) -> None:
+    path = out / COLLECTION
+    if not path.is_file():
+        if (out / "meta/info.json").exists() and len(Dataset(out)):
+            raise ValueError(f"{out} holds a data set that was not collected here; choose another folder")
+        return
+    before = json_format.loads(path.read_text())
+    different = [f"{key} {before.get(key)!r}, not {value!r}" for key, value in asdict(collection).items()
+                 if before.get(key) != value]
+    if different:
+        raise ValueError(f"{out} was collected with {'; '.join(different)}: choose another folder, or the same "
+                         "arguments to resume")
+
+
+def _check_worthwhile(task: str, failures: list[int], successes: int) -> None:
+    if len(failures) >= 20 and len(failures) > successes:
+        raise RuntimeError(f"the expert of {task} failed on {len(failures)} seeds and solved {successes}; something "
+                           "is wrong with the task or its expert")
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json_format.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

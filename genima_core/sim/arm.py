@@ -1,0 +1,138 @@
+"""The Panda as a MuJoCo model: the kinematic tree of `panda`, dressed with the meshes of gymnasium-robotics.
+
+The fragment that ships with the meshes shifts joint 6 and places the hand differently, so the tree is our own.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from genima_core import geometry, gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+
+import mujoco  # isort: skip
+
+FINGER_JOINTS = ("panda_finger_joint1", "panda_finger_joint2")
+TCP_SITE = "tcp"
+HAND_BODY = "hand"
+
+VISUAL_GROUP, COLLISION_GROUP = 1, 3
+"""MuJoCo's groups of the arm's geoms: what is drawn and what touches."""
+FINGER_Z_M = 0.0584
+"""Where the fingers begin, in the hand frame; vendor's description."""
+FINGERTIP_BELOW_TCP_M = 0.009
+"""The tcp lies between the fingertips; this much of them is below it."""
+
+_LINK_MASSES_KG = (2.91, 2.71, 2.73, 2.04, 2.08, 3.00, 1.32, 0.6)
+_HAND_MASS_KG = 0.73
+_FINGER_MASS_KG = 0.015
+
+# The servos' stiffness (Nm/rad), damping (Nms/rad) and force limit (Nm), joint 1 to 7. Stiff and nearly critically
+# damped, so that a 50 Hz command stream is followed within some tens of milliseconds, without oscillation.
+_STIFFNESS = (16000.0, 16000.0, 16000.0, 16000.0, 4000.0, 4000.0, 4000.0)
+_DAMPING = (300.0, 300.0, 260.0, 240.0, 50.0, 50.0, 45.0)
+_FORCE_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
+_ARMATURE = (0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1)
+
+_WHITE = (0.93, 0.94, 0.95, 1.0)
+_GREY = (0.23, 0.24, 0.26, 1.0)
+_LINK_COLOURS = (_WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _GREY)
+
+
+def mesh_folder() -> Path:
+    """Folder with ``visual/`` and ``collision/`` STL files of the Panda.
+
+    Raises:
+        RuntimeError: gymnasium-robotics, which ships them, is not installed.
+    """
+    # Found without importing it: the import would load a whole reinforcement-learning stack.
+    spec = find_spec("gymnasium_robotics")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("the Panda's meshes come with gymnasium-robotics, which is not installed: "
+                           "pip install 'genima[sim]'")
+    folder = Path(spec.submodule_search_locations[0], "envs/assets/kitchen_franka/franka_assets/meshes")
+    if not folder.is_dir():
+        raise RuntimeError(f"gymnasium-robotics has no Panda meshes at {folder}; install version 1.4.2")
+    return folder
+
+
+def add_arm(spec: mujoco.MjSpec, meshes: bool = True, detailed: bool = True) -> None:
+    """Adds the arm, the hand and their servos; the base frame is the world frame.
+
+    Bodies ``link0`` to ``link7`` and ``hand`` sit in the frames of `panda.FRAMES`, site ``tcp`` in the tcp frame.
+    The compiler of `spec` is set to radians. Without `meshes` only the kinematics are built, for inverse kinematics.
+    `detailed` chooses the vendor's visual meshes over its light ones, which are drawn in a sixth of the time.
+    """
+    spec.compiler.degree = False
+    if meshes:
+        _load_meshes(spec, detailed)
+    frames = panda.forward_kinematics(np.zeros(7))
+    body = spec.worldbody.add_body(name="link0")
+    if meshes:
+        _dress(body, "link0", _LINK_MASSES_KG[0], _LINK_COLOURS[0], collide=False)
+    T_base_parent = np.eye(4)
+    for i in range(7):
+        body = _add_body(body, f"link{i + 1}", geometry.invert(T_base_parent) @ frames[i])
+        body.add_joint(name=panda.JOINT_NAMES[i], type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], limited=True,
+                       range=[panda.PANDA_LIMITS.lower[i], panda.PANDA_LIMITS.upper[i]],
+                       armature=_ARMATURE[i], damping=1.0)
+        _servo(spec, panda.JOINT_NAMES[i], _STIFFNESS[i], _DAMPING[i], _FORCE_NM[i],
+               panda.PANDA_LIMITS.lower[i], panda.PANDA_LIMITS.upper[i])
+        if meshes:
+            _dress(body, f"link{i + 1}", _LINK_MASSES_KG[i + 1], _LINK_COLOURS[i + 1], collide=i >= 3)
+        else:
+            body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.05, 0, 0], mass=_LINK_MASSES_KG[i + 1],
+                          contype=0, conaffinity=0)
+        T_base_parent = frames[i]
+    hand = _add_body(body, HAND_BODY, geometry.invert(frames[6]) @ frames[7])
+    hand.add_site(name=TCP_SITE, pos=[0, 0, panda.TCP_Z_M], rgba=[0, 0, 0, 0])
+    if meshes:
+        _dress(hand, "hand", _HAND_MASS_KG, _GREY, collide=True)
+        _add_fingers(spec, hand)
+
+
+def _add_fingers(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
+    for side, joint in enumerate(FINGER_JOINTS):
+        yaw = np.pi * side  # the second finger is the first one, turned
+        T_hand_finger = np.eye(4)
+        T_hand_finger[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
+        T_hand_finger[2, 3] = FINGER_Z_M
+        finger = _add_body(hand, f"finger{side + 1}", T_hand_finger)
+        finger.add_joint(name=joint, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0], limited=True,
+                         range=[0, panda.FINGER_OPEN_M], armature=0.1, damping=2.0)
+        _servo(spec, joint, 600.0, 20.0, 40.0, 0.0, panda.FINGER_OPEN_M)
+        finger.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="finger_visual", rgba=_GREY, mass=_FINGER_MASS_KG,
+                        contype=0, conaffinity=0, group=VISUAL_GROUP)
+        # Boxes instead of the mesh: the finger's root, and the pad that touches things.
+        for half_size, position in (((0.010, 0.006, 0.010), (0, 0.0065, 0.044)),
+                                    ((0.010, 0.009, 0.017), (0, 0.0150, 0.017))):
+            finger.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half_size, pos=position, mass=0, group=COLLISION_GROUP,
+                            contype=1, conaffinity=0, condim=4, friction=[1.5, 0.02, 0.0001])
+
+
+def _load_meshes(spec: mujoco.MjSpec, detailed: bool) -> None:
+    folder = mesh_folder()
+    for link in (*(f"link{i}" for i in range(8)), "hand"):
+        visual = "visual" if detailed else "collision"
+        spec.add_mesh(name=f"{link}_visual", file=str(folder / visual / f"{link}.stl"))
+        spec.add_mesh(name=f"{link}_collision", file=str(folder / "collision" / f"{link}.stl"))
+    spec.add_mesh(name="finger_visual", file=str(folder / "visual" / "finger.stl"))
+
+
+def _dress(body: mujoco.MjsBody, link: str, mass_kg: float, colour: tuple, collide: bool) -> None:
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{link}_visual", rgba=colour, mass=0,
+                  contype=0, conaffinity=0, group=VISUAL_GROUP)
+    # contype without conaffinity: the arm touches the scene, never itself.
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{link}_collision", mass=mass_kg, group=COLLISION_GROUP,
+                  contype=1 if collide else 0, conaffinity=0)
+
+
+def _add_body(parent: mujoco.MjsBody, name: str, T_parent_body: np.ndarray) -> mujoco.MjsBody:
+    return parent.add_body(name=name, pos=T_parent_body[:3, 3], quat=geometry.to_quat_wxyz(T_parent_body), gravcomp=1)
+
+
+def _servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, force: float, lower: float, upper: float) -> None:
+    actuator = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT,
+                                 ctrllimited=True, ctrlrange=[lower, upper],
+                                 forcelimited=True, forcerange=[-force, force])
+    actuator.set_to_position(kp=kp, kv=kv)

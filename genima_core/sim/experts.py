@@ -1,0 +1,121 @@
+"""Scripted experts: a smooth joint trajectory through a task's waypoints."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genima_core import panda
+
+if TYPE_CHECKING:
+    from genima_core.sim.cell import Cell
+
+DT_S = 0.05
+"""Demonstrations are recorded at 20 Hz, as in the paper."""
+COMMANDS_PER_SAMPLE = 5
+"""Between two samples the command is interpolated at 100 Hz, as the streamer would."""
+PEAK_SPEED = 0.95
+"""Of the fastest joint, rad/s."""
+PEAK_TCP_SPEED_M_S = 0.4
+SHORTEST_MOVE_S = 0.7
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Commands at a fixed period: sample k is due `(k + 1) * dt_s` after the start."""
+
+    q: np.ndarray
+    """(T, 7) rad."""
+    gripper: np.ndarray
+    """(T,) opening, 0 closed to 1 open."""
+    dt_s: float
+
+    def __len__(self) -> int:
+        return len(self.q)
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.q) * self.dt_s
+
+
+def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
+    """The expert's commands from the cell's present state to the end of its task.
+
+    Raises:
+        ValueError: a waypoint is out of reach.
+    """
+    knots_q, knots_dq, knots_s, openings = [cell.q], [np.zeros(7)], [0.0], []
+    for waypoint in cell.task.waypoints(cell):
+        q = cell.inverse_kinematics.solve(waypoint.T_base_tcp)
+        dq = _joint_velocity(q, np.asarray(waypoint.velocity))
+        duration_s = _move_duration(knots_q[-1], q, knots_dq[-1], dq)
+        knots_q.append(q)
+        knots_dq.append(dq)
+        knots_s.append(knots_s[-1] + duration_s)
+        openings.append(waypoint.gripper)
+        if waypoint.dwell_s > 0:
+            knots_q.append(q)
+            knots_dq.append(np.zeros(7))
+            knots_s.append(knots_s[-1] + waypoint.dwell_s)
+            openings.append(waypoint.gripper)
+    samples = int(np.ceil(knots_s[-1] / dt_s - 1e-9))
+    times_s = np.minimum(dt_s * np.arange(1, samples + 1), knots_s[-1])
+    segment = np.clip(np.searchsorted(knots_s, times_s) - 1, 0, len(openings) - 1)
+    q = np.array([_quintic((t - knots_s[i]) / (knots_s[i + 1] - knots_s[i]), knots_s[i + 1] - knots_s[i],
+                           knots_q[i], knots_q[i + 1], knots_dq[i], knots_dq[i + 1])
+                  for t, i in zip(times_s, segment, strict=True)])
+    return Trajectory(q=q, gripper=np.array(openings)[segment], dt_s=dt_s)
+
+
+def follow(cell: "Cell", trajectory: Trajectory) -> Iterator[int]:
+    """Steps the cell along a trajectory; yields the index k of each command before it is carried out.
+
+    While the caller holds k, the cell still shows the state that command k is the answer to.
+    """
+    q_before = cell.q
+    for k in range(len(trajectory)):
+        yield k
+        for i in range(1, COMMANDS_PER_SAMPLE + 1):
+            q = q_before + (trajectory.q[k] - q_before) * (i / COMMANDS_PER_SAMPLE)
+            cell.step(q, float(trajectory.gripper[k]), trajectory.dt_s / COMMANDS_PER_SAMPLE)
+        q_before = trajectory.q[k]
+
+
+def run_expert(cell: "Cell") -> bool:
+    """Plans and carries out a whole demonstration; whether it succeeded."""
+    for _ in follow(cell, plan(cell)):
+        pass
+    return cell.success()
+
+
+def _quintic(s: float, duration_s: float, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray,
+             dq1: np.ndarray) -> np.ndarray:
+    """Position at the fraction s of a move with given end velocities and no acceleration at its ends."""
+    distance, v0, v1 = q1 - q0, dq0 * duration_s, dq1 * duration_s
+    c3 = 10 * distance - 6 * v0 - 4 * v1
+    c4 = -15 * distance + 8 * v0 + 7 * v1
+    c5 = 6 * distance - 3 * v0 - 3 * v1
+    return q0 + s * (v0 + s * s * (c3 + s * (c4 + s * c5)))
+
+
+def _move_duration(q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray) -> float:
+    """The shortest time in which no joint and not the gripper is faster than allowed."""
+    duration_s = SHORTEST_MOVE_S
+    fractions = np.linspace(0.0, 1.0, 41)
+    while True:
+        q = np.array([_quintic(s, duration_s, q0, q1, dq0, dq1) for s in fractions])
+        tcp = panda.frame_pose(q, "tcp")[:, :3, 3]
+        step_s = duration_s / (len(fractions) - 1)
+        speed = np.abs(np.diff(q, axis=0)).max() / step_s
+        tcp_speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1).max() / step_s
+        if speed <= PEAK_SPEED and tcp_speed <= PEAK_TCP_SPEED_M_S:
+            return duration_s
+        duration_s *= 1.05
+
+
+def _joint_velocity(q: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """Joint velocities that move the tcp at `velocity` (3,) m/s without turning it."""
+    if not velocity.any():
+        return np.zeros(7)
+    return np.linalg.pinv(panda.jacobian(q, "tcp"), rcond=1e-3) @ np.concatenate([velocity, np.zeros(3)])

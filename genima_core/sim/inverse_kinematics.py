@@ -1,0 +1,66 @@
+"""Joint positions for a gripper pose, by differential inverse kinematics (mink)."""
+
+import numpy as np
+
+from genima_core import geometry, gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.sim.arm import TCP_SITE, add_arm
+
+import mink  # isort: skip
+import mujoco  # isort: skip
+
+POSITION_TOLERANCE_M = 5e-4
+ROTATION_TOLERANCE = 5e-3
+"""In rad."""
+POSTURE_COST = 3e-3
+STEPS = 150
+STEP_S = 0.02
+
+
+def point_down(p_base: np.ndarray, yaw: float = 0.0, tilt_x: float = 0.0, tilt_y: float = 0.0) -> np.ndarray:
+    """T_base_tcp at `p_base` (3,) with the fingers down, turned to where the arm points naturally.
+
+    The hand's x axis points away from the base's axis, so that joints 3 and 5 stay near zero and joint 7 near its
+    home all over the table; `yaw` turns it further, tilts in rad lean it about its own x and y axes.
+    """
+    bearing = np.arctan2(p_base[1], p_base[0]) + yaw
+    c, s = np.cos(bearing), np.sin(bearing)
+    R_base_tcp = np.array([[c, s, 0.0], [s, -c, 0.0], [0.0, 0.0, -1.0]])
+    R_tilt = mink.SO3.exp(np.array([tilt_x, tilt_y, 0.0])).as_matrix()
+    return geometry.make_transform(R_base_tcp @ R_tilt, p_base)
+
+
+class InverseKinematics:
+    """Solves for joint positions within the limits; of all solutions the one nearest to the home posture."""
+
+    def __init__(self) -> None:
+        spec = mujoco.MjSpec()
+        add_arm(spec, meshes=False)
+        self._model = spec.compile()
+        self._limits = [mink.ConfigurationLimit(self._model, min_distance_from_limits=0.02)]
+
+    def solve(self, T_base_tcp: np.ndarray) -> np.ndarray:
+        """q (7,) rad that puts the tcp at T_base_tcp (4, 4).
+
+        Raises:
+            ValueError: the pose is out of reach.
+        """
+        # The search starts at home, turned to the goal: the same pose always gives the same configuration.
+        posture = panda.HOME.copy()
+        posture[0] = np.arctan2(T_base_tcp[1, 3], T_base_tcp[0, 3])
+        configuration = mink.Configuration(self._model, posture)
+        reach = mink.FrameTask(TCP_SITE, "site", position_cost=1.0, orientation_cost=0.3)
+        reach.set_target(mink.SE3.from_matrix(T_base_tcp))
+        stay = mink.PostureTask(self._model, cost=POSTURE_COST)
+        stay.set_target(posture)
+        for _ in range(STEPS):
+            velocity = mink.solve_ik(configuration, [reach, stay], STEP_S, solver="daqp", damping=1e-6,
+                                     limits=self._limits)
+            configuration.integrate_inplace(velocity, STEP_S)
+            if np.abs(velocity).max() * STEP_S < 1e-5:
+                break
+        error = reach.compute_error(configuration)
+        if np.linalg.norm(error[:3]) > POSITION_TOLERANCE_M or np.linalg.norm(error[3:]) > ROTATION_TOLERANCE:
+            raise ValueError(f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is out of reach: the nearest "
+                             f"configuration misses it by {1e3 * np.linalg.norm(error[:3]):.1f} mm, "
+                             f"{np.linalg.norm(error[3:]):.3f} rad")
+        return configuration.q.copy()

@@ -1,0 +1,72 @@
+"""What a task is, and the tasks that exist."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import mujoco
+
+    from genima_core.sim.cell import Cell
+
+TASKS = {
+    "push_button": "genima_core.sim.tasks.push_button:PushButton",
+}
+"""Task name to the class that implements it."""
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """One pose that the expert moves the gripper through."""
+
+    T_base_tcp: np.ndarray
+    """(4, 4)."""
+    gripper: float
+    """Opening commanded from the moment the gripper sets off for this pose, 0 closed to 1 open."""
+    velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Velocity of the tcp in the base frame on passing, m/s; zero means that it stops here."""
+    dwell_s: float = 0.0
+    """How long it stays; needs a zero velocity."""
+
+
+class Task(ABC):
+    """Objects, a reset by seed, an instruction, a success test and the waypoints of an expert.
+
+    A task object belongs to one `Cell`; it may remember what happened since the reset.
+    """
+
+    name: str
+    instruction: str
+
+    @abstractmethod
+    def build(self, spec: "mujoco.MjSpec") -> None:
+        """Adds the task's objects to the scene."""
+
+    @abstractmethod
+    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+        """Places the objects at random and forgets what happened before."""
+
+    def update(self, cell: "Cell") -> None:  # noqa: B027  (most tasks need none)
+        """Called after every physics step; for conditions that latch."""
+
+    @abstractmethod
+    def success(self, cell: "Cell") -> bool: ...
+
+    @abstractmethod
+    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+        """Poses that solve the task from the cell's present state."""
+
+
+def make_task(name: str) -> Task:
+    """A new task object.
+
+    Raises:
+        ValueError: there is no task of that name.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; the tasks are {', '.join(sorted(TASKS))}")
+    module, attribute = TASKS[name].split(":")
+    return getattr(import_module(module), attribute)()

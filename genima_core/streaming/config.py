@@ -1,0 +1,104 @@
+"""Every number the streamer depends on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from genima_core.panda import JOINT_NAMES, PANDA_LIMITS, JointLimits
+
+FR3_LIMITS = JointLimits(
+    lower=np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159]),
+    upper=np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159]),
+    velocity=np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26]),
+    acceleration=np.full(7, 10.0),
+    jerk=np.full(7, 5000.0),
+)
+"""Source: the vendor's control-parameter pages. The arm lowers its velocity limits near its position limits; that is
+not modelled."""
+
+ARM_LIMITS = {"panda": PANDA_LIMITS, "fr3": FR3_LIMITS}
+
+
+@dataclass(frozen=True)
+class StreamerConfig:
+    """Defaults suit a chunk of 20 actions at 20 Hz and a policy that may take a second or two on a laptop."""
+
+    arm: Literal["panda", "fr3"] = "panda"
+    joint_names: tuple[str, ...] = JOINT_NAMES
+    gripper_joint: str = "gripper"
+    """Name of the gripper's column in a chunk; its values are widths in m."""
+    gripper_max_width_m: float = 0.08
+    mode: Literal["sync", "async"] = "sync"
+    execution_horizon: int = 0
+    """Actions of a chunk that sync mode executes before it wants the next; 0 means all."""
+
+    period_s: float = 0.02
+    velocity_scale: float = 1.0
+    """In (0, 1]: plays chunks slower by this factor, and lowers the velocity limit by it."""
+    velocity_factor: float = 0.9
+    acceleration_factor: float = 0.8
+    jerk_factor: float = 0.1
+    """Share of the arm's limits that is used. Jerk: the arm's limit lets acceleration jump to its maximum within 2 ms,
+    which is a step at 50 Hz; a tenth of it spreads the change over about a period."""
+    position_margin_rad: float = 0.005
+    smoothing: int = 1
+    """Passes of a (1, 2, 1) / 4 filter over a chunk's actions; each costs 0.6 mrad per rad/s² (dt 0.05 s)."""
+    settle_s: float = 0.15
+    """How long before and after its last action a chunk slows down, if no other follows."""
+    rest_after_s: float = 0.25
+    """By when after its last action the command is at rest, whatever the chunk says; the arm itself lags a little."""
+    blend_acceleration: float = 4.0
+    """rad/s² with which the difference to a new chunk is made up, and the longest time for it."""
+    max_blend_s: float = 1.0
+
+    max_jump_rad: float = 0.4
+    """Largest distance of a chunk's first due action from where the command will be then."""
+    max_speed_ratio: float = 2.0
+    """A chunk faster than the limits is played slower, up to this factor; a faster one is refused."""
+    max_observation_age_s: float = 3.0
+    max_lead_s: float = 1.0
+    """How far in the future a chunk may begin, or be stamped."""
+    joint_state_timeout_s: float = 0.2
+    """Without a joint state for this long the arm stops, and goes on with a new chunk when they are back."""
+    joint_state_fault_s: float = 1.0
+    """Without a joint state for this long: FAULT."""
+    max_deviation_rad: float = 0.15
+    """Largest distance of the measured position from all commands of the last deviation_window_s."""
+    deviation_window_s: float = 0.3
+    start_tolerance_rad: float = 0.02
+    """How far outside its position limits an arm may be measured and still be started (from the limit)."""
+    max_gap_s: float = 0.2
+    """A pause between two steps longer than this ends in a stop."""
+    receiver_follows_horizon: bool = False
+    """True where the receiver moves along the published horizon when no command comes (a joint trajectory
+    controller): missed periods then advance the command as they did the arm. False where it holds the last position:
+    every step advances by one period, however late it comes."""
+
+    def __post_init__(self) -> None:
+        if self.arm not in ARM_LIMITS:
+            raise ValueError(f"arm is {self.arm!r}; valid are {', '.join(ARM_LIMITS)}")
+        if self.mode not in ("sync", "async"):
+            raise ValueError(f"mode is {self.mode!r}; valid are sync, async")
+        if len(self.joint_names) != 7 or len({*self.joint_names, self.gripper_joint}) != 8:
+            raise ValueError(f"joint_names are {', '.join(self.joint_names)}; seven different names are needed, "
+                             f"none of them the gripper's ({self.gripper_joint})")
+        for name in ("velocity_scale", "velocity_factor", "acceleration_factor", "jerk_factor"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
+        for name in ("period_s", "settle_s", "blend_acceleration", "max_blend_s", "max_jump_rad", "max_deviation_rad",
+                     "max_observation_age_s", "joint_state_timeout_s", "joint_state_fault_s", "gripper_max_width_m"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        if self.rest_after_s < self.settle_s:
+            raise ValueError(f"rest_after_s is {self.rest_after_s}; it must be at least settle_s ({self.settle_s})")
+        if self.execution_horizon < 0 or self.execution_horizon == 1 or self.smoothing < 0:
+            raise ValueError(f"execution_horizon is {self.execution_horizon}, smoothing {self.smoothing}; valid are an "
+                             "execution_horizon of 0 (all) or at least 2, and smoothing of at least 0")
+        if not 0 <= self.position_margin_rad <= 0.1:
+            raise ValueError(f"position_margin_rad is {self.position_margin_rad}; it must be in [0, 0.1]")
+
+    @property
+    def limits(self) -> JointLimits:
+        """The arm's own limits."""
+        return ARM_LIMITS[self.arm]

@@ -1,0 +1,206 @@
+"""Random pictures behind the targets: procedural, or cut from the images of a folder."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class ProceduralBackgrounds:
+    """Noise, gradients, checks, stripes, shapes, flat colours and clutter, another one for each picture."""
+
+    def sample(self, rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
+        """`count` pictures (count, height, width, 3) uint8 RGB; the same for the same state of `rng`."""
+        pictures = np.empty((count, height, width, 3), dtype=np.uint8)
+        for picture in pictures:
+            paint = _PAINTERS[rng.integers(len(_PAINTERS))]
+            picture[:] = _develop(rng, paint(rng, height, width))
+        return pictures
+
+
+class FolderBackgrounds:
+    """Random crops of the images in a folder and its subfolders, decoded once and kept small."""
+
+    def __init__(self, path: Path | str, longest_side: int = 640, cached_images: int = 256) -> None:
+        """Images are reduced to `longest_side` pixels; the `cached_images` used last stay in memory.
+
+        Raises:
+            FileNotFoundError: no such folder.
+            ValueError: the folder holds no readable image.
+        """
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"no folder {self.path}; name a folder of images, or none for procedural textures")
+        self.files = sorted(f for f in self.path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+        self._longest_side = longest_side
+        self._cached_images = cached_images
+        self._cache: OrderedDict[Path, np.ndarray | None] = OrderedDict()
+        if all(self._load(file) is None for file in self.files):
+            raise ValueError(f"no readable image in {self.path} ({len(self.files)} files with a name ending in "
+                             f"{', '.join(IMAGE_SUFFIXES)}); add images or leave the folder away")
+
+    def sample(self, rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
+        """`count` crops (count, height, width, 3) uint8 RGB; the same for the same state of `rng`."""
+        pictures = np.empty((count, height, width, 3), dtype=np.uint8)
+        for picture in pictures:
+            image = None
+            while image is None:  # ends: the constructor saw at least one readable image
+                image = self._load(self.files[rng.integers(len(self.files))])
+            picture[:] = _random_crop(rng, image, height, width)
+        return pictures
+
+    def _load(self, file: Path) -> np.ndarray | None:
+        if file in self._cache:
+            self._cache.move_to_end(file)
+            return self._cache[file]
+        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if image is not None:
+            factor = self._longest_side / max(image.shape[:2])
+            if factor < 1:
+                image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        self._cache[file] = image
+        if len(self._cache) > self._cached_images:
+            self._cache.popitem(last=False)
+        return image
+
+
+def _random_crop(rng: np.random.Generator, image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A crop of the right aspect, half to all of what fits, mirrored half of the time."""
+    fit = min(image.shape[0] / height, image.shape[1] / width) * rng.uniform(0.5, 1.0)
+    h, w = max(1, int(height * fit)), max(1, int(width * fit))
+    top, left = rng.integers(image.shape[0] - h + 1), rng.integers(image.shape[1] - w + 1)
+    crop = image[top:top + h, left:left + w]
+    crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if h > height else cv2.INTER_LINEAR)
+    return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def _colour(rng: np.random.Generator) -> np.ndarray:
+    """RGB (3,) float32; half of the colours are muted, as in most rooms."""
+    colour = rng.uniform(0, 255, 3)
+    if rng.random() < 0.5:
+        colour = colour.mean() + 0.25 * (colour - colour.mean())
+    return colour.astype(np.float32)
+
+
+def _blend(mask: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """From colour `first` (mask 0) to `second` (mask 1): (H, W, 3) float32."""
+    return first + mask[..., None].astype(np.float32) * (second - first)
+
+
+def _field(rng: np.random.Generator, height: int, width: int, channels: int = 1) -> np.ndarray:
+    """Fractal noise, 0 to 1, (H, W) or (H, W, channels) float32: random grids of growing fineness, added up."""
+    field = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.float32)
+    falloff = rng.uniform(0.4, 0.9)
+    cells = int(rng.integers(2, 5))
+    amplitude = 1.0
+    while cells <= min(height, width):
+        grid = rng.random((cells, cells) if channels == 1 else (cells, cells, channels), dtype=np.float32)
+        field += amplitude * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+        amplitude *= falloff
+        cells *= 2
+    low, high = float(field.min()), float(field.max())
+    return (field - low) / max(high - low, 1e-6)
+
+
+def _ramp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Coordinate along a random direction, about -1 to 1, (H, W) float32."""
+    angle = rng.uniform(0, 2 * np.pi)
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    y = np.linspace(-1, 1, height, dtype=np.float32)
+    return np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y[:, None]
+
+
+def _paint_flat(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    return np.broadcast_to(_colour(rng), (height, width, 3)).copy()
+
+
+def _paint_gradient(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    mask = _ramp(rng, height, width)
+    if rng.random() < 0.4:
+        mask = np.hypot(mask, _ramp(rng, height, width))
+    return _blend(np.clip(0.5 + 0.5 * mask, 0, 1), _colour(rng), _colour(rng))
+
+
+def _paint_noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    if rng.random() < 0.4:
+        return 255 * _field(rng, height, width, 3)
+    return _blend(_field(rng, height, width), _colour(rng), _colour(rng))
+
+
+def _paint_veins(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Wood and marble: stripes bent by noise."""
+    phase = rng.uniform(2, 12) * _ramp(rng, height, width) + rng.uniform(2, 12) * _field(rng, height, width)
+    return _blend(0.5 + 0.5 * np.sin(phase * 2), _colour(rng), _colour(rng))
+
+
+def _paint_stripes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    wave = np.sin(rng.uniform(4, 40) * _ramp(rng, height, width) + rng.uniform(0, 6))
+    return _blend(np.clip(0.5 + rng.uniform(1, 10) * wave, 0, 1), _colour(rng), _colour(rng))
+
+
+def _paint_checks(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    frequency = rng.uniform(3, 25)
+    angle = rng.uniform(0, np.pi)
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    u = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y
+    v = np.float32(np.cos(angle)) * y - np.float32(np.sin(angle)) * x
+    return _blend(np.sin(frequency * u) * np.sin(frequency * v) > 0, _colour(rng), _colour(rng))
+
+
+def _paint_shapes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    picture = (_paint_gradient if rng.random() < 0.5 else _paint_flat)(rng, height, width)
+    return _add_shapes(rng, picture, int(rng.integers(3, 20)))
+
+
+def _paint_clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A room, roughly: a textured wall above a textured floor, things on it, light from one side."""
+    wall, floor = (_blend(_field(rng, height, width), colour, colour * rng.uniform(0.5, 1.3))
+                   for colour in (_colour(rng), _colour(rng)))
+    picture = wall
+    horizon = int(height * rng.uniform(0.15, 0.6))
+    picture[horizon:] = floor[horizon:]
+    picture = _add_shapes(rng, picture, int(rng.integers(5, 25)))
+    light = 0.75 + 0.35 * _ramp(rng, height, width)
+    return picture * light[..., None]
+
+
+def _add_shapes(rng: np.random.Generator, picture: np.ndarray, count: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    for _ in range(count):
+        colour = tuple(_colour(rng).tolist())
+        centre = rng.uniform((0, 0), (width, height))
+        size = width * rng.uniform(0.02, 0.25)
+        kind = rng.integers(4)
+        if kind == 0:
+            corners = centre + size * rng.normal(size=(int(rng.integers(3, 7)), 2))
+            cv2.fillPoly(picture, [np.rint(corners).astype(np.int32)], colour)
+        elif kind == 1:
+            axes = np.maximum(1, size * rng.uniform(0.4, 1.0, 2)).astype(int).tolist()
+            cv2.ellipse(picture, centre.astype(int).tolist(), axes, rng.uniform(0, 180), 0, 360, colour, -1)
+        elif kind == 2:
+            box = cv2.boxPoints((centre.tolist(), (size * rng.uniform(0.3, 2), size), rng.uniform(0, 180)))
+            cv2.fillPoly(picture, [np.rint(box).astype(np.int32)], colour)
+        else:
+            end = centre + 4 * size * rng.normal(size=2)
+            thickness = int(rng.integers(1, 2 + width // 24))
+            cv2.line(picture, centre.astype(int).tolist(), end.astype(int).tolist(), colour, thickness)
+    return picture
+
+
+def _develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """To uint8, sometimes out of focus, sometimes with a sensor's noise."""
+    if rng.random() < 0.4:
+        picture = cv2.GaussianBlur(picture, (0, 0), picture.shape[1] * rng.uniform(0.003, 0.02))
+    if rng.random() < 0.4:
+        picture = picture + rng.uniform(2, 15) * rng.standard_normal(picture.shape, dtype=np.float32)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+# Clutter and noise come twice: most of what a camera sees looks like them.
+_PAINTERS = (_paint_flat, _paint_gradient, _paint_noise, _paint_noise, _paint_veins, _paint_stripes, _paint_checks,
+             _paint_shapes, _paint_clutter, _paint_clutter)

@@ -1,0 +1,39 @@
+"""Puts rendered targets onto pictures."""
+
+import numpy as np
+
+from genima_core.targets.renderer import TargetViews
+
+OPACITY = (0.7, 1.0)
+"""Range of the spheres' opacity in the controller's training pictures, as in the original implementation."""
+
+
+def over_observation(views: TargetViews, images: np.ndarray) -> np.ndarray:
+    """The targets over what the cameras see, (4, H, W, 3) uint8: what the diffusion agent learns to draw.
+
+    Raises:
+        ValueError: `images` differ in shape or type from the views.
+    """
+    return _composite(views, images, views.alpha.astype(np.uint16))
+
+
+def over_backgrounds(views: TargetViews, backgrounds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The targets over random pictures, each view at a random `OPACITY`: what the controller learns from.
+
+    Raises:
+        ValueError: `backgrounds` differ in shape or type from the views.
+    """
+    opacity = rng.uniform(*OPACITY, size=(len(views.alpha), 1, 1))
+    return _composite(views, backgrounds, np.rint(views.alpha * opacity).astype(np.uint16))
+
+
+def _composite(views: TargetViews, images: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    if images.shape != views.rgb.shape or images.dtype != np.uint8:
+        raise ValueError(f"pictures are {images.shape} {images.dtype}; the targets were rendered as "
+                         f"{views.rgb.shape} uint8: use a rig of the pictures' size")
+    result = images.copy()
+    drawn = alpha > 0
+    a = alpha[drawn, None]
+    # (255 + 127) * 255 fits uint16; adding half before dividing rounds.
+    result[drawn] = ((views.rgb[drawn] * a + images[drawn] * (255 - a) + 127) // 255).astype(np.uint8)
+    return result

@@ -1,0 +1,229 @@
+"""Renders the targets: four striped spheres in each of the rig's four views."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from genima_core import gl  # noqa: F401  (selects EGL; OpenGL and pyrender read that when they are imported)
+from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.geometry import opencv_to_opengl
+from genima_core.panda import frame_pose, target_poses
+from genima_core.targets import palette
+
+import pyrender  # isort: skip
+from OpenGL import GL  # isort: skip
+
+STACKS = 12
+"""Rings of a sphere's mesh; with `palette.SECTORS` around, its outline is within 1 % of the radius."""
+Z_NEAR_M, Z_FAR_M = 0.003, 10.0
+FIRST_CODE = 252
+"""The alpha channel of a sphere's colour is 252 plus its index, so that one rendering yields colours and labels.
+
+So close to 255 that averages of it still tell how many of up to 8×8 samples lay on spheres.
+"""
+MAX_SUPERSAMPLE = 8
+
+
+@dataclass(frozen=True)
+class TargetViews:
+    """Four views of the spheres, in the order of the rig."""
+
+    rgb: np.ndarray
+    """(4, H, W, 3) uint8, not multiplied by alpha; white where there is no sphere."""
+    alpha: np.ndarray
+    """(4, H, W) uint8, how much of the pixel the spheres cover, 0 to 255."""
+    labels: np.ndarray
+    """(4, H, W) uint8, front-most sphere at the pixel's centre: 0 none, else 1 + index into `TARGET_NAMES`."""
+
+
+class TargetRenderer:
+    """Draws where four of the arm's frames should be; GL objects are built once, calls only move them.
+
+    Use and close it in the thread that made it.
+    """
+
+    def __init__(self, rig: CameraRig, supersample: int = 2) -> None:
+        """`supersample` pixels are rendered per pixel and axis; 1 to 8."""
+        width, height = rig.size
+        self.rig = rig
+        self.supersample = supersample
+        if not 1 <= supersample <= MAX_SUPERSAMPLE:
+            raise ValueError(f"supersample is {supersample}; valid are 1 to {MAX_SUPERSAMPLE}")
+        self._offscreen = _ColumnRenderer(width * self.supersample, height * self.supersample, len(rig.cameras))
+        self._scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0))
+        self._cameras = [self._scene.add(_gl_camera(c.intrinsics, self.supersample, len(rig.cameras)))
+                         for c in rig.cameras]
+        self._joints = [self._add_sphere(colour, index)
+                        for index, colour in enumerate(palette.target_colours(1.0)[:3])]
+        self._grippers = {colour: self._add_sphere(colour, 3)
+                          for colour in (palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)}
+
+    def render(self, q_now: np.ndarray, q_target: np.ndarray, gripper_target: float) -> TargetViews:
+        """The targets of joint positions `q_target` (7,) rad and opening 0 to 1, while the arm is at `q_now` (7,) rad.
+
+        `q_now` places the cameras that the hand carries.
+
+        Raises:
+            ValueError: joint positions of another shape, or not finite.
+            RuntimeError: the renderer is closed.
+        """
+        for name, q in (("q_now", q_now), ("q_target", q_target)):
+            if not np.all(np.isfinite(q)):
+                raise ValueError(f"{name} is {np.asarray(q).tolist()}: not finite; rendering needs 7 angles in rad")
+        T_base_target = target_poses(q_target)
+        T_base_hand = frame_pose(q_now, "hand")
+        shown = palette.gripper_colour(gripper_target)
+        for colour, node in self._grippers.items():
+            node.mesh.is_visible = colour is shown
+        spheres = [*self._joints, self._grippers[shown]]
+        for view, (camera, node) in enumerate(zip(self.rig.cameras, self._cameras, strict=True)):
+            self._scene.set_pose(node, opencv_to_opengl(camera.T_base_cam(T_base_hand)))
+            scale = np.diag([camera.target_radius_m] * 3 + [1.0])
+            for sphere, pose in zip(spheres, T_base_target, strict=True):
+                self._scene.set_pose(sphere, pose @ scale)
+            self._scene.main_camera_node = node
+            self._offscreen.draw(self._scene, view)
+        return _downsample(self._offscreen.read(), self.supersample)
+
+    def close(self) -> None:
+        """Frees the GL context; harmless when called twice."""
+        self._offscreen.delete()
+
+    def _add_sphere(self, colour: palette.TargetColour, index: int) -> pyrender.Node:
+        return self._scene.add(pyrender.Mesh([_striped_sphere(colour, index)]))
+
+
+class _ColumnRenderer(pyrender.OffscreenRenderer):
+    """pyrender's renderer, drawing several views below each other into one framebuffer that is read once.
+
+    Stock pyrender reads depth and colour back and resolves multisampling after every view, which takes longer than
+    drawing a few spheres; and exact colours, which carry the labels, exclude multisampling.
+    """
+
+    def __init__(self, width: int, height: int, views: int) -> None:
+        self._view_size = width, height
+        super().__init__(width, height * views)
+
+    def _create(self) -> None:
+        super()._create()
+        self._renderer = _ColumnPass(self.viewport_width, self.viewport_height, self._view_size)
+
+    def draw(self, scene: pyrender.Scene, view: int) -> None:
+        if self._platform is None:
+            raise RuntimeError("the renderer is closed; make another one to render")
+        self._platform.make_current()
+        self._renderer.view = view
+        self._renderer.render(scene, pyrender.RenderFlags.FLAT | pyrender.RenderFlags.OFFSCREEN)
+
+    def read(self) -> np.ndarray:
+        """All views, (views, height, width, 4) uint8 RGBA, rows from bottom to top."""
+        self._platform.make_current()
+        width, height = self._view_size
+        return self._renderer.read().reshape(-1, height, width, 4)
+
+    def delete(self) -> None:
+        """Frees the context only: ending the EGL display, as pyrender does, would end MuJoCo's rendering too."""
+        if self._platform is None:
+            return
+        self._platform.make_current()
+        self._renderer.delete()
+        if hasattr(self._platform, "_egl_display"):
+            from OpenGL import EGL
+            EGL.eglMakeCurrent(self._platform._egl_display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE,
+                               EGL.EGL_NO_CONTEXT)
+            EGL.eglDestroyContext(self._platform._egl_display, self._platform._egl_context)
+        else:
+            self._platform.delete_context()
+        self._renderer = self._platform = None
+
+
+class _ColumnPass(pyrender.Renderer):
+    """Forward pass into one view of the column, without multisampling and without reading back."""
+
+    def __init__(self, width: int, height: int, view_size: tuple[int, int]) -> None:
+        super().__init__(width, height)
+        self.view = 0
+        self._view_size = view_size
+        self._prepared = False
+
+    def _configure_forward_pass_viewport(self, flags: int) -> None:
+        super()._configure_forward_pass_viewport(flags)
+        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._main_fb)
+        width, height = self._view_size
+        GL.glViewport(0, self.view * height, width, height)
+        GL.glEnable(GL.GL_SCISSOR_TEST)
+        GL.glScissor(0, self.view * height, width, height)
+
+    def _bind_and_draw_primitive(self, primitive: pyrender.Primitive, pose: np.ndarray, program, flags: int) -> None:
+        # All spheres share one material and one program, whose uniforms and GL state stay as the first draw set them.
+        if not self._prepared:
+            super()._bind_and_draw_primitive(primitive, pose, program, flags)
+            self._prepared = True
+            return
+        program.set_uniform("M", pose)
+        primitive._bind()
+        GL.glDrawArrays(primitive.mode, 0, len(primitive.positions))
+        primitive._unbind()
+
+    def _read_main_framebuffer(self, scene: pyrender.Scene, flags: int) -> None:
+        GL.glDisable(GL.GL_SCISSOR_TEST)
+
+    def read(self) -> np.ndarray:
+        GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._main_fb)
+        data = GL.glReadPixels(0, 0, self.viewport_width, self.viewport_height, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
+        return np.frombuffer(data, dtype=np.uint8)
+
+
+def _gl_camera(camera: PinholeCamera, supersample: int, views: int) -> pyrender.IntrinsicsCamera:
+    # OpenGL counts pixels from their edges, OpenCV from their centres. pyrender divides by the size of the whole
+    # framebuffer, which is `views` times as high as a view.
+    sx, sy = supersample, supersample * views
+    return pyrender.IntrinsicsCamera(camera.fx * sx, camera.fy * sy, (camera.cx + 0.5) * sx, (camera.cy + 0.5) * sy,
+                                     znear=Z_NEAR_M, zfar=Z_FAR_M)
+
+
+def _striped_sphere(colour: palette.TargetColour, index: int) -> pyrender.Primitive:
+    """Unit sphere whose stripes run from pole to pole; the alpha channel of its colours tells which it is."""
+    polar, azimuth = np.meshgrid(np.linspace(0, np.pi, STACKS + 1),
+                                 np.linspace(0, 2 * np.pi, palette.SECTORS + 1), indexing="ij")
+    grid = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=-1)
+    upper_left, lower_left = grid[:-1, :-1], grid[1:, :-1]
+    upper_right, lower_right = grid[:-1, 1:], grid[1:, 1:]
+    triangles = np.stack([np.stack([upper_left, lower_left, lower_right], axis=-2),
+                          np.stack([upper_left, lower_right, upper_right], axis=-2)], axis=2)
+    tones = np.array([(*(colour.dark if s in palette.STRIPE_SECTORS else colour.light), FIRST_CODE + index)
+                      for s in range(palette.SECTORS)], dtype=np.float32) / 255
+    colours = np.broadcast_to(tones[None, :, None, None], (*triangles.shape[:-1], 4))
+    return pyrender.Primitive(positions=triangles.reshape(-1, 3), color_0=colours.reshape(-1, 4),
+                              material=pyrender.MetallicRoughnessMaterial(alphaMode="OPAQUE",
+                                                                          baseColorFactor=(1.0, 1.0, 1.0, 1.0)))
+
+
+def _downsample(rgba: np.ndarray, factor: int) -> TargetViews:
+    """Averages what is `factor` times larger, (views, height, width, 4) with rows from bottom to top."""
+    count, height, width = rgba.shape[0], rgba.shape[1] // factor, rgba.shape[2] // factor
+    # For even factors no sample lies at the pixel's centre: the two beside it on the diagonal share the decision.
+    first, second = (rgba[:, i::factor, i::factor, 3] for i in ((factor - 1) // 2, factor // 2))
+    codes = np.where(first > 0, first, second)[:, ::-1]
+    # The picture is zero where nothing is drawn, so that the average is already weighted by coverage.
+    small = cv2.resize(rgba.reshape(-1, rgba.shape[2], 4), (width, count * height), interpolation=cv2.INTER_AREA)
+    # Whole pixels as one number each: flipping and filling are then several times faster.
+    pixels = small.view(np.uint32).reshape(count, height, width)[:, ::-1]
+    white = int(np.array([255, 255, 255, 0], dtype=np.uint8).view(np.uint32)[0])
+    rgba_small = np.where(pixels == 0, np.uint32(white), pixels).view(np.uint8).reshape(count * height, width, 4)
+    rgb = cv2.cvtColor(rgba_small, cv2.COLOR_RGBA2RGB)
+    alpha = cv2.LUT(np.ascontiguousarray(rgba_small[..., 3]), _coverage(factor))
+    edge = np.flatnonzero((alpha > 0) & (alpha < 255))
+    flat = rgb.reshape(-1, 3)
+    flat[edge] = np.minimum(flat[edge] * (255.0 / alpha.reshape(-1)[edge, None]) + 0.5, 255)
+    alpha = alpha.reshape(count, height, width)
+    labels = np.where((alpha > 127) & (codes > 0), codes - (FIRST_CODE - 1), 0).astype(np.uint8)
+    return TargetViews(rgb.reshape(count, height, width, 3), alpha, labels)
+
+
+def _coverage(factor: int) -> np.ndarray:
+    """Alpha (256,) uint8 of each average code: how many of the factor² samples lay on any sphere."""
+    mean_code = FIRST_CODE + (len(palette.TARGET_NAMES) - 1) / 2
+    samples = np.minimum(np.rint(np.arange(256) / mean_code * factor**2), factor**2)
+    return np.rint(samples * 255 / factor**2).astype(np.uint8)

@@ -1,0 +1,122 @@
+"""The `genima` command: one table of verbs, each a plain function that tyro makes a command line of."""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+VERBS = {
+    "demo": ("genima_ros.demo:demo", "start the simulated cell and the node graph, run the shipped checkpoint"),
+    "up": ("genima_ros.up:up", "start a node graph and stay: genima up [sim|real|teleop] name:=value ..."),
+    "collect": ("genima_core.evaluation.collect:collect", "record scripted demonstrations in simulation"),
+    "draw": ("genima_core.data.preview:draw", "write what the models train on, as pictures"),
+    "train autoencoder": ("genima_core.diffusion.train:train_autoencoder", "train the drawing agent's image coder"),
+    "train diffusion": ("genima_core.diffusion.train:train_diffusion", "train the agent that draws targets"),
+    "train controller": ("genima_core.controller.train:train_controller", "train the controller that follows them"),
+    "eval": ("genima_core.evaluation.report:evaluate", "closed loop in simulation, without ROS"),
+    "bench": ("genima_ros.bench:bench", "run the benchmarks of benchmarks/ by name"),
+    "doctor": ("genima_ros.doctor:doctor", "what works on this machine and what to install"),
+}
+"""Verb to (module:function, help). The module is imported when its verb is used."""
+
+
+def main() -> None:
+    """Entry point; exits with 0 (done), 1 (one line on stderr says what was wrong) or 2 (no such command line)."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit status."""
+    if arguments == ["--version"]:
+        print(version("genima_ros"))
+        return 0
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    verb, rest = split_verb(arguments)
+    if verb not in VERBS:
+        group = f"{arguments[0]} "
+        if any(name.startswith(group) for name in VERBS) and rest[:1] in (["-h"], ["--help"]):
+            print(usage(group))
+            return 0
+        print(unknown_verb(arguments), file=sys.stderr)
+        return 2
+    try:
+        return call(load(VERBS[verb][0]), verb, rest)
+    except KeyboardInterrupt:
+        print("genima: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError, RuntimeError, KeyError, ImportError) as error:
+        if os.environ.get("GENIMA_TRACEBACK") == "1":
+            raise
+        print(f"genima: {describe(error)}", file=sys.stderr)
+        return 1
+
+
+def split_verb(arguments: list[str]) -> tuple[str, list[str]]:
+    """The verb, of one or two words, and what follows it."""
+    if any(name.startswith(f"{arguments[0]} ") for name in VERBS):
+        two_words = " ".join(arguments[:2])
+        return (two_words, arguments[2:]) if two_words in VERBS else (arguments[0], arguments[1:])
+    return arguments[0], arguments[1:]
+
+
+def load(target: str) -> Callable[..., object]:
+    """The function that "module:function" names."""
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def call(function: Callable[..., object], verb: str, arguments: list[str]) -> int:
+    """Parses the arguments by the function's signature and calls it; an int that it returns is the exit status."""
+    import tyro
+
+    result = tyro.cli(function, prog=f"genima {verb}", args=arguments)
+    return result if type(result) is int else 0
+
+
+def describe(error: Exception) -> str:
+    """One line: what is wrong and the remedy."""
+    if isinstance(error, ModuleNotFoundError):
+        from genima_ros.packages import remedy
+
+        return f"{error}; {remedy(error.name or '')}"
+    if isinstance(error, ImportError):
+        return f"{error}; genima doctor says what is missing here"
+    # str(KeyError) is the repr of its argument.
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def usage(prefix: str = "") -> str:
+    """The table of the verbs that start with `prefix`."""
+    names = [name for name in VERBS if name.startswith(prefix)]
+    width = max(map(len, names))
+    return "\n".join([
+        f"usage: genima {prefix}<verb> ...",
+        "",
+        *(f"  {name:<{width}}  {VERBS[name][1]}" for name in names),
+        "",
+        "genima <verb> --help lists a verb's options. Errors are one line; GENIMA_TRACEBACK=1 shows where they arose.",
+    ])
+
+
+def unknown_verb(arguments: list[str]) -> str:
+    """What to type instead."""
+    verb = arguments[0]
+    group = [name for name in VERBS if name.startswith(f"{verb} ")]
+    if group:
+        return f"genima: `{verb}` needs one of: {', '.join(name.removeprefix(f'{verb} ') for name in group)}"
+    close = difflib.get_close_matches(verb, [*VERBS, "train"], n=1)
+    hint = f"; did you mean `genima {close[0]}`?" if close else ""
+    return f"genima: no verb `{verb}`; valid are {', '.join(VERBS)}{hint}"
+
+
+if __name__ == "__main__":
+    main()

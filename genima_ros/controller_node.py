@@ -1,0 +1,184 @@
+"""Turns each drawing into a chunk of joint positions."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Bool, String
+
+from genima_core.panda import JOINT_NAMES
+from genima_core.tiling import untile
+from genima_core.types import ActionChunk
+from genima_ros import conversions, interfaces
+from genima_ros.diagnostics import Diagnostics
+from genima_ros.parameters import declare_dataclass
+from genima_ros.run import NODE_OPTIONS, run
+
+if TYPE_CHECKING:
+    from genima_core.controller.policy import Controller
+
+HISTORY = 2000
+"""Joint states kept, so that the one at an image's capture time is still there when its drawing is finished."""
+STATE_SLACK_S = 0.1
+WATCH_S = 1.0
+SILENT_S = 2.0
+
+
+@dataclass(frozen=True)
+class ControllerParameters:
+    checkpoint: Path = Path("checkpoints/demo")
+    device: str = "cpu"
+    mode: Literal["sync", "async"] = "sync"
+    joint_names: tuple[str, ...] = JOINT_NAMES
+    finger_names: tuple[str, ...] = ("panda_finger_joint1", "panda_finger_joint2")
+    """Their positions in metres add up to the gripper's width."""
+    instruction: str = ""
+    """Used until one arrives on the topic."""
+
+
+def load_controller(parameters: ControllerParameters) -> "Controller":
+    """The controller of a checkpoint; torch is imported here and not in tests with a stand-in."""
+    from genima_core.checkpoint import Checkpoint
+    from genima_core.controller.policy import Controller
+
+    checkpoint = Checkpoint.open(parameters.checkpoint)
+    return Controller.load(checkpoint.path / "controller", parameters.device)
+
+
+@dataclass(frozen=True)
+class _State:
+    stamp_s: float
+    q: np.ndarray
+    opening: float
+
+
+class ControllerNode(Node):
+    """Acts on drawings with the joint state of their capture time: what the controller was trained on.
+
+    The chunk is stamped with that capture time. In **async** mode action 0 is due one step after the capture, so that
+    actions whose time has passed are skipped where the chunk is spliced in. In **sync** mode the arm waits: the
+    streamer says on chunk_wanted when it is at rest, only a drawing captured after that is acted upon, and action 0 is
+    due one step from now. If the chunk is refused, chunk_wanted stays true and the next drawing is acted upon; nothing
+    can lock up when either side is restarted.
+
+    Publishes: action_chunk (7 joints and `gripper` width in m), diagnostics.
+    Subscribes: targets/image, joint_states, instruction, chunk_wanted.
+    """
+
+    def __init__(self, load: Callable[[ControllerParameters], "Controller"] = load_controller,
+                 clock_s: Callable[[], float] = time.monotonic, **options) -> None:
+        super().__init__("controller", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, ControllerParameters)
+        self.controller = load(self.parameters)
+        self._clock_s = clock_s
+        self._instruction = self.parameters.instruction
+        self._states: deque[_State] = deque(maxlen=HISTORY)
+        self._state_arrived_s = self._drawing_arrived_s = clock_s()
+        self._wanted_since_s: float | None = None
+        self._wanted_heard = False
+        self._last_stamp_s = 0.0
+        self._chunks = interfaces.publish(self, interfaces.ACTION_CHUNK)
+        self._diagnostics = Diagnostics(self, ("drawing", "joint_states"))
+        interfaces.subscribe(self, interfaces.INSTRUCTION, self._on_instruction)
+        interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_joint_state)
+        interfaces.subscribe(self, interfaces.CHUNK_WANTED, self._on_wanted)
+        interfaces.subscribe(self, interfaces.TARGETS, self._on_drawing)
+        self._watch = self.create_timer(WATCH_S, self._watch_inputs)
+
+    def _on_instruction(self, message: String) -> None:
+        self._instruction = message.data
+
+    def _on_wanted(self, message: Bool) -> None:
+        self._wanted_heard = True
+        if not message.data:
+            self._wanted_since_s = None
+        elif self._wanted_since_s is None:
+            self._wanted_since_s = self._ros_now_s()
+
+    def _on_joint_state(self, message: JointState) -> None:
+        try:
+            q = conversions.positions_by_name(message, self.parameters.joint_names)
+            opening = conversions.gripper_opening(message, self.parameters.finger_names)
+        except ValueError as error:
+            self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
+            return
+        self._state_arrived_s = self._clock_s()
+        stamp_s = conversions.seconds(message.header.stamp)
+        self._states.append(_State(stamp_s, q, opening))
+        self._diagnostics.received("joint_states", stamp_s)
+
+    def _on_drawing(self, message: Image) -> None:
+        self._drawing_arrived_s = self._clock_s()
+        stamp_s = conversions.seconds(message.header.stamp)
+        if not self._is_due(stamp_s):
+            return
+        try:
+            views = untile(conversions.image_to_rgb(message))
+            state = self._state_at(stamp_s)
+            chunk = self._act(views, state, stamp_s)
+        except (ValueError, RuntimeError) as error:
+            self._diagnostics.warn(f"drawing not followed: {error}", "drawing")
+            return
+        self._last_stamp_s = stamp_s
+        self._diagnostics.received("drawing", stamp_s)
+        self._chunks.publish(conversions.chunk_to_trajectory(chunk, self.parameters.joint_names))
+        if self._wanted_since_s is not None and self.parameters.mode == "sync":
+            # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
+            self._wanted_since_s = self._ros_now_s()
+
+    def _is_due(self, stamp_s: float) -> bool:
+        if self._wanted_since_s is None or stamp_s <= self._last_stamp_s:
+            return False
+        return self.parameters.mode == "async" or stamp_s >= self._wanted_since_s
+
+    def _state_at(self, stamp_s: float) -> _State:
+        if not self._states:
+            raise ValueError("no joint state yet; is the robot's joint_state_broadcaster running?")
+        state = min(self._states, key=lambda state: abs(state.stamp_s - stamp_s))
+        if abs(state.stamp_s - stamp_s) > STATE_SLACK_S:
+            raise ValueError(f"the joint state nearest to the images is {abs(state.stamp_s - stamp_s):.3f} s away "
+                             f"(allowed {STATE_SLACK_S} s): are cameras and robot on one clock?")
+        return state
+
+    def _act(self, views: np.ndarray, state: _State, stamp_s: float) -> ActionChunk:
+        if not self._instruction:
+            raise ValueError("no instruction yet: publish one (std_msgs/String) on "
+                             f"{self.resolve_topic_name(interfaces.INSTRUCTION.name)}")
+        begin_s = self._clock_s()
+        positions, gripper = self.controller.act(views, state.q, state.opening, self._instruction)
+        if not (np.isfinite(positions).all() and np.isfinite(gripper).all()):
+            raise ValueError("the controller's actions are not finite; is the checkpoint damaged?")
+        self._diagnostics.worked(self._clock_s() - begin_s)
+        dt_s = self.controller.dt_s
+        start_s = (stamp_s if self.parameters.mode == "async" else self._ros_now_s()) + dt_s
+        return ActionChunk(np.asarray(positions, np.float64), np.asarray(gripper, np.float64), dt_s, start_s, stamp_s)
+
+    def _watch_inputs(self) -> None:
+        now_s = self._clock_s()
+        if now_s - self._state_arrived_s > SILENT_S:
+            self._diagnostics.warn("no usable joint state on "
+                                   f"{self.resolve_topic_name(interfaces.JOINT_STATES.name)}: is the robot's "
+                                   "joint_state_broadcaster running?", "no joint_states")
+        elif now_s - self._drawing_arrived_s > SILENT_S:
+            self._diagnostics.warn(f"no drawing on {self.resolve_topic_name(interfaces.TARGETS.name)}: "
+                                   "is the diffusion node running and are its cameras?", "no drawing")
+        elif not self._wanted_heard:
+            self._diagnostics.warn(f"nobody listens: no {self.resolve_topic_name(interfaces.CHUNK_WANTED.name)} from "
+                                   "a streamer node", "no streamer")
+
+    def _ros_now_s(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+
+def main() -> None:
+    run(ControllerNode)
+
+
+if __name__ == "__main__":
+    main()

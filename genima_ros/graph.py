@@ -1,0 +1,235 @@
+"""Which nodes run together, as data: `processes` is what both front ends, `genima up` and the launch files, start."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+PACKAGE = "genima_ros"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One ``name:=value`` of a mode."""
+
+    name: str
+    kind: type[str] | type[int] | type[float] | type[bool]
+    help: str
+    default: str | int | float | bool | None = None
+    """None leaves the value to the parameter files and the node's own default."""
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> str | int | float | bool:
+        """The value that a command line means by `text`.
+
+        Raises:
+            ValueError: not of its kind, or not among the choices.
+        """
+        if self.kind is bool:
+            if text.lower() not in ("true", "false"):
+                raise ValueError(f"{self.name}:={text} is neither true nor false")
+            return text.lower() == "true"
+        if self.choices and text not in self.choices:
+            raise ValueError(f"{self.name}:={text} is not valid; choose from {', '.join(self.choices)}")
+        try:
+            return self.kind(text)
+        except ValueError:
+            raise ValueError(f"{self.name}:={text} is not valid; it needs {self.kind.__name__}") from None
+
+
+@dataclass(frozen=True)
+class NodeEntry:
+    """A node of the graph."""
+
+    name: str
+    executable: str
+    """Module of this package and name of the executable in lib/genima_ros."""
+    parameters: Mapping[str, str]
+    """Parameter to the argument that it takes its value from."""
+    niceness: int
+    """The streamer runs at 0 and everything slow above it: that keeps commands regular when all cores are busy."""
+    respawn: bool = False
+    """Whether to start it again when it dies; for nodes that hold no state of the robot."""
+    threads: int = 1
+    """Of numerical libraries; 0 means one a core."""
+    remappings: tuple[tuple[str, str], ...] = ()
+    condition: str | None = None
+    """Argument that must be true."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    arguments: tuple[Argument, ...]
+    nodes: tuple[NodeEntry, ...]
+    parameter_file: str
+    """In config/; overrides defaults, and is overridden by arguments."""
+
+
+@dataclass(frozen=True)
+class NodeProcess:
+    """A node with everything decided."""
+
+    name: str
+    executable: str
+    parameters: Mapping[str, object]
+    parameter_files: tuple[Path, ...]
+    remappings: tuple[tuple[str, str], ...]
+    niceness: int
+    respawn: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self) -> list[str]:
+        """The command line that starts the node without `ros2 run`."""
+        ros = [option for path in self.parameter_files for option in ("--params-file", str(path))]
+        # JSON is YAML: strings stay strings, whatever they look like.
+        ros += [option for name, value in self.parameters.items() for option in ("-p", f"{name}:={json.dumps(value)}")]
+        ros += [option for old, new in self.remappings for option in ("-r", f"{old}:={new}")]
+        return [sys.executable, "-m", f"{PACKAGE}.{self.executable}", "--ros-args", *ros]
+
+
+_SHARED = (
+    Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
+    Argument("mode", str, "sync: execute a chunk, then look again; async: splice in every new chunk",
+             choices=("sync", "async")),
+    Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
+    Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
+    Argument("instruction", str, "what to do, until something is published on the topic"),
+    Argument("config", str, "YAML file with further parameters", ""),
+    Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
+    Argument("respawn", bool, "start the learned nodes again when they die", True),
+)
+_LEARNED = (
+    NodeEntry("diffusion", "diffusion_node", {"checkpoint": "checkpoint", "device": "device", "steps": "steps", "instruction": "instruction"}, niceness=10, respawn=True, threads=0),
+    NodeEntry("controller", "controller_node", {"checkpoint": "checkpoint", "device": "device", "mode": "mode", "instruction": "instruction"}, niceness=8, respawn=True),
+    NodeEntry("markers", "markers_node", {}, niceness=10, respawn=True),
+)
+_STREAMER = NodeEntry("streamer", "streamer_node", {"mode": "mode"}, niceness=0)
+
+MODES = {
+    "sim": Mode(
+        arguments=(
+            Argument("task", str, "what the arm shall do"),
+            Argument("seed", int, "scene to start with"),
+            Argument("camera_rate_hz", float, "images a second and camera"),
+            *_SHARED,
+        ),
+        nodes=(
+            NodeEntry("sim", "sim_node", {"task": "task", "seed": "seed", "camera_rate_hz": "camera_rate_hz", "rig": "rig"},
+                      niceness=5),
+            _STREAMER,
+            *_LEARNED,
+        ),
+        parameter_file="sim.yaml",
+    ),
+}
+
+
+def get_mode(name: str) -> Mode:
+    if name not in MODES:
+        raise ValueError(f"there is no graph {name!r}; valid are {', '.join(MODES)}")
+    return MODES[name]
+
+
+def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
+    """Values of all arguments of a mode from ``name:=value`` texts.
+
+    Raises:
+        ValueError: another form, an unknown name, or a value that is not valid.
+    """
+    given: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition(":=")
+        if not separator:
+            raise ValueError(f"{text!r} is no argument; write name:=value, for example seed:=20001")
+        given[name] = value
+    return argument_values(mode, given)
+
+
+def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
+    """Values of all arguments of a mode; those not given, or given as "", have their defaults.
+
+    Raises:
+        ValueError: an unknown name, or a value that is not valid.
+    """
+    arguments = {argument.name: argument for argument in get_mode(mode).arguments}
+    unknown = sorted(set(given) - set(arguments))
+    if unknown:
+        raise ValueError(f"no argument {', '.join(unknown)} for {mode}; valid are "
+                         + ", ".join(arguments))
+    return {name: argument.parse(given[name]) if given.get(name) else argument.default
+            for name, argument in arguments.items()}
+
+
+def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
+    """The nodes to start for these argument values (see `argument_values`).
+
+    Raises:
+        ValueError, FileNotFoundError: a parameter file names a node that does not exist; a file is missing.
+    """
+    entry = get_mode(mode)
+    checkpoint = find_checkpoint(Path(str(values["checkpoint"])))
+    known = {**values, "checkpoint": str(checkpoint), "rig": str(checkpoint / "rig.json")}
+    files = [share_folder() / "config" / entry.parameter_file]
+    if values["config"]:
+        files.append(Path(str(values["config"])).absolute())
+    for path in files:
+        check_parameter_file(path, [node.name for node in entry.nodes])
+    return [NodeProcess(
+        name=node.name, executable=node.executable,
+        parameters={parameter: known[argument] for parameter, argument in node.parameters.items()
+                    if known[argument] is not None},
+        parameter_files=tuple(files), remappings=node.remappings, niceness=node.niceness,
+        respawn=node.respawn and bool(values["respawn"]),
+        environment={"OMP_NUM_THREADS": str(node.threads or os.cpu_count() or 1)})
+        for node in entry.nodes if node.condition is None or values[node.condition]]
+
+
+def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
+    """Finds what ROS would ignore without a word: sections for nodes that do not exist.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; not a parameter file of these nodes.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"parameter file {path} does not exist")
+    try:
+        sections = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    valid = ("/**", *nodes)
+    for name, section in sections.items() if isinstance(sections, dict) else [(str(sections)[:40], None)]:
+        if name.strip("/") not in nodes and name != "/**":
+            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(valid)}")
+        if not isinstance(section, dict) or list(section) != ["ros__parameters"]:
+            raise ValueError(f"{path}: section {name!r} must hold the key ros__parameters, and only that")
+
+
+def rviz_command() -> list[str]:
+    return ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz")]
+
+
+def share_folder() -> Path:
+    """The folder with config/ and launch/: the source tree, or share/genima_ros of the prefix it is installed in.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    prefixes = [Path(sys.prefix), *map(Path, filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":")))]
+    candidates = [Path(__file__).parents[1], *(prefix / "share" / PACKAGE for prefix in prefixes)]
+    for folder in candidates:
+        if (folder / "package.xml").is_file() and (folder / "config").is_dir():
+            return folder
+    raise FileNotFoundError(f"no config folder of {PACKAGE} in {', '.join(map(str, candidates))}; install the package "
+                            "anew: pip install .")
+
+
+def find_checkpoint(path: Path) -> Path:
+    """An absolute path; a relative one is looked for here, then beside the sources."""
+    if path.is_absolute() or path.exists():
+        return path.absolute()
+    beside_sources = Path(__file__).parents[1] / path
+    return beside_sources if beside_sources.exists() else path.absolute()

@@ -1,0 +1,207 @@
+"""The simulated cell in real time, speaking what real cameras and a real arm controller speak."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64, Float64MultiArray, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from genima_core.cameras import CameraRig
+from genima_core.panda import FINGER_OPEN_M, GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_ros import conversions, interfaces
+from genima_ros.diagnostics import Diagnostics
+from genima_ros.parameters import declare_dataclass
+from genima_ros.run import NODE_OPTIONS, run
+from genima_ros.timing import PeriodMeter
+from genima_ros.trajectory_follower import TrajectoryFollower
+
+if TYPE_CHECKING:
+    from genima_core.sim.cell import Cell
+
+FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
+PHYSICS_S = 0.002
+SLICE_S = 0.01
+"""Physics steps between two samples of the commanded trajectory."""
+CATCH_UP_S = 0.1
+"""Simulated time that lags further behind than this is given up, and counted as slip."""
+
+
+@dataclass(frozen=True)
+class SimParameters:
+    task: str = "push_button"
+    seed: int = 20000
+    """Scene to start with; every reset goes to the next one."""
+    rig: Path | None = None
+    """rig.json of a checkpoint; the default cameras at 64x64 without."""
+    rate_hz: float = 100.0
+    """Of physics and joint states."""
+    camera_rate_hz: float = 10.0
+
+
+def make_cell(parameters: SimParameters) -> "Cell":
+    """The cell of real runs; MuJoCo is imported here and not in tests with a stand-in."""
+    from genima_core.sim.cell import Cell, default_rig
+    from genima_core.sim.task import make_task
+
+    rig = default_rig(64, 64) if parameters.rig is None else CameraRig.load(parameters.rig)
+    return Cell(make_task(parameters.task), rig)
+
+
+class SimNode(Node):
+    """Steps a `Cell` against the wall clock, and renders one camera per step, so that rendering never stalls physics
+    for longer than one view takes.
+
+    Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
+    joint_states (arm and fingers), instruction, success (on change), diagnostics.
+    Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
+    gripper/command (width in m).
+    Service: ~/reset places the next scene; the arm is back at its start, so disable the streamer before.
+    """
+
+    def __init__(self, make: Callable[[SimParameters], "Cell"] = make_cell,
+                 clock_s: Callable[[], float] = time.monotonic, **options) -> None:
+        super().__init__("sim", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, SimParameters)
+        if min(self.parameters.rate_hz, self.parameters.camera_rate_hz) <= 0:
+            raise ValueError(f"rate_hz and camera_rate_hz must be positive, not {self.parameters.rate_hz} and "
+                             f"{self.parameters.camera_rate_hz}")
+        self.cell = make(self.parameters)
+        self._clock_s = clock_s
+        self._seed = self.parameters.seed
+        self._slip_s = 0.0
+        self._periods = PeriodMeter(1 / self.parameters.rate_hz)
+        names = self.cell.rig.names
+        self._images = {name: interfaces.publish(self, interfaces.camera_image(name)) for name in names}
+        self._infos = {name: interfaces.publish(self, interfaces.camera_info(name)) for name in names}
+        self._joint_states = interfaces.publish(self, interfaces.JOINT_STATES)
+        self._instruction = interfaces.publish(self, interfaces.INSTRUCTION)
+        self._success = interfaces.publish(self, interfaces.SUCCESS)
+        interfaces.subscribe(self, interfaces.ARM_TRAJECTORY, self._on_trajectory)
+        interfaces.subscribe(self, interfaces.ARM_JOINT_STATE, self._on_joint_command)
+        interfaces.subscribe(self, interfaces.ARM_POSITIONS, self._on_positions)
+        interfaces.subscribe(self, interfaces.GRIPPER_COMMAND, self._on_gripper)
+        self.create_service(interfaces.RESET.type, interfaces.RESET.name, self._on_reset)
+        self._diagnostics = Diagnostics(self, ("command",), self._values)
+        self._start_scene()
+        self._timer = self.create_timer(1 / self.parameters.rate_hz, self._tick,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        self.cell.close()
+
+    def _start_scene(self) -> None:
+        self.cell.reset(self._seed)
+        self._arm = TrajectoryFollower(self.cell.q)
+        self._opening = self.cell.gripper
+        self._simulated_s = self._clock_s()
+        self._waiting: deque[str] = deque()
+        self._next_frame_s = self._simulated_s
+        self._succeeded = False
+        self._success.publish(Bool(data=False))
+        self._instruction.publish(String(data=self.cell.instruction))
+
+    def _tick(self) -> None:
+        begin_s = self._clock_s()
+        self._periods.tick(begin_s)
+        self._step_physics(begin_s)
+        stamp_s = self._ros_now_s() - (self._clock_s() - self._simulated_s)
+        fingers_m = np.full(2, self.cell.gripper * FINGER_OPEN_M)
+        self._joint_states.publish(conversions.to_joint_state(
+            (*JOINT_NAMES, *FINGERS), np.concatenate([self.cell.q, fingers_m]), stamp_s,
+            np.concatenate([self.cell.dq, np.zeros(2)])))
+        if self.cell.success() and not self._succeeded:
+            self._succeeded = True
+            self._success.publish(Bool(data=True))
+        self._render_next(begin_s, stamp_s)
+        self._diagnostics.worked(self._clock_s() - begin_s)
+
+    def _step_physics(self, now_s: float) -> None:
+        behind_s = now_s - self._simulated_s
+        if behind_s > CATCH_UP_S:
+            self._slip_s += behind_s - CATCH_UP_S
+            self._simulated_s = now_s - CATCH_UP_S
+        while (steps := int((now_s - self._simulated_s) / PHYSICS_S + 1e-6)) > 0:
+            duration_s = min(steps * PHYSICS_S, SLICE_S)
+            self._simulated_s += duration_s
+            self.cell.step(self._arm.sample(self._simulated_s)[0], self._opening, duration_s)
+
+    def _render_next(self, now_s: float, stamp_s: float) -> None:
+        if not self._waiting and now_s >= self._next_frame_s:
+            period_s = 1 / self.parameters.camera_rate_hz
+            self._next_frame_s = max(self._next_frame_s + period_s, now_s)
+            self._waiting.extend(self.cell.rig.names)
+        if self._waiting:
+            name = self._waiting.popleft()
+            frame_id = f"{name}_color_optical_frame"
+            self._images[name].publish(conversions.rgb_to_image(self.cell.render(name), stamp_s, frame_id))
+            self._infos[name].publish(
+                conversions.camera_to_camera_info(self.cell.rig[name].intrinsics, stamp_s, frame_id))
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        try:
+            columns = [list(message.joint_names).index(name) for name in JOINT_NAMES]
+            q = np.array([point.positions for point in message.points], dtype=np.float64)[:, columns]
+            dq = None
+            if all(len(point.velocities) == len(message.joint_names) for point in message.points):
+                dq = np.array([point.velocities for point in message.points], dtype=np.float64)[:, columns]
+            now_s = self._clock_s()
+            stamp_s = conversions.seconds(message.header.stamp)
+            start_s = now_s if stamp_s == 0 else now_s + stamp_s - self._ros_now_s()
+            self._arm.replace(now_s, start_s, [conversions.seconds(p.time_from_start) for p in message.points], q, dq)
+        except (ValueError, IndexError) as error:
+            self._diagnostics.warn(f"arm controller refuses a trajectory: {error}", "trajectory")
+            return
+        self._diagnostics.received("command", self._ros_now_s())
+
+    def _on_joint_command(self, message: JointState) -> None:
+        try:
+            self._command_positions(conversions.positions_by_name(message, JOINT_NAMES))
+        except ValueError as error:
+            self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
+
+    def _on_positions(self, message: Float64MultiArray) -> None:
+        try:
+            self._command_positions(np.array(message.data, dtype=np.float64))
+        except ValueError as error:
+            self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
+
+    def _command_positions(self, q: np.ndarray) -> None:
+        now_s = self._clock_s()
+        self._arm.replace(now_s, now_s, np.array([0.02]), q[None], None)
+        self._diagnostics.received("command", self._ros_now_s())
+
+    def _on_gripper(self, message: Float64) -> None:
+        if not 0.0 <= message.data <= GRIPPER_WIDTH_M:
+            self._diagnostics.warn(f"gripper width {message.data} m refused; valid is 0 to {GRIPPER_WIDTH_M} m")
+            return
+        self._opening = message.data / GRIPPER_WIDTH_M
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._seed += 1
+        self._start_scene()
+        response.success, response.message = True, f"scene {self._seed}"
+        return response
+
+    def _ros_now_s(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _values(self) -> dict[str, object]:
+        return {"scene": self._seed, "success": self._succeeded, "sim_time_s": self.cell.time_s, "slip_s": self._slip_s,
+                **self._periods.summary()}
+
+
+def main() -> None:
+    run(SimNode)
+
+
+if __name__ == "__main__":
+    main()

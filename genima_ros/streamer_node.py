@@ -1,0 +1,201 @@
+"""The only node that commands the arm: 50 Hz, nothing heavy in its process."""
+
+import array
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64, Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
+from genima_ros import interfaces
+from genima_ros.conversions import seconds, to_duration, to_joint_state
+from genima_ros.diagnostics import Diagnostics
+from genima_ros.parameters import declare_dataclass
+from genima_ros.run import NODE_OPTIONS, run
+from genima_ros.timing import PeriodMeter
+
+REPEAT_TICKS = 25
+"""Slow outputs (gripper, chunk_wanted) are sent when they change, and this often in case somebody missed it."""
+
+
+@dataclass(frozen=True)
+class StreamerParameters(StreamerConfig):
+    command: Literal["joint_trajectory", "joint_state", "float64_array"] = "joint_trajectory"
+    """What the arm controller understands."""
+    receiver_follows_horizon: bool = True
+    """Right for the default `command`; see `StreamerConfig`."""
+    enabled: bool = False
+    """Whether to command the arm from the start; a real arm waits for ~/enable."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.receiver_follows_horizon and self.command != "joint_trajectory":
+            raise ValueError(f"command is {self.command!r}, which carries no horizon: set receiver_follows_horizon to "
+                             "false, or command to 'joint_trajectory'")
+
+
+class StreamerNode(Node):
+    """Feeds a `Streamer` with messages and steps it with a steady clock.
+
+    Publishes: arm_controller/joint_trajectory (or arm_controller/joint_commands, arm_controller/commands),
+    gripper/command (width in m), joint_commands (each set point, for recorders), chunk_wanted, diagnostics.
+    Subscribes: joint_states, action_chunk.
+    Services: ~/enable (SetBool), ~/stop (smoothly; then no commands until enabled), ~/reset_fault.
+    """
+
+    def __init__(self, make: Callable[[StreamerConfig], Streamer] = Streamer,
+                 clock_s: Callable[[], float] = time.monotonic, **options) -> None:
+        super().__init__("streamer", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, StreamerParameters)
+        self.streamer = make(self.parameters)
+        self._clock_s = clock_s
+        self._tracking = PeriodMeter(self.parameters.period_s)
+        self._periods = PeriodMeter(self.parameters.period_s)
+        self._ticks = 0
+        self._state, self._reason = State.HOLDING, ""
+        self._wants_chunk: bool | None = None
+        self._width_m: float | None = None
+        self._arm = interfaces.publish(self, interfaces.ARM_COMMANDS[self.parameters.command])
+        self._gripper = interfaces.publish(self, interfaces.GRIPPER_COMMAND)
+        self._commands = interfaces.publish(self, interfaces.JOINT_COMMANDS)
+        self._wanted = interfaces.publish(self, interfaces.CHUNK_WANTED)
+        interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_joint_state)
+        interfaces.subscribe(self, interfaces.ACTION_CHUNK, self._on_chunk)
+        self.create_service(interfaces.ENABLE.type, interfaces.ENABLE.name, self._on_enable)
+        self.create_service(interfaces.STOP.type, interfaces.STOP.name, self._on_stop)
+        self.create_service(interfaces.RESET_FAULT.type, interfaces.RESET_FAULT.name, self._on_reset_fault)
+        self._diagnostics = Diagnostics(self, ("joint_states", "action_chunk"), self._values)
+        if self.parameters.enabled:
+            self.streamer.enable()
+        self._timer = self.create_timer(self.parameters.period_s, self._tick,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _tick(self) -> None:
+        now_s = self._clock_s()
+        stamp = self.get_clock().now()
+        command = self.streamer.step(now_s)
+        if command.q is not None:
+            self._send(command, stamp.nanoseconds * 1e-9)
+        self._measure(command.state, now_s)
+        repeat = self._ticks % REPEAT_TICKS == 0
+        if command.gripper_width_m is not None and (repeat or command.gripper_width_m != self._width_m):
+            self._gripper.publish(Float64(data=float(command.gripper_width_m)))
+            self._width_m = command.gripper_width_m
+        if repeat or command.wants_chunk != self._wants_chunk:
+            self._wants_chunk = command.wants_chunk
+            self._wanted.publish(Bool(data=bool(command.wants_chunk)))
+        if (command.state, command.reason) != (self._state, self._reason):
+            self._state, self._reason = command.state, command.reason
+            self.get_logger().info(f"{command.state}{': ' + command.reason if command.reason else ''}")
+        if command.state == State.FAULT:
+            self._diagnostics.warn(command.reason, "fault")
+        self._ticks += 1
+        self._diagnostics.worked(self._clock_s() - now_s)
+
+    def _send(self, command: Command, stamp_s: float) -> None:
+        names = self.parameters.joint_names
+        set_point = to_joint_state(names, command.q, stamp_s, command.dq)
+        self._commands.publish(set_point)
+        if self.parameters.command == "joint_state":
+            self._arm.publish(set_point)
+        elif self.parameters.command == "float64_array":
+            self._arm.publish(Float64MultiArray(data=array.array("d", command.q)))
+        else:
+            self._arm.publish(to_trajectory(command, names))
+
+    def _measure(self, state: State, now_s: float) -> None:
+        self._periods.tick(now_s)
+        if state == State.TRACKING:
+            self._tracking.tick(now_s)
+        else:
+            self._tracking.pause()
+
+    def _on_joint_state(self, message: JointState) -> None:
+        now_s, stamp_s = self._clock_s(), seconds(message.header.stamp)
+        problem = self.streamer.on_joint_state(message.name, message.position, message.velocity,
+                                               self._steady(stamp_s, now_s), now_s)
+        if problem is None:
+            self._diagnostics.received("joint_states", stamp_s)
+        else:
+            self._diagnostics.warn(f"joint_states not used: {problem}", "joint_states")
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        now_s, stamp_s = self._clock_s(), seconds(message.header.stamp)
+        problem = self.streamer.on_chunk(
+            message.joint_names, [seconds(point.time_from_start) for point in message.points],
+            [point.positions for point in message.points], self._steady(stamp_s, now_s), now_s)
+        if problem is None:
+            self._diagnostics.received("action_chunk", stamp_s)
+        else:
+            self._diagnostics.warn(f"action_chunk not used: {problem}", "action_chunk")
+
+    def _steady(self, stamp_s: float, now_s: float) -> float:
+        """A stamp of ROS time on the steady clock that everything here runs on."""
+        return now_s - (self.get_clock().now().nanoseconds * 1e-9 - stamp_s)
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if request.data:
+            self.streamer.enable()
+        else:
+            self.streamer.disable()
+        response.success, response.message = True, "enabled" if request.data else "stopping"
+        return response
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.streamer.disable()
+        response.success, response.message = True, "stopping"
+        return response
+
+    def _on_reset_fault(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.streamer.reset_fault()
+        response.message = "fault left" if response.success else (
+            f"nothing changed: the state is {self._state}{': ' + self._reason if self._reason else ''}")
+        return response
+
+    def _values(self) -> dict[str, object]:
+        statistics = self.streamer.statistics(self._clock_s())
+        return {
+            "state": self._state, "reason": self._reason, "accepted": statistics.accepted,
+            "rejected": sum(statistics.rejected.values()), "stops": sum(statistics.stops.values()),
+            "limit_violations": statistics.limit_violations, "joint_state_age_s": statistics.joint_state_age_s,
+            "chunk_age_s": statistics.chunk_age_s, "observation_age_s": statistics.observation_age_s,
+            **self._periods.summary(),
+            **{f"tracking_{key}": value for key, value in self._tracking.summary().items()}}
+
+
+def to_trajectory(command: Command, names: tuple[str, ...]) -> JointTrajectory:
+    """The set points ahead; stamp 0 means "from now" to a joint trajectory controller, whatever its clock says."""
+    message = JointTrajectory(joint_names=list(names))
+    for t_s, q, dq, ddq in zip(command.horizon_times_s, command.horizon_q, command.horizon_dq, command.horizon_ddq,
+                               strict=True):
+        message.points.append(JointTrajectoryPoint(
+            positions=array.array("d", q), velocities=array.array("d", dq), accelerations=array.array("d", ddq),
+            time_from_start=to_duration(float(t_s))))
+    return message
+
+
+def make_node() -> StreamerNode:
+    node = StreamerNode()
+    # A collection of the garbage of a whole interpreter takes longer than a period may vary; there is next to none.
+    np.seterr(all="ignore")
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    return node
+
+
+def main() -> None:
+    run(make_node)
+
+
+if __name__ == "__main__":
+    main()

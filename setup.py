@@ -1,0 +1,27 @@
+"""What pyproject.toml cannot say: the files that make the distribution a ROS package (ament_python)."""
+
+from glob import glob
+
+from setuptools import Distribution, setup
+
+PACKAGE = "genima_ros"
+
+
+class RosDistribution(Distribution):
+    """Installs `data_files` with ``pip install -e`` too: setuptools asks for `has_data`, but never defines it."""
+
+    def has_data(self) -> bool:
+        return self.has_data_files()
+
+
+setup(
+    distclass=RosDistribution,
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", sorted(glob("launch/*.py"))),
+        (f"share/{PACKAGE}/config", sorted(glob("config/*"))),
+        # ROS looks for nodes here; pip installs console scripts only into bin/.
+        (f"lib/{PACKAGE}", sorted(glob("scripts/*_node"))),
+    ],
+)

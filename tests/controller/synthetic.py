@@ -1,0 +1,124 @@
+"""Windows as `FollowingWindows` gives them, made without GL or a simulator: smooth reaches and ray-traced spheres."""
+
+import numpy as np
+import torch
+
+from genima_core import geometry, panda
+from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
+
+COLOURS = np.array([[230, 30, 30], [40, 200, 40], [150, 40, 200], [30, 210, 220]], np.float32)
+CLOSED = np.array([235, 220, 40], np.float32)
+
+
+def rig(size: int = 64) -> CameraRig:
+    def camera(name, eye, target, fov, radius):
+        return RigCamera(name, PinholeCamera.from_fov(size, size, np.radians(fov)), "base",
+                         geometry.look_at(eye, target), radius)
+    T_hand_cam = geometry.make_transform(np.eye(3), np.array([0.07, 0.0, 0.0]))
+    wrist = RigCamera("wrist", PinholeCamera.from_fov(size, size, np.radians(80)), "hand", T_hand_cam, 0.03)
+    return CameraRig((wrist, camera("front", (1.45, 0, 0.8), (0.3, 0, 0.35), 50, 0.08),
+                      camera("right_shoulder", (-0.2, -0.9, 0.9), (0.4, 0.0, 0.3), 55, 0.065),
+                      camera("left_shoulder", (-0.2, 0.9, 0.9), (0.4, 0.0, 0.3), 55, 0.065)))
+
+
+def inverse_kinematics(T_base_tcp: np.ndarray, q: np.ndarray, steps: int = 40) -> np.ndarray:
+    """(N, 7) for poses (N, 4, 4) by damped least squares from q (N, 7)."""
+    def error(q):
+        T = panda.frame_pose(q, "tcp")
+        R = T_base_tcp[:, :3, :3] @ T[:, :3, :3].swapaxes(1, 2)
+        turn = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], -1)
+        return np.concatenate([T_base_tcp[:, :3, 3] - T[:, :3, 3], 0.3 * turn], -1)
+    for _ in range(steps):
+        e = error(q)
+        J = np.stack([(error(q + 1e-4 * np.eye(7)[i]) - e) / -1e-4 for i in range(7)], -1)
+        JT = J.swapaxes(1, 2)
+        pull = 0.02 * (panda.HOME - q)
+        q = q + (JT @ np.linalg.solve(J @ JT + 1e-3 * np.eye(6), e[..., None]))[..., 0] + pull
+        q = np.clip(q, panda.PANDA_LIMITS.lower + 0.05, panda.PANDA_LIMITS.upper - 0.05)
+    return q
+
+
+def reaches(count: int, seed: int, T: int = 70) -> tuple[np.ndarray, np.ndarray]:
+    """Joint positions (count, T, 7) and gripper (count, T) of reaches: home, above a button, press, back up."""
+    rng = np.random.default_rng(seed)
+    start = panda.HOME + rng.normal(0, 0.08, (count, 7))
+    xy = np.stack([rng.uniform(0.3, 0.65, count), rng.uniform(-0.3, 0.3, count)], -1)
+    yaw = rng.uniform(-0.5, 0.5, count)
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    poses[:, 0, 0], poses[:, 0, 1], poses[:, 1, 0], poses[:, 1, 1] = np.cos(yaw), np.sin(yaw), np.sin(yaw), -np.cos(yaw)
+    poses[:, 2, 2] = -1
+    poses[:, :2, 3] = xy
+    poses[:, 2, 3] = rng.uniform(0.12, 0.2, count)
+    above = inverse_kinematics(poses, start.copy())
+    poses[:, 2, 3] = 0.02
+    press = inverse_kinematics(poses, above.copy())
+    s = np.linspace(0, 1, T)
+    smooth = lambda x: (lambda u: u**3 * (10 - 15 * u + 6 * u**2))(np.clip(x, 0, 1))  # noqa: E731
+    a, b, c = (smooth((s - o) / w)[None, :, None] for o, w in ((0, 0.55), (0.5, 0.25), (0.78, 0.2)))
+    q = start[:, None] + a * (above - start)[:, None] + (b - c) * (press - above)[:, None]
+    gripper = np.broadcast_to((s < 0.3).astype(float), (count, T)).copy()
+    return q, gripper
+
+
+def spheres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray, gripper: np.ndarray, supersample: int = 2):
+    """Ray-traced views: rgb (N, 4, 3, H, W) and alpha (N, 4, 1, H, W) uint8; eight stripes about each z axis."""
+    width, height = rig.size
+    w, h = width * supersample, height * supersample
+    frames = panda.target_poses(q_target)
+    hands = panda.frame_pose(q_now, "hand")
+    N = len(q_now)
+    rgb = np.full((N, 4, height, width, 3), 255, np.uint8)
+    alpha = np.zeros((N, 4, height, width), np.uint8)
+    for v, camera in enumerate(rig.cameras):
+        k = camera.intrinsics.resize(w, h)
+        u, y = np.meshgrid((np.arange(w) - k.cx) / k.fx, (np.arange(h) - k.cy) / k.fy)
+        rays = np.stack([u, y, np.ones_like(u)], -1).astype(np.float32)
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        for n in range(N):
+            T_base_cam = camera.T_base_cam(hands[n])
+            T_cam_frame = geometry.invert(T_base_cam) @ frames[n]
+            depth = np.full((h, w), np.inf, np.float32)
+            colour = np.zeros((h, w, 3), np.float32)
+            for i in range(4):
+                centre = T_cam_frame[i, :3, 3].astype(np.float32)
+                if centre[2] < 0.02:
+                    continue
+                along = rays @ centre
+                square = along**2 - centre @ centre + camera.target_radius_m**2
+                hit = (square > 0) & (along - np.sqrt(np.maximum(square, 0)) < depth)
+                hit &= along > 0
+                if not hit.any():
+                    continue
+                t = along[hit] - np.sqrt(square[hit])
+                normal = (rays[hit] * t[:, None] - centre) @ T_cam_frame[i, :3, :3].astype(np.float32)
+                stripe = np.cos(4 * np.arctan2(normal[:, 1], normal[:, 0])) > 0
+                base = COLOURS[i] if i < 3 or gripper[n] > 0.1 else CLOSED
+                colour[hit] = np.where(stripe[:, None], base, 0.45 * base)
+                depth[hit] = t
+            mask = np.isfinite(depth).astype(np.float32)
+            fold = lambda x: x.reshape(height, supersample, width, supersample, -1).mean((1, 3))  # noqa: E731
+            coverage = fold(mask)
+            rgb[n, v] = np.where(coverage > 0, fold(colour * mask[..., None]) / np.maximum(coverage, 1e-3), 255)
+            alpha[n, v] = 255 * coverage[..., 0]
+    return np.ascontiguousarray(rgb.transpose(0, 1, 4, 2, 3)), alpha[:, :, None]
+
+
+def windows(rig: CameraRig, count: int, seed: int, chunk: int = 20, episodes: int = 50,
+            noise: float = 0.02) -> dict[str, torch.Tensor]:
+    """A batch of `count` windows: rgb, alpha, q, gripper, actions, action_gripper, is_pad."""
+    rng = np.random.default_rng(seed)
+    q, gripper = reaches(episodes, seed)
+    e, t = rng.integers(0, episodes, count), rng.integers(0, q.shape[1] - 1, count)
+    index = t[:, None] + 1 + np.arange(chunk)
+    is_pad = index > q.shape[1] - 1
+    index = np.minimum(index, q.shape[1] - 1)
+    actions, action_gripper = q[e[:, None], index], gripper[e[:, None], index]
+    offset = rng.normal(0, noise, (count, 7))
+    q_now = q[e, t] + offset
+    fade = np.linspace(1, 0, chunk + 1)[1:, None]
+    actions = actions + offset[:, None] * fade + rng.normal(0, noise, (count, 1, 7)) * (1 - fade)
+    rgb, alpha = spheres(rig, q_now, actions[:, -1], action_gripper[:, -1])
+    tensor = torch.from_numpy
+    return {"rgb": tensor(rgb), "alpha": tensor(alpha), "q": tensor(q_now).float(), "gripper": tensor(gripper[e, t]).float(),
+            "actions": tensor(actions).float(), "action_gripper": tensor(action_gripper).float(),
+            "is_pad": tensor(is_pad)}
