@@ -30,7 +30,7 @@ help:
 
 env: $(STAMP)
 
-$(STAMP): Makefile pyproject.toml setup.py package.xml constraints.txt
+$(STAMP): Makefile setup.cfg setup.py package.xml constraints.txt
 	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
 	$(BIN)/python -m pip install $(TORCH)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[$(EXTRAS)]'

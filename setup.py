@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the files that make the distribution a ROS package (ament_python)."""
+"""What setup.cfg cannot say: the files that make the distribution a ROS package (ament_python)."""
 
 from glob import glob
 
@@ -16,6 +16,7 @@ class RosDistribution(Distribution):
 
 setup(
     distclass=RosDistribution,
+    python_requires=">=3.11",  # not in setup.cfg, where it becomes an object that colcon cannot read
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

@@ -21,7 +21,7 @@ def use_egl() -> None:
     if backend != "egl":
         return
     try:
-        import OpenGL.GL.shaders  # before EGL: PyOpenGL 3.1.0 cannot look up GL extensions after it
+        import OpenGL.GL.shaders  # noqa: F401  before EGL: PyOpenGL 3.1.0 cannot look up GL extensions after it
         from OpenGL import EGL
     except (ImportError, AttributeError, OSError) as error:
         raise RuntimeError("no EGL library found, so nothing can be rendered; on Debian or Ubuntu: "

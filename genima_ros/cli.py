@@ -29,22 +29,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit status."""
-    if arguments == ["--version"]:
-        print(version("genima_ros"))
-        return 0
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if arguments else 2
-    verb, rest = split_verb(arguments)
-    if verb not in VERBS:
-        group = f"{arguments[0]} "
-        if any(name.startswith(group) for name in VERBS) and rest[:1] in (["-h"], ["--help"]):
-            print(usage(group))
-            return 0
-        print(unknown_verb(arguments), file=sys.stderr)
-        return 2
     try:
-        return call(load(VERBS[verb][0]), verb, rest)
+        return dispatch(arguments)
     except KeyboardInterrupt:
         print("genima: interrupted", file=sys.stderr)
         return 130
@@ -57,6 +43,25 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"genima: {describe(error)}", file=sys.stderr)
         return 1
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Finds the verb and calls its function."""
+    if arguments == ["--version"]:
+        print(version("genima_ros"))
+        return 0
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage(), flush=True)
+        return 0 if arguments else 2
+    verb, rest = split_verb(arguments)
+    if verb in VERBS:
+        return call(load(VERBS[verb][0]), verb, rest)
+    group = f"{arguments[0]} "
+    if any(name.startswith(group) for name in VERBS) and rest[:1] in (["-h"], ["--help"]):
+        print(usage(group), flush=True)
+        return 0
+    print(unknown_verb(arguments), file=sys.stderr)
+    return 2
 
 
 def split_verb(arguments: list[str]) -> tuple[str, list[str]]:

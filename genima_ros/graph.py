@@ -48,8 +48,8 @@ class NodeEntry:
     name: str
     executable: str
     """Module of this package and name of the executable in lib/genima_ros."""
-    parameters: Mapping[str, str]
-    """Parameter to the argument that it takes its value from."""
+    parameters: tuple[str, ...]
+    """Parameters that take their values from the arguments of the same names (`rig` comes with the checkpoint)."""
     niceness: int
     """The streamer runs at 0 and everything slow above it: that keeps commands regular when all cores are busy."""
     respawn: bool = False
@@ -103,11 +103,13 @@ _SHARED = (
     Argument("respawn", bool, "start the learned nodes again when they die", True),
 )
 _LEARNED = (
-    NodeEntry("diffusion", "diffusion_node", {"checkpoint": "checkpoint", "device": "device", "steps": "steps", "instruction": "instruction"}, niceness=10, respawn=True, threads=0),
-    NodeEntry("controller", "controller_node", {"checkpoint": "checkpoint", "device": "device", "mode": "mode", "instruction": "instruction"}, niceness=8, respawn=True),
-    NodeEntry("markers", "markers_node", {}, niceness=10, respawn=True),
+    NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "steps", "instruction"), niceness=10,
+              respawn=True, threads=0),
+    NodeEntry("controller", "controller_node", ("checkpoint", "device", "mode", "instruction"), niceness=8,
+              respawn=True),
+    NodeEntry("markers", "markers_node", (), niceness=10, respawn=True),
 )
-_STREAMER = NodeEntry("streamer", "streamer_node", {"mode": "mode"}, niceness=0)
+_STREAMER = NodeEntry("streamer", "streamer_node", ("mode",), niceness=0)
 
 MODES = {
     "sim": Mode(
@@ -118,8 +120,7 @@ MODES = {
             *_SHARED,
         ),
         nodes=(
-            NodeEntry("sim", "sim_node", {"task": "task", "seed": "seed", "camera_rate_hz": "camera_rate_hz", "rig": "rig"},
-                      niceness=5),
+            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=5),
             _STREAMER,
             *_LEARNED,
         ),
@@ -180,8 +181,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         check_parameter_file(path, [node.name for node in entry.nodes])
     return [NodeProcess(
         name=node.name, executable=node.executable,
-        parameters={parameter: known[argument] for parameter, argument in node.parameters.items()
-                    if known[argument] is not None},
+        parameters={name: known[name] for name in node.parameters if known[name] is not None},
         parameter_files=tuple(files), remappings=node.remappings, niceness=node.niceness,
         respawn=node.respawn and bool(values["respawn"]),
         environment={"OMP_NUM_THREADS": str(node.threads or os.cpu_count() or 1)})

@@ -11,6 +11,8 @@ from rclpy.node import Node
 NODE_OPTIONS = {"automatically_declare_parameters_from_overrides": True}
 """What every node passes to `rclpy.node.Node`, see `parameters`."""
 
+WAKE_S = 0.5
+
 FATAL = (ValueError, OSError, RuntimeError, ImportError)
 """Errors at start that are the user's to solve: one line, no traceback."""
 
@@ -45,7 +47,9 @@ def run(make_node: Callable[[], Node]) -> None:
         executor = make_executor()
         executor.add_node(node)
         try:
-            executor.spin()
+            # Not executor.spin(): the EventsExecutor of the wheels never wakes from a wait without a limit.
+            while rclpy.ok():
+                executor.spin_once(timeout_sec=WAKE_S)
         finally:
             executor.remove_node(node)
             executor.shutdown()

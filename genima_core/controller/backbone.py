@@ -1,6 +1,7 @@
 """ResNet with FiLM after its stages, and the two ways from its feature map to image tokens."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -164,40 +165,56 @@ def sine_positions(height: int, width: int, dim: int, device: torch.device) -> T
     return torch.cat([rows, columns], -1)
 
 
+@dataclass(frozen=True)
+class Keypoints:
+    """What the heat maps of a batch say; n of them a view."""
+
+    heat: Tensor
+    """(B, views, n, h * w + 1) logits, the last of "not in this view"."""
+    pixels: Tensor
+    """(B, views, n, 2) expected position around the highest peak."""
+    weight: Tensor
+    """(B, views, n) probability that it is there."""
+
+
 class KeypointTokens(nn.Module):
     """One token for each view: where its keypoints are, how sure that is, and what they look like there.
 
-    A heat map competes with a constant "not in this view"; its expected position has sub-cell precision.
+    A heat map competes with a constant "not in this view"; the expected position around its highest peak has sub-cell
+    precision, and a second peak, from something of a sphere's colour, does not pull it away.
     """
 
     def __init__(self, channels: int, config: ControllerConfig, views: int = 4):
         super().__init__()
         n, d = config.keypoints, config.descriptor
-        self.n, self.stride, self.size = n, config.stride, config.size
+        self.n, self.size = n, config.size
         self.heat = nn.Conv2d(channels, n, 1)
         self.absent = nn.Parameter(torch.zeros(n))
         self.describe = nn.Conv2d(channels, d, 1)
         self.project = nn.ModuleList(nn.Linear(n * (_POSITION + 3 + d), config.hidden) for _ in range(views))
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Tokens (B, views, hidden), no positions, heat logits (B, views, n, h * w + 1), the last "absent"."""
+    def forward(self, features: Tensor) -> tuple[Tensor, None, Keypoints]:
+        """Tokens (B, views, hidden), no positions, and the keypoints, from features (B, views, C, h, w)."""
         B, V, _, h, w = features.shape
         flat = features.flatten(0, 1)
-        logits = self.heat(flat).flatten(2)
-        present = torch.cat([logits, self.absent[:, None].expand(B * V, -1, 1)], -1).softmax(-1)
-        weights = present[..., :-1]
-        shown = weights.sum(-1, keepdim=True)
-        weights = weights / shown.clamp(min=1e-6)
+        logits = torch.cat([self.heat(flat).flatten(2), self.absent[:, None].expand(B * V, -1, 1)], -1)
+        chance = logits.softmax(-1)[..., :-1]
         grid = cell_centres(h, w, features.device)
-        position = weights @ grid  # (B V, n, 2), each -1 .. 1
-        spread = (weights @ grid.square() - position.square()).clamp(min=1e-6).sqrt().mean(-1, keepdim=True)
-        peak = weights.amax(-1, keepdim=True)
-        look = weights @ self.describe(flat).flatten(2).transpose(1, 2)
-        seen = torch.cat([encode_positions(position) * shown, shown, spread, peak, look * shown], -1)
+        peak = grid[chance.detach().argmax(-1)]  # (B V, n, 2)
+        reach = 1.6 * 2 / torch.tensor([w, h], device=features.device)
+        near = chance * ((grid - peak[:, :, None]).abs() <= reach).all(-1)
+        weight = near.sum(-1, keepdim=True)
+        near = near / weight.clamp(min=1e-6)
+        position = near @ grid  # -1 .. 1
+        look = near @ self.describe(flat).flatten(2).transpose(1, 2)
+        shown = chance.sum(-1, keepdim=True)
+        highest = near.amax(-1, keepdim=True)
+        seen = torch.cat([encode_positions(position) * weight, weight, shown, highest, look * weight], -1)
         seen = seen.reshape(B, V, -1)
         tokens = torch.stack([project(seen[:, v]) for v, project in enumerate(self.project)], dim=1)
-        logits = torch.cat([logits, self.absent[:, None].expand(B * V, -1, 1)], -1)
-        return tokens, None, logits.reshape(B, V, self.n, -1)
+        pixels = (position + 1) / 2 * torch.tensor(self.size, device=features.device) - 0.5
+        return tokens, None, Keypoints(logits.reshape(B, V, self.n, -1), pixels.reshape(B, V, self.n, 2),
+                                       weight.reshape(B, V, self.n))
 
 
 _OCTAVES = 4

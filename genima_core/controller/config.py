@@ -52,8 +52,9 @@ class ControllerConfig:
     """Width of the CVAE's latent: a sample of the posterior in training, zeros in use."""
 
     # Actions.
-    residual: bool = False
-    """Joints are predicted relative to the current ones, normalised per step of the chunk."""
+    base: Literal["none", "now", "goal"] = "none"
+    """What joints are predicted relative to: nothing, the current ones, or the straight way from there to the goal
+    whose frames project onto the keypoints (`goal.GoalSolver`; needs keypoint tokens)."""
 
     # Loss.
     gripper_weight: float = 0.05
@@ -69,6 +70,8 @@ class ControllerConfig:
             raise ValueError(f"widths {self.widths}, blocks {self.blocks} and strides {self.strides} need one length")
         if self.hidden % self.heads or self.hidden % 4:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads} and of 4")
+        if self.base == "goal" and self.image_tokens != "keypoints":
+            raise ValueError('base "goal" is computed from keypoints: set image_tokens to "keypoints"')
         if self.image_tokens == "keypoints" and self.keypoints < 4:
             raise ValueError(f"keypoints is {self.keypoints}; the four drawn frames need at least 4")
 
@@ -188,7 +191,7 @@ DEMO = Preset(
         posterior_layers=1,
         dropout=0.0,  # costs precision: the targets are exact and the data are augmented
         joint_dropout=0.0,  # a joint error of 0.01 rad is a pixel's tenth
-        residual=True,  # the arm is near where it was: leaves only the motion to learn
+        base="goal",  # where the spheres are is learned; what joints that means is geometry, and exact
         position_weight=5.0,  # where the frames end up is what the drawing shows and what the task needs
         keypoint_weight=0.1,  # localises the spheres within a minute instead of an hour
     ),

@@ -33,6 +33,10 @@ class Score:
 
     joints_rad: tuple[float, ...]
     """(7,) error of each joint at t+K."""
+    goal_rad: float
+    """Of joints 1 to 6 as solved from the keypoints alone, mean of the medians; NaN without."""
+    keypoint_px: float
+    """Distance of the keypoints from the visible spheres; NaN without."""
     tip_cm: float
     tip_p90_cm: float
     """Distance of the gripper from where the spheres show it, at t+K."""
@@ -65,8 +69,8 @@ def losses(prediction: Prediction, target: Tensor, batch: Mapping[str, Tensor], 
     if config.position_weight > 0:
         away = (frames(prediction.joints) - frames(batch["actions"])).abs().sum(-1).mean(-1)
         terms["position"] = config.position_weight * average(away)
-    if config.keypoint_weight > 0 and prediction.heat is not None and heat is not None:
-        log = prediction.heat[:, :, :4].log_softmax(-1)
+    if config.keypoint_weight > 0 and heat is not None:
+        log = prediction.keypoints.heat[:, :, :4].log_softmax(-1)
         terms["keypoints"] = config.keypoint_weight * -(heat * log).sum(-1).mean()
     return terms
 
@@ -83,10 +87,11 @@ class Trainer:
         self.frames = DrawnFrames(rig).to(device)
         self.augmentation = Augmentation(preset.augment, self.frames, recode)
         torch.manual_seed(seed)
-        self.model = Act(preset.model, self._statistics()).to(device, memory_format=torch.channels_last)
+        statistics = self._statistics()
+        self.model = Act(preset.model, rig, statistics).to(device, memory_format=torch.channels_last)
         if pretrained:
             self.model.backbone.load_pretrained(pretrained)
-        self.average = Act(preset.model, self._statistics()).to(device, memory_format=torch.channels_last).eval()
+        self.average = Act(preset.model, rig, statistics).to(device, memory_format=torch.channels_last).eval()
         self.average.load_state_dict(self.model.state_dict())
         t = preset.train
         backbone = list(self.model.backbone.parameters())
@@ -102,7 +107,8 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.seed)
         index = torch.randperm(len(self.windows), generator=generator)[:count].tolist()
         batch = fetch(self.windows, index)
-        return Statistics.of(batch["q"], batch["actions"], batch["is_pad"], self.preset.model.residual)
+        return Statistics.of(batch["q"], batch["actions"], batch["is_pad"], self.preset.model.base,
+                             DrawnFrames(self.frames.rig))
 
     def text(self, instructions: Sequence[str]) -> Tensor:
         """Embeddings (B, text_dim); each instruction is encoded once."""
@@ -130,11 +136,11 @@ class Trainer:
         prediction = model(pictures.images, batch["q"], batch["gripper"], self.text(batch["instruction"]),
                            batch["actions"], batch["action_gripper"], batch["is_pad"])
         heat = None
-        if prediction.heat is not None:
+        if prediction.keypoints is not None:
             w, h = (s // model.config.stride for s in model.config.size)
             heat = heat_targets(pictures.pixels, pictures.shown, model.config.size, h, w)
-        terms = losses(prediction, model.normalise(batch["actions"], batch["q"]), batch, heat, self.frames,
-                       model.config)
+        target = model.normalise(batch["actions"], prediction.base)
+        terms = losses(prediction, target, batch, heat, self.frames, model.config)
         total = sum(terms.values())
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()

@@ -49,7 +49,7 @@ class MovedEnds:
 
 @dataclass(frozen=True)
 class WindowCache:
-    """N windows, one per row of the data set: window i begins at its row t and ends K rows later.
+    """N windows, one per row of each successful episode: window i begins at its row t and ends K rows later.
 
     Where an episode ends earlier, its last row stands for the rest. Targets show where the arm **was** at t + K (the
     measured joints, as the paper draws poses; not the command, which leads by the servo's lag), and the opening that
@@ -63,6 +63,8 @@ class WindowCache:
     rig: CameraRig
     """Of the views as cached, so at their size."""
     fps: int
+    numbers: tuple[int, ...]
+    """Which E episodes of the data set these are; everywhere else here they count from 0 to E - 1."""
     offsets: np.ndarray
     """(E + 1,) first window of each episode, and N."""
     instructions: tuple[str, ...]
@@ -85,18 +87,21 @@ class WindowCache:
             show_progress: Print a bar.
 
         Raises:
-            ValueError: no episodes, or a horizon or size below 1.
+            ValueError: no successful episodes, or a horizon or size below 1.
         """
-        if len(dataset) == 0:
-            raise ValueError(f"{dataset.root} holds no episodes yet; record or collect some")
+        numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
+        if not numbers:
+            raise ValueError(f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record or "
+                             "collect some")
         width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
         if horizon < 1 or width < 1 or height < 1:
             raise ValueError(f"horizon {horizon} and view size {width}x{height} must be at least 1")
         fingerprint = dataset.fingerprint()
         folder = Path(folder) if folder else dataset.root / ".cache"
         name = f"{fingerprint}-k{horizon}-{width}x{height}-{_renderer_version()}"
-        cache = cls(folder / name, dataset.root, horizon, dataset.rig.resize(width, height), dataset.fps,
-                    np.concatenate([[0], np.cumsum(dataset.lengths)]), dataset.instructions, fingerprint)
+        cache = cls(folder / name, dataset.root, horizon, dataset.rig.resize(width, height), dataset.fps, numbers,
+                    np.concatenate([[0], np.cumsum([dataset.lengths[i] for i in numbers])]),
+                    tuple(dataset.instructions[i] for i in numbers), fingerprint)
         if not cache.folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             for old in folder.iterdir():
@@ -212,7 +217,8 @@ class WindowCache:
         if split == "all":
             return range(count)
         if count < 2:
-            raise ValueError(f"{self.dataset_root} holds one episode; training and validation need two at least")
+            raise ValueError(f"{self.dataset_root} holds one successful episode; training and validation "
+                             "need two at least")
         border = count - max(1, count // 10)
         return range(border) if split == "train" else range(border, count)
 
@@ -299,7 +305,7 @@ def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes) -
 
 def _fill_episode(arrays: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, dataset: Dataset,
                   index: int) -> None:
-    episode = dataset.episode(index)
+    episode = dataset.episode(cache.numbers[index])
     T, first = len(episode), int(cache.offsets[index])
     arrays["q"][first:first + T] = episode.q
     arrays["gripper"][first:first + T] = episode.gripper

@@ -79,11 +79,12 @@ def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path
         try:
             while len(writer) < episodes:
                 attempted_seed, episode = next(attempts)
-                if not episode.success:
+                solved = episode is not None and episode.success
+                if not solved:
                     failures.append(attempted_seed)
                     progress.console.print(f"seed {attempted_seed}: the expert failed"
                                            f"{'' if keep_failures else ', skipped'}")
-                if episode.success or keep_failures:
+                if solved or (keep_failures and episode is not None):
                     writer.add(episode)
                     added += 1
                     progress.update(bar, completed=len(writer))
@@ -103,8 +104,8 @@ def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path
     return result
 
 
-def demonstrations(collection: Collection, first_seed: int, workers: int = 1) -> Iterator[tuple[int, Episode]]:
-    """Seed and demonstration for `first_seed`, `first_seed + 1`, and so on without end, in this order."""
+def demonstrations(collection: Collection, first_seed: int, workers: int = 1) -> Iterator[tuple[int, Episode | None]]:
+    """Seed and demonstration (see `_Recorder.record`) for `first_seed` and all that follow, in order, without end."""
     if workers == 1:
         recorder = _Recorder(collection)
         try:
@@ -139,12 +140,15 @@ class _Recorder:
         self._rig: CameraRig = default_rig(collection.size, collection.size)
         self._cell = Cell(make_task(collection.task), self._rig)
 
-    def record(self, seed: int) -> Episode:
-        """The expert's demonstration of one scene, whether it succeeds or not."""
+    def record(self, seed: int) -> Episode | None:
+        """The expert's demonstration of one scene, whether it succeeds or not; None where it finds no way."""
         from genima_core.sim.experts import follow, plan
         cell = self._cell
         cell.reset(seed, self._collection.start_of(seed))
-        trajectory = plan(cell)
+        try:
+            trajectory = plan(cell)
+        except ValueError:  # a waypoint is out of reach
+            return None
         observations, dq = [], []
         for _ in follow(cell, trajectory):
             observations.append(cell.observe())
@@ -172,7 +176,7 @@ def _recorder_of_this_process(collection: Collection) -> _Recorder:
     return _Recorder(collection)
 
 
-def _record_in_worker(collection: Collection, seed: int) -> Episode:
+def _record_in_worker(collection: Collection, seed: int) -> Episode | None:
     return _recorder_of_this_process(collection).record(seed)
 
 

@@ -15,9 +15,9 @@ DT_S = 0.05
 """Demonstrations are recorded at 20 Hz, as in the paper."""
 COMMANDS_PER_SAMPLE = 5
 """Between two samples the command is interpolated at 100 Hz, as the streamer would."""
-PEAK_SPEED = 0.95
+PEAK_SPEED = 0.8
 """Of the fastest joint, rad/s."""
-PEAK_TCP_SPEED_M_S = 0.4
+PEAK_TCP_SPEED_M_S = 0.35
 SHORTEST_MOVE_S = 0.7
 
 

@@ -69,12 +69,14 @@ class Playback:
         self._record(self.motion.q)
 
     def catch_up(self, missed: int, now_s: float) -> None:
-        """Move along what the last horizon promised, as the arm did while nothing was commanded for `missed` periods."""
-        for _ in range(min(missed, PREVIEW)):
-            self.advance(now_s)
-        for _ in range(PREVIEW, missed):
+        """Move along what the last horizon promised, as the arm did in `missed` periods without command."""
+        for k in range(missed):
+            then_s = now_s - (missed - k) * self._config.period_s
+            if k < PREVIEW:
+                self.advance(then_s)
+                continue
             if self._splice is not None:
-                self._tick(now_s)
+                self._tick(then_s)
             self._profile.stop()
             self._record(self.motion.q)
         if missed > PREVIEW and self._splice is not None:

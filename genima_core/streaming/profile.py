@@ -22,6 +22,9 @@ Reference = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 CHASE_PERIODS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 """When the wanted state cannot be reached in one period: after how many periods to look for it."""
 
+PREVIEW = 3
+"""Periods of tracking at the front of the horizon; the rest of it is a stop."""
+
 _TINY_RAD = 1e-9
 
 
@@ -53,83 +56,82 @@ class Profile:
         # A start within the margin (or on the limit itself) is where the arm is: it must not be a reason to step.
         self._limits = JointLimits(np.minimum(limits.lower, start), np.maximum(limits.upper, start),
                                    limits.velocity, limits.acceleration, limits.jerk)
-        self._reacher = Ruckig(1)
+        self._reacher, self._stopper = Ruckig(1), Ruckig(7)
         self._reaches = [_joint_input(self._limits, i) for i in range(7)]
-        self._stopper = Ruckig(7)
         self._stop_input = _stop_input(self._limits)
-        self._times = np.array([1, *CHASE_PERIODS]) * period_s
-        self.motion = Motion(np.array(start, dtype=np.float64), np.zeros(7), np.zeros(7))
-        self._stop = self._plan_stop(self.motion)
+        self._times = np.arange(1, PREVIEW + 1 + CHASE_PERIODS[-1]) * period_s
+        rest = Motion(np.array(start, dtype=np.float64), np.zeros(7), np.zeros(7))
+        self._plan = _Plan(rest, self._plan_stop(rest))
+        self._preview = [self._plan] * PREVIEW
+
+    @property
+    def motion(self) -> Motion:
+        return self._plan.motion
 
     def track(self, reference: Reference, rest_within_s: float = np.inf) -> Motion:
         """Advance one period towards the reference, able to be at rest rest_within_s from now."""
-        self.motion, self._stop = self._toward(self.motion, self._stop, reference, rest_within_s)
+        wanted = self._clamp(*reference(self._times))
+        plan, plans = self._plan, []
+        for k in range(1 + PREVIEW):
+            plan = self._toward(plan, wanted[k:], rest_within_s - k * self.period_s)
+            plans.append(plan)
+        self._plan, *self._preview = plans
         return self.motion
 
     def stop(self) -> Motion:
         """Advance one period of the shortest stop; each joint stops on its own."""
-        self.motion, self._stop = self._slower(self._stop)
+        self._plan, *self._preview = _slower(self._plan, 1 + PREVIEW, self.period_s)
         return self.motion
 
-    def horizon(self, count: int, reference: Reference | None = None, rest_within_s: float = np.inf,
-                ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What comes if no input comes any more: times (h,), q, dq, ddq (h, 7).
+    def horizon(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What comes if no input comes any more: times (h,), q, dq, ddq (h, 7), from one period ahead on.
 
-        The first `count` points, one period apart, are exactly the states that the next calls of `track` (of `stop`
-        without a reference) will give; then follows a stop, so the last point is at rest.
+        The first PREVIEW points are the states that the next calls of `track` (or `stop`) will give if the reference
+        stays as it is; then follows a stop, so the last point is at rest.
         """
-        motion, stop, points = self.motion, self._stop, []
-        for k in range(1, count + 1):
-            if reference is None:
-                motion, stop = self._slower(stop)
-            else:
-                ahead = (k - 1) * self.period_s
-                motion, stop = self._toward(motion, stop, _shifted(reference, ahead), rest_within_s - ahead)
-            points.append((k * self.period_s, motion.q, motion.dq, motion.ddq))
-        tail = np.ceil(round(stop.duration_s / self.period_s, 6))
+        points = [(plan.motion.q, plan.motion.dq, plan.motion.ddq) for plan in self._preview]
+        stop = self._preview[-1].stop
+        tail = int(np.ceil(round(stop.duration_s / self.period_s, 6)))
         # Every second period is enough where a quintic connects the points; the last one is at rest.
-        for k in np.unique(np.append(np.arange(2, tail, 2), tail)) if tail else ():
-            rest = stop.at(k * self.period_s)
-            points.append(((count + k) * self.period_s, rest.q, rest.dq, rest.ddq))
-        times, q, dq, ddq = (np.array(column) for column in zip(*points, strict=True))
-        return times, q, dq, ddq
+        steps = [*range(2, tail, 2), tail] if tail else []
+        points += [stop.states(k * self.period_s) for k in steps]
+        q, dq, ddq = np.array(points).transpose(1, 0, 2)
+        if steps:
+            dq[-1] = ddq[-1] = 0.0
+        return np.array([*range(1, PREVIEW + 1), *(PREVIEW + k for k in steps)]) * self.period_s, q, dq, ddq
 
-    def _toward(self, motion: Motion, stop: "_Stop", reference: Reference, rest_within_s: float,
-                ) -> tuple[Motion, "_Stop"]:
-        states = np.array([motion.q, motion.dq, motion.ddq])
-        wanted = self._clamp(*reference(self._times[:1]))
-        late = [i for i in range(7) if not self._reach(i, motion, wanted[:, 0, i], self.period_s, states)]
-        if late:
-            wanted = self._clamp(*reference(self._times))
-            for i in late:
-                self._chase(i, motion, wanted[:, 1:, i], states)
+    def _toward(self, plan: "_Plan", wanted: list[list[list[float]]], rest_within_s: float) -> "_Plan":
+        """One period towards wanted states [period][q, dq, ddq][joint]."""
+        motion = plan.motion
+        states, hints = np.array([motion.q, motion.dq, motion.ddq]), [0] * 7
+        now = states.T.tolist()
+        for i in range(7):
+            if not self._reach(i, now[i], wanted[0], 1, states):
+                hints[i] = self._chase(i, now[i], wanted, plan.hints[i], states)
         candidate = _snap(states)
         try:
-            fits = self._plan_stop(candidate)
+            stop = self._plan_stop(candidate)
         except RuckigError:
-            return self._slower(stop)
-        lowest, highest = self._reach_of_stop(candidate, fits)
+            return _slower(plan, 1, self.period_s)[0]
+        lowest, highest = self._reach_of_stop(candidate, stop)
         wrong = ((lowest < self._limits.lower - _TINY_RAD) | (highest > self._limits.upper + _TINY_RAD)
-                 | (fits.durations_s > rest_within_s - self.period_s + _TINY_RAD))
+                 | (stop.durations_s > rest_within_s - self.period_s + _TINY_RAD))
         if not wrong.any():
-            return candidate, fits
-        slower, rest = self._slower(stop)
+            return _Plan(candidate, stop, tuple(hints))
+        slower = _slower(plan, 1, self.period_s)[0]
         if wrong.all():
-            return slower, rest
-        mixed = Motion(*(np.where(wrong, s, c) for s, c in ((slower.q, candidate.q), (slower.dq, candidate.dq),
-                                                           (slower.ddq, candidate.ddq))))
-        return mixed, self._plan_stop(mixed)
+            return slower
+        mixed = Motion(*(np.where(wrong, getattr(slower.motion, name), getattr(candidate, name))
+                         for name in ("q", "dq", "ddq")))
+        return _Plan(mixed, self._plan_stop(mixed), tuple(hints))
 
-    def _slower(self, stop: "_Stop") -> tuple[Motion, "_Stop"]:
-        return stop.at(self.period_s), stop.after(self.period_s)
-
-    def _reach(self, joint: int, motion: Motion, wanted: np.ndarray, duration_s: float, states: np.ndarray) -> bool:
-        """Write the joint's state one period on into states; False if `wanted` is not reached after duration_s."""
-        request, trajectory = self._reaches[joint], Trajectory(1)
-        request.current_position, request.current_velocity = [motion.q[joint]], [motion.dq[joint]]
-        request.current_acceleration = [motion.ddq[joint]]
-        request.target_position, request.target_velocity = [wanted[0]], [wanted[1]]
-        request.target_acceleration, request.minimum_duration = [wanted[2]], duration_s
+    def _reach(self, joint: int, now: list[float], wanted: list[list[float]], periods: int,
+               states: np.ndarray) -> bool:
+        """Write the joint's state one period on into states (3, 7); False if it will not be as wanted on time."""
+        request, trajectory, duration_s = self._reaches[joint], Trajectory(1), periods * self.period_s
+        request.current_position, request.current_velocity, request.current_acceleration = now[:1], now[1:2], now[2:]
+        request.target_position, request.target_velocity = [wanted[0][joint]], [wanted[1][joint]]
+        request.target_acceleration, request.minimum_duration = [wanted[2][joint]], duration_s
         try:
             self._reacher.calculate(request, trajectory)
         except RuckigError:
@@ -138,14 +140,19 @@ class Profile:
         states[:, joint] = q, dq, ddq
         return trajectory.duration <= duration_s + 1e-6
 
-    def _chase(self, joint: int, motion: Motion, wanted: np.ndarray, states: np.ndarray) -> None:
-        """Head for the earliest point of the reference that can be met on time, else for the last one looked at."""
-        for k, periods in enumerate(CHASE_PERIODS):
-            if self._reach(joint, motion, wanted[:, k], periods * self.period_s, states):
-                return
+    def _chase(self, joint: int, now: list[float], wanted: list[list[list[float]]], hint: int,
+               states: np.ndarray) -> int:
+        """Head for the earliest point of the reference that can be met on time, else for the last; which one it was.
 
-    def _clamp(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-        """Wanted states (3, n, 7) that a motion within the limits can pass through."""
+        The search begins a little earlier than where it ended one period ago.
+        """
+        for k in range(max(hint - 2, 0), len(CHASE_PERIODS)):
+            if self._reach(joint, now, wanted[CHASE_PERIODS[k] - 1], CHASE_PERIODS[k], states):
+                return k
+        return len(CHASE_PERIODS) - 1
+
+    def _clamp(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> list[list[list[float]]]:
+        """Wanted states that a motion within the limits can pass through: [period][q, dq, ddq][joint]."""
         limits = self._limits
         inside = np.clip(q, limits.lower, limits.upper)
         free = inside == q
@@ -153,12 +160,12 @@ class Profile:
         # With more acceleration than this the velocity limit would be broken just before or after.
         most = np.sqrt(2 * limits.jerk * (limits.velocity - np.abs(dq)))
         most = np.minimum(limits.acceleration, most * (1 - 1e-9))
-        return np.array([inside, dq, np.clip(ddq, -most, most) * free])
+        return np.stack([inside, dq, np.clip(ddq, -most, most) * free], axis=1).tolist()
 
     def _reach_of_stop(self, motion: Motion, stop: "_Stop") -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest position (7,) on the way to rest. (Ruckig's extrema are wrong for velocity targets.)"""
         q, dq, ddq, jerk = motion.q, motion.dq, motion.ddq, self._limits.jerk
-        end = stop.at(stop.duration_s).q
+        end = np.array(stop.states(stop.duration_s)[0])
         lowest, highest = np.minimum(q, end), np.maximum(q, end)
         # A joint that brakes harder than its speed needs comes to a halt and turns back before it is at rest.
         turns = (dq * ddq < 0) & (ddq**2 > 2 * jerk * np.abs(dq))
@@ -182,17 +189,36 @@ class _Stop:
     def __init__(self, trajectory: Trajectory, elapsed_s: float = 0.0):
         self._trajectory, self._elapsed_s = trajectory, elapsed_s
         self.duration_s = max(trajectory.duration - elapsed_s, 0.0)
-        """Until all joints are at rest; durations_s (7,) each joint's."""
 
     @property
     def durations_s(self) -> np.ndarray:
+        """Until each joint is at rest, (7,)."""
         return np.array(self._trajectory.independent_min_durations) - self._elapsed_s
 
+    def states(self, time_s: float) -> tuple[list[float], list[float], list[float]]:
+        """q, dq, ddq of the joints time_s from now."""
+        return self._trajectory.at_time(self._elapsed_s + time_s)
+
     def at(self, time_s: float) -> Motion:
-        return _snap(np.array(self._trajectory.at_time(self._elapsed_s + time_s)))
+        return _snap(np.array(self.states(time_s)))
 
     def after(self, time_s: float) -> "_Stop":
         return _Stop(self._trajectory, self._elapsed_s + time_s)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A state and the stop that fits from there."""
+
+    motion: Motion
+    stop: _Stop
+    hints: tuple[int, ...] = (0,) * 7
+    """Where each joint's chase found the reference, as an index of CHASE_PERIODS."""
+
+
+def _slower(plan: _Plan, count: int, period_s: float) -> list[_Plan]:
+    """The next `count` states of a plan's stop."""
+    return [_Plan(plan.stop.at(k * period_s), plan.stop.after(k * period_s)) for k in range(1, count + 1)]
 
 
 def _snap(states: np.ndarray) -> Motion:
@@ -200,10 +226,6 @@ def _snap(states: np.ndarray) -> Motion:
     still = (np.abs(states[1]) < 1e-9) & (np.abs(states[2]) < 1e-6)
     states[1:, still] = 0.0
     return Motion(*states)
-
-
-def _shifted(reference: Reference, ahead_s: float) -> Reference:
-    return lambda times: reference(times + ahead_s)
 
 
 def _joint_input(limits: JointLimits, joint: int) -> InputParameter:

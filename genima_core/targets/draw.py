@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genima_core.targets.renderer import TargetViews
+from genima_core.targets.views import TargetViews
 
 OPACITY = (0.7, 1.0)
 """Range of the spheres' opacity in the controller's training pictures, as in the original implementation."""

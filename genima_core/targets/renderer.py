@@ -1,7 +1,5 @@
 """Renders the targets: four striped spheres in each of the rig's four views."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -10,6 +8,7 @@ from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.geometry import opencv_to_opengl
 from genima_core.panda import frame_pose, target_poses
 from genima_core.targets import palette
+from genima_core.targets.views import TargetViews
 
 import pyrender  # isort: skip
 from OpenGL import GL  # isort: skip
@@ -24,17 +23,7 @@ So close to 255 that averages of it still tell how many of up to 8×8 samples la
 """
 MAX_SUPERSAMPLE = 8
 
-
-@dataclass(frozen=True)
-class TargetViews:
-    """Four views of the spheres, in the order of the rig."""
-
-    rgb: np.ndarray
-    """(4, H, W, 3) uint8, not multiplied by alpha; white where there is no sphere."""
-    alpha: np.ndarray
-    """(4, H, W) uint8, how much of the pixel the spheres cover, 0 to 255."""
-    labels: np.ndarray
-    """(4, H, W) uint8, front-most sphere at the pixel's centre: 0 none, else 1 + index into `TARGET_NAMES`."""
+__all__ = ["TargetRenderer", "TargetViews"]
 
 
 class TargetRenderer:
@@ -73,10 +62,7 @@ class TargetRenderer:
                 raise ValueError(f"{name} is {np.asarray(q).tolist()}: not finite; rendering needs 7 angles in rad")
         T_base_target = target_poses(q_target)
         T_base_hand = frame_pose(q_now, "hand")
-        shown = palette.gripper_colour(gripper_target)
-        for colour, node in self._grippers.items():
-            node.mesh.is_visible = colour is shown
-        spheres = [*self._joints, self._grippers[shown]]
+        spheres = self.sphere_nodes(gripper_target)
         for view, (camera, node) in enumerate(zip(self.rig.cameras, self._cameras, strict=True)):
             self._scene.set_pose(node, opencv_to_opengl(camera.T_base_cam(T_base_hand)))
             scale = np.diag([camera.target_radius_m] * 3 + [1.0])
@@ -85,6 +71,13 @@ class TargetRenderer:
             self._scene.main_camera_node = node
             self._offscreen.draw(self._scene, view)
         return _downsample(self._offscreen.read(), self.supersample)
+
+    def sphere_nodes(self, gripper_opening: float) -> list[pyrender.Node]:
+        """Nodes of the spheres in the order of `TARGET_NAMES`; the gripper's other sphere becomes invisible."""
+        shown = palette.gripper_colour(gripper_opening)
+        for colour, node in self._grippers.items():
+            node.mesh.is_visible = colour is shown
+        return [*self._joints, self._grippers[shown]]
 
     def close(self) -> None:
         """Frees the GL context; harmless when called twice."""

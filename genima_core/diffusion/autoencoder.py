@@ -1,0 +1,118 @@
+"""Pictures to latents at 1/8 of the resolution and back: a small autoencoder that fits stock diffusers pipelines."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput, IdentityDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PATCH = 8
+
+
+class PatchAutoencoder(ModelMixin, ConfigMixin):
+    """Codes 8×8 patches, each with a look at its neighbours; fully convolutional, so single views and tiles both work.
+
+    Convolving at full resolution is what makes autoencoders slow on a CPU. Here the first layer takes whole patches,
+    the last ones hand them back, and a linear path past both sides lets training begin where a PCA would end. Without
+    normalisation layers, what a view is coded as does not depend on the other views in its tile.
+    """
+
+    @register_to_config
+    def __init__(self, latent_channels: int = 24, width: int = 96, encoder_blocks: int = 2, decoder_blocks: int = 3,
+                 scaling_factor: float = 1.0, block_out_channels: tuple[int, ...] | None = None) -> None:
+        """
+        Args:
+            latent_channels: Numbers per patch.
+            width: Channels at 1/8 of the resolution; half and a quarter of them at 1/4 and 1/2.
+            encoder_blocks: Residual blocks between patches and latents.
+            decoder_blocks: Residual blocks between latents and the first upsampling.
+            scaling_factor: What latents are multiplied by, so that their deviation is 1; measured after training.
+            block_out_channels: Pipelines take the factor 8 from its length, 4; the values follow from `width`.
+        """
+        super().__init__()
+        self.register_to_config(block_out_channels=(width // 4, width // 4, width // 2, width))
+        half, quarter = width // 2, width // 4
+        self.encoder = nn.Sequential(nn.Conv2d(3, width, PATCH, PATCH), *(_Residual(width) for _ in
+                                                                         range(encoder_blocks)),
+                                     nn.Conv2d(width, latent_channels, 1))
+        self.decoder = nn.Sequential(
+            nn.Conv2d(latent_channels, width, 1), *(_Residual(width) for _ in range(decoder_blocks)),
+            nn.Conv2d(width, 4 * half, 3, padding=1), nn.PixelShuffle(2), _Residual(half),
+            nn.Conv2d(half, 4 * quarter, 1), nn.PixelShuffle(2), _Residual(quarter),  # smooths the patches' seams
+            nn.Conv2d(quarter, 12, 3, padding=1), nn.PixelShuffle(2))
+        self.linear = nn.Sequential(nn.Conv2d(latent_channels, 3 * PATCH**2, 1), nn.PixelShuffle(PATCH))
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[IdentityDistribution]:
+        """Latents (B, latent_channels, H/8, W/8), not scaled yet, of pictures (B, 3, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: height or width is no multiple of 8.
+        """
+        if x.shape[-1] % PATCH or x.shape[-2] % PATCH:
+            raise ValueError(f"pictures are {x.shape[-1]}x{x.shape[-2]}; width and height must be multiples of {PATCH}")
+        distribution = IdentityDistribution(self.encoder(x))
+        return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)
+
+    def decode(self, z: Tensor, return_dict: bool = True,
+               generator: torch.Generator | None = None) -> DecoderOutput | tuple[Tensor]:
+        """Pictures (B, 3, H, W) of latents that are not scaled any more; `generator` is what pipelines pass along."""
+        picture = self.decoder(z) + self.linear(z)
+        return DecoderOutput(sample=picture) if return_dict else (picture,)
+
+    def forward(self, sample: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+        return self.decode(self.encode(sample).latent_dist.mode(), return_dict)
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.silu(self.first(F.silu(x))))
+
+
+Autoencoder = PatchAutoencoder | AutoencoderKL | AutoencoderTiny
+KINDS = {kind.__name__: kind for kind in (PatchAutoencoder, AutoencoderKL, AutoencoderTiny)}
+
+
+def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
+    """Whichever of `KINDS` a folder's config.json names, in float32.
+
+    Raises:
+        FileNotFoundError, ValueError: no autoencoder there; of another kind, or damaged.
+    """
+    folder = Path(folder)
+    if (folder / "vae" / "config.json").is_file():
+        folder = folder / "vae"
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no autoencoder (config.json is missing); train one with `genima train "
+                                "autoencoder`, or restore the checkpoint")
+    try:
+        name = PatchAutoencoder.load_config(folder).get("_class_name")
+        if name not in KINDS:
+            raise ValueError(f"it is of class {name!r}; known are {', '.join(KINDS)}")
+        model = KINDS[name].from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    except Exception as error:  # safetensors, json and diffusers each have their own
+        raise ValueError(f"the autoencoder in {folder} is damaged ({str(error).splitlines()[0]}); restore it or train "
+                         "it anew with `genima train autoencoder`") from error
+    return model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
+def to_latents(autoencoder: Autoencoder, pictures: Tensor) -> Tensor:
+    """Latents of deviation 1 of pictures (B, 3, H, W) in [0, 1]."""
+    encoded = autoencoder.encode(pictures * 2 - 1)
+    latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+    return latents * autoencoder.config.scaling_factor
+
+
+def to_pictures(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] of latents of deviation 1."""
+    return (autoencoder.decode(latents / autoencoder.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)

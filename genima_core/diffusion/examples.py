@@ -1,0 +1,155 @@
+"""Training examples of the two diffusion networks, from a `WindowCache`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.nn import functional as F
+
+from genima_core.data.cache import WindowCache
+from genima_core.diffusion.autoencoder import PATCH, Autoencoder, to_latents
+from genima_core.targets.backgrounds import ProceduralBackgrounds
+from genima_core.targets.draw import OPACITY, over_observation
+from genima_core.tiling import tile
+
+TEXTURE_SHARE = 0.35
+"""Of the autoencoder's pictures that have a random background: it also degrades the controller's training pictures."""
+BARE_SHARE = 0.15
+"""Of the autoencoder's pictures that show no targets."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of the diffusion agent's training sees."""
+
+    condition: Tensor
+    """(B, 3, 2H, 2W) in [0, 1], the tiled observation."""
+    latents: Tensor
+    """(B, C, 2H/8, 2W/8), of deviation 1, of the observation with targets."""
+    spheres: Tensor
+    """(B, 1, 2H/8, 2W/8) in [0, 1], how much of each patch shows a target."""
+    instructions: list[str]
+
+
+class DrawingExamples:
+    """Observations and what shall be drawn onto them.
+
+    Without augmentation the latents are encoded once, at the start, and kept as float16: a training step then needs no
+    autoencoder. With it, condition and target are augmented alike and encoded in every step.
+    """
+
+    def __init__(self, cache: WindowCache, autoencoder: Autoencoder, crop_px: int = 0,
+                 jitter: tuple[float, float, float, float] | None = None, split: str = "train",
+                 device: str = "cpu", show_progress: bool = True) -> None:
+        self.cache, self.autoencoder, self.device = cache, autoencoder, device
+        self.crop_px, self.jitter = crop_px, jitter
+        self.windows = cache.windows(split)
+        self.latents = self.spheres = None
+        if crop_px == 0 and jitter is None:
+            self._encode(show_progress)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def batch(self, index: list[int], generator: torch.Generator) -> Batch:
+        """Examples by index; `generator` decides the augmentation."""
+        windows = [self.windows[i] for i in index]
+        instructions = [self.cache.instructions[self.cache.episode_index[w]] for w in windows]
+        observed = _stack([tile(self.cache.images[w]) for w in windows])
+        if self.latents is not None:
+            return Batch(observed.to(self.device).float() / 255, self.latents[index].to(self.device).float(),
+                         self.spheres[index].to(self.device).float() / 255, instructions)
+        drawn = _stack([tile(over_observation(self.cache.views(w), np.array(self.cache.images[w]))) for w in windows])
+        alpha = _stack([tile(self.cache.target_alpha[w][..., None]) for w in windows])
+        pictures = torch.cat([observed, drawn, alpha], 1).to(self.device).float() / 255
+        observed, drawn, alpha = self._augmented(pictures, generator).split([3, 3, 1], 1)
+        with torch.no_grad():
+            latents = to_latents(self.autoencoder, drawn)
+        return Batch(observed, latents, F.avg_pool2d(alpha, PATCH), instructions)
+
+    def _encode(self, show_progress: bool) -> None:
+        channels = self.autoencoder.config.latent_channels
+        height, width = (2 * s // PATCH for s in self.cache.images.shape[2:4])
+        self.latents = torch.empty(len(self), channels, height, width, dtype=torch.float16)
+        self.spheres = torch.empty(len(self), 1, height, width, dtype=torch.uint8)
+        for begin in track(range(0, len(self), 32), "encoding drawings", disable=not show_progress):
+            windows = self.windows[begin:begin + 32]
+            images, rgb, alpha = (np.array(a[windows.start:windows.stop]) for a in
+                                  (self.cache.images, self.cache.target_rgb, self.cache.target_alpha))
+            drawn = _composite(*(_tiles(torch.from_numpy(x)) for x in (images, rgb, alpha[..., None])))
+            rows = slice(begin, begin + len(windows))
+            with torch.inference_mode():
+                self.latents[rows] = to_latents(self.autoencoder, drawn.to(self.device)).half().cpu()
+            self.spheres[rows] = F.avg_pool2d(_tiles(torch.from_numpy(alpha[..., None])).float(), PATCH).byte()
+
+    def _augmented(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """Observation, drawing and coverage (B, 7, 2H, 2W) moved and coloured alike, each view by its own shift."""
+        B, C, H, W = pictures.shape[0], pictures.shape[1], pictures.shape[2] // 2, pictures.shape[3] // 2
+        views = pictures.reshape(B, C, 2, H, 2, W).permute(0, 2, 4, 1, 3, 5).reshape(B * 4, C, H, W)
+        if self.crop_px:
+            p = self.crop_px
+            padded = F.pad(views, (p, p, p, p), mode="replicate")
+            shift = torch.randint(0, 2 * p + 1, (len(views), 2), generator=generator).tolist()
+            views = torch.stack([v[:, y:y + H, x:x + W] for v, (x, y) in zip(padded, shift, strict=True)])
+        if self.jitter is not None:
+            from kornia.augmentation import ColorJitter
+            with torch.random.fork_rng(devices=[]):  # kornia draws from torch's global generator
+                torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+                jitter = ColorJitter(*self.jitter, same_on_batch=False)
+                observed = jitter(views[:, :3])
+                # The same jitter for both, or the drawing would have to guess the colours.
+                drawn = jitter(views[:, 3:6], params=jitter._params)
+            views = torch.cat([observed, drawn, views[:, 6:]], 1)
+        return views.reshape(B, 2, 2, C, H, W).permute(0, 3, 1, 4, 2, 5).reshape(B, C, 2 * H, 2 * W)
+
+
+class CodingPictures:
+    """Pictures of one view's size for the autoencoder: observations and textures, most of them with targets.
+
+    They are cut at random from tiles, so views, seams between views and all offsets of the patches occur.
+    """
+
+    def __init__(self, cache: WindowCache, seed: int, split: str = "train", textures: int = 1024) -> None:
+        self.cache = cache
+        self.windows = cache.windows(split)
+        height, width = cache.images.shape[2:4]
+        self.textures = ProceduralBackgrounds().sample(np.random.default_rng(seed), textures, height, width)
+
+    def batch(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Pictures (count, 3, H, W) in [0, 1], and where they show targets (count, 1, H, W) in [0, 1]."""
+        height, width = self.textures.shape[1:3]
+        pictures, coverage = [], []
+        for window in rng.integers(self.windows.start, self.windows.stop, count):
+            textured, bare = rng.random() < TEXTURE_SHARE, rng.random() < BARE_SHARE
+            background = (self.textures[rng.integers(0, len(self.textures), 4)] if textured else
+                          self.cache.images[window])
+            alpha = self.cache.target_alpha[window].astype(np.float32) / 255
+            alpha = alpha * (0.0 if bare else rng.uniform(*OPACITY) if textured else 1.0)
+            y, x = rng.integers(0, height + 1), rng.integers(0, width + 1)
+            if rng.random() < 0.5:  # whole views, as the controller has them
+                y, x = height * rng.integers(0, 2), width * rng.integers(0, 2)
+            cut = np.s_[y:y + height, x:x + width]
+            picture, rgb, a = (tile(views)[cut] for views in (background, self.cache.target_rgb[window],
+                                                              alpha[..., None]))
+            pictures.append(picture * (1 - a) + rgb * a)
+            coverage.append(a)
+        return (torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255,
+                torch.from_numpy(np.stack(coverage)).permute(0, 3, 1, 2))
+
+
+def _stack(pictures: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def _tiles(views: Tensor) -> Tensor:
+    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C)."""
+    B, _, H, W, C = views.shape
+    return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
+
+
+def _composite(images: Tensor, rgb: Tensor, alpha: Tensor) -> Tensor:
+    """`over_observation` for batches (B, 3, H, W) uint8, in [0, 1]."""
+    a = alpha.float() / 255
+    return torch.lerp(images.float(), rgb.float(), a) / 255

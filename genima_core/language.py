@@ -1,0 +1,129 @@
+"""Instructions as vectors: a frozen CLIP text encoder, pretrained, or tiny and random for the demo preset."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+PROMPT = "tiled perspectives of a robot arm executing '{}'"
+"""What the diffusion agent is told, as in the paper."""
+
+MAX_TOKENS = 77
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def prompt(instruction: str) -> str:
+    """The diffusion agent's prompt for an instruction."""
+    return PROMPT.format(instruction)
+
+
+class TextEncoder:
+    """A tokenizer and a frozen text encoder; what it has encoded once is kept.
+
+    Files (`save`, `load`): ``tokenizer/`` and ``text_encoder/``, as `StableDiffusionControlNetPipeline` lays them out.
+    """
+
+    def __init__(self, tokenizer: CLIPTokenizer, model: CLIPTextModel) -> None:
+        self.tokenizer = tokenizer
+        self.model = model.eval().requires_grad_(False)
+        self._cache: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def tiny(cls, width: int = 64, seed: int = 0) -> "TextEncoder":
+        """A random one that spells: each character is a token, each word of `PROMPT` as well.
+
+        Nothing can be downloaded for the demo preset, and telling a handful of instructions apart needs no training.
+        """
+        config = CLIPTextConfig(vocab_size=len(_vocabulary()[0]), hidden_size=width, intermediate_size=2 * width,
+                                projection_dim=width, num_hidden_layers=2, num_attention_heads=4,
+                                max_position_embeddings=MAX_TOKENS, bos_token_id=0, eos_token_id=1, pad_token_id=1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = CLIPTextModel(config)
+        return cls(_spelling_tokenizer(), model)
+
+    @classmethod
+    def load(cls, source: Path | str, device: str = "cpu") -> "TextEncoder":
+        """Reads a folder that holds tokenizer/ and text_encoder/, or one CLIP model by folder or name.
+
+        Raises:
+            FileNotFoundError: no such folder, and no such model among the downloaded ones.
+            ValueError: the files are damaged.
+        """
+        folder = Path(source)
+        nested = (folder / "text_encoder").is_dir()
+        where = (str(folder / "tokenizer"), str(folder / "text_encoder")) if nested else (str(source), str(source))
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(where[0], local_files_only=True)
+            # CLIP alone has the projection that the paper's controller uses; Stable Diffusion's encoder has none.
+            kind = CLIPTextModel if nested else CLIPTextModelWithProjection
+            model = kind.from_pretrained(where[1], local_files_only=True)
+        except OSError as error:
+            remedy = ("restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`" if nested else
+                      f"get it with `huggingface-cli download {source}`, or name the folder that holds it")
+            raise FileNotFoundError(f"no tokenizer and text encoder at {source}: {remedy}") from error
+        except Exception as error:  # safetensors, json and torch each have their own
+            raise ValueError(f"the text encoder at {source} is damaged ({str(error).splitlines()[0]}); restore its "
+                             "files") from error
+        return cls(tokenizer, model.to(device))
+
+    def save(self, folder: Path | str) -> None:
+        """Writes tokenizer/ and text_encoder/ into a folder."""
+        for name, part in (("tokenizer", self.tokenizer), ("text_encoder", self.model)):
+            shutil.rmtree(Path(folder) / name, ignore_errors=True)
+            part.save_pretrained(str(Path(folder) / name))
+
+    @property
+    def width(self) -> int:
+        """Of each token's embedding."""
+        return self.model.config.hidden_size
+
+    @property
+    def pooled_width(self) -> int:
+        """Of a text's one embedding."""
+        return self.pooled([""]).shape[-1]
+
+    @torch.no_grad()
+    def encode(self, text: str) -> tuple[Tensor, Tensor]:
+        """Token embeddings (1, tokens, `width`) and the text's pooled embedding (1, `pooled_width`)."""
+        if text not in self._cache:
+            tokens = self.tokenizer(text, padding="max_length", truncation=True, return_tensors="pt",
+                                    max_length=min(self.tokenizer.model_max_length, MAX_TOKENS))
+            out = self.model(tokens.input_ids.to(self.model.device))
+            pooled = out.text_embeds if hasattr(out, "text_embeds") else out.pooler_output
+            self._cache[text] = out.last_hidden_state, pooled
+        return self._cache[text]
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """(n, tokens, `width`)."""
+        return torch.cat([self.encode(text)[0] for text in texts])
+
+    def pooled(self, texts: Sequence[str]) -> Tensor:
+        """(n, `pooled_width`)."""
+        return torch.cat([self.encode(text)[1] for text in texts])
+
+
+def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Tokens and merges of the spelling tokenizer: every byte, alone or ending a word, and the words of `PROMPT`."""
+    letters = sorted(ByteLevel.alphabet())
+    tokens = [START, END, *letters, *(letter + "</w>" for letter in letters)]
+    merges: list[tuple[str, str]] = []
+    for word in PROMPT.split()[:-1]:
+        pieces = [*word[:-1], word[-1] + "</w>"]
+        left = pieces[0]
+        for right in pieces[1:]:
+            if (left, right) not in merges:
+                merges.append((left, right))
+                tokens.append(left + right)
+            left += right
+    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}, merges
+
+
+def _spelling_tokenizer() -> CLIPTokenizer:
+    vocabulary, merges = _vocabulary()
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, bos_token=START, eos_token=END, pad_token=END,
+                         unk_token=END, model_max_length=MAX_TOKENS)

@@ -1,0 +1,102 @@
+"""`genima up`: a node graph as processes, without ros2 launch."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from typing import Annotated, Literal
+
+import tyro
+
+from genima_core.checkpoint import Checkpoint
+from genima_ros import graph
+from genima_ros.processes import ProcessOutput, RunningGraph, node_environment
+
+READY_S = 120.0
+"""Loading the models from a slow disk on busy cores takes a while."""
+SPIN_S = 0.1
+
+
+def up(mode: Annotated[Literal["sim"], tyro.conf.Positional] = "sim",
+       arguments: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME:=VALUE ...]"), tyro.conf.Positional] = (),
+       ready_timeout_s: float = READY_S) -> None:
+    """Starts a node graph, says when every node is ready, and stays until Ctrl-C.
+
+    Args:
+        mode: which graph.
+        arguments: as of the launch file: name:=value, for example seed:=20007 mode:=async. A wrong name lists them all.
+        ready_timeout_s: how long the nodes may take to start.
+    """
+    values = graph.parse_arguments(mode, arguments)
+    with terminate_as_interrupt(), ExitStack() as stack:
+        running, observer = start(mode, values, stack)
+        try:
+            wait_ready(running, observer, ready_timeout_s)
+            print(f"ready: {', '.join(running.pids)} (ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}); "
+                  "Ctrl-C ends them", flush=True)
+            while True:
+                observer.spin(SPIN_S)
+                running.check()
+        except KeyboardInterrupt:
+            print("ending all nodes", flush=True)
+
+
+def start(mode: str, values: dict[str, object], stack: ExitStack, domain: int | None = None,
+          make_observer: Callable[[int], object] | None = None):
+    """Starts the nodes and an observer in this process; `stack` ends both.
+
+    Raises:
+        ValueError, FileNotFoundError: arguments, parameter files or the checkpoint are not valid; nothing runs then.
+    """
+    processes = graph.processes(mode, values)
+    Checkpoint.open(graph.find_checkpoint(values["checkpoint"]))
+    if values["rviz"] and shutil.which("rviz2") is None:
+        raise RuntimeError("rviz2 is not installed: apt install ros-jazzy-rviz2 and source /opt/ros/jazzy/setup.bash, "
+                           "or leave rviz:=true out")
+    environment = node_environment(os.environ, domain)
+    # The observer in this process must meet the nodes: same domain, same range.
+    os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
+    domain = int(environment.get("ROS_DOMAIN_ID", "0"))
+    from genima_ros.observer import Observer  # rclpy reads the environment when it is imported
+
+    output = ProcessOutput(sys.stdout, [process.name for process in processes])
+    observer = stack.enter_context((make_observer or Observer)(domain))
+    running = stack.enter_context(RunningGraph(processes, environment, output.line))
+    if values["rviz"]:
+        import subprocess
+
+        rviz = subprocess.Popen(graph.rviz_command(), env=environment)
+        stack.callback(rviz.terminate)
+    return running, observer
+
+
+def wait_ready(running: RunningGraph, observer, timeout_s: float,
+               clock_s: Callable[[], float] = time.monotonic) -> None:
+    """Returns when every node has published diagnostics, which it does once it has loaded everything.
+
+    Raises:
+        RuntimeError: a node ended, or was not heard of in time.
+    """
+    deadline_s = clock_s() + timeout_s
+    expected = {process.name for process in running.processes}
+    while missing := expected - set(observer.diagnostics):
+        observer.spin(SPIN_S)
+        running.check()
+        if clock_s() > deadline_s:
+            raise RuntimeError(f"not ready after {timeout_s:.0f} s: {', '.join(sorted(missing))}; see the output above")
+
+
+@contextmanager
+def terminate_as_interrupt():
+    """Inside, SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that everything is cleaned up."""
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,76 @@
+"""`genima collect`: scripted demonstrations become a data set, whatever interrupts it and however many workers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from genima_core.data.dataset import Dataset
+from genima_core.evaluation import collect as module
+from genima_core.evaluation.collect import Collection, collect, demonstrations
+
+
+def test_a_demonstration_aligns_commands_with_what_they_lead_to(tmp_path):
+    collect("push_button", 2, 7, tmp_path / "set", size=32, json=tmp_path / "result.json")
+    dataset = Dataset(tmp_path / "set")
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["episodes"], result["added"], result["seeds"]) == (2, 2, list(dataset.seeds))
+    assert dataset.fps == 20
+    assert dataset.successes == (True, True)
+    assert set(dataset.tasks) == {"push_button"}
+    assert dataset.seeds[0] >= 7
+    for index in range(2):
+        episode = dataset.episode(index)
+        assert episode.images["front"].shape[1:] == (32, 32, 3)
+        assert episode.images["front"].std() > 10
+        np.testing.assert_allclose(np.diff(episode.stamps_s), 0.05, atol=1e-6)
+        np.testing.assert_array_equal(episode.image_stamps_s, np.repeat(episode.stamps_s[:, None], 4, axis=1))
+        following = np.abs(episode.q[1:] - episode.action_q[:-1]).max()
+        assert following < 0.03
+        assert following < np.abs(episode.q[1:] - episode.action_q[1:]).max()
+
+
+def test_collecting_resumes_and_gives_the_same_with_two_workers(tmp_path):
+    collect("push_button", 1, 3, tmp_path / "interrupted", size=16, start="anywhere")
+    collect("push_button", 2, 3, tmp_path / "interrupted", size=16, start="anywhere")
+    again = collect("push_button", 2, 3, tmp_path / "interrupted", size=16, start="anywhere")
+    assert again["added"] == 0
+    collect("push_button", 2, 3, tmp_path / "workers", size=16, start="anywhere", workers=2)
+    assert Dataset(tmp_path / "interrupted").fingerprint() == Dataset(tmp_path / "workers").fingerprint()
+    with pytest.raises(ValueError, match="size 16, not 32"):
+        collect("push_button", 3, 3, tmp_path / "workers", size=32, start="anywhere")
+
+
+def test_failed_seeds_are_skipped_or_kept_and_marked(tmp_path, monkeypatch):
+    def every_third_fails(collection, first_seed, workers):
+        from dataclasses import replace
+        attempts = demonstrations(collection, first_seed, workers)
+        try:
+            for seed, episode in attempts:
+                yield seed, replace(episode, success=seed % 3 != 0)
+        finally:
+            attempts.close()
+
+    monkeypatch.setattr(module, "demonstrations", every_third_fails)
+    result = collect("push_button", 2, 0, tmp_path / "skipped", size=16)
+    assert (result["seeds"], result["failed_seeds"]) == ([1, 2], [0])
+    result = collect("push_button", 2, 0, tmp_path / "kept", size=16, keep_failures=True)
+    assert result["seeds"] == [0, 1]
+    assert Dataset(tmp_path / "kept").successes == (False, True)
+
+
+def test_mixed_starts_depend_on_the_seed_only():
+    collection = Collection("push_button", 0, 16, "mixed", False)
+    assert [collection.start_of(seed) for seed in range(4)] == ["home", "anywhere", "home", "anywhere"]
+    assert Collection("push_button", 0, 16, "home", False).start_of(1) == "home"
+
+
+def test_bad_arguments_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="push_button"):
+        collect("open_sesame", 1, 0, tmp_path / "set")
+    with pytest.raises(ValueError, match="episodes 0"):
+        collect("push_button", 0, 0, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file"):
+        collect("push_button", 1, 0, tmp_path / "file")

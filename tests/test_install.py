@@ -1,0 +1,194 @@
+"""What lands where when the project is installed, and that what the documents tell people to type exists."""
+
+import ast
+import configparser
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from genima_ros import cli, graph
+
+ROOT = Path(__file__).parents[1]
+NODES = sorted(path.stem for path in (ROOT / "genima_ros").glob("*_node.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source tree as a fresh clone would have it once everything is committed: without what git ignores."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    target = tmp_path_factory.mktemp("clone")
+    names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+                           capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
+    return target
+
+
+@pytest.fixture(scope="module")
+def prefix(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the built wheel in it, and beside it what this environment has installed."""
+    wheels = tmp_path_factory.mktemp("wheels")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(wheels)], cwd=clone, check=True)
+    prefix = tmp_path_factory.mktemp("prefix")
+    venv.create(prefix, symlinks=True)
+    python = str(prefix / "bin" / "python")
+    (wheel,) = wheels.glob("genima_ros-*.whl")
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", str(wheel)], check=True)
+    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+                          capture_output=True, text=True, check=True).stdout.strip()
+    (Path(site) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return prefix
+
+
+@pytest.mark.slow
+def test_the_share_folder_holds_what_ros_looks_for(prefix):
+    share = prefix / "share" / "genima_ros"
+    assert (prefix / "share" / "ament_index" / "resource_index" / "packages" / "genima_ros").is_file()
+    assert (share / "package.xml").read_text() == (ROOT / "package.xml").read_text()
+    for folder, pattern in (("launch", "*.py"), ("config", "*")):
+        expected = {path.name for path in (ROOT / folder).glob(pattern) if path.is_file()}
+        assert expected
+        assert {path.name for path in (share / folder).iterdir()} == expected
+
+
+@pytest.mark.slow
+def test_the_installed_command_runs_without_the_source_tree(prefix, tmp_path):
+    run = functools.partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run([prefix / "bin" / "genima", "--version"]).stdout.strip() == setup_cfg()["metadata"]["version"]
+    code = "import genima_ros.graph as graph; print(graph.__file__); print(graph.share_folder())"
+    module, share = run([prefix / "bin" / "python", "-c", code]).stdout.splitlines()
+    assert Path(module).is_relative_to(prefix)
+    assert Path(share) == prefix / "share" / "genima_ros"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("node", NODES)
+def test_ros_finds_an_executable_for_each_node(prefix, tmp_path, node):
+    """Runs it with the node's module replaced by one that only says how it was started."""
+    package = tmp_path / "genima_ros"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / f"{node}.py").write_text("import sys; print(sys.prefix, *sys.argv[1:])")
+    result = subprocess.run([prefix / "lib" / "genima_ros" / node, "--ros-args", "-r", "a:=b c"], cwd=tmp_path,
+                            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == f"{prefix} --ros-args -r a:=b c"
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_each_node_is_executable_and_runs_as_a_module(node):
+    assert os.access(ROOT / "scripts" / node, os.X_OK)
+    assert '__name__ == "__main__"' in (ROOT / "genima_ros" / f"{node}.py").read_text()
+
+
+def test_the_graph_starts_executables_that_exist():
+    started = {node.executable for mode in graph.MODES.values() for node in mode.nodes}
+    assert started <= set(NODES)
+    assert {path.name for path in (ROOT / "scripts").glob("*_node")} == set(NODES)
+
+
+def test_package_xml_is_valid():
+    """An odd e-mail address or version makes colcon take the folder for a plain Python package, without a word."""
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert (package.tag, package.get("format")) == ("package", "3")
+    assert package.findtext("name") == setup_cfg()["metadata"]["name"] == graph.PACKAGE
+    assert package.findtext("version") == setup_cfg()["metadata"]["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", package.findtext("version"))
+    assert re.fullmatch(r"[-\w.+%]+@([-a-zA-Z0-9]+\.)+[a-zA-Z]{2,}", package.find("maintainer").get("email"))
+    assert package.findtext("license") == setup_cfg()["metadata"]["license"]
+    assert package.findtext("export/build_type") == "ament_python"
+    assert package.findtext("description").strip()
+
+
+def test_package_xml_names_every_ros_package_that_is_imported():
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    named = {element.text for element in package.findall("exec_depend")}
+    imported = set()
+    for path in [*(ROOT / "genima_ros").glob("*.py"), *(ROOT / "launch").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+            imported |= {name.partition(".")[0] for name in names}
+    ros = {name for name in imported if re.fullmatch(r"rclpy|launch|launch_ros|cv_bridge|tf2_ros|.*_(msgs|srvs)", name)}
+    assert ros <= named
+
+
+@pytest.mark.parametrize(("variables", "venv_flags", "extras"), [
+    ([], "", "sim,train,ros,dev"), (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,dev")])
+def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variables, venv_flags, extras):
+    command = ["make", "-n", "-B", "env", f"VENV={tmp_path}/venv", *variables]
+    environment = {name: value for name, value in os.environ.items() if name not in ("ROS_DISTRO", "MAKEFLAGS")}
+    lines = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert f"-m venv {venv_flags}".strip() in lines
+    assert f".[{extras}]" in lines
+    assert lines.index("install torch==") < lines.index("-c constraints.txt"), "torch comes first, from its own build"
+
+
+def test_constraints_pin_what_is_required_exactly():
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    for extra in ("sim", "train", "ros", "dev"):
+        for line in setup_cfg()["options.extras_require"][extra].split():
+            name = re.split(r"[=<>~!\[]", line)[0].lower()
+            assert name in pinned, f"{name} of extra {extra} is not in constraints.txt"
+    assert not any("+" in version for version in pinned.values()), "a local version is one machine's build"
+
+
+def test_readme_begins_with_the_demo():
+    blocks = code_blocks(ROOT / "README.md")
+    assert "make demo" in blocks[0]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documented_commands_exist(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for line in "\n".join(code_blocks(document)).replace("\\\n", " ").splitlines():
+        for command in re.split(r"&&|\||;", line.split(" #")[0]):
+            words = shlex.split(command.replace("$ ", "", 1), comments=True)
+            words = words[next((i for i, word in enumerate(words) if "=" not in word), len(words)):]
+            if words[:1] == ["make"]:
+                assert {w for w in words[1:] if "=" not in w and not w.startswith("-")} <= targets, command
+            elif words and words[0].endswith("genima") and "/" not in words[0].removesuffix("bin/genima"):
+                parse(words[1:], command)
+            elif words[:1] == ["python"] and len(words) > 1 and words[1].endswith(".py"):
+                assert (ROOT / words[1]).is_file(), command
+
+
+def parse(arguments: list[str], command: str) -> None:
+    """Lets the verb's own parser read the arguments, without running it."""
+    if arguments in (["--help"], ["--version"]):
+        return
+    verb, rest = cli.split_verb(arguments)
+    assert verb in cli.VERBS, f"{command}: no such verb"
+    if "..." in rest or "…" in rest:
+        return
+    function = cli.load(cli.VERBS[verb][0])
+    try:
+        cli.call(functools.wraps(function)(lambda *args, **kwargs: None), verb, rest)
+    except SystemExit as error:
+        assert error.code == 0, f"{command}: its options are not valid"
+
+
+def code_blocks(document: Path) -> list[str]:
+    """Contents of the blocks that show commands."""
+    return re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def setup_cfg() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
