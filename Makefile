@@ -8,6 +8,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # Where a ROS 2 is sourced, the environment uses it instead of the wheels: two of them must not be mixed.
 ifdef ROS_DISTRO
@@ -30,10 +31,13 @@ help:
 
 env: $(STAMP)
 
+# pip would compile on one core; compileall takes all of them.
 $(STAMP): Makefile setup.cfg setup.py package.xml constraints.txt
 	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
-	$(BIN)/python -m pip install $(TORCH)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[$(EXTRAS)]'
+	@echo "installing torch, then everything else (two to three minutes) ..."
+	$(PIP) install --no-compile $(TORCH)
+	$(PIP) install --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 demo: env
@@ -48,6 +52,29 @@ test: lint
 
 bench: env
 	$(BIN)/genima bench
+
+# Every step goes on where it stopped, so an interrupted run is simply started again.
+TASK ?= push_button
+EPISODES ?= 400
+VIEW ?= 128
+AUTOENCODER_MINUTES ?= 15
+DIFFUSION_MINUTES ?= 120
+CONTROLLER_MINUTES ?= 120
+WORK ?= runs/demo-checkpoint
+PARTS = --data $(WORK)/data --autoencoder $(WORK)/autoencoder --diffusion $(WORK)/diffusion \
+	--controller $(WORK)/controller --out checkpoints/demo
+
+demo-checkpoint: env
+	$(BIN)/genima collect $(TASK) --episodes $(EPISODES) --seed 0 --size $(VIEW) --workers 2 --out $(WORK)/data
+	$(BIN)/genima train autoencoder --data $(WORK)/data --out $(WORK)/autoencoder --minutes $(AUTOENCODER_MINUTES)
+	$(BIN)/genima train diffusion --data $(WORK)/data --out $(WORK)/diffusion --minutes $(DIFFUSION_MINUTES) \
+		--autoencoder $(WORK)/autoencoder
+	$(BIN)/genima train controller --data $(WORK)/data --out $(WORK)/controller --minutes $(CONTROLLER_MINUTES) \
+		--autoencoder $(WORK)/autoencoder
+	$(BIN)/genima checkpoint $(PARTS)
+	for targets in drawn truth shuffled blank; do \
+		$(BIN)/genima eval $(TASK) --targets $$targets --json $(WORK)/$$targets.json || exit 1; done
+	$(BIN)/genima checkpoint $(PARTS) --results $(foreach t,drawn truth shuffled blank,$(WORK)/$(t).json)
 
 clean:
 	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache .hypothesis

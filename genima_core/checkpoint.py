@@ -80,24 +80,100 @@ class Checkpoint:
         return cls(path, info, rig)
 
 
-def assemble(diffusion: Path, controller: Path, info: CheckpointInfo, rig: CameraRig, card: str, out: Path) -> None:
-    """Puts the trained parts into one checkpoint folder; an older one at `out` is replaced at the end.
+def checkpoint(data: Path, autoencoder: Path, diffusion: Path, controller: Path, out: Path, preset: str = "demo",
+               results: tuple[Path, ...] = ()) -> None:
+    """Puts what was trained into one checkpoint folder with its model card; an older one is replaced at the end.
 
-    `diffusion` and `controller` are the inference folders that training wrote.
+    Args:
+        data: Data set that all parts were trained on.
+        autoencoder: Folder that `genima train autoencoder` wrote.
+        diffusion: Folder that `genima train diffusion` wrote.
+        controller: Folder that `genima train controller` wrote.
+        out: Checkpoint folder.
+        preset: Name that the parts were trained with.
+        results: Files that `genima eval --json` wrote, for the model card.
     """
+    from genima_core.data.dataset import Dataset
+
+    dataset = Dataset(data)
+    config = _read_json(controller / "controller" / "config.json")
+    width, height = config["size"]
+    rig = dataset.rig.resize(width, height)
+    info = CheckpointInfo(FORMAT, preset, tuple(sorted(set(dataset.tasks))), config["chunk_size"], config["dt_s"], width,
+                          rig.fingerprint(), dataset.fingerprint(), tuple(dataset.seeds), git_revision())
+    scores = {name: _read_json(folder / "scores.json") for name, folder in
+              (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))}
     out = Path(out)
     temporary = out.with_name(out.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    shutil.copytree(diffusion, temporary / "diffusion")
-    shutil.copytree(controller, temporary / "controller")
+    shutil.copytree(diffusion / "agent", temporary / "diffusion")
+    shutil.copytree(controller / "controller", temporary / "controller")
     rig.save(temporary / "rig.json")
     (temporary / "checkpoint.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
-    (temporary / "README.md").write_text(card)
+    (temporary / "README.md").write_text(model_card(info, sum(dataset.lengths), scores, list(map(_read_json, results))))
     Checkpoint.open(temporary)
     if out.exists():
         shutil.rmtree(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
     temporary.rename(out)
+
+
+def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], results: list[dict]) -> str:
+    """What the checkpoint is, how it was made and what it scores, as Markdown."""
+    lines = [
+        f"# Genima checkpoint, preset `{info.preset}`", "",
+        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, chunks of "
+        f"{info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.", "",
+        "## How it was made", "",
+        f"- Data: {len(info.seeds)} scripted demonstrations in simulation ({frames} frames), scene seeds {min(info.seeds)} "
+        f"to {max(info.seeds)}, fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
+        f"- Code: revision `{info.revision}`; `make demo-checkpoint` repeats it.", "",
+        "| part | parameters | steps | minutes | samples/s | held-out scores |", "|---|---|---|---|---|---|",
+    ]
+    for name, score in scores.items():
+        lines.append(f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
+                     f"{score['samples_per_s']:.0f} | {_flat(score['scores'])} |")
+    if results:
+        lines += ["", "## What it scores", "",
+                  "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must fail: "
+                  "`shuffled` shows the agent another episode, `blank` draws nothing; `truth` follows perfect targets.", "",
+                  "| task | targets | seeds | successes | rate | 95 % interval |", "|---|---|---|---|---|---|"]
+        for r in results:
+            low, high = r["success_interval_95"]
+            lines.append(f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} of "
+                         f"{r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |")
+        drawn = [r for r in results if "draw_found_rate" in r]
+        if drawn:
+            r = drawn[0]
+            lines += ["", f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median error "
+                      f"of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
+                      f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from the "
+                      f"target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's (medians)."]
+    lines += ["", "## What it cannot do", "",
+              "It knows one simulated cell: its cameras, its arm and the tasks above. It says nothing about a real robot."]
+    return "\n".join(lines) + "\n"
+
+
+def _flat(scores: dict, prefix: str = "") -> str:
+    """Scores as one cell of a table."""
+    parts = []
+    for key, value in scores.items():
+        if isinstance(value, dict):
+            parts.append(_flat(value, f"{prefix}{key} "))
+        elif isinstance(value, (int, float)):
+            parts.append(f"{prefix}{key} {value:.3g}")
+    return ", ".join(parts)
+
+
+def _read_json(path: Path) -> dict:
+    """A JSON file, or an error that says which command writes it."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is missing; a finished `genima train` or `genima eval --json` writes it") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
 
 
 def git_revision() -> str:

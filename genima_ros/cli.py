@@ -15,6 +15,7 @@ VERBS = {
     "train autoencoder": ("genima_core.diffusion.train:train_autoencoder", "train the drawing agent's image coder"),
     "train diffusion": ("genima_core.diffusion.train:train_diffusion", "train the agent that draws targets"),
     "train controller": ("genima_core.controller.train:train_controller", "train the controller that follows them"),
+    "checkpoint": ("genima_core.checkpoint:checkpoint", "put what was trained into one checkpoint folder"),
     "eval": ("genima_core.evaluation.report:evaluate", "closed loop in simulation, without ROS"),
     "bench": ("genima_ros.bench:bench", "run the benchmarks of benchmarks/ by name"),
     "doctor": ("genima_ros.doctor:doctor", "what works on this machine and what to install"),

@@ -28,6 +28,8 @@ HISTORY = 2000
 STATE_SLACK_S = 0.1
 WATCH_S = 1.0
 SILENT_S = 2.0
+SILENT_DRAWING_S = 8.0
+"""Loading and drawing take their time on a laptop."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class ControllerNode(Node):
             self._diagnostics.warn("no usable joint state on "
                                    f"{self.resolve_topic_name(interfaces.JOINT_STATES.name)}: is the robot's "
                                    "joint_state_broadcaster running?", "no joint_states")
-        elif now_s - self._drawing_arrived_s > SILENT_S:
+        elif now_s - self._drawing_arrived_s > SILENT_DRAWING_S:
             self._diagnostics.warn(f"no drawing on {self.resolve_topic_name(interfaces.TARGETS.name)}: "
                                    "is the diffusion node running and are its cameras?", "no drawing")
         elif not self._wanted_heard:

@@ -172,7 +172,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         ValueError, FileNotFoundError: a parameter file names a node that does not exist; a file is missing.
     """
     entry = get_mode(mode)
-    checkpoint = find_checkpoint(Path(str(values["checkpoint"])))
+    checkpoint = find_checkpoint(str(values["checkpoint"]))
     known = {**values, "checkpoint": str(checkpoint), "rig": str(checkpoint / "rig.json")}
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
@@ -227,8 +227,9 @@ def share_folder() -> Path:
                             "anew: pip install .")
 
 
-def find_checkpoint(path: Path) -> Path:
+def find_checkpoint(path: str | Path) -> Path:
     """An absolute path; a relative one is looked for here, then beside the sources."""
+    path = Path(path)
     if path.is_absolute() or path.exists():
         return path.absolute()
     beside_sources = Path(__file__).parents[1] / path

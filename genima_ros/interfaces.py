@@ -43,7 +43,7 @@ DIAGNOSTICS = Topic("diagnostics", DiagnosticArray, EVENTS)
 SUCCESS = Topic("success", Bool, LATCHED)
 CHUNK_WANTED = Topic("chunk_wanted", Bool, LATCHED)
 """The streamer's side of the sync hand-shake, see `controller_node`."""
-JOINT_COMMANDS = Topic("joint_commands", JointState, RELIABLE)
+JOINT_COMMANDS = Topic("joint_commands", JointState, EVENTS)
 """Every set point with the time it is meant for, whatever the arm controller speaks; for recorders."""
 
 ARM_TRAJECTORY = Topic("arm_controller/joint_trajectory", JointTrajectory, RELIABLE)
@@ -56,6 +56,7 @@ RESET = Service("~/reset", Trigger)
 ENABLE = Service("~/enable", SetBool)
 STOP = Service("~/stop", Trigger)
 RESET_FAULT = Service("~/reset_fault", Trigger)
+SERVICES = {service.name.removeprefix("~/"): service for service in (RESET, ENABLE, STOP, RESET_FAULT)}
 
 
 def camera_image(camera: str) -> Topic:

@@ -49,17 +49,18 @@ class Observer:
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
         return True
 
-    def call(self, node: str, service: interfaces.Service, timeout_s: float, **request: object):
-        """Calls a service of a node and returns the response.
+    def call(self, node: str, service: str, timeout_s: float, **request: object):
+        """Calls one of `interfaces.SERVICES` of a node by its name and returns the response.
 
         Raises:
             RuntimeError: no answer in time, or the answer is no success.
         """
-        client = self.node.create_client(service.type, service.name.replace("~", node))
+        kind = interfaces.SERVICES[service].type
+        client = self.node.create_client(kind, f"{node}/{service}")
         try:
             if not self.spin_until(client.service_is_ready, timeout_s):
                 raise RuntimeError(f"no service {client.srv_name}; is node {node} running?")
-            future = client.call_async(service.type.Request(**request))
+            future = client.call_async(kind.Request(**request))
             if not self.spin_until(future.done, timeout_s):
                 raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:.0f} s")
             response: Trigger.Response | SetBool.Response = future.result()

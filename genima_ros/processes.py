@@ -13,6 +13,7 @@ from typing import TextIO
 
 from genima_ros.graph import NodeProcess
 
+PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
 COLOURS = (36, 33, 35, 32, 34, 31)
 RESPAWN_AFTER_S = 1.0
 SETTLED_S = 10.0
@@ -38,10 +39,12 @@ def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict
 
 
 class ProcessOutput:
-    """Prints the lines of several processes, each with its name before it."""
+    """Prints the lines of several processes, each with its name before it; with a `log`, only problems are shown."""
 
-    def __init__(self, stream: TextIO, names: Iterable[str], colour: bool | None = None) -> None:
+    def __init__(self, stream: TextIO, names: Iterable[str], colour: bool | None = None,
+                 log: TextIO | None = None) -> None:
         self._stream = stream
+        self._log = log
         self._lock = threading.Lock()
         names = list(names)
         self._width = max(map(len, names), default=0)
@@ -53,6 +56,10 @@ class ProcessOutput:
         if self._colour:
             prefix = f"\033[{self._colours.get(name, 37)}m{prefix}\033[0m"
         with self._lock, contextlib.suppress(ValueError, OSError):  # the stream may be gone at the very end
+            if self._log is not None:
+                self._log.write(f"[{name}] {text}\n")
+                if not any(mark in text for mark in PROBLEMS):
+                    return
             self._stream.write(f"{prefix} {text}\n")
             self._stream.flush()
 

@@ -1,12 +1,14 @@
 """Starts, spins and ends one node per process; every node's ``main`` is one line."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 NODE_OPTIONS = {"automatically_declare_parameters_from_overrides": True}
 """What every node passes to `rclpy.node.Node`, see `parameters`."""
@@ -26,39 +28,55 @@ def make_executor(context: rclpy.Context | None = None):
     return EventsExecutor(context=context)
 
 
+class _Stop:
+    """SIGINT and SIGTERM: end the process while it starts, let the callback that runs finish once it spins.
+
+    rclpy's own handlers would end the context, or raise KeyboardInterrupt, in the middle of a callback.
+    """
+
+    def __init__(self) -> None:
+        self.asked = self.spinning = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self.asked = True
+        if not self.spinning:
+            sys.exit(0)
+
+
 def run(make_node: Callable[[], Node]) -> None:
     """Spins the node that `make_node` builds until SIGINT or SIGTERM, then calls its `close` (if any) and destroys it.
 
-    Exits with status 1 and one line on stderr when the node cannot be built.
+    Ends the process: with status 0, or with 1 and one line on stderr when the node cannot be built.
     """
-    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
-    rclpy.init(args=sys.argv)
-    node = None
+    stop = _Stop()
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        try:
-            node = make_node()
-        except FATAL as error:
-            if not rclpy.ok():
-                return  # told to stop while starting
-            if os.environ.get("GENIMA_TRACEBACK") == "1":
-                raise
-            print(f"{name} cannot start: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-            sys.exit(1)
-        executor = make_executor()
-        executor.add_node(node)
-        try:
-            # Not executor.spin(): the EventsExecutor of the wheels never wakes from a wait without a limit.
-            while rclpy.ok():
-                executor.spin_once(timeout_sec=WAKE_S)
-        finally:
-            executor.remove_node(node)
-            executor.shutdown()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            close = getattr(node, "close", None)
-            if close is not None:
-                close()
-            node.destroy_node()
-        rclpy.try_shutdown()
+        node = make_node()
+    except FATAL as error:
+        if os.environ.get("GENIMA_TRACEBACK") == "1":
+            raise
+        name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+        print(f"{name} cannot start: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        _exit(1)
+    stop.spinning = True
+    executor = make_executor()
+    executor.add_node(node)
+    # Not executor.spin(): the EventsExecutor of the wheels never wakes from a wait without a limit.
+    while rclpy.ok() and not stop.asked:
+        executor.spin_once(timeout_sec=WAKE_S)
+    executor.remove_node(node)
+    executor.shutdown()
+    if hasattr(node, "close"):
+        node.close()
+    node.destroy_node()
+    _exit(0)
+
+
+def _exit(status: int) -> None:
+    """Ends now: native libraries (GL, torch, nanobind) complain or crash when the interpreter takes them apart."""
+    rclpy.try_shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

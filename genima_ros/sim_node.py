@@ -31,6 +31,9 @@ FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
 PHYSICS_S = 0.002
 SLICE_S = 0.01
 """Physics steps between two samples of the commanded trajectory."""
+RENDER_UNTIL_S = 0.006
+"""A step that has taken this long leaves the other cameras to the next one, so that physics waits for one view at
+most; small views are drawn all in one step."""
 CATCH_UP_S = 0.1
 """Simulated time that lags further behind than this is given up, and counted as slip."""
 
@@ -57,8 +60,7 @@ def make_cell(parameters: SimParameters) -> "Cell":
 
 
 class SimNode(Node):
-    """Steps a `Cell` against the wall clock, and renders one camera per step, so that rendering never stalls physics
-    for longer than one view takes.
+    """Steps a `Cell` against the wall clock, and renders between the steps.
 
     Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
     joint_states (arm and fingers), instruction, success (on change), diagnostics.
@@ -75,6 +77,7 @@ class SimNode(Node):
             raise ValueError(f"rate_hz and camera_rate_hz must be positive, not {self.parameters.rate_hz} and "
                              f"{self.parameters.camera_rate_hz}")
         self.cell = make(self.parameters)
+        self.cell.render(self.cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
         self._clock_s = clock_s
         self._seed = self.parameters.seed
         self._slip_s = 0.0
@@ -139,7 +142,7 @@ class SimNode(Node):
             period_s = 1 / self.parameters.camera_rate_hz
             self._next_frame_s = max(self._next_frame_s + period_s, now_s)
             self._waiting.extend(self.cell.rig.names)
-        if self._waiting:
+        while self._waiting and self._clock_s() - now_s < RENDER_UNTIL_S:
             name = self._waiting.popleft()
             frame_id = f"{name}_color_optical_frame"
             self._images[name].publish(conversions.rgb_to_image(self.cell.render(name), stamp_s, frame_id))

@@ -93,8 +93,8 @@ class StreamerNode(Node):
         if repeat or command.wants_chunk != self._wants_chunk:
             self._wants_chunk = command.wants_chunk
             self._wanted.publish(Bool(data=bool(command.wants_chunk)))
-        if (command.state, command.reason) != (self._state, self._reason):
-            self._state, self._reason = command.state, command.reason
+        before, self._state, self._reason = (self._state, self._reason), command.state, command.reason
+        if (command.state, _kind(command.reason)) != (before[0], _kind(before[1])):
             self.get_logger().info(f"{command.state}{': ' + command.reason if command.reason else ''}")
         if command.state == State.FAULT:
             self._diagnostics.warn(command.reason, "fault")
@@ -170,6 +170,11 @@ class StreamerNode(Node):
             "chunk_age_s": statistics.chunk_age_s, "observation_age_s": statistics.observation_age_s,
             **self._periods.summary(),
             **{f"tracking_{key}": value for key, value in self._tracking.summary().items()}}
+
+
+def _kind(reason: str) -> str:
+    """A reason without its numbers, which change from tick to tick."""
+    return "".join(c for c in reason if not c.isdigit())
 
 
 def to_trajectory(command: Command, names: tuple[str, ...]) -> JointTrajectory:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO
 
 import tyro
 
@@ -45,14 +45,14 @@ def up(mode: Annotated[Literal["sim"], tyro.conf.Positional] = "sim",
 
 
 def start(mode: str, values: dict[str, object], stack: ExitStack, domain: int | None = None,
-          make_observer: Callable[[int], object] | None = None):
-    """Starts the nodes and an observer in this process; `stack` ends both.
+          make_observer: Callable[[int], object] | None = None, log: TextIO | None = None):
+    """Starts the nodes, and an observer in this process; `stack` ends both. With a `log`, only problems are shown.
 
     Raises:
         ValueError, FileNotFoundError: arguments, parameter files or the checkpoint are not valid; nothing runs then.
     """
     processes = graph.processes(mode, values)
-    Checkpoint.open(graph.find_checkpoint(values["checkpoint"]))
+    Checkpoint.open(graph.find_checkpoint(str(values["checkpoint"])))
     if values["rviz"] and shutil.which("rviz2") is None:
         raise RuntimeError("rviz2 is not installed: apt install ros-jazzy-rviz2 and source /opt/ros/jazzy/setup.bash, "
                            "or leave rviz:=true out")
@@ -60,10 +60,12 @@ def start(mode: str, values: dict[str, object], stack: ExitStack, domain: int | 
     # The observer in this process must meet the nodes: same domain, same range.
     os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
     domain = int(environment.get("ROS_DOMAIN_ID", "0"))
-    from genima_ros.observer import Observer  # rclpy reads the environment when it is imported
+    if make_observer is None:
+        from genima_ros.observer import Observer  # not at the top: `--help` works without ROS
 
-    output = ProcessOutput(sys.stdout, [process.name for process in processes])
-    observer = stack.enter_context((make_observer or Observer)(domain))
+        make_observer = Observer
+    output = ProcessOutput(sys.stdout, [process.name for process in processes], log=log)
+    observer = stack.enter_context(make_observer(domain))
     running = stack.enter_context(RunningGraph(processes, environment, output.line))
     if values["rviz"]:
         import subprocess

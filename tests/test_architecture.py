@@ -21,7 +21,8 @@ LAYERS = (
     ("cameras", "panda", "tiling"),
     ("targets", "streaming", "sim"),
     ("data", "language", "checkpoint"),
-    ("diffusion", "controller"),
+    ("diffusion",),
+    ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
     ("policy",),
     ("evaluation",),
     ("genima_ros",),

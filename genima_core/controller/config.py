@@ -56,6 +56,9 @@ class ControllerConfig:
     """What joints are predicted relative to: nothing, the current ones, or the straight way from there to the goal
     whose frames project onto the keypoints (`goal.GoalSolver`; needs keypoint tokens)."""
 
+    hold_at_end: bool = False
+    """Actions after the end of a demonstration are learned too, as standing still; else they are padding."""
+
     # Loss.
     gripper_weight: float = 0.05
     kl_weight: float = 10.0
@@ -192,6 +195,7 @@ DEMO = Preset(
         dropout=0.0,  # costs precision: the targets are exact and the data are augmented
         joint_dropout=0.0,  # a joint error of 0.01 rad is a pixel's tenth
         base="goal",  # where the spheres are is learned; what joints that means is geometry, and exact
+        hold_at_end=True,  # the last actions before the end are those that press: they need their goal learned too
         position_weight=5.0,  # where the frames end up is what the drawing shows and what the task needs
         keypoint_weight=0.1,  # localises the spheres within a minute instead of an hour
     ),

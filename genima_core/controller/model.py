@@ -132,7 +132,8 @@ class Act(nn.Module):
         self.backbone = FilmResNet(config)
         tokens = GridTokens if config.image_tokens == "grid" else KeypointTokens
         self.image_tokens = tokens(self.backbone.channels, config)
-        self.state = nn.Sequential(nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout), nn.Linear(hidden, hidden))
+        self.state = nn.Sequential(nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout),
+                                   nn.Linear(hidden, hidden))
         self.text = nn.Linear(config.text_dim, hidden)
         self.latent = nn.Linear(config.latent, hidden)
         self.goal = nn.Linear(7, hidden) if config.base == "goal" else None
@@ -160,6 +161,10 @@ class Act(nn.Module):
         # The posterior starts as the prior: its divergence, times 10, would else drown all other gradients at first.
         nn.init.zeros_(self.posterior_head.weight)
         nn.init.zeros_(self.posterior_head.bias)
+
+    @property
+    def statistics(self) -> Statistics:
+        return Statistics(**{f.name: getattr(self, f.name) for f in fields(Statistics)})
 
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor, actions: Tensor | None = None,
                 action_gripper: Tensor | None = None, is_pad: Tensor | None = None) -> Prediction:

@@ -1,5 +1,6 @@
 """Draws joint targets onto the four views, with stock diffusers parts."""
 
+import copy
 import json
 import shutil
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from genima_core.tiling import tile, untile
 
 PARTS = ("vae", "unet", "controlnet", "scheduler", "text_encoder", "tokenizer", "agent.json")
 SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
-REMEDY = "use `git checkout -- checkpoints/demo` for the shipped one, `make demo-checkpoint` or `genima train diffusion`"
+REMEDY = "`git checkout -- checkpoints/demo` restores the shipped one, `make demo-checkpoint` trains it anew"
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ class DiffusionAgent:
         # Drawn on the CPU, so that a seed means the same noise on every device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         with torch.inference_mode():
+            words = self.text.tokens([prompt(instruction) for instruction in instructions])
             pictures = self.pipeline(
-                image=condition.to(self.pipeline.device), prompt_embeds=self.text.tokens(list(map(prompt, instructions))),
+                image=condition.to(self.pipeline.device), prompt_embeds=words,
                 num_inference_steps=steps, guidance_scale=0.0, generator=noise, output_type="pt").images
         if not torch.isfinite(pictures).all():
             raise FloatingPointError("the drawing holds numbers that are not finite: the weights are damaged or the "
@@ -145,7 +147,5 @@ def to_tensor(picture: np.ndarray) -> Tensor:
 
 def save_half(model: nn.Module, folder: Path) -> None:
     """Writes a diffusers model in float16, half the size; loaders read it as float32 again."""
-    state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    copy = type(model).from_config(model.config)
-    copy.half().load_state_dict(state)
-    copy.save_pretrained(folder)
+    half = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
+    nn.Module.half(half).save_pretrained(folder)

@@ -46,6 +46,28 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
             nn.Conv2d(quarter, 12, 3, padding=1), nn.PixelShuffle(2))
         self.linear = nn.Sequential(nn.Conv2d(latent_channels, 3 * PATCH**2, 1), nn.PixelShuffle(PATCH))
 
+    @torch.no_grad()
+    def start_from_pca(self, pictures: Tensor) -> None:
+        """Makes the untrained network code patches by their principal components, the best linear code there is.
+
+        `pictures` (B, 3, H, W) in [-1, 1]. Training then improves on some 27 dB instead of finding them first.
+        """
+        channels = self.config.latent_channels
+        patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
+        mean = patches.mean(0)
+        basis = torch.linalg.eigh((patches - mean).T @ (patches - mean)).eigenvectors.flip(1)[:, :channels]
+        first, last, linear, out = self.encoder[0], self.encoder[-1], self.linear[0], self.decoder[-2]
+        # The residual blocks pass the first channels on unchanged until they have learnt something.
+        first.weight[:channels] = basis.T.reshape(channels, 3, PATCH, PATCH).float()
+        first.bias[:channels] = -(mean @ basis).float()
+        last.weight.zero_()
+        last.weight[:, :channels, 0, 0] = torch.eye(channels)
+        last.bias.zero_()
+        linear.weight.copy_(basis[:, :, None, None].float())
+        linear.bias.copy_(mean.float())
+        out.weight.zero_()
+        out.bias.zero_()
+
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[IdentityDistribution]:
         """Latents (B, latent_channels, H/8, W/8), not scaled yet, of pictures (B, 3, H, W) in [-1, 1].
 

@@ -19,6 +19,8 @@ WAITING = "Waiting for a chunk."
 DISABLED = "The streamer is disabled; enable it to move the arm."
 HARMLESS = ("busy", "older", "disabled", "fault", "waiting")
 """Kinds of refusal that say nothing against what the arm is doing now, so they stop nothing."""
+STAMP_SLACK_S = 1e-4
+"""Stamps that differ by less are the same, converted between clocks."""
 STRETCHED_SHARE = 0.9
 """Of the velocity limit, used by a chunk that was too fast; the rest is left for catching up."""
 
@@ -81,7 +83,7 @@ class Streamer:
             if not abs(age) <= limit:
                 seen = Refusal("stale", f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
                                         f"valid is within {limit:g} s: look at the driver and synchronise the clocks.")
-            elif self._measured is not None and seen.stamp_s <= self._measured.stamp_s:
+            elif self._measured is not None and seen.stamp_s < self._measured.stamp_s + STAMP_SLACK_S:
                 seen = Refusal("frozen", f"The joint state's stamp {seen.stamp_s:.3f} s is not after the one before "
                                          f"({self._measured.stamp_s:.3f} s); look at the driver of the arm.")
         if isinstance(seen, Refusal):

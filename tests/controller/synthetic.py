@@ -1,24 +1,22 @@
 """Windows as `FollowingWindows` gives them, made without GL or a simulator: smooth reaches and ray-traced spheres."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from genima_core import geometry, panda
-from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
+from genima_core.cameras import CameraRig
+from genima_core.controller.config import DEMO, Preset
+from genima_core.targets import palette
 
-COLOURS = np.array([[230, 30, 30], [40, 200, 40], [150, 40, 200], [30, 210, 220]], np.float32)
-CLOSED = np.array([235, 220, 40], np.float32)
 
-
-def rig(size: int = 64) -> CameraRig:
-    def camera(name, eye, target, fov, radius):
-        return RigCamera(name, PinholeCamera.from_fov(size, size, np.radians(fov)), "base",
-                         geometry.look_at(eye, target), radius)
-    T_hand_cam = geometry.make_transform(np.eye(3), np.array([0.07, 0.0, 0.0]))
-    wrist = RigCamera("wrist", PinholeCamera.from_fov(size, size, np.radians(80)), "hand", T_hand_cam, 0.03)
-    return CameraRig((wrist, camera("front", (1.45, 0, 0.8), (0.3, 0, 0.35), 50, 0.08),
-                      camera("right_shoulder", (-0.2, -0.9, 0.9), (0.4, 0.0, 0.3), 55, 0.065),
-                      camera("left_shoulder", (-0.2, 0.9, 0.9), (0.4, 0.0, 0.3), 55, 0.065)))
+def tiny(**model: object) -> Preset:
+    """The demo preset with a small network on small views."""
+    small = {"size": (32, 32), "widths": (8, 16), "blocks": (1, 1), "hidden": 32, "heads": 2, "feedforward": 32,
+             "encoder_layers": 1, "decoder_layers": 1, "descriptor": 4, "latent": 4, "chunk_size": 5}
+    return Preset(replace(DEMO.model, **{**small, **model}), DEMO.augment, replace(DEMO.train, batch_size=4))
 
 
 def inverse_kinematics(T_base_tcp: np.ndarray, q: np.ndarray, steps: int = 40) -> np.ndarray:
@@ -92,8 +90,8 @@ def spheres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray, gripper: np
                 t = along[hit] - np.sqrt(square[hit])
                 normal = (rays[hit] * t[:, None] - centre) @ T_cam_frame[i, :3, :3].astype(np.float32)
                 stripe = np.cos(4 * np.arctan2(normal[:, 1], normal[:, 0])) > 0
-                base = COLOURS[i] if i < 3 or gripper[n] > 0.1 else CLOSED
-                colour[hit] = np.where(stripe[:, None], base, 0.45 * base)
+                tones = palette.target_colours(gripper[n])[i]
+                colour[hit] = np.where(stripe[:, None], tones.light, tones.dark)
                 depth[hit] = t
             mask = np.isfinite(depth).astype(np.float32)
             fold = lambda x: x.reshape(height, supersample, width, supersample, -1).mean((1, 3))  # noqa: E731
@@ -118,7 +116,19 @@ def windows(rig: CameraRig, count: int, seed: int, chunk: int = 20, episodes: in
     fade = np.linspace(1, 0, chunk + 1)[1:, None]
     actions = actions + offset[:, None] * fade + rng.normal(0, noise, (count, 1, 7)) * (1 - fade)
     rgb, alpha = spheres(rig, q_now, actions[:, -1], action_gripper[:, -1])
-    tensor = torch.from_numpy
-    return {"rgb": tensor(rgb), "alpha": tensor(alpha), "q": tensor(q_now).float(), "gripper": tensor(gripper[e, t]).float(),
-            "actions": tensor(actions).float(), "action_gripper": tensor(action_gripper).float(),
-            "is_pad": tensor(is_pad)}
+    floats = {"q": q_now, "gripper": gripper[e, t], "actions": actions, "action_gripper": action_gripper}
+    return {"rgb": torch.from_numpy(rgb), "alpha": torch.from_numpy(alpha), "is_pad": torch.from_numpy(is_pad),
+            **{name: torch.from_numpy(value).float() for name, value in floats.items()}}
+
+
+class Windows(Dataset):
+    """`windows` as a torch data set."""
+
+    def __init__(self, rig: CameraRig, count: int, seed: int, chunk: int = 5) -> None:
+        self.arrays = windows(rig, count, seed, chunk, episodes=4)
+
+    def __len__(self) -> int:
+        return len(self.arrays["q"])
+
+    def __getitem__(self, index: int) -> dict:
+        return {**{name: a[index] for name, a in self.arrays.items()}, "instruction": "push the button"}

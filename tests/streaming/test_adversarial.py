@@ -11,10 +11,9 @@ RUNS = 100
 CHUNKS_PER_RUN = CHUNKS // RUNS
 
 
-def hostile_chunk(rng, q, limits):
-    """Positions (n, 7) that are hard to follow; one in six is not a chunk that may be followed at all."""
+def hostile_chunk(rng, q, limits, kind):
+    """Positions (n, 7) that are hard to follow; those of the last kind must not be followed at all."""
     n = int(rng.integers(2, 25))
-    kind = rng.integers(6)
     if kind == 0:
         positions = rng.uniform(limits.lower, limits.upper, (n, 7))
     elif kind == 1:
@@ -25,6 +24,9 @@ def hostile_chunk(rng, q, limits):
         positions = q + np.linspace(0, 1, n)[:, None] * rng.uniform(-3, 3, 7)
     elif kind == 4:
         positions = q + rng.normal(0.0, 0.02, (n, 7))
+    elif kind in (5, 6):
+        # Chunk after chunk the same: the arm arrives at the limits as fast as it can.
+        positions = np.tile(limits.upper if kind == 5 else limits.lower, (n, 1))
     else:
         positions = rng.uniform(-4.0, 4.0, (n, 7))
         positions[rng.integers(n), rng.integers(7)] = rng.choice([np.nan, np.inf, -1e300, 3.0])
@@ -51,8 +53,10 @@ def test_no_chunk_breaks_a_limit(make_bench, broken_limits, shard):
         bench.step()
         segments = [[bench.q]]
         every = int(rng.integers(1, 6))
-        for _ in range(CHUNKS_PER_RUN):
-            positions = hostile_chunk(rng, bench.q, limits)
+        for k in range(CHUNKS_PER_RUN):
+            if k % 15 == 0:
+                kinds = [*range(5), 7] if rng.random() < 0.6 else [int(rng.choice([5, 6]))]
+            positions = hostile_chunk(rng, bench.q, limits, rng.choice(kinds))
             names = JOINT_NAMES if rng.random() < 0.98 else rng.permutation([*JOINT_NAMES, "gripper"])[:7]
             age_s = float(rng.choice([0.0, 0.02, 0.4, -0.1, 9.0], p=[0.5, 0.2, 0.1, 0.15, 0.05]))
             reason = bench.send(positions, age_s, float(rng.choice([0.01, 0.05, 0.2])), list(names))

@@ -1,0 +1,127 @@
+"""The trained controller: drawing in, chunk of joint positions out."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from genima_core.cameras import CameraRig
+from genima_core.controller.config import ControllerConfig
+from genima_core.controller.model import Act, Statistics
+from genima_core.language import TextEncoder
+from genima_core.panda import PANDA_LIMITS
+
+PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
+REMEDY = ("`git checkout -- checkpoints/demo` restores the shipped one, `genima train controller` and "
+          "`make demo-checkpoint` train one anew")
+MARGIN_RAD = 0.01
+"""Joint positions stay this far inside the arm's limits."""
+POSTERIOR = "posterior"
+"""Parameters with names that begin so serve training only and are not shipped."""
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Follows drawings that show where the arm should be in K steps."""
+
+    model: Act
+    text: TextEncoder
+    device: str = "cpu"
+
+    @property
+    def chunk_size(self) -> int:
+        """K."""
+        return self.model.config.chunk_size
+
+    @property
+    def dt_s(self) -> float:
+        return self.model.config.dt_s
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of one view in pixels."""
+        return self.model.config.size
+
+    @classmethod
+    def load(cls, path: Path | str, device: str = "cpu") -> "Controller":
+        """Reads a folder that `save` wrote.
+
+        Raises:
+            FileNotFoundError, ValueError: a part is missing; a part is damaged.
+        """
+        path = Path(path)
+        for part in PARTS:
+            if not (path / part).exists():
+                raise FileNotFoundError(f"{path} is no complete controller: {part} is missing; {REMEDY}")
+        try:
+            config = ControllerConfig.load(path / "config.json")
+            model = Act(config, CameraRig.load(path / "rig.json"), Statistics.load(path / "statistics.json"))
+            weights = {k: v.float() for k, v in load_file(path / "model.safetensors").items()}
+            expected = {k for k in model.state_dict() if not k.startswith(POSTERIOR)}
+            if set(weights) != expected:
+                raise ValueError(f"weights do not fit config.json: {sorted(set(weights) ^ expected)[:3]} ...")
+            model.load_state_dict(weights, strict=False)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # safetensors, json and torch each have their own
+            raise ValueError(f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); "
+                             f"{REMEDY}") from error
+        model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        return cls(model, TextEncoder.load(path, device), device)
+
+    def save(self, path: Path | str) -> None:
+        """Writes all parts, weights in float16; an older folder is replaced at the end."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".partial")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        self.model.config.save(temporary / "config.json")
+        self.model.frames.rig.save(temporary / "rig.json")
+        self.model.statistics.save(temporary / "statistics.json")
+        save_file({k: v.half().cpu().contiguous() for k, v in self.model.state_dict().items()
+                   if not k.startswith(POSTERIOR)}, temporary / "model.safetensors")
+        self.text.save(temporary)
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+
+    def act(self, targets: np.ndarray, q: np.ndarray, gripper: float,
+            instruction: str) -> tuple[np.ndarray, np.ndarray]:
+        """The chunk that leads to what is drawn.
+
+        Args:
+            targets: (4, H, W, 3) uint8 RGB, the drawing, views in the order of the rig, of `size`.
+            q: (7,) rad, joint positions now.
+            gripper: Opening now, 0 closed to 1 open.
+            instruction: What the arm shall do; encoded once.
+
+        Returns:
+            Joint positions (K, 7) float64 rad within the limits, and openings (K,) 0 or 1; action k is due
+            `(k + 1) * dt_s` after the drawing's observation.
+
+        Raises:
+            ValueError: inputs of another shape or type, or not finite.
+            RuntimeError: the network gave numbers that are not finite.
+        """
+        width, height = self.size
+        if np.shape(targets) != (4, height, width, 3) or getattr(targets, "dtype", None) != np.uint8:
+            raise ValueError(f"targets are {np.shape(targets)} {getattr(targets, 'dtype', type(targets).__name__)}; "
+                             f"this controller reads (4, {height}, {width}, 3) uint8")
+        q = np.asarray(q, dtype=np.float64)
+        if q.shape != (7,) or not np.isfinite(q).all():
+            raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")
+        if not 0 - 0.05 <= float(gripper) <= 1 + 0.05:
+            raise ValueError(f"gripper opening is {gripper}; valid is 0 (closed) to 1 (open)")
+        with torch.inference_mode():
+            images = torch.from_numpy(np.ascontiguousarray(targets)).to(self.device).permute(0, 3, 1, 2)[None] / 255
+            state = torch.tensor(q, dtype=torch.float32, device=self.device)[None]
+            opening = torch.tensor([float(gripper)], device=self.device).clamp(0, 1)
+            prediction = self.model(images, state, opening, self.text.pooled([instruction]).to(self.device))
+            positions = prediction.joints[0].double().cpu().numpy()
+            opened = prediction.gripper[0].float().cpu()
+        if not np.isfinite(positions).all() or not torch.isfinite(opened).all():
+            raise RuntimeError(f"the controller's output is not finite: its weights are damaged; {REMEDY}")
+        positions = np.clip(positions, PANDA_LIMITS.lower + MARGIN_RAD, PANDA_LIMITS.upper - MARGIN_RAD)
+        return positions, opened.argmax(-1).double().numpy()

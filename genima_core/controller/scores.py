@@ -1,0 +1,79 @@
+"""How well held-out windows are followed, and whether the drawing is what is followed."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from genima_core.controller.augment import Augmentation
+from genima_core.controller.model import Act
+
+CHECKS = ("clean", "degraded", "shuffled", "blank")
+"""clean: opaque spheres; degraded: as in training; shuffled: another window's spheres; blank: none.
+
+With the last two the error must grow manifold, or the controller does not read the drawing.
+"""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors at the last action; medians over windows unless said otherwise."""
+
+    follow_rad: float
+    """Mean of joints 1 to 6: what four spheres show well."""
+    joints_rad: tuple[float, ...]
+    """(7,)."""
+    tip_cm: float
+    tip_p90_cm: float
+    """Distance of the gripper from where the spheres show it."""
+    gripper_wrong: float
+    """Share of windows whose last gripper class is wrong."""
+    goal_tip_cm: float
+    """Tip of the goal solved from the keypoints, before the transformer; NaN without."""
+    keypoint_px: float
+    """Distance of the keypoints from visible spheres; NaN without."""
+
+    def __str__(self) -> str:
+        goal = "" if math.isnan(self.goal_tip_cm) else f", goal {self.goal_tip_cm:.1f} cm, {self.keypoint_px:.2f} px"
+        return f"{self.follow_rad:.3f} rad {self.tip_cm:.1f} cm (p90 {self.tip_p90_cm:.1f}{goal})"
+
+
+@torch.inference_mode()
+def score(model: Act, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor,
+          augmentation: Augmentation) -> dict[str, Score]:
+    """Scores by name of `CHECKS` of a batch of windows over backgrounds (B, 4, 3, H, W) uint8."""
+    goal = batch["actions"][:, -1]
+    plain = backgrounds.float() / 255
+    alpha = batch["alpha"].float() / 255
+    clean = plain * (1 - alpha) + batch["rgb"].float() / 255 * alpha
+    degraded = augmentation(batch["rgb"], batch["alpha"], batch["q"], goal, backgrounds).images
+    pictures = {"clean": clean, "degraded": degraded, "shuffled": clean.roll(1, 0), "blank": plain}
+    return {name: _score(model, pictures[name], batch, text) for name in CHECKS}
+
+
+def _score(model: Act, images: Tensor, batch: Mapping[str, Tensor], text: Tensor) -> Score:
+    goal, frames = batch["actions"][:, -1], model.frames
+    parts = [model(*x) for x in zip(*(t.split(64) for t in (images, batch["q"], batch["gripper"], text)), strict=True)]
+    joints = torch.cat([p.joints[:, -1] for p in parts])
+    opened = torch.cat([p.gripper[:, -1].argmax(-1) for p in parts])
+    error = (joints - goal).abs().median(0).values.tolist()
+    tip = 100 * (frames(joints) - frames(goal))[:, 3].norm(dim=-1)
+    goal_tip = keypoint_px = torch.tensor(math.nan)
+    if model.config.base == "goal":
+        solved = torch.cat([p.base[:, -1] for p in parts])
+        goal_tip = 100 * (frames(solved) - frames(goal))[:, 3].norm(dim=-1).median()
+    if parts[0].keypoints is not None:
+        pixels, shown = frames.visible(batch["q"], goal)
+        found = torch.cat([p.keypoints.pixels[:, :, :4] for p in parts])
+        keypoint_px = (found - pixels).norm(dim=-1)[shown].median()
+    return Score(sum(error[:6]) / 6, tuple(error), float(tip.median()), float(tip.quantile(0.9)),
+                 float((opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()), float(goal_tip),
+                 float(keypoint_px))
+
+
+def as_numbers(scores: Mapping[str, Score]) -> dict[str, dict]:
+    """For JSON, which knows no NaN: what does not apply is None."""
+    return {name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(s).items()}
+            for name, s in scores.items()}

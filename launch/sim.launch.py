@@ -1,0 +1,7 @@
+"""ros2 launch genima_ros sim.launch.py [name:=value ...]: the simulated cell and all nodes; --show-args lists them."""
+
+from genima_ros.launching import describe
+
+
+def generate_launch_description():
+    return describe("sim")

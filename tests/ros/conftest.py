@@ -1,0 +1,156 @@
+"""Real nodes in a context of their own; an untrained checkpoint."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genima_core.cameras import CameraRig
+
+LIMIT_S = 60.0
+"""Of every wait; reached only by a test that fails."""
+
+
+class Bench:
+    """Nodes under test and a probe, spun together in this thread."""
+
+    def __init__(self) -> None:
+        import rclpy
+
+        from genima_ros.run import make_executor
+
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
+        self.executor = make_executor(self.context)
+        self.nodes: list = []
+        self.probe = rclpy.create_node("probe", context=self.context)
+        self.executor.add_node(self.probe)
+
+    def node(self, kind: Callable, *args, parameters: dict | None = None):
+        """A node of this class with these parameters, spun with the others."""
+        from rclpy.parameter import Parameter
+
+        overrides = [Parameter(name, value=value) for name, value in (parameters or {}).items()]
+        node = kind(*args, context=self.context, parameter_overrides=overrides)
+        self.executor.add_node(node)
+        self.nodes.append(node)
+        return node
+
+    def listen(self, topic) -> list:
+        """Messages of a topic, as they come."""
+        from genima_ros import interfaces
+
+        messages: list = []
+        interfaces.subscribe(self.probe, topic, messages.append)
+        return messages
+
+    def talk(self, topic):
+        """A publisher that already has a listener."""
+        from genima_ros import interfaces
+
+        publisher = interfaces.publish(self.probe, topic)
+        self.until(lambda: publisher.get_subscription_count() > 0)
+        return publisher
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Handles messages until the condition holds."""
+        end_ns = self.probe.get_clock().now().nanoseconds + int(LIMIT_S * 1e9)
+        while not condition():
+            if self.probe.get_clock().now().nanoseconds > end_ns:
+                raise TimeoutError("what the test waits for did not happen")
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def settle(self, other: list) -> None:
+        """Handles what was sent before now: `other` is a list that something periodic adds to."""
+        count = len(other)
+        self.until(lambda: len(other) > count + 1)
+
+    def call(self, node: str, service: str, **request: object):
+        """The response of a service."""
+        from genima_ros import interfaces
+
+        kind = interfaces.SERVICES[service].type
+        client = self.probe.create_client(kind, f"{node}/{service}")
+        self.until(client.service_is_ready)
+        future = client.call_async(kind.Request(**request))
+        self.until(future.done)
+        return future.result()
+
+    def problem(self, node: str, diagnostics: list, text: str) -> Callable[[], bool]:
+        """Whether the node's newest diagnostics report a problem with this text."""
+        from genima_ros.diagnostics import read_diagnostics
+
+        def reported() -> bool:
+            return any(text in read_diagnostics(message).get(node, {}).get("message", "") for message in diagnostics)
+        return reported
+
+    def now_s(self) -> float:
+        return self.probe.get_clock().now().nanoseconds * 1e-9
+
+    def close(self) -> None:
+        import rclpy
+
+        for node in (*self.nodes, self.probe):
+            self.executor.remove_node(node)
+        self.executor.shutdown()
+        for node in (*self.nodes, self.probe):
+            node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete checkpoint of the demo's classes and sizes. Its drawings mean nothing; its chunks turn joint 1."""
+    from genima_core.sim.cell import default_rig
+
+    folder = tmp_path_factory.mktemp("untrained")
+    return save_untrained(folder / "checkpoint", folder / "parts", default_rig(64, 64))
+
+
+def save_untrained(folder: Path, parts: Path, rig: CameraRig) -> Path:
+    import torch
+
+    from genima_core.checkpoint import FORMAT, CheckpointInfo, assemble
+    from genima_core.controller.config import preset as controller_preset
+    from genima_core.controller.model import Act, Statistics
+    from genima_core.controller.policy import Controller
+    from genima_core.diffusion.agent import DiffusionAgent
+    from genima_core.diffusion.autoencoder import PatchAutoencoder
+    from genima_core.diffusion.config import preset as diffusion_preset
+    from genima_core.diffusion.networks import from_scratch
+    from genima_core.language import TextEncoder
+
+    torch.manual_seed(0)
+    diffusion = replace(diffusion_preset("demo"), size=rig.size)
+    PatchAutoencoder(diffusion.autoencoder.latent_channels, diffusion.autoencoder.width).save_pretrained(parts / "vae")
+    networks = from_scratch(diffusion, parts, seed=0)
+    DiffusionAgent.assemble(networks.autoencoder, networks.unet, networks.controlnet, networks.drawing, networks.text,
+                            diffusion.size, diffusion.draw_steps).save(parts / "diffusion")
+    controller = controller_preset("demo", size=rig.size, base="now").model
+    ramp = torch.zeros(controller.chunk_size, 7)
+    ramp[:, 0] = torch.linspace(0.01, 0.2, controller.chunk_size)
+    statistics = replace(Statistics.unit(controller.chunk_size), action_mean=ramp,
+                         action_std=torch.full((controller.chunk_size, 7), 1e-4))
+    Controller(Act(controller, rig, statistics), TextEncoder.tiny(controller.text_dim)).save(parts / "controller")
+    info = CheckpointInfo(format=FORMAT, preset="demo", tasks=("push_button",), chunk_size=controller.chunk_size,
+                          dt_s=controller.dt_s, view_size=rig.size[0], rig=rig.fingerprint(), dataset="none", seeds=(),
+                          revision="unknown")
+    assemble(parts / "diffusion", parts / "controller", info, rig, "Random weights, for tests.\n", folder)
+    return folder
+
+
+@pytest.fixture
+def drawing(rng: np.random.Generator, rig: CameraRig) -> np.ndarray:
+    """(4, H, W, 3) of noise in the size of the rig."""
+    width, height = rig.size
+    return rng.integers(0, 256, (4, height, width, 3), dtype=np.uint8)

@@ -1,0 +1,153 @@
+import array
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("rclpy")
+
+from sensor_msgs.msg import Image, JointState
+
+from genima_core.cameras import PinholeCamera
+from genima_core.panda import JOINT_NAMES
+from genima_core.types import ActionChunk
+from genima_ros import conversions
+
+pytestmark = pytest.mark.ros
+
+FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
+
+
+def make_chunk(K: int = 20) -> ActionChunk:
+    rng = np.random.default_rng(K)
+    return ActionChunk(rng.normal(size=(K, 7)), rng.integers(0, 2, K).astype(float), 0.05, start_s=101.3, stamp_s=101.1)
+
+
+@given(height=st.integers(1, 20), width=st.integers(1, 20), stamp_s=st.floats(0, 2e9))
+def test_rgb_survives_the_wire(height, width, stamp_s):
+    rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    message = conversions.rgb_to_image(rgb, stamp_s, "front")
+    assert (conversions.image_to_rgb(message) == rgb).all()
+    assert conversions.seconds(message.header.stamp) == pytest.approx(stamp_s, abs=1e-6)
+
+
+def test_rgb8_is_not_copied():
+    message = conversions.rgb_to_image(np.zeros((2, 2, 3), np.uint8), 0.0)
+    image = conversions.image_to_rgb(message)
+    message.data[0] = 7
+    assert image[0, 0, 0] == 7
+    assert not image.flags.writeable
+
+
+@pytest.mark.parametrize(("encoding", "code"), [
+    ("bgr8", cv2.COLOR_RGB2BGR), ("rgba8", cv2.COLOR_RGB2RGBA), ("bgra8", cv2.COLOR_RGB2BGRA)])
+def test_other_encodings_become_rgb(encoding, code):
+    rgb = np.random.default_rng(1).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    assert (conversions.image_to_rgb(make_image(cv2.cvtColor(rgb, code), encoding)) == rgb).all()
+
+
+def test_mono8_becomes_grey():
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+    assert (conversions.image_to_rgb(make_image(grey, "mono8")) == np.repeat(grey, 3, axis=2)).all()
+
+
+def test_padded_rows_are_cut_off():
+    message = make_image(np.full((2, 3, 3), 9, np.uint8), "rgb8", padding=5)
+    assert conversions.image_to_rgb(message).shape == (2, 3, 3)
+    assert (conversions.image_to_rgb(message) == 9).all()
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"encoding": "bayer_rggb8"}, "encoding 'bayer_rggb8'; readable are rgb8"),
+    ({"data": array.array("B", bytes(5))}, "has 5 bytes"),
+    ({"data": array.array("B")}, "has 0 bytes"),
+    ({"width": 7}, "step"),
+    ({"height": 0}, "no pixels"),
+])
+def test_broken_images_are_refused(change, words):
+    message = conversions.rgb_to_image(np.zeros((2, 3, 3), np.uint8), 0.0)
+    for name, value in change.items():
+        setattr(message, name, value)
+    with pytest.raises(ValueError, match=words):
+        conversions.image_to_rgb(message)
+
+
+def test_camera_info_survives_the_wire():
+    camera = PinholeCamera(64, 48, 70.0, 71.0, 31.0, 23.5)
+    assert conversions.camera_info_to_camera(conversions.camera_to_camera_info(camera, 1.0)) == camera
+
+
+def test_distortion_is_refused():
+    message = conversions.camera_to_camera_info(PinholeCamera(64, 48, 70.0, 71.0, 31.0, 23.5), 1.0)
+    message.d = [0.1, 0.0, 0.0, 0.0, 0.0]
+    with pytest.raises(ValueError, match="rectified"):
+        conversions.camera_info_to_camera(message)
+
+
+def test_joints_are_found_by_name(rng):
+    names = [*JOINT_NAMES, *FINGERS]
+    order = rng.permutation(len(names))
+    positions = rng.normal(size=len(names))
+    message = conversions.to_joint_state([names[i] for i in order], positions[order], 0.0, positions[order] * 2)
+    assert conversions.positions_by_name(message, JOINT_NAMES) == pytest.approx(positions[:7])
+    assert conversions.velocities_by_name(message, JOINT_NAMES) == pytest.approx(2 * positions[:7])
+
+
+@pytest.mark.parametrize(("message", "words"), [
+    (JointState(), "lacks panda_joint1"),
+    (JointState(name=[f"fr3_joint{i}" for i in range(1, 8)], position=[0.0] * 7), "it has fr3_joint1"),
+    (JointState(name=list(JOINT_NAMES), position=[0.0] * 6), "7 names but 6 positions"),
+    (JointState(name=list(JOINT_NAMES), position=[0.0] * 6 + [float("nan")]), "non-finite positions for panda_joint7"),
+])
+def test_broken_joint_states_are_refused(message, words):
+    with pytest.raises(ValueError, match=words):
+        conversions.positions_by_name(message, JOINT_NAMES)
+
+
+def test_gripper_opening_is_the_share_of_the_width():
+    message = conversions.to_joint_state(FINGERS, [0.02, 0.03], 0.0)
+    assert conversions.gripper_opening(message, FINGERS) == pytest.approx(0.625)
+
+
+@pytest.mark.parametrize("K", [2, 20])
+def test_chunk_survives_the_wire(K):
+    chunk = make_chunk(K)
+    back = conversions.trajectory_to_chunk(conversions.chunk_to_trajectory(chunk, JOINT_NAMES), JOINT_NAMES)
+    assert back.positions == pytest.approx(chunk.positions)
+    assert back.gripper == pytest.approx(chunk.gripper)
+    assert (back.dt_s, back.start_s, back.stamp_s) == pytest.approx((chunk.dt_s, chunk.start_s, chunk.stamp_s))
+
+
+def rename(message):
+    message.joint_names[2] = "elbow"
+
+
+def shorten(message):
+    message.points[3].positions = message.points[3].positions[:-1]
+
+
+def spoil(message):
+    message.points[0].positions[0] = float("nan")
+
+
+def turn_back(message):
+    message.points[4].time_from_start = message.points[2].time_from_start
+
+
+@pytest.mark.parametrize(("damage", "words"), [
+    (rename, "elbow"), (shorten, "each needs 8"), (spoil, "non-finite"), (turn_back, "do not increase"),
+    (lambda message: message.points.clear(), "no points")])
+def test_broken_chunks_are_refused(damage, words):
+    message = conversions.chunk_to_trajectory(make_chunk(), JOINT_NAMES)
+    damage(message)
+    with pytest.raises(ValueError, match=words):
+        conversions.trajectory_to_chunk(message, JOINT_NAMES)
+
+
+def make_image(pixels: np.ndarray, encoding: str, padding: int = 0) -> Image:
+    height, width, channels = pixels.shape
+    rows = np.concatenate([pixels.reshape(height, -1), np.zeros((height, padding), np.uint8)], axis=1)
+    return Image(height=height, width=width, encoding=encoding, step=width * channels + padding,
+                 data=array.array("B", rows.tobytes()))
