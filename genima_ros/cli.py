@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 VERBS = {
     "demo": ("genima_ros.demo:demo", "start the simulated cell and the node graph, run the shipped checkpoint"),
-    "up": ("genima_ros.up:up", "start a node graph and stay: genima up [sim|real|teleop] name:=value ..."),
+    "up": ("genima_ros.up:up", "start a node graph and stay: genima up sim name:=value ..."),
     "collect": ("genima_core.evaluation.collect:collect", "record scripted demonstrations in simulation"),
     "draw": ("genima_core.data.preview:draw", "write what the models train on, as pictures"),
     "train autoencoder": ("genima_core.diffusion.train:train_autoencoder", "train the drawing agent's image coder"),

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 
+from genima_core.checkpoint import Checkpoint
 from genima_core.panda import JOINT_NAMES
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
@@ -45,11 +46,10 @@ class ControllerParameters:
 
 
 def load_controller(parameters: ControllerParameters) -> "Controller":
-    """The controller of a checkpoint; torch is imported here and not in tests with a stand-in."""
-    from genima_core.checkpoint import Checkpoint
-    from genima_core.controller.policy import Controller
-
+    """The controller of a checkpoint."""
     checkpoint = Checkpoint.open(parameters.checkpoint)
+    from genima_core.controller.policy import Controller  # torch takes seconds: tests and bad checkpoints need none
+
     return Controller.load(checkpoint.path / "controller", parameters.device)
 
 
@@ -104,13 +104,13 @@ class ControllerNode(Node):
             self._wanted_since_s = self._ros_now_s()
 
     def _on_joint_state(self, message: JointState) -> None:
+        self._state_arrived_s = self._clock_s()
         try:
             q = conversions.positions_by_name(message, self.parameters.joint_names)
             opening = conversions.gripper_opening(message, self.parameters.finger_names)
         except ValueError as error:
             self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
             return
-        self._state_arrived_s = self._clock_s()
         stamp_s = conversions.seconds(message.header.stamp)
         self._states.append(_State(stamp_s, q, opening))
         self._diagnostics.received("joint_states", stamp_s)
@@ -164,7 +164,7 @@ class ControllerNode(Node):
     def _watch_inputs(self) -> None:
         now_s = self._clock_s()
         if now_s - self._state_arrived_s > SILENT_S:
-            self._diagnostics.warn("no usable joint state on "
+            self._diagnostics.warn("no joint state on "
                                    f"{self.resolve_topic_name(interfaces.JOINT_STATES.name)}: is the robot's "
                                    "joint_state_broadcaster running?", "no joint_states")
         elif now_s - self._drawing_arrived_s > SILENT_DRAWING_S:

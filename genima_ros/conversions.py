@@ -6,7 +6,6 @@ All functions raise ValueError with what was received, what is valid and where t
 import array
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -19,17 +18,17 @@ from genima_core.types import ActionChunk
 GRIPPER_JOINT = "gripper"
 """Column of an action chunk that holds the gripper's width in metres."""
 
-# encoding: (numpy type, channels, OpenCV conversion to RGB)
+# encoding: (bytes a pixel, OpenCV's conversion to RGB)
 _ENCODINGS = {
-    "rgb8": (np.uint8, 3, None),
-    "bgr8": (np.uint8, 3, cv2.COLOR_BGR2RGB),
-    "rgba8": (np.uint8, 4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (np.uint8, 4, cv2.COLOR_BGRA2RGB),
-    "mono8": (np.uint8, 1, cv2.COLOR_GRAY2RGB),
-    "8UC1": (np.uint8, 1, cv2.COLOR_GRAY2RGB),
-    "8UC3": (np.uint8, 3, cv2.COLOR_BGR2RGB),  # cv_bridge's convention: three unnamed channels are BGR
-    "yuv422_yuy2": (np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2),
-    "yuv422": (np.uint8, 2, cv2.COLOR_YUV2RGB_UYVY),
+    "rgb8": (3, ""),
+    "bgr8": (3, "COLOR_BGR2RGB"),
+    "rgba8": (4, "COLOR_RGBA2RGB"),
+    "bgra8": (4, "COLOR_BGRA2RGB"),
+    "mono8": (1, "COLOR_GRAY2RGB"),
+    "8UC1": (1, "COLOR_GRAY2RGB"),
+    "8UC3": (3, "COLOR_BGR2RGB"),  # cv_bridge's convention: three unnamed channels are BGR
+    "yuv422_yuy2": (2, "COLOR_YUV2RGB_YUY2"),
+    "yuv422": (2, "COLOR_YUV2RGB_UYVY"),
 }
 
 
@@ -50,20 +49,36 @@ def to_duration(duration_s: float) -> Duration:
 def image_to_rgb(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB; for rgb8 a read-only view of the message's own bytes."""
     if message.encoding not in _ENCODINGS:
-        raise ValueError(f"image has encoding {message.encoding!r}; readable are {', '.join(_ENCODINGS)}: "
-                         "set the camera driver's colour format")
-    dtype, channels, conversion = _ENCODINGS[message.encoding]
+        return _by_cv_bridge(message)
+    channels, conversion = _ENCODINGS[message.encoding]
     height, width, row = message.height, message.width, message.width * channels
     if height < 1 or width < 1:
         raise ValueError(f"image is {width}x{height}; it has no pixels")
     if message.step < row or len(message.data) != message.step * height:
         raise ValueError(f"image {width}x{height} {message.encoding} with step {message.step} has {len(message.data)} "
                          f"bytes; it needs a step of at least {row} and step x height bytes")
-    pixels = np.frombuffer(message.data, dtype).reshape(height, message.step)[:, :row].reshape(height, width, channels)
-    if conversion is None:
+    rows = np.frombuffer(message.data, np.uint8).reshape(height, message.step)
+    pixels = rows[:, :row].reshape(height, width, channels)
+    if not conversion:
         pixels.flags.writeable = False
         return pixels
-    return cv2.cvtColor(np.ascontiguousarray(pixels), conversion)
+    import cv2  # not at the top: most processes see rgb8 only, and the streamer's no images at all
+
+    return cv2.cvtColor(np.ascontiguousarray(pixels), getattr(cv2, conversion))
+
+
+def _by_cv_bridge(message: Image) -> np.ndarray:
+    """Encodings that only cv_bridge knows (Bayer patterns, 16 bits)."""
+    readable = f"image has encoding {message.encoding!r}; readable are {', '.join(_ENCODINGS)}"
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ImportError:
+        raise ValueError(f"{readable}: set the camera driver's colour format, or install more encodings by "
+                         "apt install ros-jazzy-cv-bridge") from None
+    try:
+        return CvBridge().imgmsg_to_cv2(message, "rgb8")
+    except CvBridgeError as error:
+        raise ValueError(f"{readable}, and cv_bridge says: {error}") from error
 
 
 def rgb_to_image(rgb: np.ndarray, stamp_s: float, frame_id: str = "") -> Image:
@@ -104,7 +119,7 @@ def positions_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
     missing = [name for name in names if name not in values]
     if missing:
         raise ValueError(f"joint state lacks {', '.join(missing)}; it has {', '.join(message.name) or 'no joints'}: "
-                         "set joint_prefix and finger_prefix to the robot's names")
+                         "set the parameters joint_names and finger_names to the robot's")
     positions = np.array([values[name] for name in names], dtype=np.float64)
     if not np.isfinite(positions).all():
         bad = [name for name, value in zip(names, positions, strict=True) if not np.isfinite(value)]

@@ -34,11 +34,17 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class _Set:
+class CommandSet:
+    """One set point."""
+
     stamp_s: float
+    """ROS time that it is meant for."""
     received_s: float
+    """Steady time here."""
     q: np.ndarray
+    """(7,) rad."""
     dq: np.ndarray
+    """(7,) rad/s."""
 
 
 class DemoObserver(Observer):
@@ -59,7 +65,7 @@ class DemoObserver(Observer):
         self._fresh: set[str] = set()
         self._drawing: np.ndarray | None = None
         self._recent: dict[tuple[int, int], np.ndarray] = {}
-        self._streams: list[list[_Set]] = [[]]
+        self._streams: list[list[CommandSet]] = [[]]
         self._begin_s = 0.0
         self._last_command_s = 0.0
         for name in cameras:
@@ -125,7 +131,7 @@ class DemoObserver(Observer):
 
     def _on_command(self, message: JointState) -> None:
         self._last_command_s = time.monotonic()
-        command = _Set(seconds(message.header.stamp), self._last_command_s, np.array(message.position),
+        command = CommandSet(seconds(message.header.stamp), self._last_command_s, np.array(message.position),
                        np.array(message.velocity))
         stream = self._streams[-1]
         if stream and command.stamp_s - stream[-1].stamp_s > STREAM_ENDS_S:
@@ -139,7 +145,7 @@ class DemoObserver(Observer):
         return self.node.get_clock().now().nanoseconds * 1e-9
 
 
-def violations(stream: list[_Set], limits: JointLimits) -> int:
+def violations(stream: list[CommandSet], limits: JointLimits) -> int:
     """How many commands exceed a limit of position, velocity or acceleration by their differences.
 
     The streamer moves on by whole periods, so these are what the differences are taken over.

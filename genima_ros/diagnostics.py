@@ -34,8 +34,8 @@ class Diagnostics:
         self._worked_s: deque[float] = deque()
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
         self._input_stamps_s: dict[str, float | None] = dict.fromkeys(inputs)
-        self._problem = ""
-        self._problem_s = -np.inf
+        self._problems: dict[str, tuple[float, str]] = {}
+        self._last_problem = ""
         self._logged: dict[str, float] = {}
         self._publisher = interfaces.publish(node, interfaces.DIAGNOSTICS)
         self._timer = node.create_timer(PERIOD_S, self.publish)
@@ -51,11 +51,12 @@ class Diagnostics:
             self._latencies_s.append(latency_s)
 
     def warn(self, message: str, key: str | None = None) -> None:
-        """Reports a problem and its remedy; messages with one key (default: the message) are logged now and then."""
-        now_s = time.monotonic()
-        self._problem, self._problem_s = message, now_s
-        if now_s - self._logged.get(key or message, -np.inf) >= WARN_EVERY_S:
-            self._logged[key or message] = now_s
+        """Reports a problem and its remedy; of those with one key (default: the message) the newest stands."""
+        now_s, key = time.monotonic(), key or message
+        self._problems[key] = now_s, message
+        self._last_problem = message
+        if now_s - self._logged.get(key, -np.inf) >= WARN_EVERY_S:
+            self._logged[key] = now_s
             self._node.get_logger().warning(message)
 
     def publish(self) -> None:
@@ -71,11 +72,12 @@ class Diagnostics:
             values[f"{name}_age_ms"] = "never" if stamp_s is None else 1e3 * (ros_now_s - stamp_s)
         if self._extra is not None:
             values |= self._extra()
-        bad = now_s - self._problem_s < PROBLEM_LASTS_S
-        values["last_problem"] = self._problem
+        self._problems = {key: (at_s, message) for key, (at_s, message) in self._problems.items()
+                          if now_s - at_s < PROBLEM_LASTS_S}
+        values["last_problem"] = self._last_problem
         status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if bad else DiagnosticStatus.OK, name=self._node.get_name(),
-            message=self._problem if bad else "ok",
+            level=DiagnosticStatus.WARN if self._problems else DiagnosticStatus.OK, name=self._node.get_name(),
+            message="; ".join(message for _, message in self._problems.values()) or "ok",
             values=[KeyValue(key=key, value=f"{value:.3f}" if isinstance(value, float) else str(value))
                     for key, value in values.items()])
         message = DiagnosticArray(status=[status])

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from genima_core.checkpoint import Checkpoint
 from genima_core.tiling import tile
 from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
@@ -42,11 +43,10 @@ class DiffusionParameters:
 
 
 def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", "CameraRig"]:
-    """The agent and the rig of a checkpoint; torch is imported here and not in tests with a stand-in."""
-    from genima_core.checkpoint import Checkpoint
-    from genima_core.diffusion.agent import DiffusionAgent
-
+    """The agent and the rig of a checkpoint."""
     checkpoint = Checkpoint.open(parameters.checkpoint)
+    from genima_core.diffusion.agent import DiffusionAgent  # torch takes seconds: tests and bad checkpoints need none
+
     return DiffusionAgent.load(checkpoint.path / "diffusion", parameters.device), checkpoint.rig
 
 

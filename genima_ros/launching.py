@@ -2,13 +2,13 @@
 
 import os
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from genima_ros import graph
 from genima_ros.processes import node_environment
-from launch import LaunchDescription
 
 GRAPH = "graph"
 """Launch argument that chooses the graph, where the launch file does not."""

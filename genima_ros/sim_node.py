@@ -17,6 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.cameras import CameraRig
 from genima_core.panda import FINGER_OPEN_M, GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_core.sim.task import make_task
 from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
 from genima_ros.parameters import declare_dataclass
@@ -51,12 +52,11 @@ class SimParameters:
 
 
 def make_cell(parameters: SimParameters) -> "Cell":
-    """The cell of real runs; MuJoCo is imported here and not in tests with a stand-in."""
-    from genima_core.sim.cell import Cell, default_rig
-    from genima_core.sim.task import make_task
+    """The cell of real runs."""
+    task = make_task(parameters.task)
+    from genima_core.sim.cell import Cell, default_rig  # not at the top: tests and an unknown task need no MuJoCo
 
-    rig = default_rig(64, 64) if parameters.rig is None else CameraRig.load(parameters.rig)
-    return Cell(make_task(parameters.task), rig)
+    return Cell(task, default_rig(64, 64) if parameters.rig is None else CameraRig.load(parameters.rig))
 
 
 class SimNode(Node):

@@ -20,9 +20,10 @@ LAYERS = (
     ("geometry", "types", "gl"),
     ("cameras", "panda", "tiling"),
     ("targets", "streaming", "sim"),
-    ("data", "language", "checkpoint"),
+    ("data", "language"),
     ("diffusion",),
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
+    ("checkpoint",),
     ("policy",),
     ("evaluation",),
     ("genima_ros",),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genima_ros import cli
+from genima_ros import bench, cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,3 +89,9 @@ def test_a_reader_that_goes_away_is_no_traceback():
     code = "from genima_ros import cli; cli.main()"
     result = subprocess.run(f"{sys.executable} -c '{code}' --help | true", shell=True, capture_output=True, text=True)
     assert result.stderr == ""
+
+
+def test_rows_of_a_benchmark_are_marked():
+    assert bench.rows_of("targets", {"rows": [{"name": "a"}, {"name": "b"}]}) == [
+        {"benchmark": "targets", "name": "a"}, {"benchmark": "targets", "name": "b"}]
+    assert bench.rows_of("expert", {"episodes": 100}) == [{"benchmark": "expert", "episodes": 100}]

@@ -63,10 +63,15 @@ class Bench:
                 raise TimeoutError("what the test waits for did not happen")
             self.executor.spin_once(timeout_sec=0.05)
 
-    def settle(self, other: list) -> None:
-        """Handles what was sent before now: `other` is a list that something periodic adds to."""
-        count = len(other)
-        self.until(lambda: len(other) > count + 1)
+    def settle(self, node: str) -> None:
+        """Returns when the node has handled what was sent to it before: it answers in order."""
+        from rcl_interfaces.srv import ListParameters
+
+        client = self.probe.create_client(ListParameters, f"{node}/list_parameters")
+        self.until(client.service_is_ready)
+        future = client.call_async(ListParameters.Request())
+        self.until(future.done)
+        self.probe.destroy_client(client)
 
     def call(self, node: str, service: str, **request: object):
         """The response of a service."""

@@ -1,0 +1,44 @@
+"""Tiny networks, trained for a few steps on synthetic scenes, once for all tests of the agent."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from genima_core.cameras import CameraRig
+from genima_core.data.cache import WindowCache
+from genima_core.diffusion.config import DEMO, BaseConfig, DiffusionConfig
+from genima_core.diffusion.networks import build
+from genima_core.diffusion.train import fit_autoencoder, fit_diffusion
+
+from . import synthetic
+
+
+@pytest.fixture(scope="session")
+def tiny() -> DiffusionConfig:
+    """The demo preset, shrunk."""
+    base = BaseConfig((16, 16, 16), heads=2, conditioning_channels=(4, 4, 4, 8), text_width=16)
+    autoencoder = replace(DEMO.autoencoder, latent_channels=8, width=16, encoder_blocks=1, decoder_blocks=1,
+                          batch_size=8)
+    return replace(DEMO, size=(32, 32), base=base, autoencoder=autoencoder, batch_size=4, draw_steps=2)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory, rig: CameraRig) -> WindowCache:
+    return synthetic.cache(tmp_path_factory.mktemp("windows") / "cache", rig)
+
+
+@pytest.fixture(scope="session")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: DiffusionConfig) -> Path:
+    out = tmp_path_factory.mktemp("autoencoder")
+    fit_autoencoder(cache, out, tiny.autoencoder, steps=4, show_progress=False)
+    return out
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: DiffusionConfig,
+            autoencoder: Path) -> Path:
+    """The folder of a finished run."""
+    out = tmp_path_factory.mktemp("diffusion")
+    fit_diffusion(cache, out, tiny, build(tiny, autoencoder, None, seed=0), steps=4, show_progress=False)
+    return out

@@ -1,0 +1,72 @@
+import shutil
+
+import pytest
+import torch
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+from genima_core.language import MAX_TOKENS, TextEncoder, prompt
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return TextEncoder.tiny(32)
+
+
+def test_shapes(encoder):
+    tokens, pooled = encoder.encode(prompt("push the button"))
+    assert tokens.shape == (1, MAX_TOKENS, encoder.width)
+    assert pooled.shape == (1, encoder.pooled_width)
+    assert encoder.tokens(["a", "b"]).shape == (2, MAX_TOKENS, 32)
+    assert encoder.pooled(["a", "b", "c"]).shape == (3, 32)
+
+
+def test_the_tiny_one_is_the_same_everywhere_and_tells_instructions_apart(encoder):
+    texts = ["push the red button", "push the blue button", "open the drawer", "ouvre le tiroir à gauche"]
+    pooled = encoder.pooled(texts)
+    assert torch.equal(pooled, TextEncoder.tiny(32).pooled(texts))
+    distances = torch.cdist(pooled, pooled) + 10 * torch.eye(4)
+    assert distances.min() > 0.1
+
+
+def test_words_of_the_prompt_leave_room_for_the_goal(encoder):
+    tokens = len(encoder.tokenizer(prompt("push the button")).input_ids)
+    assert tokens < len(prompt("push the button")) < MAX_TOKENS
+    assert encoder.encode(prompt("go " * 200))[0].shape[1] == MAX_TOKENS
+
+
+def test_nothing_is_trained(encoder):
+    assert not any(p.requires_grad for p in encoder.model.parameters())
+    assert not encoder.model.training
+
+
+def test_saved_and_loaded_it_says_the_same(encoder, tmp_path):
+    encoder.save(tmp_path)
+    loaded = TextEncoder.load(tmp_path)
+    for text in ("push the button", prompt("öffne die Tür")):
+        assert torch.equal(loaded.tokens([text]), encoder.tokens([text]))
+        assert torch.equal(loaded.pooled([text]), encoder.pooled([text]))
+
+
+def test_loads_clip_with_its_projection_from_one_folder(encoder, tmp_path):
+    encoder.tokenizer.save_pretrained(tmp_path)
+    config = CLIPTextConfig(vocab_size=len(encoder.tokenizer), hidden_size=16, intermediate_size=16, projection_dim=24,
+                            num_hidden_layers=1, num_attention_heads=2, eos_token_id=1)
+    CLIPTextModelWithProjection(config).save_pretrained(tmp_path)
+    loaded = TextEncoder.load(tmp_path)
+    assert (loaded.width, loaded.pooled_width) == (16, 24)
+
+
+def test_missing_weights_come_with_the_remedy(tmp_path, encoder):
+    with pytest.raises(FileNotFoundError, match="huggingface-cli download nobody/nothing"):
+        TextEncoder.load("nobody/nothing")
+    encoder.save(tmp_path)
+    shutil.rmtree(tmp_path / "tokenizer")
+    with pytest.raises(FileNotFoundError, match="demo-checkpoint"):
+        TextEncoder.load(tmp_path)
+
+
+def test_damaged_weights_are_an_error(tmp_path, encoder):
+    encoder.save(tmp_path)
+    (tmp_path / "text_encoder" / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="damaged"):
+        TextEncoder.load(tmp_path)

@@ -1,0 +1,182 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+
+from genima_core.diffusion import train
+from genima_core.diffusion.config import PRESETS, SD_TURBO, preset
+from genima_core.diffusion.examples import CodingPictures, DrawingExamples
+from genima_core.diffusion.networks import build
+from genima_core.diffusion.run import STATE, Run, learning_rate, shuffled
+from genima_core.diffusion.train import fit_diffusion
+from genima_core.language import TextEncoder
+from genima_core.tiling import tile
+
+
+def weights(folder):
+    return torch.load(folder / STATE, weights_only=True)["parts"]
+
+
+def test_writes_everything_that_the_help_promises(trained):
+    for name in ("agent/unet", "training.pt", "loss.png", "validation.png", "tensorboard"):
+        assert (trained / name).exists(), name
+    summary = json.loads((trained / "scores.json").read_text())
+    assert summary["steps"] == 4
+    assert set(summary["scores"]) == {"found", "error_px_median", "error_px_p90"}
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny, autoencoder, tmp_path, monkeypatch):
+    """Stopped after two of four steps."""
+    class Stopped(Exception):
+        pass
+
+    def stop(self):
+        save(self)
+        if self.step == 2:
+            raise Stopped
+
+    save = Run.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", stop)
+        with pytest.raises(Stopped):
+            fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder, None, seed=0), steps=4, every=2,
+                          show_progress=False)
+    fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder, None, seed=0), steps=4, show_progress=False)
+    for part in ("learner", "average"):
+        for (name, a), b in zip(weights(trained)[part].items(), weights(tmp_path)[part].values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_refuses_to_resume_with_another_seed_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
+    networks = build(tiny, autoencoder, None, seed=1)
+    with pytest.raises(ValueError, match=r"seed \(0 and 1\)"):
+        fit_diffusion(cache, trained, tiny, networks, steps=4, seed=1, show_progress=False)
+    (tmp_path / STATE).write_bytes(b"half a file")
+    with pytest.raises(ValueError, match="cannot resume"):
+        fit_diffusion(cache, tmp_path, tiny, networks, steps=4, seed=1, show_progress=False)
+
+
+def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
+    networks = build(tiny, autoencoder, None, seed=0)
+    examples = DrawingExamples(cache, networks.autoencoder, show_progress=False)
+    batch = examples.batch(list(range(16)), torch.Generator())
+    config = replace(tiny, learning_rate=3e-3, warmup_steps=1)
+
+    def loss():
+        with torch.no_grad():
+            return train.drawing_loss(networks, batch, config, torch.Generator().manual_seed(0)).item()
+    before = loss()
+    fit_diffusion(cache, tmp_path, config, networks, steps=25, show_progress=False)
+    assert loss() < 0.9 * before
+
+
+@pytest.mark.parametrize("budget", [{"steps": 5, "minutes": 1.0}, {"steps": 0}, {"minutes": -1.0}, {}])
+def test_a_run_has_one_budget(tmp_path, budget):
+    with pytest.raises(ValueError, match="give one"):
+        Run(tmp_path, {}, {"seed": 0}, budget.get("steps"), budget.get("minutes"))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
+    with Run(tmp_path, {}, {"seed": 0}, 5, None) as run, pytest.raises(FloatingPointError, match="step 1"):
+        run.advance({"loss": math.nan})
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = [learning_rate(1.0, "cosine", 10, step, step / 100) for step in range(101)]
+    assert rates[0] < 0.11
+    assert max(rates) == pytest.approx(1, abs=0.03)
+    assert rates[-1] == pytest.approx(0)
+    assert learning_rate(1.0, "constant", 10, 99, 0.99) == 1
+
+
+def test_every_epoch_shows_every_example_in_another_order():
+    first, second = ([i for step in range(5 * e, 5 * e + 5) for i in shuffled(20, 4, step, seed=0)] for e in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+    assert shuffled(3, 4, step=7, seed=0)  # fewer examples than a batch
+
+
+def test_examples_are_what_the_agent_will_see(cache, tiny, autoencoder):
+    networks = build(tiny, autoencoder, None, seed=0)
+    examples = DrawingExamples(cache, networks.autoencoder, show_progress=False)
+    batch = examples.batch([3, 17], torch.Generator())
+    window = cache.windows("train")[17]
+    np.testing.assert_array_equal((batch.condition[1] * 255).byte().permute(1, 2, 0), tile(cache.images[window]))
+    assert batch.instructions[1] == cache.instructions[cache.episode_index[window]]
+    assert batch.spheres.max() > 0.5
+    live = DrawingExamples(cache, networks.autoencoder, jitter=(0.0, 0.0, 0.0, 0.0), show_progress=False)
+    again = live.batch([3, 17], torch.Generator())
+    torch.testing.assert_close(again.latents, batch.latents, rtol=0.01, atol=0.02)
+    torch.testing.assert_close(again.spheres, batch.spheres, rtol=0, atol=1 / 128)
+
+
+def test_augmentation_moves_and_colours_condition_and_target_alike(cache, tiny, autoencoder):
+    """Outside the spheres, the drawing stays the observation."""
+    networks = build(tiny, autoencoder, None, seed=0)
+    examples = DrawingExamples(cache, networks.autoencoder, 4, (0.4, 0.4, 0.4, 0.1), show_progress=False)
+    pictures = torch.rand(2, 7, 64, 64)
+    pictures[:, 3:6] = pictures[:, :3]
+    changed = examples._augmented(pictures, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(changed[:, :3], changed[:, 3:6])
+    assert (changed[:, :3] - pictures[:, :3]).abs().mean() > 0.05
+    assert torch.equal(changed, examples._augmented(pictures, torch.Generator().manual_seed(1)))
+
+
+def test_coding_pictures_show_targets_where_the_coverage_says(cache):
+    pictures, coverage = CodingPictures(cache, seed=0, textures=8).batch(12, np.random.default_rng(0))
+    assert pictures.shape == (12, 3, 32, 32)
+    assert coverage.shape == (12, 1, 32, 32)
+    assert 0 <= pictures.min() <= pictures.max() <= 1
+    assert 0 < coverage.mean() < 0.5
+
+
+def test_unknown_presets_are_listed():
+    with pytest.raises(ValueError, match="'large'; the diffusion agent has demo, sd-turbo"):
+        preset("large")
+    assert preset("demo") is PRESETS["demo"]
+
+
+def test_the_pretrained_preset_has_no_autoencoder_to_train(tmp_path):
+    with pytest.raises(ValueError, match="nothing to train"):
+        train.train_autoencoder(tmp_path, tmp_path, preset="sd-turbo")
+
+
+def test_missing_pretrained_weights_come_with_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match="huggingface-cli download stabilityai/sd-turbo"):
+        build(SD_TURBO, None, str(tmp_path), seed=0)
+
+
+def test_presets_refuse_what_they_do_not_use(tiny, autoencoder):
+    with pytest.raises(ValueError, match="--autoencoder"):
+        build(tiny, None, None, seed=0)
+    with pytest.raises(ValueError, match="--base"):
+        build(tiny, autoencoder, "somewhere", seed=0)
+    with pytest.raises(ValueError, match="--autoencoder"):
+        build(SD_TURBO, autoencoder, None, seed=0)
+
+
+def test_a_pretrained_base_stays_as_it_is(cache, tmp_path):
+    """Preset sd-turbo on a tiny model of the same classes, from a folder, with augmentation."""
+    torch.manual_seed(0)
+    base = tmp_path / "base"
+    unet = UNet2DConditionModel(sample_size=8, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4,
+                                cross_attention_dim=16, attention_head_dim=2,
+                                down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+                                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
+    vae = AutoencoderKL(block_out_channels=(4, 4, 4, 4), norm_num_groups=2, latent_channels=4,
+                        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    for name, part in (("unet", unet), ("vae", vae), ("scheduler", EulerAncestralDiscreteScheduler())):
+        part.save_pretrained(base / name)
+    TextEncoder.tiny(16).save(base)
+
+    config = replace(SD_TURBO, size=(32, 32), batch_size=2, draw_steps=1, crop_px=2, warmup_steps=1, learning_rate=1e-3)
+    networks = build(config, None, str(base), seed=0)
+    fit_diffusion(cache, tmp_path / "out", config, networks, steps=2, show_progress=False)
+    for name, value in networks.unet.state_dict().items():
+        assert torch.equal(value, unet.state_dict()[name]), name
+    assert set(networks.trained) == {"controlnet"}
+    assert networks.controlnet.controlnet_mid_block.weight.abs().max() > 0  # began at zero

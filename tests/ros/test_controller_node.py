@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from std_msgs.msg import Bool
+
+from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.tiling import tile
+from genima_ros import conversions, interfaces
+from genima_ros.controller_node import ControllerNode, ControllerParameters, load_controller
+
+pytestmark = pytest.mark.ros
+
+FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
+
+
+class FakeController:
+    """Goes on by 0.01 rad an action."""
+
+    dt_s = 0.05
+
+    def __init__(self) -> None:
+        self.calls: list[tuple] = []
+
+    def act(self, targets, q, gripper, instruction):
+        self.calls.append((targets.copy(), q.copy(), gripper, instruction))
+        return q + 0.01 * np.arange(1, 21)[:, None], np.zeros(20)
+
+
+class Graph:
+    """A controller node, a robot, a drawing agent and a streamer."""
+
+    def __init__(self, bench, controller) -> None:
+        self.bench, self.controller = bench, controller
+        self.chunks = bench.listen(interfaces.ACTION_CHUNK)
+        self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
+
+    def start(self, mode: str, **parameters) -> None:
+        self.bench.node(ControllerNode, lambda _: self.controller,
+                        parameters={"mode": mode, "instruction": "push", **parameters})
+        self.states = self.bench.talk(interfaces.JOINT_STATES)
+        self.drawings = self.bench.talk(interfaces.TARGETS)
+        self.streamer = self.bench.talk(interfaces.CHUNK_WANTED)
+
+    def want(self, wanted: bool = True) -> None:
+        self.streamer.publish(Bool(data=wanted))
+        self.bench.settle("controller")
+
+    def feel(self, stamp_s: float, q=HOME, names=(*JOINT_NAMES, *FINGERS)) -> None:
+        positions = np.array([*q, 0.01, 0.01])[:len(names)]
+        self.states.publish(conversions.to_joint_state(names, positions, stamp_s))
+        self.bench.settle("controller")
+
+    def draw(self, drawing, stamp_s: float) -> None:
+        self.drawings.publish(conversions.rgb_to_image(tile(drawing), stamp_s))
+
+
+@pytest.fixture
+def graph(bench):
+    return Graph(bench, FakeController())
+
+
+def test_async_acts_with_the_joints_of_the_capture_time(graph, drawing):
+    graph.start("async")
+    graph.want()
+    t_s = graph.bench.now_s()
+    graph.feel(t_s, HOME + 0.1)
+    graph.feel(t_s + 0.05, HOME + 0.2)
+    graph.draw(drawing, t_s + 0.01)
+    graph.bench.until(lambda: graph.chunks)
+    targets, q, gripper, instruction = graph.controller.calls[0]
+    assert (targets == drawing).all()
+    assert q == pytest.approx(HOME + 0.1)
+    assert (gripper, instruction) == (pytest.approx(0.25), "push")
+    chunk = conversions.trajectory_to_chunk(graph.chunks[0], JOINT_NAMES)
+    assert chunk.stamp_s == pytest.approx(t_s + 0.01)
+    assert chunk.start_s == pytest.approx(t_s + 0.01 + 0.05, abs=1e-6)
+    assert chunk.positions[0] == pytest.approx(HOME + 0.11)
+
+
+def test_sync_acts_once_on_a_drawing_of_the_arm_at_rest(graph, drawing):
+    graph.start("sync")
+    before_s = graph.bench.now_s()
+    graph.feel(before_s)
+    graph.want()
+    graph.draw(drawing, before_s)  # seen before the arm came to rest
+    graph.bench.settle("controller")
+    assert not graph.controller.calls
+    now_s = graph.bench.now_s()
+    graph.feel(now_s)
+    graph.draw(drawing, now_s)
+    graph.bench.until(lambda: graph.chunks)
+    chunk = conversions.trajectory_to_chunk(graph.chunks[0], JOINT_NAMES)
+    assert chunk.stamp_s == pytest.approx(now_s)
+    assert chunk.start_s > now_s + 0.05
+    graph.draw(drawing, now_s + 0.001)  # seen before this chunk can have been carried out
+    graph.bench.settle("controller")
+    assert len(graph.controller.calls) == 1
+
+
+def test_sync_tries_again_when_the_streamer_still_wants_a_chunk(graph, drawing):
+    graph.start("sync")
+    graph.want()
+    for count in (1, 2):
+        now_s = graph.bench.now_s()
+        graph.feel(now_s)
+        graph.draw(drawing, now_s)
+        graph.bench.until(lambda count=count: len(graph.chunks) == count)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_nothing_is_sent_that_nobody_wants(graph, drawing, mode):
+    graph.start(mode)
+    graph.want()
+    graph.want(False)
+    now_s = graph.bench.now_s()
+    graph.feel(now_s)
+    graph.draw(drawing, now_s)
+    graph.bench.settle("controller")
+    assert not graph.chunks
+
+
+@pytest.mark.parametrize(("names", "q", "words"), [
+    (JOINT_NAMES, HOME, "panda_finger_joint1"),
+    ((*(f"fr3_joint{i}" for i in range(1, 8)), *FINGERS), HOME, "lacks panda_joint1"),
+    ((*JOINT_NAMES, *FINGERS), np.full(7, np.nan), "non-finite")])
+def test_bad_joint_states_are_explained(graph, drawing, names, q, words):
+    graph.start("async")
+    graph.want()
+    graph.feel(graph.bench.now_s(), q, names)
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, words))
+    assert not graph.chunks
+
+
+def test_stale_joint_states_are_explained(graph, drawing):
+    graph.start("async")
+    graph.want()
+    now_s = graph.bench.now_s()
+    graph.feel(now_s - 1.0)
+    graph.draw(drawing, now_s)
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "joint state nearest to the images"))
+    assert not graph.chunks
+
+
+def test_actions_that_are_not_finite_are_not_sent(graph, drawing):
+    graph.controller.act = lambda *_: (np.full((20, 7), np.nan), np.zeros(20))
+    graph.start("async")
+    graph.want()
+    now_s = graph.bench.now_s()
+    graph.feel(now_s)
+    graph.draw(drawing, now_s)
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "not finite"))
+    assert not graph.chunks
+
+
+def test_a_missing_streamer_is_reported(graph):
+    graph.start("sync")
+    states = graph.bench.probe.create_timer(0.1, lambda: graph.states.publish(
+        conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.0, 0.0], graph.bench.now_s())))
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "nobody listens: no /chunk_wanted"))
+    states.cancel()
+
+
+def test_missing_checkpoint_is_explained(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make demo-checkpoint"):
+        load_controller(ControllerParameters(checkpoint=tmp_path))

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from std_msgs.msg import Float64
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from genima_core.cameras import CameraRig
+from genima_core.panda import HOME, JOINT_NAMES
+from genima_ros import conversions, interfaces
+from genima_ros.sim_node import SimNode, SimParameters
+
+pytestmark = pytest.mark.ros
+
+CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
+
+
+class FakeCell:
+    """Moves to where it is told at once; succeeds when joint 1 is past 0.1 rad."""
+
+    instruction = "push the button"
+
+    def __init__(self, rig: CameraRig) -> None:
+        self.rig = rig
+        self.q, self.dq, self.gripper, self.time_s = HOME.copy(), np.zeros(7), 1.0, 0.0
+        self.seeds: list[int] = []
+        self.closed = False
+
+    def reset(self, seed: int) -> None:
+        self.seeds.append(seed)
+        self.q, self.gripper, self.time_s = HOME.copy(), 1.0, 0.0
+
+    def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
+        self.q, self.gripper = q_command.copy(), gripper_command
+        self.time_s += duration_s
+
+    def render(self, name: str) -> np.ndarray:
+        width, height = self.rig.size
+        return np.full((height, width, 3), 10 * self.rig.names.index(name), np.uint8)
+
+    def success(self) -> bool:
+        return self.q[0] > 0.1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def cell(rig) -> FakeCell:
+    return FakeCell(rig)
+
+
+def trajectory(q: np.ndarray, names=JOINT_NAMES) -> JointTrajectory:
+    points = [JointTrajectoryPoint(positions=q.tolist(), time_from_start=conversions.to_duration(0.04))]
+    return JointTrajectory(joint_names=list(names), points=points)
+
+
+def start(bench, cell, **parameters) -> SimNode:
+    return bench.node(SimNode, lambda _: cell, parameters=parameters)
+
+
+def test_it_speaks_like_cameras_and_a_robot(bench, cell, rig):
+    images = {name: bench.listen(interfaces.camera_image(name)) for name in CAMERAS}
+    infos = {name: bench.listen(interfaces.camera_info(name)) for name in CAMERAS}
+    states, instructions = bench.listen(interfaces.JOINT_STATES), bench.listen(interfaces.INSTRUCTION)
+    start(bench, cell)
+    bench.until(lambda: all(images.values()) and all(infos.values()) and states and instructions)
+    for i, name in enumerate(CAMERAS):
+        assert (conversions.image_to_rgb(images[name][0]) == 10 * i).all()
+        assert conversions.camera_info_to_camera(infos[name][0]) == rig[name].intrinsics
+        assert images[name][0].header.frame_id == f"{name}_color_optical_frame"
+    assert conversions.positions_by_name(states[-1], JOINT_NAMES) == pytest.approx(HOME)
+    assert conversions.gripper_opening(states[-1], ("panda_finger_joint1", "panda_finger_joint2")) == 1.0
+    assert instructions[0].data == "push the button"
+
+
+def test_stamps_are_now_and_advance(bench, cell):
+    images, states = bench.listen(interfaces.camera_image("front")), bench.listen(interfaces.JOINT_STATES)
+    before_s = bench.now_s()
+    start(bench, cell)
+    bench.until(lambda: len(images) >= 3)
+    for messages in (images, states):
+        stamps_s = [conversions.seconds(message.header.stamp) for message in messages]
+        assert stamps_s == sorted(set(stamps_s))
+        assert before_s - 0.01 <= stamps_s[0]
+        assert stamps_s[-1] <= bench.now_s()
+
+
+def test_it_follows_the_arm_controllers_topic_and_tells_success(bench, cell):
+    success = bench.listen(interfaces.SUCCESS)
+    start(bench, cell)
+    publisher = bench.talk(interfaces.ARM_TRAJECTORY)
+    publisher.publish(trajectory(HOME + 0.2))
+    bench.until(lambda: cell.q == pytest.approx(HOME + 0.2))
+    bench.until(lambda: success and success[-1].data)
+    assert not success[0].data
+
+
+def test_it_moves_the_gripper(bench, cell):
+    start(bench, cell)
+    publisher = bench.talk(interfaces.GRIPPER_COMMAND)
+    publisher.publish(Float64(data=0.02))
+    bench.until(lambda: cell.gripper == pytest.approx(0.25))
+
+
+def test_reset_places_the_next_scene_and_the_arm(bench, cell):
+    success = bench.listen(interfaces.SUCCESS)
+    start(bench, cell, seed=7)
+    bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(HOME + 0.2))
+    bench.until(lambda: success and success[-1].data)
+    response = bench.call("sim", "reset")
+    assert response.success
+    assert response.message == "scene 8"
+    assert cell.seeds == [7, 8]
+    bench.until(lambda: not success[-1].data)
+    assert cell.q == pytest.approx(HOME)
+
+
+@pytest.mark.parametrize("message", [
+    trajectory(np.full(7, np.nan)), trajectory(HOME, [f"fr3_joint{i}" for i in range(1, 8)]),
+    JointTrajectory(joint_names=list(JOINT_NAMES))])
+def test_bad_commands_move_nothing(bench, cell, message):
+    diagnostics = bench.listen(interfaces.DIAGNOSTICS)
+    start(bench, cell)
+    bench.talk(interfaces.ARM_TRAJECTORY).publish(message)
+    bench.until(bench.problem("sim", diagnostics, "refuses a trajectory"))
+    assert cell.q == pytest.approx(HOME)
+
+
+def test_close_closes_the_cell(bench, cell):
+    start(bench, cell).close()
+    assert cell.closed
+
+
+def test_rates_must_be_positive(bench, cell):
+    with pytest.raises(ValueError, match="must be positive"):
+        start(bench, cell, camera_rate_hz=0.0)
+
+
+def test_unknown_task_names_the_known_ones():
+    from genima_ros.sim_node import make_cell
+
+    with pytest.raises(ValueError, match="push_button"):
+        make_cell(SimParameters(task="juggle"))

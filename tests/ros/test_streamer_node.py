@@ -1,0 +1,148 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.types import ActionChunk
+from genima_ros import conversions, interfaces
+from genima_ros.demo_observer import CommandSet, violations
+from genima_ros.diagnostics import read_diagnostics
+from genima_ros.streamer_node import StreamerNode
+
+pytestmark = pytest.mark.ros
+
+
+class Arm:
+    """Is where the last command wanted it, and says so at 100 Hz."""
+
+    def __init__(self, bench, names=JOINT_NAMES, q=HOME) -> None:
+        self.bench, self.names, self.q = bench, names, np.array(q)
+        self.commands = bench.listen(interfaces.JOINT_COMMANDS)
+        self.publisher = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
+        self.timer = bench.probe.create_timer(0.01, self.say)
+
+    def say(self) -> None:
+        if self.commands:
+            self.q = np.array(self.commands[-1].position)
+        self.publisher.publish(conversions.to_joint_state(self.names, self.q, self.bench.now_s(), np.zeros(7)))
+
+
+def send_chunk(bench, publisher, offset_rad: float, K: int = 10, change=None) -> None:
+    """A chunk that turns joint 1 by this much from home."""
+    positions = np.tile(HOME, (K, 1))
+    positions[:, 0] += offset_rad * np.linspace(1 / K, 1, K)
+    now_s = bench.now_s()
+    message = conversions.chunk_to_trajectory(ActionChunk(positions, np.zeros(K), 0.05, now_s + 0.05, now_s),
+                                              JOINT_NAMES)
+    if change is not None:
+        change(message)
+    publisher.publish(message)
+
+
+def start(bench, **parameters):
+    return bench.node(StreamerNode, parameters={"enabled": True, **parameters})
+
+
+def test_a_chunk_becomes_smooth_motion_and_the_gripper_closes(bench):
+    arm = Arm(bench)
+    trajectories, widths = bench.listen(interfaces.ARM_TRAJECTORY), bench.listen(interfaces.GRIPPER_COMMAND)
+    wanted = bench.listen(interfaces.CHUNK_WANTED)
+    start(bench)
+    publisher = bench.talk(interfaces.ACTION_CHUNK)
+    bench.until(lambda: wanted and wanted[-1].data)
+    send_chunk(bench, publisher, 0.2)
+    bench.until(lambda: wanted and not wanted[-1].data)
+    bench.until(lambda: wanted[-1].data)
+    assert arm.commands[-1].position[0] == pytest.approx(HOME[0] + 0.2, abs=1e-3)
+    assert widths[-1].data == 0.0
+    stream = [CommandSet(conversions.seconds(c.header.stamp), 0.0, np.array(c.position), np.array(c.velocity))
+              for c in arm.commands]
+    assert violations(stream, PANDA_LIMITS) == 0
+    for message in trajectories:
+        assert list(message.joint_names) == list(JOINT_NAMES)
+        assert conversions.seconds(message.header.stamp) == 0
+        assert len(message.points) >= 2
+        assert conversions.seconds(message.points[0].time_from_start) == pytest.approx(0.02)
+        assert np.abs(message.points[-1].velocities).max() < 1e-6
+
+
+@pytest.mark.parametrize(("command", "topic", "read"), [
+    ("joint_state", interfaces.ARM_JOINT_STATE, lambda message: message.position),
+    ("float64_array", interfaces.ARM_POSITIONS, lambda message: message.data)])
+def test_other_arm_controllers_get_what_they_understand(bench, command, topic, read):
+    Arm(bench)
+    messages = bench.listen(topic)
+    start(bench, command=command, receiver_follows_horizon=False)
+    bench.until(lambda: messages)
+    assert np.array(read(messages[0])) == pytest.approx(HOME)
+
+
+def test_it_waits_to_be_enabled(bench):
+    arm = Arm(bench)
+    diagnostics = bench.listen(interfaces.DIAGNOSTICS)
+    start(bench, enabled=False)
+    bench.until(lambda: any("joint_states_age_ms" in read_diagnostics(m).get("streamer", {}) for m in diagnostics))
+    assert not arm.commands
+    assert bench.call("streamer", "enable", data=True).success
+    bench.until(lambda: arm.commands)
+    assert np.array(arm.commands[0].position) == pytest.approx(HOME)
+
+
+def test_stop_ends_the_commands_smoothly(bench):
+    arm = Arm(bench)
+    wanted, diagnostics = bench.listen(interfaces.CHUNK_WANTED), bench.listen(interfaces.DIAGNOSTICS)
+    start(bench)
+    publisher = bench.talk(interfaces.ACTION_CHUNK)
+    bench.until(lambda: wanted and wanted[-1].data)
+    send_chunk(bench, publisher, 0.6, K=20)
+    bench.until(lambda: arm.commands and abs(arm.commands[-1].velocity[0]) > 0.1)
+    assert bench.call("streamer", "stop").success
+    bench.until(lambda: np.abs(arm.commands[-1].velocity).max() < 1e-6)
+    bench.until(lambda: any("disabled" in read_diagnostics(m)["streamer"]["reason"] for m in diagnostics))
+    count, seen = len(arm.commands), len(diagnostics)
+    bench.until(lambda: len(diagnostics) > seen)  # one second
+    assert len(arm.commands) == count
+    assert arm.commands[-1].position[0] < HOME[0] + 0.6
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda message: message.joint_names.__setitem__(0, "shoulder"), "panda_joint1"),
+    (lambda message: message.points[3].positions.__setitem__(0, float("nan")), "finite"),
+    (lambda message: message.points[3].positions.__setitem__(3, 1.5), "panda_joint4"),
+    (lambda message: setattr(message.points[5], "time_from_start", message.points[2].time_from_start), "increas"),
+    (lambda message: setattr(message.header.stamp, "sec", message.header.stamp.sec - 60), "old"),
+    (lambda message: message.points.clear(), "action_chunk not used"),
+])
+def test_bad_chunks_move_nothing_and_are_explained(bench, change, words):
+    arm = Arm(bench)
+    wanted, diagnostics = bench.listen(interfaces.CHUNK_WANTED), bench.listen(interfaces.DIAGNOSTICS)
+    start(bench)
+    publisher = bench.talk(interfaces.ACTION_CHUNK)
+    bench.until(lambda: wanted and wanted[-1].data)
+    send_chunk(bench, publisher, 0.2, change=change)
+    bench.until(bench.problem("streamer", diagnostics, words))
+    assert np.array(arm.commands[-1].position) == pytest.approx(HOME)
+
+
+@pytest.mark.parametrize("names", [[f"fr3_joint{i}" for i in range(1, 8)], JOINT_NAMES[:6]])
+def test_renamed_or_missing_joints_are_explained(bench, names):
+    diagnostics = bench.listen(interfaces.DIAGNOSTICS)
+    arm = Arm(bench, names, HOME[:len(names)])
+    start(bench)
+    bench.until(bench.problem("streamer", diagnostics, "joint_states not used"))
+    assert not arm.commands
+
+
+def test_a_command_without_horizon_must_say_so(bench):
+    with pytest.raises(ValueError, match="receiver_follows_horizon"):
+        start(bench, command="joint_state")
+
+
+def test_nothing_heavy_is_imported():
+    code = ("import sys, genima_ros.streamer_node; heavy = {'torch', 'mujoco', 'pyrender', 'diffusers', 'cv2'} "
+            "& set(sys.modules); sys.exit(str(heavy) if heavy else 0)")
+    subprocess.run([sys.executable, "-c", code], check=True)
