@@ -1,13 +1,15 @@
 """Instructions as vectors: a frozen CLIP text encoder, pretrained, or tiny and random for the demo preset."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 PROMPT = "tiled perspectives of a robot arm executing '{}'"
 """What the diffusion agent is told, as in the paper."""
@@ -61,7 +63,8 @@ class TextEncoder:
             tokenizer = CLIPTokenizer.from_pretrained(where[0], local_files_only=True)
             # CLIP alone has the projection that the paper's controller uses; Stable Diffusion's encoder has none.
             kind = CLIPTextModel if nested else CLIPTextModelWithProjection
-            model = kind.from_pretrained(where[1], local_files_only=True)
+            with _no_bars():
+                model = kind.from_pretrained(where[1], local_files_only=True)
         except OSError as error:
             remedy = ("restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`" if nested else
                       f"get it with `huggingface-cli download {source}`, or name the folder that holds it")
@@ -75,7 +78,8 @@ class TextEncoder:
         """Writes tokenizer/ and text_encoder/ into a folder."""
         for name, part in (("tokenizer", self.tokenizer), ("text_encoder", self.model)):
             shutil.rmtree(Path(folder) / name, ignore_errors=True)
-            part.save_pretrained(str(Path(folder) / name))
+            with _no_bars():
+                part.save_pretrained(str(Path(folder) / name))
 
     @property
     def width(self) -> int:
@@ -105,6 +109,18 @@ class TextEncoder:
     def pooled(self, texts: Sequence[str]) -> Tensor:
         """(n, `pooled_width`)."""
         return torch.cat([self.encode(text)[1] for text in texts])
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Loading a text encoder takes less time than reading that it is loaded."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

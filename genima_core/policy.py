@@ -1,7 +1,7 @@
 """The whole idea on one screen: observe, draw, act."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,10 @@ class Policy:
         checkpoint = Checkpoint.open(path)
         return cls(checkpoint, DiffusionAgent.load(checkpoint.path / "diffusion", device),
                    Controller.load(checkpoint.path / "controller", device))
+
+    def with_steps(self, steps: int) -> "Policy":
+        """The same policy with another number of denoising steps."""
+        return replace(self, agent=replace(self.agent, steps=steps))
 
     def draw(self, observation: Observation, seed: int) -> np.ndarray:
         """Targets drawn onto the four views, (4, H, W, 3) uint8; the same seed gives the same drawing."""

@@ -103,11 +103,11 @@ _SHARED = (
     Argument("respawn", bool, "start the learned nodes again when they die", True),
 )
 _LEARNED = (
-    NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "steps", "instruction"), niceness=10,
+    NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "steps", "instruction"), niceness=5,
               respawn=True, threads=0),
-    NodeEntry("controller", "controller_node", ("checkpoint", "device", "mode", "instruction"), niceness=8,
+    NodeEntry("controller", "controller_node", ("checkpoint", "device", "mode", "instruction"), niceness=4,
               respawn=True),
-    NodeEntry("markers", "markers_node", (), niceness=10, respawn=True),
+    NodeEntry("markers", "markers_node", (), niceness=5, respawn=True),
 )
 _STREAMER = NodeEntry("streamer", "streamer_node", ("mode",), niceness=0)
 
@@ -120,7 +120,7 @@ MODES = {
             *_SHARED,
         ),
         nodes=(
-            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=5),
+            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
             _STREAMER,
             *_LEARNED,
         ),

@@ -18,7 +18,7 @@ class Observer:
         self.diagnostics: dict[str, dict[str, float | str]] = {}
         """Node name to its newest values."""
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=domain)
+        rclpy.init(args=[], context=self.context, domain_id=domain)  # not our command line: it is not ROS's
         self.node: Node = rclpy.create_node(name, context=self.context)
         self._executor = make_executor(self.context)
         self._executor.add_node(self.node)

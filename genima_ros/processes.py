@@ -31,6 +31,7 @@ def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict
         "PYTHONUNBUFFERED": "1",
         # Threads that wait for work must not spin on cores that other nodes need.
         "OMP_WAIT_POLICY": "PASSIVE",
+        "TRANSFORMERS_VERBOSITY": "error",  # it would like torchvision, which nothing here needs
         **base,
     }
     if domain is not None:

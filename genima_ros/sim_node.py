@@ -22,7 +22,7 @@ from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
 from genima_ros.parameters import declare_dataclass
 from genima_ros.run import NODE_OPTIONS, run
-from genima_ros.timing import PeriodMeter
+from genima_ros.timing import ClockPair, PeriodMeter
 from genima_ros.trajectory_follower import TrajectoryFollower
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class SimNode(Node):
         self.cell = make(self.parameters)
         self.cell.render(self.cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
         self._clock_s = clock_s
+        self._clocks = ClockPair(clock_s, self._ros_now_s)
         self._seed = self.parameters.seed
         self._slip_s = 0.0
         self._periods = PeriodMeter(1 / self.parameters.rate_hz)
@@ -115,8 +116,12 @@ class SimNode(Node):
     def _tick(self) -> None:
         begin_s = self._clock_s()
         self._periods.tick(begin_s)
-        self._step_physics(begin_s)
-        stamp_s = self._ros_now_s() - (self._clock_s() - self._simulated_s)
+        if self._step_physics(begin_s):
+            self._publish_state(begin_s)
+        self._diagnostics.worked(self._clock_s() - begin_s)
+
+    def _publish_state(self, begin_s: float) -> None:
+        stamp_s = self._clocks.to_ros(self._simulated_s)
         fingers_m = np.full(2, self.cell.gripper * FINGER_OPEN_M)
         self._joint_states.publish(conversions.to_joint_state(
             (*JOINT_NAMES, *FINGERS), np.concatenate([self.cell.q, fingers_m]), stamp_s,
@@ -125,9 +130,10 @@ class SimNode(Node):
             self._succeeded = True
             self._success.publish(Bool(data=True))
         self._render_next(begin_s, stamp_s)
-        self._diagnostics.worked(self._clock_s() - begin_s)
 
-    def _step_physics(self, now_s: float) -> None:
+    def _step_physics(self, now_s: float) -> bool:
+        """Simulates until now; False if that is less than one physics step away."""
+        before_s = self._simulated_s
         behind_s = now_s - self._simulated_s
         if behind_s > CATCH_UP_S:
             self._slip_s += behind_s - CATCH_UP_S
@@ -136,6 +142,7 @@ class SimNode(Node):
             duration_s = min(steps * PHYSICS_S, SLICE_S)
             self._simulated_s += duration_s
             self.cell.step(self._arm.sample(self._simulated_s)[0], self._opening, duration_s)
+        return self._simulated_s > before_s
 
     def _render_next(self, now_s: float, stamp_s: float) -> None:
         if not self._waiting and now_s >= self._next_frame_s:
@@ -158,7 +165,7 @@ class SimNode(Node):
                 dq = np.array([point.velocities for point in message.points], dtype=np.float64)[:, columns]
             now_s = self._clock_s()
             stamp_s = conversions.seconds(message.header.stamp)
-            start_s = now_s if stamp_s == 0 else now_s + stamp_s - self._ros_now_s()
+            start_s = now_s if stamp_s == 0 else self._clocks.to_steady(stamp_s)
             self._arm.replace(now_s, start_s, [conversions.seconds(p.time_from_start) for p in message.points], q, dq)
         except (ValueError, IndexError) as error:
             self._diagnostics.warn(f"arm controller refuses a trajectory: {error}", "trajectory")

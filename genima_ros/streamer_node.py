@@ -21,7 +21,7 @@ from genima_ros.conversions import seconds, to_duration, to_joint_state
 from genima_ros.diagnostics import Diagnostics
 from genima_ros.parameters import declare_dataclass
 from genima_ros.run import NODE_OPTIONS, run
-from genima_ros.timing import PeriodMeter
+from genima_ros.timing import ClockPair, PeriodMeter
 
 REPEAT_TICKS = 25
 """Slow outputs (gripper, chunk_wanted) are sent when they change, and this often in case somebody missed it."""
@@ -58,6 +58,7 @@ class StreamerNode(Node):
         self.parameters = declare_dataclass(self, StreamerParameters)
         self.streamer = make(self.parameters)
         self._clock_s = clock_s
+        self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
         self._tracking = PeriodMeter(self.parameters.period_s)
         self._periods = PeriodMeter(self.parameters.period_s)
         self._ticks = 0
@@ -81,10 +82,9 @@ class StreamerNode(Node):
 
     def _tick(self) -> None:
         now_s = self._clock_s()
-        stamp = self.get_clock().now()
         command = self.streamer.step(now_s)
         if command.q is not None:
-            self._send(command, stamp.nanoseconds * 1e-9)
+            self._send(command, self._clocks.to_ros(now_s))
         self._measure(command.state, now_s)
         repeat = self._ticks % REPEAT_TICKS == 0
         if command.gripper_width_m is not None and (repeat or command.gripper_width_m != self._width_m):
@@ -122,7 +122,7 @@ class StreamerNode(Node):
     def _on_joint_state(self, message: JointState) -> None:
         now_s, stamp_s = self._clock_s(), seconds(message.header.stamp)
         problem = self.streamer.on_joint_state(message.name, message.position, message.velocity,
-                                               self._steady(stamp_s, now_s), now_s)
+                                               self._clocks.to_steady(stamp_s), now_s)
         if problem is None:
             self._diagnostics.received("joint_states", stamp_s)
         else:
@@ -132,15 +132,11 @@ class StreamerNode(Node):
         now_s, stamp_s = self._clock_s(), seconds(message.header.stamp)
         problem = self.streamer.on_chunk(
             message.joint_names, [seconds(point.time_from_start) for point in message.points],
-            [point.positions for point in message.points], self._steady(stamp_s, now_s), now_s)
+            [point.positions for point in message.points], self._clocks.to_steady(stamp_s), now_s)
         if problem is None:
             self._diagnostics.received("action_chunk", stamp_s)
         else:
             self._diagnostics.warn(f"action_chunk not used: {problem}", "action_chunk")
-
-    def _steady(self, stamp_s: float, now_s: float) -> float:
-        """A stamp of ROS time on the steady clock that everything here runs on."""
-        return now_s - (self.get_clock().now().nanoseconds * 1e-9 - stamp_s)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if request.data:

@@ -1,6 +1,34 @@
-"""How regularly a periodic loop runs."""
+"""Two clocks side by side, and how regularly a loop runs."""
+
+from collections.abc import Callable
 
 import numpy as np
+
+READING_S = 2e-4
+"""Two readings further apart were interrupted, and say nothing about the clocks."""
+
+
+class ClockPair:
+    """Translates between a steady clock, which loops run on, and ROS time, which stamps are in."""
+
+    def __init__(self, steady_s: Callable[[], float], ros_s: Callable[[], float]) -> None:
+        self._steady_s = steady_s
+        self._ros_s = ros_s
+        self._ros_minus_steady_s: float | None = None
+
+    def to_ros(self, steady_s: float) -> float:
+        return steady_s + self._offset_s()
+
+    def to_steady(self, ros_s: float) -> float:
+        return ros_s - self._offset_s()
+
+    def _offset_s(self) -> float:
+        before_s = self._steady_s()
+        ros_s = self._ros_s()
+        after_s = self._steady_s()
+        if after_s - before_s < READING_S or self._ros_minus_steady_s is None:
+            self._ros_minus_steady_s = ros_s - (before_s + after_s) / 2
+        return self._ros_minus_steady_s
 
 
 class PeriodMeter:

@@ -26,6 +26,8 @@ class Pictures:
     """(B, 4 views, 4 targets, 2)."""
     shown: Tensor
     """(B, 4, 4) bool, whether the sphere can be seen there."""
+    blank: Tensor
+    """(B,) bool, whether nothing was drawn."""
 
 
 class Augmentation:
@@ -48,7 +50,9 @@ class Augmentation:
         opacity = torch.empty(B, V, 1, 1, 1, device=device).uniform_(*c.opacity)
 
         # White outside the spheres would bleed in when colour and coverage are moved: weight by coverage first.
-        cover = alpha.float() / 255
+        blank = torch.rand(B, device=device) < c.blank
+        cover = alpha.float() / 255 * ~blank[:, None, None, None, None]
+        shown = shown & ~blank[:, None, None]
         layer = torch.cat([rgb.float() / 255 * cover, cover], 2)
         if c.shift_px > 0 or c.drop > 0 or c.fade > 0:
             layer, pixels, shown = self._disturb(layer, pixels, shown, drawing)
@@ -76,7 +80,7 @@ class Augmentation:
             size = 2 * int(2 * c.blur_px + 0.5) + 1
             images = gaussian_blur2d(images.flatten(0, 1), (size, size), sigma).reshape(images.shape)
         images = images + torch.randn_like(images) * (c.noise * torch.rand(B, V, 1, 1, 1, device=device))
-        return Pictures(images.clamp(0, 1), pixels, shown)
+        return Pictures(images.clamp(0, 1), pixels, shown, blank)
 
     def _disturb(self, layer: Tensor, pixels: Tensor, shown: Tensor,
                  drawing: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -131,10 +131,10 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
         return torch.load(path, map_location="cpu", weights_only=True)
     from transformers import ResNetModel
     try:
-        return ResNetModel.from_pretrained(str(source)).state_dict()
+        return ResNetModel.from_pretrained(str(source), local_files_only=True).state_dict()
     except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"no ResNet weights at {source}: give a folder with model.safetensors, a .pth file, or "
-                                "the name of a model that is cached or can be downloaded") from error
+        raise FileNotFoundError(f"no ResNet weights at {source}: get them with `huggingface-cli download {source}`, or "
+                                "give a folder with model.safetensors or a .pth file of torchvision's") from error
 
 
 class GridTokens(nn.Module):

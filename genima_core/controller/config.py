@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-PAPER_SOURCE = "Generative Image as Action Models (CoRL 2024), with ACT's values where it is silent"
-
 
 @dataclass(frozen=True)
 class ControllerConfig:
@@ -138,6 +136,8 @@ class AugmentConfig:
     """Largest loss of opacity of one view's spheres, on top of `opacity`."""
     drop: float = 0.0
     """Probability that a sphere is missing in a view."""
+    blank: float = 0.0
+    """Probability that nothing is drawn at all, and the arm shall stay."""
     shift_px: float = 0.0
     """Standard deviation of each sphere's own displacement in a view."""
     recode: float = 0.0
@@ -167,12 +167,19 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Preset:
+    """Network, pictures and training, and the pretrained parts they start from."""
+
     model: ControllerConfig
     augment: AugmentConfig
     train: TrainConfig
+    text_encoder: str | None = None
+    """Name or folder of a CLIP model; None for the tiny one, which needs no download."""
+    backbone: str | None = None
+    """Name, folder or file of ResNet-18 weights; None to start from nothing."""
 
 
-PAPER = Preset(ControllerConfig(), AugmentConfig(), TrainConfig())
+PAPER = Preset(ControllerConfig(), AugmentConfig(), TrainConfig(), "openai/clip-vit-base-patch32",
+               "microsoft/resnet-18")
 
 DEMO = Preset(
     # Everything here deviates from the paper for one reason: two CPU cores, half an hour, no pretrained weights.
@@ -205,7 +212,7 @@ DEMO = Preset(
         elastic=(0.6, 6.0),
         elastic_share=0.3,
         noise=8 / 255,
-        drawing_share=0.8, blur_px=1.2, fade=0.35, drop=0.08, shift_px=0.7, recode=0.5, latent_noise=0.35,
+        drawing_share=0.8, blur_px=1.2, fade=0.35, drop=0.08, blank=0.04, shift_px=0.7, recode=0.5, latent_noise=0.35,
     ),
     TrainConfig(batch_size=64, learning_rate=1.5e-3, backbone_rate=1.5e-3, weight_decay=1e-4, steps=4000, warmup=0.03,
                 final_rate=0.01, ema=0.995, clip=1.0),

@@ -201,9 +201,12 @@ class Act(nn.Module):
             return torch.zeros(1, 1, 7, device=q.device), None
         if self.config.base == "now":
             return q[:, None], None
+        # Squared: what only might be a sphere must not pull, and a blank picture is full of such places.
+        weight = keypoints.weight[:, :, :4].detach().square()
         prior = torch.cat([q, torch.ones_like(q[:, :1])], -1) @ self.goal_from_q
-        goal = self.solver(q, keypoints.pixels[:, :, :4].detach(), keypoints.weight[:, :, :4].detach(), prior,
-                           self.goal_precision)
+        # Where arms usually go counts once some spheres are seen; without any, the arm stays.
+        prior = torch.lerp(q, prior, (weight.sum((1, 2)) / 3).clamp(max=1)[:, None])
+        goal = self.solver(q, keypoints.pixels[:, :, :4].detach(), weight, prior, self.goal_precision)
         return straight(q, goal, self.config.chunk_size), goal
 
     def encode(self, state: Tensor, actions: Tensor, action_gripper: Tensor,

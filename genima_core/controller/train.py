@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ Text = Callable[[Sequence[str]], Tensor]
 
 def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | None = None,
                      minutes: float | None = None, seed: int = 0, autoencoder: Path | None = None,
-                     textures: Path | None = None, text_encoder: str | None = None, pretrained: str | None = None,
+                     textures: Path | None = None, text_encoder: str | None = None, backbone: str | None = None,
                      variants: int = 4, backgrounds: int = 3000, device: str = "cpu", threads: int | None = None,
                      workers: int = 2, every: int = 250) -> None:
     """Train the controller that follows drawn targets; resumes a run that is in the folder.
@@ -51,8 +51,8 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
         seed: Of weights, batches and augmentation.
         autoencoder: Folder of the drawing agent's autoencoder: pictures take a round trip through it.
         textures: Folder of images for the backgrounds; procedural ones by default.
-        text_encoder: Name or folder of a CLIP model (preset paper); the tiny one by default (preset demo).
-        pretrained: Name, folder or file of ResNet-18 weights (preset paper).
+        text_encoder: Name or folder of a CLIP model, if not the preset's.
+        backbone: Name, folder or file of ResNet-18 weights, if not the preset's.
         variants: Windows made of each recorded one, with moved starts and goals.
         backgrounds: Pictures to draw backgrounds from.
         device: cpu or cuda.
@@ -64,10 +64,11 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # states of weights that hardly matter become denormal, and those are slow
-    text = TextEncoder.load(text_encoder) if text_encoder else TextEncoder.tiny(chosen.model.text_dim)
+    source = text_encoder or chosen.text_encoder
+    text = TextEncoder.load(source, device) if source else TextEncoder.tiny(chosen.model.text_dim)
     if text.pooled_width != chosen.model.text_dim:
         raise ValueError(f"the text encoder gives {text.pooled_width} numbers, preset {preset!r} needs "
-                         f"{chosen.model.text_dim}; for the paper's use --text-encoder openai/clip-vit-base-patch32")
+                         f"{chosen.model.text_dim}; leave --text-encoder out, or give one of that width")
     model = chosen.model
     cache = WindowCache.build(Dataset(Path(data)), model.chunk_size, model.size, workers=workers)
     following, validation = (FollowingWindows(cache, split, variants, seed=seed, workers=workers)
@@ -77,7 +78,8 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
     bank = source.sample(np.random.default_rng(seed), backgrounds, height, width)
     bank = torch.from_numpy(bank).permute(0, 3, 1, 2).contiguous()
     recode = drawing_coder(autoencoder, device) if autoencoder else None
-    learner = Learner(chosen, cache.rig, following, text, bank, seed, recode, device, pretrained, cache.fingerprint)
+    chosen = replace(chosen, backbone=backbone or chosen.backbone)
+    learner = Learner(chosen, cache.rig, following, text, bank, seed, recode, device, cache.fingerprint)
     fit(learner, validation, Path(out), steps, minutes, every)
 
 
@@ -85,20 +87,21 @@ class Learner:
     """The network, its average, its optimizer, and what they learn from."""
 
     def __init__(self, preset: Preset, rig: CameraRig, windows: Windows, text: TextEncoder, backgrounds: Tensor,
-                 seed: int, recode: Recode | None = None, device: str = "cpu", pretrained: str | None = None,
-                 dataset: str = "") -> None:
+                 seed: int, recode: Recode | None = None, device: str = "cpu", dataset: str = "") -> None:
         """`windows` as `FollowingWindows` gives them; `backgrounds` (N, 3, H, W) uint8; `dataset` is a fingerprint."""
         self.preset, self.rig, self.windows, self.text = preset, rig, windows, text
         self.backgrounds, self.seed, self.device, self.dataset = backgrounds, seed, device, dataset
-        frames = DrawnFrames(rig)
-        self.augmentation = Augmentation(preset.augment, frames.to(device), recode)
+        frames = DrawnFrames(rig).to(device)
+        self.augmentation = Augmentation(preset.augment, frames, recode)
+        # Nobody can follow what is not there: validation has its own check for blank pictures.
+        self.degradation = Augmentation(replace(preset.augment, blank=0.0), frames, recode)
         torch.manual_seed(seed)
         sample = fetch(windows, torch.randperm(len(windows))[:4096].tolist())
         self.statistics = Statistics.of(sample["q"], sample["actions"], sample["is_pad"], preset.model.base,
                                         DrawnFrames(rig))
         self.model = Act(preset.model, rig, self.statistics)
-        if pretrained:
-            self.model.backbone.load_pretrained(pretrained)
+        if preset.backbone:
+            self.model.backbone.load_pretrained(preset.backbone)
         self.model.to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         t = preset.train
@@ -149,7 +152,7 @@ class Learner:
         torch.manual_seed(12345)
         batch = fetch(windows, torch.randperm(len(windows))[:count].tolist(), self.device)
         return score(self.average, batch, self.embed(batch["instruction"]), self.pick_backgrounds(len(batch["q"])),
-                     self.augmentation)
+                     self.degradation)
 
     def controller(self) -> Controller:
         """The averaged weights, ready for use."""

@@ -33,8 +33,9 @@ class Run:
         Raises:
             ValueError: not exactly one budget, or a state in the folder that is damaged or has other options.
         """
-        if (steps is None) == (minutes is None) or (steps or minutes) <= 0:
-            raise ValueError(f"steps is {steps} and minutes {minutes}; give one of them, positive")
+        budget = minutes if steps is None else steps
+        if (steps is None) == (minutes is None) or not budget > 0:
+            raise ValueError(f"steps is {steps} and minutes is {minutes}; give one of them, above 0")
         self.out, self.stateful, self.options = Path(out), dict(stateful), dict(options)
         self.steps, self.minutes = steps, minutes
         self.step, self.elapsed_s = 0, 0.0

@@ -85,8 +85,8 @@ def train_diffusion(data: Path, out: Path, autoencoder: Path | None = None, base
 
 def fit_autoencoder(cache: WindowCache, out: Path, config: AutoencoderConfig, steps: int | None = None,
                     minutes: float | None = None, seed: int = 0, device: str = "cpu", show_progress: bool = True,
-                    every: int = 100) -> PatchAutoencoder:
-    """The loop of `train_autoencoder`."""
+                    every: int = 100, checked: int = 64) -> PatchAutoencoder:
+    """The loop of `train_autoencoder`; `checked` held-out windows are scored every `every` steps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = PatchAutoencoder(config.latent_channels, config.width, config.encoder_blocks, config.decoder_blocks)
@@ -118,13 +118,13 @@ def fit_autoencoder(cache: WindowCache, out: Path, config: AutoencoderConfig, st
             run.advance({"loss": loss.item(), "error": (decoded.detach() - truth).square().mean().sqrt().item()})
             if run.step % every == 0 or run.progress >= 1:
                 _measure_scale(model, pictures, device)
-                score = score_autoencoder(model, cache, out / "validation.png")
+                score = score_autoencoder(model, cache, out / "validation.png", checked)
                 run.log(score, "validation")
                 run.save()
                 bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {_line(run.recent())} | "
                                   f"{_line(score)}")
             bar.update(task, completed=run.progress)
-        score = score_autoencoder(model, cache, out / "validation.png")
+        score = score_autoencoder(model, cache, out / "validation.png", checked)
         save_half(model, out / "vae")
         _write_scores(out, run, config.batch_size, score, model)
     return load_autoencoder(out / "vae", device)
@@ -158,8 +158,8 @@ def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path | None
         shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
         shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
     if picture is not None:
-        _write_picture(picture, [(tile(t), tile(b)) for t, b in zip(truth[::count // 8], back[::count // 8],
-                                                                    strict=True)])
+        _write_picture(picture, [(tile(t), tile(b)) for t, b in zip(truth[::max(1, count // 8)],
+                                                                    back[::max(1, count // 8)], strict=True)])
     shift = np.concatenate(shifts)
     return {"psnr_db": float(-10 * error.mean().log10()), "psnr_spheres_db": float(-10 * error[spheres[..., 0]].mean()
                                                                                    .log10()),
@@ -187,8 +187,11 @@ class DrawingScores:
 
 def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, networks: Networks,
                   steps: int | None = None, minutes: float | None = None, seed: int = 0, device: str = "cpu",
-                  every: int = 500, show_progress: bool = True) -> DiffusionAgent:
-    """The loop of `train_diffusion`."""
+                  every: int = 500, show_progress: bool = True, checked: int = 16) -> DiffusionAgent:
+    """The loop of `train_diffusion`; `checked` held-out windows are drawn every `every` steps, four times as many last.
+
+    Learning is a function of the options and the step only, so a resumed run gives the same weights.
+    """
     examples = DrawingExamples(cache, networks.autoencoder, config.crop_px, config.jitter, device=device,
                                show_progress=show_progress)
     learner = networks.trained.train()
@@ -221,7 +224,7 @@ def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, networ
                 torch._foreach_lerp_(list(average.parameters()), parameters, 1 - decay)
             run.advance({"loss": loss.item(), "learning_rate": rate})
             if run.step % every == 0 or run.progress >= 1:
-                score = score_agent(agent, cache, out / "validation.png")
+                score = score_agent(agent, cache, out / "validation.png", checked)
                 run.log(asdict(score), "validation")
                 run.save()
                 agent.save(out / "agent")
@@ -230,7 +233,7 @@ def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, networ
                                   f"{_line(run.recent())} | {_line(asdict(score))}")
             bar.update(task, completed=run.progress)
         agent.save(out / "agent")
-        score = score_agent(agent, cache, out / "validation.png", count=64)
+        score = score_agent(agent, cache, out / "validation.png", 4 * checked)
         _write_scores(out, run, config.batch_size, asdict(score), learner)
     return agent
 

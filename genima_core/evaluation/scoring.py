@@ -68,7 +68,7 @@ def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, st
             last = min(k + size, len(states) - 1)
             views = renderer.render(observation.q, states[last][0], float(trajectory.gripper[last]))
             drawing = policy.draw(observation, seed * 1000 + k)
-            drawn = score_drawing(drawing, views)
+            drawn = score_drawing(drawing, views, stack(cell, observation))
             true_drawing = over_observation(views, stack(cell, observation))
             ends = [policy.act(d, observation, observation.stamp_s).positions[-1] for d in (true_drawing, drawing)]
             rows.append((drawn.visible, drawn.error_px, *(np.abs(end - states[last][0]) for end in ends),

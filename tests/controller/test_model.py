@@ -107,6 +107,11 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         FilmResNet(PAPER.model).load_pretrained(tmp_path / "weights.pth")
 
 
+def test_weights_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="huggingface-cli download"):
+        FilmResNet(PAPER.model).load_pretrained("nobody/no-such-resnet")
+
+
 @pytest.mark.slow
 def test_paper_preset_runs(rig):
     config = replace(PAPER.model, size=(256, 256))

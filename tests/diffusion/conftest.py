@@ -31,7 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, rig: CameraRig) -> WindowCac
 @pytest.fixture(scope="session")
 def autoencoder(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: DiffusionConfig) -> Path:
     out = tmp_path_factory.mktemp("autoencoder")
-    fit_autoencoder(cache, out, tiny.autoencoder, steps=4, show_progress=False)
+    fit_autoencoder(cache, out, tiny.autoencoder, steps=4, show_progress=False, checked=1)
     return out
 
 
@@ -40,5 +40,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: 
             autoencoder: Path) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("diffusion")
-    fit_diffusion(cache, out, tiny, build(tiny, autoencoder, None, seed=0), steps=4, show_progress=False)
+    fit_diffusion(cache, out, tiny, build(tiny, autoencoder, None, seed=0), steps=4, show_progress=False, checked=1)
     return out

@@ -44,8 +44,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
         patch.setattr(Run, "save", stop)
         with pytest.raises(Stopped):
             fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder, None, seed=0), steps=4, every=2,
-                          show_progress=False)
-    fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder, None, seed=0), steps=4, show_progress=False)
+                          show_progress=False, checked=1)
+    fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder, None, seed=0), steps=4, show_progress=False,
+                  checked=1)
     for part in ("learner", "average"):
         for (name, a), b in zip(weights(trained)[part].items(), weights(tmp_path)[part].values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
@@ -54,10 +55,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
 def test_refuses_to_resume_with_another_seed_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
     networks = build(tiny, autoencoder, None, seed=1)
     with pytest.raises(ValueError, match=r"seed \(0 and 1\)"):
-        fit_diffusion(cache, trained, tiny, networks, steps=4, seed=1, show_progress=False)
+        fit_diffusion(cache, trained, tiny, networks, steps=4, seed=1, show_progress=False, checked=1)
     (tmp_path / STATE).write_bytes(b"half a file")
     with pytest.raises(ValueError, match="cannot resume"):
-        fit_diffusion(cache, tmp_path, tiny, networks, steps=4, seed=1, show_progress=False)
+        fit_diffusion(cache, tmp_path, tiny, networks, steps=4, seed=1, show_progress=False, checked=1)
 
 
 def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
@@ -70,7 +71,7 @@ def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
         with torch.no_grad():
             return train.drawing_loss(networks, batch, config, torch.Generator().manual_seed(0)).item()
     before = loss()
-    fit_diffusion(cache, tmp_path, config, networks, steps=25, show_progress=False)
+    fit_diffusion(cache, tmp_path, config, networks, steps=25, show_progress=False, checked=1)
     assert loss() < 0.9 * before
 
 
@@ -175,7 +176,7 @@ def test_a_pretrained_base_stays_as_it_is(cache, tmp_path):
 
     config = replace(SD_TURBO, size=(32, 32), batch_size=2, draw_steps=1, crop_px=2, warmup_steps=1, learning_rate=1e-3)
     networks = build(config, None, str(base), seed=0)
-    fit_diffusion(cache, tmp_path / "out", config, networks, steps=2, show_progress=False)
+    fit_diffusion(cache, tmp_path / "out", config, networks, steps=2, show_progress=False, checked=1)
     for name, value in networks.unet.state_dict().items():
         assert torch.equal(value, unet.state_dict()[name]), name
     assert set(networks.trained) == {"controlnet"}

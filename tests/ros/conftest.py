@@ -1,8 +1,9 @@
 """Real nodes in a context of their own; an untrained checkpoint."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,14 +119,13 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete checkpoint of the demo's classes and sizes. Its drawings mean nothing; its chunks turn joint 1."""
     from genima_core.sim.cell import default_rig
 
-    folder = tmp_path_factory.mktemp("untrained")
-    return save_untrained(folder / "checkpoint", folder / "parts", default_rig(64, 64))
+    return save_untrained(tmp_path_factory.mktemp("untrained"), default_rig(64, 64))
 
 
-def save_untrained(folder: Path, parts: Path, rig: CameraRig) -> Path:
+def save_untrained(folder: Path, rig: CameraRig) -> Path:
     import torch
 
-    from genima_core.checkpoint import FORMAT, CheckpointInfo, assemble
+    from genima_core.checkpoint import FORMAT, CheckpointInfo
     from genima_core.controller.config import preset as controller_preset
     from genima_core.controller.model import Act, Statistics
     from genima_core.controller.policy import Controller
@@ -137,20 +137,21 @@ def save_untrained(folder: Path, parts: Path, rig: CameraRig) -> Path:
 
     torch.manual_seed(0)
     diffusion = replace(diffusion_preset("demo"), size=rig.size)
-    PatchAutoencoder(diffusion.autoencoder.latent_channels, diffusion.autoencoder.width).save_pretrained(parts / "vae")
-    networks = from_scratch(diffusion, parts, seed=0)
+    PatchAutoencoder(diffusion.autoencoder.latent_channels, diffusion.autoencoder.width).save_pretrained(folder / "vae")
+    networks = from_scratch(diffusion, folder, seed=0)
     DiffusionAgent.assemble(networks.autoencoder, networks.unet, networks.controlnet, networks.drawing, networks.text,
-                            diffusion.size, diffusion.draw_steps).save(parts / "diffusion")
+                            diffusion.size, diffusion.draw_steps).save(folder / "diffusion")
     controller = controller_preset("demo", size=rig.size, base="now").model
     ramp = torch.zeros(controller.chunk_size, 7)
     ramp[:, 0] = torch.linspace(0.01, 0.2, controller.chunk_size)
     statistics = replace(Statistics.unit(controller.chunk_size), action_mean=ramp,
                          action_std=torch.full((controller.chunk_size, 7), 1e-4))
-    Controller(Act(controller, rig, statistics), TextEncoder.tiny(controller.text_dim)).save(parts / "controller")
+    Controller(Act(controller, rig, statistics), TextEncoder.tiny(controller.text_dim)).save(folder / "controller")
     info = CheckpointInfo(format=FORMAT, preset="demo", tasks=("push_button",), chunk_size=controller.chunk_size,
                           dt_s=controller.dt_s, view_size=rig.size[0], rig=rig.fingerprint(), dataset="none", seeds=(),
                           revision="unknown")
-    assemble(parts / "diffusion", parts / "controller", info, rig, "Random weights, for tests.\n", folder)
+    rig.save(folder / "rig.json")
+    (folder / "checkpoint.json").write_text(json.dumps(asdict(info)))
     return folder
 
 

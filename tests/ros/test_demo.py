@@ -1,0 +1,81 @@
+import json
+import math
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("rclpy")
+
+from genima_core.panda import HOME, PANDA_LIMITS
+from genima_ros.demo import demo
+from genima_ros.demo_film import FPS, write_episode
+from genima_ros.demo_observer import CommandSet, Frame, violations
+
+pytestmark = pytest.mark.ros
+
+KEYS = {"episodes", "successes", "target_rate_hz", "command_rate_hz", "command_jitter_p99_ms", "command_gap_max_ms",
+        "limit_violations", "latency_ms", "memory_peak_mb"}
+
+
+def stream(q: np.ndarray, dq: np.ndarray, period_s: float = 0.02) -> list[CommandSet]:
+    return [CommandSet(period_s * i, 0.0, *pair) for i, pair in enumerate(zip(q, dq, strict=True))]
+
+
+def test_smooth_motion_violates_nothing():
+    t = 0.02 * np.arange(200)[:, None]
+    q, dq = HOME + 0.3 * np.sin(t), 0.3 * np.cos(t)
+    assert violations(stream(q * np.ones(7), dq * np.ones(7)), PANDA_LIMITS) == 0
+
+
+@pytest.mark.parametrize(("what", "by"), [("q", 0.1), ("dq", 0.5)])
+def test_a_step_is_a_violation(what, by):
+    q, dq = np.tile(HOME, (20, 1)), np.zeros((20, 7))
+    {"q": q, "dq": dq}[what][10:, 1] += by
+    assert violations(stream(q, dq), PANDA_LIMITS) == 1
+
+
+def test_a_missed_period_is_none():
+    dq = np.full((20, 7), 1.0)
+    q = HOME + 0.02 * np.arange(20)[:, None] * dq
+    commands = stream(q, dq)
+    del commands[10]
+    assert violations(commands, PANDA_LIMITS) == 0
+
+
+def test_the_film_runs_at_the_speed_of_life(tmp_path):
+    picture = np.full((128, 128, 3), 90, np.uint8)
+    frames = [Frame(0.3 * i, picture, picture if i else None, i == 9) for i in range(10)]
+    write_episode(tmp_path, 20000, frames, [picture], success=True)
+    with av.open(str(tmp_path / "episode_20000.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == round(2.7 * FPS) + 1
+    with Image.open(tmp_path / "episode_20000.gif") as gif:
+        durations_ms = [(gif.seek(i), gif.info["duration"])[1] for i in range(gif.n_frames)]
+    assert sum(durations_ms) == 2800
+    assert (tmp_path / "episode_20000.gif").stat().st_size < 2e6
+    assert (tmp_path / "episode_20000_targets_0.png").is_file()
+
+
+def test_nothing_to_film_is_no_error(tmp_path):
+    write_episode(tmp_path, 1, [], [], success=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_demo_does_its_job_whether_or_not_the_policy_succeeds(untrained, tmp_path, capfd):
+    demo(episodes=1, checkpoint=untrained, out=tmp_path / "runs", timeout_s=8.0, json=tmp_path / "result.json")
+    summary = json.loads((tmp_path / "result.json").read_text())
+    assert set(summary) >= KEYS
+    assert summary["episodes"] == 1
+    assert summary["limit_violations"] == 0
+    assert all(math.isfinite(summary[key]) for key in KEYS - {"latency_ms"})
+    folder = next((tmp_path / "runs").iterdir())
+    assert {"summary.json", "nodes.log", "episode_20000.mp4", "episode_20000.gif"} <= {p.name for p in folder.iterdir()}
+    assert str(folder) in capfd.readouterr().out
+
+
+def test_a_missing_checkpoint_is_told_before_anything_starts(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make demo-checkpoint"):
+        demo(checkpoint=tmp_path / "none", out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,110 @@
+import json
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy")
+
+from genima_ros import graph
+from genima_ros.controller_node import ControllerParameters
+from genima_ros.diffusion_node import DiffusionParameters
+from genima_ros.markers_node import MarkersParameters
+from genima_ros.parameters import from_overrides
+from genima_ros.sim_node import SimParameters
+from genima_ros.streamer_node import StreamerParameters
+
+pytestmark = pytest.mark.ros
+
+PARAMETERS = {"sim": SimParameters, "streamer": StreamerParameters, "diffusion": DiffusionParameters,
+              "controller": ControllerParameters, "markers": MarkersParameters}
+ROOT = Path(__file__).parents[2]
+
+
+def resolve(*texts: str) -> dict[str, graph.NodeProcess]:
+    return {process.name: process for process in graph.processes("sim", graph.parse_arguments("sim", texts))}
+
+
+@pytest.mark.parametrize("mode", graph.MODES)
+def test_every_node_exists_and_has_its_parameters(mode):
+    arguments = {argument.name for argument in graph.MODES[mode].arguments}
+    for node in graph.MODES[mode].nodes:
+        assert callable(import_module(f"genima_ros.{node.executable}").main)
+        assert (ROOT / "scripts" / node.executable).exists()
+        assert set(node.parameters) <= {field.name for field in fields(PARAMETERS[node.name])}
+        assert set(node.parameters) - {"rig"} <= arguments
+
+
+@pytest.mark.parametrize("mode", graph.MODES)
+def test_parameter_files_are_valid(mode):
+    sections = yaml.safe_load((ROOT / "config" / graph.MODES[mode].parameter_file).read_text())
+    for node, section in sections.items():
+        from_overrides(PARAMETERS[node], section["ros__parameters"], node)
+
+
+def test_the_streamer_is_the_least_nice():
+    niceness = {process.name: process.niceness for process in resolve().values()}
+    assert niceness.pop("streamer") < min(niceness.values())
+
+
+def test_arguments_reach_the_nodes_that_take_them():
+    processes = resolve("mode:=async", "seed:=7", "checkpoint:=/models/a", "steps:=2")
+    assert processes["sim"].parameters == {"seed": 7, "rig": "/models/a/rig.json"}
+    assert processes["streamer"].parameters == {"mode": "async"}
+    assert processes["controller"].parameters == {"checkpoint": "/models/a", "mode": "async"}
+    assert processes["diffusion"].parameters == {"checkpoint": "/models/a", "steps": 2}
+
+
+def test_what_is_not_given_is_left_to_the_nodes():
+    assert resolve()["streamer"].parameters == {}
+
+
+def test_command_lines_keep_types():
+    command = resolve("instruction:=7", "checkpoint:=/a b")["diffusion"].command()
+    assert "instruction:=" + json.dumps("7") in command
+    assert 'checkpoint:="/a b"' in command
+    assert command[1:3] == ["-m", "genima_ros.diffusion_node"]
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("sed:=7", "no argument sed for sim; valid are task, seed"), ("seed=7", "write name:=value"),
+    ("seed:=seven", "needs int"), ("mode:=fast", "choose from sync, async"), ("rviz:=maybe", "neither true nor false")])
+def test_wrong_arguments_are_explained(text, words):
+    with pytest.raises(ValueError, match=words):
+        resolve(text)
+
+
+def test_unknown_graph_lists_the_valid_ones():
+    with pytest.raises(ValueError, match="valid are sim"):
+        graph.parse_arguments("moon", [])
+
+
+def test_empty_means_not_given():
+    assert graph.argument_values("sim", {"seed": "", "checkpoint": ""})["checkpoint"] == "checkpoints/demo"
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("streamr:\n  ros__parameters: {}\n", "section 'streamr'; valid are /.., sim, streamer"),
+    ("streamer:\n  enabled: true\n", "ros__parameters"), ("just text", "just text"), ("a: [", "is not YAML")])
+def test_wrong_parameter_files_are_explained(tmp_path, text, words):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        resolve(f"config:={path}")
+
+
+def test_missing_parameter_file_is_explained(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        resolve(f"config:={tmp_path / 'none.yaml'}")
+
+
+def test_rviz_shows_topics_that_are_published():
+    from genima_ros import interfaces
+
+    displays = yaml.safe_load((ROOT / "config" / "genima.rviz").read_text())["Visualization Manager"]["Displays"]
+    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
+    cameras = ("wrist", "front", "right_shoulder", "left_shoulder")
+    published = (interfaces.TARGETS, interfaces.TARGET_MARKERS, *map(interfaces.target_image, cameras))
+    assert topics == {f"/{topic.name}" for topic in published}

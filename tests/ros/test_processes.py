@@ -1,0 +1,89 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from genima_ros.graph import NodeProcess
+from genima_ros.observer import Observer
+from genima_ros.processes import RunningGraph, node_environment
+from genima_ros.up import wait_ready
+
+pytestmark = pytest.mark.ros
+
+DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "0"))
+
+
+def markers(respawn: bool = True, **parameters) -> NodeProcess:
+    """The lightest of our nodes."""
+    return NodeProcess("markers", "markers_node", parameters, (), (), niceness=10, respawn=respawn)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+def running(lines: list[str], *processes: NodeProcess) -> RunningGraph:
+    return RunningGraph(processes, node_environment(os.environ), lambda name, text: lines.append(f"{name} {text}"))
+
+
+def test_a_killed_node_is_started_again_and_all_are_ended(lines):
+    with Observer(DOMAIN) as observer, running(lines, markers()) as graph:
+        wait_ready(graph, observer, 60)
+        first = graph.pids["markers"]
+        assert os.getpriority(os.PRIO_PROCESS, first) == os.getpriority(os.PRIO_PROCESS, 0) + 10
+        os.kill(first, signal.SIGKILL)
+        observer.spin_until(lambda: not graph.pids, 60)
+        observer.diagnostics.clear()
+        wait_ready(graph, observer, 60)
+        second = graph.pids["markers"]
+        assert second != first
+    assert not alive(second)
+    assert any("SIGKILL" in line for line in lines)
+
+
+def test_a_node_that_may_not_die_ends_the_graph(lines):
+    with Observer(DOMAIN) as observer, running(lines, markers(respawn=False)) as graph:
+        wait_ready(graph, observer, 60)
+        os.kill(graph.pids["markers"], signal.SIGKILL)
+        observer.spin_until(lambda: not graph.pids, 60)
+        with pytest.raises(RuntimeError, match="markers ended with signal SIGKILL"):
+            graph.check()
+
+
+def test_a_node_that_cannot_start_says_why_and_is_not_tried_again(lines):
+    with Observer(DOMAIN) as observer, running(lines, markers(radius="big")) as graph:
+        with pytest.raises(RuntimeError, match="markers ended with exit status 1"):
+            wait_ready(graph, observer, 60)
+        observer.spin_until(lambda: len(lines) > 0, 10)
+    assert any("cannot start: node markers has no parameter radius; valid are base_frame" in line for line in lines)
+
+
+def test_nodes_end_with_their_parent():
+    code = (
+        "import os, sys\n"
+        "from genima_ros.graph import NodeProcess\n"
+        "from genima_ros.processes import RunningGraph, node_environment\n"
+        "process = NodeProcess('markers', 'markers_node', {}, (), (), 10, False)\n"
+        "with RunningGraph([process], node_environment(os.environ), lambda *_: None) as graph:\n"
+        "    print(graph.pids['markers'], flush=True)\n"
+        "    sys.stdin.read()\n")
+    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    assert alive(child)
+    parent.kill()
+    parent.wait()
+    with Observer(DOMAIN) as observer:
+        assert observer.spin_until(lambda: not alive(child), 60)

@@ -1,0 +1,150 @@
+"""The whole graph, as a user starts it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from genima_core.checkpoint import Checkpoint
+from genima_core.panda import JOINT_NAMES, frame_pose
+from genima_core.tiling import untile
+from genima_core.types import ActionChunk
+from genima_ros import conversions, interfaces
+from genima_ros.graph import MODES
+from genima_ros.observer import Observer
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 240.0
+"""Reached only by a test that fails."""
+REST_AFTER_S = 0.3
+PERIOD_S = 0.02
+
+
+class Witness(Observer):
+    """Sees everything that the graph says."""
+
+    def __init__(self, cameras: tuple[str, ...]) -> None:
+        super().__init__(int(os.environ["ROS_DOMAIN_ID"]), "witness")
+        self.cameras = set(cameras)
+        self.seen: set[str] = set()
+        self.drawings: dict[float, np.ndarray] = {}
+        self.chunks: list[tuple[float, ActionChunk]] = []
+        self.commands: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self.q = np.full(7, np.nan)
+        for name in cameras:
+            interfaces.subscribe(self.node, interfaces.camera_image(name), lambda _, name=name: self.seen.add(name))
+        interfaces.subscribe(self.node, interfaces.TARGETS, self._on_drawing)
+        interfaces.subscribe(self.node, interfaces.ACTION_CHUNK, lambda message: self.chunks.append(
+            (self.now_s(), conversions.trajectory_to_chunk(message, JOINT_NAMES))))
+        interfaces.subscribe(self.node, interfaces.JOINT_COMMANDS, lambda message: self.commands.append(
+            (conversions.seconds(message.header.stamp), np.array(message.position), np.array(message.velocity))))
+        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
+
+    def now_s(self) -> float:
+        return self.node.get_clock().now().nanoseconds * 1e-9
+
+    def wait(self, condition, what: str) -> None:
+        assert self.spin_until(condition, PATIENCE_S), f"waited in vain for {what}"
+
+    @property
+    def moving(self) -> bool:
+        return bool(self.commands) and float(np.abs(self.commands[-1][2]).max()) > 0.02
+
+    def _on_drawing(self, message) -> None:
+        self.drawings[conversions.seconds(message.header.stamp)] = conversions.image_to_rgb(message)
+
+    def _on_joint_state(self, message) -> None:
+        self.q = conversions.positions_by_name(message, JOINT_NAMES)
+
+
+@pytest.fixture
+def checkpoint(request) -> Path:
+    shipped = ROOT / "checkpoints" / "demo"
+    return shipped if (shipped / "checkpoint.json").exists() else request.getfixturevalue("untrained")
+
+
+@pytest.fixture
+def up(checkpoint, tmp_path) -> Iterator[subprocess.Popen]:
+    with (tmp_path / "up.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "genima_ros.cli", "up", "sim", f"checkpoint:={checkpoint}", "mode:=sync"],
+            stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        yield process
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    print((tmp_path / "up.log").read_text())
+
+
+def children(pid: int) -> dict[str, int]:
+    """Node executable to process id, of the nodes that `genima up` started."""
+    result = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            command = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            result |= {word.removeprefix("genima_ros."): int(child) for word in command
+                       if word.startswith("genima_ros.")}
+    return result
+
+
+def wait_for_motion(witness: Witness) -> ActionChunk:
+    """The chunk that the arm follows from now on."""
+    count = len(witness.chunks)
+    witness.wait(lambda: len(witness.chunks) > count and witness.moving, "a chunk and motion")
+    return witness.chunks[-1][1]
+
+
+def test_targets_are_drawn_and_followed_and_a_killed_node_comes_back(up, checkpoint):
+    rig = Checkpoint.open(checkpoint).rig
+    with Witness(rig.names) as witness:
+        nodes = {node.name for node in MODES["sim"].nodes}
+        witness.wait(lambda: set(witness.diagnostics) >= nodes or up.poll() is not None, "diagnostics of every node")
+        assert up.poll() is None
+        witness.wait(lambda: witness.seen >= witness.cameras, "images of all cameras")
+
+        chunk = wait_for_motion(witness)
+        drawing = witness.drawings[min(witness.drawings, key=lambda stamp_s: abs(stamp_s - chunk.stamp_s))]
+        assert untile(drawing).shape == (4, rig.size[1], rig.size[0], 3)
+        assert chunk.stamp_s in witness.drawings
+        goal = frame_pose(chunk.positions[-1], "tcp")[:3, 3]
+        before = np.linalg.norm(frame_pose(witness.q, "tcp")[:3, 3] - goal)
+        witness.wait(lambda: not witness.moving, "the end of the chunk")
+        assert np.linalg.norm(frame_pose(witness.q, "tcp")[:3, 3] - goal) < max(0.5 * before, 0.02)
+
+        wait_for_motion(witness)
+        os.kill(children(up.pid)["diffusion_node"], signal.SIGKILL)
+        killed_s = witness.now_s()
+        witness.wait(lambda: not witness.moving and witness.now_s() > killed_s, "rest")
+        received_s, last = witness.chunks[-1]
+        duration_s = last.dt_s * (len(last.positions) - 1)
+        moving = [(stamp_s, dq) for stamp_s, _, dq in witness.commands if np.abs(dq).max() > 1e-3]
+        assert moving[-1][0] <= received_s + duration_s + REST_AFTER_S + 2 * PERIOD_S
+        velocity = np.array([dq for _, _, dq in witness.commands])
+        assert np.abs(np.diff(velocity, axis=0)).max() < 0.5  # no step: 25 rad/s² would be one
+
+        wait_for_motion(witness)
+        pids = children(up.pid)
+        assert set(pids) == {f"{name}_node" for name in nodes}
+        up.send_signal(signal.SIGINT)
+        witness.wait(lambda: up.poll() is not None, "the end of genima up")
+    assert up.returncode == 0
+    assert not [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["checkpoint:=/nowhere"], "make demo-checkpoint"), (["sed:=7"], "valid are task, seed"),
+    (["config:=/nowhere.yaml"], "does not exist")])
+def test_bad_input_is_one_line_and_starts_nothing(arguments, words):
+    result = subprocess.run([sys.executable, "-m", "genima_ros.cli", "up", "sim", *arguments], cwd=ROOT,
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,63 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, model_card
+from genima_core.sim.cell import default_rig
+
+
+@pytest.fixture
+def info():
+    return CheckpointInfo(FORMAT, "demo", ("push_button",), 20, 0.05, 64, default_rig(64, 64).fingerprint(), "abc",
+                          (0, 1, 2), "0123")
+
+
+@pytest.fixture
+def folder(tmp_path, info):
+    for part in ("diffusion", "controller"):
+        (tmp_path / part).mkdir()
+    default_rig(64, 64).save(tmp_path / "rig.json")
+    (tmp_path / "checkpoint.json").write_text(json.dumps(asdict(info)))
+    return tmp_path
+
+
+def test_opens_what_belongs_together(folder, info):
+    checkpoint = Checkpoint.open(folder)
+    assert checkpoint.info == info
+    assert checkpoint.rig.names == ("wrist", "front", "right_shoulder", "left_shoulder")
+
+
+@pytest.mark.parametrize("part", ["checkpoint.json", "rig.json", "diffusion", "controller"])
+def test_names_the_missing_part_and_the_remedy(folder, part):
+    path = folder / part
+    path.rmdir() if path.is_dir() else path.unlink()
+    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*demo-checkpoint"):
+        Checkpoint.open(folder)
+
+
+def test_refuses_damage(folder):
+    (folder / "checkpoint.json").write_text('{"format": 1')
+    with pytest.raises(ValueError, match="damaged"):
+        Checkpoint.open(folder)
+
+
+def test_refuses_another_format(folder):
+    (folder / "checkpoint.json").write_text('{"format": 99}')
+    with pytest.raises(ValueError, match="format 99"):
+        Checkpoint.open(folder)
+
+
+def test_refuses_the_rig_of_another_cell(folder):
+    default_rig(128, 128).save(folder / "rig.json")
+    with pytest.raises(ValueError, match="trained with"):
+        Checkpoint.open(folder)
+
+
+def test_the_model_card_says_what_was_measured(info):
+    score = {"parameters": 1_500_000, "steps": 10, "minutes": 2.0, "samples_per_s": 3.0, "scores": {"found": 0.5}}
+    result = {"task": "push_button", "targets": "drawn", "seeds": [20000, 20001], "successes": 1, "episodes": 2,
+              "success_rate": 0.5, "success_interval_95": [0.09, 0.91]}
+    card = model_card(info, 99, {"diffusion": score}, [result])
+    assert "1 of 2 | 50% | 9% to 91%" in card
+    assert "seeds 0 to 2" in card
