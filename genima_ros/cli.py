@@ -56,6 +56,8 @@ def dispatch(arguments: list[str]) -> int:
         return 0 if arguments else 2
     verb, rest = split_verb(arguments)
     if verb in VERBS:
+        # Torch's threads would spin while they wait for each other, which on busy cores is many times slower.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         return call(load(VERBS[verb][0]), verb, rest)
     group = f"{arguments[0]} "
     if any(name.startswith(group) for name in VERBS) and rest[:1] in (["-h"], ["--help"]):

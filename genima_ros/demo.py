@@ -20,6 +20,7 @@ from genima_ros.up import READY_S, start, terminate_as_interrupt, wait_ready
 
 CALL_S = 10.0
 REST_S = 5.0
+SETTLE_S = 0.4
 MEMORY_EVERY_S = 2.0
 SPIN_S = 0.1
 AFTERWARDS_S = 1.0
@@ -91,8 +92,14 @@ def run_episode(running: RunningGraph, observer, memory: "Memory", timeout_s: fl
     observer.call("streamer", "stop", CALL_S)
     if not observer.spin_until(observer.arm_is_quiet, REST_S):
         raise RuntimeError("the streamer did not stop commanding the arm")
-    observer.begin_episode()
+    if observer.diagnostics["streamer"]["state"] == "fault":
+        observer.call("streamer", "reset_fault", CALL_S)
     observer.call("sim", "reset", CALL_S)
+    # The arm is somewhere else now. The streamer starts from where it was measured last, so let that be news first.
+    placed_s = observer.joint_stamp_s
+    if not observer.spin_until(lambda: observer.joint_stamp_s > placed_s + SETTLE_S, CALL_S):
+        raise RuntimeError("no joint states from the simulated cell")
+    observer.begin_episode()
     observer.call("streamer", "enable", CALL_S, data=True)
     begin_s = time.monotonic()
     while not observer.succeeded and time.monotonic() - begin_s < timeout_s:

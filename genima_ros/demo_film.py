@@ -18,6 +18,7 @@ CAPTION_PX = 36
 GIF_WIDTH_PX = 480
 GIF_EVERY = 2
 GIF_FRAMES = 60
+GIF_COLOURS = 200
 PICTURES = 8
 _INK, _PAPER, _GREEN, _GREY = (235, 235, 235), (30, 30, 30), (90, 220, 110), (110, 110, 110)
 
@@ -67,6 +68,8 @@ def write_gif(path: Path, pictures: list[np.ndarray]) -> None:
     """A small picture for a README: every second frame, the last GIF_FRAMES of them at most."""
     chosen = pictures[::-GIF_EVERY][:GIF_FRAMES][::-1]
     height = round(chosen[0].shape[0] * GIF_WIDTH_PX / chosen[0].shape[1])
-    images = [Image.fromarray(cv2.resize(picture, (GIF_WIDTH_PX, height), interpolation=cv2.INTER_AREA)).quantize(96)
-              for picture in chosen]
+    small = [cv2.resize(picture, (GIF_WIDTH_PX, height), interpolation=cv2.INTER_AREA) for picture in chosen]
+    # One palette for all: a palette of each picture's own makes the colours flicker.
+    palette = Image.fromarray(np.vstack(small[::max(1, len(small) // 8)])).quantize(GIF_COLOURS)
+    images = [Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE) for picture in small]
     images[0].save(path, save_all=True, append_images=images[1:], duration=1000 * GIF_EVERY // FPS, loop=0)

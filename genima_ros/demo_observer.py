@@ -19,6 +19,8 @@ QUIET_S = 0.3
 STREAM_ENDS_S = 0.5
 """Commands further apart belong to two streams."""
 TOLERANCE = 1e-6
+RECENT = 20
+"""Drawings kept until their chunks come."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class DemoObserver(Observer):
         super().__init__(domain, "demo_observer")
         self.cameras = cameras
         self.succeeded = False
+        self.joint_stamp_s = 0.0
+        """Of the newest joint state."""
         self.drawings = self.chunks = self.drawings_in_episode = self.chunks_in_episode = 0
         self.drawing_latencies_s: list[float] = []
         self.chunk_latencies_s: list[float] = []
@@ -66,7 +70,7 @@ class DemoObserver(Observer):
         self._drawing: np.ndarray | None = None
         self._recent: dict[tuple[int, int], np.ndarray] = {}
         self._streams: list[list[CommandSet]] = [[]]
-        self._begin_s = 0.0
+        self._begin_s = self._begin_stamp_s = 0.0
         self._last_command_s = 0.0
         for name in cameras:
             interfaces.subscribe(self.node, interfaces.camera_image(name),
@@ -75,6 +79,7 @@ class DemoObserver(Observer):
         interfaces.subscribe(self.node, interfaces.ACTION_CHUNK, self._on_chunk)
         interfaces.subscribe(self.node, interfaces.JOINT_COMMANDS, self._on_command)
         interfaces.subscribe(self.node, interfaces.SUCCESS, self._on_success)
+        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
 
     def begin_episode(self) -> None:
         """Forget the last episode's pictures and success."""
@@ -82,6 +87,7 @@ class DemoObserver(Observer):
         self.drawings_in_episode = self.chunks_in_episode = 0
         self._recording = self._counting = True
         self._begin_s = time.monotonic()
+        self._begin_stamp_s = self.joint_stamp_s
 
     def end_episode(self) -> None:
         """Stop counting; the film goes on until the next episode."""
@@ -112,9 +118,11 @@ class DemoObserver(Observer):
                                      self._drawing, self.succeeded))
 
     def _on_drawing(self, message: Image) -> None:
+        if seconds(message.header.stamp) < self._begin_stamp_s:
+            return  # of the scene before
         self._drawing = image_to_rgb(message)
         self._recent[_key(message.header.stamp)] = self._drawing
-        while len(self._recent) > 20:
+        while len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
         self.drawings += 1
         if self._counting:
@@ -137,6 +145,9 @@ class DemoObserver(Observer):
         if stream and command.stamp_s - stream[-1].stamp_s > STREAM_ENDS_S:
             self._streams.append([])
         self._streams[-1].append(command)
+
+    def _on_joint_state(self, message: JointState) -> None:
+        self.joint_stamp_s = seconds(message.header.stamp)
 
     def _on_success(self, message: Bool) -> None:
         self.succeeded = message.data
