@@ -99,8 +99,8 @@ def checkpoint(data: Path, autoencoder: Path, diffusion: Path, controller: Path,
     config = _read_json(controller / "controller" / "config.json")
     width, height = config["size"]
     rig = dataset.rig.resize(width, height)
-    info = CheckpointInfo(FORMAT, preset, tuple(sorted(set(dataset.tasks))), config["chunk_size"], config["dt_s"], width,
-                          rig.fingerprint(), dataset.fingerprint(), tuple(dataset.seeds), git_revision())
+    info = CheckpointInfo(FORMAT, preset, tuple(sorted(set(dataset.tasks))), config["chunk_size"], config["dt_s"],
+                          width, rig.fingerprint(), dataset.fingerprint(), tuple(dataset.seeds), git_revision())
     scores = {name: _read_json(folder / "scores.json") for name, folder in
               (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))}
     out = Path(out)
@@ -123,11 +123,11 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
     """What the checkpoint is, how it was made and what it scores, as Markdown."""
     lines = [
         f"# Genima checkpoint, preset `{info.preset}`", "",
-        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, chunks of "
-        f"{info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.", "",
+        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, chunks "
+        f"of {info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.", "",
         "## How it was made", "",
-        f"- Data: {len(info.seeds)} scripted demonstrations in simulation ({frames} frames), scene seeds {min(info.seeds)} "
-        f"to {max(info.seeds)}, fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
+        f"- Data: {len(info.seeds)} scripted demonstrations in simulation ({frames} frames), scene seeds "
+        f"{min(info.seeds)} to {max(info.seeds)}, fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
         f"- Code: revision `{info.revision}`; `make demo-checkpoint` repeats it.", "",
         "| part | parameters | steps | minutes | samples/s | held-out scores |", "|---|---|---|---|---|---|",
     ]
@@ -136,22 +136,25 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
                      f"{score['samples_per_s']:.0f} | {_flat(score['scores'])} |")
     if results:
         lines += ["", "## What it scores", "",
-                  "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must fail: "
-                  "`shuffled` shows the agent another episode, `blank` draws nothing; `truth` follows perfect targets.", "",
+                  "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must "
+                  "fail: `shuffled` shows the agent another episode, `blank` draws nothing; `truth` follows perfect "
+                  "targets.", "",
                   "| task | targets | seeds | successes | rate | 95 % interval |", "|---|---|---|---|---|---|"]
         for r in results:
             low, high = r["success_interval_95"]
-            lines.append(f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} of "
-                         f"{r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |")
+            lines.append(f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} "
+                         f"of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |")
         drawn = [r for r in results if "draw_found_rate" in r]
         if drawn:
             r = drawn[0]
-            lines += ["", f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median error "
-                      f"of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
-                      f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from the "
-                      f"target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's (medians)."]
+            lines += ["", f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median "
+                      f"error of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
+                      f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from "
+                      f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
+                      "(medians)."]
     lines += ["", "## What it cannot do", "",
-              "It knows one simulated cell: its cameras, its arm and the tasks above. It says nothing about a real robot."]
+              "It knows one simulated cell: its cameras, its arm and the tasks above. It says nothing about a real "
+              "robot."]
     return "\n".join(lines) + "\n"
 
 
@@ -171,7 +174,8 @@ def _read_json(path: Path) -> dict:
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is missing; a finished `genima train` or `genima eval --json` writes it") from error
+        raise FileNotFoundError(f"{path} is missing; a finished `genima train` or `genima eval --json` writes "
+                                "it") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged ({error})") from error
 
