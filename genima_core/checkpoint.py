@@ -123,8 +123,8 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
     """What the checkpoint is, how it was made and what it scores, as Markdown."""
     lines = [
         f"# Genima checkpoint, preset `{info.preset}`", "",
-        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, chunks "
-        f"of {info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.", "",
+        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
+        f"chunks of {info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.", "",
         "## How it was made", "",
         f"- Data: {len(info.seeds)} scripted demonstrations in simulation ({frames} frames), scene seeds "
         f"{min(info.seeds)} to {max(info.seeds)}, fingerprint `{info.dataset}`, camera rig `{info.rig}`.",

@@ -58,6 +58,7 @@ def dispatch(arguments: list[str]) -> int:
     if verb in VERBS:
         # Torch's threads would spin while they wait for each other, which on busy cores is many times slower.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends torchvision, which is not needed
         return call(load(VERBS[verb][0]), verb, rest)
     group = f"{arguments[0]} "
     if any(name.startswith(group) for name in VERBS) and rest[:1] in (["-h"], ["--help"]):

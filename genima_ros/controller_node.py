@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 HISTORY = 2000
 """Joint states kept, so that the one at an image's capture time is still there when its drawing is finished."""
 STATE_SLACK_S = 0.1
+STILL_RAD = 0.02
+"""An arm whose joints have turned less than this since the capture has not moved."""
 WATCH_S = 1.0
 SILENT_S = 2.0
 SILENT_DRAWING_S = 8.0
@@ -64,10 +66,11 @@ class ControllerNode(Node):
     """Acts on drawings with the joint state of their capture time: what the controller was trained on.
 
     The chunk is stamped with that capture time. In **async** mode action 0 is due one step after the capture, so that
-    actions whose time has passed are skipped where the chunk is spliced in. In **sync** mode the arm waits: the
-    streamer says on chunk_wanted when it is at rest, only a drawing captured after that is acted upon, and action 0 is
-    due one step from now. If the chunk is refused, chunk_wanted stays true and the next drawing is acted upon; nothing
-    can lock up when either side is restarted.
+    actions whose time has passed are skipped where the chunk is spliced in; but if the arm still is where it was
+    captured, none has passed, and action 0 is due one step from now. In **sync** mode the arm waits: the streamer says
+    on chunk_wanted when it is at rest, only a drawing captured after that is acted upon, and action 0 is due one step
+    from now. If the chunk is refused, chunk_wanted stays true and the next drawing is acted upon; nothing can lock up
+    when either side is restarted.
 
     Publishes: action_chunk (7 joints and `gripper` width in m), diagnostics.
     Subscribes: targets/image, joint_states, instruction, chunk_wanted.
@@ -158,7 +161,8 @@ class ControllerNode(Node):
             raise ValueError("the controller's actions are not finite; is the checkpoint damaged?")
         self._diagnostics.worked(self._clock_s() - begin_s)
         dt_s = self.controller.dt_s
-        start_s = (stamp_s if self.parameters.mode == "async" else self._ros_now_s()) + dt_s
+        moved = np.abs(self._states[-1].q - state.q).max() > STILL_RAD
+        start_s = (stamp_s if self.parameters.mode == "async" and moved else self._ros_now_s()) + dt_s
         return ActionChunk(np.asarray(positions, np.float64), np.asarray(gripper, np.float64), dt_s, start_s, stamp_s)
 
     def _watch_inputs(self) -> None:

@@ -70,6 +70,7 @@ class DiffusionNode(Node):
         self._drawings = 0
         self._images: Synchroniser[np.ndarray] = Synchroniser(self.rig.names, self.parameters.slack_s)
         self._arrived_s = dict.fromkeys(self.rig.names, clock_s())
+        self._drawn_s = clock_s()
         self._same: dict[str, tuple[bytes, int]] = {}
         self._tiled = interfaces.publish(self, interfaces.TARGETS)
         self._views = {name: interfaces.publish(self, interfaces.target_image(name)) for name in self.rig.names}
@@ -95,6 +96,7 @@ class DiffusionNode(Node):
         self._diagnostics.received(name, stamp_s)
         if images is not None:
             self._draw(np.stack([image.item for image in images]), min(image.stamp_s for image in images))
+            self._drawn_s = self._clock_s()
 
     def _checked(self, name: str, message: Image) -> np.ndarray:
         image = conversions.image_to_rgb(message)
@@ -136,7 +138,7 @@ class DiffusionNode(Node):
             topics = ", ".join(self.resolve_topic_name(interfaces.camera_image(name).name) for name in silent)
             self._diagnostics.warn(f"no image from {', '.join(silent)}: is the camera running and publishing on "
                                    f"{topics}?", "silent")
-        elif (self._images.spread_s or 0.0) > self.parameters.slack_s:
+        elif (self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
             self._diagnostics.warn(f"the four images lie {1e3 * self._images.spread_s:.0f} ms apart, allowed are "
                                    f"{1e3 * self.parameters.slack_s:.0f}: synchronise the cameras or raise slack_s",
                                    "slack")

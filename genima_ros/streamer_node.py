@@ -18,7 +18,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
 from genima_ros import interfaces
 from genima_ros.conversions import seconds, to_duration, to_joint_state
-from genima_ros.diagnostics import Diagnostics
+from genima_ros.diagnostics import WARN_EVERY_S, Diagnostics
 from genima_ros.parameters import declare_dataclass
 from genima_ros.run import NODE_OPTIONS, run
 from genima_ros.timing import ClockPair, PeriodMeter
@@ -62,7 +62,7 @@ class StreamerNode(Node):
         self._tracking = PeriodMeter(self.parameters.period_s)
         self._periods = PeriodMeter(self.parameters.period_s)
         self._ticks = 0
-        self._state, self._reason = State.HOLDING, ""
+        self._state, self._reason, self._logged_reason, self._logged_s = State.HOLDING, "", "", -np.inf
         self._wants_chunk: bool | None = None
         self._width_m: float | None = None
         self._arm = interfaces.publish(self, interfaces.ARM_COMMANDS[self.parameters.command])
@@ -93,13 +93,19 @@ class StreamerNode(Node):
         if repeat or command.wants_chunk != self._wants_chunk:
             self._wants_chunk = command.wants_chunk
             self._wanted.publish(Bool(data=bool(command.wants_chunk)))
-        before, self._state, self._reason = (self._state, self._reason), command.state, command.reason
-        if (command.state, _kind(command.reason)) != (before[0], _kind(before[1])):
-            self.get_logger().info(f"{command.state}{': ' + command.reason if command.reason else ''}")
+        self._log_state(command, now_s)
         if command.state == State.FAULT:
             self._diagnostics.warn(command.reason, "fault")
         self._ticks += 1
         self._diagnostics.worked(self._clock_s() - now_s)
+
+    def _log_state(self, command: Command, now_s: float) -> None:
+        """Every change of the state, but of its reason only now and then: that may change many times a second."""
+        changed, self._reason = command.state != self._state, command.reason
+        self._state = command.state
+        if changed or (_kind(command.reason) != _kind(self._logged_reason) and now_s - self._logged_s > WARN_EVERY_S):
+            self._logged_reason, self._logged_s = command.reason, now_s
+            self.get_logger().info(f"{command.state}{': ' + command.reason if command.reason else ''}")
 
     def _send(self, command: Command, stamp_s: float) -> None:
         names = self.parameters.joint_names

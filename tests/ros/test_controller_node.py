@@ -79,6 +79,19 @@ def test_async_acts_with_the_joints_of_the_capture_time(graph, drawing):
     assert chunk.positions[0] == pytest.approx(HOME + 0.11)
 
 
+def test_async_begins_now_while_the_arm_stands_still(graph, drawing):
+    graph.start("async")
+    graph.want()
+    t_s = graph.bench.now_s()
+    graph.feel(t_s - 5.0)
+    graph.feel(t_s, HOME + 0.01)
+    graph.draw(drawing, t_s - 5.0)
+    graph.bench.until(lambda: graph.chunks)
+    chunk = conversions.trajectory_to_chunk(graph.chunks[0], JOINT_NAMES)
+    assert chunk.stamp_s == pytest.approx(t_s - 5.0)
+    assert chunk.start_s > t_s + 0.05
+
+
 def test_sync_acts_once_on_a_drawing_of_the_arm_at_rest(graph, drawing):
     graph.start("sync")
     before_s = graph.bench.now_s()

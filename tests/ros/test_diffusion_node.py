@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -88,11 +90,18 @@ def test_other_encodings_are_drawn_on(graph, drawing):
 
 def test_images_too_far_apart_are_not_combined(graph, drawing):
     graph.start(instruction="push")
-    graph.send(drawing, [100.0, 100.0, 100.0, 100.5])
+    seconds = itertools.count(100)
+
+    def send_one_late() -> None:
+        stamp_s = next(seconds)
+        graph.send(drawing, [stamp_s, stamp_s, stamp_s, stamp_s + 0.5])
+    timer = graph.bench.probe.create_timer(0.1, send_one_late)
     graph.refuses("500 ms apart")
-    graph.send(255 - drawing, [100.5, 100.5, 100.5, 100.6])
+    timer.cancel()
+    graph.bench.settle("diffusion")
+    graph.send(drawing, [1000.5, 1000.51, 1000.52, 1000.53])
     graph.bench.until(lambda: graph.tiled)
-    assert conversions.seconds(graph.tiled[0].header.stamp) == pytest.approx(100.5)
+    assert conversions.seconds(graph.tiled[0].header.stamp) == pytest.approx(1000.5)
 
 
 def test_a_frozen_camera_is_reported_and_not_drawn_on(graph, drawing):

@@ -12,8 +12,10 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
 from genima_core.panda import JOINT_NAMES, frame_pose
+from genima_core.targets.detect import find_centres, true_centres
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
@@ -102,6 +104,13 @@ def wait_for_motion(witness: Witness) -> ActionChunk:
     return witness.chunks[-1][1]
 
 
+def gripper_distance_px(rig: CameraRig, drawing: np.ndarray, q: np.ndarray) -> float:
+    """How far the gripper is from where it is drawn, the median over the views that stand still."""
+    drawn = find_centres(untile(drawing))[1:, 3]
+    there = true_centres(rig, q, q)[1:, 3]
+    return float(np.nanmedian(np.linalg.norm(drawn - there, axis=1)))
+
+
 def test_targets_are_drawn_and_followed_and_a_killed_node_comes_back(up, checkpoint):
     rig = Checkpoint.open(checkpoint).rig
     with Witness(rig.names) as witness:
@@ -115,9 +124,13 @@ def test_targets_are_drawn_and_followed_and_a_killed_node_comes_back(up, checkpo
         assert untile(drawing).shape == (4, rig.size[1], rig.size[0], 3)
         assert chunk.stamp_s in witness.drawings
         goal = frame_pose(chunk.positions[-1], "tcp")[:3, 3]
-        before = np.linalg.norm(frame_pose(witness.q, "tcp")[:3, 3] - goal)
+        start = witness.q
+        before = np.linalg.norm(frame_pose(start, "tcp")[:3, 3] - goal)
         witness.wait(lambda: not witness.moving, "the end of the chunk")
         assert np.linalg.norm(frame_pose(witness.q, "tcp")[:3, 3] - goal) < max(0.5 * before, 0.02)
+        if checkpoint.is_relative_to(ROOT):  # an untrained agent draws no gripper
+            distance_px = [gripper_distance_px(rig, drawing, q) for q in (start, witness.q)]
+            assert distance_px[1] < max(0.7 * distance_px[0], 4.0)
 
         wait_for_motion(witness)
         os.kill(children(up.pid)["diffusion_node"], signal.SIGKILL)
