@@ -55,7 +55,8 @@ class NodeEntry:
     respawn: bool = False
     """Whether to start it again when it dies; for nodes that hold no state of the robot."""
     threads: int = 1
-    """Of numerical libraries; 0 means one a core."""
+    """Of numerical libraries; 0 means half of the cores. Threads that share a core with another busy process wait for
+    it again and again: on two cores that run a whole graph, one thread draws faster than two."""
     remappings: tuple[tuple[str, str], ...] = ()
     condition: str | None = None
     """Argument that must be true."""
@@ -184,7 +185,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         parameters={name: known[name] for name in node.parameters if known[name] is not None},
         parameter_files=tuple(files), remappings=node.remappings, niceness=node.niceness,
         respawn=node.respawn and bool(values["respawn"]),
-        environment={"OMP_NUM_THREADS": str(node.threads or os.cpu_count() or 1)})
+        environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))})
         for node in entry.nodes if node.condition is None or values[node.condition]]
 
 
