@@ -137,8 +137,8 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
     if results:
         lines += ["", "## What it scores", "",
                   "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must "
-                  "fail: `shuffled` shows the agent another episode, `blank` draws nothing; `truth` follows perfect "
-                  "targets.", "",
+                  "fail: `shuffled` shows the agent another episode, one that ends elsewhere; `blank` draws nothing. "
+                  "`truth` follows perfect targets.", "",
                   "| task | targets | seeds | successes | rate | 95 % interval |", "|---|---|---|---|---|---|"]
         for r in results:
             low, high = r["success_interval_95"]

@@ -35,7 +35,7 @@ class BaseConfig:
     layers_per_block: int = 1
     heads: int = 4
     conditioning_channels: tuple[int, ...] = (8, 16, 32, 64)
-    """Of the ControlNet's stem, full resolution first; diffusers' (16, 32, 96, 256) is slower and draws no better."""
+    """Of the ControlNet's stem, full resolution first; diffusers' (16, 32, 96, 256) would cost as much as the UNet."""
     text_width: int = 64
     """Of the tiny text encoder."""
 
@@ -84,7 +84,7 @@ DEMO = DiffusionConfig(
     horizon=20,
     base=BaseConfig(),
     autoencoder=AutoencoderConfig(),
-    draw_steps=4,
+    draw_steps=2,  # on held-out scenes 1, 2 and 4 draw equally well (96 % found, median 0.4 px); each costs a pass
     batch_size=16,
     learning_rate=4e-4,
     weight_decay=1e-2,

@@ -35,8 +35,8 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
         episodes: Scenes to try.
         seed: First scene; seeds below 10000 are for training, below 20000 for tuning.
         checkpoint: Checkpoint folder.
-        targets: drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees another
-            episode) and blank (no targets).
+        targets: drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees the
+            expert in another episode, one that ends elsewhere) and blank (no targets).
         execution_horizon: Actions of each chunk to execute; 0 means all.
         timeout_s: Simulated seconds an episode may take.
         steps: Denoising steps; the checkpoint's own number by default.
@@ -60,12 +60,14 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
     renderer = TargetRenderer(policy.checkpoint.rig)
     scores = score(cell, policy, renderer, range(seed, seed + score_episodes), stride=10) if score_episodes else None
 
+    # Some more scenes than are tried, so that even a single one finds a partner.
+    partners = sources.partners(cell, range(seed, seed + max(episodes, 20))) if targets == "shuffled" else {}
     rollouts: list[Rollout] = []
     for episode in track(range(seed, seed + episodes), description=f"{task}, {targets} targets"):
         cell.reset(episode)
         other = None
         if targets == "shuffled":
-            draw, other = sources.shuffled(policy, task, seed + (episode - seed + 1) % max(episodes, 2))
+            draw, other = sources.shuffled(policy, task, partners[episode])
         else:
             draw = {"drawn": lambda: sources.drawn(policy), "blank": lambda: sources.blank(cell),
                     "truth": lambda: sources.truth(cell, renderer, policy.checkpoint.info.chunk_size)}[targets]()

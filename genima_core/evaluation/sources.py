@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from genima_core import panda
 from genima_core.evaluation.rollout import Draw
 from genima_core.policy import Policy
 from genima_core.sim import experts
@@ -15,6 +16,9 @@ from genima_core.targets.renderer import TargetRenderer
 from genima_core.types import Observation
 
 Targets = Literal["drawn", "truth", "shuffled", "blank"]
+
+ELSEWHERE_M = 0.1
+"""The gripper's ends in two scenes lie at least this far apart, or `shuffled` does not pair them."""
 
 
 def drawn(policy: Policy) -> Draw:
@@ -43,6 +47,30 @@ def shuffled(policy: Policy, task: str, other_seed: int) -> tuple[Draw, Cell]:
             pass
         return policy.draw(other.observe(), seed)
     return draw, other
+
+
+def partners(cell: Cell, seeds: range) -> dict[int, int]:
+    """For each scene the next one, in a circle, in which the expert ends elsewhere; resets the cell.
+
+    Where two scenes happen to ask for the same motion, following the other one's targets solves this one too: such a
+    pair cannot fail, and says nothing.
+
+    Raises:
+        ValueError: some scene has no partner.
+    """
+    ends = {}
+    for seed in seeds:
+        cell.reset(seed)
+        ends[seed] = panda.frame_pose(experts.plan(cell).q[-1], "tcp")[:3, 3]
+    found = {}
+    for i, seed in enumerate(seeds):
+        circle = [*seeds[i + 1:], *seeds[:i]]
+        other = next((o for o in circle if np.linalg.norm(ends[o] - ends[seed]) >= ELSEWHERE_M), None)
+        if other is None:
+            raise ValueError(f"no other scene of seeds {seeds.start} to {seeds.stop - 1} asks for another motion than "
+                             f"seed {seed}; evaluate more episodes")
+        found[seed] = other
+    return found
 
 
 def blank(cell: Cell) -> Draw:
