@@ -38,6 +38,7 @@ class Streamer:
     def __init__(self, config: StreamerConfig = StreamerConfig()):  # noqa: B008 (frozen)
         self.config = config
         self._enabled = False
+        self._ending: State | None = None
         self._state, self._reason = State.HOLDING, DISABLED
         self._fault = self._reason_kind = ""
         self._playback: Playback | None = None
@@ -128,7 +129,10 @@ class Streamer:
         self._watch()
         if self._playback is not None and not restarted:
             self._advance()
-        return self._command(restarted)
+        command = self._command(restarted)
+        if self._ending is not None:  # only now: receivers that do not interpolate need the command at rest as well
+            self._end_stream(self._ending)
+        return command
 
     def statistics(self, now_s: float) -> Statistics:
         """Counters since the start, ages at now_s."""
@@ -352,17 +356,17 @@ class Streamer:
         self._rest_since_s = self._now_s
         if self._fault:
             if not self._relieve():
-                self._end_stream(State.FAULT)
+                self._state = self._ending = State.FAULT
             return
         self._state = State.HOLDING
         if not self._enabled:
-            self._end_stream(State.HOLDING)
+            self._ending = State.HOLDING
         elif not self._reason:
             self._reason = WAITING
 
     def _end_stream(self, state: State) -> None:
         self._violations += self._playback.violations
-        self._state, self._playback = state, None
+        self._state, self._playback, self._ending = state, None, None
 
     def _relieve(self) -> bool:
         """Lead the command gently back to where the arm is, once: it then neither presses on nor jumps at the reset."""

@@ -60,6 +60,8 @@ def test_disabling_stops_smoothly_and_enabling_starts_where_the_arm_is_then(trac
     bench = tracking()
     bench.streamer.disable()
     assert bench.run(0.5).q is None
+    final = [command for command in bench.log if command.q is not None][-1]
+    np.testing.assert_allclose(final.dq, 0.0, atol=1e-6)  # what a receiver that does not interpolate keeps holding
     assert not broken_limits(bench.commands, PANDA_LIMITS)
     assert "disabled" in bench.send(np.tile(bench.q, (K, 1)))
     bench.q = bench.q + 0.3
