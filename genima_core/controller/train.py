@@ -63,7 +63,6 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
     chosen = controller_preset(preset)
     if threads is not None:
         torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # states of weights that hardly matter become denormal, and those are slow
     source = text_encoder or chosen.text_encoder
     text = TextEncoder.load(source, device) if source else TextEncoder.tiny(chosen.model.text_dim)
     if text.pooled_width != chosen.model.text_dim:

@@ -48,9 +48,12 @@ class Run:
         self._board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step)
 
     def __enter__(self) -> "Run":
+        # States of weights that hardly matter become denormal, and those are slow.
+        torch.set_flush_denormal(True)
         return self
 
     def __exit__(self, *_) -> None:
+        torch.set_flush_denormal(False)
         self._board.close()
 
     @property

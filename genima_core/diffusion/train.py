@@ -50,7 +50,8 @@ def train_autoencoder(data: Path, out: Path, preset: str = "demo", steps: int | 
     config = diffusion_preset(preset)
     if config.autoencoder is None:
         raise ValueError(f"preset {preset!r} uses the pretrained model's autoencoder: there is nothing to train")
-    _set_up(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     cache = WindowCache.build(Dataset(Path(data)), config.horizon, config.size, workers=workers)
     fit_autoencoder(cache, Path(out), config.autoencoder, steps, minutes, seed, device)
 
@@ -75,7 +76,8 @@ def train_diffusion(data: Path, out: Path, autoencoder: Path | None = None, base
         every: Steps between two validations.
     """
     config = diffusion_preset(preset)
-    _set_up(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     networks = build(config, autoencoder, base, seed, device)
     cache = WindowCache.build(Dataset(Path(data)), config.horizon, config.size, workers=workers)
     fit_diffusion(cache, Path(out), config, networks, steps, minutes, seed, device, every)
@@ -280,13 +282,6 @@ def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path | None 
 
 
 # --- output --------------------------------------------------------------------------------------------------------
-
-def _set_up(threads: int | None) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)
-    # Optimizer states of weights that hardly matter become denormal, and those are slow.
-    torch.set_flush_denormal(True)
-
 
 def _bar(show_progress: bool) -> Progress:
     return Progress(console=Console(quiet=not show_progress), disable=not show_progress)
