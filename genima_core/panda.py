@@ -10,6 +10,8 @@ import numpy as np
 JOINT_NAMES = tuple(f"panda_joint{i}" for i in range(1, 8))
 FINGER_OPEN_M = 0.04
 """Travel of one finger; the gripper's width is twice that."""
+FINGER_Z_M = 0.0584
+"""Where the fingers begin, in the hand frame; vendor's description."""
 GRIPPER_WIDTH_M = 2 * FINGER_OPEN_M
 
 HOME = np.array([0.0, -0.785398, 0.0, -2.356194, 0.0, 1.570796, 0.785398])

@@ -37,6 +37,8 @@ JOINT_STATES = Topic("joint_states", JointState, NEWEST)
 INSTRUCTION = Topic("instruction", String, LATCHED)
 TARGETS = Topic("targets/image", Image, RELIABLE)
 TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)
+ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
+"""The simulated arm; a real one has a robot_description and TF."""
 ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
 GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
 DIAGNOSTICS = Topic("diagnostics", DiagnosticArray, EVENTS)

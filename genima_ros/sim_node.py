@@ -21,6 +21,7 @@ from genima_core.sim.task import make_task
 from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
 from genima_ros.parameters import declare_dataclass
+from genima_ros.robot_markers import robot_markers
 from genima_ros.run import NODE_OPTIONS, run
 from genima_ros.timing import ClockPair, PeriodMeter
 from genima_ros.trajectory_follower import TrajectoryFollower
@@ -63,7 +64,7 @@ class SimNode(Node):
     """Steps a `Cell` against the wall clock, and renders between the steps.
 
     Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
-    joint_states (arm and fingers), instruction, success (on change), diagnostics.
+    joint_states (arm and fingers), robot/markers (if anybody looks), instruction, success (on change), diagnostics.
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
     Service: ~/reset places the next scene; the arm is back at its start, so disable the streamer before.
@@ -89,6 +90,7 @@ class SimNode(Node):
         self._joint_states = interfaces.publish(self, interfaces.JOINT_STATES)
         self._instruction = interfaces.publish(self, interfaces.INSTRUCTION)
         self._success = interfaces.publish(self, interfaces.SUCCESS)
+        self._robot = interfaces.publish(self, interfaces.ROBOT_MARKERS)
         interfaces.subscribe(self, interfaces.ARM_TRAJECTORY, self._on_trajectory)
         interfaces.subscribe(self, interfaces.ARM_JOINT_STATE, self._on_joint_command)
         interfaces.subscribe(self, interfaces.ARM_POSITIONS, self._on_positions)
@@ -149,6 +151,8 @@ class SimNode(Node):
             period_s = 1 / self.parameters.camera_rate_hz
             self._next_frame_s = max(self._next_frame_s + period_s, now_s)
             self._waiting.extend(self.cell.rig.names)
+            if self._robot.get_subscription_count():
+                self._robot.publish(robot_markers(self.cell.q, self.cell.gripper, conversions.to_time(stamp_s)))
         while self._waiting and self._clock_s() - now_s < RENDER_UNTIL_S:
             name = self._waiting.popleft()
             frame_id = f"{name}_color_optical_frame"

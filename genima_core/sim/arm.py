@@ -3,12 +3,10 @@
 The fragment that ships with the meshes shifts joint 6 and places the hand differently, so the tree is our own.
 """
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 
 from genima_core import geometry, gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.sim.meshes import mesh_folder
 
 import mujoco  # isort: skip
 
@@ -18,8 +16,6 @@ HAND_BODY = "hand"
 
 VISUAL_GROUP, COLLISION_GROUP = 1, 3
 """MuJoCo's groups of the arm's geoms: what is drawn and what touches."""
-FINGER_Z_M = 0.0584
-"""Where the fingers begin, in the hand frame; vendor's description."""
 FINGERTIP_BELOW_TCP_M = 0.009
 """The tcp lies between the fingertips; this much of them is below it."""
 
@@ -37,23 +33,6 @@ _ARMATURE = (0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1)
 _WHITE = (0.93, 0.94, 0.95, 1.0)
 _GREY = (0.23, 0.24, 0.26, 1.0)
 _LINK_COLOURS = (_WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _GREY)
-
-
-def mesh_folder() -> Path:
-    """Folder with ``visual/`` and ``collision/`` STL files of the Panda.
-
-    Raises:
-        RuntimeError: gymnasium-robotics, which ships them, is not installed.
-    """
-    # Found without importing it: the import would load a whole reinforcement-learning stack.
-    spec = find_spec("gymnasium_robotics")
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("the Panda's meshes come with gymnasium-robotics, which is not installed: "
-                           "pip install 'genima[sim]'")
-    folder = Path(spec.submodule_search_locations[0], "envs/assets/kitchen_franka/franka_assets/meshes")
-    if not folder.is_dir():
-        raise RuntimeError(f"gymnasium-robotics has no Panda meshes at {folder}; install version 1.4.2")
-    return folder
 
 
 def add_arm(spec: mujoco.MjSpec, meshes: bool = True, detailed: bool = True) -> None:
@@ -96,7 +75,7 @@ def _add_fingers(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
         yaw = np.pi * side  # the second finger is the first one, turned
         T_hand_finger = np.eye(4)
         T_hand_finger[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-        T_hand_finger[2, 3] = FINGER_Z_M
+        T_hand_finger[2, 3] = panda.FINGER_Z_M
         finger = _add_body(hand, f"finger{side + 1}", T_hand_finger)
         finger.add_joint(name=joint, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0], limited=True,
                          range=[0, panda.FINGER_OPEN_M], armature=0.1, damping=2.0)
