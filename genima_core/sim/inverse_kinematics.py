@@ -14,6 +14,8 @@ ROTATION_TOLERANCE = 5e-3
 POSTURE_COST = 3e-3
 STEPS = 150
 STEP_S = 0.02
+LARGEST_ROLL_RAD = 1.2
+"""Joints 3 and 5 beyond this: another branch of the solutions, which experts never mix with the usual one."""
 
 
 def point_down(p_base: np.ndarray, yaw: float = 0.0, tilt_x: float = 0.0, tilt_y: float = 0.0) -> np.ndarray:
@@ -63,4 +65,8 @@ class InverseKinematics:
             raise ValueError(f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is out of reach: the nearest "
                              f"configuration misses it by {1e3 * np.linalg.norm(error[:3]):.1f} mm, "
                              f"{np.linalg.norm(error[3:]):.3f} rad")
+        roll = np.abs(configuration.q[[2, 4]]).max()
+        if roll > LARGEST_ROLL_RAD:
+            raise ValueError(f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is reached only with the elbow "
+                             f"turned aside by {roll:.2f} rad, from where no short way leads anywhere")
         return configuration.q.copy()
