@@ -17,9 +17,6 @@ from genima_core.types import Observation
 
 Targets = Literal["drawn", "truth", "shuffled", "blank"]
 
-ELSEWHERE_M = 0.1
-"""The gripper's ends in two scenes lie at least this far apart, or `shuffled` does not pair them."""
-
 
 def drawn(policy: Policy) -> Draw:
     """The diffusion agent draws what it sees."""
@@ -49,8 +46,8 @@ def shuffled(policy: Policy, task: str, other_seed: int) -> tuple[Draw, Cell]:
     return draw, other
 
 
-def partners(cell: Cell, seeds: range) -> dict[int, int]:
-    """For each scene the next one, in a circle, in which the expert ends elsewhere; resets the cell.
+def partners(cell: Cell, seeds: range, elsewhere_m: float) -> dict[int, int]:
+    """For each scene the next one, in a circle, where the expert ends at least this far away; resets the cell.
 
     Where two scenes happen to ask for the same motion, following the other one's targets solves this one too: such a
     pair cannot fail, and says nothing.
@@ -65,7 +62,7 @@ def partners(cell: Cell, seeds: range) -> dict[int, int]:
     found = {}
     for i, seed in enumerate(seeds):
         circle = [*seeds[i + 1:], *seeds[:i]]
-        other = next((o for o in circle if np.linalg.norm(ends[o] - ends[seed]) >= ELSEWHERE_M), None)
+        other = next((o for o in circle if np.linalg.norm(ends[o] - ends[seed]) >= elsewhere_m), None)
         if other is None:
             raise ValueError(f"no other scene of seeds {seeds.start} to {seeds.stop - 1} asks for another motion than "
                              f"seed {seed}; evaluate more episodes")
