@@ -26,7 +26,8 @@ from genima_core.targets.renderer import TargetRenderer
 
 def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20000,
              checkpoint: Path = Path("checkpoints/demo"), targets: Targets = "drawn",
-             elsewhere_m: float = 0.1, execution_horizon: int = 0, timeout_s: float = 12.0, steps: int | None = None, score_episodes: int = 20, device: str = "cpu",
+             elsewhere_m: float = 0.1, execution_horizon: int = 0, timeout_s: float = 12.0,
+             steps: int | None = None, score_episodes: int = 20, device: str = "cpu",
              video: Path | None = None, json: Path | None = None) -> None:
     """Runs a checkpoint closed loop in simulation, on scenes it was not trained on.
 
