@@ -58,7 +58,7 @@ bench: env
 TASK ?= push_button
 EPISODES ?= 500
 VIEW ?= 64
-AUTOENCODER_MINUTES ?= 4.5
+AUTOENCODER_MINUTES ?= 8
 DIFFUSION_MINUTES ?= 46
 CONTROLLER_MINUTES ?= 15
 WORK ?= runs/demo-checkpoint

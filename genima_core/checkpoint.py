@@ -137,7 +137,7 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
     if results:
         lines += ["", "## What it scores", "",
                   "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must "
-                  "fail: `shuffled` shows the agent another episode, one that ends elsewhere; `blank` draws nothing. "
+                  "fail: `shuffled` shows the agent another episode, the next seed's; `blank` draws nothing. "
                   "`truth` follows perfect targets.", "",
                   "| task | targets | seeds | successes | rate | 95 % interval |", "|---|---|---|---|---|---|"]
         for r in results:

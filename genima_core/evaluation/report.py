@@ -26,7 +26,7 @@ from genima_core.targets.renderer import TargetRenderer
 
 def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20000,
              checkpoint: Path = Path("checkpoints/demo"), targets: Targets = "drawn",
-             elsewhere_m: float = 0.1, execution_horizon: int = 0, timeout_s: float = 12.0,
+             execution_horizon: int = 0, timeout_s: float = 12.0,
              steps: int | None = None, score_episodes: int = 20, device: str = "cpu",
              video: Path | None = None, json: Path | None = None) -> None:
     """Runs a checkpoint closed loop in simulation, on scenes it was not trained on.
@@ -37,8 +37,7 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
         seed: First scene; seeds below 10000 are for training, below 20000 for tuning.
         checkpoint: Checkpoint folder.
         targets: drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees the
-            expert in another episode, one that ends elsewhere) and blank (no targets).
-        elsewhere_m: For shuffled, how far from this scene's end the other ends at least; 0 takes simply the next.
+            expert in another episode, the next seed's) and blank (no targets).
         execution_horizon: Actions of each chunk to execute; 0 means all.
         timeout_s: Simulated seconds an episode may take.
         steps: Denoising steps; the checkpoint's own number by default.
@@ -62,15 +61,12 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
     renderer = TargetRenderer(policy.checkpoint.rig)
     scores = score(cell, policy, renderer, range(seed, seed + score_episodes), stride=10) if score_episodes else None
 
-    # Some more scenes than are tried, so that even a single one finds a partner.
-    scenes = range(seed, seed + max(episodes, 20))
-    partners = sources.partners(cell, scenes, elsewhere_m) if targets == "shuffled" else {}
     rollouts: list[Rollout] = []
     for episode in track(range(seed, seed + episodes), description=f"{task}, {targets} targets"):
         cell.reset(episode)
         other = None
         if targets == "shuffled":
-            draw, other = sources.shuffled(policy, task, partners[episode])
+            draw, other = sources.shuffled(policy, task, other_seed=episode + 1)
         else:
             draw = {"drawn": lambda: sources.drawn(policy), "blank": lambda: sources.blank(cell),
                     "truth": lambda: sources.truth(cell, renderer, policy.checkpoint.info.chunk_size)}[targets]()
@@ -85,8 +81,6 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
     cell.close()
     renderer.close()
     results = summarise(task, checkpoint, targets, rollouts, scores)
-    if targets == "shuffled":
-        results["elsewhere_m"] = elsewhere_m
     print_report(results)
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 
-from genima_core import panda
 from genima_core.evaluation.rollout import Draw
 from genima_core.policy import Policy
 from genima_core.sim import experts
@@ -44,30 +43,6 @@ def shuffled(policy: Policy, task: str, other_seed: int) -> tuple[Draw, Cell]:
             pass
         return policy.draw(other.observe(), seed)
     return draw, other
-
-
-def partners(cell: Cell, seeds: range, elsewhere_m: float) -> dict[int, int]:
-    """For each scene the next one, in a circle, where the expert ends at least this far away; resets the cell.
-
-    Where two scenes happen to ask for the same motion, following the other one's targets solves this one too: such a
-    pair cannot fail, and says nothing.
-
-    Raises:
-        ValueError: some scene has no partner.
-    """
-    ends = {}
-    for seed in seeds:
-        cell.reset(seed)
-        ends[seed] = panda.frame_pose(experts.plan(cell).q[-1], "tcp")[:3, 3]
-    found = {}
-    for i, seed in enumerate(seeds):
-        circle = [*seeds[i + 1:], *seeds[:i]]
-        other = next((o for o in circle if np.linalg.norm(ends[o] - ends[seed]) >= elsewhere_m), None)
-        if other is None:
-            raise ValueError(f"no other scene of seeds {seeds.start} to {seeds.stop - 1} asks for another motion than "
-                             f"seed {seed}; evaluate more episodes")
-        found[seed] = other
-    return found
 
 
 def blank(cell: Cell) -> Draw:

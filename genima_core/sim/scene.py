@@ -27,11 +27,11 @@ def default_rig(width: int = 256, height: int = 256) -> CameraRig:
                                     up=np.array([1.0, 0.0, 0.0]))
     placements = (
         ("wrist", "hand", T_hand_wrist, 82.0, 0.03),
-        ("front", "base", geometry.look_at(np.array([1.6, 0.0, 0.8]), np.array([0.30, 0.0, 0.32])), 43.0, 0.08),
+        ("front", "base", geometry.look_at(np.array([1.6, 0.0, 0.8]), np.array([0.30, 0.0, 0.30])), 46.0, 0.08),
         ("right_shoulder", "base", geometry.look_at(np.array([-0.65, -0.85, 1.0]), np.array([0.22, -0.03, 0.35])),
-         37.0, 0.065),
+         39.0, 0.065),
         ("left_shoulder", "base", geometry.look_at(np.array([-0.65, 0.85, 1.0]), np.array([0.22, 0.03, 0.35])),
-         37.0, 0.065),
+         39.0, 0.065),
     )
     return CameraRig(tuple(
         RigCamera(name, PinholeCamera.from_fov(width, height, np.deg2rad(fovy_deg)), mount, T_mount_cam, radius_m)

@@ -130,20 +130,6 @@ class Memory:
         return ActionChunk(np.tile(goal, (K, 1)), np.zeros(K), 0.05, start_s, observation.stamp_s)
 
 
-def test_partners_need_another_motion(cell):
-    seeds = range(20_000, 20_006)  # the buttons of 20004 and 20005 lie 1.6 cm apart
-    pairs = sources.partners(cell, seeds, 0.1)
-    assert pairs[20_000] == 20_001
-    assert pairs[20_004] == 20_000
-    assert all(seed != other for seed, other in pairs.items())
-    assert sources.partners(cell, seeds, 0.0)[20_004] == 20_005
-
-
-def test_a_single_scene_has_no_partner(cell):
-    with pytest.raises(ValueError, match="evaluate more episodes"):
-        sources.partners(cell, range(20_004, 20_006), 0.1)
-
-
 def test_perfect_drawings_and_actions_score_perfectly(cell, renderer):
     seeds = range(SEED, SEED + 2)
     scores = score(cell, Memory(cell, renderer, seeds), renderer, seeds, stride=25)

@@ -14,8 +14,8 @@ import mujoco  # isort: skip
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
-X_RANGE_M = (0.38, 0.62)
-Y_RANGE_M = (-0.22, 0.22)
+X_RANGE_M = (0.34, 0.68)
+Y_RANGE_M = (-0.32, 0.32)
 BASE_HALF_M = 0.06
 BASE_HEIGHT_M = 0.03
 CAP_RADIUS_M = 0.04
