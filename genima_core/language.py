@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import AutoConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 PROMPT = "tiled perspectives of a robot arm executing '{}'"
@@ -23,6 +24,18 @@ def prompt(instruction: str) -> str:
     return PROMPT.format(instruction)
 
 
+@dataclass(frozen=True)
+class EncodedText:
+    """One text."""
+
+    tokens: Tensor
+    """(1, tokens, width), the last layer's features."""
+    penultimate: Tensor
+    """(1, tokens, width), the features of the layer before, without the final norm."""
+    pooled: Tensor
+    """(1, pooled width)."""
+
+
 class TextEncoder:
     """A tokenizer and a frozen text encoder; what it has encoded once is kept.
 
@@ -32,7 +45,7 @@ class TextEncoder:
     def __init__(self, tokenizer: CLIPTokenizer, model: CLIPTextModel) -> None:
         self.tokenizer = tokenizer
         self.model = model.eval().requires_grad_(False)
-        self._cache: dict[str, tuple[Tensor, Tensor]] = {}
+        self._cache: dict[str, EncodedText] = {}
 
     @classmethod
     def tiny(cls, width: int = 64, seed: int = 0) -> "TextEncoder":
@@ -49,34 +62,41 @@ class TextEncoder:
         return cls(_spelling_tokenizer(), model)
 
     @classmethod
-    def load(cls, source: Path | str, device: str = "cpu") -> "TextEncoder":
+    def load(cls, source: Path | str, device: str = "cpu", suffix: str = "",
+             dtype: torch.dtype | None = None) -> "TextEncoder":
         """Reads a folder that holds tokenizer/ and text_encoder/, or one CLIP model by folder or name.
+
+        `suffix` is "_2" for the second of SDXL's encoders; weights are float32 unless `dtype` says otherwise.
 
         Raises:
             FileNotFoundError: no such folder, and no such model among the downloaded ones.
             ValueError: the files are damaged.
         """
         folder = Path(source)
-        nested = (folder / "text_encoder").is_dir()
-        where = (str(folder / "tokenizer"), str(folder / "text_encoder")) if nested else (str(source), str(source))
+        nested = (folder / f"text_encoder{suffix}").is_dir()
+        where = [str(folder / f"{part}{suffix}") if nested else str(source) for part in ("tokenizer", "text_encoder")]
         try:
             tokenizer = CLIPTokenizer.from_pretrained(where[0], local_files_only=True)
-            # CLIP alone has the projection that the paper's controller uses; Stable Diffusion's encoder has none.
-            kind = CLIPTextModel if nested else CLIPTextModelWithProjection
             with _no_bars():
-                model = kind.from_pretrained(where[1], local_files_only=True)
+                # Stable Diffusion's encoder has no projection; SDXL's second one and CLIP's own have one.
+                plain = nested and "CLIPTextModel" in (AutoConfig.from_pretrained(where[1]).architectures or [])
+                kind = CLIPTextModel if plain else CLIPTextModelWithProjection
+                model, report = kind.from_pretrained(where[1], local_files_only=True, output_loading_info=True,
+                                                     dtype=dtype or torch.float32)
+            if report["missing_keys"]:
+                raise ValueError(f"tensors are missing: {sorted(report['missing_keys'])[:3]} ...")
         except OSError as error:
             remedy = ("restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`" if nested else
                       f"get it with `huggingface-cli download {source}`, or name the folder that holds it")
-            raise FileNotFoundError(f"no tokenizer and text encoder at {source}: {remedy}") from error
+            raise FileNotFoundError(f"no tokenizer{suffix} and text_encoder{suffix} at {source}: {remedy}") from error
         except Exception as error:  # safetensors, json and torch each have their own
             raise ValueError(f"the text encoder at {source} is damaged ({str(error).splitlines()[0]}); restore its "
                              "files") from error
         return cls(tokenizer, model.to(device))
 
-    def save(self, folder: Path | str) -> None:
-        """Writes tokenizer/ and text_encoder/ into a folder."""
-        for name, part in (("tokenizer", self.tokenizer), ("text_encoder", self.model)):
+    def save(self, folder: Path | str, suffix: str = "") -> None:
+        """Writes tokenizer/ and text_encoder/ into a folder, each with the suffix."""
+        for name, part in ((f"tokenizer{suffix}", self.tokenizer), (f"text_encoder{suffix}", self.model)):
             shutil.rmtree(Path(folder) / name, ignore_errors=True)
             with _no_bars():
                 part.save_pretrained(str(Path(folder) / name))
@@ -92,23 +112,19 @@ class TextEncoder:
         return self.pooled([""]).shape[-1]
 
     @torch.no_grad()
-    def encode(self, text: str) -> tuple[Tensor, Tensor]:
-        """Token embeddings (1, tokens, `width`) and the text's pooled embedding (1, `pooled_width`)."""
+    def encode(self, text: str) -> EncodedText:
+        """What the encoder makes of a text; computed once."""
         if text not in self._cache:
             tokens = self.tokenizer(text, padding="max_length", truncation=True, return_tensors="pt",
                                     max_length=min(self.tokenizer.model_max_length, MAX_TOKENS))
-            out = self.model(tokens.input_ids.to(self.model.device))
+            out = self.model(tokens.input_ids.to(self.model.device), output_hidden_states=True)
             pooled = out.text_embeds if hasattr(out, "text_embeds") else out.pooler_output
-            self._cache[text] = out.last_hidden_state, pooled
+            self._cache[text] = EncodedText(out.last_hidden_state, out.hidden_states[-2], pooled)
         return self._cache[text]
-
-    def tokens(self, texts: Sequence[str]) -> Tensor:
-        """(n, tokens, `width`)."""
-        return torch.cat([self.encode(text)[0] for text in texts])
 
     def pooled(self, texts: Sequence[str]) -> Tensor:
         """(n, `pooled_width`)."""
-        return torch.cat([self.encode(text)[1] for text in texts])
+        return torch.cat([self.encode(text).pooled for text in texts])
 
 
 @contextmanager

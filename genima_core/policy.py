@@ -32,15 +32,15 @@ class Policy:
     controller: Controller
 
     @classmethod
-    def load(cls, path: Path, device: str = "cpu") -> "Policy":
-        """Loads a checkpoint folder (see `checkpoint`)."""
+    def load(cls, path: Path, device: str = "cpu", precision: str | None = None, compiled: bool = False) -> "Policy":
+        """Loads a checkpoint folder (see `checkpoint`); precision and compiled as for `DiffusionAgent.load`."""
         checkpoint = Checkpoint.open(path)
-        return cls(checkpoint, DiffusionAgent.load(checkpoint.path / "diffusion", device),
+        return cls(checkpoint, DiffusionAgent.load(checkpoint.path / "diffusion", device, precision, compiled),
                    Controller.load(checkpoint.path / "controller", device))
 
     def with_steps(self, steps: int) -> "Policy":
         """The same policy with another number of denoising steps."""
-        return replace(self, agent=replace(self.agent, steps=steps))
+        return replace(self, agent=self.agent.with_steps(steps))
 
     def draw(self, observation: Observation, seed: int) -> np.ndarray:
         """Targets drawn onto the four views, (4, H, W, 3) uint8; the same seed gives the same drawing."""

@@ -31,6 +31,10 @@ SILENT_S = 2.0
 class DiffusionParameters:
     checkpoint: Path = Path("checkpoints/demo")
     device: str = "cpu"
+    precision: str = ""
+    """float32, float16 or bfloat16; by default half precision on a GPU only."""
+    compiled: bool = False
+    """Compile the networks: drawings are made faster, the first start takes minutes longer."""
     steps: int = 0
     """Denoising steps; 0 means the checkpoint's own number."""
     seed: int = 0
@@ -47,7 +51,9 @@ def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", "Came
     checkpoint = Checkpoint.open(parameters.checkpoint)
     from genima_core.diffusion.agent import DiffusionAgent  # torch takes seconds: tests and bad checkpoints need none
 
-    return DiffusionAgent.load(checkpoint.path / "diffusion", parameters.device), checkpoint.rig
+    agent = DiffusionAgent.load(checkpoint.path / "diffusion", parameters.device, parameters.precision or None,
+                                parameters.compiled)
+    return agent, checkpoint.rig
 
 
 class DiffusionNode(Node):

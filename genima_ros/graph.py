@@ -97,6 +97,7 @@ _SHARED = (
     Argument("mode", str, "sync: execute a chunk, then look again; async: splice in every new chunk",
              choices=("sync", "async")),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
+    Argument("compiled", bool, "compile the drawing networks: faster drawings, a first start that takes minutes more"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),
     Argument("config", str, "YAML file with further parameters", ""),
@@ -104,7 +105,7 @@ _SHARED = (
     Argument("respawn", bool, "start the learned nodes again when they die", True),
 )
 _LEARNED = (
-    NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "steps", "instruction"), niceness=5,
+    NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
               respawn=True, threads=0),
     NodeEntry("controller", "controller_node", ("checkpoint", "device", "mode", "instruction"), niceness=4,
               respawn=True),

@@ -25,7 +25,7 @@ LAYERS = (
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
     ("checkpoint",),
     ("policy",),
-    ("evaluation",),
+    ("evaluation", "convert"),
     ("genima_ros",),
     ("launch",),
 )

@@ -1,9 +1,13 @@
 """Joint positions whose frames project onto given keypoints: a few Gauss-Newton steps, batched and in torch."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from genima_core.controller.kinematics import DrawnFrames
+from genima_core.controller.network import Statistics
 from genima_core.panda import PANDA_LIMITS, TARGET_FRAMES, frame_index
 
 _LAST_JOINT = tuple(min(frame_index(name), 6) for name in TARGET_FRAMES)
@@ -73,3 +77,47 @@ class GoalSolver(torch.nn.Module):
             depths.append(x[..., 2])
             derivatives.append((duv * scale).transpose(-1, -2))
         return torch.stack(uvs, 1), torch.stack(depths, 1), torch.stack(derivatives, 1)
+
+
+@dataclass(frozen=True)
+class GoalStatistics(Statistics):
+    """Also where arms usually go; actions are normalised relative to the straight way to the goal, (K, 7) rad."""
+
+    goal_from_q: Tensor
+    """(8, 7): the expected goal is (q, 1) @ this."""
+    goal_precision: Tensor
+    """(7, 7) inverse covariance of the goal about that, 1/rad²."""
+
+    @classmethod
+    def unit(cls, chunk_size: int) -> Self:
+        unit = Statistics.unit(chunk_size)
+        return cls(unit.q_mean, unit.q_std, torch.zeros(chunk_size, 7), torch.ones(chunk_size, 7), torch.eye(8, 7),
+                   25 * torch.eye(7))
+
+    @classmethod
+    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
+        goal = actions[:, -1].double()
+        ones = torch.cat([q.double(), torch.ones(len(q), 1, dtype=torch.float64)], -1)
+        # A little ridge towards "goal = q": few or equal samples must not make this singular.
+        solution = torch.linalg.solve(ones.T @ ones + 0.1 * torch.eye(8), ones.T @ (goal - q.double()))
+        goal_from_q = torch.eye(8, 7, dtype=torch.float64) + solution
+        error = goal - ones @ goal_from_q
+        precision = torch.linalg.inv(error.T @ error / len(q) + 0.03**2 * torch.eye(7)).float()
+        # The goal as the network will see it: solved from keypoints that are off by half a pixel.
+        pixels, shown = frames.visible(q, actions[:, -1])
+        noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(q.device)
+        found = GoalSolver(frames).to(q.device)(q, pixels + 0.5 * noise, shown.float(),
+                                                ones.float() @ goal_from_q.float(), precision)
+        # Their mean is not taken off: standing still stays at zero, whatever demonstrations do on average.
+        rest = (actions - straight(q, found, actions.shape[1])).double()
+        keep = (~is_pad).double()[..., None]
+        mean = (rest * keep).sum(0) / keep.sum(0).clamp(min=1)
+        std = (((rest - mean).square() * keep).sum(0) / keep.sum(0).clamp(min=1)).sqrt()
+        return cls(q.mean(0), q.std(0).clamp(min=0.05), torch.zeros_like(mean).float(), std.clamp(min=0.01).float(),
+                   goal_from_q.float(), precision)
+
+
+def straight(q: Tensor, goal: Tensor, chunk_size: int) -> Tensor:
+    """(B, K, 7) equal steps from q (B, 7), which is not among them, to goal (B, 7), which is the last."""
+    part = torch.arange(1, chunk_size + 1, device=q.device, dtype=q.dtype)[:, None] / chunk_size
+    return torch.lerp(q[:, None], goal[:, None], part)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genima_core.cameras import CameraRig
-from genima_core.controller.config import ControllerConfig
-from genima_core.controller.model import Act, Statistics
+from genima_core.controller.network import Network
+from genima_core.controller.networks import NETWORKS, load_config
 from genima_core.language import TextEncoder
 from genima_core.panda import PANDA_LIMITS
 
@@ -19,15 +19,13 @@ REMEDY = ("`git checkout -- checkpoints/demo` restores the shipped one, `genima 
           "`make demo-checkpoint` train one anew")
 MARGIN_RAD = 0.01
 """Joint positions stay this far inside the arm's limits."""
-POSTERIOR = "posterior"
-"""Parameters with names that begin so serve training only and are not shipped."""
 
 
 @dataclass(frozen=True)
 class Controller:
     """Follows drawings that show where the arm should be in K steps."""
 
-    model: Act
+    model: Network
     text: TextEncoder
     device: str = "cpu"
 
@@ -57,10 +55,12 @@ class Controller:
             if not (path / part).exists():
                 raise FileNotFoundError(f"{path} is no complete controller: {part} is missing; {REMEDY}")
         try:
-            config = ControllerConfig.load(path / "config.json")
-            model = Act(config, CameraRig.load(path / "rig.json"), Statistics.load(path / "statistics.json"))
+            config = load_config(path / "config.json")
+            network = NETWORKS[config.network]
+            statistics = network.statistics_type.load(path / "statistics.json", config.chunk_size)
+            model = network(config, CameraRig.load(path / "rig.json"), statistics)
             weights = {k: v.float() for k, v in load_file(path / "model.safetensors").items()}
-            expected = {k for k in model.state_dict() if not k.startswith(POSTERIOR)}
+            expected = set(model.shipped())
             if set(weights) != expected:
                 raise ValueError(f"weights do not fit config.json: {sorted(set(weights) ^ expected)[:3]} ...")
             model.load_state_dict(weights, strict=False)
@@ -72,17 +72,23 @@ class Controller:
         model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
         return cls(model, TextEncoder.load(path, device), device)
 
-    def save(self, path: Path | str) -> None:
-        """Writes all parts, weights in float16; an older folder is replaced at the end."""
+    def save(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
+        """Writes all parts, weights in `dtype`; an older controller is replaced at the end.
+
+        Raises:
+            FileExistsError: something else is there.
+        """
         path = Path(path)
+        if path.exists() and not (path / "config.json").is_file():
+            raise FileExistsError(f"{path} exists and is no controller: name a new folder, or remove it")
         temporary = path.with_name(path.name + ".partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         self.model.config.save(temporary / "config.json")
         self.model.frames.rig.save(temporary / "rig.json")
         self.model.statistics.save(temporary / "statistics.json")
-        save_file({k: v.half().cpu().contiguous() for k, v in self.model.state_dict().items()
-                   if not k.startswith(POSTERIOR)}, temporary / "model.safetensors")
+        save_file({k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
+                  temporary / "model.safetensors")
         self.text.save(temporary)
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
@@ -120,8 +126,8 @@ class Controller:
             opening = torch.tensor([float(gripper)], device=self.device).clamp(0, 1)
             prediction = self.model(images, state, opening, self.text.pooled([instruction]).to(self.device))
             positions = prediction.joints[0].double().cpu().numpy()
-            opened = prediction.gripper[0].float().cpu()
-        if not np.isfinite(positions).all() or not torch.isfinite(opened).all():
+            opened = prediction.gripper[0].double().cpu().numpy()
+        if not np.isfinite(positions).all() or not np.isfinite(opened).all():
             raise RuntimeError(f"the controller's output is not finite: its weights are damaged; {REMEDY}")
         positions = np.clip(positions, PANDA_LIMITS.lower + MARGIN_RAD, PANDA_LIMITS.upper - MARGIN_RAD)
-        return positions, opened.argmax(-1).double().numpy()
+        return positions, (opened > 0.5).astype(np.float64)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genima_core.controller.augment import Augmentation
-from genima_core.controller.model import Act
+from genima_core.controller.network import Network
 
 CHECKS = ("clean", "degraded", "shuffled", "blank")
 """clean: opaque spheres; degraded: as in training; shuffled: another window's spheres; blank: none.
@@ -41,7 +41,7 @@ class Score:
 
 
 @torch.inference_mode()
-def score(model: Act, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor,
+def score(model: Network, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor,
           augmentation: Augmentation) -> dict[str, Score]:
     """Scores by name of `CHECKS` of a batch of windows over backgrounds (B, 4, 3, H, W) uint8."""
     goal = batch["actions"][:, -1]
@@ -53,20 +53,20 @@ def score(model: Act, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Te
     return {name: _score(model, pictures[name], batch, text) for name in CHECKS}
 
 
-def _score(model: Act, images: Tensor, batch: Mapping[str, Tensor], text: Tensor) -> Score:
+def _score(model: Network, images: Tensor, batch: Mapping[str, Tensor], text: Tensor) -> Score:
     goal, frames = batch["actions"][:, -1], model.frames
     parts = [model(*x) for x in zip(*(t.split(64) for t in (images, batch["q"], batch["gripper"], text)), strict=True)]
     joints = torch.cat([p.joints[:, -1] for p in parts])
-    opened = torch.cat([p.gripper[:, -1].argmax(-1) for p in parts])
+    opened = torch.cat([p.gripper[:, -1] > 0.5 for p in parts])
     error = (joints - goal).abs().median(0).values.tolist()
     tip = 100 * (frames(joints) - frames(goal))[:, 3].norm(dim=-1)
     goal_tip = keypoint_px = torch.tensor(math.nan)
-    if model.config.base == "goal":
-        solved = torch.cat([p.base[:, -1] for p in parts])
+    if parts[0].goal is not None:
+        solved = torch.cat([p.goal for p in parts])
         goal_tip = 100 * (frames(solved) - frames(goal))[:, 3].norm(dim=-1).median()
-    if parts[0].keypoints is not None:
+    if parts[0].pixels is not None:
         pixels, shown = frames.visible(batch["q"], goal)
-        found = torch.cat([p.keypoints.pixels[:, :, :4] for p in parts])
+        found = torch.cat([p.pixels for p in parts])
         keypoint_px = (found - pixels).norm(dim=-1)[shown].median()
     return Score(sum(error[:6]) / 6, tuple(error), float(tip.median()), float(tip.quantile(0.9)),
                  float((opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()), float(goal_tip),

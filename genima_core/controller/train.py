@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,17 +11,16 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import Dataset as Windows
 from torch.utils.data import default_collate
 
 from genima_core.cameras import CameraRig
 from genima_core.controller.augment import Augmentation, Recode
-from genima_core.controller.backbone import heat_targets
-from genima_core.controller.config import ControllerConfig, Preset
+from genima_core.controller.config import Preset, TrainConfig
 from genima_core.controller.config import preset as controller_preset
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.controller.model import Act, Prediction, Statistics
+from genima_core.controller.network import TrainingBatch
+from genima_core.controller.networks import NETWORKS
 from genima_core.controller.policy import Controller
 from genima_core.controller.scores import Score, as_numbers, score
 from genima_core.data.dataset import Dataset
@@ -31,15 +30,12 @@ from genima_core.diffusion.run import Run
 from genima_core.language import TextEncoder
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
 
-Text = Callable[[Sequence[str]], Tensor]
-"""Instructions (n,) -> embeddings (n, text_dim)."""
-
 
 def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | None = None,
                      minutes: float | None = None, seed: int = 0, autoencoder: Path | None = None,
                      textures: Path | None = None, text_encoder: str | None = None, backbone: str | None = None,
-                     variants: int = 4, backgrounds: int = 3000, device: str = "cpu", threads: int | None = None,
-                     workers: int = 2, every: int = 250) -> None:
+                     batch_size: int | None = None, variants: int | None = None, backgrounds: int = 3000,
+                     device: str = "cpu", threads: int | None = None, workers: int = 2, every: int = 250) -> None:
     """Train the controller that follows drawn targets; resumes a run that is in the folder.
 
     Args:
@@ -53,7 +49,8 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
         textures: Folder of images for the backgrounds; procedural ones by default.
         text_encoder: Name or folder of a CLIP model, if not the preset's.
         backbone: Name, folder or file of ResNet-18 weights, if not the preset's.
-        variants: Windows made of each recorded one, with moved starts and goals.
+        batch_size: Windows a step, if not the preset's; what to lower when the GPU's memory is too small.
+        variants: Windows made of each recorded one, with moved starts and goals, if not the preset's.
         backgrounds: Pictures to draw backgrounds from.
         device: cpu or cuda.
         threads: Of torch on the CPU.
@@ -61,23 +58,26 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
         every: Steps between two validations.
     """
     chosen = controller_preset(preset)
+    given = {"batch_size": batch_size, "variants": variants}
+    given = {name: value for name, value in given.items() if value is not None}
+    chosen = replace(chosen, backbone=backbone or chosen.backbone, text_encoder=text_encoder or chosen.text_encoder,
+                     train=replace(chosen.train, **given))
     if threads is not None:
         torch.set_num_threads(threads)
-    source = text_encoder or chosen.text_encoder
-    text = TextEncoder.load(source, device) if source else TextEncoder.tiny(chosen.model.text_dim)
+    text = (TextEncoder.load(chosen.text_encoder, device) if chosen.text_encoder
+            else TextEncoder.tiny(chosen.model.text_dim))
     if text.pooled_width != chosen.model.text_dim:
         raise ValueError(f"the text encoder gives {text.pooled_width} numbers, preset {preset!r} needs "
                          f"{chosen.model.text_dim}; leave --text-encoder out, or give one of that width")
     model = chosen.model
     cache = WindowCache.build(Dataset(Path(data)), model.chunk_size, model.size, workers=workers)
-    following, validation = (FollowingWindows(cache, split, variants, seed=seed, workers=workers)
+    following, validation = (FollowingWindows(cache, split, chosen.train.variants, seed=seed, workers=workers)
                              for split in ("train", "val"))
     width, height = model.size
     source = FolderBackgrounds(textures) if textures else ProceduralBackgrounds()
     bank = source.sample(np.random.default_rng(seed), backgrounds, height, width)
     bank = torch.from_numpy(bank).permute(0, 3, 1, 2).contiguous()
     recode = drawing_coder(autoencoder, device) if autoencoder else None
-    chosen = replace(chosen, backbone=backbone or chosen.backbone)
     learner = Learner(chosen, cache.rig, following, text, bank, seed, recode, device, cache.fingerprint)
     fit(learner, validation, Path(out), steps, minutes, every)
 
@@ -95,17 +95,18 @@ class Learner:
         # Nobody can follow what is not there: validation has its own check for blank pictures.
         self.degradation = Augmentation(replace(preset.augment, blank=0.0), frames, recode)
         torch.manual_seed(seed)
-        sample = fetch(windows, torch.randperm(len(windows))[:4096].tolist())
-        self.statistics = Statistics.of(sample["q"], sample["actions"], sample["is_pad"], preset.model.base,
-                                        DrawnFrames(rig))
-        self.model = Act(preset.model, rig, self.statistics)
+        network = NETWORKS[preset.model.network]
+        sample = read_numbers(windows, torch.randperm(len(windows))[:4096].tolist())
+        self.statistics = network.statistics_type.measure(*sample, DrawnFrames(rig))
+        self.model = network(preset.model, rig, self.statistics)
         if preset.backbone:
-            self.model.backbone.load_pretrained(preset.backbone)
+            self.model.load_backbone(preset.backbone)
         self.model.to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         t = preset.train
-        backbone = list(self.model.backbone.parameters())
-        rest = [p for name, p in self.model.named_parameters() if not name.startswith("backbone.")]
+        backbone = self.model.backbone_parameters()
+        chosen = {id(p) for p in backbone}
+        rest = [p for p in self.model.parameters() if id(p) not in chosen]
         self.optimizer = torch.optim.AdamW([{"params": rest, "peak": t.learning_rate},
                                             {"params": backbone, "peak": t.backbone_rate}],
                                            lr=t.learning_rate, weight_decay=t.weight_decay, fused=True)
@@ -119,32 +120,39 @@ class Learner:
         return self.text.pooled(instructions).to(self.device)
 
     def step(self, rate: float, decay: float) -> dict[str, float]:
-        """One update at `rate` times the learning rate; the average keeps `decay` of itself. Returns the losses."""
+        """One update at `rate` times the learning rate; the average keeps `decay` of itself. Returns the losses.
+
+        Raises:
+            RuntimeError: the GPU's memory is too small for the batch.
+        """
         t, model = self.preset.train, self.model
-        batch = fetch(self.windows, torch.randint(len(self.windows), (t.batch_size,)).tolist(), self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
-        pictures = self.augmentation(batch["rgb"], batch["alpha"], batch["q"], batch["actions"][:, -1],
-                                     self.pick_backgrounds(t.batch_size))
         model.train()
-        if model.config.hold_at_end:
-            batch["is_pad"] = torch.zeros_like(batch["is_pad"])
-        prediction = model(pictures.images, batch["q"], batch["gripper"], self.embed(batch["instruction"]),
-                           batch["actions"], batch["action_gripper"], batch["is_pad"])
-        heat = None
-        if prediction.keypoints is not None:
-            w, h = (s // model.config.stride for s in model.config.size)
-            heat = heat_targets(pictures.pixels, pictures.shown, model.config.size, h, w)
-        target = model.normalise(batch["actions"], prediction.base)
-        terms = losses(prediction, target, batch, heat, model.frames, model.config)
-        total = torch.stack(list(terms.values())).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), t.clip)
+        try:
+            terms = model.losses(self.batch())
+            total = torch.stack(list(terms.values())).sum()
+            self.optimizer.zero_grad(set_to_none=True)
+            total.backward()
+        except torch.OutOfMemoryError as error:
+            raise RuntimeError(f"the GPU's memory is too small for {t.batch_size} windows a step: lower --batch-size, "
+                               "or end what else uses the GPU (nvidia-smi lists it)") from error
+        if t.clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), t.clip)
         self.optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(model.parameters()), 1 - decay)
         return {"loss": total.item(), **{name: value.item() for name, value in terms.items()}}
+
+    def batch(self) -> TrainingBatch:
+        """Windows at random, augmented."""
+        count = self.preset.train.batch_size
+        batch = fetch(self.windows, torch.randint(len(self.windows), (count,)).tolist(), self.device)
+        pictures = self.augmentation(batch["rgb"], batch["alpha"], batch["q"], batch["actions"][:, -1],
+                                     self.pick_backgrounds(count))
+        return TrainingBatch(pictures.images, batch["q"], batch["gripper"], self.embed(batch["instruction"]),
+                             batch["actions"], batch["action_gripper"], batch["is_pad"], pictures.pixels,
+                             pictures.shown)
 
     def validate(self, windows: Windows, count: int = 256) -> dict[str, Score]:
         """Scores of the averaged weights on held-out windows, always the same ones; see `scores.CHECKS`."""
@@ -163,7 +171,7 @@ def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = No
     """The loop of `train_controller`."""
     t = learner.preset.train
     if steps is None and minutes is None:
-        steps = t.steps
+        steps = count_steps(t, len(learner.windows))
     options = {"seed": learner.seed, "preset": json.dumps(asdict(learner.preset)), "dataset": learner.dataset}
     stateful = {"model": learner.model, "average": learner.average, "optimizer": learner.optimizer}
     console = Console(quiet=not show_progress)
@@ -196,32 +204,9 @@ def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = No
     return scores
 
 
-def losses(prediction: Prediction, target: Tensor, batch: Mapping[str, Tensor], heat: Tensor | None,
-           frames: DrawnFrames, config: ControllerConfig) -> dict[str, Tensor]:
-    """Weighted terms of the loss; padded actions count nowhere.
-
-    target (B, K, 7) normalised actions; heat (B, 4, 4, cells + 1), what the first four heat maps should be.
-    """
-    keep = (~batch["is_pad"]).float()
-    count = keep.sum().clamp(min=1)
-
-    def average(x: Tensor) -> Tensor:
-        return (x * keep).sum() / count
-
-    terms = {"joints": average((prediction.normalised - target).abs().mean(-1))}
-    opened = (batch["action_gripper"] > 0.5).long()
-    cross_entropy = F.cross_entropy(prediction.gripper.flatten(0, 1), opened.flatten(), reduction="none")
-    terms["gripper"] = config.gripper_weight * average(cross_entropy.reshape(keep.shape))
-    if prediction.mean is not None:
-        divergence = prediction.mean.square() + prediction.log_variance.exp() - prediction.log_variance - 1
-        terms["kl"] = config.kl_weight * 0.5 * divergence.sum(-1).mean()
-    if config.position_weight > 0:
-        away = (frames(prediction.joints) - frames(batch["actions"])).abs().sum(-1).mean(-1)
-        terms["position"] = config.position_weight * average(away)
-    if config.keypoint_weight > 0 and heat is not None:
-        log = prediction.keypoints.heat[:, :, :4].log_softmax(-1)
-        terms["keypoints"] = config.keypoint_weight * -(heat * log).sum(-1).mean()
-    return terms
+def count_steps(config: TrainConfig, windows: int) -> int:
+    """Steps of a run."""
+    return config.steps or config.epochs * max(1, windows // config.batch_size)
 
 
 def schedule(progress: float, warmup: float, final: float) -> float:
@@ -238,6 +223,12 @@ def fetch(windows: Windows, index: Sequence[int], device: str = "cpu") -> dict:
     batch = default_collate(items)
     return {k: v.to(device, torch.float32) if isinstance(v, Tensor) and v.is_floating_point() else
             v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+
+def read_numbers(windows: Windows, index: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Joints (N, 7), actions (N, K, 7) and padding (N, K) of windows, read in portions: pictures need much memory."""
+    portions = [fetch(windows, index[i:i + 256]) for i in range(0, len(index), 256)]
+    return tuple(torch.cat([p[name] for p in portions]) for name in ("q", "actions", "is_pad"))
 
 
 def drawing_coder(autoencoder: Path, device: str) -> Recode:

@@ -1,10 +1,11 @@
-"""Draws joint targets onto the four views, with stock diffusers parts."""
+"""Draws joint targets onto the four views."""
 
 import copy
 import json
+import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,87 +13,136 @@ import torch
 from diffusers import (
     ControlNetModel,
     DDIMScheduler,
+    DiffusionPipeline,
     EulerAncestralDiscreteScheduler,
-    StableDiffusionControlNetPipeline,
     UNet2DConditionModel,
 )
-from torch import Tensor, nn
+from torch import nn
 
 from genima_core.diffusion.autoencoder import load_autoencoder
-from genima_core.language import TextEncoder, prompt
-from genima_core.tiling import tile, untile
+from genima_core.diffusion.building import load_part
+from genima_core.diffusion.engine import Engine
+from genima_core.diffusion.networks import FAMILIES, Networks, cast
+from genima_core.diffusion.prompts import Prompts
 
-PARTS = ("vae", "unet", "controlnet", "scheduler", "text_encoder", "tokenizer", "agent.json")
+PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
+PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 REMEDY = "`git checkout -- checkpoints/demo` restores the shipped one, `make demo-checkpoint` trains it anew"
 
 
 @dataclass(frozen=True)
 class DiffusionAgent:
-    """A `StableDiffusionControlNetPipeline` whose condition is the tiled observation and whose picture is the drawing.
+    """Networks that draw, and the engine that lets them.
 
-    Without classifier-free guidance (scale 0, as in the paper), so each step is one pass of UNet and ControlNet.
+    The condition is the tiled observation, the picture is the drawing. Classifier-free guidance is off (scale 0, as in
+    the paper), so each step is one pass of UNet and ControlNet.
     """
 
-    pipeline: StableDiffusionControlNetPipeline
-    text: TextEncoder
+    networks: Networks
+    engine: Engine
     size: tuple[int, int]
     """Width and height of one view in pixels."""
     steps: int
     """Denoising steps when `draw` is not told otherwise."""
 
     @classmethod
-    def assemble(cls, vae: nn.Module, unet: nn.Module, controlnet: nn.Module, scheduler, text: TextEncoder,
-                 size: tuple[int, int], steps: int) -> "DiffusionAgent":
-        """From parts in memory."""
-        pipeline = StableDiffusionControlNetPipeline(
-            vae=vae, text_encoder=text.model, tokenizer=text.tokenizer, unet=unet, controlnet=controlnet,
-            scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
-        pipeline.set_progress_bar_config(disable=True)
-        return cls(pipeline, text, tuple(size), steps)
+    def assemble(cls, networks: Networks, size: tuple[int, int], steps: int) -> "DiffusionAgent":
+        """From networks whose weights may still change."""
+        return cls(networks, Engine(networks, tuned=False), tuple(size), steps)
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "cpu") -> "DiffusionAgent":
-        """Reads a folder that `save` wrote, in float32.
+    def load(cls, path: Path | str, device: str = "cpu", precision: str | None = None,
+             compiled: bool = False) -> "DiffusionAgent":
+        """Reads a folder that `save` wrote.
+
+        Args:
+            path: Folder.
+            device: cpu, cuda, cuda:1, ...
+            precision: Of `PRECISIONS`; float16 on a GPU and float32 on a CPU by default.
+            compiled: See `Engine`.
 
         Raises:
             FileNotFoundError, ValueError: a part is missing; a part is damaged.
         """
         path = Path(path)
+        precision = precision or ("float16" if device.startswith("cuda") else "float32")
+        if precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {precision!r}; valid are {', '.join(PRECISIONS)}")
+        dtype = PRECISIONS[precision]
         for part in PARTS:
             if not (path / part).exists():
                 raise FileNotFoundError(f"{path} is no complete diffusion agent: {part} is missing; {REMEDY}")
         try:
             agent = json.loads((path / "agent.json").read_text())
-            size, steps = tuple(map(int, agent["size"])), int(agent["steps"])
+            family, size, steps = agent["family"], tuple(map(int, agent["size"])), int(agent["steps"])
             if len(size) != 2 or min(size) < 1 or steps < 1:
                 raise ValueError(f"size {size} and steps {steps} must be two numbers and one, all positive")
+            if family not in FAMILIES:
+                raise ValueError(f"unknown family {family!r}; valid are {', '.join(FAMILIES)}")
             config = DDIMScheduler.load_config(path / "scheduler")
             scheduler = SCHEDULERS[config["_class_name"]].from_config(config)
-            unet, controlnet = (kind.from_pretrained(path / name, torch_dtype=torch.float32, local_files_only=True)
-                                for kind, name in ((UNet2DConditionModel, "unet"), (ControlNetModel, "controlnet")))
+            controlled = FAMILIES[family].controlled
+            if controlled and not (path / "controlnet").exists():
+                raise FileNotFoundError(f"{path} is no complete diffusion agent: controlnet is missing; {REMEDY}")
+            prompts = Prompts.load(path, FAMILIES[family].text_encoders, device, dtype)
+            networks = Networks(family, load_autoencoder(path / "vae"), load_part(UNet2DConditionModel, path / "unet"),
+                                load_part(ControlNetModel, path / "controlnet") if controlled else None, prompts,
+                                scheduler)
+        except FileNotFoundError:
+            raise
         except Exception as error:  # safetensors, json and diffusers each have their own
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); "
                              f"{REMEDY}") from error
-        parts = [part.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-                 for part in (unet, controlnet)]
-        return cls.assemble(load_autoencoder(path / "vae", device), *parts, scheduler, TextEncoder.load(path, device),
-                            size, steps)
+        for name, part in networks.parts().items():
+            # SDXL's autoencoder overflows in half precision, and says so.
+            kept = name == "vae" and dtype == torch.float16 and part.config.get("force_upcast", False) \
+                and family == "sdxl"
+            cast(part.eval().requires_grad_(False), torch.float32 if kept else dtype)
+            part.to(device, memory_format=torch.channels_last)
+        return cls(networks, Engine(networks, compiled=compiled), size, steps)
 
-    def save(self, path: Path | str) -> None:
-        """Writes all parts, weights in float16; an older folder is replaced at the end."""
+    def with_steps(self, steps: int) -> "DiffusionAgent":
+        """The same agent with another number of denoising steps."""
+        return replace(self, steps=steps)
+
+    def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
+        """Writes all parts, weights in float16; an older folder is replaced at the end.
+
+        Of an older folder, networks that are not among `changed`, if it names any, are taken over as they are: a
+        frozen base is written once.
+        """
         path = Path(path)
         temporary = path.with_name(path.name + ".partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        p = self.pipeline
-        for name, part in (("vae", p.vae), ("unet", p.unet), ("controlnet", p.controlnet)):
-            save_half(part, temporary / name)
-        p.scheduler.save_pretrained(temporary / "scheduler")
-        self.text.save(temporary)
-        (temporary / "agent.json").write_text(json.dumps({"size": self.size, "steps": self.steps}) + "\n")
+        for name, part in self.networks.parts().items():
+            if changed and name not in changed and (path / name / "config.json").is_file():
+                shutil.copytree(path / name, temporary / name, copy_function=os.link)
+            else:
+                save_half(part, temporary / name)
+        self.networks.scheduler.save_pretrained(temporary / "scheduler")
+        self.networks.prompts.save(temporary)
+        (temporary / "agent.json").write_text(json.dumps({"family": self.networks.family, "size": self.size,
+                                                          "steps": self.steps}) + "\n")
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
+
+    def pipeline(self) -> DiffusionPipeline:
+        """The stock diffusers pipeline of the same networks: what the engine must agree with."""
+        n = self.networks
+        family, encoders = FAMILIES[n.family], n.prompts.encoders
+        parts = {"vae": cast(copy.deepcopy(n.vae), n.dtype), "unet": n.unet, "scheduler": copy.deepcopy(n.scheduler),
+                 "text_encoder": encoders[0].model, "tokenizer": encoders[0].tokenizer}
+        if len(encoders) > 1:
+            parts |= {"text_encoder_2": encoders[1].model, "tokenizer_2": encoders[1].tokenizer}
+        else:
+            parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        if family.controlled:
+            parts["controlnet"] = n.controlnet
+        pipeline = family.pipeline(**parts)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
 
     def draw(self, images: np.ndarray, instruction: str, seed: int, steps: int | None = None) -> np.ndarray:
         """The views with the targets drawn onto them.
@@ -109,6 +159,7 @@ class DiffusionAgent:
         Raises:
             ValueError: images of another shape or type; less than one step.
             FloatingPointError: the networks gave numbers that are not finite.
+            RuntimeError: out of GPU memory.
         """
         return self.draw_many([images], [instruction], [seed], steps)[0]
 
@@ -120,18 +171,16 @@ class DiffusionAgent:
             raise ValueError(f"steps is {steps}; drawing takes at least one")
         for views in images:
             self._check(views)
-        condition = torch.stack([to_tensor(tile(views)) for views in images])
-        # Drawn on the CPU, so that a seed means the same noise on every device.
-        noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        with torch.inference_mode():
-            words = self.text.tokens([prompt(instruction) for instruction in instructions])
-            pictures = self.pipeline(
-                image=condition.to(self.pipeline.device), prompt_embeds=words,
-                num_inference_steps=steps, guidance_scale=0.0, generator=noise, output_type="pt").images
-        if not torch.isfinite(pictures).all():
+        try:
+            drawings, finite = self.engine.draw(torch.from_numpy(np.stack(images)),
+                                                self.networks.prompts.words(instructions), seeds, steps)
+        except torch.OutOfMemoryError as error:
+            raise RuntimeError("out of GPU memory while drawing: use --precision float16, fewer scenes at once, or "
+                               "the tiny autoencoder") from error
+        if not finite:
             raise FloatingPointError("the drawing holds numbers that are not finite: the weights are damaged or the "
                                      f"precision is too low; {REMEDY}")
-        return [untile(p) for p in pictures.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()]
+        return list(drawings.numpy())
 
     def _check(self, images: np.ndarray) -> None:
         width, height = self.size
@@ -140,12 +189,7 @@ class DiffusionAgent:
                              f"(4, {height}, {width}, 3) uint8: four RGB views of {width}x{height}")
 
 
-def to_tensor(picture: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 as (3, H, W) float in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255
-
-
 def save_half(model: nn.Module, folder: Path) -> None:
     """Writes a diffusers model in float16, half the size; loaders read it as float32 again."""
     half = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
-    nn.Module.half(half).save_pretrained(folder)
+    cast(half, torch.float16).save_pretrained(folder)

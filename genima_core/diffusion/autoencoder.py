@@ -128,13 +128,18 @@ def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
     return model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 
+def encode(autoencoder: Autoencoder, pictures: Tensor) -> Tensor:
+    """The most probable latents, not scaled yet, of pictures (B, 3, H, W) in [0, 1]."""
+    encoded = autoencoder.encode((pictures * 2 - 1).to(autoencoder.dtype))
+    return encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+
+
 def to_latents(autoencoder: Autoencoder, pictures: Tensor) -> Tensor:
     """Latents of deviation 1 of pictures (B, 3, H, W) in [0, 1]."""
-    encoded = autoencoder.encode(pictures * 2 - 1)
-    latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-    return latents * autoencoder.config.scaling_factor
+    return encode(autoencoder, pictures) * autoencoder.config.scaling_factor
 
 
 def to_pictures(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) in [0, 1] of latents of deviation 1."""
-    return (autoencoder.decode(latents / autoencoder.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
+    decoded = autoencoder.decode((latents / autoencoder.config.scaling_factor).to(autoencoder.dtype)).sample
+    return (decoded / 2 + 0.5).clamp(0, 1)

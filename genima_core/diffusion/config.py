@@ -1,6 +1,6 @@
-"""What the diffusion agent is built and trained with; the presets `demo` and `sd-turbo`."""
+"""What the diffusion agent is built and trained with, by preset."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 DOWN, CROSS_DOWN = "DownBlock2D", "CrossAttnDownBlock2D"
@@ -48,14 +48,17 @@ class DiffusionConfig:
     """Width and height of one view in pixels."""
     horizon: int
     """K: the targets show the arm this many rows of the data set later."""
+    family: Literal["sd", "sdxl", "pix2pix"]
+    """Which stock pipeline draws, see `networks.FAMILIES`."""
     base: BaseConfig | str
-    """Its own, or the name or folder of a pretrained Stable Diffusion, which stays frozen."""
+    """Its own, or the name or folder of a pretrained model. Only its ControlNet (pix2pix: its UNet) learns."""
     autoencoder: AutoencoderConfig | None
     """Its own, or None for the pretrained model's."""
     draw_steps: int
     """Denoising steps in use."""
 
     batch_size: int
+    """Examples a step, on all processes together."""
     learning_rate: float
     weight_decay: float
     schedule: Literal["constant", "cosine"]
@@ -82,6 +85,7 @@ DEMO = DiffusionConfig(
     # Deviates from the paper throughout for one reason: two CPU cores, forty minutes, no pretrained weights.
     size=(64, 64),
     horizon=20,
+    family="sd",
     base=BaseConfig(),
     autoencoder=AutoencoderConfig(),
     draw_steps=2,  # on held-out scenes 1, 2 and 4 draw equally well (96 % found, median 0.4 px); each costs a pass
@@ -102,6 +106,7 @@ DEMO = DiffusionConfig(
 SD_TURBO = DiffusionConfig(
     size=(256, 256),
     horizon=20,
+    family="sd",
     base="stabilityai/sd-turbo",
     autoencoder=None,
     draw_steps=5,  # the paper uses 10 and finds 5 as good
@@ -119,15 +124,24 @@ SD_TURBO = DiffusionConfig(
     jitter=(0.2, 0.2, 0.1, 0.05),  # the controller's; the paper names no values
 )
 
-PRESETS = {"demo": DEMO, "sd-turbo": SD_TURBO}
+SDXL_TURBO = replace(SD_TURBO, family="sdxl", base="stabilityai/sdxl-turbo")
+
+# The paper's variant: InstructPix2Pix's input and training on SD-Turbo. `--base timbrooks/instruct-pix2pix` begins with
+# the original's weights instead.
+INSTRUCT_PIX2PIX = replace(SD_TURBO, family="pix2pix")
+
+PRESETS = {"demo": DEMO, "sd-turbo": SD_TURBO, "sdxl-turbo": SDXL_TURBO, "instruct-pix2pix": INSTRUCT_PIX2PIX}
 
 
-def preset(name: str) -> DiffusionConfig:
-    """A preset by name.
+def preset(name: str, **values: object) -> DiffusionConfig:
+    """A preset by name, with the given values replaced, except by None.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or a batch below 1.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; the diffusion agent has {', '.join(PRESETS)}")
-    return PRESETS[name]
+    config = replace(PRESETS[name], **{key: value for key, value in values.items() if value is not None})
+    if config.batch_size < 1:
+        raise ValueError(f"the batch is {config.batch_size}; it must hold at least one example")
+    return config

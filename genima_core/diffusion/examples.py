@@ -66,7 +66,7 @@ class DrawingExamples:
         pictures = torch.cat([observed, drawn, alpha], 1).to(self.device).float() / 255
         observed, drawn, alpha = self._augmented(pictures, generator).split([3, 3, 1], 1)
         with torch.no_grad():
-            latents = to_latents(self.autoencoder, drawn)
+            latents = to_latents(self.autoencoder, drawn).float()
         return Batch(observed, latents, F.avg_pool2d(alpha, PATCH), instructions)
 
     def _encode(self, show_progress: bool) -> None:

@@ -1,132 +1,131 @@
-"""Builds what is trained: UNet, ControlNet, schedulers and text encoder, from scratch or around a pretrained base."""
+"""What draws: UNet, ControlNet, autoencoder and text encoders, of three families of stock diffusers pipelines."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     ControlNetModel,
-    DDIMScheduler,
-    DDPMScheduler,
-    EulerAncestralDiscreteScheduler,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionXLControlNetPipeline,
     UNet2DConditionModel,
 )
-from torch import nn
+from torch import Tensor, nn
 
-from genima_core.diffusion.autoencoder import PATCH, Autoencoder, load_autoencoder
-from genima_core.diffusion.config import BaseConfig, DiffusionConfig
-from genima_core.language import TextEncoder
+from genima_core.diffusion.autoencoder import Autoencoder, encode
+from genima_core.diffusion.prompts import Prompts, Words
+from genima_core.diffusion.schedule import Scheduler
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a kind of base model is told what to draw and onto what."""
+
+    pipeline: type
+    controlled: bool
+    """A ControlNet reads the observation; else the UNet does, as latents beside the noisy ones."""
+    text_encoders: int
+
+    @property
+    def trained(self) -> str:
+        """The network that a pretrained base is taught to draw with."""
+        return "controlnet" if self.controlled else "unet"
+
+
+FAMILIES = {
+    "sd": Family(StableDiffusionControlNetPipeline, controlled=True, text_encoders=1),
+    "sdxl": Family(StableDiffusionXLControlNetPipeline, controlled=True, text_encoders=2),
+    "pix2pix": Family(StableDiffusionInstructPix2PixPipeline, controlled=False, text_encoders=1),
+}
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The parts of an agent in training."""
+    """The parts of an agent."""
 
-    autoencoder: Autoencoder
+    family: str
+    """Of `FAMILIES`."""
+    vae: Autoencoder
     unet: UNet2DConditionModel
-    controlnet: ControlNetModel
-    text: TextEncoder
-    noising: DDPMScheduler
-    """In training."""
-    drawing: EulerAncestralDiscreteScheduler | DDIMScheduler
+    controlnet: ControlNetModel | None
+    """None for pix2pix."""
+    prompts: Prompts
+    scheduler: Scheduler
     """In use."""
-    unet_trains: bool
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: an unknown family, or parts that do not belong together.
+        """
+        if self.family not in FAMILIES:
+            raise ValueError(f"unknown family {self.family!r}; valid are {', '.join(FAMILIES)}")
+        family, unet = FAMILIES[self.family], self.unet.config
+        if family.controlled != (self.controlnet is not None):
+            raise ValueError(f"family {self.family!r} {'needs a' if family.controlled else 'has no'} ControlNet")
+        if self.controlnet is not None:
+            check_fit(self.unet, self.controlnet)
+        channels = self.vae.config.latent_channels
+        expected = channels if family.controlled else 2 * channels
+        if unet.in_channels != expected:
+            raise ValueError(f"the UNet reads {unet.in_channels} channels and the autoencoder makes {channels}; "
+                             f"family {self.family!r} needs {expected}")
 
     @property
-    def trained(self) -> nn.ModuleDict:
-        """What learns, by name."""
-        parts = {"controlnet": self.controlnet}
-        return nn.ModuleDict({"unet": self.unet, **parts} if self.unet_trains else parts)
+    def dtype(self) -> torch.dtype:
+        """Of UNet and latents."""
+        return self.unet.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks that are there, by the names of their folders."""
+        named = {"vae": self.vae, "unet": self.unet, "controlnet": self.controlnet}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def observe(self, pictures: Tensor) -> Tensor:
+        """What the networks see of tiled observations (B, 3, 2H, 2W) in [0, 1]: these, or their latents."""
+        return pictures if self.controlnet is not None else encode(self.vae, pictures)
+
+    def predict(self, noisy: Tensor, t: Tensor, words: Words, observed: Tensor) -> Tensor:
+        """What the UNet says of noisy latents (B, C, h, w) at times t, () or (B,)."""
+        return predict(self.unet, self.controlnet, noisy, t, words, observed)
 
 
-def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: str = "cpu") -> Networks:
-    """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already.
+def predict(unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Tensor, words: Words,
+            observed: Tensor) -> Tensor:
+    """One pass of the networks, without classifier-free guidance (scale 0, as in the paper)."""
+    extra = None
+    if words.pooled is not None:  # SDXL is told the picture's size, and that nothing was cropped
+        height, width = noisy.shape[-2] * 8, noisy.shape[-1] * 8
+        ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=noisy.dtype, device=noisy.device)
+        extra = {"text_embeds": words.pooled, "time_ids": ids.expand(len(noisy), -1)}
+    if controlnet is None:
+        return unet(torch.cat([noisy, observed], 1), t, words.tokens, return_dict=False)[0]
+    down, middle = controlnet(noisy, t, words.tokens, observed, added_cond_kwargs=extra, return_dict=False)
+    return unet(noisy, t, words.tokens, down_block_additional_residuals=down, mid_block_additional_residual=middle,
+                added_cond_kwargs=extra, return_dict=False)[0]
 
-    Raises:
-        FileNotFoundError, ValueError: no autoencoder; a damaged one.
+
+def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The part itself, in another precision; diffusers' own `to` warns whenever it is asked for one."""
+    return nn.Module.to(part, dtype)
+
+
+def check_fit(unet: nn.Module, controlnet: nn.Module) -> None:
     """
-    base = config.base
-    vae = load_autoencoder(autoencoder, device)
-    text = TextEncoder.tiny(base.text_width)
-    text.model.to(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=2 * max(config.size) // PATCH, in_channels=vae.config.latent_channels,
-            out_channels=vae.config.latent_channels, block_out_channels=base.block_out_channels,
-            layers_per_block=base.layers_per_block, down_block_types=base.down_block_types,
-            up_block_types=tuple(name.replace("Down", "Up") for name in reversed(base.down_block_types)),
-            cross_attention_dim=base.text_width, norm_num_groups=16,
-            attention_head_dim=base.heads)  # diffusers' name for the number of heads
-        controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=base.conditioning_channels,
-                                               load_weights_from_unet=False)
-        # ControlNet begins with zeros so as not to disturb a pretrained base. Here nothing is pretrained, and with
-        # zeros in its way the condition is not found for thousands of steps.
-        for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block,
-                      controlnet.controlnet_cond_embedding.conv_out):
-            layer.reset_parameters()
-    # The networks predict the picture, not the noise: from scratch that draws the first spheres within minutes.
-    noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
-    # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
-    drawing = DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
-    return Networks(vae, *(part.to(device, memory_format=torch.channels_last) for part in (unet, controlnet)), text,
-                    noising, drawing, unet_trains=True)
-
-
-def around_base(config: DiffusionConfig, base: str | None = None, device: str = "cpu") -> Networks:
-    """A pretrained Stable Diffusion, frozen, with a ControlNet that starts from its encoder and adds nothing yet.
-
-    `base` is a name or folder, the preset's by default.
-
     Raises:
-        FileNotFoundError: not downloaded.
-        ValueError: damaged.
+        ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes).
     """
-    source = base or config.base
-    options = {"torch_dtype": torch.float32, "local_files_only": True}
-    try:
-        unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", **options)
-        vae = AutoencoderKL.from_pretrained(source, subfolder="vae", **options)
-        noising = DDPMScheduler.from_pretrained(source, subfolder="scheduler", local_files_only=True)
-        drawing = EulerAncestralDiscreteScheduler.from_pretrained(source, subfolder="scheduler", local_files_only=True)
-        folder = _folder(source)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"no pretrained weights at {source}: download them with `huggingface-cli download {config.base}`, or name "
-            "a folder that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base") from error
-    except Exception as error:  # safetensors, json and diffusers each have their own
-        raise ValueError(f"the pretrained weights at {source} are damaged ({str(error).splitlines()[0]}); download "
-                         "them again") from error
-    text = TextEncoder.load(folder, device)
-    controlnet = ControlNetModel.from_unet(unet)
-    parts = [part.to(device, memory_format=torch.channels_last) for part in (vae, unet, controlnet)]
-    for part in parts[:2]:
-        part.eval().requires_grad_(False)
-    return Networks(*parts, text, noising, drawing, unet_trains=False)
+    keys = ("cross_attention_dim", "block_out_channels", "layers_per_block", "addition_embed_type", "in_channels")
+    wrong = [f"{key} {controlnet.config[key]} instead of {unet.config[key]}" for key in keys
+             if _plain(controlnet.config[key]) != _plain(unet.config[key])]
+    if wrong:
+        raise ValueError(f"the ControlNet does not belong to this base: it has {', '.join(wrong)}; SD-Turbo, SD 1.5 "
+                         "and SDXL-Turbo each need a ControlNet that was trained with them")
 
 
-def build(config: DiffusionConfig, autoencoder: Path | None, base: str | None, seed: int,
-          device: str = "cpu") -> Networks:
-    """The networks of a preset.
-
-    Raises:
-        ValueError, FileNotFoundError: something given that the preset does not take, or missing that it needs.
-    """
-    if isinstance(config.base, BaseConfig):
-        if base is not None:
-            raise ValueError("this preset trains its own base; leave --base away or use --preset sd-turbo")
-        if autoencoder is None:
-            raise ValueError("this preset needs --autoencoder, a folder that `genima train autoencoder` wrote")
-        return from_scratch(config, autoencoder, seed, device)
-    if autoencoder is not None:
-        raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder away")
-    return around_base(config, base, device)
-
-
-def _folder(source: str) -> Path:
-    """Where the files of a folder or of a downloaded model lie."""
-    if Path(source).is_dir():
-        return Path(source)
-    from huggingface_hub import snapshot_download
-    return Path(snapshot_download(source, local_files_only=True))
+def _plain(value: object) -> object:
+    return tuple(value) if isinstance(value, (list, tuple)) else value

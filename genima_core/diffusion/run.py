@@ -21,7 +21,7 @@ class Run:
     """
 
     def __init__(self, out: Path, stateful: Mapping[str, nn.Module | torch.optim.Optimizer], options: Mapping,
-                 steps: int | None, minutes: float | None) -> None:
+                 steps: int | None, minutes: float | None, writes: bool = True) -> None:
         """
         Args:
             out: Folder.
@@ -29,6 +29,7 @@ class Run:
             options: What must be the same when resuming; contains the seed.
             steps: Budget.
             minutes: Budget, instead of steps.
+            writes: Whether this process writes files: one does, when several train together.
 
         Raises:
             ValueError: not exactly one budget, or a state in the folder that is damaged or has other options.
@@ -44,8 +45,10 @@ class Run:
         if (self.out / STATE).exists():
             self._resume()
         self._since = time.perf_counter()
-        from torch.utils.tensorboard import SummaryWriter
-        self._board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step)
+        self._board = None
+        if writes:
+            from torch.utils.tensorboard import SummaryWriter
+            self._board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step)
 
     def __enter__(self) -> "Run":
         # States of weights that hardly matter become denormal, and those are slow.
@@ -54,16 +57,17 @@ class Run:
 
     def __exit__(self, *_) -> None:
         torch.set_flush_denormal(False)
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
     @property
     def progress(self) -> float:
         """0 at the start, 1 when the budget is spent."""
         return min(1.0, self.step / self.steps if self.steps else self.elapsed_s / (60 * self.minutes))
 
-    def generator(self) -> torch.Generator:
-        """Randomness of the current step."""
-        return torch.Generator().manual_seed((self.options["seed"] * 1_000_003 + self.step) % 2**63)
+    def generator(self, part: int = 0) -> torch.Generator:
+        """Randomness of the current step, or of one part of its batch."""
+        return torch.Generator().manual_seed((self.options["seed"] * 1_000_003 + self.step + part * 2**40) % 2**63)
 
     def advance(self, values: Mapping[str, float]) -> None:
         """One step is done.
@@ -82,8 +86,9 @@ class Run:
             self.log(values)
 
     def log(self, values: Mapping[str, float], prefix: str = "train") -> None:
-        for name, value in values.items():
-            self._board.add_scalar(f"{prefix}/{name}", value, self.step)
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{prefix}/{name}", value, self.step)
 
     def recent(self, count: int = 100) -> dict[str, float]:
         """Means of the last steps' values."""
@@ -92,6 +97,8 @@ class Run:
 
     def save(self) -> None:
         """Writes the state, atomically, and the curves."""
+        if self._board is None:
+            return
         state = {"options": self.options, "step": self.step, "elapsed_s": self.elapsed_s, "history": self.history,
                  "parts": {name: part.state_dict() for name, part in self.stateful.items()}}
         temporary = self.out / f"{STATE}.partial"

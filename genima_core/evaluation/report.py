@@ -26,9 +26,9 @@ from genima_core.targets.renderer import TargetRenderer
 
 def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20000,
              checkpoint: Path = Path("checkpoints/demo"), targets: Targets = "drawn",
-             execution_horizon: int = 0, timeout_s: float = 12.0,
-             steps: int | None = None, score_episodes: int = 20, device: str = "cpu",
-             video: Path | None = None, json: Path | None = None) -> None:
+             execution_horizon: int = 0, timeout_s: float = 12.0, steps: int | None = None, score_episodes: int = 20,
+             device: str = "cpu", precision: str | None = None, compiled: bool = False, video: Path | None = None,
+             json: Path | None = None) -> None:
     """Runs a checkpoint closed loop in simulation, on scenes it was not trained on.
 
     Args:
@@ -43,6 +43,8 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
         steps: Denoising steps; the checkpoint's own number by default.
         score_episodes: Demonstrations on which drawing and following are scored apart; 0 skips it.
         device: Torch device.
+        precision: Of drawing: float32, float16 or bfloat16; by default half precision on a GPU only.
+        compiled: Compile the drawing networks: faster drawings, a first start that takes minutes more.
         video: Folder for one video an episode.
         json: File for the results.
     """
@@ -53,7 +55,7 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
     if trained_on:
         raise ValueError(f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}; "
                          "evaluate on others, e.g. --seed 20000")
-    policy = Policy.load(checkpoint, device)
+    policy = Policy.load(checkpoint, device, precision, compiled)
     if steps is not None:
         policy = policy.with_steps(steps)
     config = StreamerConfig(execution_horizon=execution_horizon)

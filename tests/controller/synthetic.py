@@ -8,15 +8,37 @@ from torch.utils.data import Dataset
 
 from genima_core import geometry, panda
 from genima_core.cameras import CameraRig
-from genima_core.controller.config import DEMO, Preset
+from genima_core.controller.config import DEMO, PAPER, Preset
+from genima_core.controller.kinematics import DrawnFrames
+from genima_core.controller.network import TrainingBatch
 from genima_core.targets import palette
+
+SMALL = {"size": (32, 32), "hidden": 32, "heads": 2, "feedforward": 32, "encoder_layers": 1, "decoder_layers": 1,
+         "latent": 4, "chunk_size": 5}
 
 
 def tiny(**model: object) -> Preset:
     """The demo preset with a small network on small views."""
-    small = {"size": (32, 32), "widths": (8, 16), "blocks": (1, 1), "hidden": 32, "heads": 2, "feedforward": 32,
-             "encoder_layers": 1, "decoder_layers": 1, "descriptor": 4, "latent": 4, "chunk_size": 5}
-    return Preset(replace(DEMO.model, **{**small, **model}), DEMO.augment, replace(DEMO.train, batch_size=4))
+    small = {**SMALL, "widths": (8, 16), "blocks": (1, 1), "descriptor": 4}
+    return replace(DEMO, model=replace(DEMO.model, **{**small, **model}), train=replace(DEMO.train, batch_size=4))
+
+
+def tiny_paper(**model: object) -> Preset:
+    """The paper's preset with a small network on small views, from no pretrained weights."""
+    small = {**SMALL, "widths": (8, 16, 16, 16), "blocks": (1, 1, 1, 1), "text_dim": 64}
+    return Preset(replace(PAPER.model, **{**small, **model}), PAPER.augment, replace(PAPER.train, batch_size=4))
+
+
+def training_batch(batch: dict[str, torch.Tensor], text_dim: int, rig: CameraRig | None = None) -> TrainingBatch:
+    """`windows` as a network's losses take them: opaque spheres on black, and where they are if the rig is given."""
+    B = len(batch["q"])
+    pixels, shown = torch.zeros(B, 4, 4, 2), torch.zeros(B, 4, 4, dtype=torch.bool)
+    if rig is not None:
+        pixels, shown = DrawnFrames(rig).visible(batch["q"], batch["actions"][:, -1])
+    text = torch.randn(B, text_dim, generator=torch.Generator().manual_seed(0))
+    images = batch["rgb"].float() / 255 * (batch["alpha"].float() / 255)
+    return TrainingBatch(images, batch["q"], batch["gripper"], text, batch["actions"], batch["action_gripper"],
+                         batch["is_pad"], pixels, shown)
 
 
 def inverse_kinematics(T_base_tcp: np.ndarray, q: np.ndarray, steps: int = 40) -> np.ndarray:

@@ -1,11 +1,13 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from genima_core import panda
-from genima_core.controller.model import Act
+from genima_core.controller.networks import NETWORKS
 from genima_core.controller.policy import PARTS, Controller
 from genima_core.language import TextEncoder
 
@@ -14,11 +16,12 @@ from . import synthetic
 DRAWING = np.zeros((4, 32, 32, 3), np.uint8)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, rig):
+@pytest.fixture(scope="module", params=[synthetic.tiny, synthetic.tiny_paper], ids=["demo", "paper"])
+def folder(request, tmp_path_factory, rig):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("controller") / "controller"
-    Controller(Act(synthetic.tiny().model, rig.resize(32, 32)).eval(), TextEncoder.tiny()).save(path)
+    config = request.param().model
+    Controller(NETWORKS[config.network](config, rig.resize(32, 32)).eval(), TextEncoder.tiny()).save(path)
     return path
 
 
@@ -69,7 +72,7 @@ def test_bad_input_is_refused(controller, change, message):
 
 def test_numbers_that_are_not_finite_never_leave(folder):
     controller = Controller.load(folder)
-    controller.model.joint_head.bias.data[2] = torch.nan
+    next(p for name, p in controller.model.named_parameters() if "_head.bias" in name)[2] = torch.nan
     with pytest.raises(RuntimeError, match="not finite"):
         controller.act(DRAWING, panda.HOME, 1.0, "push the button")
 
@@ -88,7 +91,38 @@ def test_damaged_parts_are_refused(copy, part):
         Controller.load(copy)
 
 
-def test_weights_of_another_network_are_refused(copy):
-    synthetic.tiny(hidden=64).model.save(copy / "config.json")
+@pytest.mark.parametrize("config", [synthetic.tiny(hidden=64).model, synthetic.tiny_paper(hidden=64).model])
+def test_weights_of_another_network_are_refused(copy, config):
+    config.save(copy / "config.json")
     with pytest.raises(ValueError, match="damaged"):
         Controller.load(copy)
+
+
+@pytest.mark.parametrize(("drop", "add"), [(1, 0), (0, 1)], ids=["missing", "extra"])
+def test_tensors_are_complete_and_no_more(copy, drop, add):
+    weights = load_file(copy / "model.safetensors")
+    changed = dict(list(weights.items())[drop:]) | {f"extra{i}": torch.zeros(1) for i in range(add)}
+    save_file(changed, copy / "model.safetensors")
+    with pytest.raises(ValueError, match="weights do not fit config.json"):
+        Controller.load(copy)
+
+
+def test_what_only_training_needs_is_not_shipped(folder):
+    assert not [name for name in load_file(folder / "model.safetensors") if name.startswith("posterior")]
+
+
+def test_saving_replaces_a_controller_and_nothing_else(controller, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("important")
+    with pytest.raises(FileExistsError, match="is no controller"):
+        controller.save(tmp_path / "mine")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "important"
+    controller.save(tmp_path / "new")
+    controller.save(tmp_path / "new")
+    assert Controller.load(tmp_path / "new").chunk_size == 5
+
+
+def test_the_shipped_controller_loads():
+    controller = Controller.load(Path(__file__).parents[2] / "checkpoints/demo/controller")
+    positions, _ = controller.act(np.zeros((4, 64, 64, 3), np.uint8), panda.HOME, 1.0, "push the button")
+    assert np.abs(positions - panda.HOME).max() < 0.5

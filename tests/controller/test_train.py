@@ -1,12 +1,17 @@
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from transformers import CLIPTextModelWithProjection, ResNetConfig, ResNetModel
 
+from genima_core import panda
+from genima_core.controller import config
 from genima_core.controller.augment import Pictures
 from genima_core.controller.config import PAPER, Preset
 from genima_core.controller.policy import Controller
-from genima_core.controller.train import Learner, fit, schedule, train_controller
+from genima_core.controller.train import Learner, count_steps, fit, schedule, train_controller
 from genima_core.data.dataset import DatasetWriter
 from genima_core.language import TextEncoder
 
@@ -47,8 +52,9 @@ def test_overfits_one_batch(rig, windows):
     assert (joints - a["actions"]).abs().mean() < 0.6 * (a["actions"] - a["q"][:, None]).abs().mean()
 
 
-def test_resumed_run_goes_on_as_if_it_had_never_stopped(rig, windows, tmp_path):
-    once, twice = (make_learner(rig, windows) for _ in range(2))
+@pytest.mark.parametrize("preset", [synthetic.tiny(), synthetic.tiny_paper()], ids=["demo", "paper"])
+def test_resumed_run_goes_on_as_if_it_had_never_stopped(rig, windows, tmp_path, preset):
+    once, twice = (make_learner(rig, windows, preset) for _ in range(2))
     fit(once, windows, tmp_path / "once", steps=4, every=2, show_progress=False)
 
     class Interrupted(Exception):
@@ -66,7 +72,7 @@ def test_resumed_run_goes_on_as_if_it_had_never_stopped(rig, windows, tmp_path):
     twice.validate = stop
     with pytest.raises(Interrupted):
         fit(twice, windows, tmp_path / "twice", steps=4, every=2, show_progress=False)
-    twice = make_learner(rig, windows)
+    twice = make_learner(rig, windows, preset)
     fit(twice, windows, tmp_path / "twice", steps=4, every=2, show_progress=False)
     for (name, a), b in zip(once.average.state_dict().items(), twice.average.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0, msg=name)
@@ -81,10 +87,34 @@ def test_results_are_complete(learner, windows, tmp_path):
 
 
 def test_the_papers_recipe_trains_too(rig, windows):
-    tiny = synthetic.tiny(image_tokens="grid", base="none", norm="frozen", stem="resnet", hold_at_end=False,
-                          position_weight=0.0, keypoint_weight=0.0)
-    terms = make_learner(rig, windows, replace(tiny, augment=PAPER.augment)).step(1.0, 0.9)
-    assert set(terms) == {"loss", "joints", "gripper", "kl"} and all(0 <= v < 100 for v in terms.values())
+    terms = make_learner(rig, windows, synthetic.tiny_paper()).step(1.0, 0.0)
+    assert set(terms) == {"loss", "joints", "gripper", "kl"} and all(0 <= v < 1000 for v in terms.values())
+
+
+def test_backbone_has_its_own_rate(rig, windows):
+    preset = synthetic.tiny_paper()
+    preset = replace(preset, train=replace(preset.train, learning_rate=1e-3, backbone_rate=0.0, weight_decay=0.0))
+    learner = make_learner(rig, windows, preset)
+    before = {name: p.clone() for name, p in learner.model.named_parameters()}
+    learner.step(1.0, 0.0)
+    moved = {name for name, p in learner.model.named_parameters() if not torch.equal(p, before[name])}
+    assert {"input_proj.weight", "proj_text_emb.weight", "action_head.bias"} <= moved
+    assert not [name for name in moved if name.startswith("backbone.")]
+
+
+def test_epochs_are_counted_in_whole_batches():
+    assert count_steps(PAPER.train, 96 * 7 + 95) == 7000
+    assert count_steps(PAPER.train, 10) == 1000
+    assert count_steps(replace(PAPER.train, steps=3, epochs=None), 10) == 3
+
+
+def test_too_little_memory_is_explained(learner):
+    def exhausted(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    learner.augmentation = exhausted
+    with pytest.raises(RuntimeError, match="too small for 4 windows a step: lower --batch-size"):
+        learner.step(1.0, 0.9)
 
 
 def test_pretrained_parts_that_are_missing_are_named(tmp_path):
@@ -111,19 +141,63 @@ def test_schedule_rises_then_falls():
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_trains_on_a_data_set(tmp_path, monkeypatch):
-    from genima_core.controller import config
-
-    small = synthetic.tiny()
-    monkeypatch.setitem(config.PRESETS, "demo", small)
+@pytest.fixture
+def data(tmp_path):
+    """Two episodes, the second of which is shorter than a chunk."""
     with DatasetWriter(tmp_path / "data", recorded.rig()) as writer:
-        for seed in range(2):
-            writer.add(recorded.episode(seed))
-    train_controller(tmp_path / "data", tmp_path / "out", steps=1, variants=2, backgrounds=4, workers=1)
+        writer.add(recorded.episode(0))
+        writer.add(recorded.episode(1, T=4))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """Folders of a ResNet and of a CLIP text encoder of the same classes as the paper's, tiny and random."""
+    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1], layer_type="basic",
+                             downsample_in_first_stage=False)).save_pretrained(tmp_path / "resnet")
+    spelling = TextEncoder.tiny(32)
+    config = spelling.model.config
+    config.projection_dim = 64
+    CLIPTextModelWithProjection(config).save_pretrained(tmp_path / "clip")
+    spelling.tokenizer.save_pretrained(tmp_path / "clip")
+    return tmp_path / "resnet", tmp_path / "clip"
+
+
+def act(folder):
+    drawing = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    return Controller.load(folder).act(drawing, panda.HOME, 1.0, "push the red button")[0]
+
+
+def test_demo_preset_trains_on_a_data_set(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(config.PRESETS, "demo", synthetic.tiny())
+    train_controller(data, tmp_path / "out", steps=1, variants=2, backgrounds=4, workers=1)
     assert Controller.load(tmp_path / "out" / "controller").size == (32, 32)
+    assert act(tmp_path / "out" / "controller").shape == (5, 7)
+
+
+def test_paper_preset_trains_on_a_data_set(data, pretrained, tmp_path, monkeypatch):
+    resnet, clip = map(str, pretrained)
+    small = replace(synthetic.tiny_paper(), backbone=resnet, text_encoder=clip)
+    monkeypatch.setitem(config.PRESETS, "paper", small)
+    out = tmp_path / "out"
+    train_controller(data, out, preset="paper", steps=2, batch_size=3, backgrounds=4, workers=1)
+    summary = json.loads((out / "scores.json").read_text())
+    assert summary["steps"] == 2 and summary["scores"]["clean"]["goal_tip_cm"] is None
+    controller = Controller.load(out / "controller")
+    # The projection of CLIP's text encoder is part of what is saved.
+    torch.testing.assert_close(controller.text.pooled(["push"]), TextEncoder.load(clip).pooled(["push"]))
+    resnet_weight = ResNetModel.from_pretrained(resnet).state_dict()["embedder.embedder.convolution.weight"]
+    torch.testing.assert_close(controller.model.backbone.conv1.weight, resnet_weight, atol=1e-3, rtol=0)
+    np.testing.assert_array_equal(act(out / "controller"), act(out / "controller"))
 
 
 def test_text_encoder_must_fit_the_preset(tmp_path):
     TextEncoder.tiny(32).save(tmp_path / "text")
     with pytest.raises(ValueError, match="gives 32 numbers"):
         train_controller(tmp_path, tmp_path / "out", text_encoder=str(tmp_path / "text"), steps=1)
+
+
+def test_backbone_must_fit_the_preset(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(config.PRESETS, "demo", synthetic.tiny())
+    with pytest.raises(ValueError, match="leave --backbone out"):
+        train_controller(data, tmp_path / "out", backbone="microsoft/resnet-18", steps=1, backgrounds=4, workers=1)

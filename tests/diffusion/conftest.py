@@ -7,9 +7,10 @@ import pytest
 
 from genima_core.cameras import CameraRig
 from genima_core.data.cache import WindowCache
+from genima_core.diffusion.building import build
 from genima_core.diffusion.config import DEMO, BaseConfig, DiffusionConfig
-from genima_core.diffusion.networks import build
-from genima_core.diffusion.train import fit_autoencoder, fit_diffusion
+from genima_core.diffusion.train import fit_diffusion
+from genima_core.diffusion.train_autoencoder import fit_autoencoder
 
 from . import synthetic
 
@@ -40,5 +41,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: 
             autoencoder: Path) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("diffusion")
-    fit_diffusion(cache, out, tiny, build(tiny, autoencoder, None, seed=0), steps=4, show_progress=False, checked=1)
+    fit_diffusion(cache, out, tiny, build(tiny, autoencoder), steps=4, show_progress=False, checked=1)
     return out

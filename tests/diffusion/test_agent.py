@@ -8,6 +8,8 @@ from diffusers import AutoencoderKL, ControlNetModel, EulerAncestralDiscreteSche
 from safetensors.torch import load_file, save_file
 
 from genima_core.diffusion.agent import PARTS, DiffusionAgent
+from genima_core.diffusion.networks import Networks
+from genima_core.diffusion.prompts import Prompts
 from genima_core.language import TextEncoder, prompt
 from genima_core.tiling import tile, untile
 
@@ -38,7 +40,7 @@ def test_the_same_seed_gives_the_same_drawing(agent, images):
 
 def test_draws_what_the_stock_pipeline_draws(agent, images):
     """No part of the agent is more than a stock pipeline: prompt, guidance and noise are all there is to it."""
-    picture = agent.pipeline(prompt(INSTRUCTION), torch.from_numpy(tile(images)).permute(2, 0, 1)[None] / 255,
+    picture = agent.pipeline()(prompt(INSTRUCTION), torch.from_numpy(tile(images)).permute(2, 0, 1)[None] / 255,
                              num_inference_steps=2, guidance_scale=0.0, generator=torch.Generator().manual_seed(3),
                              output_type="np").images[0]
     expected = untile((picture * 255).round().astype(np.uint8))
@@ -55,7 +57,8 @@ def test_a_batch_draws_what_single_calls_draw(agent, rng):
 
 def test_an_instruction_is_encoded_once(agent, images, monkeypatch):
     agent.draw(images, INSTRUCTION, seed=0)
-    monkeypatch.setattr(agent.text.model, "forward", lambda *_, **__: pytest.fail("encoded again"))
+    encoder = agent.networks.prompts.encoders[0].model
+    monkeypatch.setattr(encoder, "forward", lambda *_, **__: pytest.fail("encoded again"))
     agent.draw(images, INSTRUCTION, seed=0)
 
 
@@ -71,7 +74,7 @@ def test_refuses_to_draw_in_no_steps(agent, images):
         agent.draw(images, INSTRUCTION, seed=0, steps=0)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [*PARTS, "controlnet"])
 def test_a_missing_part_is_named(trained, tmp_path, part):
     folder = tmp_path / "agent"
     shutil.copytree(trained / "agent", folder)
@@ -105,9 +108,9 @@ def test_weights_that_are_not_finite_are_never_drawn_with(trained, tmp_path, ima
 def test_weights_are_stored_in_half_precision_and_used_in_single(trained, agent):
     stored = load_file(trained / "agent" / "unet" / "diffusion_pytorch_model.safetensors")
     assert {w.dtype for w in stored.values()} == {torch.float16}
-    assert agent.pipeline.unet.dtype == agent.pipeline.vae.dtype == torch.float32
+    assert agent.networks.unet.dtype == agent.networks.vae.dtype == torch.float32
     assert not (trained / "agent.partial").exists()
-    assert json.loads((trained / "agent" / "agent.json").read_text()) == {"size": [32, 32], "steps": 2}
+    assert json.loads((trained / "agent" / "agent.json").read_text()) == {"family": "sd", "size": [32, 32], "steps": 2}
 
 
 def test_an_agent_around_other_diffusers_classes_is_saved_and_loaded(tmp_path, images):
@@ -120,11 +123,11 @@ def test_an_agent_around_other_diffusers_classes_is_saved_and_loaded(tmp_path, i
     vae = AutoencoderKL(block_out_channels=(4, 4, 4, 4), norm_num_groups=2, latent_channels=4,
                         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
     scheduler = EulerAncestralDiscreteScheduler(prediction_type="epsilon", timestep_spacing="trailing")
-    whole = DiffusionAgent.assemble(vae, unet, ControlNetModel.from_unet(unet), scheduler, TextEncoder.tiny(16),
-                                    (32, 32), 2)
+    networks = Networks("sd", vae, unet, ControlNetModel.from_unet(unet), Prompts((TextEncoder.tiny(16),)), scheduler)
+    whole = DiffusionAgent.assemble(networks, (32, 32), 2)
     whole.save(tmp_path / "agent")
     loaded = DiffusionAgent.load(tmp_path / "agent")
-    assert type(loaded.pipeline.scheduler) is EulerAncestralDiscreteScheduler
-    assert type(loaded.pipeline.vae) is AutoencoderKL
+    assert type(loaded.networks.scheduler) is EulerAncestralDiscreteScheduler
+    assert type(loaded.networks.vae) is AutoencoderKL
     first, again = (loaded.draw(images, INSTRUCTION, seed=1) for _ in range(2))
     np.testing.assert_array_equal(first, again)  # this scheduler draws noise in every step

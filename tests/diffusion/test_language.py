@@ -13,10 +13,9 @@ def encoder():
 
 
 def test_shapes(encoder):
-    tokens, pooled = encoder.encode(prompt("push the button"))
-    assert tokens.shape == (1, MAX_TOKENS, encoder.width)
-    assert pooled.shape == (1, encoder.pooled_width)
-    assert encoder.tokens(["a", "b"]).shape == (2, MAX_TOKENS, 32)
+    text = encoder.encode(prompt("push the button"))
+    assert text.tokens.shape == text.penultimate.shape == (1, MAX_TOKENS, encoder.width)
+    assert text.pooled.shape == (1, encoder.pooled_width)
     assert encoder.pooled(["a", "b", "c"]).shape == (3, 32)
 
 
@@ -31,7 +30,7 @@ def test_the_tiny_one_is_the_same_everywhere_and_tells_instructions_apart(encode
 def test_words_of_the_prompt_leave_room_for_the_goal(encoder):
     tokens = len(encoder.tokenizer(prompt("push the button")).input_ids)
     assert tokens < len(prompt("push the button")) < MAX_TOKENS
-    assert encoder.encode(prompt("go " * 200))[0].shape[1] == MAX_TOKENS
+    assert encoder.encode(prompt("go " * 200)).tokens.shape[1] == MAX_TOKENS
 
 
 def test_nothing_is_trained(encoder):
@@ -43,7 +42,7 @@ def test_saved_and_loaded_it_says_the_same(encoder, tmp_path):
     encoder.save(tmp_path)
     loaded = TextEncoder.load(tmp_path)
     for text in ("push the button", prompt("öffne die Tür")):
-        assert torch.equal(loaded.tokens([text]), encoder.tokens([text]))
+        assert torch.equal(loaded.encode(text).tokens, encoder.encode(text).tokens)
         assert torch.equal(loaded.pooled([text]), encoder.pooled([text]))
 
 

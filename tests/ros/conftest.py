@@ -127,26 +127,28 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
 
     from genima_core.checkpoint import FORMAT, CheckpointInfo
     from genima_core.controller.config import preset as controller_preset
-    from genima_core.controller.model import Act, Statistics
+    from genima_core.controller.goal import GoalStatistics
+    from genima_core.controller.keypoint_act import KeypointAct
     from genima_core.controller.policy import Controller
     from genima_core.diffusion.agent import DiffusionAgent
     from genima_core.diffusion.autoencoder import PatchAutoencoder
+    from genima_core.diffusion.building import build
     from genima_core.diffusion.config import preset as diffusion_preset
-    from genima_core.diffusion.networks import from_scratch
     from genima_core.language import TextEncoder
 
     torch.manual_seed(0)
     diffusion = replace(diffusion_preset("demo"), size=rig.size)
     PatchAutoencoder(diffusion.autoencoder.latent_channels, diffusion.autoencoder.width).save_pretrained(folder / "vae")
-    networks = from_scratch(diffusion, folder, seed=0)
-    DiffusionAgent.assemble(networks.autoencoder, networks.unet, networks.controlnet, networks.drawing, networks.text,
-                            diffusion.size, diffusion.draw_steps).save(folder / "diffusion")
-    controller = controller_preset("demo", size=rig.size, base="now").model
+    networks = build(diffusion, folder).networks
+    DiffusionAgent.assemble(networks, diffusion.size, diffusion.draw_steps).save(folder / "diffusion")
+    controller = controller_preset("demo", size=rig.size).model
     ramp = torch.zeros(controller.chunk_size, 7)
     ramp[:, 0] = torch.linspace(0.01, 0.2, controller.chunk_size)
-    statistics = replace(Statistics.unit(controller.chunk_size), action_mean=ramp,
-                         action_std=torch.full((controller.chunk_size, 7), 1e-4))
-    Controller(Act(controller, rig, statistics), TextEncoder.tiny(controller.text_dim)).save(folder / "controller")
+    # A prior that no sphere moves: the goal is where the arm is.
+    statistics = replace(GoalStatistics.unit(controller.chunk_size), action_mean=ramp,
+                         action_std=torch.full((controller.chunk_size, 7), 1e-4), goal_precision=1e9 * torch.eye(7))
+    network = KeypointAct(controller, rig, statistics)
+    Controller(network, TextEncoder.tiny(controller.text_dim)).save(folder / "controller")
     info = CheckpointInfo(format=FORMAT, preset="demo", tasks=("push_button",), chunk_size=controller.chunk_size,
                           dt_s=controller.dt_s, view_size=rig.size[0], rig=rig.fingerprint(), dataset="none", seeds=(),
                           revision="unknown")

@@ -1,0 +1,156 @@
+"""ACT as GENIMA publishes it: an action chunking transformer with a CVAE and FiLM, on target images (preset `paper`).
+
+Zhao et al. 2023 (ACT), Bharadhwaj et al. 2023 (MT-ACT: FiLM), Shridhar et al. 2024 (GENIMA); for the same weights it
+gives RoboBase's numbers. Parameters are named as there, except that what only training needs lies in `posterior`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genima_core.cameras import CameraRig
+from genima_core.controller.network import ControllerConfig, Network, Prediction, Statistics, TrainingBatch
+from genima_core.controller.resnet import FilmResNet
+from genima_core.controller.transformer import Encoder, Transformer, sine_positions, sinusoid_table
+
+STATE = ACTION = 8
+"""Seven joints and the gripper, which comes first in the state and last in an action."""
+
+
+@dataclass(frozen=True)
+class ActConfig(ControllerConfig):
+    """The paper's values."""
+
+    network: ClassVar[str] = "act"
+
+    language: bool = True
+    """Whether the instruction is read, as FiLM in the backbone and as a token."""
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    blocks: tuple[int, ...] = (2, 2, 2, 2)
+    film_stages: tuple[int, ...] = (1, 2, 3)
+    """Stages of the ResNet, counted from 0, whose blocks are modulated; the published code never modulates the
+    first."""
+    hidden: int = 256
+    heads: int = 8
+    feedforward: int = 2048
+    encoder_layers: int = 4
+    """Of the transformer, and of the CVAE's encoder."""
+    decoder_layers: int = 6
+    """All of them count: ACT's first release read the first layer's features by mistake, RoboBase reads the last's."""
+    dropout: float = 0.1
+    joint_dropout: float = 0.3
+    """Inside the joint state's projection, which is GENIMA's: ACT has one linear layer there. The drawing is then not
+    ignored."""
+    latent: int = 32
+    """Width of the CVAE's latent: a sample of the posterior in training, zeros in use."""
+    gripper_weight: float = 0.05
+    """Of the binary cross-entropy; ACT compares the gripper with L1, as an eighth joint."""
+    kl_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
+            raise ValueError(f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
+                             f"{self.film_stages} lie below it")
+        if self.hidden % self.heads or self.hidden % 4:
+            raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads} and of 4")
+
+
+class Posterior(nn.Module):
+    """Mean and log variance (B, latent) of the latent, from the state and the true actions; training only."""
+
+    def __init__(self, config: ActConfig) -> None:
+        super().__init__()
+        hidden = config.hidden
+        self.encoder = Encoder(config.encoder_layers, hidden, config.heads, config.feedforward, config.dropout)
+        self.cls_embed = nn.Embedding(1, hidden)
+        self.encoder_joint_proj = nn.Linear(STATE, hidden)
+        self.encoder_action_proj = nn.Linear(ACTION, hidden)
+        self.latent_proj = nn.Linear(hidden, 2 * config.latent)
+        self.register_buffer("pos_table", sinusoid_table(2 + config.chunk_size, hidden), persistent=False)
+
+    def forward(self, state: Tensor, actions: Tensor, is_pad: Tensor) -> tuple[Tensor, Tensor]:
+        """From state (B, 8), actions (B, K, 8) and their padding mask (B, K)."""
+        first = self.cls_embed.weight.expand(len(state), 1, -1)
+        tokens = torch.cat([first, self.encoder_joint_proj(state)[:, None], self.encoder_action_proj(actions)], 1)
+        ignore = F.pad(is_pad, (2, 0), value=False)
+        mean, log_variance = self.latent_proj(self.encoder(tokens, self.pos_table, ignore)[:, 0]).chunk(2, -1)
+        return mean, log_variance
+
+
+class Act(Network):
+    """Tokens of latent, state, instruction and every cell of every view's features in, K actions out.
+
+    Each view's cells carry the same positions, so the order of the views makes no difference.
+    """
+
+    config_type = ActConfig
+    training_only = ("posterior.",)
+
+    def __init__(self, config: ActConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
+        super().__init__(config, rig, statistics)
+        hidden = config.hidden
+        self.backbone = FilmResNet(config.widths, config.blocks, config.film_stages if config.language else (), hidden)
+        self.input_proj = nn.Conv2d(self.backbone.channels, hidden, 1)
+        self.proj_text_emb = nn.Linear(config.text_dim, hidden) if config.language else None
+        self.input_proj_robot_state = nn.Sequential(nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout),
+                                                    nn.Linear(hidden, hidden))
+        self.latent_out_proj = nn.Linear(config.latent, hidden)
+        self.additional_pos_embed = nn.Embedding(3 if config.language else 2, hidden)
+        self.query_embed = nn.Embedding(config.chunk_size, hidden)
+        self.transformer = Transformer(config.encoder_layers, config.decoder_layers, hidden, config.heads,
+                                       config.feedforward, config.dropout)
+        self.action_head = nn.Linear(hidden, ACTION)
+        # Of the published weights; no loss ever reached it, and nothing reads it.
+        self.is_pad_head = nn.Linear(hidden, 1)
+        self.posterior = Posterior(config)
+
+    def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
+        latent = torch.zeros(len(q), self.config.latent, device=q.device)
+        actions = self.decode(images, self.state(q, gripper), text, latent)
+        joints = actions[..., :7] * self.action_std + self.action_mean
+        # The published evaluation compares the logit, not the probability, with 0.5: its gripper opens above 0.62.
+        return Prediction(joints, actions[..., 7].sigmoid())
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        c = self.config
+        joints = (batch.actions - self.action_mean) / self.action_std
+        opened = (batch.action_gripper > 0.5).to(joints.dtype)
+        state = self.state(batch.q, batch.gripper)
+        mean, log_variance = self.posterior(state, torch.cat([joints, opened[..., None]], -1), batch.is_pad)
+        latent = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        actions = self.decode(batch.images, state, batch.text, latent)
+        # Padding counts as no error, in the mean over all. The published training calls nothing padding.
+        keep = (~batch.is_pad).to(joints.dtype)
+        distance = (actions[..., :7] - joints).abs().mean(-1)
+        cross_entropy = F.binary_cross_entropy_with_logits(actions[..., 7], opened, reduction="none")
+        divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
+        return {"joints": (distance * keep).mean(), "gripper": c.gripper_weight * (cross_entropy * keep).mean(),
+                "kl": c.kl_weight * divergence.mean()}
+
+    def state(self, q: Tensor, gripper: Tensor) -> Tensor:
+        """(B, 8): the opening as it is, and the joints normalised."""
+        return torch.cat([gripper[:, None], (q - self.q_mean) / self.q_std], -1)
+
+    def decode(self, images: Tensor, state: Tensor, text: Tensor, latent: Tensor) -> Tensor:
+        """(B, K, 8): seven normalised joints, and the logit of an open gripper."""
+        B, V = images.shape[:2]
+        tokens = [self.latent_out_proj(latent), self.input_proj_robot_state(state)]
+        embedding = None
+        if self.proj_text_emb is not None:
+            tokens.append(self.proj_text_emb(text))
+            embedding = tokens[-1].repeat_interleave(V, 0)
+        features = self.input_proj(self.backbone(images.flatten(0, 1), embedding))
+        h, w = features.shape[-2:]
+        # (B, hidden, h, V w): the views lie beside each other.
+        features = features.unflatten(0, (B, V)).permute(0, 2, 3, 1, 4).flatten(3)
+        cells = sine_positions(h, w, self.config.hidden, images.device).repeat(1, V, 1).flatten(0, 1)
+        position = torch.cat([self.additional_pos_embed.weight, cells])
+        memory = torch.cat([torch.stack(tokens, 1), features.flatten(2).transpose(1, 2)], 1)
+        return self.action_head(self.transformer(memory, position, self.query_embed.weight))
+
+    def load_backbone(self, source: str | Path) -> None:
+        self.backbone.load_pretrained(source)

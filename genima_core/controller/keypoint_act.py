@@ -1,0 +1,187 @@
+"""ACT on keypoints: the goal that they show is solved, and the transformer corrects the way there (preset `demo`)."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genima_core.cameras import CameraRig
+from genima_core.controller.goal import GoalSolver, GoalStatistics, straight
+from genima_core.controller.keypoints import Keypoints, KeypointTokens, PatchResNet, heat_targets
+from genima_core.controller.network import ControllerConfig, Network, Prediction, TrainingBatch
+
+STATE = 8
+"""Seven joints and the gripper."""
+
+
+@dataclass(frozen=True)
+class KeypointActConfig(ControllerConfig):
+    """Small enough for two CPU cores and half an hour, from no pretrained weights; `act` is what the paper has."""
+
+    network: ClassVar[str] = "keypoint-act"
+
+    size: tuple[int, int] = (64, 64)
+    text_dim: int = 64
+    """The tiny text encoder's."""
+    widths: tuple[int, ...] = (16, 32)
+    blocks: tuple[int, ...] = (1, 2)
+    strides: tuple[int, ...] = (1, 2)
+    film_stages: tuple[int, ...] = (1,)
+    """Stages, counted from 0, whose output is modulated by the instruction."""
+    descriptor: int = 16
+    """Features read at each keypoint (colour, stripes)."""
+    hidden: int = 128
+    heads: int = 4
+    feedforward: int = 256
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    posterior_layers: int = 1
+    dropout: float = 0.0
+    """Costs precision: the targets are exact and the data are augmented."""
+    joint_dropout: float = 0.0
+    """Inside the joint state's projection; none, because a joint error of 0.01 rad is a pixel's tenth."""
+    latent: int = 32
+    gripper_weight: float = 0.05
+    kl_weight: float = 10.0
+    position_weight: float = 5.0
+    """Of the drawn frames' position error (L1, metres) at the predicted joints: what the drawing shows and what the
+    task needs is where the frames end up."""
+    keypoint_weight: float = 0.1
+    """Of the keypoints' cross-entropy against the projected frames; localises the spheres within a minute instead of
+    an hour."""
+
+    def __post_init__(self) -> None:
+        if len({len(self.widths), len(self.blocks), len(self.strides)}) != 1:
+            raise ValueError(f"widths {self.widths}, blocks {self.blocks} and strides {self.strides} need one length")
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads}")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read off the pictures and the joints before the transformer."""
+
+    tokens: Tensor
+    """(B, 4, hidden)."""
+    keypoints: Keypoints
+    state: Tensor
+    """(B, 8) normalised."""
+    goal: Tensor
+    """(B, 7) rad."""
+    way: Tensor
+    """(B, K, 7) rad, straight to the goal: what actions are predicted relative to."""
+
+
+class KeypointAct(Network):
+    """Where the spheres are is learned; what joints that means is geometry, and exact (`goal.GoalSolver`).
+
+    Actions after a demonstration's end are learned as well, as standing still: the last ones before it are those that
+    press, and they need their goal learned too.
+    """
+
+    config_type = KeypointActConfig
+    statistics_type = GoalStatistics
+    training_only = ("posterior",)
+
+    def __init__(self, config: KeypointActConfig, rig: CameraRig, statistics: GoalStatistics | None = None) -> None:
+        super().__init__(config, rig, statistics)
+        hidden, K = config.hidden, config.chunk_size
+        self.solver = GoalSolver(self.frames)
+        self.backbone = PatchResNet(config.widths, config.blocks, config.strides, config.film_stages, config.text_dim)
+        self.image_tokens = KeypointTokens(self.backbone.channels, config.size, config.descriptor, hidden)
+        self.state = nn.Sequential(nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout),
+                                   nn.Linear(hidden, hidden))
+        self.text = nn.Linear(config.text_dim, hidden)
+        self.latent = nn.Linear(config.latent, hidden)
+        self.goal = nn.Linear(7, hidden)
+        # Positions of latent, state, instruction and goal.
+        self.slots = nn.Parameter(0.02 * torch.randn(4, hidden))
+        self.encoder = _encoder(config, config.encoder_layers)
+        layer = nn.TransformerDecoderLayer(hidden, config.heads, config.feedforward, config.dropout, batch_first=True,
+                                           norm_first=True)
+        self.decoder = nn.TransformerDecoder(layer, config.decoder_layers, norm=nn.LayerNorm(hidden))
+        self.queries = nn.Parameter(torch.randn(K, hidden))
+        self.joint_head = nn.Linear(hidden, 7)
+        self.gripper_head = nn.Linear(hidden, 2)
+
+        self.posterior_class = nn.Parameter(0.02 * torch.randn(1, 1, hidden))
+        self.posterior_state = nn.Linear(STATE, hidden)
+        self.posterior_action = nn.Linear(STATE, hidden)
+        self.posterior_position = nn.Parameter(0.02 * torch.randn(1, K + 2, hidden))
+        self.posterior = _encoder(config, config.posterior_layers)
+        self.posterior_head = nn.Linear(hidden, 2 * config.latent)
+        for block in (self.encoder, self.decoder, self.posterior):
+            for p in block.parameters():
+                if p.dim() > 1:
+                    nn.init.xavier_uniform_(p)
+        # The posterior starts as the prior: its divergence, times 10, would else drown all other gradients at first.
+        nn.init.zeros_(self.posterior_head.weight)
+        nn.init.zeros_(self.posterior_head.bias)
+
+    def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
+        reading = self.read(images, q, gripper, text)
+        latent = torch.zeros(len(q), self.config.latent, device=q.device)
+        normalised, logits = self.decode(reading, q, text, latent)
+        return Prediction(self.joints(normalised, reading), logits.softmax(-1)[..., 1], reading.keypoints.pixels,
+                          reading.goal)
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        c = self.config
+        reading = self.read(batch.images, batch.q, batch.gripper, batch.text)
+        target = (batch.actions - reading.way - self.action_mean) / self.action_std
+        mean, log_variance = self.encode(reading.state, target, batch.action_gripper)
+        latent = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        normalised, logits = self.decode(reading, batch.q, batch.text, latent)
+        opened = (batch.action_gripper > 0.5).long()
+        divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
+        away = (self.frames(self.joints(normalised, reading)) - self.frames(batch.actions)).abs().sum(-1)
+        heat = reading.keypoints.heat
+        # A cell is as many pixels as the backbone's strides multiply to.
+        h, w = (s // (2 * math.prod(c.strides)) for s in reversed(c.size))
+        expected = heat_targets(batch.pixels, batch.shown, c.size, h, w)
+        return {"joints": (normalised - target).abs().mean(),
+                "gripper": c.gripper_weight * F.cross_entropy(logits.flatten(0, 1), opened.flatten()),
+                "kl": c.kl_weight * divergence.mean(), "position": c.position_weight * away.mean(),
+                "keypoints": c.keypoint_weight * -(expected * heat.log_softmax(-1)).sum(-1).mean()}
+
+    def read(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Reading:
+        B, V = images.shape[:2]
+        features = self.backbone(images.flatten(0, 1), text.repeat_interleave(V, 0))
+        tokens, keypoints = self.image_tokens(features.unflatten(0, (B, V)))
+        state = torch.cat([(q - self.q_mean) / self.q_std, gripper[:, None]], -1)
+        # Squared: what only might be a sphere must not pull, and a blank picture is full of such places.
+        weight = keypoints.weight.detach().square()
+        prior = torch.cat([q, torch.ones_like(q[:, :1])], -1) @ self.goal_from_q
+        # Where arms usually go counts once some spheres are seen; without any, the arm stays.
+        prior = torch.lerp(q, prior, (weight.sum((1, 2)) / 3).clamp(max=1)[:, None])
+        goal = self.solver(q, keypoints.pixels.detach(), weight, prior, self.goal_precision)
+        return Reading(tokens, keypoints, state, goal, straight(q, goal, self.config.chunk_size))
+
+    def decode(self, reading: Reading, q: Tensor, text: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised actions (B, K, 7), and logits (B, K, 2) of a closed and an open gripper."""
+        extra = [self.latent(latent), self.state(reading.state), self.text(text),
+                 self.goal((reading.goal - q) / self.q_std)]
+        memory = self.encoder(torch.cat([torch.stack(extra, 1) + self.slots, reading.tokens], 1))
+        out = self.decoder(self.queries.expand(len(q), -1, -1), memory)
+        return self.joint_head(out), self.gripper_head(out)
+
+    def joints(self, normalised: Tensor, reading: Reading) -> Tensor:
+        return normalised * self.action_std + self.action_mean + reading.way
+
+    def encode(self, state: Tensor, actions: Tensor, action_gripper: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance (B, latent) of the latent, given the normalised actions."""
+        chunk = self.posterior_action(torch.cat([actions, action_gripper[..., None]], -1))
+        tokens = torch.cat([self.posterior_class.expand(len(state), -1, -1), self.posterior_state(state)[:, None],
+                            chunk], 1) + self.posterior_position
+        mean, log_variance = self.posterior_head(self.posterior(tokens)[:, 0]).chunk(2, -1)
+        return mean, log_variance
+
+
+def _encoder(config: KeypointActConfig, layers: int) -> nn.TransformerEncoder:
+    # Layer norm before each block, where ACT has it after: trains without a long warm-up.
+    layer = nn.TransformerEncoderLayer(config.hidden, config.heads, config.feedforward, config.dropout,
+                                       batch_first=True, norm_first=True)
+    return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(config.hidden), enable_nested_tensor=False)

@@ -1,0 +1,179 @@
+"""What every controller network is: configuration, inputs, prediction and losses; each has a file of its own."""
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from genima_core.cameras import CameraRig
+from genima_core.controller.kinematics import DrawnFrames
+from genima_core.panda import HOME
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """What all networks share; each adds its own sizes and loss weights, and says what they are called."""
+
+    network: ClassVar[str]
+    """Value of the key `network` in config.json."""
+
+    size: tuple[int, int] = (256, 256)
+    """Width and height of one view in pixels."""
+    chunk_size: int = 20
+    """K, actions a chunk."""
+    dt_s: float = 0.05
+    """Time between two actions: demonstrations are recorded at 20 Hz."""
+    text_dim: int = 512
+    """Width of the instruction's embedding (CLIP's pooled text embedding)."""
+
+    def save(self, path: Path) -> None:
+        """Writes JSON that `networks.load_config` reads."""
+        Path(path).write_text(json.dumps({"network": self.network, **asdict(self)}, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What joints and actions are normalised with."""
+
+    q_mean: Tensor
+    q_std: Tensor
+    """(7,) rad."""
+    action_mean: Tensor
+    action_std: Tensor
+    """(7,) or (K, 7) rad, as the network decides."""
+
+    @classmethod
+    def unit(cls, chunk_size: int) -> Self:
+        """Of no data."""
+        return cls(torch.tensor(HOME, dtype=torch.float32), torch.ones(7), torch.tensor(HOME, dtype=torch.float32),
+                   torch.ones(7))
+
+    @classmethod
+    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
+        """From joints (N, 7) rad, actions (N, K, 7) rad and their padding mask (N, K)."""
+        # The published code normalises the joints by the mean and deviation of the actions; they differ by a step.
+        # Its deviations have no floor: a joint that hardly moves in the data would be blown up to unit variance.
+        known = actions[~is_pad].double()
+        return cls(q.mean(0), q.std(0).clamp(min=0.05), known.mean(0).float(),
+                   known.std(0, correction=0).clamp(min=0.05).float())
+
+    def save(self, path: Path) -> None:
+        Path(path).write_text(json.dumps({f.name: getattr(self, f.name).tolist() for f in fields(self)}) + "\n")
+
+    @classmethod
+    def load(cls, path: Path, chunk_size: int) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file; other keys or shapes, or numbers that are not finite.
+        """
+        data = json.loads(Path(path).read_text())
+        shapes = {f.name: tuple(getattr(cls.unit(chunk_size), f.name).shape) for f in fields(cls)}
+        if not isinstance(data, dict) or set(data) != set(shapes):
+            raise ValueError(f"{path} needs the keys {list(shapes)}")
+        values = {name: torch.tensor(data[name], dtype=torch.float32) for name in shapes}
+        for name, value in values.items():
+            if tuple(value.shape) != shapes[name] or not value.isfinite().all():
+                raise ValueError(f"{path}: {name} has shape {tuple(value.shape)}; it needs {shapes[name]}, all finite")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A chunk for each sample of a batch."""
+
+    joints: Tensor
+    """(B, K, 7) rad."""
+    gripper: Tensor
+    """(B, K) 0 to 1, probability that the gripper shall be open."""
+    pixels: Tensor | None = None
+    """(B, 4 views, 4 targets, 2) where the spheres were found, if the network says."""
+    goal: Tensor | None = None
+    """(B, 7) rad, joints that were solved from those pixels, if they were."""
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """What the losses are computed from."""
+
+    images: Tensor
+    """(B, 4, 3, H, W) in [0, 1]."""
+    q: Tensor
+    """(B, 7) rad, now."""
+    gripper: Tensor
+    """(B,) 0 closed to 1 open, now."""
+    text: Tensor
+    """(B, text_dim)."""
+    actions: Tensor
+    """(B, K, 7) rad; also the last one is the pose that the spheres show."""
+    action_gripper: Tensor
+    """(B, K) 0 to 1."""
+    is_pad: Tensor
+    """(B, K) bool, true after the demonstration's end, where its last action is repeated."""
+    pixels: Tensor
+    """(B, 4 views, 4 targets, 2) where the spheres are."""
+    shown: Tensor
+    """(B, 4, 4) bool, whether they can be seen there."""
+
+
+class Network(nn.Module, ABC):
+    """Turns drawings, joints and an instruction into a chunk of actions.
+
+    A new one is a file with its config and its network, an entry in `networks.NETWORKS`, and a preset in `config`.
+    What it learns are its parameters; `statistics` are buffers that config.json's neighbour statistics.json holds.
+    """
+
+    config_type: ClassVar[type[ControllerConfig]]
+    statistics_type: ClassVar[type[Statistics]] = Statistics
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of the names of parameters that use does not need; they are not shipped."""
+
+    def __init__(self, config: ControllerConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
+        """
+        Raises:
+            ValueError: the rig's views have another size than those that the network reads.
+        """
+        if rig.size != tuple(config.size):
+            raise ValueError(f"the rig's views are {rig.size[0]}x{rig.size[1]} pixels, the network reads "
+                             f"{config.size[0]}x{config.size[1]}: use rig.resize, or set size")
+        super().__init__()
+        self.config = config
+        self.frames = DrawnFrames(rig)
+        statistics = statistics or self.statistics_type.unit(config.chunk_size)
+        for field in fields(self.statistics_type):
+            self.register_buffer(field.name, getattr(statistics, field.name).clone(), persistent=False)
+
+    @abstractmethod
+    def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
+        """The chunk to execute; the same inputs give the same chunk.
+
+        Shapes: images (B, 4, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1, text (B, text_dim).
+        """
+
+    @abstractmethod
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Weighted terms, whose sum is minimised, by the names that curves and logs carry."""
+
+    def load_backbone(self, source: str | Path) -> None:
+        """Takes pretrained image weights; `source` is a name, folder or file.
+
+        Raises:
+            ValueError: this network has no pretrained backbone.
+        """
+        raise ValueError(f"the network {self.config.network!r} learns its backbone from nothing; leave --backbone out")
+
+    @property
+    def statistics(self) -> Statistics:
+        return self.statistics_type(**{f.name: getattr(self, f.name) for f in fields(self.statistics_type)})
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Those that learn at the backbone's rate."""
+        return [p for name, p in self.named_parameters() if name.startswith("backbone.")]
+
+    def shipped(self) -> dict[str, Tensor]:
+        """The weights that use needs."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith(self.training_only)}

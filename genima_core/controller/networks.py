@@ -1,0 +1,38 @@
+"""The networks by name, and reading which one a folder holds."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+from genima_core.controller.act import Act
+from genima_core.controller.keypoint_act import KeypointAct
+from genima_core.controller.network import ControllerConfig, Network
+
+NETWORKS: dict[str, type[Network]] = {network.config_type.network: network for network in (Act, KeypointAct)}
+"""By the key `network` of config.json."""
+
+
+def load_config(path: Path) -> ControllerConfig:
+    """Reads what `ControllerConfig.save` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; not a controller's configuration.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; a controller folder holds config.json, model.safetensors, "
+                                "statistics.json and text_encoder/: restore it or run `genima train controller`")
+    try:
+        data = json.loads(path.read_text())
+        name = data.pop("network", None)
+        if name not in NETWORKS:
+            raise ValueError(f"network is {name!r}; valid are {', '.join(NETWORKS)}")
+        kind = NETWORKS[name].config_type
+        valid = [f.name for f in fields(kind)]
+        if set(data) != set(valid):
+            raise ValueError(f"unknown keys {sorted(set(data) - set(valid))}, missing keys "
+                             f"{sorted(set(valid) - set(data))}; {name} has {', '.join(valid)}")
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    except (json.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is no controller configuration: {error}; restore it or run "
+                         "`genima train controller`") from error

@@ -1,0 +1,142 @@
+"""ResNet-18 with the instruction's FiLM in its blocks, as MT-ACT built it and GENIMA uses it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch norm whose statistics and affine never change: those of the pretrained weights."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            self.register_buffer(name, torch.full((channels,), value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.weight * (self.running_var + 1e-5).rsqrt()
+        return x * scale[:, None, None] + (self.bias - self.running_mean * scale)[:, None, None]
+
+
+class Block(nn.Module):
+    """ResNet's basic block; parameter names are torchvision's."""
+
+    def __init__(self, inner: int, outer: int, stride: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inner, outer, 3, stride, 1, bias=False)
+        self.bn1 = norm(outer)
+        self.conv2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
+        self.bn2 = norm(outer)
+        self.downsample = None
+        if stride != 1 or inner != outer:
+            self.downsample = nn.Sequential(nn.Conv2d(inner, outer, 1, stride, bias=False), norm(outer))
+
+    def forward(self, x: Tensor, film: Tensor | None = None) -> Tensor:
+        """`film` (B, 2, outer): scale less one, and shift, of what is added to the shortcut."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        if film is not None:
+            scale, shift = film[..., None, None].unbind(1)
+            x = (1 + scale) * x + shift
+        return F.relu(x + shortcut)
+
+
+class Normalisation(nn.Module):
+    """Images (..., 3, H, W) in [0, 1] as weights that were trained on ImageNet expect them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406))[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225))[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+class FilmResNet(nn.Module):
+    """Feature map (B, C, H / 32, W / 32) of images (B, 3, H, W) in [0, 1], modulated by an embedding (B, dim)."""
+
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], film_stages: tuple[int, ...],
+                 film_dim: int) -> None:
+        """`film_stages` count from 0; without any, no embedding is needed."""
+        super().__init__()
+        self.normalise = Normalisation()
+        self.conv1 = nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
+        self.bn1 = FrozenBatchNorm(widths[0])
+        inner = widths[0]
+        for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            stage = nn.ModuleList()
+            for b in range(count):
+                stage.append(Block(inner, width, 2 if i > 0 and b == 0 else 1, FrozenBatchNorm))
+                inner = width
+            setattr(self, f"layer{i + 1}", stage)
+        self.blocks, self.channels = blocks, inner
+        # One layer gives a stage's numbers: the scales of its blocks, then their shifts.
+        self.film_models = nn.ModuleDict({str(i): nn.Linear(film_dim, 2 * blocks[i] * widths[i]) for i in film_stages})
+
+    def forward(self, images: Tensor, embedding: Tensor | None) -> Tensor:
+        x = self.normalise(images).contiguous(memory_format=torch.channels_last)
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        for i, count in enumerate(self.blocks):
+            films = [None] * count
+            if str(i) in self.film_models:
+                films = self.film_models[str(i)](embedding).reshape(len(x), 2, count, -1).unbind(2)
+            for block, film in zip(getattr(self, f"layer{i + 1}"), films, strict=True):
+                x = block(x, film)
+        return x
+
+    def load_pretrained(self, source: str | Path) -> None:
+        """Takes ResNet-18 weights from a file or folder (torchvision's or transformers' names), or a hub name.
+
+        Raises:
+            FileNotFoundError, ValueError: nothing there; the weights do not fit this backbone.
+        """
+        weights = {rename(k): v for k, v in _read_weights(source).items()}
+        own = {k: v.shape for k, v in self.state_dict().items() if not k.startswith("film_models.")}
+        missing = sorted(set(own) - set(weights))
+        wrong = sorted(k for k in set(own) & set(weights) if weights[k].shape != own[k])
+        if missing or wrong:
+            raise ValueError(f"the weights in {source} do not fit the backbone: missing {missing[:3]}, wrong shape "
+                             f"{wrong[:3]}; it needs ResNet-18's, e.g. microsoft/resnet-18")
+        self.load_state_dict({k: weights[k] for k in own}, strict=False)
+
+
+def rename(key: str) -> str:
+    """transformers' name of a ResNet parameter -> torchvision's; others stay."""
+    key = key.removeprefix("resnet.").removeprefix("model.")
+    key = key.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
+    if key.startswith("encoder.stages."):
+        _, _, stage, _, block, *rest = key.split(".")
+        tail = ".".join(rest)
+        for old, new in (("shortcut.convolution", "downsample.0"), ("shortcut.normalization", "downsample.1"),
+                         ("layer.0.convolution", "conv1"), ("layer.0.normalization", "bn1"),
+                         ("layer.1.convolution", "conv2"), ("layer.1.normalization", "bn2")):
+            tail = tail.replace(old, new)
+        key = f"layer{int(stage) + 1}.{block}.{tail}"
+    return key
+
+
+def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
+    path = Path(source)
+    if path.is_dir():
+        candidates = [path / name for name in ("model.safetensors", "pytorch_model.bin")]
+        path = next((p for p in candidates if p.is_file()), path)
+    if path.is_file():
+        try:
+            if path.suffix == ".safetensors":
+                from safetensors.torch import load_file
+                return load_file(path)
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # safetensors and torch each have their own
+            raise ValueError(f"{path} holds no weights that can be read ({str(error).splitlines()[0]}); get them "
+                             "again") from error
+    from transformers import ResNetModel
+    try:
+        return ResNetModel.from_pretrained(str(source), local_files_only=True).state_dict()
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(f"no ResNet weights at {source}: get them with `huggingface-cli download {source}`, or "
+                                "give a folder with model.safetensors or a .pth file of torchvision's") from error

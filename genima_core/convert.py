@@ -1,0 +1,96 @@
+"""What others recorded or trained, in our formats."""
+
+import json as json_format
+from pathlib import Path
+
+import tyro
+
+from genima_core.cameras import CameraRig
+from genima_core.data import layout
+
+_RLBENCH = "an RLBench data set"
+_CONTROLLER = "a released controller"
+_OPTIONS = {_RLBENCH: ("cameras", "size", "tasks", "episodes", "fps", "description"),
+            _CONTROLLER: ("rig", "text_encoder")}
+"""Which options each kind of source has."""
+
+
+def convert(src: tyro.conf.Positional[Path], dst: tyro.conf.Positional[Path],
+            cameras: tuple[str, str, str, str] | None = None, size: int | None = None,
+            tasks: tuple[str, ...] | None = None, episodes: int | None = None, fps: int | None = None,
+            description: int | None = None, rig: Path | None = None, text_encoder: str | None = None,
+            json: Path | None = None) -> dict:
+    """Converts an RLBench data set into ours, or a controller that the paper's authors released.
+
+    What SRC is decides: a folder with RLBench's layout (the data set, a task or a variation) becomes a data set in DST,
+    and an interrupted conversion goes on; a .pt file, or the folder that holds it, becomes a controller.
+
+    Args:
+        src: What to convert.
+        dst: Folder to write.
+        cameras: RLBench: four cameras in tile order; wrist, front, right_shoulder, left_shoulder by default.
+        size: RLBench: width and height of each view in pixels; as recorded by default.
+        tasks: RLBench: which tasks; all by default.
+        episodes: RLBench: most episodes of each variation; all by default.
+        fps: RLBench: rows per second; 20 by default, its simulation's step.
+        description: RLBench: which of a variation's descriptions is the instruction; 0, the first, by default.
+        rig: Controller: the cameras that it shall be used with, a rig's file or a data set's folder.
+        text_encoder: Controller: name or folder of the text encoder that it was trained with.
+        json: Where to write what was done.
+    """
+    given = {"cameras": cameras, "size": size, "tasks": tasks, "episodes": episodes, "fps": fps,
+             "description": description, "rig": rig, "text_encoder": text_encoder}
+    given = {name: value for name, value in given.items() if value is not None}
+    kind = _kind(src)
+    if wrong := [f"--{name.replace('_', '-')}" for name in given if name not in _OPTIONS[kind]]:
+        valid = ", ".join(f"--{name.replace('_', '-')}" for name in _OPTIONS[kind])
+        raise ValueError(f"{src} is {kind}, to which {', '.join(wrong)} does not apply; valid are {valid}")
+    if kind == _RLBENCH:
+        from genima_core.data.rlbench.conversion import Options, convert_rlbench
+
+        result = convert_rlbench(src, dst, Options(**given))
+    else:
+        if rig is None:
+            raise ValueError(f"{src} is {kind}, which does not say what its cameras were: give --rig, a rig's file or "
+                             "the folder of a data set that was recorded with them")
+        from genima_core.controller.robobase import convert_controller
+
+        result = convert_controller(_snapshot(src), dst, _read_rig(rig), text_encoder)
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_format.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _kind(src: Path) -> str:
+    """What there is to convert.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing, or nothing that is known.
+    """
+    from genima_core.data.rlbench.layout import EXPECTED, find_variations, listing
+
+    if not src.exists():
+        raise FileNotFoundError(f"there is no {src}")
+    if find_variations(src):
+        return _RLBENCH
+    if _snapshot(src) is not None:
+        return _CONTROLLER
+    held = f"It holds {listing(src)}" if src.is_dir() else "It is a file of another kind"
+    raise ValueError(f"{src} is neither {_RLBENCH} nor {_CONTROLLER}; valid are a folder with {EXPECTED} (or the part "
+                     f"of that below a task or a variation), a .pt file, and a folder that holds one. {held}")
+
+
+def _snapshot(src: Path) -> Path | None:
+    """The controller's file that `src` is or holds: the latest of several."""
+    if src.is_file():
+        return src if src.suffix == ".pt" else None
+    files = sorted(src.glob("*.pt"))
+    latest = [file for file in files if file.stem.startswith("latest")] or files
+    if len(latest) > 1:
+        raise ValueError(f"{src} holds several controllers, give one of: {', '.join(file.name for file in latest)}")
+    return latest[0] if latest else None
+
+
+def _read_rig(path: Path) -> CameraRig:
+    return CameraRig.load(path / layout.RIG if path.is_dir() else path)

@@ -1,0 +1,218 @@
+"""Networks to be trained: from nothing, or around a pretrained base that stays frozen."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DDIMScheduler,
+    DDPMScheduler,
+    EulerAncestralDiscreteScheduler,
+    UNet2DConditionModel,
+)
+from diffusers.utils import logging as diffusers_logging
+from torch import nn
+
+from genima_core.diffusion.autoencoder import PATCH, load_autoencoder
+from genima_core.diffusion.config import BaseConfig, DiffusionConfig
+from genima_core.diffusion.networks import FAMILIES, Networks, cast
+from genima_core.diffusion.prompts import Prompts
+from genima_core.language import TextEncoder
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """Networks, which of them learn, and how noise is added for them to learn from."""
+
+    networks: Networks
+    trained: tuple[str, ...]
+    """Names in `Networks.parts`."""
+    noising: DDPMScheduler
+
+
+def build(config: DiffusionConfig, autoencoder: Path | None = None, base: str | None = None,
+          controlnet: Path | None = None, seed: int = 0, device: str = "cpu") -> Pupil:
+    """The networks of a preset; `controlnet` is a trained one to begin with.
+
+    Raises:
+        ValueError, FileNotFoundError: something given that the preset does not take, or missing that it needs.
+    """
+    if isinstance(config.base, BaseConfig):
+        for name, given in (("--base", base), ("--controlnet", controlnet)):
+            if given is not None:
+                raise ValueError(f"this preset trains its own base; leave {name} away or use --preset sd-turbo")
+        if autoencoder is None:
+            raise ValueError("this preset needs --autoencoder, a folder that `genima train autoencoder` wrote")
+        return from_scratch(config, autoencoder, seed, device)
+    if autoencoder is not None:
+        raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder away")
+    return around_base(config, base, controlnet, device)
+
+
+def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: str = "cpu") -> Pupil:
+    """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already.
+
+    Raises:
+        FileNotFoundError, ValueError: no autoencoder; a damaged one.
+    """
+    base = config.base
+    vae = load_autoencoder(autoencoder, device)
+    text = TextEncoder.tiny(base.text_width)
+    text.model.to(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            sample_size=2 * max(config.size) // PATCH, in_channels=vae.config.latent_channels,
+            out_channels=vae.config.latent_channels, block_out_channels=base.block_out_channels,
+            layers_per_block=base.layers_per_block, down_block_types=base.down_block_types,
+            up_block_types=tuple(name.replace("Down", "Up") for name in reversed(base.down_block_types)),
+            cross_attention_dim=base.text_width, norm_num_groups=16,
+            attention_head_dim=base.heads)  # diffusers' name for the number of heads
+        controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=base.conditioning_channels,
+                                               load_weights_from_unet=False)
+        # ControlNet begins with zeros so as not to disturb a pretrained base. Here nothing is pretrained, and with
+        # zeros in its way the condition is not found for thousands of steps.
+        for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block,
+                      controlnet.controlnet_cond_embedding.conv_out):
+            layer.reset_parameters()
+    # The networks predict the picture, not the noise: from scratch that draws the first spheres within minutes.
+    noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
+    # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
+    drawing = DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
+    unet, controlnet = (part.to(device, memory_format=torch.channels_last) for part in (unet, controlnet))
+    return Pupil(Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising)
+
+
+def around_base(config: DiffusionConfig, base: str | None = None, controlnet: Path | None = None,
+                device: str = "cpu") -> Pupil:
+    """A pretrained base with what shall learn to draw with it.
+
+    That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
+    more input channels that are not looked at yet. All else is frozen. `base` is a name or folder, the preset's by
+    default; `controlnet` a folder as for `find_controlnet`.
+
+    Raises:
+        FileNotFoundError: not downloaded.
+        ValueError: damaged, or parts that do not belong together.
+    """
+    networks = load_base(config.family, base or config.base, controlnet, device)
+    trained = FAMILIES[config.family].trained
+    for name, part in networks.parts().items():
+        part.train(name == trained).requires_grad_(name == trained)
+    return Pupil(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
+
+
+def load_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Networks:
+    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32.
+
+    Raises:
+        FileNotFoundError, ValueError: see `around_base`.
+    """
+    controlled = FAMILIES[family].controlled
+    if controlnet is not None and not controlled:
+        raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet away")
+    try:
+        folder = _folder(base)
+        unet = load_part(UNet2DConditionModel, folder / "unet")
+        vae = load_part(AutoencoderKL, folder / "vae")
+        scheduler = EulerAncestralDiscreteScheduler.from_pretrained(folder, subfolder="scheduler",
+                                                                    local_files_only=True)
+    except (OSError, FileNotFoundError) as error:
+        raise FileNotFoundError(
+            f"no pretrained weights at {base}: download them with `huggingface-cli download {base}`, or name a folder "
+            "that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base") from error
+    prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)
+    control = None
+    if controlnet is not None:
+        control = load_part(ControlNetModel, find_controlnet(controlnet))
+    elif controlled:
+        control = ControlNetModel.from_unet(unet)
+    else:
+        widen(unet, 2 * vae.config.latent_channels)
+    networks = Networks(family, vae, unet, control, prompts, scheduler)
+    for part in networks.parts().values():
+        part.eval().to(device, memory_format=torch.channels_last)
+    return networks
+
+
+def load_part(kind: type, folder: Path) -> nn.Module:
+    """A diffusers model in float32; unlike diffusers', this one puts up with no missing or unknown tensor.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: damaged, of other sizes, or tensors are missing or unknown.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"no {kind.__name__} in {folder}: config.json is missing")
+    variant = None
+    if not any((folder / f"diffusion_pytorch_model{end}").is_file() for end in
+               (".safetensors", ".safetensors.index.json", ".bin")):
+        variant = "fp16"  # what many people download of a large model
+    level = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
+    try:
+        model, report = kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True, variant=variant,
+                                             output_loading_info=True, low_cpu_mem_usage=False)
+    except Exception as error:  # safetensors, json and diffusers each have their own
+        raise ValueError(f"{folder} is damaged ({' '.join(str(error).split())[:200]}); restore or download it "
+                         "again") from error
+    finally:
+        diffusers_logging.set_verbosity(level)
+    wrong = {name: sorted(map(str, report[f"{name}_keys"])) for name in ("missing", "unexpected", "mismatched")}
+    if any(wrong.values()):
+        listed = "; ".join(f"{len(keys)} {name}: {', '.join(keys[:3])} ..." for name, keys in wrong.items() if keys)
+        raise ValueError(f"the tensors in {folder} do not fit its config.json ({listed}); restore or download it again")
+    return model
+
+
+def find_controlnet(source: Path) -> Path:
+    """The folder of a ControlNet: `source` itself, controlnet/ in it, or in its newest checkpoint-<step>.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    source = Path(source)
+    saved = sorted((p for p in source.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()),
+                   key=lambda p: -int(p.name.removeprefix("checkpoint-")))
+    for folder in (source, source / "controlnet", *(p / "controlnet" for p in saved)):
+        if (folder / "config.json").is_file():
+            return folder
+    raise FileNotFoundError(f"no ControlNet in {source}: it needs config.json, or controlnet/ or checkpoint-<step>/ "
+                            "with one")
+
+
+def widen(unet: UNet2DConditionModel, channels: int) -> None:
+    """Gives a UNet more input channels, whose weights are zero, as InstructPix2Pix begins; none if it has them."""
+    old = unet.conv_in
+    if old.in_channels == channels:
+        return
+    new = nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride, old.padding)
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[:, :old.in_channels] = old.weight
+        new.bias.copy_(old.bias)
+    unet.conv_in = new
+    unet.register_to_config(in_channels=channels)
+
+
+def with_autoencoder(networks: Networks, folder: Path | str) -> Networks:
+    """The same with another decoder, such as the tiny one of taesd; latents must mean the same.
+
+    Raises:
+        FileNotFoundError, ValueError: no autoencoder there, or one that cannot be used.
+    """
+    if networks.controlnet is None:
+        raise ValueError("pix2pix reads the observation through its own autoencoder; it cannot have another")
+    vae = load_autoencoder(_folder(str(folder)), str(networks.device))
+    return replace(networks, vae=cast(vae, networks.dtype))
+
+
+def _folder(source: str) -> Path:
+    """Where the files of a folder or of a downloaded model lie."""
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+    return Path(snapshot_download(source, local_files_only=True))

@@ -1,0 +1,52 @@
+"""Instructions as the drawing networks want them: prompts, encoded once by one or two frozen CLIP text encoders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genima_core.language import TextEncoder, prompt
+
+
+@dataclass(frozen=True)
+class Words:
+    """Encoded prompts."""
+
+    tokens: Tensor
+    """(n, tokens, width)."""
+    pooled: Tensor | None = None
+    """(n, pooled width) of the second encoder; None with one."""
+
+    def to(self, *args: torch.device | torch.dtype | str) -> "Words":
+        return Words(self.tokens.to(*args), None if self.pooled is None else self.pooled.to(*args))
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One text encoder (Stable Diffusion) or two (SDXL)."""
+
+    encoders: tuple[TextEncoder, ...]
+
+    @classmethod
+    def load(cls, folder: Path | str, count: int, device: str = "cpu", dtype: torch.dtype | None = None) -> "Prompts":
+        """Reads tokenizer/ and text_encoder/, and for two tokenizer_2/ and text_encoder_2/.
+
+        Raises:
+            FileNotFoundError, ValueError: missing; damaged.
+        """
+        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in ("", "_2")[:count]))
+
+    def save(self, folder: Path) -> None:
+        for encoder, suffix in zip(self.encoders, ("", "_2"), strict=False):
+            encoder.save(folder, suffix)
+
+    def words(self, instructions: Sequence[str]) -> Words:
+        """What the networks are told for these instructions."""
+        encoded = [[encoder.encode(prompt(i)) for i in instructions] for encoder in self.encoders]
+        if len(encoded) == 1:
+            return Words(torch.cat([text.tokens for text in encoded[0]]))
+        # SDXL reads both encoders' last layers but one, and the second one's pooled embedding.
+        tokens = [torch.cat([text.penultimate for text in texts]) for texts in encoded]
+        return Words(torch.cat(tokens, -1), torch.cat([text.pooled for text in encoded[1]]))

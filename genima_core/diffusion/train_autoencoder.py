@@ -1,0 +1,137 @@
+"""Trains the drawing agent's autoencoder."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genima_core.data.cache import WindowCache
+from genima_core.data.dataset import Dataset
+from genima_core.diffusion.agent import save_half
+from genima_core.diffusion.autoencoder import PatchAutoencoder, load_autoencoder, to_latents, to_pictures
+from genima_core.diffusion.config import AutoencoderConfig
+from genima_core.diffusion.config import preset as diffusion_preset
+from genima_core.diffusion.examples import CodingPictures
+from genima_core.diffusion.run import Run, learning_rate
+from genima_core.diffusion.sheets import line, progress_bar, write_picture, write_scores
+from genima_core.targets.detect import find_centres, visible_targets
+from genima_core.targets.draw import over_observation
+from genima_core.tiling import tile
+
+
+def train_autoencoder(data: Path, out: Path, preset: str = "demo", steps: int | None = None,
+                      minutes: float | None = None, seed: int = 0, device: str = "cpu", threads: int | None = None,
+                      workers: int = 2) -> None:
+    """Train the drawing agent's image coder; resumes a run that is in the folder.
+
+    Args:
+        data: Data set (`genima collect`).
+        out: Folder for vae/ (the result), training.pt, loss.png, scores.json, validation.png and tensorboard/.
+        preset: demo. The others have a pretrained one.
+        steps: Length of the run; the preset's by default.
+        minutes: Length of the run, instead of steps; the learning rate falls in time.
+        seed: Of weights, batches and textures.
+        device: cpu or cuda.
+        threads: Of torch on the CPU.
+        workers: Processes that prepare the data once.
+    """
+    config = diffusion_preset(preset)
+    if config.autoencoder is None:
+        raise ValueError(f"preset {preset!r} uses the pretrained model's autoencoder: there is nothing to train")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    cache = WindowCache.build(Dataset(Path(data)), config.horizon, config.size, workers=workers)
+    fit_autoencoder(cache, Path(out), config.autoencoder, steps, minutes, seed, device)
+
+
+def fit_autoencoder(cache: WindowCache, out: Path, config: AutoencoderConfig, steps: int | None = None,
+                    minutes: float | None = None, seed: int = 0, device: str = "cpu", show_progress: bool = True,
+                    every: int = 100, checked: int = 64) -> PatchAutoencoder:
+    """The loop of `train_autoencoder`; `checked` held-out windows are scored every `every` steps."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = PatchAutoencoder(config.latent_channels, config.width, config.encoder_blocks, config.decoder_blocks)
+    pictures = CodingPictures(cache, seed)
+    model.start_from_pca(pictures.batch(256, np.random.default_rng(seed))[0] * 2 - 1)
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
+    options = {"seed": seed, "config": asdict(config), "dataset": cache.fingerprint}
+    if steps is None and minutes is None:
+        steps = config.steps
+    stateful = {"model": model, "optimizer": optimizer}
+    with Run(out, stateful, options, steps, minutes) as run, progress_bar(show_progress) as bar:
+        task = bar.add_task("autoencoder", total=1.0, completed=run.progress)
+        while run.progress < 1:
+            generator = run.generator()
+            truth, spheres = (x.to(device) for x in pictures.batch(config.batch_size,
+                                                                   np.random.default_rng([seed, run.step])))
+            rate = learning_rate(config.learning_rate, "cosine", 100, run.step, run.progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            latents = model.encode(truth * 2 - 1).latent_dist.mode()
+            # Noise in proportion: latents spend their deviation, whatever it is, on what matters in the picture.
+            noise = torch.randn(latents.shape, generator=generator).to(device) * config.latent_noise
+            decoded = model.decode(latents + noise * latents.detach().std()).sample / 2 + 0.5
+            loss = coding_loss(decoded, truth, spheres, config.sphere_weight)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            run.advance({"loss": loss.item(), "error": (decoded.detach() - truth).square().mean().sqrt().item()})
+            if run.step % every == 0 or run.progress >= 1:
+                _measure_scale(model, pictures, device)
+                score = score_autoencoder(model, cache, out / "validation.png", checked)
+                run.log(score, "validation")
+                run.save()
+                bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {line(run.recent())} | "
+                                  f"{line(score)}")
+            bar.update(task, completed=run.progress)
+        score = score_autoencoder(model, cache, out / "validation.png", checked)
+        save_half(model, out / "vae")
+        write_scores(out, run, config.batch_size, score, model)
+    return load_autoencoder(out / "vae", device)
+
+
+def coding_loss(decoded: Tensor, truth: Tensor, spheres: Tensor, sphere_weight: float) -> Tensor:
+    """Absolute and squared errors, and absolute errors of the differences between neighbours, in [0, 1] units."""
+    weight = 1 + sphere_weight * spheres
+    error = decoded - truth
+    edges = sum((error.diff(dim=d).abs() * weight.narrow(d, 1, weight.shape[d] - 1)).mean() for d in (2, 3))
+    return (weight * (error.abs() + 5 * error.square())).mean() + 0.5 * edges
+
+
+@torch.inference_mode()
+def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path | None = None,
+                      count: int = 64) -> dict[str, float]:
+    """How well held-out drawings survive coding: PSNR, and shifts of the spheres' centres."""
+    windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
+    truth = np.stack([over_observation(cache.views(w), np.array(cache.images[w])) for w in windows])
+    device = next(model.parameters()).device
+    x = torch.from_numpy(np.stack([tile(t) for t in truth])).permute(0, 3, 1, 2).to(device).float() / 255
+    decoded = to_pictures(model, to_latents(model, x)).cpu()
+    x = x.cpu()
+    back = decoded.mul(255).round().byte().unflatten(3, (2, -1)).unflatten(2, (2, -1)).permute(0, 2, 4, 3, 5, 1)
+    back = back.flatten(1, 2).numpy()
+    spheres = torch.from_numpy(np.stack([tile(cache.target_alpha[w][..., None]) for w in windows])) > 127
+    error = (decoded - x).square().mean(1)
+    shifts = []
+    for w, one, coded in zip(windows, truth, back, strict=True):
+        opened = bool(cache.gripper_target[w] > 0.1)
+        shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
+        shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
+    if picture is not None:
+        write_picture(picture, [(tile(t), tile(b)) for t, b in zip(truth[::max(1, count // 8)],
+                                                                    back[::max(1, count // 8)], strict=True)])
+    shift = np.concatenate(shifts)
+    return {"psnr_db": float(-10 * error.mean().log10()), "psnr_spheres_db": float(-10 * error[spheres[..., 0]].mean()
+                                                                                   .log10()),
+            "centre_shift_px_median": float(np.median(shift)), "centre_shift_px_p90": float(np.quantile(shift, 0.9))}
+
+
+@torch.inference_mode()
+def _measure_scale(model: PatchAutoencoder, pictures: CodingPictures, device: str) -> None:
+    truth, _ = pictures.batch(256, np.random.default_rng(0))
+    latents = model.encode(truth.to(device) * 2 - 1).latent_dist.mode()
+    model.register_to_config(scaling_factor=float(1 / latents.std()))

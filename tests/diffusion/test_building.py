@@ -1,0 +1,132 @@
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny, EulerAncestralDiscreteScheduler
+from safetensors.torch import load_file, save_file
+
+from genima_core.diffusion.agent import DiffusionAgent
+from genima_core.diffusion.building import build, find_controlnet, load_base, with_autoencoder
+from genima_core.diffusion.config import PRESETS
+from genima_core.diffusion.train import fit_diffusion
+
+from .bases import save_base, save_tiny_autoencoder
+
+PRETRAINED = {"sd-turbo": "sd", "sdxl-turbo": "sdxl", "instruct-pix2pix": "sd"}
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    return {family: save_base(tmp_path_factory.mktemp(family), family) for family in ("sd", "sdxl")}
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_pretrained_preset_trains_and_its_base_stays_as_it_is(name, bases, cache, tmp_path, rng):
+    base = bases[PRETRAINED[name]]
+    config = replace(PRESETS[name], size=(32, 32), batch_size=2, draw_steps=1, crop_px=2, warmup_steps=1,
+                     learning_rate=1e-3)
+    pupil = build(config, base=str(base))
+    learns = "unet" if name == "instruct-pix2pix" else "controlnet"
+    assert pupil.trained == (learns,)
+    before = {part: {k: v.clone() for k, v in net.state_dict().items()} for part, net in pupil.networks.parts().items()}
+    agent = fit_diffusion(cache, tmp_path, config, pupil, steps=2, show_progress=False, checked=1)
+    for part, net in pupil.networks.parts().items():
+        same = all(torch.equal(v, before[part][k]) for k, v in net.state_dict().items())
+        assert same == (part != learns), part
+    assert type(agent.networks.scheduler) is EulerAncestralDiscreteScheduler
+    images = rng.integers(0, 256, (4, 32, 32, 3), dtype="uint8")
+    loaded = DiffusionAgent.load(tmp_path / "agent").draw(images, "push the button", seed=0)
+    assert abs(loaded.astype(int) - agent.draw(images, "push the button", seed=0)).mean() < 2  # stored as float16
+
+
+def test_a_new_controlnet_and_new_input_channels_change_nothing_yet(bases):
+    for name in PRETRAINED:
+        networks = build(PRESETS[name], base=str(bases[PRETRAINED[name]])).networks
+        noisy, t = torch.randn(1, 4, 8, 8), torch.tensor(500)
+        words = networks.prompts.words(["push the button"])
+        observed = [networks.observe(torch.rand(1, 3, 64, 64)) for _ in range(2)]
+        torch.testing.assert_close(*(networks.predict(noisy, t, words, o) for o in observed))
+
+
+def test_a_released_controlnet_is_found_and_loaded_unchanged(bases, tmp_path):
+    networks = load_base("sd", str(bases["sd"]))
+    torch.nn.init.normal_(networks.controlnet.controlnet_mid_block.weight)
+    for step in (900, 10_000):
+        networks.controlnet.save_pretrained(tmp_path / "run" / f"checkpoint-{step}" / "controlnet")
+    newest = tmp_path / "run" / "checkpoint-10000"
+    for source in (tmp_path / "run", newest, newest / "controlnet"):
+        assert find_controlnet(source) == newest / "controlnet"
+        loaded = load_base("sd", str(bases["sd"]), source).controlnet
+        assert torch.equal(loaded.controlnet_mid_block.weight, networks.controlnet.controlnet_mid_block.weight)
+    with pytest.raises(FileNotFoundError, match="no ControlNet in"):
+        find_controlnet(tmp_path)
+
+
+def test_a_controlnet_of_another_base_is_refused(bases, tmp_path):
+    load_base("sdxl", str(bases["sdxl"])).controlnet.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="cross_attention_dim 32 instead of 16.*SDXL"):
+        load_base("sd", str(bases["sd"]), tmp_path)
+    with pytest.raises(ValueError, match="has no ControlNet"):
+        load_base("pix2pix", str(bases["sd"]), tmp_path)
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "other shape"])
+def test_tensors_that_do_not_fit_are_listed(bases, tmp_path, change):
+    base = tmp_path / "base"
+    shutil.copytree(bases["sd"], base)
+    weights = load_file(base / "unet" / WEIGHTS)
+    if change == "missing":
+        del weights["conv_in.bias"]
+    elif change == "unexpected":
+        weights["conv_in.extra"] = torch.zeros(1)
+    else:
+        weights["conv_in.bias"] = torch.zeros(3)
+    save_file(weights, base / "unet" / WEIGHTS, {"format": "pt"})
+    with pytest.raises(ValueError, match="conv_in"):
+        load_base("sd", str(base))
+
+
+def test_half_a_download_is_an_error(bases, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(bases["sd"], base)
+    whole = (base / "unet" / WEIGHTS).read_bytes()
+    (base / "unet" / WEIGHTS).write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged"):
+        load_base("sd", str(base))
+    (base / "unet" / WEIGHTS).unlink()
+    with pytest.raises(ValueError, match="unet"):
+        load_base("sd", str(base))
+
+
+def test_weights_downloaded_in_half_precision_only_are_taken(bases, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(bases["sd"], base)
+    for part in ("unet", "vae"):
+        (base / part / WEIGHTS).rename(base / part / WEIGHTS.replace("model.", "model.fp16."))
+    assert load_base("sd", str(base)).unet.dtype == torch.float32
+
+
+def test_the_decoder_can_be_a_tiny_one(bases, tmp_path, rng):
+    networks = with_autoencoder(load_base("sd", str(bases["sd"])), save_tiny_autoencoder(tmp_path / "taesd"))
+    DiffusionAgent.assemble(networks, (32, 32), 1).save(tmp_path / "agent")
+    agent = DiffusionAgent.load(tmp_path / "agent")
+    assert type(agent.networks.vae) is AutoencoderTiny
+    images = rng.integers(0, 256, (4, 32, 32, 3), dtype="uint8")
+    assert agent.draw(images, "push the button", seed=0).shape == images.shape
+    with pytest.raises(ValueError, match="pix2pix"):
+        with_autoencoder(load_base("pix2pix", str(bases["sd"])), tmp_path / "taesd")
+
+
+def test_a_frozen_base_is_written_once(bases, tmp_path):
+    networks = load_base("sd", str(bases["sd"]))
+    agent = DiffusionAgent.assemble(networks, (32, 32), 1)
+    agent.save(tmp_path / "agent", changed=("controlnet",))
+    first = {part: (tmp_path / "agent" / part / WEIGHTS).stat().st_ino for part in ("unet", "controlnet")}
+    agent.save(tmp_path / "agent", changed=("controlnet",))
+    second = {part: (tmp_path / "agent" / part / WEIGHTS).stat().st_ino for part in ("unet", "controlnet")}
+    assert first["unet"] == second["unet"]
+    assert first["controlnet"] != second["controlnet"]
+    assert json.loads((tmp_path / "agent" / "agent.json").read_text())["family"] == "sd"
