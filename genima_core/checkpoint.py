@@ -80,35 +80,42 @@ class Checkpoint:
         return cls(path, info, rig)
 
 
-def checkpoint(data: Path, autoencoder: Path, diffusion: Path, controller: Path, out: Path, preset: str = "demo",
-               results: tuple[Path, ...] = ()) -> None:
+def checkpoint(data: Path, diffusion: Path, controller: Path, out: Path, autoencoder: Path | None = None,
+               preset: str = "demo", results: tuple[Path, ...] = ()) -> None:
     """Puts what was trained into one checkpoint folder with its model card; an older one is replaced at the end.
 
     Args:
         data: Data set that all parts were trained on.
-        autoencoder: Folder that `genima train autoencoder` wrote.
-        diffusion: Folder that `genima train diffusion` wrote.
-        controller: Folder that `genima train controller` wrote.
+        diffusion: Folder that `genima train diffusion` wrote, or an agent that `genima convert` made.
+        controller: Folder that `genima train controller` wrote, or one that `genima convert` made.
         out: Checkpoint folder.
+        autoencoder: Folder that `genima train autoencoder` wrote, for the model card.
         preset: Name that the parts were trained with.
         results: Files that `genima eval --json` wrote, for the model card.
     """
     from genima_core.data.dataset import Dataset
 
     dataset = Dataset(data)
-    config = _read_json(controller / "controller" / "config.json")
+    agent, follower = _part(diffusion, "agent", "agent.json"), _part(controller, "controller", "config.json")
+    config, drawn = _read_json(follower / "config.json"), _read_json(agent / "agent.json")
+    if drawn["size"] != config["size"]:
+        raise ValueError(f"the agent draws on views of {drawn['size']} pixels, the controller reads {config['size']}; "
+                         "both need the same size")
     width, height = config["size"]
     rig = dataset.rig.resize(width, height)
     info = CheckpointInfo(FORMAT, preset, tuple(sorted(set(dataset.tasks))), config["chunk_size"], config["dt_s"],
                           width, rig.fingerprint(), dataset.fingerprint(), tuple(dataset.seeds), git_revision())
     scores = {name: _read_json(folder / "scores.json") for name, folder in
-              (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))}
+              (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))
+              if folder is not None and (folder / "scores.json").exists()}
     out = Path(out)
+    if out.exists() and not (out / "checkpoint.json").is_file():
+        raise FileExistsError(f"{out} exists and is no checkpoint: name a new folder, or remove it")
     temporary = out.with_name(out.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    shutil.copytree(diffusion / "agent", temporary / "diffusion")
-    shutil.copytree(controller / "controller", temporary / "controller")
+    shutil.copytree(agent, temporary / "diffusion")
+    shutil.copytree(follower, temporary / "controller")
     rig.save(temporary / "rig.json")
     (temporary / "checkpoint.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
     (temporary / "README.md").write_text(model_card(info, sum(dataset.lengths), scores, list(map(_read_json, results))))
@@ -119,6 +126,15 @@ def checkpoint(data: Path, autoencoder: Path, diffusion: Path, controller: Path,
     temporary.rename(out)
 
 
+def _part(folder: Path, name: str, mark: str) -> Path:
+    """What a training run left in its folder, or the folder itself if it is that."""
+    for candidate in (folder / name, folder):
+        if (candidate / mark).is_file():
+            return candidate
+    raise FileNotFoundError(f"{folder} holds no {name} ({mark} is missing, there and in {name}/); a finished `genima "
+                            "train` or `genima convert` writes it")
+
+
 def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], results: list[dict]) -> str:
     """What the checkpoint is, how it was made and what it scores, as Markdown."""
     lines = [
@@ -126,9 +142,10 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
         f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
         f"chunks of {info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.", "",
         "## How it was made", "",
-        f"- Data: {len(info.seeds)} scripted demonstrations in simulation ({frames} frames), scene seeds "
-        f"{min(info.seeds)} to {max(info.seeds)}, fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
-        f"- Code: revision `{info.revision}`; `make demo-checkpoint` repeats it.", "",
+        f"- Data: {len(info.seeds)} {_origin(info.seeds)} ({frames} frames), fingerprint `{info.dataset}`, camera rig "
+        f"`{info.rig}`.",
+        f"- Code: revision `{info.revision}`" + ("; `make demo-checkpoint` repeats it." if info.preset == "demo" else
+                                                 "."), "",
         "| part | parameters | steps | minutes | samples/s | held-out scores |", "|---|---|---|---|---|---|",
     ]
     for name, score in scores.items():
@@ -153,9 +170,16 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
                       f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
                       "(medians)."]
     lines += ["", "## What it cannot do", "",
-              "It knows one simulated cell: its cameras, its arm and the tasks above. It says nothing about a real "
-              "robot."]
+              "It knows one cell: its cameras, its arm and the tasks above" + (
+                  ". It says nothing about a real robot." if min(info.seeds) >= 0 else ".")]
     return "\n".join(lines) + "\n"
+
+
+def _origin(seeds: tuple[int, ...]) -> str:
+    """Scenes without a seed were recorded, not scripted."""
+    if min(seeds) < 0:
+        return "recorded demonstrations"
+    return f"scripted demonstrations in simulation, scene seeds {min(seeds)} to {max(seeds)}"
 
 
 def _flat(scores: dict, prefix: str = "") -> str:

@@ -10,8 +10,10 @@ from genima_core.data import layout
 
 _RLBENCH = "an RLBench data set"
 _CONTROLLER = "a released controller"
+_AGENT = "a released drawing agent"
 _OPTIONS = {_RLBENCH: ("cameras", "size", "tasks", "episodes", "fps", "description"),
-            _CONTROLLER: ("rig", "text_encoder")}
+            _CONTROLLER: ("rig", "text_encoder"),
+            _AGENT: ("preset", "base", "autoencoder", "size", "steps")}
 """Which options each kind of source has."""
 
 
@@ -19,27 +21,34 @@ def convert(src: tyro.conf.Positional[Path], dst: tyro.conf.Positional[Path],
             cameras: tuple[str, str, str, str] | None = None, size: int | None = None,
             tasks: tuple[str, ...] | None = None, episodes: int | None = None, fps: int | None = None,
             description: int | None = None, rig: Path | None = None, text_encoder: str | None = None,
-            json: Path | None = None) -> dict:
-    """Converts an RLBench data set into ours, or a controller that the paper's authors released.
+            preset: str | None = None, base: str | None = None, autoencoder: str | None = None,
+            steps: int | None = None, json: Path | None = None) -> dict:
+    """Converts an RLBench data set into ours, or a drawing agent or controller that the paper's authors released.
 
     What SRC is decides: a folder with RLBench's layout (the data set, a task or a variation) becomes a data set in DST,
-    and an interrupted conversion goes on; a .pt file, or the folder that holds it, becomes a controller.
+    and an interrupted conversion goes on; a .pt file, or the folder that holds it, becomes a controller; a folder with
+    a ControlNet (controlnet/, checkpoint-<step>/controlnet/) becomes a drawing agent around its base model.
 
     Args:
         src: What to convert.
         dst: Folder to write.
         cameras: RLBench: four cameras in tile order; wrist, front, right_shoulder, left_shoulder by default.
-        size: RLBench: width and height of each view in pixels; as recorded by default.
+        size: RLBench and agent: width and height of each view in pixels; as recorded, or the preset's, by default.
         tasks: RLBench: which tasks; all by default.
         episodes: RLBench: most episodes of each variation; all by default.
         fps: RLBench: rows per second; 20 by default, its simulation's step.
         description: RLBench: which of a variation's descriptions is the instruction; 0, the first, by default.
         rig: Controller: the cameras that it shall be used with, a rig's file or a data set's folder.
         text_encoder: Controller: name or folder of the text encoder that it was trained with.
+        preset: Agent: sd-turbo (default), sdxl-turbo or instruct-pix2pix.
+        base: Agent: name or folder of the base model that it was trained with; the preset's by default.
+        autoencoder: Agent: name or folder of a tiny decoder to draw with, such as madebyollin/taesd.
+        steps: Agent: denoising steps in use; the preset's by default.
         json: Where to write what was done.
     """
     given = {"cameras": cameras, "size": size, "tasks": tasks, "episodes": episodes, "fps": fps,
-             "description": description, "rig": rig, "text_encoder": text_encoder}
+             "description": description, "rig": rig, "text_encoder": text_encoder, "preset": preset,
+             "base": base, "autoencoder": autoencoder, "steps": steps}
     given = {name: value for name, value in given.items() if value is not None}
     kind = _kind(src)
     if wrong := [f"--{name.replace('_', '-')}" for name in given if name not in _OPTIONS[kind]]:
@@ -49,6 +58,10 @@ def convert(src: tyro.conf.Positional[Path], dst: tyro.conf.Positional[Path],
         from genima_core.data.rlbench.conversion import Options, convert_rlbench
 
         result = convert_rlbench(src, dst, Options(**given))
+    elif kind == _AGENT:
+        from genima_core.diffusion.released import convert_agent
+
+        result = convert_agent(src, dst, **given)
     else:
         if rig is None:
             raise ValueError(f"{src} is {kind}, which does not say what its cameras were: give --rig, a rig's file or "
@@ -76,9 +89,23 @@ def _kind(src: Path) -> str:
         return _RLBENCH
     if _snapshot(src) is not None:
         return _CONTROLLER
+    if src.is_dir() and _holds_network(src):
+        return _AGENT
     held = f"It holds {listing(src)}" if src.is_dir() else "It is a file of another kind"
-    raise ValueError(f"{src} is neither {_RLBENCH} nor {_CONTROLLER}; valid are a folder with {EXPECTED} (or the part "
-                     f"of that below a task or a variation), a .pt file, and a folder that holds one. {held}")
+    raise ValueError(f"{src} is neither {_RLBENCH} nor {_CONTROLLER} nor {_AGENT}; valid are a folder with {EXPECTED} "
+                     "(or the part of that below a task or a variation), a .pt file, a folder that holds one, and a "
+                     f"folder with a ControlNet (config.json, controlnet/ or checkpoint-<step>/). {held}")
+
+
+def _holds_network(src: Path) -> bool:
+    """Whether a ControlNet or a UNet in diffusers' layout lies there."""
+    folders = [src, *(src / name for name in ("controlnet", "unet")),
+               *(path / name for path in src.glob("checkpoint-*") for name in ("controlnet", "unet"))]
+    for folder in folders:
+        config = folder / "config.json"
+        if config.is_file() and any(kind in config.read_text() for kind in ("ControlNetModel", "UNet2DCondition")):
+            return True
+    return False
 
 
 def _snapshot(src: Path) -> Path | None:

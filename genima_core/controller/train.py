@@ -35,7 +35,8 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
                      minutes: float | None = None, seed: int = 0, autoencoder: Path | None = None,
                      textures: Path | None = None, text_encoder: str | None = None, backbone: str | None = None,
                      batch_size: int | None = None, variants: int | None = None, backgrounds: int = 3000,
-                     device: str = "cpu", threads: int | None = None, workers: int = 2, every: int = 250) -> None:
+                     device: str = "cpu", threads: int | None = None, workers: int = 2, every: int = 250,
+                     checked: int = 256) -> None:
     """Train the controller that follows drawn targets; resumes a run that is in the folder.
 
     Args:
@@ -56,6 +57,7 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
         threads: Of torch on the CPU.
         workers: Processes that prepare the data once.
         every: Steps between two validations.
+        checked: Held-out windows that a validation follows.
     """
     chosen = controller_preset(preset)
     given = {"batch_size": batch_size, "variants": variants}
@@ -79,7 +81,7 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
     bank = torch.from_numpy(bank).permute(0, 3, 1, 2).contiguous()
     recode = drawing_coder(autoencoder, device) if autoencoder else None
     learner = Learner(chosen, cache.rig, following, text, bank, seed, recode, device, cache.fingerprint)
-    fit(learner, validation, Path(out), steps, minutes, every)
+    fit(learner, validation, Path(out), steps, minutes, every, checked=checked)
 
 
 class Learner:
@@ -167,7 +169,7 @@ class Learner:
 
 
 def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = None, minutes: float | None = None,
-        every: int = 250, show_progress: bool = True) -> dict[str, Score]:
+        every: int = 250, show_progress: bool = True, checked: int = 256) -> dict[str, Score]:
     """The loop of `train_controller`."""
     t = learner.preset.train
     if steps is None and minutes is None:
@@ -185,7 +187,7 @@ def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = No
             decay = min(t.ema, (1 + run.step) / (10 + run.step)) if t.ema > 0 else 0.0  # not the first steps' weights
             run.advance(learner.step(schedule(run.progress, t.warmup, t.final_rate), decay))
             if run.step % every == 0 or run.progress >= 1:
-                scores = learner.validate(validation)
+                scores = learner.validate(validation, checked)
                 for name, s in as_numbers(scores).items():
                     run.log({k: v for k, v in s.items() if isinstance(v, float)}, f"validation/{name}")
                 run.save()
@@ -195,7 +197,7 @@ def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = No
                 bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {rate:.0f} samples/s {losses_now} | "
                                   + " | ".join(f"{k} {s}" for k, s in scores.items()), highlight=False)
             bar.update(task, completed=run.progress)
-        scores = scores or learner.validate(validation)
+        scores = scores or learner.validate(validation, checked)
         learner.controller().save(out / "controller")
         summary = {"steps": run.step, "minutes": run.elapsed_s / 60,
                    "samples_per_s": run.step * t.batch_size / max(run.elapsed_s, 1e-9),

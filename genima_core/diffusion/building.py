@@ -91,7 +91,7 @@ def around_base(config: DiffusionConfig, base: str | None = None, controlnet: Pa
 
     That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
     more input channels that are not looked at yet. All else is frozen. `base` is a name or folder, the preset's by
-    default; `controlnet` a folder as for `find_controlnet`.
+    default; `controlnet` a folder as for `find_trained`.
 
     Raises:
         FileNotFoundError: not downloaded.
@@ -126,7 +126,7 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
     prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)
     control = None
     if controlnet is not None:
-        control = load_part(ControlNetModel, find_controlnet(controlnet))
+        control = load_part(ControlNetModel, find_trained(controlnet))
     elif controlled:
         control = ControlNetModel.from_unet(unet)
     else:
@@ -168,8 +168,8 @@ def load_part(kind: type, folder: Path) -> nn.Module:
     return model
 
 
-def find_controlnet(source: Path) -> Path:
-    """The folder of a ControlNet: `source` itself, controlnet/ in it, or in its newest checkpoint-<step>.
+def find_trained(source: Path, name: str = "controlnet") -> Path:
+    """The folder of a ControlNet (or unet): `source` itself, controlnet/ in it, or in its newest checkpoint-<step>.
 
     Raises:
         FileNotFoundError: there is none.
@@ -177,11 +177,11 @@ def find_controlnet(source: Path) -> Path:
     source = Path(source)
     saved = sorted((p for p in source.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()),
                    key=lambda p: -int(p.name.removeprefix("checkpoint-")))
-    for folder in (source, source / "controlnet", *(p / "controlnet" for p in saved)):
+    for folder in (source, source / name, *(p / name for p in saved)):
         if (folder / "config.json").is_file():
             return folder
-    raise FileNotFoundError(f"no ControlNet in {source}: it needs config.json, or controlnet/ or checkpoint-<step>/ "
-                            "with one")
+    raise FileNotFoundError(f"no trained {name} in {source}: it needs config.json, or {name}/ or checkpoint-<step>/"
+                            f"{name}/ with one")
 
 
 def widen(unet: UNet2DConditionModel, channels: int) -> None:

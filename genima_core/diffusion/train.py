@@ -63,7 +63,7 @@ def train_diffusion(data: Path, out: Path, autoencoder: Path | None = None, base
                     controlnet: Path | None = None, preset: str = "demo", steps: int | None = None,
                     minutes: float | None = None, seed: int = 0, batch_size: int | None = None, device: str = "cpu",
                     precision: Precision = "no", accumulate: int = 1, checkpointing: bool = False,
-                    threads: int | None = None, workers: int = 2, every: int = 500) -> None:
+                    threads: int | None = None, workers: int = 2, every: int = 500, checked: int = 16) -> None:
     """Train the agent that draws targets; resumes a run that is in the folder.
 
     On several GPUs or machines: accelerate launch --module genima_ros.cli train diffusion ...
@@ -86,6 +86,7 @@ def train_diffusion(data: Path, out: Path, autoencoder: Path | None = None, base
         threads: Of torch on the CPU.
         workers: Processes that prepare the data once.
         every: Steps between two validations.
+        checked: Held-out windows that a validation draws; the last one draws four times as many.
     """
     config = diffusion_preset(preset, batch_size=batch_size)
     if threads is not None:
@@ -95,7 +96,7 @@ def train_diffusion(data: Path, out: Path, autoencoder: Path | None = None, base
     pupil = build(config, autoencoder, base, controlnet, seed, str(accelerator.device))
     with accelerator.main_process_first():
         cache = WindowCache.build(Dataset(Path(data)), config.horizon, config.size, workers=workers)
-    fit_diffusion(cache, Path(out), config, pupil, steps, minutes, seed, resources, every)
+    fit_diffusion(cache, Path(out), config, pupil, steps, minutes, seed, resources, every, checked=checked)
 
 
 class Learner(nn.Module):

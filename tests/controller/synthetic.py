@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from genima_core import geometry, panda
 from genima_core.cameras import CameraRig
-from genima_core.controller.config import DEMO, PAPER, Preset
+from genima_core.controller.config import DEMO, DIFFUSION_POLICY, PAPER, Preset
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import TrainingBatch
 from genima_core.targets import palette
@@ -27,6 +27,14 @@ def tiny_paper(**model: object) -> Preset:
     """The paper's preset with a small network on small views, from no pretrained weights."""
     small = {**SMALL, "widths": (8, 16, 16, 16), "blocks": (1, 1, 1, 1), "text_dim": 64}
     return Preset(replace(PAPER.model, **{**small, **model}), PAPER.augment, replace(PAPER.train, batch_size=4))
+
+
+def tiny_diffusion_policy(**model: object) -> Preset:
+    """Diffusion Policy with a small network on small views, from no pretrained weights."""
+    small = {"size": (32, 32), "widths": (8, 16), "blocks": (1, 1), "film_stages": (1,), "text_dim": 64, "hidden": 16,
+             "keypoints": 8, "unet_widths": (16, 32), "kernel_size": 3, "step_dim": 16, "chunk_size": 8}
+    return Preset(replace(DIFFUSION_POLICY.model, **{**small, **model}), DIFFUSION_POLICY.augment,
+                  replace(DIFFUSION_POLICY.train, batch_size=4))
 
 
 def training_batch(batch: dict[str, torch.Tensor], text_dim: int, rig: CameraRig | None = None) -> TrainingBatch:

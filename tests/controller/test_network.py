@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from genima_core.controller.config import PAPER, PRESETS, TrainConfig, preset
+from genima_core.controller.diffusion_policy import RangeStatistics
 from genima_core.controller.goal import GoalStatistics
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import Statistics
@@ -12,7 +13,8 @@ from genima_core.controller.networks import NETWORKS, load_config
 
 from . import synthetic
 
-TINY = {"act": synthetic.tiny_paper().model, "keypoint-act": synthetic.tiny().model}
+TINY = {"act": synthetic.tiny_paper().model, "keypoint-act": synthetic.tiny().model,
+        "diffusion-policy": synthetic.tiny_diffusion_policy().model}
 
 
 def test_every_network_has_a_preset():
@@ -51,7 +53,7 @@ def test_keys_that_are_missing_are_named(tmp_path):
 
 def test_presets():
     assert PAPER.model == preset("paper").model and preset("paper", hidden=64).model.hidden == 64
-    with pytest.raises(ValueError, match="demo, paper"):
+    with pytest.raises(ValueError, match="demo, paper, diffusion-policy"):
         preset("huge")
     with pytest.raises(ValueError, match="give one of them"):
         TrainConfig(steps=3, epochs=4)
@@ -91,7 +93,7 @@ def test_padding_counts_in_no_statistics(rig):
     torch.testing.assert_close(first.action_mean, actions[:, :3].mean((0, 1)))
 
 
-@pytest.mark.parametrize("kind", [Statistics, GoalStatistics])
+@pytest.mark.parametrize("kind", [Statistics, GoalStatistics, RangeStatistics])
 @pytest.mark.parametrize("change", [{"q_std": [1.0] * 6}, {"action_mean": [[0.0] * 7]}, {"q_mean": [float("nan")] * 7}])
 def test_statistics_of_other_shapes_are_refused(tmp_path, kind, change):
     path = tmp_path / "statistics.json"

@@ -8,7 +8,7 @@ from diffusers import AutoencoderTiny, EulerAncestralDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from genima_core.diffusion.agent import DiffusionAgent
-from genima_core.diffusion.building import build, find_controlnet, load_base, with_autoencoder
+from genima_core.diffusion.building import build, find_trained, load_base, with_autoencoder
 from genima_core.diffusion.config import PRESETS
 from genima_core.diffusion.train import fit_diffusion
 
@@ -58,11 +58,11 @@ def test_a_released_controlnet_is_found_and_loaded_unchanged(bases, tmp_path):
         networks.controlnet.save_pretrained(tmp_path / "run" / f"checkpoint-{step}" / "controlnet")
     newest = tmp_path / "run" / "checkpoint-10000"
     for source in (tmp_path / "run", newest, newest / "controlnet"):
-        assert find_controlnet(source) == newest / "controlnet"
+        assert find_trained(source) == newest / "controlnet"
         loaded = load_base("sd", str(bases["sd"]), source).controlnet
         assert torch.equal(loaded.controlnet_mid_block.weight, networks.controlnet.controlnet_mid_block.weight)
-    with pytest.raises(FileNotFoundError, match="no ControlNet in"):
-        find_controlnet(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no trained controlnet in"):
+        find_trained(tmp_path)
 
 
 def test_a_controlnet_of_another_base_is_refused(bases, tmp_path):
