@@ -20,7 +20,7 @@ LAYERS = (
     ("geometry", "types", "gl"),
     ("cameras", "panda", "tiling"),
     ("targets", "streaming", "sim"),
-    ("data", "language"),
+    ("data", "language", "capture"),
     ("diffusion",),
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
     ("checkpoint",),

@@ -54,7 +54,7 @@ class GoalSolver(torch.nn.Module):
             trust = (trust / self.sigma_px**2)[..., None, None]
             A = (J.transpose(-1, -2) @ (trust * J)).sum((1, 2)) + precision
             b = (J.transpose(-1, -2) @ (trust * error[..., None])).sum((1, 2))[..., 0] + (prior - q) @ precision
-            step = torch.linalg.solve(A, b).clamp(-0.5, 0.5)
+            step = torch.linalg.solve_ex(A, b)[0].clamp(-0.5, 0.5)
             q = torch.minimum(torch.maximum(q + step, self.lower), self.upper)
         return q
 

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genima_core.cameras import CameraRig
+from genima_core.controller.engine import Engine
 from genima_core.controller.network import Network
 from genima_core.controller.networks import NETWORKS, load_config
 from genima_core.language import TextEncoder
@@ -28,6 +30,13 @@ class Controller:
     model: Network
     text: TextEncoder
     device: str = "cpu"
+    tuned: bool = False
+    compiled: bool = False
+    """See `Engine`."""
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(self.model, self.tuned, self.compiled)
 
     @property
     def chunk_size(self) -> int:
@@ -44,8 +53,8 @@ class Controller:
         return self.model.config.size
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "cpu") -> "Controller":
-        """Reads a folder that `save` wrote.
+    def load(cls, path: Path | str, device: str = "cpu", compiled: bool = False) -> "Controller":
+        """Reads a folder that `save` wrote, to be used as it is; `compiled` as for `Engine`.
 
         Raises:
             FileNotFoundError, ValueError: a part is missing; a part is damaged.
@@ -70,7 +79,7 @@ class Controller:
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); "
                              f"{REMEDY}") from error
         model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        return cls(model, TextEncoder.load(path, device), device)
+        return cls(model, TextEncoder.load(path, device), device, tuned=True, compiled=compiled)
 
     def save(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
         """Writes all parts, weights in `dtype`; an older controller is replaced at the end.
@@ -120,13 +129,11 @@ class Controller:
             raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")
         if not 0 - 0.05 <= float(gripper) <= 1 + 0.05:
             raise ValueError(f"gripper opening is {gripper}; valid is 0 (closed) to 1 (open)")
-        with torch.inference_mode():
-            images = torch.from_numpy(np.ascontiguousarray(targets)).to(self.device).permute(0, 3, 1, 2)[None] / 255
-            state = torch.tensor(q, dtype=torch.float32, device=self.device)[None]
-            opening = torch.tensor([float(gripper)], device=self.device).clamp(0, 1)
-            prediction = self.model(images, state, opening, self.text.pooled([instruction]).to(self.device))
-            positions = prediction.joints[0].double().cpu().numpy()
-            opened = prediction.gripper[0].double().cpu().numpy()
+        images = torch.from_numpy(np.ascontiguousarray(targets))[None]
+        opening = torch.tensor([float(gripper)]).clamp(0, 1)
+        joints, opened = self.engine.act(images, torch.tensor(q, dtype=torch.float32)[None], opening,
+                                         self.text.pooled([instruction]))
+        positions, opened = joints[0].double().numpy(), opened[0].double().numpy()
         if not np.isfinite(positions).all() or not np.isfinite(opened).all():
             raise RuntimeError(f"the controller's output is not finite: its weights are damaged; {REMEDY}")
         positions = np.clip(positions, PANDA_LIMITS.lower + MARGIN_RAD, PANDA_LIMITS.upper - MARGIN_RAD)

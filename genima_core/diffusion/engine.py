@@ -6,14 +6,13 @@ picture and the noise: prompts are kept, the scheduler is a table of numbers, th
 are tiled and untiled on the device, and on a GPU the whole drawing is one captured graph.
 """
 
-import copy
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from genima_core.capture import Captured, compile_options, shared_twin
 from genima_core.diffusion.autoencoder import to_pictures
 from genima_core.diffusion.networks import Networks, predict
 from genima_core.diffusion.prompts import Words
@@ -32,26 +31,23 @@ class Engine:
         """
         self.networks = networks
         self.device, self.dtype = networks.device, networks.dtype
-        self._captures = tuned and self.device.type == "cuda"
         self._unet, self._controlnet, self._read = networks.unet, None, networks.observe
         if networks.controlnet is not None:
             # The observation's embedding is the same in every step: the twin takes it ready-made.
             self._controlnet = shared_twin(networks.controlnet)
             self._read = self._controlnet.controlnet_cond_embedding
             self._controlnet.controlnet_cond_embedding = nn.Identity()
-        if self._captures:
+        if tuned and self.device.type == "cuda":
             self._unet = shared_twin(networks.unet)
             self._unet.fuse_qkv_projections()
         self._predict = partial(predict, self._unet, self._controlnet)
         self._decode = partial(to_pictures, networks.vae)
         if compiled:
-            # On a CPU, weights become constants that are laid out once; a GPU's graphs are captured here, around all.
-            options = {"freezing": True} if self.device.type == "cpu" else {"max_autotune": True}
             self._predict, self._decode, self._read = (
-                torch.compile(part, dynamic=False, options=options) for part in
+                torch.compile(part, dynamic=False, options=compile_options(self.device)) for part in
                 (self._predict, self._decode, self._read))
+        self._captured = Captured(self.device, tuned)
         self._schedules: dict[int, Schedule] = {}
-        self._graphs: dict[tuple[int, int], _Graph] = {}
 
     def draw(self, views: Tensor, words: Words, seeds: Sequence[int], steps: int) -> tuple[Tensor, bool]:
         """Drawings (B, 4, H, W, 3) uint8 on the CPU, and whether all their numbers were finite.
@@ -65,25 +61,10 @@ class Engine:
         noise = schedule.draw_noise((self.networks.vae.config.latent_channels, height, width), list(seeds), self.dtype)
         # Compiled code with frozen weights must not meet inference tensors.
         with torch.no_grad():
-            drawing, finite = self._run(views, noise, words.to(self.device, self.dtype), schedule)
+            words = words.to(self.device, self.dtype)
+            inputs = [views, noise, words.tokens, *([] if words.pooled is None else [words.pooled])]
+            drawing, finite = self._captured((len(views), steps), partial(self._denoise, schedule), inputs)
             return drawing.cpu(), bool(finite)
-
-    def _run(self, views: Tensor, noise: Tensor, words: Words, schedule: Schedule) -> tuple[Tensor, Tensor]:
-        inputs = [views, noise, words.tokens, *([] if words.pooled is None else [words.pooled])]
-        if not self._captures:
-            return self._denoise(schedule, *(x.to(self.device) for x in inputs))
-        key = len(views), len(schedule)
-        if key not in self._graphs:
-            try:
-                self._graphs[key] = _Graph(partial(self._denoise, schedule), inputs, self.device)
-            except RuntimeError as error:
-                if isinstance(error, torch.OutOfMemoryError):
-                    raise
-                warnings.warn(f"drawing without a captured graph, which is slower: {str(error).splitlines()[0]}",
-                              RuntimeWarning, stacklevel=2)
-                self._captures = False
-                return self._denoise(schedule, *(x.to(self.device) for x in inputs))
-        return self._graphs[key](inputs)
 
     def _denoise(self, schedule: Schedule, views: Tensor, noise: Tensor, tokens: Tensor,
                  pooled: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -100,40 +81,6 @@ class Engine:
             latents = latents.to(self.dtype)
         pictures = self._decode(latents).float()
         return untiled(pictures.mul(255).round().nan_to_num().byte()), torch.isfinite(pictures).all()
-
-
-class _Graph:
-    """A function of tensors as one captured CUDA graph, which costs one launch instead of thousands."""
-
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor],
-                 device: torch.device) -> None:
-        self._inputs = [x.to(device, copy=True) for x in inputs]
-        side = torch.cuda.Stream(device)
-        side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):  # cuDNN chooses and compiled code is made before anything is captured
-            for _ in range(3):
-                function(*self._inputs)
-        torch.cuda.current_stream(device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._outputs = function(*self._inputs)
-
-    def __call__(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        for static, given in zip(self._inputs, inputs, strict=True):
-            static.copy_(given, non_blocking=True)
-        self._graph.replay()
-        return self._outputs
-
-
-def shared_twin(module: nn.Module) -> nn.Module:
-    """The same module with the same tensors, whose structure can be changed without changing the original's."""
-    twin = copy.copy(module)
-    twin.__dict__ = dict(module.__dict__)
-    for registry in ("_parameters", "_buffers"):
-        twin.__dict__[registry] = dict(module.__dict__[registry])
-    twin.__dict__["_modules"] = {name: None if child is None else shared_twin(child)
-                                 for name, child in module.__dict__["_modules"].items()}
-    return twin
 
 
 def tiled(views: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.building import load_base, with_autoencoder
-from genima_core.diffusion.engine import Engine, shared_twin, tiled, untiled
+from genima_core.diffusion.engine import Engine, tiled, untiled
 from genima_core.diffusion.schedule import Schedule
 from genima_core.language import prompt
 from genima_core.tiling import tile, untile
@@ -123,14 +123,6 @@ def test_tiling_on_the_device_is_tiling(images):
     there = tiled(torch.from_numpy(images)[None])
     np.testing.assert_array_equal(there[0].permute(1, 2, 0), tile(images))
     np.testing.assert_array_equal(untiled(there)[0], images)
-
-
-def test_a_twin_shares_tensors_and_not_structure():
-    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Sequential(torch.nn.Linear(2, 2)))
-    twin = shared_twin(module)
-    twin[1][0] = torch.nn.Identity()
-    assert twin[0].weight is module[0].weight
-    assert isinstance(module[1][0], torch.nn.Linear)
 
 
 @pytest.mark.parametrize("kind", [DDIMScheduler, EulerAncestralDiscreteScheduler])

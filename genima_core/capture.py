@@ -1,0 +1,73 @@
+"""Making a trained network fast without changing it: twins that share its tensors, and captured CUDA graphs."""
+
+import copy
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Function = Callable[..., tuple[Tensor, ...]]
+
+
+class Captured:
+    """Calls functions of tensors on one device; on a GPU each is captured once and then costs a single launch."""
+
+    def __init__(self, device: torch.device, capture: bool = True) -> None:
+        """`capture` false leaves everything as it is, also on a GPU: for weights that still change."""
+        self.device = device
+        self._captures = capture and device.type == "cuda"
+        self._graphs: dict[Hashable, _Graph] = {}
+
+    def __call__(self, key: Hashable, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """`function(*inputs)`; the same key must mean the same function and shapes."""
+        if self._captures and key not in self._graphs:
+            try:
+                self._graphs[key] = _Graph(function, inputs, self.device)
+            except RuntimeError as error:
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                warnings.warn(f"running without a captured graph, which is slower: {str(error).splitlines()[0]}",
+                              RuntimeWarning, stacklevel=2)
+                self._captures = False
+        if not self._captures:
+            return function(*(x.to(self.device) for x in inputs))
+        return self._graphs[key](inputs)
+
+
+class _Graph:
+    """A function as one CUDA graph, with tensors of its own for what goes in and comes out."""
+
+    def __init__(self, function: Function, inputs: Sequence[Tensor], device: torch.device) -> None:
+        self._inputs = [x.to(device, copy=True) for x in inputs]
+        side = torch.cuda.Stream(device)
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):  # cuDNN chooses and compiled code is made before anything is captured
+            for _ in range(3):
+                function(*self._inputs)
+        torch.cuda.current_stream(device).wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._outputs = function(*self._inputs)
+
+    def __call__(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        for static, given in zip(self._inputs, inputs, strict=True):
+            static.copy_(given, non_blocking=True)
+        self._graph.replay()
+        return self._outputs
+
+
+def shared_twin(module: nn.Module) -> nn.Module:
+    """The same module with the same tensors, whose structure can be changed without changing the original's."""
+    twin = copy.copy(module)
+    twin.__dict__ = dict(module.__dict__)
+    for registry in ("_parameters", "_buffers"):
+        twin.__dict__[registry] = dict(module.__dict__[registry])
+    twin.__dict__["_modules"] = {name: None if child is None else shared_twin(child)
+                                 for name, child in module.__dict__["_modules"].items()}
+    return twin
+
+
+def compile_options(device: torch.device) -> dict[str, bool]:
+    """For `torch.compile`: on a CPU weights become constants that are laid out once; graphs are captured here."""
+    return {"freezing": True} if device.type == "cpu" else {"max_autotune": True}
