@@ -210,6 +210,6 @@ def git_revision() -> str:
         return subprocess.run(("git", *args), cwd=Path(__file__).parent, capture_output=True, text=True,
                               check=True).stdout.strip()
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)checkpoints") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -79,7 +79,8 @@ class KeypointTokens(nn.Module):
         """`size` is a view's width and height in pixels; `descriptor` numbers say what a keypoint looks like."""
         super().__init__()
         n, d = KEYPOINTS, descriptor
-        self.size = size
+        # A buffer: numbers that travel to the device in the forward pass would keep it from being captured.
+        self.register_buffer("extent", torch.tensor(size, dtype=torch.float32), persistent=False)
         self.heat = nn.Conv2d(channels, n, 1)
         self.absent = nn.Parameter(torch.zeros(n))
         self.describe = nn.Conv2d(channels, d, 1)
@@ -93,8 +94,8 @@ class KeypointTokens(nn.Module):
         chance = logits.softmax(-1)[..., :-1]
         grid = cell_centres(h, w, features.device)
         peak = grid[chance.detach().argmax(-1)]  # (B V, n, 2)
-        reach = 1.6 * 2 / torch.tensor([w, h], device=features.device)
-        near = chance * ((grid - peak[:, :, None]).abs() <= reach).all(-1)
+        apart = (grid - peak[:, :, None]).abs()
+        near = chance * ((apart[..., 0] <= 1.6 * 2 / w) & (apart[..., 1] <= 1.6 * 2 / h))
         weight = near.sum(-1, keepdim=True)
         near = near / weight.clamp(min=1e-6)
         position = near @ grid  # -1 .. 1
@@ -104,7 +105,7 @@ class KeypointTokens(nn.Module):
         seen = torch.cat([encode_positions(position) * weight, weight, shown, highest, look * weight], -1)
         seen = seen.reshape(B, V, -1)
         tokens = torch.stack([project(seen[:, v]) for v, project in enumerate(self.project)], dim=1)
-        pixels = (position + 1) / 2 * torch.tensor(self.size, device=features.device) - 0.5
+        pixels = (position + 1) / 2 * self.extent - 0.5
         return tokens, Keypoints(logits.reshape(B, V, KEYPOINTS, -1), pixels.reshape(B, V, KEYPOINTS, 2),
                                  weight.reshape(B, V, KEYPOINTS))
 

@@ -5,10 +5,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from genima_core.controller.act import Act
+from genima_core.controller.diffusion_policy import DiffusionPolicy
 from genima_core.controller.keypoint_act import KeypointAct
 from genima_core.controller.network import ControllerConfig, Network
 
-NETWORKS: dict[str, type[Network]] = {network.config_type.network: network for network in (Act, KeypointAct)}
+NETWORKS: dict[str, type[Network]] = {network.config_type.network: network
+                                      for network in (Act, KeypointAct, DiffusionPolicy)}
 """By the key `network` of config.json."""
 
 

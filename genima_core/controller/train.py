@@ -42,7 +42,7 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
     Args:
         data: Data set (`genima collect`).
         out: Folder for controller/ (the result), training.pt, loss.png, scores.json and tensorboard/.
-        preset: demo, or paper.
+        preset: demo, paper or diffusion-policy.
         steps: Length of the run; the preset's by default.
         minutes: Length of the run, instead of steps; the learning rate falls in time.
         seed: Of weights, batches and augmentation.

@@ -100,8 +100,9 @@ def predict(unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Ten
     extra = None
     if words.pooled is not None:  # SDXL is told the picture's size, and that nothing was cropped
         height, width = noisy.shape[-2] * 8, noisy.shape[-1] * 8
-        ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=noisy.dtype, device=noisy.device)
-        extra = {"text_embeds": words.pooled, "time_ids": ids.expand(len(noisy), -1)}
+        # Filled on the device: numbers that travel to it would keep a graph from being captured.
+        ids = [noisy.new_full((len(noisy), 1), number) for number in (height, width, 0, 0, height, width)]
+        extra = {"text_embeds": words.pooled, "time_ids": torch.cat(ids, 1)}
     if controlnet is None:
         return unet(torch.cat([noisy, observed], 1), t, words.tokens, return_dict=False)[0]
     down, middle = controlnet(noisy, t, words.tokens, observed, added_cond_kwargs=extra, return_dict=False)

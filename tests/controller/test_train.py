@@ -62,11 +62,11 @@ def test_resumed_run_goes_on_as_if_it_had_never_stopped(rig, windows, tmp_path, 
 
     validate = twice.validate
 
-    def stop(validation):
+    def stop(validation, checked):
         twice.validate = interrupt
-        return validate(validation)
+        return validate(validation, checked)
 
-    def interrupt(validation):
+    def interrupt(validation, checked):
         raise Interrupted
 
     twice.validate = stop

@@ -6,6 +6,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, EulerAncestralDiscreteScheduler
 from PIL import Image
 
+from genima_core.capture import shared_twin
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.building import load_base, with_autoencoder
 from genima_core.diffusion.engine import Engine, tiled, untiled
@@ -94,6 +95,19 @@ def test_an_engine_that_is_not_tuned_follows_the_weights(agents, images):
     with torch.no_grad():
         networks.unet.conv_out.weight.neg_()
     assert (agent.draw(images, INSTRUCTION, 0) != before).any()
+
+
+def test_fused_projections_predict_the_same_and_leave_the_original_alone(agents):
+    """What is tuned on a GPU."""
+    networks = DiffusionAgent.load(agents["demo"]).networks
+    twin = shared_twin(networks.unet)
+    twin.fuse_qkv_projections()
+    assert any("to_qkv" in name for name, _ in twin.named_parameters())
+    assert not any("to_qkv" in name for name, _ in networks.unet.named_parameters())
+    noisy, words = torch.randn(1, 8, 8, 8), networks.prompts.words([INSTRUCTION])
+    with torch.no_grad():
+        plain, fused = (unet(noisy, torch.tensor(3), words.tokens).sample for unet in (networks.unet, twin))
+    torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
