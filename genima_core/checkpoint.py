@@ -205,11 +205,13 @@ def _read_json(path: Path) -> dict:
 
 
 def git_revision() -> str:
-    """Revision of the source tree this file lies in, "+" appended when it has changes; "unknown" outside git."""
+    """Revision of the source tree this file lies in, "+" appended when it was changed; "unknown" outside git."""
     def git(*args: str) -> str:
         return subprocess.run(("git", *args), cwd=Path(__file__).parent, capture_output=True, text=True,
                               check=True).stdout.strip()
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)checkpoints") else "")
+        # Making a checkpoint changes checkpoints/, and nothing that made it.
+        changed = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)checkpoints")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -17,13 +17,13 @@ from genima_ros import cli
 sys.path.insert(0, str(Path(__file__).parent / "diffusion"))
 from bases import save_base
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fresh_accelerate")]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
+@pytest.fixture
+def place(tmp_path):
     """A data set, and downloads."""
-    folder = tmp_path_factory.mktemp("lab")
+    folder = tmp_path
     run("collect", "push_button", "--episodes", 2, "--seed", 0, "--size", 256, "--out", folder / "data")
     save_base(folder / "sd-turbo", "sd")
     text = TextEncoder.tiny(16)
@@ -39,7 +39,7 @@ def run(*arguments):
     assert cli.run([str(a) for a in arguments]) == 0, arguments
 
 
-def test_from_a_data_set_to_a_checkpoint_that_evaluates(place):
+def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
     run("train", "diffusion", "--data", place / "data", "--out", place / "diffusion", "--preset", "sd-turbo", "--base",
         place / "sd-turbo", "--batch-size", 2, "--accumulate", 2, "--precision", "bf16", "--steps", 1, "--workers", 1,
         "--checked", 1)
@@ -53,8 +53,7 @@ def test_from_a_data_set_to_a_checkpoint_that_evaluates(place):
     assert json.loads((place / "eval.json").read_text())["episodes"] == 1
     assert Checkpoint.open(place / "checkpoint").info.view_size == 256
 
-
-def test_a_released_controlnet_becomes_part_of_a_checkpoint(place, rng):
+    # The same ControlNet as if somebody had released it.
     run("convert", place / "diffusion" / "agent" / "controlnet", place / "released", "--base", place / "sd-turbo")
     ours, theirs = (DiffusionAgent.load(path) for path in (place / "diffusion" / "agent", place / "released"))
     images = rng.integers(0, 256, (4, 256, 256, 3), dtype="uint8")

@@ -23,13 +23,7 @@ cache, config, autoencoder, out, steps = pickle.loads(Path(sys.argv[1]).read_byt
 fit_diffusion(cache, out, config, build(config, autoencoder), steps=steps, every=2, show_progress=False, checked=1)
 """
 
-
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    """Its state is global, and one process usually has one precision."""
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture
