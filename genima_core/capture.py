@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch._inductor import config as inductor_config
 
 Function = Callable[..., tuple[Tensor, ...]]
 
@@ -68,6 +69,16 @@ def shared_twin(module: nn.Module) -> nn.Module:
     return twin
 
 
-def compile_options(device: torch.device) -> dict[str, bool]:
-    """For `torch.compile`: on a CPU weights become constants that are laid out once; graphs are captured here."""
-    return {"freezing": True} if device.type == "cpu" else {"max_autotune": True}
+def compile_frozen(function: Callable, device: torch.device) -> Callable:
+    """torch.compile's version of a function of tensors, for weights that do not change any more and no gradients."""
+    # CUDA graphs are captured by `Captured`, around more than one function.
+    fast = torch.compile(function, dynamic=False, options={"max_autotune": device.type == "cuda"})
+    if device.type == "cuda":
+        return fast
+
+    def call(*arguments: object) -> object:
+        # Weights become constants, laid out once as the CPU's convolutions want them. Dynamo reads this where options
+        # of `torch.compile` do not reach.
+        with inductor_config.patch(freezing=True):
+            return fast(*arguments)
+    return call

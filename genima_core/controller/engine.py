@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from genima_core.capture import Captured, compile_options, shared_twin
+from genima_core.capture import Captured, compile_frozen, shared_twin
 from genima_core.controller.network import Network
 from genima_core.controller.resnet import Block, FilmResNet, FrozenBatchNorm
 
@@ -21,7 +21,7 @@ class Engine:
         self.device = next(network.parameters()).device
         self._network = fold_norms(shared_twin(network)) if tuned else network
         if compiled:
-            self._network = torch.compile(self._network, dynamic=False, options=compile_options(self.device))
+            self._network = compile_frozen(self._network, self.device)
         self._captured = Captured(self.device, tuned)
 
     def act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

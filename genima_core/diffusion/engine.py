@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from genima_core.capture import Captured, compile_options, shared_twin
+from genima_core.capture import Captured, compile_frozen, shared_twin
 from genima_core.diffusion.autoencoder import to_pictures
 from genima_core.diffusion.networks import Networks, predict
 from genima_core.diffusion.prompts import Words
@@ -44,8 +44,7 @@ class Engine:
         self._decode = partial(to_pictures, networks.vae)
         if compiled:
             self._predict, self._decode, self._read = (
-                torch.compile(part, dynamic=False, options=compile_options(self.device)) for part in
-                (self._predict, self._decode, self._read))
+                compile_frozen(part, self.device) for part in (self._predict, self._decode, self._read))
         self._captured = Captured(self.device, tuned)
         self._schedules: dict[int, Schedule] = {}
 
