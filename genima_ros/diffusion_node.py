@@ -34,7 +34,7 @@ class DiffusionParameters:
     precision: str = ""
     """float32, float16 or bfloat16; by default half precision on a GPU only."""
     compiled: bool = False
-    """Compile the networks: drawings are made faster, the first start takes minutes longer."""
+    """Compile the networks: drawings are made faster, starting takes a minute or two longer."""
     steps: int = 0
     """Denoising steps; 0 means the checkpoint's own number."""
     seed: int = 0

@@ -97,7 +97,7 @@ _SHARED = (
     Argument("mode", str, "sync: execute a chunk, then look again; async: splice in every new chunk",
              choices=("sync", "async")),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
-    Argument("compiled", bool, "compile the drawing networks: faster drawings, a first start that takes minutes more"),
+    Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),
     Argument("config", str, "YAML file with further parameters", ""),

@@ -16,7 +16,7 @@ class Engine:
         Args:
             network: Shared, not copied.
             tuned: Fold norms and capture graphs. Weights must not change any more.
-            compiled: Compile the network with torch.compile; the first chunk then takes minutes. Likewise.
+            compiled: Compile the network with torch.compile; the first chunk then takes a minute or two. Likewise.
         """
         self.device = next(network.parameters()).device
         self._network = fold_norms(shared_twin(network)) if tuned else network

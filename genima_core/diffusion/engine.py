@@ -27,7 +27,7 @@ class Engine:
         Args:
             networks: What draws. Their weights are shared, not copied.
             tuned: Fuse projections and capture graphs, on a GPU. Weights must not change any more.
-            compiled: Compile the networks with torch.compile; the first drawing then takes minutes. Likewise.
+            compiled: Compile the networks with torch.compile; the first drawing then takes a minute or two. Likewise.
         """
         self.networks = networks
         self.device, self.dtype = networks.device, networks.dtype

@@ -44,7 +44,7 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
         score_episodes: Demonstrations on which drawing and following are scored apart; 0 skips it.
         device: Torch device.
         precision: Of drawing: float32, float16 or bfloat16; by default half precision on a GPU only.
-        compiled: Compile the drawing networks: faster drawings, a first start that takes minutes more.
+        compiled: Compile the drawing networks: faster drawings, a start that takes one or two minutes more.
         video: Folder for one video an episode.
         json: File for the results.
     """
