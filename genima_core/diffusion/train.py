@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -23,10 +22,8 @@ from genima_core.diffusion.examples import Batch, DrawingExamples
 from genima_core.diffusion.networks import cast
 from genima_core.diffusion.prompts import Words
 from genima_core.diffusion.run import Run, learning_rate, shuffled
-from genima_core.diffusion.sheets import line, progress_bar, write_picture, write_scores
-from genima_core.targets.detect import score_drawing
-from genima_core.targets.draw import over_observation
-from genima_core.tiling import tile
+from genima_core.diffusion.scores import score_agent
+from genima_core.diffusion.sheets import line, progress_bar, write_scores
 
 Precision = Literal["no", "bf16", "fp16"]
 
@@ -110,16 +107,6 @@ class Learner(nn.Module):
 
     def forward(self, noisy: Tensor, t: Tensor, words: Words, observed: Tensor) -> Tensor:
         return self.networks[0].predict(noisy, t, words, observed)
-
-
-@dataclass(frozen=True)
-class DrawingScores:
-    """How well held-out windows are drawn."""
-
-    found: float
-    """Share of the visible spheres that are drawn near their true centre."""
-    error_px_median: float
-    error_px_p90: float
 
 
 def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, pupil: Pupil, steps: int | None = None,
@@ -268,23 +255,3 @@ def remedied() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise RuntimeError("out of GPU memory while training: raise --accumulate, use --precision bf16 or "
                            "--checkpointing, or lower --batch-size") from error
-
-
-def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path | None = None, count: int = 16,
-                steps: int | None = None) -> DrawingScores:
-    """Draws held-out windows; `picture` gets observation, drawing and truth of the first eight."""
-    windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
-    rows, visible, errors = [], 0, []
-    for w in windows:
-        images = np.array(cache.images[w])
-        drawing = agent.draw(images, cache.instructions[cache.episode_index[w]], seed=int(w), steps=steps)
-        views = cache.views(w)
-        score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > 0.1))
-        visible += int(score.visible.sum())
-        errors.append(score.error_px[score.found])
-        rows.append((tile(images), tile(drawing), tile(over_observation(views, images))))
-    if picture is not None:
-        write_picture(picture, rows[:: max(1, len(rows) // 8)][:8])
-    error = np.concatenate(errors)
-    median, p90 = (float(np.quantile(error, q)) if len(error) else float(agent.size[0]) for q in (0.5, 0.9))
-    return DrawingScores(len(error) / max(visible, 1), median, p90)
