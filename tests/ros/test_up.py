@@ -79,7 +79,9 @@ def up(checkpoint, tmp_path) -> Iterator[subprocess.Popen]:
     with (tmp_path / "up.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "genima_ros.cli", "up", "sim", f"checkpoint:={checkpoint}", "mode:=sync"],
-            stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+            stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         yield process
         process.send_signal(signal.SIGINT)
         process.wait()
