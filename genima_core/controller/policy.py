@@ -53,8 +53,8 @@ class Controller:
         return self.model.config.size
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "cpu", compiled: bool = False) -> "Controller":
-        """Reads a folder that `save` wrote, to be used as it is; `compiled` as for `Engine`.
+    def load(cls, path: Path | str, device: str = "cpu") -> "Controller":
+        """Reads a folder that `save` wrote, to be used as it is.
 
         Raises:
             FileNotFoundError, ValueError: a part is missing; a part is damaged.
@@ -79,7 +79,7 @@ class Controller:
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); "
                              f"{REMEDY}") from error
         model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        return cls(model, TextEncoder.load(path, device), device, tuned=True, compiled=compiled)
+        return cls(model, TextEncoder.load(path, device), device, tuned=True)
 
     def save(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
         """Writes all parts, weights in `dtype`; an older controller is replaced at the end.

@@ -17,6 +17,7 @@ from genima_core.diffusion.autoencoder import to_pictures
 from genima_core.diffusion.networks import Networks, predict
 from genima_core.diffusion.prompts import Words
 from genima_core.diffusion.schedule import Schedule
+from genima_core.diffusion.tiles import tiled, untiled
 
 
 class Engine:
@@ -80,15 +81,3 @@ class Engine:
             latents = latents.to(self.dtype)
         pictures = self._decode(latents).float()
         return untiled(pictures.mul(255).round().nan_to_num().byte()), torch.isfinite(pictures).all()
-
-
-def tiled(views: Tensor) -> Tensor:
-    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C); `tiling.tile` on the device."""
-    B, _, H, W, C = views.shape
-    return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
-
-
-def untiled(pictures: Tensor) -> Tensor:
-    """Views (B, 4, H, W, C) of tiled pictures (B, C, 2H, 2W)."""
-    B, C, H, W = pictures.shape
-    return pictures.reshape(B, C, 2, H // 2, 2, W // 2).permute(0, 2, 4, 3, 5, 1).reshape(B, 4, H // 2, W // 2, C)

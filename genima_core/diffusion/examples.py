@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from genima_core.data.cache import WindowCache
 from genima_core.diffusion.autoencoder import PATCH, Autoencoder, to_latents
+from genima_core.diffusion.tiles import tiled
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY, over_observation
 from genima_core.tiling import tile
@@ -78,11 +79,11 @@ class DrawingExamples:
             windows = self.windows[begin:begin + 32]
             images, rgb, alpha = (np.array(a[windows.start:windows.stop]) for a in
                                   (self.cache.images, self.cache.target_rgb, self.cache.target_alpha))
-            drawn = _composite(*(_tiles(torch.from_numpy(x)) for x in (images, rgb, alpha[..., None])))
+            drawn = _composite(*(tiled(torch.from_numpy(x)) for x in (images, rgb, alpha[..., None])))
             rows = slice(begin, begin + len(windows))
             with torch.inference_mode():
                 self.latents[rows] = to_latents(self.autoencoder, drawn.to(self.device)).half().cpu()
-            self.spheres[rows] = F.avg_pool2d(_tiles(torch.from_numpy(alpha[..., None])).float(), PATCH).byte()
+            self.spheres[rows] = F.avg_pool2d(tiled(torch.from_numpy(alpha[..., None])).float(), PATCH).byte()
 
     def _augmented(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Observation, drawing and coverage (B, 7, 2H, 2W) moved and coloured alike, each view by its own shift."""
@@ -141,12 +142,6 @@ class CodingPictures:
 
 def _stack(pictures: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
-def _tiles(views: Tensor) -> Tensor:
-    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C)."""
-    B, _, H, W, C = views.shape
-    return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
 
 
 def _composite(images: Tensor, rgb: Tensor, alpha: Tensor) -> Tensor:
