@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from genima_core import geometry, panda
 from genima_core.cameras import CameraRig
+from genima_core.data.rlbench.conversion import Options, convert_rlbench
 
 from . import synthetic
 
@@ -118,3 +119,11 @@ def write_variation(root: Path, task: str = "open_box", variation: str = "variat
         write_episode(variation_folder / f"episodes/episode{i}", rows, images, **options)
     (variation_folder / "variation_descriptions.pkl").write_bytes(pickle.dumps(DESCRIPTIONS))
     return variation_folder
+
+
+def run(source: Path, out: Path, **options) -> dict:
+    return convert_rlbench(source, out, Options(**options), show_progress=False)
+
+
+def episode_folder(root: Path, index: int = 0) -> Path:
+    return root / f"open_box/variation0/episodes/episode{index}"

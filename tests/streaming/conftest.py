@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from genima_core.panda import HOME, JOINT_NAMES, JointLimits
-from genima_core.streaming.streamer import Command, Streamer, StreamerConfig
+from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
+
+from .chunks import CHUNK_S
 
 PERIOD_S = 0.02
 
@@ -98,3 +100,17 @@ def sweep() -> Callable[..., np.ndarray]:
         return HOME + size * (1 - np.cos(2.0 * np.asarray(times_s)[:, None])) * direction
 
     return at
+
+
+@pytest.fixture
+def tracking(started, sweep):
+    """A bench in the middle of a chunk at full speed."""
+    def make(**config):
+        bench = started(**{"mode": "async", **config})
+        assert bench.send(sweep(CHUNK_S)) is None
+        bench.run(0.6)
+        assert bench.last.state is State.TRACKING
+        assert np.abs(bench.last.dq).max() > 0.5
+        return bench
+
+    return make
