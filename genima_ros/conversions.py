@@ -13,23 +13,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from genima_core.cameras import PinholeCamera
 from genima_core.panda import GRIPPER_WIDTH_M
+from genima_core.pixels import ENCODINGS, to_rgb
 from genima_core.types import ActionChunk
 
 GRIPPER_JOINT = "gripper"
 """Column of an action chunk that holds the gripper's width in metres."""
-
-# encoding: (bytes a pixel, OpenCV's conversion to RGB)
-_ENCODINGS = {
-    "rgb8": (3, ""),
-    "bgr8": (3, "COLOR_BGR2RGB"),
-    "rgba8": (4, "COLOR_RGBA2RGB"),
-    "bgra8": (4, "COLOR_BGRA2RGB"),
-    "mono8": (1, "COLOR_GRAY2RGB"),
-    "8UC1": (1, "COLOR_GRAY2RGB"),
-    "8UC3": (3, "COLOR_BGR2RGB"),  # cv_bridge's convention: three unnamed channels are BGR
-    "yuv422_yuy2": (2, "COLOR_YUV2RGB_YUY2"),
-    "yuv422": (2, "COLOR_YUV2RGB_UYVY"),
-}
 
 
 def seconds(stamp: Time | Duration) -> float:
@@ -48,28 +36,14 @@ def to_duration(duration_s: float) -> Duration:
 
 def image_to_rgb(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB; for rgb8 a read-only view of the message's own bytes."""
-    if message.encoding not in _ENCODINGS:
+    if message.encoding not in ENCODINGS:
         return _by_cv_bridge(message)
-    channels, conversion = _ENCODINGS[message.encoding]
-    height, width, row = message.height, message.width, message.width * channels
-    if height < 1 or width < 1:
-        raise ValueError(f"image is {width}x{height}; it has no pixels")
-    if message.step < row or len(message.data) != message.step * height:
-        raise ValueError(f"image {width}x{height} {message.encoding} with step {message.step} has {len(message.data)} "
-                         f"bytes; it needs a step of at least {row} and step x height bytes")
-    rows = np.frombuffer(message.data, np.uint8).reshape(height, message.step)
-    pixels = rows[:, :row].reshape(height, width, channels)
-    if not conversion:
-        pixels.flags.writeable = False
-        return pixels
-    import cv2  # not at the top: most processes see rgb8 only, and the streamer's no images at all
-
-    return cv2.cvtColor(np.ascontiguousarray(pixels), getattr(cv2, conversion))
+    return to_rgb(message.data, message.width, message.height, message.encoding, message.step)
 
 
 def _by_cv_bridge(message: Image) -> np.ndarray:
     """Encodings that only cv_bridge knows (Bayer patterns, 16 bits)."""
-    readable = f"image has encoding {message.encoding!r}; readable are {', '.join(_ENCODINGS)}"
+    readable = f"image has encoding {message.encoding!r}; readable are {', '.join(ENCODINGS)}"
     try:
         from cv_bridge import CvBridge, CvBridgeError
     except ImportError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Bool, Float64, Float64MultiArray, String
+from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
@@ -54,11 +54,34 @@ ARM_POSITIONS = Topic("arm_controller/commands", Float64MultiArray, RELIABLE)
 ARM_COMMANDS = {"joint_trajectory": ARM_TRAJECTORY, "joint_state": ARM_JOINT_STATE, "float64_array": ARM_POSITIONS}
 """What the streamer can speak to the arm controller, by the value of its parameter `command`."""
 
+LEADER_JOINT_STATES = Topic("leader/joint_states", JointState, NEWEST)
+LEADER_COMMAND = Topic("leader/joint_command", JointState, RELIABLE)
+"""Where the simulated leader shall go, as if a hand moved it."""
+JOINT_TARGET = Topic("joint_target", JointState, NEWEST)
+"""What the streamer follows at once, as it comes: seven joints with velocities, and the gripper's width in m."""
+STREAMER_STATE = Topic("streamer_state", String, LATCHED)
+"""State and, after a colon, its reason; on every change of the state."""
+TELEOP_STATE = Topic("teleop_state", String, LATCHED)
+"""Likewise of joint mirroring."""
+RECORDING = Topic("recording", Bool, LATCHED)
+SCENE = Topic("scene", Int64, LATCHED)
+"""Seed of the simulated scene."""
+CAMERA_RIG = Topic("camera_rig", String, LATCHED)
+"""The rig that the images are taken with, as JSON (`CameraRig.to_dict`)."""
+
 RESET = Service("~/reset", Trigger)
 ENABLE = Service("~/enable", SetBool)
 STOP = Service("~/stop", Trigger)
 RESET_FAULT = Service("~/reset_fault", Trigger)
-SERVICES = {service.name.removeprefix("~/"): service for service in (RESET, ENABLE, STOP, RESET_FAULT)}
+ENGAGE = Service("~/engage", Trigger)
+PAUSE = Service("~/pause", Trigger)
+START = Service("~/start", Trigger)
+DISCARD = Service("~/discard", Trigger)
+RERECORD = Service("~/rerecord", Trigger)
+LABEL = Service("~/label", SetBool)
+PERFORM = Service("~/perform", Trigger)
+SERVICES = {service.name.removeprefix("~/"): service
+            for service in (RESET, ENABLE, STOP, RESET_FAULT, ENGAGE, PAUSE, START, DISCARD, RERECORD, LABEL, PERFORM)}
 
 
 def camera_image(camera: str) -> Topic:

@@ -18,7 +18,7 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
     ("geometry", "types", "gl"),
-    ("cameras", "panda", "tiling"),
+    ("cameras", "panda", "pixels", "tiling"),
     ("targets", "streaming", "sim"),
     ("data", "language", "capture"),
     ("diffusion",),

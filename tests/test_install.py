@@ -129,7 +129,7 @@ def test_package_xml_names_every_ros_package_that_is_imported():
 
 
 @pytest.mark.parametrize(("variables", "venv_flags", "extras"), [
-    ([], "", "sim,train,ros,dev"), (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,dev")])
+    ([], "", "sim,train,record,ros,dev"), (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,dev")])
 def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variables, venv_flags, extras):
     command = ["make", "-n", "-B", "env", f"VENV={tmp_path}/venv", *variables]
     environment = {name: value for name, value in os.environ.items() if name not in ("ROS_DISTRO", "MAKEFLAGS")}
@@ -141,7 +141,7 @@ def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variable
 
 def test_constraints_pin_what_is_required_exactly():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    for extra in ("sim", "train", "ros", "dev"):
+    for extra in ("sim", "train", "record", "ros", "dev"):
         for line in setup_cfg()["options.extras_require"][extra].split():
             name = re.split(r"[=<>~!\[]", line)[0].lower()
             assert name in pinned, f"{name} of extra {extra} is not in constraints.txt"
