@@ -1,0 +1,98 @@
+"""ROS 2 messages without ROS: their CDR bytes, their definitions, and the pictures in them."""
+
+import struct
+from functools import cache
+
+import cv2
+import numpy as np
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
+
+from genima_core.pixels import to_rgb
+
+IMAGE, JPEG = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
+"""As image_transport writes it: what the camera sent, and how it is stored."""
+
+
+@cache
+def typestore() -> Typestore:
+    """The message types of ROS 2 Jazzy."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+def deserialize(data: bytes, type: str) -> object:
+    """The message that CDR bytes are; the numbers of its arrays are views of `data`.
+
+    Raises:
+        ValueError: an unknown type, or bytes of another one.
+    """
+    try:
+        return typestore().deserialize_cdr(data, _known(type))
+    except (SerdeError, struct.error, IndexError, ValueError, AssertionError) as error:
+        raise ValueError(f"{len(data)} bytes are no {type}: {error or 'they end too early'}") from error
+
+
+def serialize(message: object, type: str) -> bytes:
+    """CDR bytes, little-endian."""
+    return bytes(typestore().serialize_cdr(message, _known(type)))
+
+
+@cache
+def definition(type: str) -> str:
+    """The definition of a type and of all that it is made of, as bags carry it ("ros2msg")."""
+    return typestore().generate_msgdef(_known(type), ros_version=2)[0]
+
+
+@cache
+def type_hash(type: str) -> str:
+    """REP 2011's hash, RIHS01_..."""
+    return typestore().hash_rihs01(_known(type))
+
+
+@cache
+def has_header(type: str) -> bool:
+    """Whether messages of a type begin with a std_msgs/Header."""
+    fields = typestore().fielddefs[_known(type)][1]
+    return bool(fields) and fields[0][1][1] == "std_msgs/msg/Header"
+
+
+def header_stamp_ns(data: bytes, type: str) -> int | None:
+    """The stamp in a message's header, from the bytes; None where the type has no header or the bytes are too few."""
+    if not has_header(type) or len(data) < 12:
+        return None
+    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return seconds * 10**9 + nanoseconds
+
+
+def image_to_rgb(message: object) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an Image or a CompressedImage (JPEG or PNG).
+
+    Raises:
+        ValueError: an unknown encoding, or damaged.
+    """
+    if hasattr(message, "encoding"):
+        return to_rgb(message.data, message.width, message.height, message.encoding, message.step)
+    pixels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR) if len(message.data) else None
+    if pixels is None:
+        raise ValueError(f"a picture of format {message.format!r} with {len(message.data)} bytes cannot be decoded; "
+                         "readable are JPEG and PNG")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def to_jpeg(message: object, quality: int) -> object:
+    """The CompressedImage of an Image, under the same header.
+
+    Raises:
+        ValueError: an encoding that cannot be read.
+    """
+    bgr = cv2.cvtColor(image_to_rgb(message), cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return typestore().types[JPEG](header=message.header, format=JPEG_FORMAT, data=data.ravel())
+
+
+def _known(type: str) -> str:
+    if type not in typestore().types:
+        raise ValueError(f"unknown message type {type!r}; known are those of ROS 2 Jazzy's common interfaces")
+    return type

@@ -1,0 +1,129 @@
+"""Writes a rosbag2 bag of one MCAP file that can be cut off at any moment."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from mcap.writer import CompressionType, Writer
+
+from genima_core.data.bags import messages
+from genima_core.data.bags.metadata import TopicCount, write_metadata
+
+Compression = Literal["zstd", "lz4", "none"]
+_COMPRESSION = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
+
+
+class BagWriter:
+    """One bag folder. What was written before the last `flush` survives the end of the process.
+
+    Without metadata.yaml, which `close` writes, a bag counts as interrupted; `repair` mends those. After an OSError
+    nothing more is written to the file, and `close` leaves the bag interrupted.
+    """
+
+    def __init__(self, folder: Path, compression: Compression = "zstd", chunk_bytes: int = 1 << 20) -> None:
+        """
+        Raises:
+            FileExistsError: the folder exists; a bag is never written over.
+        """
+        self.folder = Path(folder)
+        self.counts: dict[str, int] = {}
+        """Topic to its messages so far."""
+        self.folder.mkdir(parents=True)
+        self.path = self.folder / f"{self.folder.name}_0.mcap"
+        self._file = self.path.open("xb")
+        self._writer = Writer(self._file, chunk_size=chunk_bytes, compression=_COMPRESSION[compression])
+        self._writer.start(profile="ros2", library="genima")
+        self._channels: dict[str, tuple[int, str, str]] = {}
+        self._schemas: dict[str, int] = {}
+        self._begin_ns: int | None = None
+        self._end_ns = 0
+        self._broken = False
+
+    def write(self, topic: str, type: str, data: bytes, received_ns: int, published_ns: int, qos: str = "") -> None:
+        """Adds one serialized message; MCAP's log time is when it was received.
+
+        Raises:
+            OSError: the disk is full or gone.
+            ValueError: an unknown type, or another than the topic had before.
+        """
+        if topic not in self._channels:
+            self._register(topic, type, qos)
+        channel, known, _ = self._channels[topic]
+        if type != known:
+            raise ValueError(f"{topic} carries {known}, not {type}; a topic of a bag has one type")
+        with self._guard():  # MCAP has no time before 1970
+            self._writer.add_message(channel, max(received_ns, 0), data, max(published_ns, 0))
+        self.counts[topic] += 1
+        self._begin_ns = received_ns if self._begin_ns is None else min(self._begin_ns, received_ns)
+        self._end_ns = max(self._end_ns, received_ns)
+
+    def note(self, name: str, values: Mapping[str, str]) -> None:
+        """Adds a metadata record to the file."""
+        with self._guard():
+            self._writer.add_metadata(name, dict(values))
+
+    def flush(self, sync: bool = False) -> None:
+        """Hands everything so far to the operating system; with `sync`, to the disk."""
+        with self._guard():
+            self._writer.flush()
+            self._file.flush()
+            if sync:
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Finishes the file and the bag; does nothing the second time.
+
+        Raises:
+            OSError: it cannot be finished; it stays readable up to the last flush.
+        """
+        if self._file.closed:
+            return
+        try:
+            if not self._broken:
+                with self._guard():
+                    self._writer.finish()
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+        finally:
+            self._close_file()
+        if not self._broken:
+            topics = [TopicCount(topic, type, qos, self.counts[topic])
+                      for topic, (_, type, qos) in self._channels.items()]
+            begin_ns = self._begin_ns or 0
+            write_metadata(self.folder, self.path.name, topics, begin_ns, max(self._end_ns, begin_ns))
+
+    @property
+    def bytes_written(self) -> int:
+        """Size of the file so far."""
+        return self.path.stat().st_size
+
+    def _register(self, topic: str, type: str, qos: str) -> None:
+        with self._guard():
+            if type not in self._schemas:
+                definition = messages.definition(type).encode()
+                self._schemas[type] = self._writer.register_schema(type, "ros2msg", definition)
+            details = {"offered_qos_profiles": qos, "topic_type_hash": messages.type_hash(type)}
+            channel = self._writer.register_channel(topic, "cdr", self._schemas[type], details)
+        self._channels[topic] = channel, type, qos
+        self.counts[topic] = 0
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Half a record may be in the file after an error: what followed it could not be read."""
+        if self._broken:
+            raise OSError(f"{self.path} could not be written before; the bag ends there")
+        try:
+            yield
+        except OSError:
+            self._broken = True
+            raise
+
+    def _close_file(self) -> None:
+        """Closes it also where its buffer cannot be written any more."""
+        try:
+            self._file.close()
+        except OSError:
+            if not self._broken:
+                raise

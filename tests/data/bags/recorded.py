@@ -1,0 +1,162 @@
+"""Recordings for tests, whose every value is a known function of time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rosbags.typesys import Stores, get_typestore
+
+from genima_core import panda
+from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.data.bags import messages
+from genima_core.data.bags.about import About
+from genima_core.data.bags.writer import BagWriter
+
+from .. import synthetic
+
+BEGUN_S = 1.7e9
+FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
+TYPES = get_typestore(Stores.ROS2_JAZZY).types
+"""Message classes by name."""
+
+
+def q(times_s: np.ndarray) -> np.ndarray:
+    """(N, 7) rad, every joint at its own rhythm."""
+    return panda.HOME + 0.2 * np.sin((np.asarray(times_s)[:, None] - BEGUN_S) * np.arange(1, 8) / 3)
+
+
+def dq(times_s: np.ndarray) -> np.ndarray:
+    rates = np.arange(1, 8) / 3
+    return 0.2 * rates * np.cos((np.asarray(times_s)[:, None] - BEGUN_S) * rates)
+
+
+def commanded(times_s: np.ndarray) -> np.ndarray:
+    return q(times_s) + 0.01
+
+
+def opening(times_s: np.ndarray) -> np.ndarray:
+    """(N,) a gripper that closes steadily."""
+    return np.clip(1 - (np.asarray(times_s) - BEGUN_S) / 4, 0, 1)
+
+
+def picture(number: int, camera: int, size: tuple[int, int]) -> np.ndarray:
+    """Image `number` of a camera: its own grey in the middle, a red mark at a quarter of width and height."""
+    width, height = size
+    image = np.full((height, width, 3), grey(number, camera), np.uint8)
+    cv2.circle(image, (width // 4, height // 4), max(2, height // 10), (255, 0, 0), -1)
+    return image
+
+
+def grey(number: int, camera: int) -> int:
+    return 20 + (number * 37 + camera * 50) % 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recording holds, and what is wrong with it."""
+
+    seconds: float = 1.0
+    rig: CameraRig = field(default_factory=synthetic.rig)
+    camera_hz: float = 30.0
+    delays_s: tuple[float, ...] = (0.001, 0.006, 0.011, 0.016)
+    """Of each camera's first image; they are not triggered together."""
+    joint_hz: float = 100.0
+    velocities: bool = True
+    command_hz: float = 200.0
+    """0 for none; they begin and end with the recording."""
+    gripper_commands: tuple[tuple[float, float], ...] = ((0.5, 0.25),)
+    """(s after the beginning, opening)."""
+    success: bool | None = None
+    without: tuple[str, ...] = ()
+    """Roles that are not recorded."""
+    image_size: tuple[int, int] | None = None
+    """If another than the rig's."""
+    raw: bool = False
+    edit: Callable[[str, int, float], float] = lambda topic, number, stamp_s: stamp_s
+    """Changes stamps."""
+    damaged_image: int = -1
+    """Number of an image of the last camera that is no JPEG."""
+    infos: dict[str, PinholeCamera] | None = None
+
+
+def write(folder: Path, plan: Plan | None = None, about: dict | None = None, finished: bool = True) -> Path:
+    """Writes a recording; `about` replaces fields of its episode.json."""
+    plan = plan or Plan()
+    streams = {}
+    lines = []  # (time, topic, type, message)
+    size = plan.image_size or plan.rig.size
+    for i, name in enumerate(plan.rig.names):
+        image_topic = f"/{name}/color/image_raw{'' if plan.raw else '/compressed'}"
+        streams |= {f"camera/{name}": image_topic, f"camera_info/{name}": f"/{name}/color/camera_info"}
+        intrinsics = (plan.infos or {}).get(name, plan.rig[name].intrinsics)
+        stamps_s = BEGUN_S + plan.delays_s[i] + np.arange(0, plan.seconds, 1 / plan.camera_hz)
+        for number, stamp_s in enumerate(stamps_s):
+            pixels = picture(number, i, size)
+            broken = number == plan.damaged_image and i == 3
+            lines += [(stamp_s, *_image(image_topic, header(plan.edit(image_topic, number, stamp_s)), pixels, plan.raw,
+                                        broken)),
+                      (stamp_s, f"/{name}/color/camera_info", "sensor_msgs/msg/CameraInfo",
+                       camera_info(intrinsics, header(stamp_s)))]
+    for number, stamp_s in enumerate(BEGUN_S + np.arange(0, plan.seconds, 1 / plan.joint_hz)):
+        shifted = plan.edit("/joint_states", number, stamp_s)
+        fingers = np.full(2, opening([stamp_s])[0] * panda.FINGER_OPEN_M)
+        velocity = np.append(dq([stamp_s])[0], [0.0, 0.0]) if plan.velocities else np.zeros(0)
+        lines.append((stamp_s, "/joint_states", "sensor_msgs/msg/JointState",
+                      joint_state(shifted, (*panda.JOINT_NAMES, *FINGERS), np.append(q([stamp_s])[0], fingers),
+                                  velocity)))
+    for stamp_s in BEGUN_S + np.arange(0, plan.seconds, 1 / plan.command_hz) if plan.command_hz else ():
+        lines.append((stamp_s, "/joint_commands", "sensor_msgs/msg/JointState",
+                      joint_state(stamp_s, panda.JOINT_NAMES, commanded([stamp_s])[0], np.zeros(0))))
+    for after_s, value in plan.gripper_commands:
+        lines.append((BEGUN_S + after_s, "/gripper/command", "std_msgs/msg/Float64",
+                      TYPES["std_msgs/msg/Float64"](data=value * panda.GRIPPER_WIDTH_M)))
+    lines.append((BEGUN_S, "/instruction", "std_msgs/msg/String", TYPES["std_msgs/msg/String"](data="push it")))
+    if plan.success is not None:
+        lines.append((BEGUN_S + plan.seconds, "/success", "std_msgs/msg/Bool",
+                      TYPES["std_msgs/msg/Bool"](data=plan.success)))
+    streams |= {"joint_states": "/joint_states", "joint_commands": "/joint_commands",
+                "gripper_command": "/gripper/command", "instruction": "/instruction", "success": "/success"}
+    left_out = {streams[role] for role in plan.without}
+    writer = BagWriter(folder)
+    for time_s, topic, kind, message in sorted(lines, key=lambda line: line[:2]):
+        if topic not in left_out:
+            writer.write(topic, kind, messages.serialize(message, kind), round(time_s * 1e9), round(time_s * 1e9))
+    known = About(task="push_button", instruction="push the red button", label="success", streams=streams,
+                  joint_names=panda.JOINT_NAMES, finger_names=FINGERS, rig=plan.rig.to_dict(), seed=7,
+                  begun_at="2026-01-01T10:00:00+00:00")
+    replace(known, **(about or {})).save(folder)
+    if finished:
+        writer.close()
+    else:
+        writer.flush()
+    return folder
+
+
+def header(stamp_s: float) -> object:
+    ns = round(stamp_s * 1e9)
+    return TYPES["std_msgs/msg/Header"](TYPES["builtin_interfaces/msg/Time"](ns // 10**9, ns % 10**9), "camera")
+
+
+def joint_state(stamp_s: float, names: tuple[str, ...], position: np.ndarray, velocity: np.ndarray) -> object:
+    return TYPES["sensor_msgs/msg/JointState"](header(stamp_s), list(names), np.asarray(position, float),
+                                               np.asarray(velocity, float), np.zeros(0))
+
+
+def camera_info(camera: PinholeCamera, stamped: object) -> object:
+    region = TYPES["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    return TYPES["sensor_msgs/msg/CameraInfo"](
+        stamped, camera.height, camera.width, "plumb_bob", np.zeros(5), camera.K.ravel(), np.eye(3).ravel(),
+        np.hstack([camera.K, np.zeros((3, 1))]).ravel(), 0, 0, region)
+
+
+def _image(topic: str, stamped: object, pixels: np.ndarray, raw: bool, broken: bool) -> tuple[str, str, object]:
+    if raw:
+        height, width = pixels.shape[:2]
+        kind = "sensor_msgs/msg/Image"
+        return topic, kind, TYPES[kind](stamped, height, width, "rgb8", 0, 3 * width, pixels.ravel())
+    kind = "sensor_msgs/msg/CompressedImage"
+    data = np.frombuffer(b"no picture", np.uint8) if broken else cv2.imencode(
+        ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].ravel()
+    return topic, kind, TYPES[kind](stamped, "jpeg", data)
