@@ -65,10 +65,16 @@ def describe(folder: Path) -> dict:
         row["duration_s"], counts = _duration(bag)
         row["topics"] = {name: {"type": kind, "count": count, "rate_hz": count / max(row["duration_s"], 1e-9)
                                 if count > 1 else 0.0} for name, (kind, count) in counts.items()}
-        row["state"], row["problem"] = ("finished" if bag.finished else "interrupted"), bag.damage
-        about = bag.about
+        row["problem"] = bag.flaw() or bag.damage
+        row["state"] = "interrupted" if not bag.finished else "damaged" if row["problem"] else "finished"
     except (ValueError, FileNotFoundError) as error:
         row["problem"] = str(error)
+        return row
+    try:
+        about = bag.about
+    except ValueError as error:  # the messages are whole, and repair mends only those
+        row["problem"] = "; ".join(filter(None, [row["problem"], f"{error}; without the file it is read as a bag of "
+                                                                 "somebody else's"]))
         return row
     if about is not None:
         row["about"] = {"task": about.task, "instruction": about.instruction, "label": about.label,

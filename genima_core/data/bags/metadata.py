@@ -6,8 +6,6 @@ from pathlib import Path
 
 import yaml
 
-from genima_core.data.bags import messages
-
 FILE = "metadata.yaml"
 VERSION = 9
 DISTRO = "jazzy"
@@ -22,6 +20,8 @@ class TopicCount:
     qos: str
     """offered_qos_profiles, YAML; may be ""."""
     count: int
+    hash: str
+    """RIHS01_..., or "" where it is not known."""
 
 
 def write_metadata(folder: Path, file: str, topics: list[TopicCount], begin_ns: int, end_ns: int) -> None:
@@ -41,7 +41,7 @@ def write_metadata(folder: Path, file: str, topics: list[TopicCount], begin_ns: 
         "topics_with_message_count": [{
             "topic_metadata": {"name": topic.name, "type": topic.type, "serialization_format": "cdr",
                                "offered_qos_profiles": yaml.safe_load(topic.qos) or [] if topic.qos else [],
-                               "type_description_hash": messages.type_hash(topic.type)},
+                               "type_description_hash": topic.hash},
             "message_count": topic.count} for topic in topics],
         # MCAP compresses its chunks itself; these are for bags whose files are compressed as a whole.
         "compression_format": "", "compression_mode": "",
@@ -49,11 +49,20 @@ def write_metadata(folder: Path, file: str, topics: list[TopicCount], begin_ns: 
         "files": [{"path": file, "starting_time": begin, "duration": length, "message_count": total}],
         "custom_data": None, "ros_distro": DISTRO}}
     temporary = folder / f".{FILE}.part"
-    with temporary.open("w") as stream:
-        yaml.safe_dump(content, stream, sort_keys=False)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with temporary.open("w") as stream:
+            yaml.safe_dump(content, stream, sort_keys=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     os.replace(temporary, folder / FILE)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings the names of its files down to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,5 @@
 """Reads rosbag2 bags: finished, interrupted or damaged ones, ours and anybody's."""
 
-import struct
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,18 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from mcap.exceptions import McapError
-from mcap.reader import make_reader
-from mcap.records import Channel, Chunk, McapRecord, Schema
-from mcap.records import Message as McapMessage
-from mcap.stream_reader import StreamReader, breakup_chunk
-from zstandard import ZstdError
 
 from genima_core.data.bags import about, metadata
-
-MAGIC = b"\x89MCAP0\r\n"
-UNREADABLE = (McapError, ZstdError, ValueError, EOFError, RuntimeError, KeyError, IndexError, struct.error)
-"""What mcap and its decompressors raise on bytes that are not theirs."""
+from genima_core.data.bags.mcap_file import McapFile, line
 
 
 class Message(NamedTuple):
@@ -78,66 +68,35 @@ class Bag:
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
         """Messages in the order of the file; what cannot be read is left out, and `damage` says so afterwards."""
         self.damage = ""
-        if self.storage == "sqlite3":
+        if self.storage != "mcap":
             yield from self._by_rosbags(topics)
             return
-        for path in self.files:
-            for channel, schema, message in self._records(path):
+        for file in self.mcap_files():
+            for channel, schema, message in file.messages():
                 if topics is None or channel.topic in topics:
                     yield Message(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
 
-    def channels(self) -> dict[str, tuple[str, str]]:
-        """Topic to type and offered_qos_profiles, of an MCAP bag."""
-        return {channel.topic: (schema.name, channel.metadata.get("offered_qos_profiles", ""))
-                for path in self.files for channel, schema, _ in self._records(path)}
+    def mcap_files(self) -> list[McapFile]:
+        """Its files, whose damage goes to `damage`."""
+        return [McapFile(path, self.finished, self._report) for path in self.files]
 
-    def _records(self, path: Path) -> Iterator[tuple[Channel, Schema, McapMessage]]:
-        """Of one MCAP file; a damaged chunk is left out, and what follows it is read."""
-        schemas, channels = _described(path)
-        for record in self._chunks(path):
-            if isinstance(record, Schema):
-                schemas[record.id] = record
-            elif isinstance(record, Channel):
-                channels[record.id] = record
-            elif isinstance(record, McapMessage):
-                channel = channels.get(record.channel_id)
-                if channel is None or channel.schema_id not in schemas:
-                    self._report(f"{path.name} has messages of a channel whose description is lost")
-                    continue
-                yield channel, schemas[channel.schema_id], record
-
-    def _chunks(self, path: Path) -> Iterator[McapRecord]:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                self._report(f"{path.name} does not begin like an MCAP file")
-                return
-            file.seek(0)
-            records = StreamReader(file, emit_chunks=True, record_size_limit=path.stat().st_size).records
-            while True:
-                try:
-                    record = next(records)
-                except StopIteration:
-                    return
-                except UNREADABLE as error:
-                    self._report(f"{path.name} is cut off after {file.tell()} bytes ({_line(error)})")
-                    return
-                if not isinstance(record, Chunk):
-                    yield record
-                    continue
-                try:
-                    parts = breakup_chunk(record, validate_crc=True)
-                except UNREADABLE as error:
-                    self._report(f"a chunk of {path.name} is damaged; it held what was received in "
-                                 f"{(record.message_end_time - record.message_start_time) * 1e-9:.2f} s "
-                                 f"({_line(error)})")
-                    continue
-                yield from parts
+    def flaw(self) -> str:
+        """What is wrong with a finished bag as far as that shows without reading all of it; "" for nothing."""
+        if not self.finished or self.storage != "mcap":
+            return ""
+        statistics = [file.statistics() for file in self.mcap_files()]
+        if None in statistics:
+            return f"the end of {self.files[statistics.index(None)].name} is missing or damaged"
+        told, found = read_metadata(self.folder)["message_count"], sum(s.message_count for s in statistics)
+        return "" if told == found else f"{metadata.FILE} tells of {told} messages, its files of {found}"
 
     def _report(self, damage: str) -> None:
         if damage not in self.damage:
             self.damage = f"{self.damage}; {damage}" if self.damage else damage
 
     def _by_rosbags(self, topics: Collection[str] | None) -> Iterator[Message]:
+        import sqlite3
+
         from rosbags.rosbag2 import Reader, ReaderError
 
         try:
@@ -145,8 +104,8 @@ class Bag:
                 chosen = [c for c in reader.connections if topics is None or c.topic in topics]
                 for connection, received_ns, data in reader.messages(connections=chosen):
                     yield Message(connection.topic, connection.msgtype, bytes(data), received_ns, received_ns)
-        except ReaderError as error:
-            self.damage = _line(error)
+        except (ReaderError, sqlite3.Error) as error:
+            self.damage = line(error)
 
 
 def open_bag(folder: Path) -> Bag:
@@ -168,10 +127,13 @@ def open_bag(folder: Path) -> Bag:
         files = tuple(folder / Path(name).name for name in about_bag["relative_file_paths"])
         if missing := [path.name for path in files if not path.is_file()]:
             raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which its {metadata.FILE} names")
+        if about_bag.get("compression_mode", "").lower() not in ("", "none"):
+            storage += f", its {about_bag['compression_mode'].lower()}s compressed as a whole"
         return Bag(folder, storage, files, finished=True)
     files = tuple(sorted(folder.glob("*.mcap")))
     if not files:
-        raise FileNotFoundError(f"{folder} is no bag: it has neither {metadata.FILE} nor an MCAP file")
+        remedy = ": ros2 bag reindex makes a bag of its .db3 files" if any(folder.glob("*.db3")) else ""
+        raise FileNotFoundError(f"{folder} is no bag: it has neither {metadata.FILE} nor an MCAP file{remedy}")
     return Bag(folder, "mcap", files, finished=False)
 
 
@@ -190,25 +152,15 @@ def read_metadata(folder: Path) -> dict:
     path = folder / metadata.FILE
     try:
         content = yaml.safe_load(path.read_text())["rosbag2_bagfile_information"]
-        content["storage_identifier"], content["relative_file_paths"], content["topics_with_message_count"]
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({_line(error)}); genima bag repair writes it anew") from error
+        content["storage_identifier"], content["duration"]["nanoseconds"], content["message_count"]
+        for topic in content["topics_with_message_count"]:
+            topic["topic_metadata"]["name"], topic["topic_metadata"]["type"], topic["message_count"]
+        if not content["relative_file_paths"] or not all(isinstance(n, str) for n in content["relative_file_paths"]):
+            raise ValueError("it names no files")
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({line(error)}); genima bag repair writes it anew") from error
     return content
-
-
-def _described(path: Path) -> tuple[dict[int, Schema], dict[int, Channel]]:
-    """Schemas and channels by the summary at the end of a whole file, so that no damaged chunk takes them along."""
-    with path.open("rb") as file:
-        try:
-            summary = make_reader(file).get_summary()
-        except (*UNREADABLE, OSError):
-            summary = None
-    return (dict(summary.schemas), dict(summary.channels)) if summary else ({}, {})
 
 
 def _is_bag(path: Path) -> bool:
     return path.is_dir() and ((path / metadata.FILE).is_file() or any(path.glob("*.mcap")))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -3,14 +3,17 @@
 import os
 import shutil
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from genima_core.data.bags import metadata
 from genima_core.data.bags.reader import Bag, open_bag, read_metadata
-from genima_core.data.bags.writer import BagWriter
+from genima_core.data.bags.writer import BagWriter, Description
 
 KEPT = ".broken"
-"""Ending of an original that could not be read to its end."""
+"""Ending of an original that could not be read completely."""
+SCRATCH = ".repair"
+"""Folder in the bag, in which the new file grows."""
 
 
 @dataclass(frozen=True)
@@ -46,39 +49,74 @@ def repair(folder: Path) -> Repair:
     found: dict[str, int] = {}
     for message in bag.messages():
         found[message.topic] = found.get(message.topic, 0) + 1
-    if bag.finished and not bag.damage and _agrees(bag, found):
+    if bag.finished and not bag.damage and not bag.flaw() and _agrees(bag, found):
         return Repair(bag.folder, "nothing", sum(found.values()), "")
-    if not found and bag.damage:
-        raise ValueError(f"nothing can be read from {bag.folder}: {bag.damage}")
-    return _rewrite(bag)
-
-
-def _rewrite(bag: Bag) -> Repair:
-    (old,) = bag.files
-    scratch = bag.folder / ".repair"
+    if not found and (bag.damage or bag.mcap_files()[0].statistics() is None):
+        raise ValueError(f"nothing can be read from {bag.folder}: {bag.damage or 'it ends before the first message'}")
+    scratch = bag.folder / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
-    channels = bag.channels()
-    writer = BagWriter(scratch / bag.folder.name)
-    for message in bag.messages():
-        writer.write(message.topic, message.type, message.data, message.received_ns, message.published_ns,
-                     channels[message.topic][1])
+    try:
+        writer = _copy(bag, scratch / bag.folder.name)
+        _swap(bag, writer)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Repair(bag.folder, "written anew", sum(writer.counts.values()), bag.damage)
+
+
+def _copy(bag: Bag, folder: Path) -> BagWriter:
+    """A finished bag, down to the disk, of what can be read."""
+    writer = BagWriter(folder)
+    (file,) = bag.mcap_files()
+    for channel, schema, message in file.messages():
+        if channel.topic not in writer.counts:
+            if channel.message_encoding != "cdr":
+                raise ValueError(f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}; "
+                                 "messages of ROS 2 are 'cdr'")
+            description = Description(schema.name, schema.encoding, schema.data,
+                                      channel.metadata.get("topic_type_hash", ""))
+            writer.declare(channel.topic, description, channel.metadata.get("offered_qos_profiles", ""))
+        writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
+    for note in file.notes():
+        writer.note(note.name, note.metadata)
     writer.close()
-    damage = bag.damage
-    if damage:
-        os.replace(old, old.with_name(old.name + KEPT))
+    return writer
+
+
+def _swap(bag: Bag, writer: BagWriter) -> None:
+    """Puts the new file in the old one's place; killed at any moment, there is one of them under a name that is found.
+    """
+    (old,) = bag.files
+    if bag.damage:
+        _keep(old)
     os.replace(writer.path, bag.folder / writer.path.name)
     os.replace(writer.folder / metadata.FILE, bag.folder / metadata.FILE)
-    if not damage and old.name != writer.path.name:
+    if old.name != writer.path.name:
         old.unlink()
-    shutil.rmtree(scratch)
-    return Repair(bag.folder, "written anew", sum(writer.counts.values()), damage)
+    metadata.sync_folder(bag.folder)
+
+
+def _keep(file: Path) -> None:
+    """Gives the file a second name with the ending .broken, which no earlier one has."""
+    for number in count(1):
+        name = f"{file.name}{f'.{number}' if number > 1 else ''}{KEPT}"
+        try:
+            os.link(file, file.with_name(name))
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without links
+            if file.with_name(name).exists():
+                continue
+            shutil.copyfile(file, file.with_name(name))
+        return
 
 
 def _open(folder: Path) -> Bag:
-    """The bag; one whose metadata.yaml is damaged counts as interrupted."""
+    """The bag; one whose metadata.yaml is damaged or names another file counts as interrupted."""
     try:
         return open_bag(folder)
-    except ValueError:
+    except (ValueError, FileNotFoundError):
+        if not any(folder.glob("*.mcap")):
+            raise
         return Bag(folder, "mcap", tuple(sorted(folder.glob("*.mcap"))), finished=False)
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,18 @@ from genima_core.data.bags.metadata import TopicCount, write_metadata
 
 Compression = Literal["zstd", "lz4", "none"]
 _COMPRESSION = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
+
+
+@dataclass(frozen=True)
+class Description:
+    """A message type as bags carry it."""
+
+    type: str
+    encoding: str
+    """Of the definition: "ros2msg" or "ros2idl"."""
+    definition: bytes
+    hash: str
+    """RIHS01_..., or "" where it is not known."""
 
 
 class BagWriter:
@@ -35,7 +48,7 @@ class BagWriter:
         self._file = self.path.open("xb")
         self._writer = Writer(self._file, chunk_size=chunk_bytes, compression=_COMPRESSION[compression])
         self._writer.start(profile="ros2", library="genima")
-        self._channels: dict[str, tuple[int, str, str]] = {}
+        self._channels: dict[str, tuple[int, TopicCount]] = {}
         self._schemas: dict[str, int] = {}
         self._begin_ns: int | None = None
         self._end_ns = 0
@@ -49,15 +62,31 @@ class BagWriter:
             ValueError: an unknown type, or another than the topic had before.
         """
         if topic not in self._channels:
-            self._register(topic, type, qos)
-        channel, known, _ = self._channels[topic]
-        if type != known:
-            raise ValueError(f"{topic} carries {known}, not {type}; a topic of a bag has one type")
+            self.declare(topic, Description(type, "ros2msg", messages.definition(type).encode(),
+                                            messages.type_hash(type)), qos)
+        channel, known = self._channels[topic]
+        if type != known.type:
+            raise ValueError(f"{topic} carries {known.type}, not {type}; a topic of a bag has one type")
         with self._guard():  # MCAP has no time before 1970
             self._writer.add_message(channel, max(received_ns, 0), data, max(published_ns, 0))
         self.counts[topic] += 1
         self._begin_ns = received_ns if self._begin_ns is None else min(self._begin_ns, received_ns)
         self._end_ns = max(self._end_ns, received_ns)
+
+    def declare(self, topic: str, description: Description, qos: str = "") -> None:
+        """Adds a topic, also of a type that only `description` knows; `write` does it for those of ROS 2 Jazzy.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        with self._guard():
+            if description.type not in self._schemas:
+                self._schemas[description.type] = self._writer.register_schema(
+                    description.type, description.encoding, description.definition)
+            details = {"offered_qos_profiles": qos, "topic_type_hash": description.hash}
+            channel = self._writer.register_channel(topic, "cdr", self._schemas[description.type], details)
+        self._channels[topic] = channel, TopicCount(topic, description.type, qos, 0, description.hash)
+        self.counts[topic] = 0
 
     def note(self, name: str, values: Mapping[str, str]) -> None:
         """Adds a metadata record to the file."""
@@ -89,8 +118,7 @@ class BagWriter:
         finally:
             self._close_file()
         if not self._broken:
-            topics = [TopicCount(topic, type, qos, self.counts[topic])
-                      for topic, (_, type, qos) in self._channels.items()]
+            topics = [replace(topic, count=self.counts[topic.name]) for _, topic in self._channels.values()]
             begin_ns = self._begin_ns or 0
             write_metadata(self.folder, self.path.name, topics, begin_ns, max(self._end_ns, begin_ns))
 
@@ -98,16 +126,6 @@ class BagWriter:
     def bytes_written(self) -> int:
         """Size of the file so far."""
         return self.path.stat().st_size
-
-    def _register(self, topic: str, type: str, qos: str) -> None:
-        with self._guard():
-            if type not in self._schemas:
-                definition = messages.definition(type).encode()
-                self._schemas[type] = self._writer.register_schema(type, "ros2msg", definition)
-            details = {"offered_qos_profiles": qos, "topic_type_hash": messages.type_hash(type)}
-            channel = self._writer.register_channel(topic, "cdr", self._schemas[type], details)
-        self._channels[topic] = channel, type, qos
-        self.counts[topic] = 0
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from genima_core import panda
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.data.bags import messages
 from genima_core.data.bags.about import About
+from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.writer import BagWriter
 
 from .. import synthetic
 
 BEGUN_S = 1.7e9
 FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
-TYPES = get_typestore(Stores.ROS2_JAZZY).types
+TYPES = messages.typestore().types
 """Message classes by name."""
 
 
@@ -132,6 +133,18 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
     else:
         writer.flush()
     return folder
+
+
+def as_sqlite3(folder: Path, copy: Path) -> Path:
+    """The same messages as rosbag2 stored them before MCAP."""
+    with Writer(copy, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connections = {}
+        for message in open_bag(folder).messages():
+            if message.topic not in connections:
+                connections[message.topic] = writer.add_connection(message.topic, message.type,
+                                                                   typestore=messages.typestore())
+            writer.write(connections[message.topic], message.received_ns, message.data)
+    return copy
 
 
 def header(stamp_s: float) -> object:

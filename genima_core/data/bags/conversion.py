@@ -1,0 +1,134 @@
+"""Recordings become a data set."""
+
+import hashlib
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from genima_core.cameras import CameraRig
+from genima_core.data.bags.about import FILE as ABOUT
+from genima_core.data.bags.episodes import Options, read_episode
+from genima_core.data.bags.metadata import FILE as METADATA
+from genima_core.data.bags.reader import find_bags
+from genima_core.data.dataset import Dataset, DatasetWriter
+from genima_core.data.episode import Episode
+from genima_core.data.origin import Origin, resume
+
+
+def convert_recordings(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict:
+    """Writes recorded episodes as a data set, and goes on where it was interrupted or where more were recorded since.
+
+    Rows lie 1 / fps apart, from the first to the last moment that all cameras, joints and fingers cover. A row has the
+    image next to its time of each camera, and the joints and their velocities as they were then, interpolated. Its
+    action is what was commanded for the time of the next row: interpolated between set points, the gripper's last
+    command held; where nothing was commanded, what was measured then.
+
+    An episode counts as a success unless it is labelled a failure; one without a label, unless the cell itself said at
+    its end that the task was not done. Failures and suspect episodes are left out unless asked for; so is, with its
+    reason, what cannot be converted.
+
+    Args:
+        source: A bag's folder, or a folder of such.
+        out: Folder of the data set.
+        options: What to convert and how.
+        show_progress: Print a bar.
+
+    Returns:
+        What was done, for `--json`.
+
+    Raises:
+        FileNotFoundError, ValueError: there are no recordings, or not one that can be converted; `out` holds something
+            else.
+    """
+    begun_s, bags = time.monotonic(), find_bags(source)
+    origin = Origin("converted from recordings", {"source": str(Path(source).resolve()), **options.arguments()})
+    known, before = resume(out, origin)
+    done, added, left_out = list(before.episodes[:known]), [], {}
+    waiting = _waiting(bags, done, out)
+    rig, writer = Dataset(out).rig if known else None, None
+    with ExitStack() as stack, _progress(show_progress) as progress:
+        bar = progress.add_task("reading")
+        for number, bag in enumerate(waiting, 1):
+            progress.reset(bar, total=None, description=f"{bag.name} ({number} of {len(waiting)})")
+            try:
+                episode, rig_of_views = read_episode(bag, options, lambda: progress.advance(bar))
+                rig = rig or rig_of_views
+                _check_same_rig(rig, rig_of_views, out)
+            except (ValueError, FileNotFoundError) as error:
+                left_out[bag.name] = str(error)
+                continue
+            if writer is None:
+                writer = stack.enter_context(DatasetWriter(out, rig, fps=options.fps))
+                if len(writer) != len(done):
+                    raise RuntimeError(f"another process has added to {out} meanwhile; run this again")
+            # Before the episode, so that a kill in between leaves a name too many and none too few.
+            replace(origin, episodes=(*done, _tag(bag))).save(out)
+            progress.update(bar, total=len(episode) * len(rig.names))
+            try:
+                writer.add(episode)
+            except ValueError as error:
+                left_out[bag.name] = str(error)
+                continue
+            done.append(_tag(bag))
+            added.append(episode)
+    if not done:
+        raise ValueError(f"nothing of {source} could be converted: {_reasons(left_out) or 'it holds no recordings'}")
+    return _summary(source, out, added, left_out, options.fps, time.monotonic() - begun_s)
+
+
+def _check_same_rig(rig: CameraRig, other: CameraRig, out: Path) -> None:
+    if rig.fingerprint() != other.fingerprint():
+        raise ValueError(f"its camera rig is another one than that of the episodes in {out}; convert it into a data "
+                         "set of its own")
+
+
+def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
+    """The bags that are not in the data set.
+
+    Raises:
+        ValueError: one of those that are is not what it was.
+    """
+    tags = {bag: _tag(bag) for bag in bags}
+    names = {tag.partition(" ")[0] for tag in done}
+    if changed := [bag.name for bag in bags if bag.name in names and tags[bag] not in done]:
+        raise ValueError(f"{', '.join(changed)} changed after being converted into {out} (recorded again, or labelled "
+                         "otherwise); choose another folder")
+    return [bag for bag in bags if tags[bag] not in done]
+
+
+def _tag(bag: Path) -> str:
+    """Name of a recording, and twelve hex digits that change when it is recorded again or labelled otherwise."""
+    known = [path for path in (bag / ABOUT, bag / METADATA) if path.is_file()]
+    return " ".join([bag.name.replace(" ", "_"), *(hashlib.sha256(p.read_bytes()).hexdigest()[:12] for p in known[:1])])
+
+
+def _reasons(left_out: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+
+
+def _summary(source: Path, out: Path, added: list[Episode], left_out: dict[str, str], fps: int, seconds: float) -> dict:
+    dataset = Dataset(out)
+    frames = sum(map(len, added))
+    skew_ms = None
+    if added:
+        late = np.concatenate([1e3 * np.abs(e.image_stamps_s - e.stamps_s[:, None]).ravel() for e in added])
+        skew_ms = {"p50": round(float(np.percentile(late, 50)), 2), "p99": round(float(np.percentile(late, 99)), 2),
+                   "max": round(float(late.max()), 2)}
+    for name, reason in left_out.items():
+        print(f"left out {name}: {reason}")
+    ratio = round(frames / fps / seconds, 2) if added else None
+    speed = f" ({ratio:g} x real time)" if added else ""
+    print(f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {len(added)} new in {seconds:.0f} s{speed}, "
+          f"{len(left_out)} left out")
+    return {"source": str(source), "out": str(out), "episodes": len(dataset), "added": len(added),
+            "skipped": left_out, "frames": sum(dataset.lengths), "seconds": round(seconds, 2),
+            "real_time_ratio": ratio, "skew_ms": skew_ms, "fingerprint": dataset.fingerprint()}
+
+
+def _progress(shown: bool) -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+                    disable=not shown)

@@ -1,0 +1,131 @@
+"""One recording as an episode of a data set: its streams on a regular grid, its images as views."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genima_core.cameras import CameraRig
+from genima_core.data.bags import resample, roles
+from genima_core.data.bags.about import About
+from genima_core.data.bags.reader import open_bag
+from genima_core.data.bags.series import Recording, read_recording
+from genima_core.data.bags.views import Cut, RecordedFrames, check_cameras
+from genima_core.data.episode import Episode
+
+LONGEST_GAP_S = 0.25
+"""Between two set points; where nothing was commanded for longer, the arm's next measured positions are the actions."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides what ends up in the data set."""
+
+    fps: int = 20
+    """Rows per second: the step of the demo preset and of the paper."""
+    crop: str | None = None
+    size: int | None = None
+    """See `Cut`."""
+    rig: CameraRig | None = None
+    """The cameras; None is what each recording says."""
+    instruction: str | None = None
+    """Of recordings that do not say theirs."""
+    include_suspect: bool = False
+    include_failures: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fps < 1:
+            raise ValueError(f"fps is {self.fps}; it must be at least 1")
+        _ = self.cut
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.crop, self.size)
+
+    def arguments(self) -> dict[str, object]:
+        """By name, for `Origin`."""
+        return {name: value for name, value in asdict(self).items() if name != "rig"} | {
+            "rig": None if self.rig is None else self.rig.fingerprint()}
+
+
+def read_episode(folder: Path, options: Options, on_frame: Callable[[], None] = lambda: None) -> \
+        tuple[Episode, CameraRig]:
+    """A recording as an episode whose frames are read only when they are written, and the rig of its views.
+
+    Args:
+        folder: The bag.
+        options: What it is made with.
+        on_frame: Called for every frame that was read.
+
+    Raises:
+        ValueError, FileNotFoundError: why it is left out.
+    """
+    bag = open_bag(folder)
+    if not bag.finished:
+        raise ValueError(f"its recording was interrupted; mend it with `genima bag repair {folder}`")
+    about = bag.about or roles.infer(bag)
+    _check_wanted(about, options)
+    rig = options.rig or _rig(about)
+    if missing := [name for name in rig.names if f"camera/{name}" not in about.streams]:
+        raise ValueError(f"it has no camera {', '.join(missing)}, which its rig lists")
+    recording = read_recording(bag, about, rig.names)
+    success = about.label == "success" or (about.label == "" and recording.success is not False)
+    if not success and not about.label and not options.include_failures:
+        raise ValueError("the task was not done (--include-failures takes it)")
+    instruction = about.instruction or recording.instruction or options.instruction
+    if not instruction:
+        raise ValueError("it says no instruction; give --instruction")
+    check_cameras(rig, recording.cameras)
+    views = options.cut.rig(rig)
+
+    images = {name: _in_order(name, recording.image_stamps_s[name]) for name in rig.names}
+    times_s = resample.grid({**{f"camera {name}": stamps_s for name, (_, stamps_s) in images.items()},
+                             "joints": recording.arm.stamps_s, "fingers": recording.gripper.stamps_s}, options.fps)
+    shown = {name: resample.nearest(stamps_s, times_s) for name, (_, stamps_s) in images.items()}
+    frames = {name: RecordedFrames(folder, about.streams[f"camera/{name}"], numbers[shown[name]], rig.size, options.cut,
+                                   on_frame) for name, (numbers, _) in images.items()}
+    image_stamps_s = np.column_stack([stamps_s[shown[name]] for name, (_, stamps_s) in images.items()])
+    return Episode(stamps_s=times_s, image_stamps_s=image_stamps_s, images=frames, **_motion(recording, times_s),
+                   instruction=instruction, task=about.task, seed=about.seed, success=success), views
+
+
+def _check_wanted(about: About, options: Options) -> None:
+    if about.suspect and not options.include_suspect:
+        raise ValueError(f"suspect: {'; '.join(about.suspect)} (--include-suspect takes it)")
+    if about.label == "failure" and not options.include_failures:
+        raise ValueError("labelled a failure (--include-failures takes it)")
+
+
+def _rig(about: About) -> CameraRig:
+    if about.rig is None:
+        raise ValueError("it does not say what its cameras were: give --rig, a rig's file or the folder of a data set "
+                         "that was recorded with them")
+    try:
+        return CameraRig.from_dict(about.rig)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"what it says of its cameras is damaged ({error!r}): give --rig") from error
+
+
+def _in_order(camera: str, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers and stamps of a camera's images, without those that repeat a stamp or were overtaken."""
+    numbers = np.flatnonzero(resample.increasing(stamps_s, f"camera {camera}"))
+    return numbers, stamps_s[numbers]
+
+
+def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
+    """What was measured at each row's time and commanded for the next one's, by the names of `Episode`."""
+    step_s = times_s[1] - times_s[0]
+    next_s = times_s + step_s
+    arm = resample.interpolated(recording.arm.stamps_s, recording.arm.values, np.append(times_s, next_s[-1]))
+    opening = resample.interpolated(recording.gripper.stamps_s, recording.gripper.values,
+                                    np.append(times_s, next_s[-1]))[:, 0]
+    q, dq, action = arm[:-1, :7], arm[:-1, 7:], arm[1:, :7]
+    commands, held = recording.commands, recording.gripper_commands
+    commanded = resample.covered(commands.stamps_s, next_s, LONGEST_GAP_S)
+    if commanded.any():
+        set_points = resample.interpolated(commands.stamps_s, commands.values, next_s)
+        action = np.where(commanded[:, None], set_points, action)
+    return {"q": q, "dq": dq if np.isfinite(dq).all() else np.gradient(q, step_s, axis=0), "gripper": opening[:-1],
+            "action_q": action,
+            "action_gripper": resample.held(held.stamps_s, held.values[:, 0], next_s, opening[1:])}

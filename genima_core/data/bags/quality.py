@@ -1,0 +1,180 @@
+"""How good an episode is in numbers, and what makes it suspect, in plain words."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+NAMES = {"joint_states": "the arm's joint states", "leader_joint_states": "the leader's joint states",
+         "joint_commands": "commands", "gripper_command": "gripper commands"}
+
+
+@dataclass(frozen=True)
+class StreamQuality:
+    """One stream of an episode."""
+
+    messages: int
+    rate_hz: float | None
+    gap_s: float
+    """Longest time between two captures."""
+    late_s: float
+    """From the start of the episode to the first message."""
+    early_s: float
+    """From the last message to the end of the episode."""
+    delay_s: float | None
+    """From capture to reception, median; far from 0 if clocks differ."""
+    repeated: int
+    """Messages with the stamp of the one before."""
+    backwards: int
+    """Messages whose stamp lies before that of the one before."""
+
+
+@dataclass(frozen=True)
+class CameraQuality(StreamQuality):
+    """The images of one camera."""
+
+    expected: int
+    lost: int
+    frozen: int
+    black: int
+    overexposed: int
+    unreadable: int
+    unreadable_reason: str
+    sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """An episode in numbers; None is what could not be measured."""
+
+    duration_s: float
+    frames_expected: int
+    """Of all cameras together."""
+    frames_lost: int
+    overflow: int
+    """Messages that the recorder itself could not take in."""
+    skew_ms_p50: float | None
+    """Between the four images nearest to one moment."""
+    skew_ms_p99: float | None
+    skew_ms_max: float | None
+    joint_skew_ms_p50: float | None
+    """Between an image and the nearest joint state."""
+    joint_skew_ms_p99: float | None
+    joint_skew_ms_max: float | None
+    fps: float
+    """Asked of the cameras; measured where nobody asked."""
+    cameras: dict[str, CameraQuality] = field(default_factory=dict)
+    streams: dict[str, StreamQuality] = field(default_factory=dict)
+    """The other streams that are expected or were there, by role."""
+
+    def to_dict(self) -> dict:
+        """For JSON, rounded to what can be meant."""
+        return _rounded(asdict(self))
+
+
+@dataclass(frozen=True)
+class QualityBounds:
+    """An episode outside of these is suspect."""
+
+    lost_share: float = 0.02
+    """Of a camera's frames."""
+    rate_share: float = 0.9
+    """Of the rate that was asked of a camera, at least."""
+    camera_gap_s: float = 0.25
+    skew_ms: float = 50.0
+    """Between cameras, p99."""
+    joint_skew_ms: float = 25.0
+    """Between an image and the nearest joint state, p99."""
+    joint_gap_s: float = 0.1
+    end_s: float = 0.5
+    """An expected stream may begin or end this long after or before the episode."""
+    delay_s: float = 0.5
+    """From capture to reception, either way; more means clocks that differ."""
+    bad_share: float = 0.02
+    """Of a camera's images that may be frozen, black, overexposed or repeated."""
+    least_s: float = 0.5
+    """No demonstration is shorter."""
+    commands: bool = True
+    """Whether an episode without commands is suspect."""
+
+
+def suspect(quality: Quality, bounds: QualityBounds) -> tuple[str, ...]:
+    """Reasons not to train on this episode; empty if there is none."""
+    reasons = []
+    if quality.duration_s < bounds.least_s:
+        reasons.append(f"it lasted {quality.duration_s:.1f} s; at least {bounds.least_s:g} s are needed")
+    for camera, images in quality.cameras.items():
+        reasons += _of_camera(camera, images, quality.fps, bounds)
+    for role, stream in quality.streams.items():
+        reasons += _of_stream(role, stream, bounds)
+    if (quality.skew_ms_p99 or 0.0) > bounds.skew_ms:
+        reasons.append(f"cameras are up to {quality.skew_ms_p99:.0f} ms apart (p99; valid is {bounds.skew_ms:g} ms)")
+    if (quality.joint_skew_ms_p99 or 0.0) > bounds.joint_skew_ms:
+        reasons.append(f"images are up to {quality.joint_skew_ms_p99:.0f} ms from the nearest joint state (p99; valid "
+                       f"is {bounds.joint_skew_ms:g} ms)")
+    if quality.overflow:
+        reasons.append(f"{quality.overflow} messages did not fit into the recorder's queue: the disk or the processor "
+                       "is too slow")
+    return tuple(reasons)
+
+
+def _of_camera(camera: str, images: CameraQuality, fps: float, bounds: QualityBounds) -> Iterator[str]:
+    if not images.messages:
+        yield f"{camera} sent no image"
+        return
+    if images.lost > bounds.lost_share * images.expected:
+        yield f"{camera} dropped {images.lost} of {images.expected} frames"
+    if images.rate_hz is not None and images.rate_hz < bounds.rate_share * fps:
+        yield f"{camera} ran at {images.rate_hz:.1f} Hz instead of {fps:g}"
+    yield from _at_ends(camera, images, bounds)
+    if images.gap_s > bounds.camera_gap_s:
+        yield f"{camera} was silent for {images.gap_s:.2f} s"
+    for what, count in (("show the same picture while the arm moved", images.frozen), ("are black", images.black),
+                        ("are overexposed", images.overexposed), ("have the stamp of the one before", images.repeated)):
+        if count > bounds.bad_share * images.messages:
+            yield f"{camera}: {count} of {images.messages} images {what}"
+    if images.unreadable:
+        yield f"{camera}: {images.unreadable} images cannot be read ({images.unreadable_reason})"
+    if len(images.sizes) > 1:
+        yield f"{camera} changed its size: {', '.join(images.sizes)}"
+    yield from _of_clock(camera, images, bounds)
+
+
+def _of_stream(role: str, stream: StreamQuality, bounds: QualityBounds) -> Iterator[str]:
+    name = NAMES.get(role, role)
+    if role == "gripper_command":  # sent when it changes only
+        return
+    if not stream.messages:
+        if role != "joint_commands":
+            yield f"there are no messages of {name}"
+        elif bounds.commands:
+            yield "no commands were recorded: the arm was not commanded"
+        return
+    if role == "joint_commands":  # they may pause with the operator's clutch
+        yield from _of_clock(name, stream, bounds)
+        return
+    yield from _at_ends(name, stream, bounds)
+    if stream.gap_s > bounds.joint_gap_s:
+        yield f"{name} were silent for {stream.gap_s:.2f} s"
+    yield from _of_clock(name, stream, bounds)
+
+
+def _at_ends(name: str, stream: StreamQuality, bounds: QualityBounds) -> Iterator[str]:
+    if stream.late_s > bounds.end_s:
+        yield f"{name} came {stream.late_s:.1f} s late"
+    if stream.early_s > bounds.end_s:
+        yield f"{name} stopped {stream.early_s:.1f} s before the end"
+
+
+def _of_clock(name: str, stream: StreamQuality, bounds: QualityBounds) -> Iterator[str]:
+    if stream.backwards:
+        yield f"{name}: the clock went back {stream.backwards} times"
+    if stream.delay_s is not None and abs(stream.delay_s) > bounds.delay_s:
+        behind = "behind" if stream.delay_s > 0 else "ahead of"
+        yield f"{name}: stamps are {abs(stream.delay_s):.1f} s {behind} this machine's clock"
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return round(float(value), 4) if isinstance(value, float) else value

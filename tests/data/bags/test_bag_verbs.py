@@ -1,0 +1,45 @@
+"""What `genima bag info` and `genima bag repair` say of bags in every state."""
+
+import json
+from pathlib import Path
+
+from rosbags.convert.cli import main as rosbags_convert
+
+from genima_core.data.bags.reader import open_bag
+from genima_ros import cli
+
+from . import recorded
+
+
+def state(folder: Path, tmp_path: Path) -> dict:
+    cli.run(["bag", "info", str(folder), "--json", str(tmp_path / "info.json")])
+    return json.loads((tmp_path / "info.json").read_text())["bags"][0]
+
+
+def test_a_finished_bag_that_was_cut_is_damaged_until_it_is_mended(tmp_path, capsys):
+    folder = recorded.write(tmp_path / "episode_000000")
+    (file,) = folder.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[:-20])  # only the index is lost
+    row = state(folder, tmp_path)
+    assert row["state"] == "damaged" and "the end of" in row["problem"]
+    assert "genima bag repair" in capsys.readouterr().out
+    assert cli.run(["bag", "repair", str(folder)]) == 0
+    assert state(folder, tmp_path)["state"] == "finished"
+
+
+def test_a_damaged_description_is_told_and_is_not_for_repair(tmp_path):
+    folder = recorded.write(tmp_path / "episode_000000")
+    (folder / "episode.json").write_text("{")
+    row = state(folder, tmp_path)
+    assert row["state"] == "finished" and "episode.json is damaged" in row["problem"] and row["about"] is None
+
+
+def test_rosbags_converts_what_we_write(tmp_path, monkeypatch):
+    folder = recorded.write(tmp_path / "episode_000000")
+    monkeypatch.setattr("sys.argv", ["rosbags-convert", "--src", str(folder), "--dst", str(tmp_path / "copy")])
+    try:
+        rosbags_convert()
+    except SystemExit as done:
+        assert not done.code
+    copied = {name: topic.count for name, topic in open_bag(tmp_path / "copy").topics.items()}
+    assert copied == {name: topic.count for name, topic in open_bag(folder).topics.items()}

@@ -1,0 +1,244 @@
+"""Episodes are written as they arrive, judged when they end, and kept whatever breaks."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genima_core.data.bags import messages
+from genima_core.data.bags.about import About
+from genima_core.data.bags.meter import quality_of_bag
+from genima_core.data.bags.numbering import folder_of, next_number, number_of
+from genima_core.data.bags.reader import open_bag
+from genima_core.data.bags.recording import UNFINISHED, EpisodeRecorder, Message, RecordingConfig, verdict
+
+IMAGE, JPEG, TEXT = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
+JOINT_STATE = "sensor_msgs/msg/JointState"
+BEGUN_NS = 1_700_000_000_000_000_000
+PERIOD_NS = 33_333_333
+CONFIG = RecordingConfig({"camera/front": "/front/color/image_raw", "joint_states": "/joint_states",
+                          "instruction": "/instruction"}, ("camera/front", "joint_states"), reserve_mb=0.0)
+ABOUT = About(task="push_button", instruction="push it")
+ROOT = Path(__file__).parents[3]
+
+
+def image(k: int, size: int = 32) -> Message:
+    picture = np.random.default_rng(k).integers(30, 200, (size, size, 3), dtype=np.uint8)
+    stamp_ns = BEGUN_NS + k * PERIOD_NS
+    message = messages.typestore().types[IMAGE](header(stamp_ns), size, size, "rgb8", 0, 3 * size, picture.ravel())
+    return Message("/front/color/image_raw", IMAGE, messages.serialize(message, IMAGE), stamp_ns + 10**6, stamp_ns)
+
+
+def joint_state(k: int) -> Message:
+    stamp_ns = BEGUN_NS + k * PERIOD_NS // 3
+    message = messages.typestore().types[JOINT_STATE](header(stamp_ns), list(ABOUT.joint_names), np.full(7, 0.01 * k),
+                                                      np.zeros(7), np.zeros(0))
+    return Message("/joint_states", JOINT_STATE, messages.serialize(message, JOINT_STATE), stamp_ns + 10**6, stamp_ns)
+
+
+def text(words: str, at_ns: int) -> Message:
+    data = messages.serialize(messages.typestore().types[TEXT](words), TEXT)
+    return Message("/instruction", TEXT, data, at_ns, at_ns)
+
+
+def header(stamp_ns: int):
+    types = messages.typestore().types
+    return types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 10**9)), "front")
+
+
+def feed(recorder: EpisodeRecorder, frames: int) -> int:
+    """Adds so many images and three times the joint states; when the last of them came."""
+    for k in range(frames):
+        recorder.add(image(k))
+        for j in range(3):
+            recorder.add(joint_state(3 * k + j))
+    return BEGUN_NS + frames * PERIOD_NS
+
+
+def start(folder: Path, config: RecordingConfig = CONFIG, **more) -> EpisodeRecorder:
+    return EpisodeRecorder(folder, ABOUT, config, BEGUN_NS, **more)
+
+
+def test_what_came_is_in_the_bag(tmp_path):
+    latched = text("push the red one", 5)
+    recorder = start(tmp_path / "episode_000000", latched=[latched])
+    about = recorder.finish(feed(recorder, 30), "success", "push the red one")
+    assert about == About.load(recorder.folder)
+    assert (about.label, about.instruction, about.suspect) == ("success", "push the red one", ())
+    bag = open_bag(recorder.folder)
+    stored = list(bag.messages())
+    assert bag.finished
+    assert {name: topic.count for name, topic in bag.topics.items()} == {
+        "/front/color/image_raw/compressed": 30, "/joint_states": 90, "/instruction": 1}
+    assert stored[0].topic == "/instruction"
+    assert (stored[0].received_ns, stored[0].published_ns) == (BEGUN_NS, 5)
+    assert [m.data for m in stored if m.topic == "/joint_states"] == [joint_state(k).data for k in range(90)]
+    first = next(m for m in stored if m.type == JPEG)
+    assert (first.received_ns, first.published_ns) == (BEGUN_NS + 10**6, BEGUN_NS)
+    assert messages.header_stamp_ns(first.data, JPEG) == BEGUN_NS
+    assert about.streams["camera/front"] == "/front/color/image_raw/compressed"
+
+
+def test_raw_images_are_stored_byte_by_byte(tmp_path):
+    recorder = start(tmp_path / "e", replace(CONFIG, images="raw"))
+    recorder.finish(feed(recorder, 3))
+    stored = [m.data for m in open_bag(recorder.folder).messages({"/front/color/image_raw"})]
+    assert stored == [image(k).data for k in range(3)]
+
+
+def test_an_image_that_cannot_be_read_is_kept_as_it_came(tmp_path):
+    recorder = start(tmp_path / "e")
+    broken = messages.typestore().types[IMAGE](header(BEGUN_NS), 2, 2, "bayer_rggb16", 0, 4, np.zeros(8, np.uint8))
+    message = image(0)._replace(data=messages.serialize(broken, IMAGE))
+    recorder.add(message)
+    about = recorder.finish(BEGUN_NS + 10**9)
+    assert [m.data for m in open_bag(recorder.folder).messages()] == [message.data]
+    assert any("bayer_rggb16" in reason for reason in about.suspect)
+
+
+def test_the_quality_of_the_bag_is_the_one_measured_on_the_way(tmp_path):
+    recorder = start(tmp_path / "e")
+    about = recorder.finish(feed(recorder, 40))
+    again = quality_of_bag(open_bag(recorder.folder)).to_dict()
+    for key in ("frames_expected", "frames_lost", "skew_ms_p99", "joint_skew_ms_p99", "joint_skew_ms_max"):
+        assert again[key] == about.quality[key]
+    assert again["cameras"]["front"]["rate_hz"] == about.quality["cameras"]["front"]["rate_hz"]
+
+
+def test_an_existing_folder_is_not_touched(tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "precious").write_text("x")
+    with pytest.raises(FileExistsError):
+        start(tmp_path / "e")
+    assert [p.name for p in (tmp_path / "e").iterdir()] == ["precious"]
+
+
+def test_discarding_removes_it_running_or_finished(tmp_path):
+    running, finished = start(tmp_path / "a"), start(tmp_path / "b")
+    feed(running, 3)
+    running.discard()
+    finished.finish(feed(finished, 3))
+    finished.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_label_can_be_given_later(tmp_path):
+    recorder = start(tmp_path / "e")
+    recorder.finish(feed(recorder, 3))
+    recorder.relabel("failure")
+    assert About.load(recorder.folder).label == "failure"
+    assert About.load(recorder.folder).quality == recorder.about.quality
+
+
+def test_too_little_space_stops_it_and_keeps_what_there_is(tmp_path):
+    asked = threading.Event()
+
+    def free(_: Path) -> int:
+        asked.set()
+        return 10**6
+
+    recorder = start(tmp_path / "e", replace(CONFIG, reserve_mb=500.0, flush_s=0.0), free=free)
+    ended_ns = feed(recorder, 5)
+    while not recorder.problem:
+        asked.wait()
+    about = recorder.finish(ended_ns)
+    assert "500 MB" in about.suspect[0]
+    assert open_bag(recorder.folder).finished
+
+
+def test_minutes_left_are_told(tmp_path):
+    recorder = start(tmp_path / "e", replace(CONFIG, reserve_mb=1.0, flush_s=0.0), free=lambda _: 61 * 10**6)
+    ended_ns = feed(recorder, 5)
+    while recorder.minutes_left is None:
+        recorder.add(joint_state(15))
+    assert recorder.minutes_left > 0
+    recorder.finish(ended_ns)
+
+
+def test_a_full_queue_is_counted_and_makes_it_suspect(tmp_path):
+    recorder = start(tmp_path / "e", replace(CONFIG, queue_mb=0.0))
+    for k in range(2000):
+        recorder.add(image(0, 8)._replace(received_ns=BEGUN_NS + k))
+    about = recorder.finish(BEGUN_NS + 10**9)
+    stored = open_bag(recorder.folder).topics["/front/color/image_raw/compressed"].count
+    assert recorder.overflow == about.quality["overflow"] == 2000 - stored > 0
+    assert any("queue" in reason for reason in about.suspect)
+
+
+def child(script: str, *arguments: object) -> subprocess.Popen:
+    """Runs a script that can use this module's names."""
+    lines = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_recording import *\n"
+    return subprocess.Popen([sys.executable, "-c", lines + textwrap.dedent(script), *map(str, arguments)],
+                            stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_kill_9_leaves_all_that_was_flushed(tmp_path):
+    """The child says how many images were there when the writer last flushed."""
+    process = child("""
+        recorder = start(Path(sys.argv[1]), replace(CONFIG, flush_s=0.0))
+        for k in range(10**6):
+            recorder.add(image(k))
+            recorder.add(joint_state(k))
+            while recorder.waiting_mb > 0:
+                pass
+            if k % 10 == 9:
+                size = recorder.written_mb
+                while recorder.written_mb == size:  # the next flush, which writes nothing else than these
+                    recorder.add(joint_state(k))
+                print(k + 1, flush=True)
+        """, tmp_path / "e")
+    for _ in range(3):
+        told = int(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    bag = open_bag(tmp_path / "e")
+    assert not bag.finished
+    assert sum(m.type == JPEG for m in bag.messages()) >= told
+    assert bag.about.suspect == (UNFINISHED,)
+    assert bag.about.instruction == "push it"
+    assert quality_of_bag(open_bag(tmp_path / "e")).cameras["front"].messages >= told
+
+
+def test_a_disk_error_stops_it_and_keeps_what_was_written(tmp_path):
+    """A limit of the file size gives the error that a full disk gives, in the midst of a write."""
+    process = child("""
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        recorder = start(Path(sys.argv[1]), replace(CONFIG, flush_s=0.0))
+        k = 0
+        while not recorder.problem:
+            recorder.add(image(k, 64))
+            k += 1
+        about = recorder.finish(BEGUN_NS + k * PERIOD_NS)
+        print(about.suspect[0], flush=True)
+        """, tmp_path / "e")
+    told, _ = process.communicate()
+    assert process.returncode == 0
+    assert "writing stopped" in told
+    assert "make space" in told
+    bag = open_bag(tmp_path / "e")
+    stored = sum(1 for _ in bag.messages())
+    assert stored > 10
+    assert "writing stopped" in bag.about.suspect[0]
+
+
+def test_numbers_go_on_after_what_is_there(tmp_path):
+    assert next_number(tmp_path / "none") == next_number(tmp_path) == 0
+    for name in ("episode_000002", "episode_000007", "notes", "episode_x"):
+        (tmp_path / name).mkdir()
+    assert next_number(tmp_path) == 8
+    assert number_of(folder_of(tmp_path, 8)) == 8
+
+
+def test_the_verdict_is_one_line(tmp_path):
+    recorder = start(tmp_path / "e")
+    about = recorder.finish(feed(recorder, 30))
+    assert verdict("episode 3", about.quality, about.suspect) == "episode 3: 1.0 s, 30 frames a camera, ok"
+    assert verdict("episode 3", about.quality, ["a", "b"]).endswith("suspect: a; b")
