@@ -1,17 +1,19 @@
 """What others recorded or trained, in our formats."""
 
-import json as json_format
 from pathlib import Path
 
 import tyro
 
 from genima_core.cameras import CameraRig
 from genima_core.data import layout
+from genima_core.data.origin import write_json
 
+_RECORDINGS = "a recording or a folder of recordings"
 _RLBENCH = "an RLBench data set"
 _CONTROLLER = "a released controller"
 _AGENT = "a released drawing agent"
-_OPTIONS = {_RLBENCH: ("cameras", "size", "tasks", "episodes", "fps", "description"),
+_OPTIONS = {_RECORDINGS: ("fps", "crop", "size", "rig", "instruction", "include_suspect", "include_failures"),
+            _RLBENCH: ("cameras", "size", "tasks", "episodes", "fps", "description"),
             _CONTROLLER: ("rig", "text_encoder"),
             _AGENT: ("preset", "base", "autoencoder", "size", "steps")}
 """Which options each kind of source has."""
@@ -22,39 +24,58 @@ def convert(src: tyro.conf.Positional[Path], dst: tyro.conf.Positional[Path],
             tasks: tuple[str, ...] | None = None, episodes: int | None = None, fps: int | None = None,
             description: int | None = None, rig: Path | None = None, text_encoder: str | None = None,
             preset: str | None = None, base: str | None = None, autoencoder: str | None = None,
-            steps: int | None = None, json: Path | None = None) -> dict:
-    """Converts an RLBench data set into ours, or a drawing agent or controller that the paper's authors released.
+            steps: int | None = None, crop: str | None = None, instruction: str | None = None,
+            include_suspect: bool = False, include_failures: bool = False, json: Path | None = None) -> dict:
+    """Converts recordings, or RLBench's, into a data set; or a drawing agent or controller that was released.
 
-    What SRC is decides: a folder with RLBench's layout (the data set, a task or a variation) becomes a data set in DST,
-    and an interrupted conversion goes on; a .pt file, or the folder that holds it, becomes a controller; a folder with
+    What SRC is decides: a recording (a rosbag2 folder), a folder of such, or a folder with RLBench's layout (the data
+    set, a task or a variation) becomes a data set in DST, which goes on where it was interrupted and takes in what was
+    recorded since; a .pt file of the paper's authors, or the folder that holds it, becomes a controller; a folder with
     a ControlNet (controlnet/, checkpoint-<step>/controlnet/) becomes a drawing agent around its base model.
+
+    A recording that cannot be converted is left out, and the summary says why; it is an error only if DST would hold
+    none. Recordings without a label count as successes, unless the simulated cell said that the task was not done.
 
     Args:
         src: What to convert.
         dst: Folder to write.
         cameras: RLBench: four cameras in tile order; wrist, front, right_shoulder, left_shoulder by default.
-        size: RLBench and agent: width and height of each view in pixels; as recorded, or the preset's, by default.
+        size: Recordings, RLBench and agent: width and height of each view in pixels; as recorded, or the preset's, by
+            default.
         tasks: RLBench: which tasks; all by default.
         episodes: RLBench: most episodes of each variation; all by default.
-        fps: RLBench: rows per second; 20 by default, its simulation's step.
+        fps: Recordings and RLBench: rows per second; 20 by default, the paper's and RLBench's step.
         description: RLBench: which of a variation's descriptions is the instruction; 0, the first, by default.
-        rig: Controller: the cameras that it shall be used with, a rig's file or a data set's folder.
+        rig: Recordings and controller: the cameras that it was recorded or shall be used with, a rig's file or a data
+            set's folder; by default, what each recording says.
         text_encoder: Controller: name or folder of the text encoder that it was trained with.
         preset: Agent: sd-turbo (default), sdxl-turbo or instruct-pix2pix.
         base: Agent: name or folder of the base model that it was trained with; the preset's by default.
         autoencoder: Agent: name or folder of a tiny decoder to draw with, such as madebyollin/taesd.
         steps: Agent: denoising steps in use; the preset's by default.
+        crop: Recordings: part of each image to keep before it is resized: square (the middle), or
+            left,top,width,height in recorded pixels; all by default.
+        instruction: Recordings: of those that do not say theirs.
+        include_suspect: Recordings: also those that were flagged suspect.
+        include_failures: Recordings: also failed demonstrations, marked as such.
         json: Where to write what was done.
     """
     given = {"cameras": cameras, "size": size, "tasks": tasks, "episodes": episodes, "fps": fps,
              "description": description, "rig": rig, "text_encoder": text_encoder, "preset": preset,
-             "base": base, "autoencoder": autoencoder, "steps": steps}
-    given = {name: value for name, value in given.items() if value is not None}
+             "base": base, "autoencoder": autoencoder, "steps": steps, "crop": crop, "instruction": instruction,
+             "include_suspect": include_suspect, "include_failures": include_failures}
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
     kind = _kind(src)
     if wrong := [f"--{name.replace('_', '-')}" for name in given if name not in _OPTIONS[kind]]:
         valid = ", ".join(f"--{name.replace('_', '-')}" for name in _OPTIONS[kind])
         raise ValueError(f"{src} is {kind}, to which {', '.join(wrong)} does not apply; valid are {valid}")
-    if kind == _RLBENCH:
+    if kind == _RECORDINGS:
+        from genima_core.data.bags import conversion
+        from genima_core.data.bags import episodes as recorded
+
+        options = recorded.Options(**given | ({} if rig is None else {"rig": _read_rig(rig)}))
+        result = conversion.convert_recordings(src, dst, options)
+    elif kind == _RLBENCH:
         from genima_core.data.rlbench.conversion import Options, convert_rlbench
 
         result = convert_rlbench(src, dst, Options(**given))
@@ -70,8 +91,7 @@ def convert(src: tyro.conf.Positional[Path], dst: tyro.conf.Positional[Path],
 
         result = convert_controller(_snapshot(src), dst, _read_rig(rig), text_encoder)
     if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps(result, indent=2) + "\n")
+        write_json(json, result)
     return result
 
 
@@ -81,10 +101,13 @@ def _kind(src: Path) -> str:
     Raises:
         FileNotFoundError, ValueError: nothing, or nothing that is known.
     """
+    from genima_core.data.bags.reader import find_bags
     from genima_core.data.rlbench.layout import EXPECTED, find_variations, listing
 
     if not src.exists():
         raise FileNotFoundError(f"there is no {src}")
+    if src.is_dir() and find_bags(src):
+        return _RECORDINGS
     if find_variations(src):
         return _RLBENCH
     if _snapshot(src) is not None:
@@ -92,9 +115,10 @@ def _kind(src: Path) -> str:
     if src.is_dir() and _holds_network(src):
         return _AGENT
     held = f"It holds {listing(src)}" if src.is_dir() else "It is a file of another kind"
-    raise ValueError(f"{src} is neither {_RLBENCH} nor {_CONTROLLER} nor {_AGENT}; valid are a folder with {EXPECTED} "
-                     "(or the part of that below a task or a variation), a .pt file, a folder that holds one, and a "
-                     f"folder with a ControlNet (config.json, controlnet/ or checkpoint-<step>/). {held}")
+    raise ValueError(f"{src} is neither {_RECORDINGS} nor {_RLBENCH} nor {_CONTROLLER} nor {_AGENT}; valid are a "
+                     f"rosbag2 folder (metadata.yaml, *.mcap), a folder of such, a folder with {EXPECTED} (or the part "
+                     "of that below a task or a variation), a .pt file, a folder that holds one, and a folder with a "
+                     f"ControlNet (config.json, controlnet/ or checkpoint-<step>/). {held}")
 
 
 def _holds_network(src: Path) -> bool:

@@ -11,6 +11,7 @@ from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_ros import cli
 
 from .data import rlbench_source, synthetic
+from .data.bags import recorded
 
 
 @pytest.fixture
@@ -35,6 +36,25 @@ def test_an_rlbench_folder_becomes_a_data_set_that_can_be_drawn(tmp_path):
     assert cli.run(["draw", str(tmp_path / "set"), "--out", str(tmp_path / "pictures"), "--count", "1", "--horizon",
                     "3"]) == 0
     assert (tmp_path / "pictures/window_00.png").is_file()
+
+
+def test_recordings_become_a_data_set_that_can_be_drawn(tmp_path, capsys):
+    for name, label in (("episode_0", "success"), ("episode_1", "failure")):
+        recorded.write(tmp_path / "bags" / name, about={"label": label})
+    place = tmp_path / "results/convert.json"
+    command = ["convert", str(tmp_path / "bags"), str(tmp_path / "set"), "--crop", "square", "--size", "16", "--fps",
+               "10", "--json", str(place)]
+    assert cli.run(command) == 0
+    dataset, result = Dataset(tmp_path / "set"), json.loads(place.read_text())
+    assert (len(dataset), dataset.fps, dataset.rig.size) == (1, 10, (16, 16))
+    assert (result["episodes"], result["fingerprint"]) == (1, dataset.fingerprint())
+    assert result["skipped"] == {"episode_1": "labelled a failure (--include-failures takes it)"}
+    assert cli.run([*command[:2], str(tmp_path / "all"), "--include-failures"]) == 0
+    assert Dataset(tmp_path / "all").successes == (True, False)
+    assert cli.run(["draw", str(tmp_path / "set"), "--out", str(tmp_path / "pictures"), "--count", "1", "--horizon",
+                    "3"]) == 0
+    with pytest.raises(ValueError, match="recordings, to which --tasks does not apply; valid are --fps, --crop"):
+        convert(tmp_path / "bags", tmp_path / "out", tasks=("push_button",))
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -67,7 +87,7 @@ def test_what_is_neither_is_refused(tmp_path, converted_controllers):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/dear.txt").write_text("dear")
     for source, held in ((tmp_path / "letters", "It holds dear.txt"), (tmp_path / "letters/dear.txt", "another kind")):
-        with pytest.raises(ValueError, match=f"is neither an RLBench data set nor a released controller nor .* {held}"):
+        with pytest.raises(ValueError, match=f"is neither a recording .*RLBench data set nor .*{held}"):
             convert(source, tmp_path / "out")
     for name in ("500.pt", "900.pt"):
         (tmp_path / "letters" / name).write_text("")

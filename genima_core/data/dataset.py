@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from genima_core.cameras import CameraRig
 from genima_core.data import layout, video
 from genima_core.data.episode import Episode
+from genima_core.data.videos import encode_all
 
 
 class Dataset:
@@ -151,6 +153,8 @@ class DatasetWriter:
     def add(self, episode: Episode) -> int:
         """Appends an episode and returns its index; if anything fails, the data set stays as it was.
 
+        Frames are taken one at a time, those of each camera in a thread of its own.
+
         Raises:
             ValueError: cameras or image sizes differ from the rig's.
         """
@@ -158,16 +162,17 @@ class DatasetWriter:
         index, first_row = len(self), self._rows[-1]["dataset_to_index"] if self._rows else 0
         instructions = self._instructions([episode.instruction])
         values = layout.columns(episode, self.fps, index, first_row, instructions.index(episode.instruction))
-        stats = layout.statistics(values, dict(episode.images))
+        places = {name: layout.video_path(self.root, layout.video_key(name), index) for name in self.rig.names}
+        temporaries = {path: _beside(path) for path in places.values()}
+        filmed = encode_all({temporaries[path]: episode.images[name] for name, path in places.items()}, self.fps)
+        for temporary in temporaries.values():
+            _sync(temporary)
+        stats = layout.statistics(values) | dict(zip(map(layout.video_key, places), filmed, strict=True))
         row = layout.episode_row(episode, self.rig, self.fps, index, first_row, stats)
-        files: dict[Path, Callable[[Path], None]] = {
-            layout.video_path(self.root, layout.video_key(name), index):
-                lambda path, frames=frames: video.encode(path, frames, self.fps)
-            for name, frames in episode.images.items()}
-        files[self.root / layout.TASKS] = lambda path: pq.write_table(layout.task_table(instructions), path)
-        files[layout.data_path(self.root, index)] = lambda path: pq.write_table(layout.data_table(values), path)
-        files[layout.episode_path(self.root, index)] = lambda path: pq.write_table(pa.Table.from_pylist([row]), path)
-        temporaries = {path: _written(path, write) for path, write in files.items()}
+        tables = {self.root / layout.TASKS: layout.task_table(instructions),
+                  layout.data_path(self.root, index): layout.data_table(values),
+                  layout.episode_path(self.root, index): pa.Table.from_pylist([row])}
+        temporaries |= {path: _written(path, partial(pq.write_table, table)) for path, table in tables.items()}
         for path, temporary in temporaries.items():  # the row of meta/episodes comes last
             self._publish(temporary, path)
         self._rows.append(row)
@@ -275,12 +280,20 @@ class DatasetWriter:
 
 def _written(path: Path, write: Callable[[Path], None]) -> Path:
     """Writes beside `path`, down to the disk; readers do not see it before it is renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = _beside(path)
     write(temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+    _sync(temporary)
     return temporary
+
+
+def _beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.part")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:

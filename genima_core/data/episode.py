@@ -1,9 +1,22 @@
 """One demonstration, recorded or generated, as arrays over time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+
+class Frames(Protocol):
+    """The frames of one camera in their order: an array (T, H, W, 3), or what makes them one at a time.
+
+    Ten minutes of four cameras at 256x256 are 9 GB, so an episode that is only written need not hold them.
+    """
+
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -18,8 +31,8 @@ class Episode:
     """(T,) capture time of the joint state, strictly increasing."""
     image_stamps_s: np.ndarray
     """(T, 4) capture time of each camera's image, in the order of `images`."""
-    images: Mapping[str, np.ndarray]
-    """Camera name to (T, H, W, 3) uint8 RGB; the names in the order of the rig."""
+    images: Mapping[str, Frames]
+    """Camera name to (T, H, W, 3) uint8 RGB; the names in the order of the rig. Arrays where it was read."""
     q: np.ndarray
     """(T, 7) measured, rad."""
     dq: np.ndarray
@@ -54,7 +67,7 @@ class Episode:
         if (np.diff(self.stamps_s) <= 0).any():
             raise ValueError("stamps_s does not increase strictly; drop repeated or reordered rows")
         for name, frames in self.images.items():
-            if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[0] != T or frames.shape[3] != 3:
+            if frames.dtype != np.uint8 or len(frames.shape) != 4 or frames.shape[0] != T or frames.shape[3] != 3:
                 raise ValueError(f"images of camera {name!r} are {frames.dtype} {frames.shape}; needed are uint8 "
                                  f"({T}, H, W, 3)")
 

@@ -3,7 +3,9 @@
 Every episode has its own files (the format allows any number of episodes per file): that is what makes it atomic.
 
 Beyond what the format asks for there are the columns ``stamp`` and ``stamp.<camera>`` (capture times; ``timestamp`` is
-frame_index / fps, as the format wants it), ``seed``, ``success`` and ``task`` per episode, and ``meta/rig.json``.
+frame_index / fps, as the format wants it), ``skew.<camera>`` (how much later than the joints the image was taken, in s;
+lerobot hands out float32, which a stamp does not survive but a skew does), ``seed``, ``success`` and ``task`` per
+episode, and ``meta/rig.json``.
 """
 
 import json
@@ -53,6 +55,10 @@ def stamp_key(camera: str) -> str:
     return f"stamp.{camera}"
 
 
+def skew_key(camera: str) -> str:
+    return f"skew.{camera}"
+
+
 def features(rig: CameraRig, fps: int) -> dict[str, dict]:
     """The ``features`` of info.json."""
     joints = list(panda.JOINT_NAMES)
@@ -67,7 +73,8 @@ def features(rig: CameraRig, fps: int) -> dict[str, dict]:
     result["action"] = {"dtype": "float32", "shape": [8], "names": [*joints, GRIPPER]}
     for key in ("stamp", *(stamp_key(name) for name in rig.names)):
         result[key] = {"dtype": "float64", "shape": [1], "names": None}
-    result["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
+    for key in (*(skew_key(name) for name in rig.names), "timestamp"):
+        result[key] = {"dtype": "float32", "shape": [1], "names": None}
     for key in ("frame_index", "episode_index", "index", "task_index"):
         result[key] = {"dtype": "int64", "shape": [1], "names": None}
     return result
@@ -90,6 +97,7 @@ def columns(episode: Episode, fps: int, index: int, first_row: int, task_index: 
               "stamp": episode.stamps_s.astype(np.float64)}
     for i, name in enumerate(episode.images):
         result[stamp_key(name)] = episode.image_stamps_s[:, i].astype(np.float64)
+        result[skew_key(name)] = (episode.image_stamps_s[:, i] - episode.stamps_s).astype(np.float32)
     result["timestamp"] = (np.arange(T) / fps).astype(np.float32)
     result["frame_index"] = np.arange(T)
     result["episode_index"] = np.full(T, index)
@@ -116,18 +124,13 @@ def task_table(instructions: list[str]) -> pa.Table:
     return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
 
 
-def statistics(values: dict[str, np.ndarray], images: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Feature to min, max, mean, std and count over the rows; of images per channel, in 0 to 1, shape (3, 1, 1)."""
+def statistics(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Feature to min, max, mean, std and count over the rows of `columns`."""
     result = {}
     for key, value in values.items():
         rows = value.reshape(len(value), -1).astype(np.float64)
         result[key] = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0),
                        "count": np.array([len(rows)])}
-    for name, frames in images.items():
-        some = frames[:: max(1, len(frames) // 50)].reshape(-1, 3) / 255.0
-        moments = {"min": some.min(0), "max": some.max(0), "mean": some.mean(0), "std": some.std(0)}
-        result[video_key(name)] = {**{k: v.reshape(3, 1, 1) for k, v in moments.items()},
-                                   "count": np.array([len(frames)])}
     return result
 
 

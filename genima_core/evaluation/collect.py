@@ -1,6 +1,5 @@
 """Scripted demonstrations in simulation, as a data set."""
 
-import json as json_format
 import multiprocessing
 import os
 import time
@@ -19,11 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
+from genima_core.data.origin import Origin, resume, write_json
 
 Start = Literal["home", "anywhere", "mixed"]
-
-COLLECTION = "meta/collection.json"
-"""What the data set was collected with, for resuming."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,9 @@ def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path
     make_task(task)
     collection = Collection(task, seed, size, start, keep_failures)
     begun_s, failures, added = time.monotonic(), [], 0
-    _check_resumable(out, collection)
+    _, origin = resume(out, Origin("collected", asdict(collection)))
     with DatasetWriter(out, default_rig(size, size), fps=round(1 / DT_S)) as writer, _progress() as progress:
-        _write_json(out / COLLECTION, asdict(collection))
+        origin.save(out)
         bar = progress.add_task(task, total=episodes, completed=len(writer))
         seeds = Dataset(out).seeds
         attempts = demonstrations(collection, max(seeds, default=seed - 1) + 1, workers)
@@ -98,7 +95,7 @@ def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path
               "seconds_per_episode": round(seconds / added, 3) if added else None,
               "fingerprint": dataset.fingerprint()}
     if json is not None:
-        _write_json(json, result)
+        write_json(json, result)
     print(f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {added} new in {seconds:.0f} s, "
           f"{len(failures)} seeds failed")
     return result
@@ -180,31 +177,10 @@ def _record_in_worker(collection: Collection, seed: int) -> Episode | None:
     return _recorder_of_this_process(collection).record(seed)
 
 
-def _check_resumable(out: Path, collection: Collection) -> None:
-    path = out / COLLECTION
-    if not path.is_file():
-        if (out / "meta/info.json").exists() and len(Dataset(out)):
-            raise ValueError(f"{out} holds a data set that was not collected here; choose another folder")
-        return
-    before = json_format.loads(path.read_text())
-    different = [f"{key} {before.get(key)!r}, not {value!r}" for key, value in asdict(collection).items()
-                 if before.get(key) != value]
-    if different:
-        raise ValueError(f"{out} was collected with {'; '.join(different)}: choose another folder, or the same "
-                         "arguments to resume")
-
-
 def _check_worthwhile(task: str, failures: list[int], successes: int) -> None:
     if len(failures) >= 20 and len(failures) > successes:
         raise RuntimeError(f"the expert of {task} failed on {len(failures)} seeds and solved {successes}; something "
                            "is wrong with the task or its expert")
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json_format.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
 
 
 def _progress() -> Progress:

@@ -9,8 +9,9 @@ import pytest
 
 from genima_core import panda
 from genima_core.data.dataset import Dataset, DatasetWriter
+from genima_core.data.origin import ORIGIN
 from genima_core.data.rlbench import conversion, layout
-from genima_core.data.rlbench.conversion import CONVERSION, Options
+from genima_core.data.rlbench.conversion import Options
 from genima_core.data.rlbench.demo import read_demo
 from genima_core.geometry import invert, transform_points
 
@@ -267,9 +268,9 @@ def test_an_interrupted_conversion_goes_on_and_a_finished_one_does_nothing(tmp_p
     rlbench_source.write_variation(tmp_path / "more", episodes=4, T=2)
     shutil.move(tmp_path / "more/open_box/variation0/episodes/episode3", source / "open_box/variation0/episodes")
     assert run(source, tmp_path / "set")["added"] == 1  # recorded meanwhile
-    with pytest.raises(ValueError, match="converted with fps 20, not 10"):
+    with pytest.raises(ValueError, match="converted from RLBench with fps 20, not 10"):
         run(source, tmp_path / "set", fps=10)
-    with pytest.raises(ValueError, match="converted with source '.*/source', not '.*/whole-source'"):
+    with pytest.raises(ValueError, match="converted from RLBench with source '.*/source', not '.*/whole-source'"):
         run(source.rename(tmp_path / "whole-source"), tmp_path / "set")
     (tmp_path / "whole-source").rename(source)
     shutil.rmtree(episode_folder(source, 1))
@@ -283,4 +284,4 @@ def test_other_data_sets_are_not_touched(tmp_path):
         writer.add(synthetic.episode(0))
     with pytest.raises(ValueError, match="not converted from RLBench"):
         run(tmp_path / "source", tmp_path / "set")
-    assert not (tmp_path / "set" / CONVERSION).exists() and Dataset(tmp_path / "set").seeds == (0,)
+    assert not (tmp_path / "set" / ORIGIN).exists() and Dataset(tmp_path / "set").seeds == (0,)

@@ -1,10 +1,8 @@
 """RLBench demonstrations become a data set."""
 
-import json
-import os
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +12,11 @@ from genima_core.cameras import CameraRig
 from genima_core.data.cache import resized
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
+from genima_core.data.origin import Origin, resume
 from genima_core.data.rlbench import layout
 from genima_core.data.rlbench.demo import Demo, read_demo
 from genima_core.data.rlbench.layout import DemoFolder
 from genima_core.data.rlbench.rig import ArmFit, check_same_rig, find_rig, fit_arm
-
-CONVERSION = "meta/conversion.json"
-"""What the data set was converted from, for resuming: source, options, and the episodes in their order."""
 
 FITTED_ROWS = 32
 """Rows of each episode that base and cameras are found from; enough of them to see a camera move."""
@@ -79,10 +75,10 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
     """
     begun_s = time.monotonic()
     folders = layout.find_demos(source, options.tasks, options.episodes)
-    # As JSON reads it back: tuples are lists there.
-    identity = json.loads(json.dumps({"source": str(Path(source).resolve()), "options": asdict(options)}))
-    done = _done_before(out, identity, folders)
-    report, added = {}, 0
+    origin = Origin("converted from RLBench", {"source": str(Path(source).resolve()), **asdict(options)},
+                    tuple(folder.name for folder in folders))
+    done, report = _done_before(out, origin)
+    added = 0
     if done < len(folders):
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                       disable=not show_progress) as progress:
@@ -93,8 +89,8 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
                 check_same_rig(known, rig)
                 rig = known
             with DatasetWriter(out, rig, fps=options.fps) as writer:
-                done = _done_before(out, identity, folders)  # once more, now that nobody else writes there
-                _write_json(out / CONVERSION, identity | {"episodes": [folder.name for folder in folders]} | report)
+                done, _ = _done_before(out, origin)  # once more, now that nobody else writes there
+                replace(origin, report=report).save(out)
                 for folder in progress.track(folders[done:], description="converting"):
                     writer.add(_episode(folder, options, arm, rig, size))
                     added += 1
@@ -103,31 +99,17 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
     return _summary(source, out, report, added, time.monotonic() - begun_s)
 
 
-def _done_before(out: Path, identity: dict, folders: tuple[DemoFolder, ...]) -> int:
-    """How many of the episodes are in `out` already.
+def _done_before(out: Path, origin: Origin) -> tuple[int, dict]:
+    """How many of the episodes are in `out` already, and how well their arm and cameras fitted.
 
     Raises:
         ValueError: `out` holds something else.
     """
-    if not (out / "meta/info.json").is_file():
-        return 0
-    names, known = [folder.name for folder in folders], len(Dataset(out))
-    if not (out / CONVERSION).is_file():
-        if known:
-            raise ValueError(f"{out} holds a data set that was not converted from RLBench; choose another folder")
-        return 0
-    before = json.loads((out / CONVERSION).read_text())
-    values = {"source": identity["source"], **identity["options"]}
-    different = [f"{key} {old!r}, not {values[key]!r}"
-                 for key, old in {"source": before.get("source"), **before.get("options", {})}.items()
-                 if key not in values or old != values[key]]
-    if different:
-        raise ValueError(f"{out} was converted with {'; '.join(different)}: choose another folder, or the same "
-                         "arguments to resume")
-    if before.get("episodes", [])[:known] != names[:known]:
+    known, before = resume(out, origin)
+    if before.episodes[:known] != origin.episodes[:known]:
         raise ValueError(f"{out} holds {known} episodes which are no longer the first {known} of "
-                         f"{identity['source']}; choose another folder")
-    return known
+                         f"{origin.arguments['source']}; choose another folder")
+    return known, dict(before.report)
 
 
 def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int]]:
@@ -170,9 +152,6 @@ def _episode(folder: DemoFolder, options: Options, arm: ArmFit, rig: CameraRig, 
 
 def _summary(source: Path, out: Path, report: dict, added: int, seconds: float) -> dict:
     dataset = Dataset(out)
-    if not report:
-        known = json.loads((out / CONVERSION).read_text())
-        report = {key: known[key] for key in ("arm", "cameras", "episodes_with_commands")}
     arm, tasks = report["arm"], Counter(dataset.tasks)
     print(f"{out}: {len(dataset)} episodes of {len(tasks)} tasks, {sum(dataset.lengths)} frames; {added} new in "
           f"{seconds:.0f} s. The recorded joints are within {arm['residual_mm_median']:.1f} mm (median; "
@@ -180,9 +159,3 @@ def _summary(source: Path, out: Path, report: dict, added: int, seconds: float) 
     return {"source": str(source), "out": str(out), "episodes": len(dataset), "added": added,
             "frames": sum(dataset.lengths), "tasks": dict(tasks), **report, "seconds": round(seconds, 2),
             "fingerprint": dataset.fingerprint()}
-
-
-def _write_json(path: Path, content: dict) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)

@@ -1,0 +1,122 @@
+"""A recorded motion, as it is played again: commands on a regular grid, and what was measured."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from genima_core.data.bags import roles
+from genima_core.data.bags.reader import open_bag
+from genima_core.data.bags.series import Recording, Series, read_recording
+from genima_core.data.dataset import Dataset
+from genima_core.panda import JOINT_NAMES
+
+STEP_S = 0.04
+"""Between two actions: 0.4 mrad per rad/s² are lost in between."""
+LONGEST_GAP_S = 0.25
+"""Set points further apart, or missing at an end for longer, do not say what the arm did."""
+APPROACH_SPEED = 0.3
+"""Of the fastest joint on the way to a recording's first pose, rad/s."""
+APPROACH_STEP_S = 0.05
+SHORTEST_APPROACH_S = 1.0
+LONGEST_DELAY_S = 1.5
+"""By which a motion may be late when it is compared with its recording."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What one episode did."""
+
+    q: np.ndarray
+    """(N, 7) rad, N >= 2, commanded `step_s` apart; measured where the commands were not recorded."""
+    opening: np.ndarray
+    """(N,) commanded, 0 closed to 1 open."""
+    step_s: float
+    measured_s: np.ndarray
+    """(M,) since action 0 is due."""
+    measured_q: np.ndarray
+    """(M, 7) rad."""
+    task: str
+    seed: int
+    """Of the simulated scene; -1 where there was none."""
+    source: str
+    """Where the actions come from: joint_commands, joint_states or action."""
+    joint_names: tuple[str, ...] = JOINT_NAMES
+
+    @property
+    def duration_s(self) -> float:
+        return (len(self.q) - 1) * self.step_s
+
+    def at_speed(self, speed: float) -> "Motion":
+        """The same, `speed` times as fast."""
+        return replace(self, step_s=self.step_s / speed, measured_s=self.measured_s / speed)
+
+
+def load_motion(path: Path, index: int = 0) -> Motion:
+    """The motion of a recorded bag, or of episode `index` of a data set.
+
+    Raises:
+        FileNotFoundError, ValueError: neither of them; a damaged one, or one too short to be a motion.
+    """
+    if (path / "meta" / "info.json").is_file():
+        return _of_dataset(path, index)
+    bag = open_bag(path)
+    about = bag.about or roles.infer(bag)
+    try:
+        motion = _of_recording(read_recording(bag, about, ()), about.task, about.seed)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be replayed: {error}") from error
+    return replace(motion, joint_names=tuple(about.joint_names) or JOINT_NAMES)
+
+
+def approach(q: np.ndarray, goal: np.ndarray, speed: float = APPROACH_SPEED) -> tuple[np.ndarray, float]:
+    """Actions (n, 7) from rest at `q` to rest at `goal` (7,), and the time between two of them."""
+    duration_s = max(SHORTEST_APPROACH_S, 1.875 * np.abs(goal - q).max() / speed)
+    s = np.linspace(0.0, 1.0, int(np.ceil(duration_s / APPROACH_STEP_S)) + 1)[:, None]
+    return q + (goal - q) * s**3 * (10 - 15 * s + 6 * s * s), duration_s / (len(s) - 1)
+
+
+def deviations(motion: Motion, stamps_s: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Largest distance (M,) of any joint from where the recording measured it, rad, for positions `q` (n, 7) measured
+    at `stamps_s` (n,) since the motion began; a constant delay, which a path that starts from rest has, is taken out.
+    """
+    def at_delay(delay_s: float) -> np.ndarray:
+        replayed = np.stack([np.interp(motion.measured_s + delay_s, stamps_s, q[:, i]) for i in range(7)], axis=1)
+        return np.abs(replayed - motion.measured_q).max(axis=1)
+
+    return min((at_delay(delay_s) for delay_s in np.arange(0.0, LONGEST_DELAY_S, 0.01)), key=np.median)
+
+
+def _of_dataset(path: Path, index: int) -> Motion:
+    episode = Dataset(path).episode(index)
+    stamps_s = episode.stamps_s
+    # A command is due at the next row; the first row is where the arm was.
+    commanded = Series(stamps_s, np.vstack([episode.q[:1], episode.action_q[:-1]]))
+    openings = Series(stamps_s, np.append(episode.action_gripper[:1], episode.action_gripper[:-1])[:, None])
+    return _on_grid(commanded, openings, Series(stamps_s, episode.q), episode.task, episode.seed, "action")
+
+
+def _of_recording(recording: Recording, task: str, seed: int) -> Motion:
+    measured = Series(recording.arm.stamps_s, recording.arm.values[:, :7])
+    whole = _covers(recording.commands, measured)
+    commanded = recording.commands if whole else measured
+    openings = recording.gripper_commands if len(recording.gripper_commands.stamps_s) else recording.gripper
+    return _on_grid(commanded, openings, measured, task, seed, "joint_commands" if whole else "joint_states")
+
+
+def _covers(commands: Series, measured: Series) -> bool:
+    if len(commands.stamps_s) < 2 or len(measured.stamps_s) < 2:
+        return False
+    stamps_s = np.concatenate([measured.stamps_s[:1], commands.stamps_s, measured.stamps_s[-1:]])
+    return float(np.diff(stamps_s).max()) <= LONGEST_GAP_S
+
+
+def _on_grid(commanded: Series, openings: Series, measured: Series, task: str, seed: int, source: str) -> Motion:
+    begin_s, end_s = commanded.stamps_s[0], commanded.stamps_s[-1]
+    if end_s - begin_s < 2 * STEP_S:
+        raise ValueError(f"it lasts {end_s - begin_s:.2f} s, which is no motion")
+    grid_s = np.linspace(begin_s, end_s, round((end_s - begin_s) / STEP_S) + 1)
+    q = np.stack([np.interp(grid_s, commanded.stamps_s, commanded.values[:, i]) for i in range(len(JOINT_NAMES))], 1)
+    last = np.clip(np.searchsorted(openings.stamps_s, grid_s, side="right") - 1, 0, None)
+    return Motion(q, openings.values[last, 0], float(grid_s[1] - grid_s[0]), measured.stamps_s - begin_s,
+                  measured.values, task, seed, source)

@@ -1,0 +1,75 @@
+"""What a data set was made from, kept beside its meta data so that an interrupted collection or conversion goes on."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genima_core.data import layout
+from genima_core.data.dataset import Dataset
+
+ORIGIN = "meta/origin.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a data set was made, and of what; values as JSON reads them back."""
+
+    made: str
+    """As in "was ...": collected, converted from RLBench."""
+    arguments: Mapping[str, object]
+    """Name to value of all that decides what the data set holds; resuming needs the same."""
+    episodes: tuple[str, ...] = ()
+    """Names of the episodes in their order; the data set's are the first of them."""
+    report: Mapping[str, object] = field(default_factory=dict)
+    """What was found out on the way and is shown again later."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", json.loads(json.dumps(dict(self.arguments))))
+
+    def save(self, root: Path) -> None:
+        """Writes it into a data set that has been begun."""
+        write_json(root / ORIGIN, {"made": self.made, "arguments": self.arguments, "episodes": self.episodes,
+                                   "report": self.report})
+
+
+def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
+    """How many episodes `root` holds already, and the origin that it was left with; 0 and `origin` for a new one.
+
+    Raises:
+        ValueError: it holds something that was made in another way or with other arguments.
+    """
+    if not (root / layout.INFO).is_file():
+        return 0, origin
+    known = len(Dataset(root))
+    if not (root / ORIGIN).is_file():
+        if known:
+            raise ValueError(f"{root} holds a data set that was not {origin.made}; choose another folder")
+        return 0, origin
+    before = _read(root / ORIGIN)
+    if before.made != origin.made:
+        raise ValueError(f"{root} holds a data set that was not {origin.made} but {before.made}; choose another folder")
+    different = [f"{key} {before.arguments.get(key)!r}, not {origin.arguments.get(key)!r}"
+                 for key in (origin.arguments | before.arguments)
+                 if before.arguments.get(key) != origin.arguments.get(key)]
+    if different:
+        raise ValueError(f"{root} was {origin.made} with {'; '.join(different)}: choose another folder, or the same "
+                         "arguments to resume")
+    return known, before
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Writes JSON so that a reader sees all of it or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def _read(path: Path) -> Origin:
+    try:
+        values = json.loads(path.read_text())
+        return Origin(values["made"], values["arguments"], tuple(values["episodes"]), values["report"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}; choose another folder") from error
