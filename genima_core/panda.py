@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 JOINT_NAMES = tuple(f"panda_joint{i}" for i in range(1, 8))
+FINGER_NAMES = ("panda_finger_joint1", "panda_finger_joint2")
 FINGER_OPEN_M = 0.04
 """Travel of one finger; the gripper's width is twice that."""
 FINGER_Z_M = 0.0584

@@ -34,7 +34,7 @@ class Command:
     horizon_dq: np.ndarray
     horizon_ddq: np.ndarray
     gripper_width_m: float | None
-    """None until a chunk has said something about the gripper."""
+    """None until a chunk or a target has said something about the gripper."""
     restarted: bool
     """True for the first command of a stream, which equals the measured position."""
 
@@ -62,3 +62,9 @@ class Statistics:
     """inf before the first; likewise below."""
     chunk_age_s: float
     observation_age_s: float
+    targets_accepted: int
+    targets_rejected: Mapping[str, int]
+    """Kind of refusal to number of targets."""
+    target_age_s: float
+    follow_latency_s: tuple[float, float, float]
+    """p50, p99 and largest of the last times from a target's stamp to the first command that used it; NaN before."""

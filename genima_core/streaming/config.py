@@ -59,6 +59,21 @@ class StreamerConfig:
     max_observation_age_s: float = 3.0
     max_lead_s: float = 1.0
     """How far in the future a chunk may begin, or be stamped."""
+
+    target_timeout_s: float = 0.1
+    """Without a newer target for this long the arm stops."""
+    target_pause_s: float = 0.5
+    """For so long the sender of a bad target has to send none before others are followed; silence of one that came to
+    rest ends the following after this."""
+    max_start_rad: float = 0.05
+    """Largest distance of the first target from the command."""
+    max_lag_rad: float = 0.2
+    """Largest distance of a later target from the command."""
+    follow_blend_s: float = 0.06
+    """Time in which what a new target says otherwise than the one before is made up."""
+    follow_acceleration: float = 8.0
+    """rad/s²; a larger difference takes longer, for about this acceleration."""
+
     joint_state_timeout_s: float = 0.2
     """Without a joint state for this long the arm stops, and goes on with a new chunk when they are back."""
     joint_state_fault_s: float = 1.0
@@ -87,7 +102,9 @@ class StreamerConfig:
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
         for name in ("period_s", "settle_s", "blend_acceleration", "max_blend_s", "max_jump_rad", "max_deviation_rad",
-                     "max_observation_age_s", "joint_state_timeout_s", "joint_state_fault_s", "gripper_max_width_m"):
+                     "max_observation_age_s", "joint_state_timeout_s", "joint_state_fault_s", "gripper_max_width_m",
+                     "target_timeout_s", "target_pause_s", "max_start_rad", "max_lag_rad", "follow_blend_s",
+                     "follow_acceleration"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         if self.rest_after_s < self.settle_s:

@@ -40,29 +40,75 @@ class Actions:
     stamp_s: float
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where the arm shall be at stamp_s, in the arm's order: q (7,) rad, dq (7,) rad/s or None, width_m or None."""
+
+    q: np.ndarray
+    dq: np.ndarray | None
+    width_m: float | None
+    stamp_s: float
+
+
 def read_joint_state(joint_names: Sequence[str], names: Sequence[str], positions: Sequence[float],
                      velocities: Sequence[float], stamp_s: float, now_s: float) -> Measurement | Refusal:
     """The arm's joints out of a joint state; velocities may be empty (then zero)."""
     columns = _columns(joint_names, names, "joint state")
     if isinstance(columns, Refusal):
         return columns
+    state = _state("joint state", "driver of the arm", joint_names, names, columns, positions, velocities, stamp_s)
+    if isinstance(state, Refusal):
+        return state
+    q, dq, stamp_s = state
+    return Measurement(q[columns], np.zeros(len(columns)) if dq is None else dq[columns], stamp_s, now_s)
+
+
+def read_target(joint_names: Sequence[str], gripper_joint: str, gripper_max_m: float, limits: JointLimits,
+                names: Sequence[str], positions: Sequence[float], velocities: Sequence[float],
+                stamp_s: float) -> Target | Refusal:
+    """A target of the arm and, if it is named, the gripper, within their limits; velocities may be empty."""
+    columns = _columns(joint_names, names, "target", {*joint_names, gripper_joint})
+    if isinstance(columns, Refusal):
+        return columns
+    state = _state("target", "sender", joint_names, names, columns, positions, velocities, stamp_s)
+    if isinstance(state, Refusal):
+        return state
+    values, dq, stamp_s = state
+    q = values[columns]
+    out = np.flatnonzero((q < limits.lower) | (q > limits.upper))
+    if len(out):
+        i = out[0]
+        return Refusal("limits", f"The target wants {joint_names[i]} at {q[i]:.4f} rad, outside "
+                                 f"[{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]; look at its sender.")
+    width = None
+    if gripper_joint in names:
+        width = float(values[list(names).index(gripper_joint)])
+        if not -0.01 * gripper_max_m <= width <= 1.01 * gripper_max_m:
+            return Refusal("gripper", f"The target wants the gripper {width:.4f} m open; valid is 0 to "
+                                      f"{gripper_max_m:g} m: convert openings to widths.")
+        width = min(max(width, 0.0), gripper_max_m)
+    return Target(q, None if dq is None else dq[columns], width, stamp_s)
+
+
+def _state(what: str, sender: str, joint_names: Sequence[str], names: Sequence[str], columns: list[int],
+           positions: Sequence[float], velocities: Sequence[float],
+           stamp_s: float) -> tuple[np.ndarray, np.ndarray | None, float] | Refusal:
+    """Positions and velocities (None if empty) of all names, those of the arm being finite, and the stamp."""
     q, dq, stamp = _numbers(positions), _numbers(velocities), _numbers(stamp_s)
     if q is None or q.shape != (len(names),):
-        return Refusal("shape", f"The joint state names {len(names)} joints but its positions have shape "
+        return Refusal("shape", f"The {what} names {len(names)} joints but its positions have shape "
                                 f"{_shape(q)}; send one position for each name.")
-    if dq is not None and dq.size == 0:
-        dq = np.zeros(len(names))
-    if dq is None or dq.shape != (len(names),):
-        return Refusal("shape", f"The joint state names {len(names)} joints but its velocities have shape "
+    if dq is None or (dq.size and dq.shape != (len(names),)):
+        return Refusal("shape", f"The {what} names {len(names)} joints but its velocities have shape "
                                 f"{_shape(dq)}; send one velocity for each name, or none at all.")
     if stamp is None or stamp.shape != () or not np.isfinite(stamp):
-        return Refusal("nan", f"The joint state's time stamp is {stamp_s}; stamp it with the time of measurement.")
-    q, dq = q[columns], dq[columns]
-    for name, value, speed in zip(joint_names, q, dq, strict=True):
+        return Refusal("nan", f"The {what}'s time stamp is {stamp_s}; stamp it with the time of measurement.")
+    speeds = dq[columns] if dq.size else np.zeros(len(columns))
+    for name, value, speed in zip(joint_names, q[columns], speeds, strict=True):
         if not (np.isfinite(value) and np.isfinite(speed)):
-            return Refusal("nan", f"The joint state says {value} rad, {speed} rad/s for {name}; every value must be "
-                                  "finite: check the driver of the arm.")
-    return Measurement(q, dq, float(stamp), now_s)
+            return Refusal("nan", f"The {what} says {value} rad, {speed} rad/s for {name}; every value must be "
+                                  f"finite: check the {sender}.")
+    return q, dq if dq.size else None, float(stamp)
 
 
 def read_actions(joint_names: Sequence[str], gripper_joint: str, gripper_max_m: float, limits: JointLimits,
@@ -140,8 +186,9 @@ def _columns(joint_names: Sequence[str], names: Sequence[str], what: str,
     faults = [f"{label} {', '.join(group[:8])}" for label, group in
               (("lacks", missing), ("does not know", extra), ("repeats", twice)) if group]
     faults = [f.replace("does not know", "has the unknown") for f in faults]
-    return Refusal("names", f"The {what} {' and '.join(faults)}; valid are {', '.join(joint_names)}"
-                            f"{'' if allowed is None else ' and the gripper'}: check joint_names and the arm's prefix.")
+    return Refusal("names", f"The {what} {' and '.join(faults)} (it has {', '.join(given[:12]) or 'none'}); valid are "
+                            f"{', '.join(joint_names)}{'' if allowed is None else ' and the gripper'}: check "
+                            "joint_names and the arm's prefix.")
 
 
 def _numbers(values: object) -> np.ndarray | None:

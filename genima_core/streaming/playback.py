@@ -1,4 +1,4 @@
-"""Follows one chunk's path after another, on a time of its own that only approaches the clock."""
+"""Follows one path after another, on a time of its own that only approaches the clock."""
 
 from collections import deque
 
@@ -7,7 +7,7 @@ import numpy as np
 from genima_core.panda import JointLimits
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.profile import PREVIEW, Motion, Profile, scale_limits
-from genima_core.streaming.reference import ChunkPath, Splice, splice
+from genima_core.streaming.reference import Blend, ChunkPath, Splice, TargetPath, splice
 
 
 def shaping_limits(config: StreamerConfig) -> JointLimits:
@@ -36,13 +36,13 @@ class Playback:
         return self._profile.motion
 
     @property
-    def path(self) -> ChunkPath | None:
+    def path(self) -> ChunkPath | TargetPath | None:
         """What is followed; None while at rest or stopping."""
         return None if self._splice is None else self._splice.path
 
-    def join(self, path: ChunkPath, acceleration: float, longest_s: float) -> None:
+    def join(self, path: ChunkPath | TargetPath, blend: Blend) -> None:
         """Follow a path from here on, smoothly, wherever it is now."""
-        self._splice = splice(path, self.motion, self.time_s, acceleration, longest_s)
+        self._splice = splice(path, self.motion, self.time_s, blend)
 
     def abandon(self) -> None:
         """Follow nothing: `advance` stops the arm."""
@@ -80,7 +80,7 @@ class Playback:
             self._profile.stop()
             self._record(self.motion.q)
         if missed > PREVIEW and self._splice is not None:
-            self.join(self._splice.path, self._config.blend_acceleration, self._config.max_blend_s)
+            self.join(self._splice.path, self._splice.blend)
 
     def horizon(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Times (h,) s from the last command and q, dq, ddq (h, 7) of what follows without further input."""

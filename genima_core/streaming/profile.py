@@ -25,6 +25,9 @@ CHASE_PERIODS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 PREVIEW = 3
 """Periods of tracking at the front of the horizon; the rest of it is a stop."""
 
+TAIL_S = 0.04
+"""Between the points of that stop, if the period is short."""
+
 _TINY_RAD = 1e-9
 
 
@@ -92,8 +95,9 @@ class Profile:
         points = [(plan.motion.q, plan.motion.dq, plan.motion.ddq) for plan in self._preview]
         stop = self._preview[-1].stop
         tail = int(np.ceil(round(stop.duration_s / self.period_s, 6)))
-        # Every second period is enough where a quintic connects the points; the last one is at rest.
-        steps = [*range(2, tail, 2), tail] if tail else []
+        # A point every now and then is enough where a quintic connects them; the last one is at rest.
+        every = max(2, round(TAIL_S / self.period_s))
+        steps = [*range(every, tail, every), tail] if tail else []
         points += [stop.states(k * self.period_s) for k in steps]
         q, dq, ddq = np.array(points).transpose(1, 0, 2)
         if steps:

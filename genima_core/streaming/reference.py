@@ -1,4 +1,4 @@
-"""The smooth path that a chunk describes, as positions, velocities and accelerations at any time."""
+"""The smooth path that a chunk or a target describes, as positions, velocities and accelerations at any time."""
 
 from dataclasses import dataclass
 
@@ -75,16 +75,52 @@ class ChunkPath:
         return np.clip(played_s, 0.0, self._length_s), rate, change
 
 
+class TargetPath:
+    """On from a target at its velocity, for a while; then it slows down to rest.
+
+    A new target comes before that, so this is the way the sender most likely takes until then.
+    """
+
+    end_s = rest_s = np.inf
+    """Nobody knows."""
+
+    def __init__(self, q: np.ndarray, dq: np.ndarray, stamp_s: float, ahead_s: float):
+        """Position (7,) rad and velocity (7,) rad/s at stamp_s; as far as ahead_s it stays as it is."""
+        self._q, self._dq, self.stamp_s, self._ahead_s = q, dq, stamp_s, ahead_s
+
+    def action_at(self, time_s: float) -> int:
+        return 0
+
+    def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions, velocities, accelerations (n, 7) at times (n,)."""
+        age_s = times_s - self.stamp_s
+        w = np.clip(age_s / self._ahead_s - 1.0, 0.0, 1.0)
+        played_s = np.minimum(age_s, self._ahead_s) + self._ahead_s * _eased(w)
+        rate, change = 1 - w**2 * (3 - 2 * w), -6 * w * (1 - w) / self._ahead_s
+        return self._q + played_s[:, None] * self._dq, rate[:, None] * self._dq, change[:, None] * self._dq
+
+
 def _eased(w: np.ndarray) -> np.ndarray:
     """Integral of a rate that falls smoothly from 1 to 0 as w goes from 0 to 1: 0 to 1/2."""
     return w - w**3 + w**4 / 2
 
 
 @dataclass(frozen=True)
+class Blend:
+    """How quickly the difference to a path is made up: with about this acceleration, but within these times."""
+
+    acceleration: float
+    """rad/s²"""
+    shortest_s: float
+    longest_s: float
+
+
+@dataclass(frozen=True)
 class Splice:
     """A path entered from a motion that is elsewhere: the difference fades out as a quintic, joint by joint."""
 
-    path: ChunkPath
+    path: ChunkPath | TargetPath
+    blend: Blend
     time_s: float
     """When the splice begins."""
     offset: np.ndarray
@@ -110,13 +146,12 @@ class Splice:
         return q, dq, ddq
 
 
-def splice(path: ChunkPath, motion: Motion, time_s: float, acceleration: float, longest_s: float) -> Splice:
-    """Enter a path at time_s from a motion, with about the given acceleration (rad/s²), in at most longest_s."""
+def splice(path: ChunkPath | TargetPath, motion: Motion, time_s: float, blend: Blend) -> Splice:
+    """Enter a path at time_s from a motion; before the path's end if that is soon."""
     wanted = np.array([rows[0] for rows in path.at(np.array([time_s]))])
     offset = np.array([motion.q, motion.dq, motion.ddq]) - wanted
     # Peak acceleration of the quintic is 5.77 p / T² for a distance p, 3.94 v / T for a velocity v.
     p, v = 5.7735 * np.abs(offset[0]), 3.94 * np.abs(offset[1])
-    duration = (v + np.sqrt(v**2 + 4 * acceleration * p)) / (2 * acceleration)
-    shortest = 0.2
-    longest = max(min(longest_s, path.rest_s - time_s), shortest)
-    return Splice(path, time_s, offset, np.clip(duration, shortest, longest))
+    duration = (v + np.sqrt(v**2 + 4 * blend.acceleration * p)) / (2 * blend.acceleration)
+    longest = max(min(blend.longest_s, path.rest_s - time_s), blend.shortest_s)
+    return Splice(path, blend, time_s, offset, np.clip(duration, blend.shortest_s, longest))

@@ -1,28 +1,30 @@
-"""The only thing that commands the arm: a state machine that turns chunks and joint states into 50 Hz commands."""
+"""The only thing that commands the arm: a state machine that turns chunks or targets into commands, one a period."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from genima_core.streaming.chunks import find_jump, plan_chunk
+from genima_core.streaming.clock import StepClock
 from genima_core.streaming.command import Command, State, Statistics
 from genima_core.streaming.config import StreamerConfig
-from genima_core.streaming.inspection import Actions, Measurement, Refusal, read_actions, read_joint_state
-from genima_core.streaming.playback import Playback, shaping_limits
-from genima_core.streaming.reference import ChunkPath
+from genima_core.streaming.following import Following
+from genima_core.streaming.inspection import Actions, Refusal, read_actions
+from genima_core.streaming.measuring import Measuring
+from genima_core.streaming.playback import Playback
+from genima_core.streaming.reference import Blend, ChunkPath
 
 __all__ = ["Command", "State", "Statistics", "Streamer", "StreamerConfig"]
 
 WAITING = "Waiting for a chunk."
 DISABLED = "The streamer is disabled; enable it to move the arm."
-HARMLESS = ("busy", "older", "disabled", "fault", "waiting")
+HARMLESS = ("busy", "older", "disabled", "fault", "waiting", "late", "locked")
 """Kinds of refusal that say nothing against what the arm is doing now, so they stop nothing."""
-STAMP_SLACK_S = 1e-4
-"""Stamps that differ by less are the same, converted between clocks."""
-STRETCHED_SHARE = 0.9
-"""Of the velocity limit, used by a chunk that was too fast; the rest is left for catching up."""
+BLEND_SHORTEST_S = 0.2
+"""Of the way into a chunk."""
+RELIEF = Blend(acceleration=1.0, shortest_s=BLEND_SHORTEST_S, longest_s=1.0)
 
 
 class Streamer:
@@ -30,9 +32,10 @@ class Streamer:
 
     Starts disabled. All times are seconds of one clock and given by the caller. One thread calls everything.
 
-    HOLDING: at rest. TRACKING: a chunk is executed. STOPPING: on the way to rest, because a chunk ran out (a new one
-    is still joined smoothly) or because something is wrong. FAULT: something that a person should look at; after the
-    stop nothing is commanded until `reset_fault`, and then the stream starts anew from the measured position.
+    HOLDING: at rest. TRACKING: a chunk is executed, or targets are followed; whichever moves the arm keeps it until
+    it rests. STOPPING: on the way to rest, because a chunk ran out (a new one is still joined smoothly) or because
+    something is wrong. FAULT: something that a person should look at; after the stop nothing is commanded until
+    `reset_fault`, and then the stream starts anew from the measured position.
     """
 
     def __init__(self, config: StreamerConfig = StreamerConfig()):  # noqa: B008 (frozen)
@@ -42,19 +45,18 @@ class Streamer:
         self._state, self._reason = State.HOLDING, DISABLED
         self._fault = self._reason_kind = ""
         self._playback: Playback | None = None
-        self._measured: Measurement | None = None
+        self._measuring = Measuring(config)
         self._relieved = False
         self._actions: Actions | None = None
         self._pending: tuple[Actions, ChunkPath] | None = None
+        self._targets = Following(config)
+        self._blend = Blend(config.blend_acceleration, BLEND_SHORTEST_S, config.max_blend_s)
         self._width_m: float | None = None
-        self._now_s = math.nan
-        self._awake_since_s = -math.inf
+        self._clock = StepClock(config.period_s, config.max_gap_s, config.receiver_follows_horizon)
         self._rest_since_s = -math.inf
         self._accepted_stamp_s = self._accepted_at_s = -math.inf
-        self._accepted = self._violations = self._gaps = self._late = 0
-        self._longest_gap_s = 0.0
-        self._rejected, self._states_rejected, self._stops = Counter(), Counter(), Counter()
-        self._last_rejection = self._last_state_refusal = ""
+        self._accepted = self._violations = 0
+        self._rejected, self._stops, self._last_rejection = Counter(), Counter(), ""
 
     def enable(self) -> None:
         """Command the arm from the next `step` on, from the measured position."""
@@ -78,21 +80,7 @@ class Streamer:
         A joint state stamped more than joint_state_timeout_s away from now, or not after the one before, is not used,
         so a driver that repeats its last values counts as silent.
         """
-        seen = read_joint_state(self.config.joint_names, names, positions, velocities, stamp_s, now_s)
-        if isinstance(seen, Measurement):
-            age, limit = now_s - seen.stamp_s, self.config.joint_state_timeout_s
-            if not abs(age) <= limit:
-                seen = Refusal("stale", f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
-                                        f"valid is within {limit:g} s: look at the driver and synchronise the clocks.")
-            elif self._measured is not None and seen.stamp_s < self._measured.stamp_s + STAMP_SLACK_S:
-                seen = Refusal("frozen", f"The joint state's stamp {seen.stamp_s:.3f} s is not after the one before "
-                                         f"({self._measured.stamp_s:.3f} s); look at the driver of the arm.")
-        if isinstance(seen, Refusal):
-            self._states_rejected[seen.kind] += 1
-            self._last_state_refusal = seen.reason
-            return seen.reason
-        self._measured, self._last_state_refusal = seen, ""
-        return None
+        return self._measuring.take(names, positions, velocities, stamp_s, now_s)
 
     def on_chunk(self, names: Sequence[str], times_s: Sequence[float], positions: Sequence[Sequence[float]],
                  stamp_s: float, now_s: float) -> str | None:
@@ -105,6 +93,8 @@ class Streamer:
         config = self.config
         chunk = read_actions(config.joint_names, config.gripper_joint, config.gripper_max_width_m, config.limits,
                              names, times_s, positions, stamp_s)
+        if self._targets.active:
+            chunk = Refusal("busy", "The arm follows targets; send chunks when it holds.")
         path = self._plan(chunk, now_s) if isinstance(chunk, Actions) else chunk
         if isinstance(path, Refusal):
             self._rejected[path.kind] += 1
@@ -118,11 +108,33 @@ class Streamer:
         self._accepted_at_s, self._accepted_stamp_s = now_s, chunk.stamp_s
         return None
 
+    def on_target(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
+                  now_s: float) -> str | None:
+        """Take what to follow at once: seven joints in rad and, if wanted, the gripper's width in m, in any order.
+
+        stamp_s is when the positions are due, or were measured; velocities may be empty. None if it is followed, else
+        why not. The first one begins at the command, and only while it holds. A bad one stops the arm, and so does
+        silence; then the sender has to pause for target_pause_s. A sender that ends at rest ends without reproach.
+        """
+        target = self._targets.knock(now_s) or self._unwelcome_target()
+        if target is None:
+            target = self._targets.inspect(names, positions, velocities, stamp_s, now_s, self._playback.motion,
+                                           self._clock.now_s)
+        if isinstance(target, Refusal):
+            self._targets.refuse(target)
+            if target.kind not in HARMLESS:
+                self._begin_stop(target.kind, target.reason)
+            return target.reason
+        self._targets.accept(target, now_s)
+        return None
+
     def step(self, now_s: float) -> Command:
         """Evaluate every watchdog and advance the command by one period, however late the step comes."""
-        missed, interruption = self._observe_clock(now_s)
+        missed, interruption = self._clock.observe(now_s)
+        if interruption is not None and interruption.kind == "clock":
+            self._forget_times()
         if self._playback is not None:
-            self._playback.catch_up(missed, self._now_s)
+            self._playback.catch_up(missed, self._clock.now_s)
         if interruption is not None:
             self._begin_stop(interruption.kind, interruption.reason)
         restarted = self._start_stream()
@@ -136,57 +148,29 @@ class Streamer:
 
     def statistics(self, now_s: float) -> Statistics:
         """Counters since the start, ages at now_s."""
-        seen = -math.inf if self._measured is None else self._measured.received_s
         violations = self._violations + (0 if self._playback is None else self._playback.violations)
         return Statistics(
             accepted=self._accepted, rejected=dict(self._rejected), stops=dict(self._stops),
-            joint_states_rejected=dict(self._states_rejected), last_rejection=self._last_rejection,
-            limit_violations=violations, gaps=self._gaps, longest_gap_s=self._longest_gap_s,
-            late_steps=self._late, joint_state_age_s=now_s - seen, chunk_age_s=now_s - self._accepted_at_s,
-            observation_age_s=now_s - self._accepted_stamp_s)
+            joint_states_rejected=dict(self._measuring.rejected), last_rejection=self._last_rejection,
+            limit_violations=violations, gaps=self._clock.gaps, longest_gap_s=self._clock.longest_gap_s,
+            late_steps=self._clock.late, joint_state_age_s=now_s - self._measuring.received_s,
+            chunk_age_s=now_s - self._accepted_at_s, observation_age_s=now_s - self._accepted_stamp_s,
+            targets_accepted=self._targets.accepted, targets_rejected=dict(self._targets.rejected),
+            target_age_s=now_s - self._targets.accepted_at_s, follow_latency_s=self._targets.latency_s())
 
-    # ---- chunks
+    # ---- inputs
 
     def _plan(self, chunk: Actions, now_s: float) -> ChunkPath | Refusal:
         """The path of a well-formed chunk, if it fits the moment."""
-        config = self.config
-        age = now_s - chunk.stamp_s
-        if not age <= config.max_observation_age_s:
-            return Refusal("stale", f"The chunk's observation is {age:.2f} s old; valid is up to "
-                                    f"{config.max_observation_age_s:g} s: the policy or a camera is too slow.")
-        start_s = self._now_s if config.mode == "sync" else chunk.stamp_s + chunk.first_s / config.velocity_scale
-        if max(-age, start_s - now_s) > config.max_lead_s:
-            return Refusal("future", f"The chunk is stamped {-age:.2f} s from now and begins {start_s - now_s:.2f} s "
-                                     f"from now; valid is up to {config.max_lead_s:g} s: synchronise the clocks.")
-        positions, dt_s = chunk.positions, chunk.dt_s / config.velocity_scale
-        if config.mode == "sync" and config.execution_horizon:
-            positions = positions[:max(config.execution_horizon, 2)]
-        speed = np.abs(np.diff(positions, axis=0)) / dt_s / shaping_limits(config).velocity
-        if speed.max() > config.max_speed_ratio:
-            k, i = np.unravel_index(np.argmax(speed), speed.shape)
-            return Refusal("jump", f"The chunk moves {config.joint_names[i]} by "
-                                   f"{abs(positions[k + 1, i] - positions[k, i]):.3f} rad between actions {k} and "
-                                   f"{k + 1}, {speed.max():.1f} times the velocity limit; valid is up to "
-                                   f"{config.max_speed_ratio:g} times: look at the controller's output.")
-        stretch = max(1.0, float(speed.max()) / STRETCHED_SHARE)
-        path = ChunkPath(positions, dt_s * stretch, start_s, config.settle_s, config.smoothing,
-                         from_rest=config.mode == "sync")
-        if config.mode == "async" and path.end_s < now_s:
-            return Refusal("past", f"The chunk's last action was due {now_s - path.end_s:.2f} s ago; at least one has "
-                                   "to be due in the future: lengthen the chunk, or use sync mode.")
-        if (refusal := self._unwelcome(chunk)) is not None:
-            return refusal
-        return self._jumping(path, now_s) or path
+        path = plan_chunk(self.config, chunk, self._clock.now_s, now_s)
+        if isinstance(path, Refusal):
+            return path
+        return self._unwelcome(chunk) or find_jump(self.config, path, self._playback, now_s) or path
 
     def _unwelcome(self, chunk: Actions) -> Refusal | None:
         """Why a chunk with which nothing is wrong is not for now."""
-        if self._fault:
-            return Refusal("fault", f"The streamer is in FAULT ({self._fault}); reset it before sending chunks.")
-        if not self._enabled:
-            return Refusal("disabled", "The streamer is disabled; enable it before sending chunks.")
-        if self._playback is None or not self._fresh():
-            return Refusal("waiting", "The streamer has no fresh joint state, so it takes no chunk; start the arm's "
-                                      "driver first.")
+        if (refusal := self._not_ready("chunk")) is not None:
+            return refusal
         if chunk.stamp_s < self._accepted_stamp_s:
             return Refusal("older", f"The chunk's observation ({chunk.stamp_s:.3f} s) is older than the one in use "
                                     f"({self._accepted_stamp_s:.3f} s); only newer ones are used.")
@@ -195,56 +179,36 @@ class Streamer:
                                    "when the arm has come to rest.")
         return None
 
-    def _jumping(self, path: ChunkPath, now_s: float) -> Refusal | None:
-        time_s = max(path.start_s, now_s)
-        first = path.at(np.array([time_s]))[0][0]
-        here = self._playback.position_at(time_s)
-        i = int(np.argmax(np.abs(first - here)))
-        jump, limit = abs(first[i] - here[i]), self.config.max_jump_rad
-        if jump <= limit:
-            return None
-        return Refusal("jump", f"The chunk's first due action wants {self.config.joint_names[i]} at {first[i]:.3f} "
-                               f"rad, {jump:.3f} rad from the command then; valid is up to {limit:g} rad: check the "
-                               "controller, its joint order and the clocks.")
+    def _unwelcome_target(self) -> Refusal | None:
+        """Why no target is for now."""
+        if (refusal := self._not_ready("target")) is not None or self._targets.active:
+            return refusal
+        if self._state is not State.HOLDING or self._pending is not None:
+            return Refusal("busy", "The arm executes a chunk or comes to rest; send targets when it holds.")
+        return None
+
+    def _not_ready(self, what: str) -> Refusal | None:
+        if self._fault:
+            return Refusal("fault", f"The streamer is in FAULT ({self._fault}); reset it before sending {what}s.")
+        if not self._enabled:
+            return Refusal("disabled", f"The streamer is disabled; enable it before sending {what}s.")
+        if self._playback is None or not self._fresh():
+            return Refusal("waiting", f"The streamer has no fresh joint state, so it takes no {what}; start the arm's "
+                                      "driver first.")
+        return None
 
     # ---- watchdogs
 
-    def _observe_clock(self, now_s: float) -> tuple[int, Refusal | None]:
-        """Note the time of a step: missed periods that the arm moved on without us, and what is wrong with the time."""
-        period, last_s = self.config.period_s, self._now_s
-        if not math.isfinite(now_s):
-            now_s = last_s + period if math.isfinite(last_s) else 0.0
-        self._now_s = now_s
-        if not math.isfinite(last_s):
-            return 0, None
-        gap, interruption = now_s - last_s, None
-        self._longest_gap_s = max(self._longest_gap_s, gap)
-        self._late += gap >= 1.5 * period
-        if gap < -period:
-            self._forget_times(now_s)
-            interruption = Refusal("clock", f"The clock jumped back by {-gap:.3f} s, and chunks are timed by it; the "
-                                            "next chunk is taken by the new time.")
-        elif gap > self.config.max_gap_s:
-            interruption = Refusal("gap", f"No step came for {gap:.3f} s (limit {self.config.max_gap_s:g} s); give "
-                                          "this process a processor, or find out what paused it.")
-        if interruption is not None:
-            self._gaps += 1
-            self._awake_since_s = now_s
-        missed = max(0, round(gap / period) - 1) if self.config.receiver_follows_horizon else 0
-        return min(missed, 1000), interruption
-
-    def _forget_times(self, now_s: float) -> None:
+    def _forget_times(self) -> None:
+        now_s = self._clock.now_s
         self._pending = None
         self._rest_since_s = self._accepted_stamp_s = -math.inf
         self._accepted_at_s = min(self._accepted_at_s, now_s)
-        if self._measured is not None:
-            received_s = min(self._measured.received_s, now_s)
-            self._measured = replace(self._measured, stamp_s=-math.inf, received_s=received_s)
+        self._targets.forget_times(now_s)
+        self._measuring.forget_times(now_s)
 
     def _fresh(self) -> bool:
-        """A joint state came lately."""
-        return (self._measured is not None
-                and self._now_s - self._measured.received_s <= self.config.joint_state_timeout_s)
+        return self._measuring.fresh(self._clock.now_s)
 
     def _start_stream(self) -> bool:
         """Begin at the measured position where commands are wanted and none flow; True if that happened."""
@@ -254,17 +218,14 @@ class Streamer:
             self._reason = DISABLED
             return False
         if not self._fresh():
-            hint = self._last_state_refusal or "Start the arm's driver and check the topic's name."
+            hint = self._measuring.last_refusal or "Start the arm's driver and check the topic's name."
             self._reason = f"Waiting for joint states. {hint}"
             return False
-        limits, q = self.config.limits, self._measured.q
-        outside = np.maximum(limits.lower - q, q - limits.upper)
-        i = int(np.argmax(outside))
-        if outside[i] > self.config.start_tolerance_rad:
-            self._reason = (f"{self.config.joint_names[i]} is measured at {q[i]:.3f} rad, outside "
-                            f"[{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]; move the arm back by hand.")
+        start = self._measuring.start()
+        if isinstance(start, str):
+            self._reason = start
             return False
-        self._playback = Playback(self.config, np.clip(q, limits.lower, limits.upper), self._now_s)
+        self._playback = Playback(self.config, start, self._clock.now_s)
         self._state, self._reason, self._reason_kind, self._relieved = State.HOLDING, WAITING, "", False
         self._actions, self._pending, self._rest_since_s = None, None, -math.inf
         return True
@@ -280,9 +241,9 @@ class Streamer:
             return
         config = self.config
         # While this process was paused nothing could come: only the time since then counts against the driver.
-        silent_s = self._now_s - max(self._measured.received_s, self._awake_since_s)
+        silent_s = self._clock.now_s - max(self._measuring.received_s, self._clock.awake_since_s)
         if silent_s > config.joint_state_timeout_s:
-            hint = self._last_state_refusal or "Look at the arm's driver and the network."
+            hint = self._measuring.last_refusal or "Look at the arm's driver and the network."
             if silent_s > config.joint_state_fault_s:
                 self._begin_fault("joint_states", "No usable joint state for more than "
                                                   f"{config.joint_state_fault_s:g} s. {hint}")
@@ -290,23 +251,42 @@ class Streamer:
                 self._begin_stop("joint_states", f"No usable joint state for {silent_s:.2f} s (limit "
                                                  f"{config.joint_state_timeout_s:g} s). {hint}")
             return
-        if self._measured.received_s < self._awake_since_s:
+        if self._measuring.received_s < self._clock.awake_since_s:
             return
         if self._reason_kind == "joint_states" and self._state is State.HOLDING:
             self._reason_kind, self._reason = "", WAITING
-        deviation = self._playback.deviation(self._measured.q)
+        q = self._measuring.last.q
+        deviation = self._playback.deviation(q)
         i = int(np.argmax(deviation))
         if deviation[i] > config.max_deviation_rad:
-            self._begin_fault("deviation", f"{config.joint_names[i]} is measured at {self._measured.q[i]:.3f} rad, "
+            self._begin_fault("deviation", f"{config.joint_names[i]} is measured at {q[i]:.3f} rad, "
                                            f"{deviation[i]:.3f} rad from its command (limit "
                                            f"{config.max_deviation_rad:g} rad); free the arm or recover it from "
                                            "its reflex stop, then reset the fault.")
+            return
+        self._watch_targets()
+
+    def _watch_targets(self) -> None:
+        silent_s, limit_s = self._targets.silent_s(self._clock.heard_until_s), self.config.target_timeout_s
+        if self._targets.at_rest:  # nothing goes astray meanwhile
+            limit_s = max(limit_s, self.config.target_pause_s)
+        if not self._targets.active or silent_s <= limit_s:
+            return
+        if not self._targets.at_rest:
+            self._begin_stop("targets", "The newest target is more than "
+                                        f"{1e3 * limit_s:.0f} ms old; look at its sender.")
+            return
+        self._targets.end()
+        if self._state is State.TRACKING:
+            self._playback.abandon()
+            self._state, self._reason = State.STOPPING, ""
 
     def _begin_stop(self, kind: str, reason: str) -> None:
         """Give up the chunk and stop; while at rest, only say why nothing moves."""
         if self._playback is None or self._fault:
             return
         self._reason, self._reason_kind = reason, kind
+        self._targets.end(reason)
         if self._state is State.HOLDING:
             self._pending = None
             return
@@ -329,7 +309,11 @@ class Streamer:
         playback = self._playback
         if self._state is not State.STOPPING or playback.path is not None:
             self._enter_pending()
-        playback.advance(self._now_s)
+        if (path := self._targets.take(self._clock.now_s)) is not None:
+            playback.join(path, self._targets.blend)
+            self._state, self._reason = State.TRACKING, ""
+            self._width_m = self._width_m if self._targets.width_m is None else self._targets.width_m
+        playback.advance(self._clock.now_s)
         if playback.ended:
             self._state = State.STOPPING
             if not self._fault:
@@ -347,13 +331,13 @@ class Streamer:
         if path.end_s <= self._playback.time_s:
             self._reason = "The chunk waited until all its actions were past; waiting for another."
             return
-        self._playback.join(path, self.config.blend_acceleration, self.config.max_blend_s)
+        self._playback.join(path, self._blend)
         self._state, self._reason = State.TRACKING, ""
 
     def _come_to_rest(self) -> None:
         self._playback.abandon()
         self._actions = None
-        self._rest_since_s = self._now_s
+        self._rest_since_s = self._clock.now_s
         if self._fault:
             if not self._relieve():
                 self._state = self._ending = State.FAULT
@@ -373,9 +357,9 @@ class Streamer:
         if self._relieved or not self._fresh():
             return False
         self._relieved = True
-        q = np.clip(self._measured.q, self.config.limits.lower, self.config.limits.upper)
+        q = np.clip(self._measuring.last.q, self.config.limits.lower, self.config.limits.upper)
         path = ChunkPath(np.stack([q, q]), 1.0, self._playback.time_s, self.config.settle_s)
-        self._playback.join(path, acceleration=1.0, longest_s=1.0)
+        self._playback.join(path, RELIEF)
         return True
 
     def _command(self, restarted: bool) -> Command:
@@ -387,6 +371,7 @@ class Streamer:
         if actions is not None and actions.widths_m is not None and playback.path is not None:
             self._width_m = float(actions.widths_m[playback.action])
         wants = (self._enabled and not self._fault and self._pending is None and self._fresh()
+                 and not self._targets.active
                  and (self.config.mode == "async" or self._state is State.HOLDING))
         motion = playback.motion
         return Command(self._state, self._reason, wants, motion.q, motion.dq, motion.ddq, *playback.horizon(),

@@ -11,7 +11,7 @@ from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
 from genima_ros.demo_observer import CommandSet, violations
 from genima_ros.diagnostics import read_diagnostics
-from genima_ros.streamer_node import StreamerNode
+from genima_ros.streamer_node import StreamerNode, WidthFilter
 
 pytestmark = pytest.mark.ros
 
@@ -139,6 +139,47 @@ def test_renamed_or_missing_joints_are_explained(bench, names):
     start(bench)
     bench.until(bench.problem("streamer", diagnostics, "joint_states not used"))
     assert not arm.commands
+
+
+def test_the_state_is_told_with_its_reason_to_whoever_comes_later(bench):
+    Arm(bench)
+    start(bench, enabled=False)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    bench.until(lambda: states and states[-1].data.startswith("holding: The streamer is disabled"))
+    assert bench.call("streamer", "enable", data=True).success
+    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+
+
+def test_targets_are_followed_and_bad_ones_explained(bench):
+    arm = Arm(bench)
+    diagnostics, states = bench.listen(interfaces.DIAGNOSTICS), bench.listen(interfaces.STREAMER_STATE)
+    start(bench, period_s=0.005)
+    publisher = bench.talk(interfaces.JOINT_TARGET)
+    bench.until(lambda: arm.commands)
+    q = HOME + 0.03
+    timer = bench.probe.create_timer(
+        0.01, lambda: publisher.publish(conversions.to_joint_state(JOINT_NAMES, q, bench.now_s(), np.zeros(7))))
+    bench.until(lambda: np.abs(np.array(arm.commands[-1].position) - q).max() < 1e-3)
+    assert states[-1].data == "tracking"
+    q[0] += 1.0
+    bench.until(bench.problem("streamer", diagnostics, "joint_target not used"))
+    bench.until(lambda: states[-1].data.startswith("holding: The target of panda_joint1 jumped"))
+    timer.cancel()
+
+
+def test_a_gripper_is_not_flooded_and_gets_the_last_width():
+    widths, sent = WidthFilter(), []
+    for k in range(400):
+        now_s = 10.0 + 0.005 * k
+        width_m = min(0.08 * k / 200, 0.0795)
+        if (passed := widths.pass_on(width_m, now_s)) is not None:
+            sent.append((now_s, passed))
+    assert len(sent) <= 14 and np.diff([at_s for at_s, _ in sent]).min() >= 0.0999
+    assert sent[-1][1] == 0.0795
+    quiet = WidthFilter()
+    assert quiet.pass_on(None, 1.0) is None
+    assert quiet.pass_on(0.04, 1.0) == 0.04
+    assert quiet.pass_on(0.0405, 1.2) is None and quiet.pass_on(0.0405, 1.6) == 0.0405
 
 
 def test_a_command_without_horizon_must_say_so(bench):

@@ -15,7 +15,8 @@ class Bench:
     """A streamer, an arm that does what it is told one period later, and a clock."""
 
     def __init__(self, q: np.ndarray = HOME, enabled: bool = True, **config):
-        self.streamer = Streamer(StreamerConfig(**config))
+        self.streamer = Streamer(StreamerConfig(**{"period_s": PERIOD_S, **config}))
+        self.period_s = self.streamer.config.period_s
         self.now_s = 100.0
         self.q = np.array(q, dtype=np.float64)
         self.connected, self.blocked = True, False
@@ -41,8 +42,8 @@ class Bench:
     def measure(self) -> str | None:
         return self.streamer.on_joint_state(JOINT_NAMES, self.q, np.zeros(7), self.now_s, self.now_s)
 
-    def step(self, wait_s: float = PERIOD_S) -> Command:
-        self.now_s += wait_s
+    def step(self, wait_s: float | None = None) -> Command:
+        self.now_s += self.period_s if wait_s is None else wait_s
         if self.connected:
             self.measure()
         self.log.append(self.streamer.step(self.now_s))
@@ -52,7 +53,7 @@ class Bench:
         return self.last
 
     def run(self, duration_s: float) -> Command:
-        for _ in range(round(duration_s / PERIOD_S)):
+        for _ in range(round(duration_s / self.period_s)):
             self.step()
         return self.last
 
@@ -79,13 +80,13 @@ def started(make_bench) -> Callable[..., Bench]:
 
 
 @pytest.fixture(scope="session")
-def broken_limits() -> Callable[[np.ndarray, JointLimits], dict[str, float]]:
-    """Largest share of each limit that commands (n, 7), one period apart, use by their finite differences."""
-    def measure(q: np.ndarray, limits: JointLimits) -> dict[str, float]:
+def broken_limits() -> Callable[..., dict[str, float]]:
+    """Shares above 1 of each limit that commands (n, 7), one period apart, use by their finite differences."""
+    def measure(q: np.ndarray, limits: JointLimits, period_s: float = PERIOD_S) -> dict[str, float]:
         share = {"position": float(np.max(np.abs(q - (limits.upper + limits.lower) / 2)
                                           / ((limits.upper - limits.lower) / 2)))}
         for order, name in enumerate(("velocity", "acceleration", "jerk"), start=1):
-            rates = np.diff(q, order, axis=0) / PERIOD_S**order
+            rates = np.diff(q, order, axis=0) / period_s**order
             share[name] = float(np.max(np.abs(rates) / getattr(limits, name), initial=0.0))
         return {name: value for name, value in share.items() if value > 1 + 1e-6}
 

@@ -1,0 +1,67 @@
+"""Where the arm is, as far as its joint states can be believed."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.inspection import Measurement, Refusal, read_joint_state
+
+STAMP_SLACK_S = 1e-4
+"""Stamps that differ by less are the same, converted between clocks."""
+
+
+class Measuring:
+    """Keeps the newest usable joint state; nothing here raises."""
+
+    def __init__(self, config: StreamerConfig):
+        self._config = config
+        self.last: Measurement | None = None
+        self.rejected = Counter()
+        self.last_refusal = ""
+        """Of a joint state, "" if the newest one is used."""
+
+    def take(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
+             now_s: float) -> str | None:
+        """None, or why a joint state is not used: see `Streamer.on_joint_state`."""
+        seen = read_joint_state(self._config.joint_names, names, positions, velocities, stamp_s, now_s)
+        if isinstance(seen, Measurement):
+            age, limit = now_s - seen.stamp_s, self._config.joint_state_timeout_s
+            if not abs(age) <= limit:
+                seen = Refusal("stale", f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
+                                        f"valid is within {limit:g} s: look at the driver and synchronise the clocks.")
+            elif self.last is not None and seen.stamp_s < self.last.stamp_s + STAMP_SLACK_S:
+                seen = Refusal("frozen", f"The joint state's stamp {seen.stamp_s:.3f} s is not after the one before "
+                                         f"({self.last.stamp_s:.3f} s); look at the driver of the arm.")
+        if isinstance(seen, Refusal):
+            self.rejected[seen.kind] += 1
+            self.last_refusal = seen.reason
+            return seen.reason
+        self.last, self.last_refusal = seen, ""
+        return None
+
+    @property
+    def received_s(self) -> float:
+        return -math.inf if self.last is None else self.last.received_s
+
+    def fresh(self, now_s: float) -> bool:
+        """A joint state came lately."""
+        return now_s - self.received_s <= self._config.joint_state_timeout_s
+
+    def start(self) -> np.ndarray | str:
+        """Where commands may begin (7,), or why they may not."""
+        limits, q = self._config.limits, self.last.q
+        outside = np.maximum(limits.lower - q, q - limits.upper)
+        i = int(np.argmax(outside))
+        if outside[i] > self._config.start_tolerance_rad:
+            return (f"{self._config.joint_names[i]} is measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, "
+                    f"{limits.upper[i]:.4f}]; move the arm back by hand.")
+        return np.clip(q, limits.lower, limits.upper)
+
+    def forget_times(self, now_s: float) -> None:
+        """The clock was set back."""
+        if self.last is not None:
+            self.last = replace(self.last, stamp_s=-math.inf, received_s=min(self.last.received_s, now_s))

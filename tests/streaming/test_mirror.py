@@ -1,0 +1,365 @@
+"""Joint mirroring with the real streamer: engaging, clutch, and everything that must end it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.streaming.mirror import Mirror, MirrorConfig, Mirroring
+from genima_core.streaming.streamer import State
+
+STEP_S = 0.005
+AWAY = HOME + np.array([0.3, -0.2, 0.1, 0.25, -0.4, 0.3, 0.2])
+
+
+class Cell:
+    """A leader, a mirror, and a streamer with an ideal arm, all on one clock: leader at 100 Hz, the others at 200."""
+
+    def __init__(self, make_bench, leader=AWAY, **config):
+        self.bench = make_bench(period_s=STEP_S)
+        self.mirror = Mirror(MirrorConfig(**config))
+        self.stay(leader)
+        self.names, self.fingers_m = JOINT_NAMES, None
+        self.leads, self.follows, self.streams = True, True, True
+        self.stamp_shift_s = 0.0
+        self.outputs, self.refusals, self.leader_log = [], [], []
+        self.ticks = 0
+        self.run(0.2)
+
+    @property
+    def now_s(self):
+        return self.bench.now_s
+
+    @property
+    def last(self):
+        return self.outputs[-1]
+
+    def run(self, duration_s):
+        for _ in range(round(duration_s / STEP_S)):
+            self.step()
+        return self.last
+
+    def until(self, state, limit_s=10.0):
+        for _ in range(round(limit_s / STEP_S)):
+            if self.step().state is state:
+                return self.last
+        raise AssertionError(f"{state} not reached: {self.last}")
+
+    def step(self):
+        bench = self.bench
+        if self.leads and self.ticks % 2 == 0:
+            self.lead()
+        output = self.mirror.step(self.now_s)
+        self.outputs.append(output)
+        if output.target is not None:
+            names, q, dq = list(JOINT_NAMES), list(output.target.q), list(output.target.dq)
+            if output.target.width_m is not None:
+                names, q, dq = [*names, "gripper"], [*q, output.target.width_m], [*dq, 0.0]
+            self.refusals.append(bench.streamer.on_target(names, q, dq, output.target.stamp_s, self.now_s))
+        command = bench.step()
+        self.leader_log.append(self.motion(self.now_s)[0])
+        if self.streams:
+            self.mirror.on_streamer(command.state, command.reason, self.now_s)
+        if self.follows:
+            self.mirror.on_follower(JOINT_NAMES, bench.q, [], self.now_s, self.now_s)
+        self.ticks += 1
+        return output
+
+    def lead(self):
+        q, dq = self.motion(self.now_s)
+        names, positions, velocities = list(self.names), list(q), list(dq)
+        if self.fingers_m is not None:
+            names, positions = [*names, *FINGER_NAMES], [*positions, *self.fingers_m]
+            velocities = [*velocities, 0.0, 0.0]
+        return self.mirror.on_leader(names, positions, velocities, self.now_s + self.stamp_shift_s, self.now_s)
+
+    def stay(self, q, dq=0.0):
+        self.motion = lambda _: (q, np.full(7, dq))
+
+    def swing(self, size=0.3, rate=2.0):
+        """The leader moves from where it is."""
+        begin_s, (q, _) = self.now_s, self.motion(self.now_s)
+        self.motion = lambda t: (q + size * (1 - np.cos(rate * (t - begin_s))) / 2,
+                                 np.full(7, size * rate * np.sin(rate * (t - begin_s)) / 2))
+
+
+@pytest.fixture
+def cell(make_bench):
+    return lambda **options: Cell(make_bench, **options)
+
+
+@pytest.fixture
+def mirroring(cell):
+    """Makes a cell that mirrors a moving leader."""
+    def make(**options):
+        made = cell(leader=HOME + 0.05, **options)
+        assert made.mirror.engage(made.now_s) is None
+        made.until(Mirroring.MIRRORING)
+        made.run(0.6)
+        made.swing()
+        made.run(0.6)
+        assert np.abs(made.bench.last.dq).max() > 0.2
+        return made
+
+    return make
+
+
+def commands_keep_limits(made, broken_limits):
+    return (not broken_limits(made.bench.commands, PANDA_LIMITS, STEP_S)
+            and made.bench.streamer.statistics(made.now_s).limit_violations == 0)
+
+
+# ---- engaging
+
+def test_the_follower_approaches_slowly_and_all_joints_arrive_together(cell, broken_limits):
+    made = cell()
+    assert made.last.state is Mirroring.IDLE and made.run(0.3).target is None
+    assert made.mirror.engage(made.now_s) is None
+    assert "already" in made.mirror.engage(made.now_s)
+    made.until(Mirroring.MIRRORING)
+    approach = [output for output in made.outputs if output.state is Mirroring.APPROACHING]
+    progress = [output.progress for output in approach]
+    assert (np.diff(progress) >= 0).all() and progress[0] == 0.0 and 0.8 < progress[-1] <= 1.0
+    speed = np.abs(np.diff(made.bench.commands, axis=0)).max() / STEP_S
+    assert 0.25 < speed < 0.33
+    made.run(1.0)
+    np.testing.assert_allclose(made.bench.q, AWAY, atol=1e-3)
+    way = (made.bench.commands - HOME) / (AWAY - HOME)
+    middle = way[(way[:, 0] > 0.1) & (way[:, 0] < 0.85)]
+    assert np.ptp(middle, axis=1).max() < 0.02
+    assert not any(made.refusals) and commands_keep_limits(made, broken_limits)
+
+
+def test_a_leader_that_moves_a_little_is_approached_all_the_same(cell, broken_limits):
+    made = cell()
+    made.swing(size=0.1, rate=1.0)
+    assert made.mirror.engage(made.now_s) is None
+    made.until(Mirroring.MIRRORING)
+    made.run(2.0)
+    assert np.abs(made.bench.q - made.leader_log[-1]).max() < 0.003
+    assert commands_keep_limits(made, broken_limits)
+
+
+def test_mirroring_is_close(mirroring, broken_limits):
+    made = mirroring()
+    made.swing(size=0.6, rate=3.0)
+    first = len(made.bench.log)
+    made.run(4.0)
+    error = np.abs(np.array([command.q for command in made.bench.log[first:]]) - made.leader_log[-800:])
+    assert error[100:].max() < 0.005 and not any(made.refusals)
+    assert commands_keep_limits(made, broken_limits)
+
+
+def test_a_leader_without_velocities_is_mirrored_too(cell):
+    made = cell(leader=HOME + 0.02)
+    still = made.motion
+    made.motion = lambda t: (still(t)[0], [])
+    assert made.mirror.engage(made.now_s) is None
+    assert made.until(Mirroring.MIRRORING).distance_rad < 0.03
+
+
+@pytest.mark.parametrize(("spoil", "words"), [
+    (lambda made: setattr(made, "leads", False), "leader"),
+    (lambda made: made.mirror.on_leaders(2), "all but one"),
+    (lambda made: setattr(made, "follows", False), "follower"),
+    (lambda made: made.bench.streamer.disable(), "~/enable"),
+    (lambda made: (setattr(made, "streams", False), made.run(3.5)), "streamer is silent"),
+    (lambda made: setattr(made, "names", [f"fr3_joint{i}" for i in range(1, 8)]), "panda_joint1"),
+    (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, HOME)), "limit"),
+    (lambda made: setattr(made, "stamp_shift_s", -1.0), "stamped 1.000 s ago"),
+])
+def test_engaging_is_refused_with_the_reason(cell, spoil, words):
+    made = cell()
+    spoil(made)
+    made.run(0.5)
+    reason = made.mirror.engage(made.now_s)
+    assert words in reason and reason.endswith(".")
+    assert made.run(1.0).state is Mirroring.IDLE and not np.diff(made.bench.commands, axis=0).any()
+
+
+def test_an_fr3_leader_has_its_own_limits(cell):
+    # The FR3's joint 6 begins at 0.5445 rad, the Panda's at -0.0175.
+    low = np.where(np.arange(7) == 5, 0.55, HOME)
+    assert cell(leader=low).mirror.engage(100.2) is None
+    assert "limit" in cell(leader=low, leader_arm="fr3").mirror.engage(100.2)
+    out = np.where(np.arange(7) == 3, -0.1, HOME)
+    reason = cell(leader=out, leader_arm="panda", arm="fr3").mirror.engage(100.2)
+    assert "panda_joint4 of the follower" in reason
+
+
+# ---- clutch
+
+def test_pause_stops_smoothly_and_engaging_again_goes_on(mirroring, broken_limits):
+    made = mirroring()
+    assert made.mirror.pause(made.now_s) is None
+    made.run(1.3)
+    assert made.last.state is Mirroring.PAUSED and made.bench.last.state is State.HOLDING
+    assert not made.bench.streamer.statistics(made.now_s).stops and not any(made.refusals)
+    q, (goal, _) = made.bench.q, made.motion(made.now_s)
+    made.stay(goal)
+    assert np.abs(goal - q).max() > 0.03
+    made.run(0.5)
+    np.testing.assert_allclose(made.bench.q, q, atol=1e-9)
+    assert made.mirror.engage(made.now_s) is None
+    made.until(Mirroring.MIRRORING)
+    made.run(1.0)
+    np.testing.assert_allclose(made.bench.q, goal, atol=1e-3)
+    assert commands_keep_limits(made, broken_limits)
+
+
+def test_pausing_and_stopping_when_nothing_moves(cell):
+    made = cell()
+    assert "Nothing" in made.mirror.pause(made.now_s)
+    made.mirror.stop(made.now_s)
+    assert made.run(0.1).state is Mirroring.STOPPED
+    assert made.mirror.engage(made.now_s) is None
+
+
+# ---- what ends it
+
+def jump(made):
+    made.stay(made.motion(made.now_s)[0] + 0.2)
+
+
+ENDINGS = {
+    "silent": (lambda made: setattr(made, "leads", False), "leader"),
+    "jump": (jump, "jumped"),
+    "renamed": (lambda made: setattr(made, "names", [f"fr3_joint{i}" for i in range(1, 8)]), "fr3_joint1"),
+    "stale": (lambda made: setattr(made, "stamp_shift_s", -0.5), "stamped"),
+    "back": (lambda made: setattr(made, "stamp_shift_s", -0.05), "jumped back"),
+    "two": (lambda made: made.mirror.on_leaders(2), "2 publish"),
+    "nan": (lambda made: made.stay(np.full(7, np.nan)), "nan"),
+    "nan fingers": (lambda made: setattr(made, "fingers_m", (np.nan, 0.0)), "finger"),
+    "fast": (lambda made: made.stay(made.motion(made.now_s)[0], 9.0), "rad/s"),
+    "disabled": (lambda made: made.bench.streamer.disable(), "disabled"),
+    "follower silent": (lambda made: setattr(made, "follows", False), "follower"),
+    "blocked": (lambda made: (setattr(made.bench, "blocked", True), made.swing(0.8, 2.0)), None),
+    "stopped": (lambda made: made.mirror.stop(made.now_s), "operator"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDINGS)
+def test_whatever_is_wrong_stops_smoothly_and_nothing_restarts_by_itself(mirroring, broken_limits, kind):
+    made = mirroring()
+    spoil, words = ENDINGS[kind]
+    keep = made.motion, made.names, made.fingers_m
+    spoil(made)
+    made.until(Mirroring.STOPPED, 3.0)
+    assert words is None or words in made.last.message
+    assert made.last.message.endswith(".") or made.last.message.endswith(")")
+    message = made.last.message
+    made.run(1.2)
+    made.motion, made.names, made.fingers_m = keep
+    made.leads = made.follows = made.streams = True
+    made.stamp_shift_s, made.bench.blocked = 0.0, False
+    made.mirror.on_leaders(1)
+    made.bench.streamer.enable()
+    made.bench.streamer.reset_fault()
+    made.run(0.5)
+    while made.bench.streamer.reset_fault() or made.bench.last.state is not State.HOLDING:
+        made.step()
+    before = made.bench.q
+    made.run(0.7)
+    np.testing.assert_allclose(made.bench.q, before, atol=1e-9)
+    assert made.last.target is None and made.last.state is Mirroring.STOPPED and made.last.message == message
+    made.stay(made.motion(made.now_s)[0])
+    made.run(0.2)
+    assert made.mirror.engage(made.now_s) is None
+    made.until(Mirroring.MIRRORING)
+    assert commands_keep_limits(made, broken_limits)
+
+
+def test_a_limit_of_the_leader_ends_it(cell):
+    made = cell(leader=HOME + 0.02)
+    made.mirror.engage(made.now_s)
+    made.until(Mirroring.MIRRORING)
+    begin_s, direction = made.now_s, np.arange(7) == 3
+    made.motion = lambda t: (HOME + 0.02 - 0.5 * (t - begin_s) * direction, -0.5 * direction)
+    made.until(Mirroring.STOPPED)
+    assert "panda_joint4 of the leader is at its limit" in made.last.message
+    made.run(1.0)
+    assert made.bench.last.state is State.HOLDING and made.bench.q[3] > PANDA_LIMITS.lower[3]
+
+
+def test_engaging_while_the_streamer_never_holds_gives_up(cell):
+    made = cell()
+    assert made.mirror.engage(made.now_s) is None
+    made.streams = False
+    made.mirror.on_streamer("stopping", "", made.now_s)
+    for _ in range(800):
+        made.mirror.on_streamer("stopping", "", made.now_s)
+        made.step()
+    assert made.last.state is Mirroring.STOPPED and "still stopping" in made.last.message
+
+
+# ---- gripper and rates
+
+@pytest.mark.parametrize(("fingers_m", "scale", "width_m"), [
+    ((0.04, 0.04), {}, 0.08), ((0.01, 0.01), {}, 0.02), ((0.05, 0.05), {}, 0.08),
+    ((0.02, 0.02), {"gripper_max_width_m": 0.14}, 0.07)])
+def test_the_fingers_become_the_gripper_s_width(cell, fingers_m, scale, width_m):
+    made = cell(leader=HOME, **scale)
+    made.fingers_m = fingers_m
+    made.run(0.05)
+    made.mirror.engage(made.now_s)
+    made.until(Mirroring.MIRRORING)
+    widths = [output.target.width_m for output in made.outputs if output.target is not None
+              and output.state is Mirroring.MIRRORING]
+    assert widths[-1] == pytest.approx(width_m)
+
+
+def test_a_fast_leader_is_thinned_out():
+    mirror, sent = Mirror(MirrorConfig()), 0
+    for k in range(3000):
+        now_s = 50.0 + 0.001 * k
+        mirror.on_leader(JOINT_NAMES, HOME, np.zeros(7), now_s, now_s)
+        mirror.on_follower(JOINT_NAMES, HOME, [], now_s, now_s)
+        mirror.on_streamer("holding" if k < 50 else "tracking", "", now_s)
+        if k == 10:
+            assert mirror.engage(now_s) is None
+        output = mirror.step(now_s)
+        sent += k >= 2000 and output.target is not None
+    assert output.state is Mirroring.MIRRORING
+    assert sent <= 250
+
+
+@pytest.mark.parametrize("wrong", [{"leader_arm": "ur5"}, {"joint_names": ("a",) * 7}, {"approach_speed": 0.0},
+                                   {"leader_margin_rad": -1.0}, {"max_rate_hz": float("nan")}])
+def test_a_wrong_configuration_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        MirrorConfig(**wrong)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=10)
+def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
+    rng = np.random.default_rng(seed)
+    made = Cell(make_bench, leader=HOME + rng.uniform(-0.1, 0.1, 7))
+    for _ in range(40):
+        event = rng.choice(["engage", "engage", "pause", "stop", "swing", "swing", "jump", "silent", "shift", "names",
+                            "two", "one", "nothing"])
+        if event in ("engage", "pause", "stop"):
+            getattr(made.mirror, event)(made.now_s)
+        elif event == "swing":
+            made.swing(float(rng.uniform(0, 0.6)), float(rng.uniform(0.1, 6)))
+        elif event == "jump":
+            made.stay(rng.uniform(-3.5, 3.5, 7), float(rng.uniform(-3, 3)))
+        elif event == "silent":
+            made.leads = not made.leads
+        elif event == "shift":
+            made.stamp_shift_s = float(rng.choice([0.0, 0.0, -0.05, 0.05, -5.0]))
+        elif event == "names":
+            made.names = JOINT_NAMES if rng.random() < 0.7 else JOINT_NAMES[::-1][:6]
+            if len(made.names) == 6:
+                made.lead()  # too few names for its positions
+                made.names = JOINT_NAMES
+        elif event in ("two", "one"):
+            made.mirror.on_leaders(2 if event == "two" else 1)
+        if rng.random() < 0.2:
+            made.stay(made.bench.q)
+        made.run(float(rng.uniform(0.02, 0.4)))
+    assert commands_keep_limits(made, broken_limits)
+    made.mirror.stop(made.now_s)
+    made.run(1.5)
+    assert not made.bench.last.dq.any() and made.last.target is None
