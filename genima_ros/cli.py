@@ -10,8 +10,13 @@ from importlib.metadata import version
 VERBS = {
     "demo": ("genima_ros.demo:demo", "start the simulated cell and the node graph, run the shipped checkpoint"),
     "up": ("genima_ros.up:up", "start a node graph and stay: genima up sim name:=value ..."),
+    "leader": ("genima_ros.leader_sliders:leader", "move the simulated leader by sliders in the terminal"),
+    "replay": ("genima_ros.replay:replay", "a recorded episode once more, on the arm or in simulation"),
+    "record": ("genima_ros.record:record", "record demonstrations: live table, keys, quality after each episode"),
     "collect": ("genima_core.evaluation.collect:collect", "record scripted demonstrations in simulation"),
     "convert": ("genima_core.convert:convert", "RLBench or recorded data, or a released controller, into our formats"),
+    "bag info": ("genima_core.data.bags.bag_verbs:info", "what recorded episodes hold, and whether they are whole"),
+    "bag repair": ("genima_core.data.bags.bag_verbs:mend", "mend recordings that were cut off"),
     "draw": ("genima_core.data.preview:draw", "write what the models train on, as pictures"),
     "train autoencoder": ("genima_core.diffusion.train_autoencoder:train_autoencoder",
                           "train the drawing agent's image coder"),

@@ -27,7 +27,7 @@ class Diagnostics:
     """
 
     def __init__(self, node: Node, inputs: Sequence[str] = (),
-                 extra: Callable[[], Mapping[str, object]] | None = None) -> None:
+                 extra: Callable[[], Mapping[str, object]] | None = None, period_s: float = PERIOD_S) -> None:
         self._node = node
         self._extra = extra
         self._started_s = time.monotonic()
@@ -38,7 +38,7 @@ class Diagnostics:
         self._last_problem = ""
         self._logged: dict[str, float] = {}
         self._publisher = interfaces.publish(node, interfaces.DIAGNOSTICS)
-        self._timer = node.create_timer(PERIOD_S, self.publish)
+        self._timer = node.create_timer(period_s, self.publish)
 
     def received(self, name: str, stamp_s: float) -> None:
         """An input was used; `stamp_s` is its stamp in ROS time."""

@@ -4,10 +4,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
+
+from genima_core.sim.task import DEFAULT_TASK
 
 PACKAGE = "genima_ros"
 
@@ -22,6 +24,8 @@ class Argument:
     default: str | int | float | bool | None = None
     """None leaves the value to the parameter files and the node's own default."""
     choices: tuple[str, ...] = ()
+    renames: tuple[str, ...] = ()
+    """Topics that get the value for a name, in every node."""
 
     def parse(self, text: str) -> str | int | float | bool:
         """The value that a command line means by `text`.
@@ -68,6 +72,13 @@ class Mode:
     nodes: tuple[NodeEntry, ...]
     parameter_file: str
     """In config/; overrides defaults, and is overridden by arguments."""
+    next_step: str = ""
+    """What to do when all nodes are ready."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether it runs a checkpoint."""
+        return any(argument.name == "checkpoint" for argument in self.arguments)
 
 
 @dataclass(frozen=True)
@@ -92,17 +103,35 @@ class NodeProcess:
         return [sys.executable, "-m", f"{PACKAGE}.{self.executable}", "--ros-args", *ros]
 
 
+_TASK = Argument("task", str, "what the arm shall do")
+_SEED = Argument("seed", int, "scene to start with")
+_CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
 _SHARED = (
-    Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
     Argument("mode", str, "sync: execute a chunk, then look again; async: splice in every new chunk",
              choices=("sync", "async")),
+    Argument("config", str, "YAML file with further parameters", ""),
+    Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
+)
+_OF_LEARNED = (
+    Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),
-    Argument("config", str, "YAML file with further parameters", ""),
-    Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
     Argument("respawn", bool, "start the learned nodes again when they die", True),
+)
+_OF_A_CELL = (
+    Argument("arm", str, "which Franka arm the follower is: its limits", choices=("panda", "fr3")),
+    Argument("command", str, "what the arm controller understands", choices=("joint_trajectory", "joint_state",
+                                                                            "float64_array")),
+    Argument("receiver_follows_horizon", bool, "false where the arm controller takes single set points"),
+    Argument("leader_joint_states", str, "topic with the leader's joints, e.g. /leader/franka/joint_states",
+             renames=("leader/joint_states",)),
+    Argument("joint_states", str, "topic with the follower's joints, e.g. /franka/joint_states",
+             renames=("joint_states",)),
+    Argument("arm_commands", str, "topic of the arm controller, e.g. /fr3_arm_controller/joint_trajectory",
+             renames=("arm_controller/joint_trajectory", "arm_controller/joint_commands", "arm_controller/commands")),
+    Argument("gripper_command", str, "topic that takes the gripper's width in m", renames=("gripper/command",)),
 )
 _LEARNED = (
     NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
@@ -112,15 +141,11 @@ _LEARNED = (
     NodeEntry("markers", "markers_node", (), niceness=5, respawn=True),
 )
 _STREAMER = NodeEntry("streamer", "streamer_node", ("mode",), niceness=0)
+_TELEOP = NodeEntry("teleop", "teleop_node", (), niceness=0)
 
 MODES = {
     "sim": Mode(
-        arguments=(
-            Argument("task", str, "what the arm shall do"),
-            Argument("seed", int, "scene to start with"),
-            Argument("camera_rate_hz", float, "images a second and camera"),
-            *_SHARED,
-        ),
+        arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED),
         nodes=(
             NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
             _STREAMER,
@@ -128,13 +153,56 @@ MODES = {
         ),
         parameter_file="sim.yaml",
     ),
+    "teleop_sim": Mode(
+        arguments=(_TASK, _SEED, _CAMERA_RATE, Argument("view_size", int, "width and height of the images, px"),
+                   *_SHARED),
+        nodes=(
+            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "view_size"), niceness=2),
+            NodeEntry("leader", "leader_node", ("task",), niceness=1),
+            _TELEOP,
+            _STREAMER,
+        ),
+        parameter_file="teleop_sim.yaml",
+        next_step="in another terminal: genima record --task {task}",
+    ),
+    "teleop_real": Mode(
+        arguments=(*_SHARED, *_OF_A_CELL),
+        nodes=(_TELEOP, replace(_STREAMER, parameters=("mode", "arm", "command", "receiver_follows_horizon"))),
+        parameter_file="teleop_real.yaml",
+        next_step="when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
+                  "'{{data: true}}'; then, in another terminal: genima record --task NAME",
+    ),
 }
 
 
 def get_mode(name: str) -> Mode:
+    """The graph of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
     if name not in MODES:
-        raise ValueError(f"there is no graph {name!r}; valid are {', '.join(MODES)}")
+        raise ValueError(f"there is no graph {spoken(name)!r}; valid are {', '.join(map(spoken, MODES))}")
     return MODES[name]
+
+
+def spoken(name: str) -> str:
+    """A graph's name as it is typed."""
+    return name.replace("_", " ")
+
+
+def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """The graph's name and the arguments of a command line such as ``teleop sim seed:=1000``; the graph is `sim` where
+    none is named.
+    """
+    words = tuple(words)
+    count = next((i for i, word in enumerate(words) if "=" in word), len(words))
+    return "_".join(words[:count]) or "sim", words[count:]
+
+
+def next_step(mode: str, values: Mapping[str, object]) -> str:
+    """What to do when all nodes are ready; "" where that is plain."""
+    return get_mode(mode).next_step.format(task=values.get("task") or DEFAULT_TASK)
 
 
 def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
@@ -161,8 +229,7 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
     arguments = {argument.name: argument for argument in get_mode(mode).arguments}
     unknown = sorted(set(given) - set(arguments))
     if unknown:
-        raise ValueError(f"no argument {', '.join(unknown)} for {mode}; valid are "
-                         + ", ".join(arguments))
+        raise ValueError(f"no argument {', '.join(unknown)} for {spoken(mode)}; valid are {', '.join(arguments)}")
     return {name: argument.parse(given[name]) if given.get(name) else argument.default
             for name, argument in arguments.items()}
 
@@ -174,8 +241,12 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         ValueError, FileNotFoundError: a parameter file names a node that does not exist; a file is missing.
     """
     entry = get_mode(mode)
-    checkpoint = find_checkpoint(str(values["checkpoint"]))
-    known = {**values, "checkpoint": str(checkpoint), "rig": str(checkpoint / "rig.json")}
+    known = dict(values)
+    if entry.learned:
+        checkpoint = find_checkpoint(str(values["checkpoint"]))
+        known |= {"checkpoint": str(checkpoint), "rig": str(checkpoint / "rig.json")}
+    renamed = tuple((topic, str(values[argument.name])) for argument in entry.arguments for topic in argument.renames
+                    if values[argument.name])
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
         files.append(Path(str(values["config"])).absolute())
@@ -184,8 +255,8 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     return [NodeProcess(
         name=node.name, executable=node.executable,
         parameters={name: known[name] for name in node.parameters if known[name] is not None},
-        parameter_files=tuple(files), remappings=node.remappings, niceness=node.niceness,
-        respawn=node.respawn and bool(values["respawn"]),
+        parameter_files=tuple(files), remappings=(*node.remappings, *renamed), niceness=node.niceness,
+        respawn=node.respawn and bool(values.get("respawn")),
         environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))})
         for node in entry.nodes if node.condition is None or values[node.condition]]
 

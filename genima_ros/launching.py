@@ -14,22 +14,21 @@ GRAPH = "graph"
 """Launch argument that chooses the graph, where the launch file does not."""
 
 
-def describe(mode: str | None = None) -> LaunchDescription:
-    """The launch description of a graph, or, without `mode`, of the graph that the argument ``graph`` names."""
-    declared = [] if mode else [DeclareLaunchArgument(GRAPH, default_value="sim", choices=list(graph.MODES),
-                                                      description="which nodes to start")]
-    arguments = {argument.name: argument for name in ([mode] if mode else graph.MODES)
-                 for argument in graph.get_mode(name).arguments}
+def describe(*modes: str) -> LaunchDescription:
+    """The launch description of a graph, or, of several, of the one that the argument ``graph`` names (the first)."""
+    declared = [DeclareLaunchArgument(GRAPH, default_value=modes[0], choices=list(modes),
+                                      description="which nodes to start")] if len(modes) > 1 else []
+    arguments = {argument.name: argument for name in modes for argument in graph.get_mode(name).arguments}
     declared += [DeclareLaunchArgument(argument.name, default_value="" if argument.default is None
                                        else str(argument.default), description=argument.help)
                  for argument in arguments.values()]
     # A process that waits for work must not spin: see `processes.node_environment`.
     waiting = SetEnvironmentVariable("OMP_WAIT_POLICY", node_environment(os.environ)["OMP_WAIT_POLICY"])
-    return LaunchDescription([*declared, waiting, OpaqueFunction(function=lambda context: _actions(context, mode))])
+    return LaunchDescription([*declared, waiting, OpaqueFunction(function=lambda context: _actions(context, modes))])
 
 
-def _actions(context, mode: str | None) -> list:
-    mode = mode or LaunchConfiguration(GRAPH).perform(context)
+def _actions(context, modes: tuple[str, ...]) -> list:
+    mode = LaunchConfiguration(GRAPH).perform(context) if len(modes) > 1 else modes[0]
     given = {argument.name: LaunchConfiguration(argument.name).perform(context)
              for argument in graph.get_mode(mode).arguments}
     values = graph.argument_values(mode, given)

@@ -10,6 +10,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from genima_ros.shared_memory import make_room
+
 NODE_OPTIONS = {"automatically_declare_parameters_from_overrides": True}
 """What every node passes to `rclpy.node.Node`, see `parameters`."""
 
@@ -45,12 +47,14 @@ class _Stop:
             sys.exit(0)
 
 
-def run(make_node: Callable[[], Node]) -> None:
+def run(make_node: Callable[[], Node], sends_images: bool = False) -> None:
     """Spins the node that `make_node` builds until SIGINT or SIGTERM, then calls its `close` (if any) and destroys it.
 
     Ends the process: with status 0, or with 1 and one line on stderr when the node cannot be built.
     """
     stop = _Stop()
+    if sends_images:
+        make_room(os.environ)
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()

@@ -1,5 +1,6 @@
 """The simulated cell in real time, speaking what real cameras and a real arm controller speak."""
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,13 +12,13 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64, Float64MultiArray, String
+from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.cameras import CameraRig
-from genima_core.panda import FINGER_OPEN_M, GRIPPER_WIDTH_M, JOINT_NAMES
-from genima_core.sim.task import make_task
+from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_core.sim.task import DEFAULT_TASK, make_task
 from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
 from genima_ros.parameters import declare_dataclass
@@ -29,7 +30,6 @@ from genima_ros.trajectory_follower import TrajectoryFollower
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
-FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
 PHYSICS_S = 0.002
 SLICE_S = 0.01
 """Physics steps between two samples of the commanded trajectory."""
@@ -38,15 +38,22 @@ RENDER_UNTIL_S = 0.006
 most; small views are drawn all in one step."""
 CATCH_UP_S = 0.1
 """Simulated time that lags further behind than this is given up, and counted as slip."""
+SCENES_TRIED = 100
+"""Where the arm stays, scenes with an object where the arm is are passed over."""
 
 
 @dataclass(frozen=True)
 class SimParameters:
-    task: str = "push_button"
+    task: str = DEFAULT_TASK
     seed: int = 20000
     """Scene to start with; every reset goes to the next one."""
+    reset_arm: bool = True
+    """Whether a reset puts the arm back to its start. Else it stays, and goes on following its commands; scenes with an
+    object where it is are passed over."""
     rig: Path | None = None
-    """rig.json of a checkpoint; the default cameras at 64x64 without."""
+    """rig.json of a checkpoint; the default cameras without."""
+    view_size: int = 64
+    """Width and height of the default cameras' images, px."""
     rate_hz: float = 100.0
     """Of physics and joint states."""
     camera_rate_hz: float = 10.0
@@ -57,17 +64,20 @@ def make_cell(parameters: SimParameters) -> "Cell":
     task = make_task(parameters.task)
     from genima_core.sim.cell import Cell, default_rig  # not at the top: tests and an unknown task need no MuJoCo
 
-    return Cell(task, default_rig(64, 64) if parameters.rig is None else CameraRig.load(parameters.rig))
+    size = parameters.view_size
+    return Cell(task, default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig))
 
 
 class SimNode(Node):
     """Steps a `Cell` against the wall clock, and renders between the steps.
 
     Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
-    joint_states (arm and fingers), robot/markers (if anybody looks), instruction, success (on change), diagnostics.
+    joint_states (arm and fingers), robot/markers (if anybody looks), instruction, scene (its seed), camera_rig,
+    success (on change), diagnostics.
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
-    Service: ~/reset places the next scene; the arm is back at its start, so disable the streamer before.
+    Service: ~/reset places the next scene. The arm is back at its start, so disable the streamer before; with reset_arm
+    false it stays.
     """
 
     def __init__(self, make: Callable[[SimParameters], "Cell"] = make_cell,
@@ -77,6 +87,8 @@ class SimNode(Node):
         if min(self.parameters.rate_hz, self.parameters.camera_rate_hz) <= 0:
             raise ValueError(f"rate_hz and camera_rate_hz must be positive, not {self.parameters.rate_hz} and "
                              f"{self.parameters.camera_rate_hz}")
+        if self.parameters.view_size < 16:
+            raise ValueError(f"view_size is {self.parameters.view_size}; it must be at least 16")
         self.cell = make(self.parameters)
         self.cell.render(self.cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
         self._clock_s = clock_s
@@ -90,6 +102,9 @@ class SimNode(Node):
         self._joint_states = interfaces.publish(self, interfaces.JOINT_STATES)
         self._instruction = interfaces.publish(self, interfaces.INSTRUCTION)
         self._success = interfaces.publish(self, interfaces.SUCCESS)
+        self._scene = interfaces.publish(self, interfaces.SCENE)
+        self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
+        self._rig.publish(String(data=json.dumps(self.cell.rig.to_dict())))
         self._robot = interfaces.publish(self, interfaces.ROBOT_MARKERS)
         interfaces.subscribe(self, interfaces.ARM_TRAJECTORY, self._on_trajectory)
         interfaces.subscribe(self, interfaces.ARM_JOINT_STATE, self._on_joint_command)
@@ -97,23 +112,43 @@ class SimNode(Node):
         interfaces.subscribe(self, interfaces.GRIPPER_COMMAND, self._on_gripper)
         self.create_service(interfaces.RESET.type, interfaces.RESET.name, self._on_reset)
         self._diagnostics = Diagnostics(self, ("command",), self._values)
-        self._start_scene()
+        self._place_arm()
         self._timer = self.create_timer(1 / self.parameters.rate_hz, self._tick,
                                         clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def close(self) -> None:
         self.cell.close()
 
-    def _start_scene(self) -> None:
+    def _place_arm(self) -> None:
+        """A scene from its beginning, whatever moved before."""
         self.cell.reset(self._seed)
         self._arm = TrajectoryFollower(self.cell.q)
         self._opening = self.cell.gripper
         self._simulated_s = self._clock_s()
         self._waiting: deque[str] = deque()
         self._next_frame_s = self._simulated_s
+        self._announce_scene()
+
+    def _place_objects(self) -> None:
+        """A scene around the arm, which notices nothing.
+
+        Raises:
+            RuntimeError: the arm stands in the way of every scene's objects.
+        """
+        for _ in range(SCENES_TRIED):
+            self.cell.reset(self._seed, "here")
+            if self.cell.arm_is_free:
+                self._announce_scene()
+                return
+            self._seed += 1
+        self._announce_scene()
+        raise RuntimeError(f"the arm is where objects belong in each of {SCENES_TRIED} scenes; lift it and reset again")
+
+    def _announce_scene(self) -> None:
         self._succeeded = False
         self._success.publish(Bool(data=False))
         self._instruction.publish(String(data=self.cell.instruction))
+        self._scene.publish(Int64(data=self._seed))
 
     def _tick(self) -> None:
         begin_s = self._clock_s()
@@ -126,7 +161,7 @@ class SimNode(Node):
         stamp_s = self._clocks.to_ros(self._simulated_s)
         fingers_m = np.full(2, self.cell.gripper * FINGER_OPEN_M)
         self._joint_states.publish(conversions.to_joint_state(
-            (*JOINT_NAMES, *FINGERS), np.concatenate([self.cell.q, fingers_m]), stamp_s,
+            (*JOINT_NAMES, *FINGER_NAMES), np.concatenate([self.cell.q, fingers_m]), stamp_s,
             np.concatenate([self.cell.dq, np.zeros(2)])))
         if self.cell.success() and not self._succeeded:
             self._succeeded = True
@@ -201,8 +236,12 @@ class SimNode(Node):
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._seed += 1
-        self._start_scene()
-        response.success, response.message = True, f"scene {self._seed}"
+        try:
+            self._place_arm() if self.parameters.reset_arm else self._place_objects()
+        except RuntimeError as error:
+            response.success, response.message = False, str(error)
+        else:
+            response.success, response.message = True, f"scene {self._seed}"
         return response
 
     def _ros_now_s(self) -> float:
@@ -214,7 +253,7 @@ class SimNode(Node):
 
 
 def main() -> None:
-    run(SimNode)
+    run(SimNode, sends_images=True)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Literal, TextIO
+from typing import Annotated, TextIO
 
 import tyro
 
-from genima_core.checkpoint import Checkpoint
 from genima_ros import graph
 from genima_ros.processes import ProcessOutput, RunningGraph, node_environment
 
@@ -20,16 +19,17 @@ READY_S = 120.0
 SPIN_S = 0.1
 
 
-def up(mode: Annotated[Literal["sim"], tyro.conf.Positional] = "sim",
-       arguments: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME:=VALUE ...]"), tyro.conf.Positional] = (),
-       ready_timeout_s: float = READY_S) -> None:
+def up(words: Annotated[tuple[str, ...], tyro.conf.arg(name="graph", metavar="[GRAPH] [NAME:=VALUE ...]"),
+                        tyro.conf.Positional] = (), ready_timeout_s: float = READY_S) -> None:
     """Starts a node graph, says when every node is ready, and stays until Ctrl-C.
 
     Args:
-        mode: which graph.
-        arguments: as of the launch file: name:=value, for example seed:=20007 mode:=async. A wrong name lists them all.
+        words: which graph: sim (a checkpoint on the simulated cell, if none is named), teleop sim (teleoperation of the
+            simulated cell) or teleop real (of a real one); then its arguments, as of the launch file: name:=value, for
+            example seed:=20007 mode:=async. A wrong name lists them all.
         ready_timeout_s: how long the nodes may take to start.
     """
+    mode, arguments = graph.split_words(words)
     values = graph.parse_arguments(mode, arguments)
     with terminate_as_interrupt(), ExitStack() as stack:
         running, observer = start(mode, values, stack)
@@ -37,6 +37,8 @@ def up(mode: Annotated[Literal["sim"], tyro.conf.Positional] = "sim",
             wait_ready(running, observer, ready_timeout_s)
             print(f"ready: {', '.join(running.pids)} (ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}); "
                   "Ctrl-C ends them", flush=True)
+            if hint := graph.next_step(mode, values):
+                print(hint, flush=True)
             while True:
                 observer.spin(SPIN_S)
                 running.check()
@@ -45,14 +47,20 @@ def up(mode: Annotated[Literal["sim"], tyro.conf.Positional] = "sim",
 
 
 def start(mode: str, values: dict[str, object], stack: ExitStack, domain: int | None = None,
-          make_observer: Callable[[int], object] | None = None, log: TextIO | None = None):
-    """Starts the nodes, and an observer in this process; `stack` ends both. With a `log`, only problems are shown.
+          make_observer: Callable[[int], object] | None = None, log: TextIO | None = None,
+          only: Collection[str] = ()):
+    """Starts the nodes, or `only` those of these names, and an observer in this process; `stack` ends both.
+
+    With a `log`, only problems are shown.
 
     Raises:
         ValueError, FileNotFoundError: arguments, parameter files or the checkpoint are not valid; nothing runs then.
     """
-    processes = graph.processes(mode, values)
-    Checkpoint.open(graph.find_checkpoint(str(values["checkpoint"])))
+    processes = [process for process in graph.processes(mode, values) if not only or process.name in only]
+    if graph.get_mode(mode).learned:
+        from genima_core.checkpoint import Checkpoint
+
+        Checkpoint.open(graph.find_checkpoint(str(values["checkpoint"])))
     if values["rviz"] and shutil.which("rviz2") is None:
         raise RuntimeError("rviz2 is not installed: apt install ros-jazzy-rviz2 and source /opt/ros/jazzy/setup.bash, "
                            "or leave rviz:=true out")

@@ -3,8 +3,9 @@
 `genima up` starts the same nodes where only the wheels are installed.
 """
 
+from genima_ros.graph import MODES
 from genima_ros.launching import describe
 
 
 def generate_launch_description():
-    return describe()
+    return describe(*MODES)

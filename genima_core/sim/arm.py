@@ -10,7 +10,6 @@ from genima_core.sim.meshes import mesh_folder
 
 import mujoco  # isort: skip
 
-FINGER_JOINTS = ("panda_finger_joint1", "panda_finger_joint2")
 TCP_SITE = "tcp"
 HAND_BODY = "hand"
 
@@ -71,7 +70,7 @@ def add_arm(spec: mujoco.MjSpec, meshes: bool = True, detailed: bool = True) -> 
 
 
 def _add_fingers(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
-    for side, joint in enumerate(FINGER_JOINTS):
+    for side, joint in enumerate(panda.FINGER_NAMES):
         yaw = np.pi * side  # the second finger is the first one, turned
         T_hand_finger = np.eye(4)
         T_hand_finger[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]

@@ -7,7 +7,7 @@ import numpy as np
 
 from genima_core import gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.cameras import CameraRig
-from genima_core.sim.arm import FINGER_JOINTS, HAND_BODY, TCP_SITE
+from genima_core.sim.arm import HAND_BODY, TCP_SITE
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
 from genima_core.sim.scene import PHYSICS_STEP_S, build_scene, default_rig
 from genima_core.sim.task import Task
@@ -30,6 +30,8 @@ START_TILT_RAD = np.deg2rad(20.0)
 START_YAW_RAD = 0.4
 START_ATTEMPTS = 200
 
+Start = Literal["home", "anywhere", "here"]
+
 
 class Cell:
     """Steps the physics under position commands, and renders what the cameras see.
@@ -50,9 +52,10 @@ class Cell:
         self.data = mujoco.MjData(self.model)
         self._arm_q = [self.model.joint(name).qposadr[0] for name in panda.JOINT_NAMES]
         self._arm_dq = [self.model.joint(name).dofadr[0] for name in panda.JOINT_NAMES]
-        self._finger_q = [self.model.joint(name).qposadr[0] for name in FINGER_JOINTS]
+        self._finger_q = [self.model.joint(name).qposadr[0] for name in panda.FINGER_NAMES]
+        self._finger_dq = [self.model.joint(name).dofadr[0] for name in panda.FINGER_NAMES]
         self._arm_ctrl = np.array([self.model.actuator(name).id for name in panda.JOINT_NAMES])
-        self._finger_ctrl = [self.model.actuator(name).id for name in FINGER_JOINTS]
+        self._finger_ctrl = [self.model.actuator(name).id for name in panda.FINGER_NAMES]
         self.inverse_kinematics = InverseKinematics()
         self._renderer: mujoco.Renderer | None = None
         self._option = mujoco.MjvOption()
@@ -82,18 +85,33 @@ class Cell:
         """Opening, 0 closed to 1 open."""
         return float(np.clip(self.data.qpos[self._finger_q].mean() / panda.FINGER_OPEN_M, 0.0, 1.0))
 
-    def reset(self, seed: int, start: Literal["home", "anywhere"] = "home") -> None:
-        """Places objects and arm; the same seed gives the same cell, the same objects for either start.
+    @property
+    def arm_is_free(self) -> bool:
+        """Whether the arm touches nothing."""
+        root = self.model.body_rootid[self.model.geom_bodyid[self.data.contact.geom]]
+        return not (root == self.model.body(HAND_BODY).rootid).any()
+
+    def place_arm(self, q: np.ndarray, opening: float) -> None:
+        """Puts the arm, at rest, to `q` (7,) rad and an opening from 0 to 1, without regard to what is there."""
+        self.data.qvel[[*self._arm_dq, *self._finger_dq]] = 0.0
+        self._place_arm(q, opening)
+
+    def reset(self, seed: int, start: Start = "home") -> None:
+        """Places objects and arm; the same seed gives the same cell, the same objects for every start.
 
         ``home`` is the ready configuration with a little noise and an open gripper; ``anywhere`` is a random
-        pose over the table, as after a miss, with the gripper open or closed.
+        pose over the table, as after a miss, with the gripper open or closed; ``here`` leaves the arm alone: it keeps
+        its position, velocity and commands, even where an object now is (see `arm_is_free`).
         """
-        if start not in ("home", "anywhere"):
-            raise ValueError(f"unknown start {start!r}; valid are 'home' and 'anywhere'")
+        if start not in ("home", "anywhere", "here"):
+            raise ValueError(f"unknown start {start!r}; valid are 'home', 'anywhere' and 'here'")
         task_rng, start_rng, self.rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+        arm = self._arm_state()
         mujoco.mj_resetData(self.model, self.data)
         self.task.reset(self, task_rng)
-        if start == "home":
+        if start == "here":
+            self._restore_arm(*arm)
+        elif start == "home":
             self._place_arm(panda.HOME + start_rng.normal(0.0, HOME_NOISE_RAD, 7), 1.0)
         else:
             self._place_arm_anywhere(start_rng)
@@ -205,6 +223,17 @@ class Cell:
             if self.data.ncon == 0:
                 return
         raise RuntimeError(f"no free pose for the arm found in {START_ATTEMPTS} attempts; the task fills the table")
+
+    def _arm_state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions, velocities and commands (9,) of the arm's and the fingers' joints."""
+        return (self.data.qpos[[*self._arm_q, *self._finger_q]], self.data.qvel[[*self._arm_dq, *self._finger_dq]],
+                self.data.ctrl[[*self._arm_ctrl, *self._finger_ctrl]])
+
+    def _restore_arm(self, q: np.ndarray, dq: np.ndarray, command: np.ndarray) -> None:
+        self.data.qpos[[*self._arm_q, *self._finger_q]] = q
+        self.data.qvel[[*self._arm_dq, *self._finger_dq]] = dq
+        self.data.ctrl[[*self._arm_ctrl, *self._finger_ctrl]] = command
+        mujoco.mj_forward(self.model, self.data)
 
     def _place_arm(self, q: np.ndarray, opening: float) -> None:
         self.data.qpos[self._arm_q] = self.data.ctrl[self._arm_ctrl] = q

@@ -16,6 +16,8 @@ TASKS = {
     "push_button": "genima_core.sim.tasks.push_button:PushButton",
 }
 """Task name to the class that implements it."""
+DEFAULT_TASK = "push_button"
+"""Of nodes that are not told which."""
 
 
 @dataclass(frozen=True)

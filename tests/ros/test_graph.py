@@ -11,20 +11,23 @@ pytest.importorskip("rclpy")
 from genima_ros import graph
 from genima_ros.controller_node import ControllerParameters
 from genima_ros.diffusion_node import DiffusionParameters
+from genima_ros.leader_node import LeaderParameters
 from genima_ros.markers_node import MarkersParameters
 from genima_ros.parameters import from_overrides
 from genima_ros.sim_node import SimParameters
 from genima_ros.streamer_node import StreamerParameters
+from genima_ros.teleop_node import TeleopParameters
 
 pytestmark = pytest.mark.ros
 
 PARAMETERS = {"sim": SimParameters, "streamer": StreamerParameters, "diffusion": DiffusionParameters,
-              "controller": ControllerParameters, "markers": MarkersParameters}
+              "controller": ControllerParameters, "markers": MarkersParameters, "leader": LeaderParameters,
+              "teleop": TeleopParameters}
 ROOT = Path(__file__).parents[2]
 
 
-def resolve(*texts: str) -> dict[str, graph.NodeProcess]:
-    return {process.name: process for process in graph.processes("sim", graph.parse_arguments("sim", texts))}
+def resolve(*texts: str, mode: str = "sim") -> dict[str, graph.NodeProcess]:
+    return {process.name: process for process in graph.processes(mode, graph.parse_arguments(mode, texts))}
 
 
 @pytest.mark.parametrize("mode", graph.MODES)
@@ -44,9 +47,61 @@ def test_parameter_files_are_valid(mode):
         from_overrides(PARAMETERS[node], section["ros__parameters"], node)
 
 
-def test_the_streamer_is_the_least_nice():
-    niceness = {process.name: process.niceness for process in resolve().values()}
-    assert niceness.pop("streamer") < min(niceness.values())
+@pytest.mark.parametrize("mode", graph.MODES)
+def test_the_streamer_is_the_least_nice(mode):
+    niceness = {process.name: process.niceness for process in resolve(mode=mode).values()}
+    streamer = niceness.pop("streamer")
+    niceness.pop("teleop", None)  # as light, and on the way to it
+    assert all(streamer < other for other in niceness.values())
+
+
+def test_arguments_of_one_name_are_the_same_in_every_graph():
+    """Launch declares each once."""
+    for mode in graph.MODES.values():
+        for argument in mode.arguments:
+            assert all(argument == other for another in graph.MODES.values() for other in another.arguments
+                       if other.name == argument.name)
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    ((), ("sim", ())), (("sim", "seed:=7"), ("sim", ("seed:=7",))), (("seed:=7",), ("sim", ("seed:=7",))),
+    (("teleop", "sim", "seed:=7"), ("teleop_sim", ("seed:=7",))), (("teleop", "real"), ("teleop_real", ())),
+    (("sim", "seed=7", "x"), ("sim", ("seed=7", "x")))])
+def test_bare_words_name_the_graph(words, expected):
+    assert graph.split_words(words) == expected
+
+
+def test_teleoperation_needs_no_checkpoint():
+    processes = resolve("seed:=7", "view_size:=128", mode="teleop_sim")
+    assert list(processes) == ["sim", "leader", "teleop", "streamer"]
+    assert processes["sim"].parameters == {"seed": 7, "view_size": 128}
+    assert list(resolve(mode="teleop_real")) == ["teleop", "streamer"]
+    assert [name for name, mode in graph.MODES.items() if mode.learned] == ["sim"]
+
+
+def test_a_cells_topics_are_renamed_in_every_node():
+    processes = resolve("leader_joint_states:=/leader/franka/joint_states", "arm_commands:=/fr3/joint_trajectory",
+                        "arm:=fr3", "receiver_follows_horizon:=true", mode="teleop_real")
+    for process in processes.values():
+        assert process.remappings == (("leader/joint_states", "/leader/franka/joint_states"),
+                                      *((f"arm_controller/{name}", "/fr3/joint_trajectory")
+                                        for name in ("joint_trajectory", "joint_commands", "commands")))
+    assert processes["streamer"].parameters == {"arm": "fr3", "receiver_follows_horizon": True}
+    assert "leader/joint_states:=/leader/franka/joint_states" in processes["teleop"].command()
+
+
+def test_renamed_topics_exist():
+    from genima_ros import interfaces
+
+    names = {topic.name for topic in vars(interfaces).values() if isinstance(topic, interfaces.Topic)}
+    for mode in graph.MODES.values():
+        assert {topic for argument in mode.arguments for topic in argument.renames} <= names
+
+
+def test_the_next_step_is_said():
+    assert graph.next_step("sim", {}) == ""
+    assert graph.next_step("teleop_sim", {"task": None}).endswith("genima record --task push_button")
+    assert "'{data: true}'" in graph.next_step("teleop_real", {})
 
 
 def test_arguments_reach_the_nodes_that_take_them():
@@ -77,7 +132,7 @@ def test_wrong_arguments_are_explained(text, words):
 
 
 def test_unknown_graph_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="valid are sim"):
+    with pytest.raises(ValueError, match="valid are sim, teleop sim, teleop real"):
         graph.parse_arguments("moon", [])
 
 

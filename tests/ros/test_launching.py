@@ -50,18 +50,27 @@ def load(path: Path):
     return module
 
 
-def test_both_launch_files_exist():
-    assert [path.name for path in FILES] == ["genima.launch.py", "sim.launch.py"]
+GRAPHS = {"genima": ("sim", "teleop_sim", "teleop_real"), "sim": ("sim",), "teleop": ("teleop_real", "teleop_sim")}
+"""Launch file to the graphs that it starts, the default first."""
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_launch_files_start_the_graph(stand_ins, path):
-    actions = load(path).generate_launch_description().positional[0]
+def test_the_launch_files_are_these():
+    assert [path.name for path in FILES] == [f"{name}.launch.py" for name in GRAPHS]
+
+
+@pytest.mark.parametrize(("name", "mode"), [(name, mode) for name, modes in GRAPHS.items() for mode in modes])
+def test_launch_files_start_the_graph(stand_ins, name, mode):
+    actions = load(LAUNCH / f"{name}.launch.py").generate_launch_description().positional[0]
     declared = {action.positional[0]: action for action in actions if hasattr(action, "default_value")}
-    assert {argument.name for argument in graph.MODES["sim"].arguments} == set(declared) - {"graph"}
-    context = {name: action.default_value for name, action in declared.items()} | {"mode": "async", "seed": "7"}
+    assert set(declared) - {"graph"} == {argument.name for mode in GRAPHS[name]
+                                         for argument in graph.MODES[mode].arguments}
+    given = {"mode": "async"} | ({"joint_states": "/joints"} if mode == "teleop_real" else {"seed": "7"})
+    context = {name: action.default_value for name, action in declared.items()} | given
+    if "graph" in declared:
+        assert declared["graph"].default_value == GRAPHS[name][0]
+        context["graph"] = mode
     nodes = next(action for action in actions if hasattr(action, "function")).function(context)
-    expected = graph.processes("sim", graph.parse_arguments("sim", ["mode:=async", "seed:=7"]))
+    expected = graph.processes(mode, graph.argument_values(mode, given))
     assert [node.executable for node in nodes] == [process.executable for process in expected]
     for node, process in zip(nodes, expected, strict=True):
         assert node.package == "genima_ros"
@@ -69,6 +78,7 @@ def test_launch_files_start_the_graph(stand_ins, path):
         assert (node.parameters[len(process.parameter_files):] or [{}])[0] == process.parameters
         assert node.additional_env == process.environment
         assert node.respawn == process.respawn
+        assert node.remappings == list(process.remappings)
         assert node.prefix == (f"nice -n {process.niceness}" if process.niceness else None)
 
 
@@ -92,4 +102,4 @@ def test_launch_files_are_accepted_by_launch(path):
         result = entity.visit(context)
         if isinstance(entity, OpaqueFunction):
             nodes = result
-    assert len(nodes) == len(graph.MODES["sim"].nodes)
+    assert len(nodes) == len(graph.MODES[GRAPHS[path.name.partition(".")[0]][0]].nodes)

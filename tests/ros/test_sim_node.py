@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -25,11 +27,19 @@ class FakeCell:
         self.rig = rig
         self.q, self.dq, self.gripper, self.time_s = HOME.copy(), np.zeros(7), 1.0, 0.0
         self.seeds: list[int] = []
+        self.taken: tuple[int, ...] = ()
+        """Scenes with an object where the arm is."""
         self.closed = False
 
-    def reset(self, seed: int) -> None:
+    def reset(self, seed: int, start: str = "home") -> None:
         self.seeds.append(seed)
-        self.q, self.gripper, self.time_s = HOME.copy(), 1.0, 0.0
+        self.time_s = 0.0
+        if start != "here":
+            self.q, self.gripper = HOME.copy(), 1.0
+
+    @property
+    def arm_is_free(self) -> bool:
+        return self.seeds[-1] not in self.taken
 
     def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
         self.q, self.gripper = q_command.copy(), gripper_command
@@ -117,6 +127,39 @@ def test_reset_places_the_next_scene_and_the_arm(bench, cell):
     assert cell.q == pytest.approx(HOME)
 
 
+def test_it_says_which_scene_and_which_cameras(bench, cell, rig):
+    scenes, rigs = bench.listen(interfaces.SCENE), bench.listen(interfaces.CAMERA_RIG)
+    start(bench, cell, seed=7)
+    bench.until(lambda: scenes and rigs)
+    assert scenes[-1].data == 7
+    assert CameraRig.from_dict(json.loads(rigs[-1].data)).fingerprint() == rig.fingerprint()
+    bench.call("sim", "reset")
+    bench.until(lambda: scenes[-1].data == 8)
+
+
+def test_the_arm_may_stay_and_go_on_with_what_it_does(bench, cell):
+    scenes, states = bench.listen(interfaces.SCENE), bench.listen(interfaces.JOINT_STATES)
+    start(bench, cell, seed=7, reset_arm=False)
+    cell.taken = (8, 9)
+    slow = trajectory(HOME + 0.2)
+    slow.points[0].time_from_start = conversions.to_duration(0.5)
+    bench.talk(interfaces.ARM_TRAJECTORY).publish(slow)
+    bench.until(lambda: HOME[0] + 0.01 < cell.q[0])
+    assert bench.call("sim", "reset").message == "scene 10"
+    assert cell.q[0] > HOME[0]
+    bench.until(lambda: scenes[-1].data == 10 and cell.q == pytest.approx(HOME + 0.2))
+    q = np.array([conversions.positions_by_name(message, JOINT_NAMES) for message in states])
+    assert (np.diff(q[:, 0]) >= 0).all()
+
+
+def test_an_arm_in_the_way_of_every_scene_is_said(bench, cell):
+    start(bench, cell, seed=7, reset_arm=False)
+    cell.taken = tuple(range(1000))
+    response = bench.call("sim", "reset")
+    assert not response.success
+    assert "lift it" in response.message
+
+
 @pytest.mark.parametrize("message", [
     trajectory(np.full(7, np.nan)), trajectory(HOME, [f"fr3_joint{i}" for i in range(1, 8)]),
     JointTrajectory(joint_names=list(JOINT_NAMES))])
@@ -133,9 +176,11 @@ def test_close_closes_the_cell(bench, cell):
     assert cell.closed
 
 
-def test_rates_must_be_positive(bench, cell):
+def test_rates_and_sizes_must_be_positive(bench, cell):
     with pytest.raises(ValueError, match="must be positive"):
         start(bench, cell, camera_rate_hz=0.0)
+    with pytest.raises(ValueError, match="at least 16"):
+        start(bench, cell, view_size=4)
 
 
 def test_unknown_task_names_the_known_ones():

@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+
+from std_msgs.msg import Bool
 
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
@@ -74,18 +77,27 @@ def checkpoint(request) -> Path:
     return shipped if (shipped / "checkpoint.json").exists() else request.getfixturevalue("untrained")
 
 
-@pytest.fixture
-def up(checkpoint, tmp_path) -> Iterator[subprocess.Popen]:
-    with (tmp_path / "up.log").open("w") as log:
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+    """`genima up` with these arguments, until the test ends."""
+    with (folder / "up.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "genima_ros.cli", "up", "sim", f"checkpoint:={checkpoint}", "mode:=sync"],
-            stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [sys.executable, "-m", "genima_ros.cli", "up", *arguments],
+            stdout=log, stderr=subprocess.STDOUT, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
             # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            print((folder / "up.log").read_text())
+
+
+@pytest.fixture
+def up(checkpoint, tmp_path) -> Iterator[subprocess.Popen]:
+    with started(tmp_path, "sim", f"checkpoint:={checkpoint}", "mode:=sync") as process:
         yield process
-        process.send_signal(signal.SIGINT)
-        process.wait()
-    print((tmp_path / "up.log").read_text())
 
 
 def children(pid: int) -> dict[str, int]:
@@ -154,11 +166,44 @@ def test_targets_are_drawn_and_followed_and_a_killed_node_comes_back(up, checkpo
     assert not [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()]
 
 
+def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tmp_path):
+    """Without a recorder: this test says when something is recorded."""
+    with started(tmp_path, "teleop", "sim", "seed:=1000") as up, Witness(()) as witness:
+        said = {"teleop": "", "scene": None, "success": None}
+        for key, topic in (("teleop", interfaces.TELEOP_STATE), ("scene", interfaces.SCENE),
+                           ("success", interfaces.SUCCESS)):
+            interfaces.subscribe(witness.node, topic, lambda message, key=key: said.update({key: message.data}))
+        recording = interfaces.publish(witness.node, interfaces.RECORDING)
+        recording.publish(Bool(data=False))
+        nodes = {node.name for node in MODES["teleop_sim"].nodes}
+
+        def wait(condition, what: str) -> None:
+            witness.wait(lambda: condition() or up.poll() is not None, what)
+            assert up.poll() is None
+
+        wait(lambda: set(witness.diagnostics) >= nodes, "diagnostics of every node")
+        wait(lambda: "genima record --task push_button" in (tmp_path / "up.log").read_text(), "the next step")
+        assert said["scene"] == 1000
+        witness.call("teleop", "engage", PATIENCE_S)
+        wait(lambda: said["teleop"].startswith("mirroring"), "mirroring")
+        for _ in range(2):
+            scene = said["scene"]
+            recording.publish(Bool(data=True))
+            wait(lambda: said["success"], "the task's success")
+            recording.publish(Bool(data=False))
+            wait(lambda scene=scene: said["scene"] > scene and not said["success"], "the next scene")
+            assert said["teleop"].startswith("mirroring")
+        velocity = np.array([dq for _, _, dq in witness.commands])
+        assert np.abs(velocity).max() < 1.2
+        assert witness.diagnostics["streamer"]["limit_violations"] == 0
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["checkpoint:=/nowhere"], "make demo-checkpoint"), (["sed:=7"], "valid are task, seed"),
-    (["config:=/nowhere.yaml"], "does not exist")])
+    (["sim", "checkpoint:=/nowhere"], "make demo-checkpoint"), (["sim", "sed:=7"], "valid are task, seed"),
+    (["config:=/nowhere.yaml"], "does not exist"), (["teleop", "sim", "checkpoint:=x"], "no argument checkpoint for"),
+    (["teleop"], "valid are sim, teleop sim, teleop real")])
 def test_bad_input_is_one_line_and_starts_nothing(arguments, words):
-    result = subprocess.run([sys.executable, "-m", "genima_ros.cli", "up", "sim", *arguments], cwd=ROOT,
+    result = subprocess.run([sys.executable, "-m", "genima_ros.cli", "up", *arguments], cwd=ROOT,
                             capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert words in result.stderr

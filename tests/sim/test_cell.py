@@ -99,6 +99,40 @@ def test_anywhere_starts_free_above_the_table(cell, seed):
     assert cell.gripper in (0.0, 1.0)
 
 
+def test_a_start_here_changes_the_objects_and_leaves_the_moving_arm_alone(cell):
+    def move(reset: bool) -> list[np.ndarray]:
+        cell.reset(3)
+        goal, states = cell.q + 0.3, []
+        for k in range(40):
+            if reset and k == 8:
+                cell.reset(6, "here")
+                assert cell.body_pose("button")[:2, 3] == pytest.approx(button)
+                assert np.abs(cell.dq).max() > 0.3
+            cell.step(goal, 0.0, 0.02)
+            states.append(np.concatenate([cell.q, cell.dq, [cell.gripper]]))
+        return states
+
+    cell.reset(6)
+    button = cell.body_pose("button")[:2, 3].copy()
+    np.testing.assert_allclose(move(reset=True), move(reset=False), atol=1e-6)
+
+
+def test_it_says_whether_the_arm_touches_something(cell):
+    cell.reset(0)
+    assert cell.arm_is_free
+    x, y = cell.body_pose("button")[:2, 3]
+    cell.place_arm(cell.inverse_kinematics.solve(point_down(np.array([x, y, 0.08]))), 0.0)
+    assert not cell.arm_is_free
+    other = next(seed for seed in range(1, 9) if np.linalg.norm(_button(cell, seed) - [x, y]) > 0.2)
+    cell.reset(other, "here")
+    assert cell.arm_is_free
+
+
+def _button(cell, seed: int) -> np.ndarray:
+    cell.reset(seed, "here")
+    return cell.body_pose("button")[:2, 3].copy()
+
+
 @pytest.mark.parametrize("command", [np.zeros(6), np.zeros((1, 7)), np.full(7, np.nan), np.r_[np.zeros(6), np.inf]])
 def test_a_bad_command_moves_nothing(cell, command):
     cell.reset(0)
@@ -120,7 +154,7 @@ def test_bad_gripper_or_duration(cell, gripper, duration_s, message):
 
 
 def test_unknown_start(cell):
-    with pytest.raises(ValueError, match="valid are 'home' and 'anywhere'"):
+    with pytest.raises(ValueError, match="valid are 'home', 'anywhere' and 'here'"):
         cell.reset(0, "above")
 
 

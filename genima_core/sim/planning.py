@@ -1,0 +1,66 @@
+"""Plans demonstrations in a process of its own: whoever asks goes on without a break."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import cache
+
+import numpy as np
+
+from genima_core.sim.experts import Trajectory, plan
+from genima_core.sim.task import make_task
+
+Planner = Callable[[int, np.ndarray, float], "Future[Trajectory]"]
+"""Scene, the arm's joints (7,) and its opening to a demonstration from there; ValueError inside: out of reach."""
+
+DT_S = 0.02
+PR_SET_PDEATHSIG = 1
+BEHIND = 10
+"""Niceness, relative to the process that asks: planning must not take the processor from it."""
+
+
+def start_planner(task: str) -> Planner:
+    """A planner of this task; returns when it is ready.
+
+    In a thread, planning would take the interpreter's lock for tens of milliseconds on busy cores.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    make_task(task)
+    # Spawned, not forked: this process may have threads.
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _stay_behind)
+    pool.submit(_load, task).result()
+    return lambda seed, q, opening: pool.submit(plan_scene, task, seed, q, opening)
+
+
+def plan_scene(task: str, seed: int, q: np.ndarray, opening: float) -> Trajectory:
+    """The demonstration of a scene from where the arm is, in this process.
+
+    Raises:
+        ValueError: a waypoint is out of reach.
+    """
+    cell = _cell_of_this_process(task)
+    cell.place_arm(q, opening)
+    cell.reset(seed, "here")
+    return plan(cell, DT_S)
+
+
+def _load(task: str) -> None:
+    _cell_of_this_process(task)
+
+
+@cache
+def _cell_of_this_process(task: str):
+    from genima_core.sim.cell import Cell, default_rig  # not at the top: only this process needs MuJoCo
+
+    return Cell(make_task(task), default_rig(64, 64))
+
+
+def _stay_behind() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches everybody; the parent decides
+    os.nice(BEHIND)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
