@@ -84,6 +84,9 @@ class QualityBounds:
     joint_skew_ms: float = 25.0
     """Between an image and the nearest joint state, p99."""
     joint_gap_s: float = 0.1
+    """Of the arm's own joint states."""
+    leader_gap_s: float = 0.3
+    """Nothing is trained on the leader's, but an arm that was not led demonstrates nothing."""
     end_s: float = 0.5
     """An expected stream may begin or end this long after or before the episode."""
     delay_s: float = 0.5
@@ -152,7 +155,7 @@ def _of_stream(role: str, stream: StreamQuality, bounds: QualityBounds) -> Itera
         yield from _of_clock(name, stream, bounds)
         return
     yield from _at_ends(name, stream, bounds)
-    if stream.gap_s > bounds.joint_gap_s:
+    if stream.gap_s > (bounds.leader_gap_s if role == "leader_joint_states" else bounds.joint_gap_s):
         yield f"{name} were silent for {stream.gap_s:.2f} s"
     yield from _of_clock(name, stream, bounds)
 
