@@ -1,12 +1,15 @@
 """`genima bag info` and `genima bag repair`."""
 
 import json as json_format
+from dataclasses import replace
 from pathlib import Path
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from genima_core.data.bags.meter import quality_of_bag
+from genima_core.data.bags.quality import QualityBounds, suspect
 from genima_core.data.bags.reader import Bag, find_bags, open_bag, read_metadata
 from genima_core.data.bags.repair import repair
 
@@ -37,6 +40,8 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
 def mend(path: tyro.conf.Positional[Path]) -> int:
     """Mends recordings that were cut off, by a killed recorder or a full disk; whole ones are left alone.
 
+    What is mended is measured like a new episode, and stays suspect: its end is missing.
+
     Exit status 1 if nothing could be read from one of them.
 
     Args:
@@ -50,9 +55,24 @@ def mend(path: tyro.conf.Positional[Path]) -> int:
             print(f"{folder.name}: {error}")
             status = 1
             continue
+        if result.changed:
+            _judge(folder)
         print(f"{folder.name}: {result.done}" + (f", {result.messages} messages" if result.changed else "")
               + (f"; not readable: {result.damage}" if result.damage else ""))
     return status
+
+
+def _judge(folder: Path) -> None:
+    """Measures a mended recording of ours; what was against it before stays, such as its interruption."""
+    bag = open_bag(folder)
+    try:
+        about = bag.about
+    except ValueError:  # `info` tells
+        return
+    if about is not None:
+        quality = quality_of_bag(bag)
+        reasons = dict.fromkeys((*about.suspect, *suspect(quality, QualityBounds())))
+        replace(about, quality=quality.to_dict(), suspect=tuple(reasons)).save(folder)
 
 
 def describe(folder: Path) -> dict:

@@ -27,6 +27,16 @@ def test_a_finished_bag_that_was_cut_is_damaged_until_it_is_mended(tmp_path, cap
     assert state(folder, tmp_path)["state"] == "finished"
 
 
+def test_a_mended_recording_is_measured_and_stays_suspect(tmp_path):
+    interrupted = "its recording was interrupted"
+    folder = recorded.write(tmp_path / "episode_000000", recorded.Plan(seconds=2.0, without=("camera/front",)),
+                            about={"suspect": (interrupted,)}, finished=False)
+    assert cli.run(["bag", "repair", str(folder)]) == 0
+    about = state(folder, tmp_path)["about"]
+    assert about["suspect"] == [interrupted, "front sent no image"]
+    assert about["quality"]["cameras"]["wrist"]["messages"] == 60
+
+
 def test_a_damaged_description_is_told_and_is_not_for_repair(tmp_path):
     folder = recorded.write(tmp_path / "episode_000000")
     (folder / "episode.json").write_text("{")
