@@ -37,7 +37,7 @@ def test_the_table_is_shown_without_importing_anything_heavy():
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["evla"], "did you mean `genima eval`?"),
-    (["dance"], "valid are demo, up, collect"),
+    (["dance"], "valid are demo, up, leader"),
     (["train"], "`train` needs one of: autoencoder, diffusion, controller"),
     (["train", "everything"], "`train` needs one of"),
 ])
