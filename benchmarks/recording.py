@@ -159,7 +159,7 @@ class Bench:
         return {"name": f"kill -9 at {kills} random moments", "device": platform.processor() or platform.machine(),
                 "finished_whole": sum(bool(state) for state in finished.values()), "open_readable": len(open_ages_s),
                 "open_younger_than_1_s": young, "missing_s_max": max(open_ages_s, default=0.0),
-                "failures": len(failures), "reached": not failures}
+                "failures": len(failures), "reached": not failures and any(finished.values()) and bool(open_ages_s)}
 
     def _publish(self, seconds: float) -> subprocess.Popen:
         command = [sys.executable, str(PUBLISHER), "--seconds", str(seconds), "--size", str(self._size), "--fps",

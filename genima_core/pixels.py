@@ -39,4 +39,7 @@ def to_rgb(data: object, width: int, height: int, encoding: str, step: int) -> n
         return pixels
     import cv2  # not at the top: most processes see rgb8 only, and the streamer's no images at all
 
-    return cv2.cvtColor(np.ascontiguousarray(pixels), getattr(cv2, conversion))
+    try:
+        return cv2.cvtColor(np.ascontiguousarray(pixels), getattr(cv2, conversion))
+    except cv2.error as error:
+        raise ValueError(f"image {width}x{height} {encoding} cannot be converted: {error.err}") from error

@@ -122,6 +122,7 @@ _OF_LEARNED = (
 )
 _OF_A_CELL = (
     Argument("arm", str, "which Franka arm the follower is: its limits", choices=("panda", "fr3")),
+    Argument("leader_arm", str, "which Franka arm the leader is", choices=("panda", "fr3")),
     Argument("command", str, "what the arm controller understands", choices=("joint_trajectory", "joint_state",
                                                                             "float64_array")),
     Argument("receiver_follows_horizon", bool, "false where the arm controller takes single set points"),
@@ -167,7 +168,8 @@ MODES = {
     ),
     "teleop_real": Mode(
         arguments=(*_SHARED, *_OF_A_CELL),
-        nodes=(_TELEOP, replace(_STREAMER, parameters=("mode", "arm", "command", "receiver_follows_horizon"))),
+        nodes=(replace(_TELEOP, parameters=("arm", "leader_arm")),
+               replace(_STREAMER, parameters=("mode", "arm", "command", "receiver_follows_horizon"))),
         parameter_file="teleop_real.yaml",
         next_step="when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
                   "'{{data: true}}'; then, in another terminal: genima record --task NAME",
@@ -218,6 +220,20 @@ def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
             raise ValueError(f"{text!r} is no argument; write name:=value, for example seed:=20001")
         given[name] = value
     return argument_values(mode, given)
+
+
+def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Old and new names of topics from ``old:=new`` texts.
+
+    Raises:
+        ValueError: another form.
+    """
+    pairs = [text.partition(":=") for text in texts]
+    for text, (old, separator, new) in zip(texts, pairs, strict=True):
+        if not (old and separator and new):
+            raise ValueError(f"{text!r} renames no topic; write old:=new, for example "
+                             "joint_states:=/franka/joint_states")
+    return tuple((old, new) for old, _, new in pairs)
 
 
 def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:

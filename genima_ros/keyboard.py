@@ -1,6 +1,7 @@
 """Single keys from a terminal, over SSH as well, or the same characters from a pipe; reading never waits."""
 
 import os
+import re
 import select
 import termios
 import tty
@@ -8,6 +9,10 @@ from contextlib import suppress
 from typing import TextIO
 
 ENTER, ESCAPE, BACKSPACE = ("\n", "\r"), "\x1b", ("\x7f", "\b")
+ARROWS = {f"\x1b{kind}{letter}": name for kind in "[O" for letter, name in
+          (("A", "up"), ("B", "down"), ("C", "right"), ("D", "left"))}
+SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|[^\x1b[O])")
+"""What a terminal sends for a key that is no character: arrows and the like, and characters with Alt."""
 
 
 class Keyboard:
@@ -38,20 +43,33 @@ class Keyboard:
                 termios.tcsetattr(self._file, termios.TCSANOW, self._before)
             self._before = None
 
-    def read(self) -> str:
-        """What was typed since the last time; the end of a pipe only means that no more keys come."""
+    def read(self) -> list[str]:
+        """Keys pressed since the last time (see `keys`); the end of a pipe only means that no more come."""
         if self._ended or not select.select([self._file], [], [], 0)[0]:
-            return ""
+            return []
         try:
             data = self._half + os.read(self._file, 1024)
         except OSError:
             data = b""
         if data == self._half:
             self._ended = True
-            return ""
+            return []
         text = data.decode(errors="ignore")
         self._half = data[len(text.encode()):] if len(data) - len(text.encode()) < 4 else b""
-        return text
+        return keys(text)
+
+
+def keys(text: str) -> list[str]:
+    """Single keys of what a terminal sent: characters, and up, down, left, right; other keys are left out."""
+    found = []
+    while text:
+        sequence = SEQUENCE.match(text)
+        if sequence is None:
+            found.append(text[0])
+        elif sequence[0] in ARROWS:
+            found.append(ARROWS[sequence[0]])
+        text = text[len(sequence[0]) if sequence else 1:]
+    return found
 
 
 class Line:
@@ -69,6 +87,6 @@ class Line:
             return ""
         if key in BACKSPACE:
             self.text = self.text[:-1]
-        elif key.isprintable():
+        elif len(key) == 1 and key.isprintable():
             self.text += key
         return None

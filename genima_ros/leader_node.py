@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger
 from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, JOINT_NAMES
 from genima_core.sim.hand import Hand
 from genima_core.sim.operator import START, Operator
-from genima_core.sim.planning import Planner, start_planner
+from genima_core.sim.planning import Planner, PlanningProcess
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
@@ -40,7 +40,7 @@ class LeaderParameters:
 
 def make_planner(parameters: LeaderParameters) -> Planner:
     """The planner of real runs."""
-    return start_planner(parameters.task)
+    return PlanningProcess(parameters.task)
 
 
 class LeaderNode(Node):
@@ -62,7 +62,8 @@ class LeaderNode(Node):
             raise ValueError(f"rate_hz is {self.parameters.rate_hz}; it must be positive")
         self._clock_s = clock_s
         self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
-        self.operator = Operator(Hand(START), make(self.parameters), self._ask_for_scene,
+        self._planner = make(self.parameters)
+        self.operator = Operator(Hand(START), self._planner, self._ask_for_scene,
                                  lambda text: self._diagnostics.warn(text), self.parameters.perform_on_recording)
         self._activity = self.operator.activity
         self._joint_states = interfaces.publish(self, interfaces.LEADER_JOINT_STATES)
@@ -75,6 +76,10 @@ class LeaderNode(Node):
         self.create_service(interfaces.PERFORM.type, interfaces.PERFORM.name, self._on_perform)
         self._timer = self.create_timer(1 / self.parameters.rate_hz, self._tick,
                                         clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        if isinstance(self._planner, PlanningProcess):
+            self._planner.close()
 
     def _tick(self) -> None:
         now_s = self._clock_s()

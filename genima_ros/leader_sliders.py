@@ -21,8 +21,6 @@ BAR = 32
 FINE = 0.2
 """Of a step, by capital G and shifted arrows' stand-ins < and >."""
 KEYS = "1-7 or ↑/↓ joint   -/+ or ←/→ step   </> small step\ng gripper   h home   q quit"
-ARROWS = {"\x1b[A": "up", "\x1b[B": "down", "\x1b[C": "+", "\x1b[D": "-",
-          "\x1bOA": "up", "\x1bOB": "down", "\x1bOC": "+", "\x1bOD": "-"}
 
 
 class Sliders:
@@ -40,8 +38,8 @@ class Sliders:
             self.joint = int(key) - 1
         elif key in ("up", "down"):
             self.joint = (self.joint + (1 if key == "down" else -1)) % 7
-        elif key in ("+", "=", "-", "<", ">"):
-            step = self._step_rad * (FINE if key in "<>" else 1.0) * (-1 if key in "-<" else 1)
+        elif key in ("+", "=", "right", "-", "left", "<", ">"):
+            step = self._step_rad * (FINE if key in "<>" else 1.0) * (-1 if key in ("-", "left", "<") else 1)
             i, limits = self.joint, PANDA_LIMITS
             self.q[i] = np.clip(self.q[i] + step, limits.lower[i], limits.upper[i])
         elif key == "g":
@@ -65,16 +63,6 @@ class Sliders:
         return table
 
 
-def keys(text: str) -> list[str]:
-    """Single keys of what a terminal sent; arrows by their names."""
-    found = []
-    while text:
-        arrow = next((sequence for sequence in ARROWS if text.startswith(sequence)), "")
-        found.append(ARROWS[arrow] if arrow else text[0])
-        text = text[len(arrow) or 1:]
-    return found
-
-
 def leader(step: float = 0.05, domain: int | None = None) -> None:
     """Moves the leader of a simulated teleoperation (genima up teleop sim) by sliders; its scripted expert waits.
 
@@ -92,13 +80,13 @@ def leader(step: float = 0.05, domain: int | None = None) -> None:
         move(Sliders(link.q, link.opening, step), link, keyboard.read)
 
 
-def move(sliders: Sliders, link, read_keys: Callable[[], str],
+def move(sliders: Sliders, link, read_keys: Callable[[], list[str]],
          clock_s: Callable[[], float] = time.monotonic) -> None:
     """Takes keys until q; sends on every key, and again and again."""
     sent_s = -np.inf
     with Live(sliders.table(link.q), console=Console(), auto_refresh=False) as live:
         while True:
-            pressed = keys(read_keys())
+            pressed = read_keys()
             for key in pressed:
                 if key == "q":
                     return

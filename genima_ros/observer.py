@@ -1,6 +1,6 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import rclpy
 from rclpy.node import Node
@@ -14,12 +14,13 @@ from genima_ros.run import make_executor
 class Observer:
     """A node in its own context that keeps the newest diagnostics of every node; use it as a context manager."""
 
-    def __init__(self, domain: int, name: str = "observer") -> None:
+    def __init__(self, domain: int, name: str = "observer", remappings: Iterable[tuple[str, str]] = ()) -> None:
         self.diagnostics: dict[str, dict[str, float | str]] = {}
         """Node name to its newest values."""
         self.context = rclpy.Context()
         rclpy.init(args=[], context=self.context, domain_id=domain)  # not our command line: it is not ROS's
-        self.node: Node = rclpy.create_node(name, context=self.context)
+        renamed = [option for old, new in remappings for option in ("-r", f"{old}:={new}")]
+        self.node: Node = rclpy.create_node(name, context=self.context, cli_args=["--ros-args", *renamed])
         self._executor = make_executor(self.context)
         self._executor.add_node(self.node)
         interfaces.subscribe(self.node, interfaces.DIAGNOSTICS,

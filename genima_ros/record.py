@@ -12,7 +12,8 @@ from typing import Literal
 
 from genima_core.cameras import CameraRig
 from genima_core.data.bags.about import About
-from genima_core.data.bags.numbering import next_number, number_of
+from genima_core.data.bags.numbering import episodes_in, next_number, number_of
+from genima_ros import graph
 from genima_ros.graph import NodeProcess
 from genima_ros.keyboard import Keyboard
 from genima_ros.processes import PROBLEMS, RunningGraph, node_environment
@@ -30,7 +31,7 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
            fps: float = 30.0, images: Literal["jpeg", "raw"] = "jpeg", bell: bool = False, leader: bool = True,
            rig: Path | None = None,
            cameras: tuple[str, ...] = ("wrist", "front", "right_shoulder", "left_shoulder"),
-           config: Path | None = None, json: Path | None = None) -> None:
+           config: Path | None = None, remap: tuple[str, ...] = (), json: Path | None = None) -> None:
     """Records demonstrations of a running cell: shows every stream, takes single keys, judges each episode at once.
 
     Keys, from a terminal or, one after the other, from a pipe: e engages joint mirroring, p pauses it, space starts and
@@ -49,6 +50,7 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
         rig: rig.json of the cameras; without, what comes on the topic camera_rig.
         cameras: Names of the cameras.
         config: ROS parameter file for the recorder, for all that stands not here.
+        remap: Topics with other names, such as leader/joint_states:=/leader/franka/joint_states.
         json: Writes what was recorded to this file.
     """
     if episodes < 0:
@@ -64,11 +66,10 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
     os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
     from genima_ros.record_session import RecordSession  # not at the top: `--help` works without ROS
 
-    process = NodeProcess("recorder", "recorder_node", parameters, () if config is None else (config.absolute(),), (),
-                          niceness=0, respawn=True)
+    process = NodeProcess("recorder", "recorder_node", parameters, () if config is None else (config.absolute(),),
+                          graph.parse_remappings(remap), niceness=0, respawn=True)
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))  # a terminal that goes away ends us properly
         session = stack.enter_context(RecordSession(int(environment.get("ROS_DOMAIN_ID", "0")), ring, instruction))
         session.bell = bell
         if session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
@@ -91,7 +92,7 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
 
 def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[], None], episodes: int) -> None:
     """Until the operator quits or the wanted number is kept."""
-    enough_s = None
+    enough_s, labelled, kept_before, kept, pid = None, "", 0, 0, None
     while not session.over:
         session.spin(SPIN_S)
         running.check()
@@ -99,12 +100,17 @@ def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[
         session.step()
         view()
         recorder = session.diagnostics.get("recorder", {})
-        if not episodes or session.recording or recorder.get("kept", 0) < episodes or recorder["state"] != "idle":
+        if running.pids.get("recorder", pid) != pid:  # one that was started again counts anew
+            kept_before, kept, pid = kept_before + kept, 0, running.pids["recorder"]
+            session.diagnostics.pop("recorder", None)
+            continue
+        kept = int(recorder.get("kept", 0))
+        if not episodes or session.recording or kept_before + kept < episodes or recorder["state"] != "idle":
             enough_s = None
         elif enough_s is None:
-            enough_s = time.monotonic()
+            enough_s, labelled = time.monotonic(), recorder["label"]
             session.say(f"{episodes} episodes are kept; y, n, x and r are for the last one, then it ends")
-        elif recorder["label"] or time.monotonic() - enough_s > LABEL_S:
+        elif recorder["label"] != labelled or time.monotonic() - enough_s > LABEL_S:
             session.press("q")
 
 
@@ -172,10 +178,13 @@ def ignore_interrupts() -> None:
 def summarise(task: str, out: Path, first: int, discarded: int) -> dict:
     """What is in the folder since the session began."""
     kept = []
-    for folder in sorted(out.glob("episode_*")) if out.is_dir() else ():
+    for folder in episodes_in(out):
         if number_of(folder) < first:
             continue
-        about = About.load(folder)
+        try:
+            about = About.load(folder)
+        except (FileNotFoundError, ValueError) as error:
+            about = About(task=task, instruction="", suspect=(str(error),))
         kept.append({"episode": number_of(folder), "label": about.label, "suspect": list(about.suspect),
                      "seconds": about.quality.get("duration_s"), "frames_lost": about.quality.get("frames_lost")})
     return {"task": task, "out": str(out), "kept": len(kept), "suspect": sum(bool(e["suspect"]) for e in kept),

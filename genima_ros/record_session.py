@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from std_msgs.msg import Bool, String
 
@@ -45,7 +45,7 @@ class RecordSession(Observer):
         self._clients = {(node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
                          for node, name in {*CALLS.values(), (RECORDER, "start"), (RECORDER, "stop")}}
 
-    def press(self, keys: str) -> None:
+    def press(self, keys: Iterable[str]) -> None:
         self._keys.extend(keys)
 
     def step(self) -> None:

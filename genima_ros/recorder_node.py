@@ -133,7 +133,10 @@ class RecorderNode(Node):
         return response
 
     def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = self._discard()
+        if self._again_s is not None:
+            self._again_s, response.success, response.message = None, True, "it will not be recorded again"
+        else:
+            response.success, response.message = self._discard()
         return response
 
     def _on_rerecord(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -146,14 +149,15 @@ class RecorderNode(Node):
     def _on_label(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         label = "success" if request.data else "failure"
         response.success = self._episode is not None or self._last is not None
-        if self._episode is not None:
-            self._label = label
-            response.message = f"{name_of_episode(self._episode)} will be labelled {label}"
-        elif self._last is not None:
-            self._last.relabel(label)
-            response.message = f"{name_of_episode(self._last)} is labelled {label}"
-        else:
+        episode = self._episode or self._last
+        if episode is None:
             response.message = "there is no episode of this session to be labelled"
+            return response
+        try:
+            episode.relabel(label)
+            response.message = f"{name_of_episode(episode)} is labelled {label}"
+        except OSError as error:
+            response.success, response.message = False, f"{name_of_episode(episode)} cannot be labelled: {error}"
         return response
 
     def _start(self) -> tuple[bool, str]:
@@ -171,7 +175,7 @@ class RecorderNode(Node):
                 time.time_ns(), self._latched.values())
         except OSError as error:
             return False, f"episode {number} cannot be written: {error}"
-        self._label, self._begun_s = "", time.monotonic()
+        self._begun_s = time.monotonic()
         for meter in self._meters.values():
             meter.reset()
         self._recording.publish(Bool(data=True))
@@ -183,7 +187,7 @@ class RecorderNode(Node):
         ended_ns = time.time_ns()
         self._recording.publish(Bool(data=False))
         episode, self._episode = self._episode, None
-        about = episode.finish(ended_ns, self._label, self._instruction())
+        about = episode.finish(ended_ns, self._instruction())
         self._last = episode
         self._session.kept[number_of(episode.folder)] = bool(about.suspect)
         self._session.verdict = verdict(name_of_episode(episode), about.quality, about.suspect)
@@ -230,7 +234,7 @@ class RecorderNode(Node):
             "episode": number_of(episode.folder) if episode else next_number(self.parameters.out),
             "seconds": time.monotonic() - self._begun_s if episode else 0.0,
             "again_in_s": 0.0 if self._again_s is None else max(0.0, self._again_s - time.monotonic()),
-            "label": self._label if episode else self._last.about.label if self._last else "",
+            "label": (episode or self._last).about.label if episode or self._last else "",
             "instruction": self._instruction(), "kept": len(self._session.kept),
             "suspect": sum(self._session.kept.values()), "discarded": self._session.discarded,
             "verdict": self._session.verdict, "free_gb": free_gb(self.parameters.out),

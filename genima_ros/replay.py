@@ -16,11 +16,10 @@ from genima_ros.up import READY_S, start, terminate_as_interrupt, wait_ready
 SPEEDS = (0.05, 2.0)
 SUCCESS_S = 2.0
 """The cell may see the task solved a little after the arm has come to rest."""
-STOP_S = 5.0
 
 
 def replay(episode: tyro.conf.Positional[Path], index: int = 0, speed: float = 1.0, sim: bool = False,
-           domain: int | None = None, json: Path | None = None) -> int:
+           domain: int | None = None, remap: tuple[str, ...] = (), json: Path | None = None) -> int:
     """Replays the joints of a recorded episode on the arm that a running streamer commands, all its limits on.
 
     First the arm goes slowly to where the recording begins. Ctrl-C stops it smoothly. Exits with 0 when the recording
@@ -32,6 +31,7 @@ def replay(episode: tyro.conf.Positional[Path], index: int = 0, speed: float = 1
         speed: Times as fast as recorded, 0.05 to 2; what is too fast for the arm is played slower, or refused.
         sim: In a simulated cell of its own, with the scene of the recording: is the task solved again?
         domain: ROS domain of the streamer; by default ROS_DOMAIN_ID. With --sim, one of this process alone.
+        remap: Topics with other names, such as joint_states:=/franka/joint_states.
         json: Where to write what happened.
     """
     if not SPEEDS[0] <= speed <= SPEEDS[1]:
@@ -41,16 +41,8 @@ def replay(episode: tyro.conf.Positional[Path], index: int = 0, speed: float = 1
         raise ValueError(f"{episode} was not recorded in simulation (it names no scene), so --sim cannot set it up")
     print(f"{episode}: {motion.duration_s:.1f} s at {speed:g} times its speed, from its {motion.source}", flush=True)
     with terminate_as_interrupt(), ExitStack() as stack:
-        replayer = _start_cell(motion, stack, domain) if sim else _join(motion, stack, domain)
-        try:
-            result = run(replayer, motion, sim)
-        except KeyboardInterrupt:
-            print("stopping smoothly", flush=True)
-            replayer.call("streamer", "stop", STOP_S)
-            replayer.spin_until(lambda: replayer.state in ("holding", "fault"), STOP_S)
-            if not sim:
-                print("the streamer is disabled now; enable it to move the arm again", flush=True)
-            raise
+        replayer = _start_cell(motion, stack, domain) if sim else _join(motion, stack, domain, remap)
+        result = run(replayer, motion, sim)
     result = {"episode": str(episode), "index": index, "speed": speed, "task": motion.task, "seed": motion.seed,
               "source": motion.source, "duration_s": motion.duration_s, **result}
     if json is not None:
@@ -83,13 +75,13 @@ def run(replayer, motion: Motion, sim: bool) -> dict[str, object]:
             "success": replayer.succeeded if sim else None}
 
 
-def _join(motion: Motion, stack: ExitStack, domain: int | None):
+def _join(motion: Motion, stack: ExitStack, domain: int | None, remap: tuple[str, ...]):
     """Whatever runs in the domain."""
     from genima_ros.replayer import Replayer  # not at the top: `--help` works without ROS
 
     if domain is None:
         domain = int(os.environ.get("ROS_DOMAIN_ID", "0"))
-    return stack.enter_context(Replayer(domain, motion.joint_names))
+    return stack.enter_context(Replayer(domain, motion.joint_names, graph.parse_remappings(remap)))
 
 
 def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):

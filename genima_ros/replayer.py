@@ -1,7 +1,9 @@
 """Streams actions through a running streamer from outside, and watches what the arm makes of them."""
 
 import array
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -15,8 +17,9 @@ from genima_ros.observer import Observer
 FOUND_S = 10.0
 """A streamer that runs is heard of within this time."""
 ACCEPTED_S = 3.0
-REST_S = 15.0
-"""How much longer than planned a motion may take; the streamer plays slower what is too fast."""
+SILENT_S = 3.0
+"""The streamer says twice a second how it is."""
+STOP_S = 5.0
 ARRIVED_RAD = 0.05
 LEAD_S = 0.2
 """Async mode plays actions when they are due; the first one is due this long after it was sent."""
@@ -28,14 +31,16 @@ REPORTED_S = 1.5
 class Replayer(Observer):
     """Knows the arm's joints, the streamer's state and the cell's success; sends chunks."""
 
-    def __init__(self, domain: int, joint_names: Sequence[str] = JOINT_NAMES) -> None:
-        super().__init__(domain, "replay")
+    def __init__(self, domain: int, joint_names: Sequence[str] = JOINT_NAMES,
+                 remappings: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(domain, "replay", remappings)
         self.joint_names = tuple(joint_names)
         self.succeeded = False
         self.q: np.ndarray | None = None
         """(7,) measured, rad."""
         self.state = self.reason = self.teleop = ""
         self._wanted = False
+        self._heard_s = -math.inf
         self._reasons: list[str] = []
         self._measured: list[tuple[float, np.ndarray]] = []
         self._chunks = interfaces.publish(self.node, interfaces.ACTION_CHUNK)
@@ -71,11 +76,29 @@ class Replayer(Observer):
                progress: Callable[[float], object] = lambda _: None) -> tuple[np.ndarray, np.ndarray]:
         """Lets the arm follow actions `q` (n, 7), and the gripper openings (n,), until it is at rest at the last one.
 
+        However that ends otherwise, the streamer is told to stop: nothing moves on without somebody who watches.
+
         `progress` is told the seconds since the motion began. Returns stamps (m,) since then, and positions (m, 7).
 
         Raises:
             RuntimeError: refused, or stopped before the end, for the streamer's reason.
         """
+        try:
+            return self._follow(q, openings, step_s, progress)
+        except BaseException:
+            self._halt()
+            raise
+
+    def _halt(self) -> None:
+        if self.state in ("holding", "fault"):
+            return
+        print("stopping smoothly; the streamer is disabled then, enable it to move the arm again", flush=True)
+        with suppress(RuntimeError):  # it is gone, and with it what it commanded
+            self.call("streamer", "stop", STOP_S)
+        self.spin_until(lambda: self.state in ("holding", "fault"), STOP_S)
+
+    def _follow(self, q: np.ndarray, openings: np.ndarray | None, step_s: float,
+                progress: Callable[[float], object]) -> tuple[np.ndarray, np.ndarray]:
         self._reasons, self._measured = [], []
         self._chunks.publish(self._chunk(q, openings, step_s))
         if not self.spin_until(lambda: self.state not in ("", "holding"), ACCEPTED_S):
@@ -88,11 +111,13 @@ class Replayer(Observer):
 
         def over() -> bool:
             progress(self._now_s() - begin_s)
-            return self.state in ("holding", "fault")
+            return self.state in ("holding", "fault") or self._now_s() - self._heard_s > SILENT_S
 
-        at_rest = self.spin_until(over, planned_s + REST_S)
+        self.spin_until(over, math.inf)  # the streamer plays slower what is too fast, so nobody knows how long it takes
+        if self._now_s() - self._heard_s > SILENT_S:
+            raise RuntimeError(f"the streamer fell silent after {self._now_s() - begin_s:.1f} s; look at its process")
         early = self._now_s() - begin_s < 0.95 * planned_s
-        if not at_rest or early or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
+        if early or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
             reasons = "; ".join(dict.fromkeys(self._reasons)) or self.reason or "no reason given"
             raise RuntimeError(f"the arm stopped after {self._now_s() - begin_s:.1f} of {planned_s:.1f} s, "
                                f"{self._distance(q[-1]):.3f} rad from the end of the motion; the streamer is "
@@ -116,10 +141,12 @@ class Replayer(Observer):
 
     def _on_joint_state(self, message: JointState) -> None:
         if set(self.joint_names) <= set(message.name):
-            self.q = conversions.positions_by_name(message, self.joint_names)
-            self._measured.append((conversions.seconds(message.header.stamp), self.q))
+            with suppress(ValueError):  # the streamer says what is wrong with it
+                self.q = conversions.positions_by_name(message, self.joint_names)
+                self._measured.append((conversions.seconds(message.header.stamp), self.q))
 
     def _on_streamer_state(self, message: String) -> None:
+        self._heard_s = self._now_s()
         self.state, _, reason = message.data.partition(":")
         self.reason = reason.strip()
         if self.state in ("stopping", "fault") and self.reason:

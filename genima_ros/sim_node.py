@@ -230,7 +230,8 @@ class SimNode(Node):
 
     def _on_gripper(self, message: Float64) -> None:
         if not 0.0 <= message.data <= GRIPPER_WIDTH_M:
-            self._diagnostics.warn(f"gripper width {message.data} m refused; valid is 0 to {GRIPPER_WIDTH_M} m")
+            self._diagnostics.warn(f"gripper width {message.data} m refused; valid is 0 to {GRIPPER_WIDTH_M} m",
+                                   "gripper")
             return
         self._opening = message.data / GRIPPER_WIDTH_M
 

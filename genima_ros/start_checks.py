@@ -23,10 +23,11 @@ def refusal(parameters: RecorderParameters, inputs: StreamInputs, meters: Mappin
     for role in parameters.expected:
         if problem := _stream(role, inputs.topics[role], meters[role], parameters.stale_s, now_ns):
             return problem
+    for role in dict.fromkeys((*parameters.expected, *JOINTS)):
+        if (count := inputs.publishers(role)) > 1:
+            return f"{inputs.topics[role]} has {count} publishers; end all but one"
     for role in JOINTS:
         topic = inputs.topics[role]
-        if (count := inputs.publishers(role)) > 1:
-            return f"{topic} has {count} publishers; end all but one"
         if problem := _other_joints(parameters, role, topic, joints[role]):
             return problem
     return _disk(parameters.out, parameters.reserve_mb)

@@ -210,7 +210,10 @@ class WidthFilter:
 
     def pass_on(self, width_m: float | None, now_s: float) -> float | None:
         """What to send now, if anything."""
-        if width_m is None or now_s - self._sent_s < GRIPPER_PERIOD_S:
+        if width_m is None:  # nothing is commanded: what comes next is news
+            self._sent_m = None
+            return None
+        if now_s - self._sent_s < GRIPPER_PERIOD_S:
             return None
         changed = self._sent_m is None or abs(width_m - self._sent_m) >= GRIPPER_STEP_M
         if not changed and now_s - self._sent_s < REPEAT_S:

@@ -63,7 +63,11 @@ class TeleopNode(Node):
         self._targets = interfaces.publish(self, interfaces.JOINT_TARGET)
         self._states = interfaces.publish(self, interfaces.TELEOP_STATE)
         self._leader = interfaces.subscribe(self, interfaces.LEADER_JOINT_STATES, self._on_leader)
-        interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_follower)
+        follower = interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_follower)
+        if self._leader.topic_name == follower.topic_name and set(self.parameters.joint_names) & set(
+                self.parameters.leader_joint_names):
+            raise ValueError(f"leader and follower are one arm: both joint states come on {follower.topic_name} with "
+                             "the same joints; remap leader/joint_states to the leader's topic")
         interfaces.subscribe(self, interfaces.STREAMER_STATE, self._on_streamer)
         for service, answer in ((interfaces.ENGAGE, self._on_engage), (interfaces.PAUSE, self._on_pause),
                                 (interfaces.STOP, self._on_stop)):

@@ -101,12 +101,13 @@ def wait_ready(running: RunningGraph, observer, timeout_s: float,
 
 @contextmanager
 def terminate_as_interrupt():
-    """Inside, SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that everything is cleaned up."""
+    """Inside, SIGTERM and SIGHUP (the terminal has gone) raise KeyboardInterrupt as Ctrl-C does: all is cleaned up."""
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

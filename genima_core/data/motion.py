@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from genima_core.data.bags import roles
+from genima_core.data.bags.episodes import LONGEST_GAP_S
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, Series, read_recording
 from genima_core.data.dataset import Dataset
@@ -13,8 +14,6 @@ from genima_core.panda import JOINT_NAMES
 
 STEP_S = 0.04
 """Between two actions: 0.4 mrad per rad/s² are lost in between."""
-LONGEST_GAP_S = 0.25
-"""Set points further apart, or missing at an end for longer, do not say what the arm did."""
 APPROACH_SPEED = 0.3
 """Of the fastest joint on the way to a recording's first pose, rad/s."""
 APPROACH_STEP_S = 0.05

@@ -136,7 +136,7 @@ class Operator:
         self.activity = Activity.READY
         try:
             demonstration = planned.result()
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # out of reach, or the planner's process died
             self._warn(f"scene {self.scene} is passed over: {error}")
             self._ask_for_scene()
             if not self._awaiting_scene:

@@ -22,19 +22,27 @@ BEHIND = 10
 """Niceness, relative to the process that asks: planning must not take the processor from it."""
 
 
-def start_planner(task: str) -> Planner:
-    """A planner of this task; returns when it is ready.
+class PlanningProcess:
+    """A `Planner`; in a thread it would take the interpreter's lock for tens of milliseconds on busy cores."""
 
-    In a thread, planning would take the interpreter's lock for tens of milliseconds on busy cores.
+    def __init__(self, task: str) -> None:
+        """Returns when it is ready.
 
-    Raises:
-        ValueError: there is no such task.
-    """
-    make_task(task)
-    # Spawned, not forked: this process may have threads.
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _stay_behind)
-    pool.submit(_load, task).result()
-    return lambda seed, q, opening: pool.submit(plan_scene, task, seed, q, opening)
+        Raises:
+            ValueError: there is no such task.
+        """
+        make_task(task)
+        self._task = task
+        # Spawned, not forked: this process may have threads.
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _stay_behind)
+        self._pool.submit(_load, task).result()
+
+    def __call__(self, seed: int, q: np.ndarray, opening: float) -> "Future[Trajectory]":
+        return self._pool.submit(plan_scene, self._task, seed, q, opening)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 def plan_scene(task: str, seed: int, q: np.ndarray, opening: float) -> Trajectory:

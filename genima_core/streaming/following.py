@@ -86,6 +86,10 @@ class Following:
             i = int(np.argmax(np.abs(target.dq) / fastest))
             return Refusal("jump", f"The target moves {config.joint_names[i]} at {target.dq[i]:.2f} rad/s; valid is up "
                                    f"to {fastest[i]:.2f} rad/s: look at its sender.")
+        if not self.active and target.dq is not None and (np.abs(target.dq) > REST_SPEED).any():
+            i = int(np.argmax(np.abs(target.dq)))
+            return Refusal("jump", f"The first target moves {config.joint_names[i]} at {target.dq[i]:.2f} rad/s; valid "
+                                   f"is up to {REST_SPEED:g} rad/s: begin at rest, where the arm is.")
         if self._last is not None:
             step, dt_s = np.abs(target.q - self._last.q), target.stamp_s - self._last.stamp_s
             i = int(np.argmax(step - fastest * dt_s))

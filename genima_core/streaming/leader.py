@@ -77,9 +77,11 @@ class Leader:
             self.forget()
             return (f"The leader's clock jumped back by {before.stamp_s - seen.stamp_s:.3f} s, or there are two "
                     "leaders; look at its driver.")
-        opening = self._opening(names, positions)
-        if opening is not None and not np.isfinite(opening):
-            return f"Leader: the positions of {', '.join(self._fingers)} are not finite; look at its driver."
+        width_m = self._width(names, positions)
+        if width_m is not None and not -0.1 <= width_m / self._width_m <= 1.25:
+            return (f"Leader: {', '.join(self._fingers)} add up to a width of {width_m:.3f} m; valid is 0 to "
+                    f"{self._width_m:g} m: look at its driver, or at leader_gripper_max_width_m.")
+        opening = None if width_m is None else float(np.clip(width_m / self._width_m, 0.0, 1.0))
         dt_s = np.inf if before is None else seen.stamp_s - before.stamp_s
         if dt_s > self._timeout_s:
             self._estimate.forget()
@@ -100,8 +102,8 @@ class Leader:
                     f"{self._fastest[i]:.2f} rad/s: look at its driver.")
         return None
 
-    def _opening(self, names: Sequence[str], positions: Sequence[float]) -> float | None:
+    def _width(self, names: Sequence[str], positions: Sequence[float]) -> float | None:
         values = dict(zip(names, positions, strict=True))
         if not self._fingers or any(name not in values for name in self._fingers):
             return None
-        return float(np.clip(sum(values[name] for name in self._fingers) / self._width_m, 0.0, 1.0))
+        return float(sum(values[name] for name in self._fingers))

@@ -117,6 +117,9 @@ class Mirror:
             self._sent_s = min(self._sent_s, now_s)
             if self._engaged:
                 self._end(now_s, Mirroring.STOPPED, f"The clock jumped back by {self._now_s - now_s:.3f} s.")
+        if self._engaged and self.config.leader_timeout_s < now_s - self._now_s < np.inf:
+            self._end(now_s, Mirroring.STOPPED, f"Mirroring itself paused for {now_s - self._now_s:.2f} s; give this "
+                                                "process a processor, and engage again.")
         # After a pause of this process messages may still wait for their turn.
         heard_until_s, self._now_s = min(now_s, self._now_s + WAKE_S), now_s
         if self._engaged and (problem := self._obstacle(heard_until_s) or self._unfollowed(now_s)) is not None:
@@ -159,7 +162,8 @@ class Mirror:
             return None
         left_rad = max(float(np.abs(self._glide.q - goal).max()), self._distance())
         self._progress = max(self._progress, min(1.0, 1.0 - left_rad / max(self._way_rad, 1e-6)))
-        if left_rad <= self.config.align_tolerance_rad and self._followed:
+        led = np.abs(self._leader.last.dq).max() > self.config.approach_speed
+        if left_rad <= self.config.align_tolerance_rad and self._followed and not led:
             self._offset, self._aligned_s = self._glide.q - goal, now_s
             self._state, self._message, self._progress, self._glide = Mirroring.MIRRORING, "", 1.0, None
             return self._mirrored(now_s)

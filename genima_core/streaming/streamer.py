@@ -345,12 +345,13 @@ class Streamer:
         self._state = State.HOLDING
         if not self._enabled:
             self._ending = State.HOLDING
-        elif not self._reason:
-            self._reason = WAITING
+        elif not self._reason or self._reason_kind == "disabled":  # enabled again on the way to rest
+            self._reason, self._reason_kind = WAITING, ""
 
     def _end_stream(self, state: State) -> None:
         self._violations += self._playback.violations
         self._state, self._playback, self._ending = state, None, None
+        self._width_m = None
 
     def _relieve(self) -> bool:
         """Lead the command gently back to where the arm is, once: it then neither presses on nor jumps at the reset."""
@@ -365,8 +366,8 @@ class Streamer:
     def _command(self, restarted: bool) -> Command:
         if self._playback is None:
             none = np.empty((0, 7))
-            return Command(self._state, self._reason, False, None, None, None, np.empty(0), none, none, none,
-                           self._width_m, False)
+            return Command(self._state, self._reason, False, None, None, None, np.empty(0), none, none, none, None,
+                           False)
         playback, actions = self._playback, self._actions
         if actions is not None and actions.widths_m is not None and playback.path is not None:
             self._width_m = float(actions.widths_m[playback.action])

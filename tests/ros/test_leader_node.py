@@ -123,8 +123,10 @@ def test_a_recording_without_a_cell_is_a_warning(bench, planner):
     bench.until(bench.problem("leader", diagnostics, "no service"))
 
 
-def test_it_plans_in_a_cell_of_its_own():
-    planned = make_planner(LeaderParameters())(1000, START, 1.0).result()
+def test_it_plans_in_a_process_of_its_own():
+    planner = make_planner(LeaderParameters())
+    planned = planner(1000, START, 1.0).result()
+    planner.close()
     assert planned.q[0] == pytest.approx(START, abs=0.02)
     assert planned.gripper[-1] == 0.0
 

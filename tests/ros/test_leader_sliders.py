@@ -10,9 +10,10 @@ from rich.console import Console
 from genima_core.panda import HOME, PANDA_LIMITS
 from genima_core.sim.operator import START
 from genima_ros import interfaces
+from genima_ros.keyboard import keys
 from genima_ros.leader_link import LeaderLink
 from genima_ros.leader_node import LeaderNode
-from genima_ros.leader_sliders import Sliders, keys, leader, move
+from genima_ros.leader_sliders import Sliders, leader, move
 
 pytestmark = pytest.mark.ros
 

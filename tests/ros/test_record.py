@@ -20,7 +20,7 @@ pytest.importorskip("rclpy")
 from genima_core.data.bags.about import About
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.recording import UNFINISHED
-from genima_ros.keyboard import Keyboard, Line
+from genima_ros.keyboard import Keyboard, Line, keys
 from genima_ros.record_table import names, show
 
 from .synthetic_cell import FPS
@@ -144,7 +144,7 @@ def test_a_session_over_a_pipe(cell, tmp_path, operators):
     assert operator.read_line() == "instruction: new words"
     operator.type(" n r")
     assert operator.read_line() == "episode 1"
-    assert operator.read_line() == "episode 1 will be labelled failure"
+    assert operator.read_line() == "episode 1 is labelled failure"
     assert operator.read_line().startswith("episode 1: ")
     while not (line := operator.read_line()).startswith("episode 1 is discarded"):
         assert "kept" in line  # the goal was reached in between
@@ -206,14 +206,22 @@ def test_a_second_recorder_is_refused(cell, tmp_path, operators):
 def test_keys_come_from_a_pipe_and_its_end_is_no_key():
     reading, writing = os.pipe()
     with os.fdopen(reading) as stream, Keyboard(stream) as keyboard:
-        assert keyboard.read() == ""
+        assert keyboard.read() == []
         os.write(writing, "eü".encode()[:2])
-        assert keyboard.read() == "e"
+        assert keyboard.read() == ["e"]
         os.write(writing, "ü".encode()[1:] + b" ")
-        assert keyboard.read() == "ü "
+        assert keyboard.read() == ["ü", " "]
         os.close(writing)
-        assert keyboard.read() == ""
-        assert keyboard.read() == ""
+        assert keyboard.read() == []
+        assert keyboard.read() == []
+
+
+def test_keys_that_are_no_characters_are_no_commands():
+    assert keys("a\x1b[Db\x1bOAc\x1b[1;5Cd\x1b[3~e\x1bxf") == ["a", "left", "b", "up", "c", "d", "e", "f"]
+    assert keys("\x1b") == ["\x1b"]
+    line = Line("instruction: ")
+    assert [line.type(key) for key in keys("pu\x1b[Dsh\x1b[C")] == [None] * 6
+    assert line.text == "push"
 
 
 def test_a_line_is_typed_corrected_and_given_up():

@@ -211,7 +211,7 @@ def test_labels_during_and_after(recording):
     assert not recording.call("label", data=True).success
     recording.wait_for_streams()
     recording.call("start")
-    assert recording.call("label", data=True).message == "episode 0 will be labelled success"
+    assert recording.call("label", data=True).message == "episode 0 is labelled success"
     recording.record()
     recording.call("stop")
     assert About.load(recording.out / "episode_000000").label == "success"

@@ -74,6 +74,9 @@ class Cell:
             velocities = [*velocities, 0.0, 0.0]
         return self.mirror.on_leader(names, positions, velocities, self.now_s + self.stamp_shift_s, self.now_s)
 
+    def leader_speed(self, tick):
+        return (self.leader_log[tick] - self.leader_log[tick - 1]) / STEP_S
+
     def stay(self, q, dq=0.0):
         self.motion = lambda _: (q, np.full(7, dq))
 
@@ -363,3 +366,30 @@ def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
     made.mirror.stop(made.now_s)
     made.run(1.5)
     assert not made.bench.last.dq.any() and made.last.target is None
+
+
+def test_a_leader_that_passes_by_is_not_taken_over_from(cell):
+    made = cell(leader=HOME + 0.05)
+    begin_s, q = made.now_s, HOME.copy()
+    made.motion = lambda t: (q + 0.3 * np.sin(5 * (t - begin_s)), np.full(7, 1.5 * np.cos(5 * (t - begin_s))))
+    assert made.mirror.engage(made.now_s) is None
+    made.run(4.0)
+    begun = [i for i in range(1, len(made.outputs)) if made.outputs[i].state is Mirroring.MIRRORING
+             and made.outputs[i - 1].state is not Mirroring.MIRRORING]
+    assert all(np.abs(made.leader_speed(i)).max() <= 0.35 for i in begun)
+
+
+def test_a_pause_of_mirroring_itself_needs_the_operator(mirroring):
+    made = mirroring()
+    made.bench.now_s += 0.3
+    made.lead()
+    assert made.mirror.step(made.now_s).state is Mirroring.STOPPED
+    assert "paused for 0.30 s" in made.mirror.step(made.now_s).message
+
+
+@pytest.mark.parametrize("fingers_m", [(np.inf, 0.0), (-np.inf, 0.0), (np.nan, 0.0), (40.0, 40.0), (-0.02, 0.0)])
+def test_impossible_fingers_stop(mirroring, fingers_m):
+    made = mirroring()
+    made.fingers_m = fingers_m
+    assert "add up to a width of" in made.lead()
+    assert made.step().state is Mirroring.STOPPED

@@ -334,3 +334,35 @@ def test_the_estimate_of_a_steady_velocity_is_exact(seed, count):
     for t in np.cumsum(rng.uniform(0.001, 0.02, count)):
         found = estimate.add(float(t), q + t * dq)
     np.testing.assert_allclose(found, dq, atol=1e-6)
+
+
+def test_the_first_target_is_at_rest(started):
+    bench = started(period_s=0.005)
+    reason = bench.streamer.on_target(JOINT_NAMES, bench.q, np.full(7, 0.5), bench.now_s, bench.now_s)
+    assert "begin at rest" in reason
+    before = bench.q.copy()
+    bench.run(0.3)
+    assert np.array_equal(bench.q, before)
+
+
+def test_no_width_is_commanded_once_nothing_is(started):
+    bench = started(period_s=0.005)
+    sender = Sender(bench, gripper=0.02)
+    sender.run(0.5)
+    assert bench.last.gripper_width_m == 0.02
+    bench.streamer.disable()
+    bench.run(1.0)
+    assert bench.last.q is None and bench.last.gripper_width_m is None
+    bench.streamer.enable()
+    bench.run(0.1)
+    assert bench.last.q is not None and bench.last.gripper_width_m is None
+
+
+def test_enabling_on_the_way_to_rest_is_enough(following):
+    bench, _ = following()
+    bench.streamer.disable()
+    bench.run(0.02)
+    assert bench.last.state is State.STOPPING
+    bench.streamer.enable()
+    bench.run(1.0)
+    assert bench.last.state is State.HOLDING and bench.last.reason == "Waiting for a chunk."

@@ -31,7 +31,7 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_format.dumps({"bags": described}, indent=2) + "\n")
-    broken = [row["folder"] for row in described if row["state"] != "finished"]
+    broken = [row["folder"] for row in described if row["state"] not in ("finished", "recording")]
     if broken:
         console.print(f"{len(broken)} not finished or damaged; genima bag repair {path} mends them", highlight=False)
     return 1 if broken else 0
@@ -55,21 +55,22 @@ def mend(path: tyro.conf.Positional[Path]) -> int:
             print(f"{folder.name}: {error}")
             status = 1
             continue
-        if result.changed:
-            _judge(folder)
+        _judge(folder, result.changed)
         print(f"{folder.name}: {result.done}" + (f", {result.messages} messages" if result.changed else "")
               + (f"; not readable: {result.damage}" if result.damage else ""))
     return status
 
 
-def _judge(folder: Path) -> None:
-    """Measures a mended recording of ours; what was against it before stays, such as its interruption."""
+def _judge(folder: Path, changed: bool) -> None:
+    """Measures a recording of ours that was mended, or whose recorder died before it could; what was against it before
+    stays, such as its interruption.
+    """
     bag = open_bag(folder)
     try:
         about = bag.about
     except ValueError:  # `info` tells
         return
-    if about is not None:
+    if about is not None and (changed or not about.quality):
         quality = quality_of_bag(bag)
         reasons = dict.fromkeys((*about.suspect, *suspect(quality, QualityBounds())))
         replace(about, quality=quality.to_dict(), suspect=tuple(reasons)).save(folder)
@@ -86,7 +87,8 @@ def describe(folder: Path) -> dict:
         row["topics"] = {name: {"type": kind, "count": count, "rate_hz": count / max(row["duration_s"], 1e-9)
                                 if count > 1 else 0.0} for name, (kind, count) in counts.items()}
         row["problem"] = bag.flaw() or bag.damage
-        row["state"] = "interrupted" if not bag.finished else "damaged" if row["problem"] else "finished"
+        row["state"] = ("recording" if bag.being_recorded else "interrupted" if not bag.finished
+                        else "damaged" if row["problem"] else "finished")
     except (ValueError, FileNotFoundError) as error:
         row["problem"] = str(error)
         return row

@@ -62,6 +62,8 @@ def read_episode(folder: Path, options: Options, on_frame: Callable[[], None] = 
         ValueError, FileNotFoundError: why it is left out.
     """
     bag = open_bag(folder)
+    if bag.being_recorded:
+        raise ValueError("it is being recorded; convert again when that has ended")
     if not bag.finished:
         raise ValueError(f"its recording was interrupted; mend it with `genima bag repair {folder}`")
     about = bag.about or roles.infer(bag)

@@ -59,11 +59,11 @@ def has_header(type: str) -> bool:
 
 
 def header_stamp_ns(data: bytes, type: str) -> int | None:
-    """The stamp in a message's header, from the bytes; None where the type has no header or the bytes are too few."""
+    """The stamp in a message's header, from the bytes; None where there is no header, or no stamp in it (0)."""
     if not has_header(type) or len(data) < 12:
         return None
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return seconds * 10**9 + nanoseconds
+    return seconds * 10**9 + nanoseconds or None
 
 
 def image_to_rgb(message: object) -> np.ndarray:

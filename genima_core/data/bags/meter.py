@@ -19,7 +19,10 @@ class QualityMeter:
     """Takes in an episode message by message, and says in the end how good it is."""
 
     def __init__(self, fps: float, expected: Sequence[str], joint_names: Sequence[str] = ()) -> None:
-        """`fps` as asked of the cameras, 0 if not known; `expected` are roles; without names all joints count."""
+        """`fps` as asked of the cameras, 0 if not known; `expected` are roles; without names all joints count.
+
+        Arm and hand may come in messages of their own on one topic: those without the arm's first joint do not count.
+        """
         self._fps = fps
         self._joint_names = tuple(joint_names)
         self._stamps = {role: Stamps() for role in expected}
@@ -28,6 +31,8 @@ class QualityMeter:
 
     def add(self, role: str, data: bytes, captured_ns: int, received_ns: int, image: object | None = None) -> None:
         """One message; `image` is it as an object, where it is an image."""
+        if role == "joint_states" and self._joint_names and self._joint_names[0].encode() not in data:
+            return
         self._stamps.setdefault(role, Stamps()).add(captured_ns, received_ns)
         if role == "joint_states":
             self._joint_state = data
@@ -42,7 +47,8 @@ class QualityMeter:
         images = {role.removeprefix("camera/"): self._camera(role, 1e9 / fps, begun_ns, ended_ns) for role in cameras}
         skews = stamps.percentiles(stamps.spread_ms([captured[role] for role in cameras if len(captured[role])]))
         joints = captured.get("joint_states", np.zeros(0, np.int64))
-        to_joints = [1e-6 * stamps.distances_ns(captured[role], joints) for role in cameras if len(joints)]
+        to_joints = [1e-6 * stamps.distances_ns(stamps.within(captured[role], [joints]), joints) for role in cameras
+                     if len(joints)]
         joint_skews = stamps.percentiles(np.concatenate(to_joints) if to_joints else np.zeros(0))
         return Quality(1e-9 * (ended_ns - begun_ns), sum(image.expected for image in images.values()),
                        sum(image.lost for image in images.values()), overflow, *skews, *joint_skews, fps, images,

@@ -15,10 +15,14 @@ def number_of(folder: Path) -> int:
     return int(EPISODE.fullmatch(folder.name)[1])
 
 
+def episodes_in(out: Path) -> list[Path]:
+    """The folders of episodes, by number; empty where there is no such folder."""
+    try:
+        return sorted((path for path in out.iterdir() if EPISODE.fullmatch(path.name)), key=number_of)
+    except OSError:
+        return []
+
+
 def next_number(out: Path) -> int:
     """After the last that exists, whatever became of it."""
-    try:
-        found = [EPISODE.fullmatch(path.name) for path in out.iterdir()]
-    except OSError:
-        return 0
-    return max((int(match[1]) for match in found if match), default=-1) + 1
+    return max(map(number_of, episodes_in(out)), default=-1) + 1

@@ -77,7 +77,7 @@ class QualityBounds:
     lost_share: float = 0.02
     """Of a camera's frames."""
     rate_share: float = 0.9
-    """Of the rate that was asked of a camera, at least."""
+    """Of the rate that was asked of a camera, at least; and that much above it, at most."""
     camera_gap_s: float = 0.25
     skew_ms: float = 50.0
     """Between cameras, p99."""
@@ -125,7 +125,8 @@ def _of_camera(camera: str, images: CameraQuality, fps: float, bounds: QualityBo
         return
     if images.lost > bounds.lost_share * images.expected:
         yield f"{camera} dropped {images.lost} of {images.expected} frames"
-    if images.rate_hz is not None and images.rate_hz < bounds.rate_share * fps:
+    if images.rate_hz is not None and (images.rate_hz < bounds.rate_share * fps
+                                       or bounds.rate_share * images.rate_hz > fps):
         yield f"{camera} ran at {images.rate_hz:.1f} Hz instead of {fps:g}"
     yield from _at_ends(camera, images, bounds)
     if images.gap_s > bounds.camera_gap_s:

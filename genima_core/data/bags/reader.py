@@ -1,5 +1,6 @@
 """Reads rosbag2 bags: finished, interrupted or damaged ones, ours and anybody's."""
 
+import fcntl
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -60,6 +61,18 @@ class Bag:
             types[message.topic] = message.type
             counts[message.topic] += 1
         return {name: Topic(types[name], count) for name, count in counts.items()}
+
+    @property
+    def being_recorded(self) -> bool:
+        """Whether somebody writes it at this moment."""
+        if self.finished or not self.files:
+            return False
+        with self.files[0].open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @property
     def size_bytes(self) -> int:

@@ -88,7 +88,12 @@ class EpisodeRecorder:
         self.overflow = 0
         self._config, self._begun_ns, self._free = config, begun_ns, free
         self._writer = BagWriter(folder, compression=config.compression)
-        self.about.save(folder)
+        try:
+            self.about.save(folder)
+        except OSError:
+            self._writer.close()
+            shutil.rmtree(folder)
+            raise
         self._meter = QualityMeter(config.fps, config.expected, about.joint_names)
         self._roles = {topic: role for role, topic in config.streams.items()}
         self._stored = config.stored()
@@ -117,7 +122,7 @@ class EpisodeRecorder:
     def written_mb(self) -> float:
         return self._writer.bytes_written / MEGABYTE
 
-    def finish(self, ended_ns: int, label: str = "", instruction: str = "") -> About:
+    def finish(self, ended_ns: int, instruction: str = "") -> About:
         """Writes what waits, closes the bag and says how good it is; never raises for a disk that is full."""
         self._end_worker()
         try:
@@ -128,21 +133,24 @@ class EpisodeRecorder:
         reasons = suspect(quality, self._config.bounds)
         if self.problem:
             reasons = (self.problem, *reasons)
-        self.about = replace(self.about, label=label, instruction=instruction or self.about.instruction,
-                             suspect=reasons, quality=quality.to_dict())
-        self.save()
-        return self.about
-
-    def relabel(self, label: str) -> None:
-        """Another label, also afterwards."""
-        self.about = replace(self.about, label=label)
-        self.save()
-
-    def save(self) -> None:
+        self.about = replace(self.about, instruction=instruction or self.about.instruction, suspect=reasons,
+                             quality=quality.to_dict())
         try:
             self.about.save(self.folder)
         except OSError as error:
             self._fail(error)
+            self.about = replace(self.about, suspect=tuple(dict.fromkeys((self.problem, *reasons))))
+        return self.about
+
+    def relabel(self, label: str) -> None:
+        """Another label, while it is recorded or afterwards.
+
+        Raises:
+            OSError: it cannot be written; the label stays as it was.
+        """
+        about = replace(self.about, label=label)
+        about.save(self.folder)
+        self.about = about
 
     def discard(self) -> None:
         """Ends the writing if need be, and removes the folder.

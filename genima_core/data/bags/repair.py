@@ -39,13 +39,16 @@ def repair(folder: Path) -> Repair:
     could not be read is kept beside it, with the ending .broken.
 
     Raises:
-        FileNotFoundError, ValueError: no bag there; nothing in it can be read; its storage is sqlite3.
+        FileNotFoundError, ValueError: no bag there; it is being recorded; nothing in it can be read; its storage is
+            sqlite3.
         OSError: it cannot be written.
     """
     bag = _open(Path(folder))
     if bag.storage != "mcap" or len(bag.files) != 1:
         raise ValueError(f"{bag.folder} holds {len(bag.files)} files of {bag.storage}; repaired are bags of one MCAP "
                          "file, as genima record writes them: use ros2 bag reindex")
+    if bag.being_recorded:
+        raise ValueError(f"{bag.folder} is being recorded; repair it when that has ended")
     found: dict[str, int] = {}
     for message in bag.messages():
         found[message.topic] = found.get(message.topic, 0) + 1

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+SWAPPED_PERIODS = 5
+"""A stamp that lies further back than this means that the clock was set."""
+
 
 class Stamps:
     """Capture and receive times of one stream, ns, as its messages come."""
@@ -43,6 +46,8 @@ def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
     clock that was set back or a camera that is slower by less than a twentieth loses nothing either.
     """
     steps = np.diff(captured_ns) / period_ns
+    if steps.min(initial=0.0) > -SWAPPED_PERIODS:  # frames that overtook each other are none that is missing
+        steps = np.diff(np.sort(captured_ns)) / period_ns
     steps = steps[steps >= 0]
     lost = 0
     for i in np.nonzero(steps >= 1.5)[0]:
@@ -67,11 +72,22 @@ def distances_ns(wanted_ns: np.ndarray, captured_ns: np.ndarray) -> np.ndarray:
     return np.where(np.abs(to_before) <= np.abs(to_after), to_before, to_after)
 
 
+def within(captured_ns: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """Those captures for which each of the others, which must not be empty, has one before and one after.
+
+    At the ends of an episode a camera's pictures come later than joint states of the same moment, and have no partner.
+    """
+    first = max(int(other.min()) for other in others)
+    last = min(int(other.max()) for other in others)
+    return captured_ns[(captured_ns >= first) & (captured_ns <= last)]
+
+
 def spread_ms(streams: Sequence[np.ndarray]) -> np.ndarray:
     """(N,) between the earliest and the latest of the captures nearest to each of the first stream; empty without."""
     if len(streams) < 2 or any(len(captured_ns) == 0 for captured_ns in streams):
         return np.zeros(0)
-    distances = np.stack([distances_ns(streams[0], captured_ns) for captured_ns in streams])
+    wanted_ns = within(streams[0], streams[1:])
+    distances = np.stack([distances_ns(wanted_ns, captured_ns) for captured_ns in streams])
     return 1e-6 * (distances.max(axis=0) - distances.min(axis=0))
 
 

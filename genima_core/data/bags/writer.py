@@ -1,5 +1,6 @@
 """Writes a rosbag2 bag of one MCAP file that can be cut off at any moment."""
 
+import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ class BagWriter:
         self.folder.mkdir(parents=True)
         self.path = self.folder / f"{self.folder.name}_0.mcap"
         self._file = self.path.open("xb")
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # until it is closed, or this process dies: see `Bag.being_recorded`
+        self._size = 0
         self._writer = Writer(self._file, chunk_size=chunk_bytes, compression=_COMPRESSION[compression])
         self._writer.start(profile="ros2", library="genima")
         self._channels: dict[str, tuple[int, TopicCount]] = {}
@@ -124,8 +127,10 @@ class BagWriter:
 
     @property
     def bytes_written(self) -> int:
-        """Size of the file so far."""
-        return self.path.stat().st_size
+        """Size of the file so far; also where the disk has gone."""
+        if not self._file.closed:
+            self._size = self._file.tell()
+        return self._size
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -140,6 +145,7 @@ class BagWriter:
 
     def _close_file(self) -> None:
         """Closes it also where its buffer cannot be written any more."""
+        self._size = self.bytes_written
         try:
             self._file.close()
         except OSError:

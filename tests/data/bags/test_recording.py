@@ -69,7 +69,9 @@ def start(folder: Path, config: RecordingConfig = CONFIG, **more) -> EpisodeReco
 def test_what_came_is_in_the_bag(tmp_path):
     latched = text("push the red one", 5)
     recorder = start(tmp_path / "episode_000000", latched=[latched])
-    about = recorder.finish(feed(recorder, 30), "success", "push the red one")
+    recorder.relabel("success")
+    assert About.load(recorder.folder).label == "success"  # at once: a killed recorder loses no label
+    about = recorder.finish(feed(recorder, 30), "push the red one")
     assert about == About.load(recorder.folder)
     assert (about.label, about.instruction, about.suspect) == ("success", "push the red one", ())
     bag = open_bag(recorder.folder)

@@ -89,6 +89,23 @@ def test_a_damaged_chunk_is_left_out_and_the_rest_kept(whole, tmp_path, seed):
         assert 0 < done.messages < MESSAGES
 
 
+def test_a_bag_that_is_being_recorded_is_left_alone(tmp_path):
+    writer = BagWriter(tmp_path / "episode_000000")
+    text = messages.serialize(messages.typestore().types["std_msgs/msg/String"]("a"), "std_msgs/msg/String")
+    writer.write("/a", "std_msgs/msg/String", text, 1, 1)
+    writer.flush()
+    assert open_bag(writer.folder).being_recorded
+    before = contents(writer.folder)
+    with pytest.raises(ValueError, match="is being recorded; repair it when that has ended"):
+        repair(writer.folder)
+    assert contents(writer.folder) == before
+    writer.write("/a", "std_msgs/msg/String", text, 2, 2)
+    writer.close()
+    assert not open_bag(writer.folder).being_recorded
+    assert not repair(writer.folder).changed
+    assert len(list(open_bag(writer.folder).messages())) == 2
+
+
 def test_a_whole_bag_is_left_alone(whole):
     before = contents(whole)
     assert not repair(whole).changed
