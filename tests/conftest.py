@@ -21,6 +21,7 @@ settings.register_profile("genima", deadline=None)
 settings.load_profile("genima")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what this machine cannot run, and gives all ROS tests to one worker: node graphs need the processors."""
     reasons = {}
