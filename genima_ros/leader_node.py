@@ -1,6 +1,5 @@
 """The leader of simulated teleoperation: a second Panda, moved by a scripted expert's hand or by sliders."""
 
-import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -134,16 +133,8 @@ class LeaderNode(Node):
         return {"state": self.operator.activity, "scene": self.operator.scene, "performed": self.operator.performed}
 
 
-def make_node() -> LeaderNode:
-    node = LeaderNode()
-    # Looking through a whole interpreter for garbage takes longer than the follower waits for its leader.
-    gc.collect()
-    gc.freeze()
-    return node
-
-
 def main() -> None:
-    run(make_node)
+    run(LeaderNode, regular=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The only node that commands the arm: 50 Hz (200 Hz in teleoperation), nothing heavy in its process."""
 
 import array
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -242,18 +241,8 @@ def to_trajectory(command: Command, names: tuple[str, ...]) -> JointTrajectory:
     return message
 
 
-def make_node() -> StreamerNode:
-    node = StreamerNode()
-    # A collection of the garbage of a whole interpreter takes longer than a period may vary; there is next to none.
-    np.seterr(all="ignore")
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    return node
-
-
 def main() -> None:
-    run(make_node)
+    run(StreamerNode, regular=True)
 
 
 if __name__ == "__main__":

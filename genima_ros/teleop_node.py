@@ -1,6 +1,5 @@
 """Joint mirroring as a node: the follower goes where the leader's arm is led."""
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -170,18 +169,8 @@ class TeleopNode(Node):
                 **{f"target_{key}": value for key, value in self._sent.summary().items()}}
 
 
-def make_node() -> TeleopNode:
-    node = TeleopNode()
-    # As in the streamer: a collection takes longer than a leader's state may wait.
-    np.seterr(all="ignore")
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    return node
-
-
 def main() -> None:
-    run(make_node)
+    run(TeleopNode, regular=True)
 
 
 if __name__ == "__main__":
