@@ -12,6 +12,8 @@ import yaml
 from genima_core.sim.task import DEFAULT_TASK
 
 PACKAGE = "genima_ros"
+CAMERA = "camera_"
+"""How the names of camera nodes begin; the camera's name in the rig follows."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class NodeEntry:
     remappings: tuple[tuple[str, str], ...] = ()
     condition: str | None = None
     """Argument that must be true."""
+    parameter_file: Path | None = None
+    """Read instead of the mode's and the user's."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,14 @@ _SHARED = (
     Argument("config", str, "YAML file with further parameters", ""),
     Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
 )
+_RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),
-    Argument("respawn", bool, "start the learned nodes again when they die", True),
+    _RESPAWN,
 )
 _OF_A_CELL = (
     Argument("arm", str, "which Franka arm the follower is: its limits", choices=("panda", "fr3")),
@@ -133,6 +138,9 @@ _OF_A_CELL = (
     Argument("arm_commands", str, "topic of the arm controller, e.g. /fr3_arm_controller/joint_trajectory",
              renames=("arm_controller/joint_trajectory", "arm_controller/joint_commands", "arm_controller/commands")),
     Argument("gripper_command", str, "topic that takes the gripper's width in m", renames=("gripper/command",)),
+    Argument("cameras", str, "YAML file with a section of parameters for each camera node, as config/cameras.yaml; "
+                             "none where the cameras have drivers of their own", ""),
+    _RESPAWN,
 )
 _LEARNED = (
     NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
@@ -257,6 +265,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         ValueError, FileNotFoundError: a parameter file names a node that does not exist; a file is missing.
     """
     entry = get_mode(mode)
+    cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
     known = dict(values)
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
@@ -271,10 +280,26 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     return [NodeProcess(
         name=node.name, executable=node.executable,
         parameters={name: known[name] for name in node.parameters if known[name] is not None},
-        parameter_files=tuple(files), remappings=(*node.remappings, *renamed), niceness=node.niceness,
+        parameter_files=(node.parameter_file,) if node.parameter_file else tuple(files),
+        remappings=(*node.remappings, *renamed), niceness=node.niceness,
         respawn=node.respawn and bool(values.get("respawn")),
         environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))})
-        for node in entry.nodes if node.condition is None or values[node.condition]]
+        for node in (*entry.nodes, *cameras) if node.condition is None or values[node.condition]]
+
+
+def camera_entries(path: Path) -> list[NodeEntry]:
+    """A camera node for each section of a parameter file; its name is the section's.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; a section that is no camera's, or none that is.
+    """
+    names = [name.strip("/") for name in sections_of(path) if name.strip("/").startswith(CAMERA)]
+    check_parameter_file(path, names or [f"{CAMERA}front"])
+    if not names:
+        raise ValueError(f"{path} has no camera; give each a section called {CAMERA} and the camera's name, such as "
+                         f"{CAMERA}front")
+    return [NodeEntry(name, "camera_node", (), niceness=1, respawn=True, remappings=(("__node", name),),
+                      parameter_file=path) for name in names]
 
 
 def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
@@ -283,18 +308,29 @@ def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
     Raises:
         FileNotFoundError, ValueError: no such file; not a parameter file of these nodes.
     """
+    nodes = tuple(nodes)
+    valid = ("/**", *nodes)
+    for name, section in sections_of(path).items():
+        if name.strip("/") not in nodes and name != "/**":
+            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(valid)}")
+        if not isinstance(section, dict) or list(section) != ["ros__parameters"]:
+            raise ValueError(f"{path}: section {name!r} must hold the key ros__parameters, and only that")
+
+
+def sections_of(path: Path) -> dict[str, object]:
+    """Sections of a parameter file; of what is no mapping, its text as the name of one.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; not YAML.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"parameter file {path} does not exist")
     try:
         sections = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    valid = ("/**", *nodes)
-    for name, section in sections.items() if isinstance(sections, dict) else [(str(sections)[:40], None)]:
-        if name.strip("/") not in nodes and name != "/**":
-            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(valid)}")
-        if not isinstance(section, dict) or list(section) != ["ros__parameters"]:
-            raise ValueError(f"{path}: section {name!r} must hold the key ros__parameters, and only that")
+    return {str(name): section for name, section in sections.items()} if isinstance(sections, dict) \
+        else {str(sections)[:40]: None}
 
 
 def rviz_command() -> list[str]:

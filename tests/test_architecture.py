@@ -19,8 +19,8 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 LAYERS = (
     ("geometry", "types", "gl"),
     ("cameras", "panda", "pixels", "tiling"),
-    ("targets", "streaming", "sim"),
-    ("data", "language", "capture"),
+    ("targets", "streaming", "sim", "camera_sources"),
+    ("data", "language", "capture", "calibration"),
     ("diffusion",),
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
     ("checkpoint",),
@@ -44,6 +44,7 @@ ENTRY_POINTS = {
     "genima_ros.streamer_node": {"", "ros"},
     "genima_ros.teleop_node": {"", "ros"},
     "genima_ros.markers_node": {"", "ros"},
+    "genima_ros.camera_node": {"", "ros"},
     "genima_ros.sim_node": {"", "ros", "sim"},
     "genima_ros.leader_node": {"", "ros", "sim"},
     "genima_ros.recorder_node": {"", "ros", "record"},

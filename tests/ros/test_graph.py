@@ -9,6 +9,7 @@ import yaml
 pytest.importorskip("rclpy")
 
 from genima_ros import graph
+from genima_ros.camera_node import CameraParameters
 from genima_ros.controller_node import ControllerParameters
 from genima_ros.diffusion_node import DiffusionParameters
 from genima_ros.leader_node import LeaderParameters
@@ -88,6 +89,35 @@ def test_a_cells_topics_are_renamed_in_every_node():
                                         for name in ("joint_trajectory", "joint_commands", "commands")))
     assert processes["streamer"].parameters == {"arm": "fr3", "receiver_follows_horizon": True}
     assert "leader/joint_states:=/leader/franka/joint_states" in processes["teleop"].command()
+
+
+def test_each_section_of_the_cameras_file_is_a_camera_node():
+    path = ROOT / "config" / "cameras.yaml"
+    processes = resolve(f"cameras:={path}", "joint_states:=/franka/joint_states", mode="teleop_real")
+    names = ["camera_wrist", "camera_front", "camera_right_shoulder", "camera_left_shoulder"]
+    assert list(processes) == ["teleop", "streamer", *names]
+    for name in names:
+        assert processes[name].parameter_files == (path,)
+        assert f"__node:={name}" in processes[name].command()
+        assert processes[name].respawn
+        assert processes[name].niceness > processes["streamer"].niceness
+    assert path not in processes["streamer"].parameter_files
+    sections = yaml.safe_load(path.read_text())
+    shared = sections.pop("/**")["ros__parameters"]
+    serials = {from_overrides(CameraParameters, shared | section["ros__parameters"], name).serial
+               for name, section in sections.items()}
+    assert len(serials) == 4
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("front: {ros__parameters: {}}", "section 'front'; valid are /.., camera_front"),
+    ("/**: {ros__parameters: {}}", "has no camera"), ("", "has no camera"),
+    ("camera_front: {serial: '1'}", "ros__parameters")])
+def test_wrong_camera_files_are_explained(tmp_path, text, words):
+    path = tmp_path / "cameras.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        resolve(f"cameras:={path}", mode="teleop_real")
 
 
 def test_renamed_topics_exist():

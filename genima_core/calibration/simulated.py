@@ -1,0 +1,84 @@
+"""Views of the board as a camera of a known rig would have them, with noise: what the solver is measured on."""
+
+import numpy as np
+
+from genima_core import panda
+from genima_core.calibration.board import Board, Detection
+from genima_core.calibration.reprojection import mount_to_other
+from genima_core.calibration.samples import CameraView, Sample, SampleSet
+from genima_core.cameras import RigCamera
+from genima_core.geometry import invert, make_transform
+
+JOINT_RANGE_RAD = np.array([0.9, 0.5, 0.7, 0.6, 0.9, 0.7, np.inf])
+"""Around home; joint 7 turns the board to the cameras."""
+SLANT_MOST_RAD = np.deg2rad(60.0)
+"""Between the line of sight and the board's normal; beyond, detectors fail."""
+ABOVE_TABLE_M = 0.03
+EDGE_PX = 4.0
+TRIES = 4000
+
+
+def board_on_table(board: Board, x_m: float = 0.5, y_m: float = 0.0) -> np.ndarray:
+    """T_base_board with the board's middle on the table, its top away from the robot."""
+    R_base_board = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+    return make_transform(R_base_board, np.array([x_m, y_m, 0.0]) - R_base_board @ board.centre)
+
+
+def board_in_hand(board: Board, below_m: float = 0.20) -> np.ndarray:
+    """T_hand_board held by its upper edge, its picture towards the hand's x axis, its middle `below_m` away."""
+    R_hand_board = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    return make_transform(R_hand_board, np.array([0.0, 0.0, below_m]) - R_hand_board @ board.centre)
+
+
+def board_for(camera: RigCamera, board: Board) -> np.ndarray:
+    """T_other_board of the usual set-up: on the table for a camera on the hand, else in the hand."""
+    return board_on_table(board) if camera.mount == "hand" else board_in_hand(board)
+
+
+def poses_that_show(camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator,
+                    count: int) -> np.ndarray:
+    """Random joint positions (count, 7) in rad at which the camera sees the whole board, not too slanted.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    limits = panda.PANDA_LIMITS
+    q = rng.uniform(np.maximum(limits.lower, panda.HOME - JOINT_RANGE_RAD),
+                    np.minimum(limits.upper, panda.HOME + JOINT_RANGE_RAD), (TRIES, 7))
+    frames = panda.forward_kinematics(q)
+    T_base_hand, T_base_tcp = (frames[:, panda.frame_index(name)] for name in ("hand", "tcp"))
+    T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, T_base_hand) @ T_other_board
+    corners = board.corners @ np.swapaxes(T_cam_board[:, :3, :3], 1, 2) + T_cam_board[:, None, :3, 3]
+    uv, size = camera.intrinsics.project(corners), (camera.intrinsics.width, camera.intrinsics.height)
+    inside = ((uv > EDGE_PX) & (uv < np.array(size) - 1 - EDGE_PX)).all(axis=(1, 2))
+    middle = corners.mean(axis=1)
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    faces = (T_cam_board[:, :3, 2] * middle).sum(axis=1) > np.cos(SLANT_MOST_RAD)
+    lowest_m = T_base_tcp[:, 2, 3]
+    if camera.mount == "base":
+        held = (T_base_hand @ T_other_board)[:, 2, :3] @ _outline(board).T + (T_base_hand @ T_other_board)[:, 2, 3:]
+        lowest_m = np.minimum(lowest_m, held.min(axis=1))
+    good = inside & faces & (lowest_m > ABOVE_TABLE_M)
+    if good.sum() < count:
+        raise ValueError(f"camera {camera.name!r} sees the whole board at {good.sum()} of {TRIES} poses; {count} are "
+                         "wanted: place the board elsewhere")
+    return q[good][:count]
+
+
+def simulate(camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator, count: int = 15,
+             noise_px: float = 0.3) -> SampleSet:
+    """Samples of one camera: every corner of the board, each coordinate with Gaussian noise."""
+    samples = []
+    for i, q in enumerate(poses_that_show(camera, board, T_other_board, rng, count)):
+        T_mount_other = mount_to_other(camera.mount, panda.frame_pose(q, "hand"))
+        uv = board.project(invert(camera.T_mount_cam) @ T_mount_other @ T_other_board, camera.intrinsics)
+        detection = Detection(np.arange(len(uv)), uv + rng.normal(0.0, noise_px, uv.shape))
+        views = {camera.name: CameraView(camera.intrinsics, detection)}
+        samples.append(Sample.at(f"sample_{i:03d}", float(i), q, views))
+    return SampleSet(board, tuple(samples))
+
+
+def _outline(board: Board) -> np.ndarray:
+    """(4, 3) of the pattern's outer corners in its frame."""
+    width, height = board.size_m
+    return np.array([[0.0, 0.0, 0.0], [width, 0.0, 0.0], [width, height, 0.0], [0.0, height, 0.0]])

@@ -1,0 +1,183 @@
+"""A camera as it is, lens distortion included, and the pinhole picture that is made of what it sees."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from genima_core.cameras import PinholeCamera
+
+
+def plumb_bob(xy: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """OpenCV's radial and tangential model, which librealsense calls Brown-Conrady."""
+    x, y, r2 = xy[..., 0], xy[..., 1], (xy * xy).sum(-1)
+    tangential = np.stack([2 * k[2] * x * y + k[3] * (r2 + 2 * x * x), 2 * k[3] * x * y + k[2] * (r2 + 2 * y * y)], -1)
+    return xy * _radial(r2, k)[..., None] + tangential
+
+
+def modified_brown_conrady(xy: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """librealsense's model of most colour cameras: the tangential part acts on what the radial part has moved."""
+    x, y = np.moveaxis(xy * _radial((xy * xy).sum(-1), k)[..., None], -1, 0)
+    r2 = (xy * xy).sum(-1)
+    return np.stack([x + 2 * k[2] * x * y + k[3] * (r2 + 2 * x * x),
+                     y + 2 * k[3] * x * y + k[2] * (r2 + 2 * y * y)], -1)
+
+
+def _radial(r2: np.ndarray, k: np.ndarray) -> np.ndarray:
+    return 1 + k[0] * r2 + k[1] * r2**2 + k[4] * r2**3
+
+
+DISTORTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "plumb_bob": plumb_bob,
+    "modified_brown_conrady": modified_brown_conrady,
+    # librealsense projects with both alike; they differ in the way back, which is not needed here.
+    "inverse_brown_conrady": modified_brown_conrady,
+}
+"""Name to what moves normalised image points (..., 2), given five coefficients k1, k2, p1, p2, k3."""
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Intrinsics with the distortion of the real picture."""
+
+    camera: PinholeCamera
+    distortion: str = "plumb_bob"
+    coefficients: tuple[float, ...] = ()
+    """k1, k2, p1, p2, k3; none means no distortion."""
+
+    def __post_init__(self) -> None:
+        if self.straight:
+            return
+        if self.distortion not in DISTORTIONS:
+            raise ValueError(f"pictures with distortion {self.distortion!r} cannot be straightened here; known are "
+                             f"{', '.join(DISTORTIONS)}: take a camera that rectifies itself, or image_proc")
+        if len(self.coefficients) != 5 or not np.isfinite(self.coefficients).all():
+            raise ValueError(f"distortion {self.distortion} has coefficients {list(self.coefficients)}; it needs five: "
+                             "k1, k2, p1, p2, k3")
+
+    @property
+    def straight(self) -> bool:
+        """Whether the picture is a pinhole camera's already."""
+        return not any(self.coefficients)
+
+    def project(self, points_cam: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) of points (..., 3) in front of the camera."""
+        xy = points_cam[..., :2] / points_cam[..., 2:]
+        if not self.straight:
+            xy = DISTORTIONS[self.distortion](xy, np.asarray(self.coefficients))
+        return xy * [self.camera.fx, self.camera.fy] + [self.camera.cx, self.camera.cy]
+
+    def to_dict(self) -> dict:
+        c = self.camera
+        return {"width": c.width, "height": c.height, "fx": c.fx, "fy": c.fy, "cx": c.cx, "cy": c.cy,
+                "distortion": self.distortion, "coefficients": list(self.coefficients)}
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Lens":
+        """Reads what `save` wrote; distortion may be left out.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file; no intrinsics.
+        """
+        keys = ("width", "height", "fx", "fy", "cx", "cy")
+        if not path.is_file():
+            raise FileNotFoundError(f"intrinsics {path} do not exist; write a JSON file with {', '.join(keys)}, and "
+                                    "distortion and coefficients where there are any (genima cameras --save writes "
+                                    "those of each device)")
+        try:
+            data = json.loads(path.read_text())
+            camera = PinholeCamera(*(int(data[key]) for key in keys[:2]), *(float(data[key]) for key in keys[2:]))
+            return cls(camera, data.get("distortion", "plumb_bob"), tuple(map(float, data.get("coefficients", ()))))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds no intrinsics ({error!r}); it needs {', '.join(keys)}") from error
+
+
+@dataclass(frozen=True)
+class View:
+    """What is made of a camera's picture: straightened, cut out, resized."""
+
+    lens: Lens
+    crop: tuple[int, int, int, int] | None = None
+    """Left, top, width, height in px of the camera's picture."""
+    size: tuple[int, int] | None = None
+    """Width and height of the result."""
+
+    def __post_init__(self) -> None:
+        if self.crop is not None:
+            self.lens.camera.crop(*self.crop)  # refuses what leaves the picture, before the first one comes
+
+    @cached_property
+    def camera(self) -> PinholeCamera:
+        """The pinhole camera that the result is of."""
+        return self._cut if self.size is None else self._cut.resize(*self.size)
+
+    @cached_property
+    def _cut(self) -> PinholeCamera:
+        return self.lens.camera if self.crop is None else self.lens.camera.crop(*self.crop)
+
+    @cached_property
+    def _maps(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each pixel of the cut-out where it is in the camera's picture."""
+        u, v = np.meshgrid(np.arange(self._cut.width), np.arange(self._cut.height))
+        rays = np.stack([(u - self._cut.cx) / self._cut.fx, (v - self._cut.cy) / self._cut.fy, np.ones_like(u)], -1)
+        uv = self.lens.project(rays).astype(np.float32)
+        return cv2.convertMaps(uv[..., 0], uv[..., 1], cv2.CV_16SC2)
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """The result (H, W, 3) of a picture of the lens's size."""
+        if not self.lens.straight:
+            rgb = cv2.remap(rgb, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        elif self.crop is not None:
+            left, top, width, height = self.crop
+            rgb = rgb[top:top + height, left:left + width]
+        if self.size is None or self.size == (rgb.shape[1], rgb.shape[0]):
+            return np.ascontiguousarray(rgb)
+        smaller = self.size[0] <= rgb.shape[1] and self.size[1] <= rgb.shape[0]
+        return cv2.resize(rgb, self.size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+    def of(self, lens: Lens) -> "View":
+        """The same cut-out and size of another lens."""
+        return self if lens == self.lens else replace(self, lens=lens)
+
+
+def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] | None:
+    """Left, top, width and height of "square" (the largest one in the middle), "80,0,480,480", or "" for all.
+
+    Raises:
+        ValueError: another form.
+    """
+    if not text:
+        return None
+    if text == "square":
+        side = min(width, height)
+        return (width - side) // 2, (height - side) // 2, side, side
+    try:
+        left, top, wide, high = map(int, text.split(","))
+    except ValueError:
+        raise ValueError(f"crop is {text!r}; valid are \"\", \"square\" and left,top,width,height in px, such as "
+                         "80,0,480,480") from None
+    return left, top, wide, high
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Width and height of "256x256"; "" is None.
+
+    Raises:
+        ValueError: another form.
+    """
+    if not text:
+        return None
+    try:
+        width, height = map(int, text.split("x"))
+    except ValueError:
+        width = height = 0
+    if width < 1 or height < 1:
+        raise ValueError(f"size is {text!r}; valid are \"\" and width x height in px, such as 256x256")
+    return width, height

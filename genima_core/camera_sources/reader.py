@@ -1,0 +1,148 @@
+"""Reads one camera for as long as the node lives: through unplugging, frozen streams, resets and jumps of clocks."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from genima_core.camera_sources.lens import Lens
+from genima_core.camera_sources.source import Frame, Opener, Source
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    freeze_s: float = 1.0
+    """A stream without a new picture for this long has frozen."""
+    retry_s: float = 0.5
+    """Until a source that was lost is opened again; twice that after each failure, up to `retry_longest_s`."""
+    retry_longest_s: float = 8.0
+    reset_after: int = 3
+    """Failures in a row until the device is reset, and again after as many."""
+    stamp_error_s: float = 1.0
+    """A picture whose stamp is further from now has a wrong stamp."""
+
+    def __post_init__(self) -> None:
+        for name in ("freeze_s", "retry_s", "retry_longest_s", "stamp_error_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        if self.reset_after < 1:
+            raise ValueError(f"reset_after is {self.reset_after}; it must be at least 1")
+
+
+class Reader:
+    """Gives each picture once, with stamps that increase; `step` never raises for what the source does.
+
+    Stamps go back in one case only: when the host's clock was set back, which `counts` tells as `clock_jumps`.
+    """
+
+    def __init__(self, opener: Opener, config: ReadingConfig, steady_s: Callable[[], float],
+                 ros_s: Callable[[], float], wait: Callable[[float], object]) -> None:
+        """Opens the source.
+
+        Raises:
+            ValueError, OSError: it cannot be opened; what to do about it.
+        """
+        self.config = config
+        self.problem = ""
+        """What is wrong now, "" while pictures come."""
+        self.timing = "device"
+        self.counts: Counter[str] = Counter()
+        """Since the start: frames, repeated, misplaced, frozen, lost, reopened, resets, clock_jumps."""
+        self._opener, self._steady_s, self._ros_s, self._wait = opener, steady_s, ros_s, wait
+        self._source: Source | None = opener.open()
+        self.lens = self._source.lens
+        """Of the source as it was opened first; pictures of another size are refused from then on."""
+        self._number: int | None = None  # kept when opened again: a device may still hold its last picture
+        self._stamp_s = float("-inf")
+        self._failures = 0
+        self._retry_at_s = 0.0
+        self._new_at_s = steady_s()
+
+    @property
+    def connected(self) -> bool:
+        return self._source is not None
+
+    def step(self, timeout_s: float = 0.1) -> Frame | None:
+        """A new picture, or None after at most `timeout_s` (longer only where the device's driver takes longer)."""
+        if self._source is None and not self._reopen(timeout_s):
+            return None
+        try:
+            frame = self._source.read(timeout_s)
+        except (OSError, RuntimeError, ValueError) as error:
+            self.counts["lost"] += 1
+            self._give_up(str(error))
+            return None
+        if frame is not None and (wrong := self._wrong_size(frame)):
+            self._give_up(wrong)
+            return None
+        if frame is not None and self._is_new(frame):
+            self._new_at_s = self._steady_s()
+            self._failures, self.problem, self.timing = 0, "", frame.timing
+            self.counts["frames"] += 1
+            return frame
+        silent_s = self._steady_s() - self._new_at_s
+        if silent_s > self.config.freeze_s:
+            self.counts["frozen"] += 1
+            self._give_up(self.problem or f"no new picture for {silent_s:.1f} s: the stream has frozen")
+        return None
+
+    def close(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
+    def _reopen(self, timeout_s: float) -> bool:
+        left_s = self._retry_at_s - self._steady_s()
+        if left_s > 0:
+            self._wait(min(left_s, timeout_s))
+            return False
+        try:
+            if self._failures % self.config.reset_after == 0:
+                self.counts["resets"] += 1
+                self._opener.reset()
+            self._source = self._opener.open()
+        except (OSError, RuntimeError, ValueError) as error:
+            self._give_up(str(error))
+            return False
+        self.counts["reopened"] += 1
+        self._new_at_s = self._steady_s()
+        return True
+
+    def _give_up(self, problem: str) -> None:
+        """Closes the source, to be opened again later."""
+        self.problem = problem
+        try:
+            self.close()
+        except (OSError, RuntimeError) as error:
+            self.problem += f" (and it does not close: {error})"
+        delay_s = min(self.config.retry_s * 2**min(self._failures, 20), self.config.retry_longest_s)
+        self._failures += 1
+        self._retry_at_s = self._steady_s() + delay_s
+
+    def _wrong_size(self, frame: Frame) -> str:
+        size, of_lens = (frame.rgb.shape[1], frame.rgb.shape[0]), _size(frame.lens)
+        if size == of_lens == _size(self.lens):
+            return ""
+        return (f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
+                f"opened with {_size(self.lens)[0]}x{_size(self.lens)[1]}")
+
+    def _is_new(self, frame: Frame) -> bool:
+        now_s = self._ros_s()
+        if frame.number == self._number or frame.stamp_s == self._stamp_s:
+            self.counts["repeated"] += 1
+            return False
+        if abs(now_s - frame.stamp_s) > self.config.stamp_error_s:
+            self.counts["misplaced"] += 1
+            self.problem = (f"a picture is stamped {abs(now_s - frame.stamp_s):.1f} s in the "
+                            f"{'past' if frame.stamp_s < now_s else 'future'}: the clock of camera or host jumped")
+            return False
+        if frame.stamp_s < self._stamp_s:
+            if self._stamp_s < now_s:  # the pictures are out of order, the clock is not
+                self.counts["misplaced"] += 1
+                return False
+            self.counts["clock_jumps"] += 1
+        self._number, self._stamp_s = frame.number, frame.stamp_s
+        return True
+
+
+def _size(lens: Lens) -> tuple[int, int]:
+    return lens.camera.width, lens.camera.height

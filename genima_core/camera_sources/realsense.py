@@ -1,0 +1,184 @@
+"""RealSense cameras by their serial numbers, through pyrealsense2, which is imported only when one is asked for."""
+
+import importlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from genima_core.camera_sources.devices import Device, color_sensor, describe, devices
+from genima_core.camera_sources.lens import Lens
+from genima_core.camera_sources.profile import Profile, nearest
+from genima_core.camera_sources.source import Frame, SourceLost
+from genima_core.cameras import PinholeCamera
+
+QUEUE = 2
+"""Pictures that wait for a busy reader; the oldest is dropped."""
+DELAYS = 300
+"""Pictures over which the shortest delay is looked for."""
+
+
+@dataclass(frozen=True)
+class RealSenseConfig:
+    serial: str
+    profile: Profile
+    exposure_us: float | None = None
+    """None leaves exposure and gain to the camera."""
+    gain: float | None = None
+    white_balance_k: float | None = None
+    """None leaves it to the camera."""
+
+
+def import_realsense() -> ModuleType:
+    """pyrealsense2.
+
+    Raises:
+        RuntimeError: it cannot be imported; how to get it.
+    """
+    try:
+        return importlib.import_module("pyrealsense2")
+    except ImportError as error:
+        raise RuntimeError(f"RealSense cameras need pyrealsense2 ({error}): pip install '.[realsense]' in the source "
+                           "tree, and apt-get install libusb-1.0-0 libudev1") from error
+
+
+class RealSenseOpener:
+    """Opens and resets the camera with one serial number."""
+
+    def __init__(self, rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float]) -> None:
+        """`lens` replaces the camera's own intrinsics."""
+        self._rs, self._config, self._lens, self._ros_s = rs, config, lens, ros_s
+        self._seen = False
+        self.warning = ""
+
+    def open(self) -> "SensorSource":
+        device, about = self._find()
+        sensor = color_sensor(self._rs, device)
+        if sensor is None:
+            raise ValueError(f"camera {about.name} {about.serial} has no colour stream; take a model that has one")
+        profile = _profile(self._rs, sensor, about, self._config.profile)
+        try:
+            set_options(self._rs, sensor, self._config)
+            source = SensorSource(self._rs, device, sensor, profile, self._lens, self._ros_s)
+        except RuntimeError as error:
+            raise SourceLost(f"{describe(about)} cannot be opened: {error}; does another program use it?") from error
+        self._seen = True
+        self.warning = f"{describe(about)} hangs on USB 2: use a USB 3 port and cable" if about.slow else ""
+        return source
+
+    def reset(self) -> None:
+        self._find()[0].hardware_reset()
+
+    def _find(self) -> tuple[Any, Device]:
+        found = devices(self._rs)
+        for device, about in found:
+            if about.serial == self._config.serial:
+                return device, about
+        there = "; ".join(describe(about) for _, about in found) or "none"
+        text = f"there is no camera with serial number {self._config.serial!r}; connected are: {there}"
+        raise SourceLost(f"{text}: it was unplugged, or restarts") if self._seen else ValueError(text)
+
+
+def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
+    """Fixes exposure, gain and white balance, or leaves them to the camera.
+
+    Raises:
+        ValueError: a value outside of the device's range, or an option that it lacks.
+    """
+    fixed = config.exposure_us is not None or config.gain is not None
+    if sensor.supports(rs.option.enable_auto_exposure):
+        sensor.set_option(rs.option.enable_auto_exposure, float(not fixed))
+    if sensor.supports(rs.option.auto_exposure_priority):
+        sensor.set_option(rs.option.auto_exposure_priority, 0.0)  # else the rate falls in dim light
+    if sensor.supports(rs.option.enable_auto_white_balance):
+        sensor.set_option(rs.option.enable_auto_white_balance, float(config.white_balance_k is None))
+    for name, option, value in (("exposure_us", rs.option.exposure, config.exposure_us),
+                                ("gain", rs.option.gain, config.gain),
+                                ("white_balance_k", rs.option.white_balance, config.white_balance_k)):
+        if value is None:
+            continue
+        if not sensor.supports(option):
+            raise ValueError(f"this camera has no {name}; leave the parameter away")
+        valid = sensor.get_option_range(option)
+        if not valid.min <= value <= valid.max:
+            raise ValueError(f"{name} is {value:g}; valid for this camera are {valid.min:g} to {valid.max:g} in steps "
+                             f"of {valid.step:g}")
+        sensor.set_option(option, float(value))
+
+
+def _profile(rs: ModuleType, sensor: Any, about: Device, wanted: Profile) -> Any:
+    for profile in sensor.get_stream_profiles():
+        video = profile.as_video_stream_profile()
+        if (profile.stream_type(), profile.format()) == (rs.stream.color, rs.format.rgb8) \
+                and (video.width(), video.height(), profile.fps()) == (wanted.width, wanted.height, wanted.fps):
+            return profile
+    raise ValueError(f"{describe(about)} has no colour profile {wanted}; the nearest are "
+                     f"{', '.join(map(str, nearest(about.profiles, wanted))) or 'none'}")
+
+
+class SensorSource:
+    """A `Source` of one colour sensor of librealsense, that of a real device or of a `software_device`."""
+
+    def __init__(self, rs: ModuleType, device: Any, sensor: Any, profile: Any, lens: Lens | None,
+                 ros_s: Callable[[], float]) -> None:
+        """Starts the stream `profile`; `lens` replaces the intrinsics that it comes with.
+
+        Raises:
+            ValueError: a lens of another size, or with a distortion that is unknown.
+            RuntimeError: librealsense cannot start it.
+        """
+        video = profile.as_video_stream_profile()
+        self.lens = lens or lens_of(video.get_intrinsics())
+        if (self.lens.camera.width, self.lens.camera.height) != (video.width(), video.height()):
+            raise ValueError(f"the profile is {video.width()}x{video.height()}, the given intrinsics are of "
+                             f"{self.lens.camera.width}x{self.lens.camera.height}; give intrinsics of this profile")
+        self._rs, self._device, self._sensor, self._ros_s = rs, device, sensor, ros_s
+        self._delays_s: deque[float] = deque(maxlen=DELAYS)
+        self._queue = rs.frame_queue(QUEUE)
+        sensor.open(profile)
+        try:
+            sensor.start(self._queue)
+        except RuntimeError:
+            sensor.close()
+            raise
+
+    def read(self, timeout_s: float) -> Frame | None:
+        arrived, frame = self._queue.try_wait_for_frame(round(1e3 * timeout_s))
+        if not arrived:
+            if not self._device.is_connected():
+                raise SourceLost("the camera was unplugged, or lost its USB connection")
+            return None
+        now_s = self._ros_s()
+        frame = frame.as_video_frame()
+        stamp_s, timing = self._stamp(1e-3 * frame.get_timestamp(), frame.get_frame_timestamp_domain(), now_s)
+        return Frame(np.array(frame.get_data()), stamp_s, frame.get_frame_number(), self.lens, timing)
+
+    def close(self) -> None:
+        try:
+            self._sensor.stop()
+        finally:
+            self._sensor.close()
+
+    def _stamp(self, stamp_s: float, domain: Any, now_s: float) -> tuple[float, str]:
+        """Capture time in ROS time, and what it rests on."""
+        if domain == self._rs.timestamp_domain.global_time:
+            return stamp_s, "device"
+        if domain == self._rs.timestamp_domain.system_time:
+            return stamp_s, "host"
+        self._delays_s.append(now_s - stamp_s)
+        return stamp_s + min(self._delays_s), "estimated"
+
+
+def lens_of(intrinsics: Any) -> Lens:
+    """Intrinsics of librealsense, whose pixels have their centres at whole numbers, as OpenCV's.
+
+    Raises:
+        ValueError: a distortion that is unknown here.
+    """
+    i = intrinsics
+    camera = PinholeCamera(i.width, i.height, i.fx, i.fy, i.ppx, i.ppy)
+    name = str(i.model).rpartition(".")[2]
+    return Lens(camera, {"brown_conrady": "plumb_bob"}.get(name, name), tuple(i.coeffs))

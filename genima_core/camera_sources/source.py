@@ -1,0 +1,59 @@
+"""What the camera node reads from, whatever it is: a RealSense, pictures in a folder, a video."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from genima_core.camera_sources.lens import Lens
+
+
+class SourceLost(OSError):
+    """The source has gone, and may come back."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a camera."""
+
+    rgb: np.ndarray
+    """(H, W, 3) uint8, as the camera took it; nobody else writes to it."""
+    stamp_s: float
+    """Capture time in ROS time."""
+    number: int
+    """Counts up while a source is open; the same number is the same picture."""
+    lens: Lens
+    timing: Literal["device", "estimated", "host"] = "device"
+    """Where the stamp is from: the device's clock, set against the host's; the device's clock, less the shortest delay
+    seen; or the host's clock when the picture arrived, which is late by an unknown time."""
+
+
+class Source(Protocol):
+    lens: Lens
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next picture; None if none has come within `timeout_s`.
+
+        Raises:
+            SourceLost: the source has gone.
+        """
+
+    def close(self) -> None:
+        """Gives the source free, in whatever state it is."""
+
+
+class Opener(Protocol):
+    """Knows how to open one source again and again."""
+
+    warning: str
+    """What is not as it should be, though it works; "" else."""
+
+    def open(self) -> Source:
+        """
+        Raises:
+            SourceLost: not there now, or busy.
+            ValueError: it will never work as configured.
+        """
+
+    def reset(self) -> None:
+        """Restarts the device, if it is one and is there."""
