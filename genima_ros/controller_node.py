@@ -1,4 +1,11 @@
-"""Turns each drawing into a chunk of joint positions."""
+"""Turns each drawing into a chunk of joint positions, if the target gate lets it through.
+
+The gate sits here because here a drawing, the joints at its capture and the rig come together, and because only a
+drawing that is about to become motion needs to be checked. A node of its own would send every drawing on once more,
+and would have to repeat the hand-shake with the streamer to know which one counts. The streamer's process, beside the
+robot, stays without OpenCV. What was drawn over comes from the diffusion node with the drawing: the cameras' topics do
+not say which of their images that was.
+"""
 
 import time
 from collections import deque
@@ -14,12 +21,15 @@ from std_msgs.msg import Bool, String
 
 from genima_core.checkpoint import Checkpoint
 from genima_core.panda import JOINT_NAMES
+from genima_core.targets.gate import Gate
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
+from genima_ros.gatekeeper import Gatekeeper
 from genima_ros.parameters import declare_dataclass
 from genima_ros.run import NODE_OPTIONS, run
+from genima_ros.synchroniser import Synchroniser
 
 if TYPE_CHECKING:
     from genima_core.controller.policy import Controller
@@ -33,6 +43,8 @@ WATCH_S = 1.0
 SILENT_S = 2.0
 SILENT_DRAWING_S = 8.0
 """Loading and drawing take their time on a laptop."""
+SAME_STAMP_S = 1e-6
+"""A drawing and what it was drawn over carry the same stamp."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class ControllerParameters:
     """Their positions in metres add up to the gripper's width."""
     instruction: str = ""
     """Used until one arrives on the topic."""
+    gate: bool = True
+    """Whether drawings are checked; one that fails pauses the policy until ~/resume. Simulation does without."""
 
 
 def load_controller(parameters: ControllerParameters) -> "Controller":
@@ -53,6 +67,12 @@ def load_controller(parameters: ControllerParameters) -> "Controller":
     from genima_core.controller.policy import Controller  # torch takes seconds: tests and bad checkpoints need none
 
     return Controller.load(checkpoint.path / "controller", parameters.device)
+
+
+def load_gate(parameters: ControllerParameters) -> Gate:
+    """The gate for drawings of a checkpoint."""
+    checkpoint = Checkpoint.open(parameters.checkpoint)
+    return Gate(checkpoint.rig, checkpoint.info.chunk_size * checkpoint.info.dt_s)
 
 
 @dataclass(frozen=True)
@@ -72,12 +92,18 @@ class ControllerNode(Node):
     from now. If the chunk is refused, chunk_wanted stays true and the next drawing is acted upon; nothing can lock up
     when either side is restarted.
 
-    Publishes: action_chunk (7 joints and `gripper` width in m), diagnostics.
-    Subscribes: targets/image, joint_states, instruction, chunk_wanted.
+    With `gate` on, a drawing is checked before it is acted upon; one that fails pauses the policy (see `Gatekeeper`):
+    no chunk follows, so the streamer brings the arm to rest, until ~/resume, and then only what is captured afterwards
+    counts.
+
+    Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched: "open", "closed: reasons"), diagnostics.
+    Subscribes: targets/image, targets/observation (with `gate`), joint_states, instruction, chunk_wanted.
+    Services: ~/resume (with `gate`).
     """
 
     def __init__(self, load: Callable[[ControllerParameters], "Controller"] = load_controller,
-                 clock_s: Callable[[], float] = time.monotonic, **options) -> None:
+                 clock_s: Callable[[], float] = time.monotonic,
+                 gate: Callable[[ControllerParameters], Gate] = load_gate, **options) -> None:
         super().__init__("controller", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, ControllerParameters)
         self.controller = load(self.parameters)
@@ -94,6 +120,12 @@ class ControllerNode(Node):
         interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_joint_state)
         interfaces.subscribe(self, interfaces.CHUNK_WANTED, self._on_wanted)
         interfaces.subscribe(self, interfaces.TARGETS, self._on_drawing)
+        self._gatekeeper: Gatekeeper | None = None
+        if self.parameters.gate:
+            self._pairs: Synchroniser[Image] = Synchroniser(("drawing", "observation"), SAME_STAMP_S)
+            self._observation_arrived_s = clock_s()
+            self._gatekeeper = Gatekeeper(self, gate(self.parameters), self._diagnostics, self._forget_drawings)
+            interfaces.subscribe(self, interfaces.OBSERVATION, self._on_observation)
         self._watch = self.create_timer(WATCH_S, self._watch_inputs)
 
     def _on_instruction(self, message: String) -> None:
@@ -120,12 +152,34 @@ class ControllerNode(Node):
 
     def _on_drawing(self, message: Image) -> None:
         self._drawing_arrived_s = self._clock_s()
+        if self._gatekeeper is None:
+            self._follow(message)
+        else:
+            self._pair("drawing", message)
+
+    def _on_observation(self, message: Image) -> None:
+        self._observation_arrived_s = self._clock_s()
+        self._pair("observation", message)
+
+    def _pair(self, name: str, message: Image) -> None:
+        try:
+            pair = self._pairs.add(name, conversions.seconds(message.header.stamp), message)
+        except ValueError as error:
+            self._diagnostics.warn(f"{name} not used: {error}", name)
+            return
+        if pair is not None:
+            self._follow(*(part.item for part in pair))
+
+    def _follow(self, message: Image, observation: Image | None = None) -> None:
         stamp_s = conversions.seconds(message.header.stamp)
         if not self._is_due(stamp_s):
             return
         try:
             views = untile(conversions.image_to_rgb(message))
             state = self._state_at(stamp_s)
+            if self._gatekeeper is not None and not self._gatekeeper.admits(
+                    views, state.q, untile(conversions.image_to_rgb(observation))):
+                return
             chunk = self._act(views, state, stamp_s)
         except (ValueError, RuntimeError) as error:
             self._diagnostics.warn(f"drawing not followed: {error}", "drawing")
@@ -136,6 +190,10 @@ class ControllerNode(Node):
         if self._wanted_since_s is not None and self.parameters.mode == "sync":
             # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
             self._wanted_since_s = self._ros_now_s()
+
+    def _forget_drawings(self) -> None:
+        """What was captured before the operator looked does not count."""
+        self._last_stamp_s = self._ros_now_s()
 
     def _is_due(self, stamp_s: float) -> bool:
         if self._wanted_since_s is None or stamp_s <= self._last_stamp_s:
@@ -167,6 +225,8 @@ class ControllerNode(Node):
 
     def _watch_inputs(self) -> None:
         now_s = self._clock_s()
+        if self._gatekeeper is not None:
+            self._gatekeeper.remind()
         if now_s - self._state_arrived_s > SILENT_S:
             self._diagnostics.warn("no joint state on "
                                    f"{self.resolve_topic_name(interfaces.JOINT_STATES.name)}: is the robot's "
@@ -174,6 +234,11 @@ class ControllerNode(Node):
         elif now_s - self._drawing_arrived_s > SILENT_DRAWING_S:
             self._diagnostics.warn(f"no drawing on {self.resolve_topic_name(interfaces.TARGETS.name)}: "
                                    "is the diffusion node running and are its cameras?", "no drawing")
+        elif (self._gatekeeper is not None
+              and self._drawing_arrived_s - self._observation_arrived_s > SILENT_DRAWING_S):
+            self._diagnostics.warn(f"no {self.resolve_topic_name(interfaces.OBSERVATION.name)}, which the target gate "
+                                   "compares drawings with: the diffusion node sends it; gate:=false does without",
+                                   "no observation")
         elif not self._wanted_heard:
             self._diagnostics.warn(f"nobody listens: no {self.resolve_topic_name(interfaces.CHUNK_WANTED.name)} from "
                                    "a streamer node", "no streamer")

@@ -62,7 +62,8 @@ class DiffusionNode(Node):
     While it draws, newer images replace older ones (queues of one). A drawing carries the capture time of the oldest
     of its images. Images that are missing, frozen or of another size or encoding are reported and never drawn on.
 
-    Publishes: targets/image (tiled), targets/<camera>/image, diagnostics.
+    Publishes: targets/observation and targets/image (what was drawn over, and the drawing; both tiled),
+    targets/<camera>/image, diagnostics.
     Subscribes: <camera>/color/image_raw of the checkpoint's four cameras, instruction.
     """
 
@@ -78,6 +79,7 @@ class DiffusionNode(Node):
         self._arrived_s = dict.fromkeys(self.rig.names, clock_s())
         self._drawn_s = clock_s()
         self._same: dict[str, tuple[bytes, int]] = {}
+        self._observed = interfaces.publish(self, interfaces.OBSERVATION)
         self._tiled = interfaces.publish(self, interfaces.TARGETS)
         self._views = {name: interfaces.publish(self, interfaces.target_image(name)) for name in self.rig.names}
         self._diagnostics = Diagnostics(self, self.rig.names, lambda: {"drawings": self._drawings})
@@ -132,6 +134,7 @@ class DiffusionNode(Node):
             self._diagnostics.warn(f"the agent cannot draw: {error}", "agent")
             return
         self._drawings += 1
+        self._observed.publish(conversions.rgb_to_image(tile(images), stamp_s, "tiled"))
         self._tiled.publish(conversions.rgb_to_image(tile(drawing), stamp_s, "tiled"))
         for name, view in zip(self.rig.names, drawing, strict=True):
             self._views[name].publish(conversions.rgb_to_image(view, stamp_s, f"{name}_color_optical_frame"))

@@ -123,6 +123,7 @@ _OF_LEARNED = (
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),
+    Argument("gate", bool, "check each drawing before it moves the arm; one that fails pauses the policy"),
     _RESPAWN,
 )
 _OF_A_CELL = (
@@ -145,8 +146,8 @@ _OF_A_CELL = (
 _LEARNED = (
     NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
               respawn=True, threads=0),
-    NodeEntry("controller", "controller_node", ("checkpoint", "device", "mode", "instruction"), niceness=4,
-              respawn=True),
+    NodeEntry("controller", "controller_node", ("checkpoint", "device", "mode", "instruction", "gate"),
+              niceness=4, respawn=True),
     NodeEntry("markers", "markers_node", (), niceness=5, respawn=True),
 )
 _STREAMER = NodeEntry("streamer", "streamer_node", ("mode",), niceness=0)

@@ -36,6 +36,10 @@ class Service:
 JOINT_STATES = Topic("joint_states", JointState, NEWEST)
 INSTRUCTION = Topic("instruction", String, LATCHED)
 TARGETS = Topic("targets/image", Image, RELIABLE)
+OBSERVATION = Topic("targets/observation", Image, RELIABLE)
+"""The four images that a drawing was drawn over, tiled and stamped like it; for the target gate."""
+GATE = Topic("gate", String, LATCHED)
+"""The target gate: "open" or "closed: reasons"."""
 TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)
 ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
 """The simulated arm; a real one has a robot_description and TF."""
@@ -80,8 +84,10 @@ DISCARD = Service("~/discard", Trigger)
 RERECORD = Service("~/rerecord", Trigger)
 LABEL = Service("~/label", SetBool)
 PERFORM = Service("~/perform", Trigger)
+RESUME = Service("~/resume", Trigger)
 SERVICES = {service.name.removeprefix("~/"): service
-            for service in (RESET, ENABLE, STOP, RESET_FAULT, ENGAGE, PAUSE, START, DISCARD, RERECORD, LABEL, PERFORM)}
+            for service in (RESET, ENABLE, STOP, RESET_FAULT, ENGAGE, PAUSE, START, DISCARD, RERECORD, LABEL, PERFORM,
+                            RESUME)}
 
 
 def camera_image(camera: str) -> Topic:

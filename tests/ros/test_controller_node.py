@@ -38,7 +38,7 @@ class Graph:
 
     def start(self, mode: str, **parameters) -> None:
         self.bench.node(ControllerNode, lambda _: self.controller,
-                        parameters={"mode": mode, "instruction": "push", **parameters})
+                        parameters={"mode": mode, "instruction": "push", "gate": False, **parameters})
         self.states = self.bench.talk(interfaces.JOINT_STATES)
         self.drawings = self.bench.talk(interfaces.TARGETS)
         self.streamer = self.bench.talk(interfaces.CHUNK_WANTED)

@@ -63,10 +63,11 @@ class Graph:
 
 
 def test_four_images_become_one_drawing_with_their_stamp(graph, drawing):
+    observed = graph.bench.listen(interfaces.OBSERVATION)
     graph.start(seed=5)
     graph.instruct()
     graph.send(drawing, [100.03, 100.01, 100.02, 100.04])
-    graph.bench.until(lambda: graph.tiled and all(graph.views.values()))
+    graph.bench.until(lambda: observed and graph.tiled and all(graph.views.values()))
     images, instruction, seed, steps = graph.agent.calls[0]
     assert (images == drawing).all()
     assert (instruction, seed, steps) == ("push the button", 5, None)
@@ -74,7 +75,8 @@ def test_four_images_become_one_drawing_with_their_stamp(graph, drawing):
     assert (untile(conversions.image_to_rgb(graph.tiled[0])) == 255 - drawing).all()
     for name, view in zip(graph.rig.names, 255 - drawing, strict=True):
         assert (conversions.image_to_rgb(graph.views[name][0]) == view).all()
-    for message in (graph.tiled[0], *(messages[0] for messages in graph.views.values())):
+    assert (untile(conversions.image_to_rgb(observed[0])) == drawing).all()
+    for message in (observed[0], graph.tiled[0], *(messages[0] for messages in graph.views.values())):
         assert conversions.seconds(message.header.stamp) == pytest.approx(100.01)
 
 

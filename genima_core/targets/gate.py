@@ -1,0 +1,239 @@
+"""Checks a drawing before it becomes motion: can these spheres be the arm, a second from now?
+
+What is checked, in this order: the picture is no noise; it shows the observation that it was drawn over; each sphere is
+found; its views agree on one point in space; the four points are those of one configuration of the arm; they lie in the
+workspace; and the arm can get there in time. Spheres are told by colour alone, which needs no observation. The
+observation, where it is given, is what tells a drawing of another scene, because that can be geometrically perfect.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from genima_core.cameras import CameraRig
+from genima_core.panda import PANDA_LIMITS, JointLimits, target_poses
+from genima_core.targets.detect import find_centres, label_centres
+from genima_core.targets.outlines import outline_labels
+from genima_core.targets.palette import TARGET_NAMES
+from genima_core.targets.reach import reach
+from genima_core.targets.triangulation import camera_poses, project, triangulate
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Limits, for pictures of any size; `benchmarks/gate.py` prints what good drawings come to beside each."""
+
+    noise_levels: float = 12.0
+    """Standard deviation of the noise from pixel to pixel, of 255 levels, in any view."""
+    scene_levels: float = 13.0
+    """Difference from the observation beside the spheres, of 255 levels, mean over the cameras on the base."""
+    reprojection: float = 0.1
+    """Of the view's width: a drawn centre and its point seen from that camera."""
+    hand_radii: float = 1.0
+    """In views from the hand in addition, of the sphere's radius there: one that fills the view is drawn carelessly."""
+    seen_pixels: float = 0.008
+    """Of the view: a sphere that should show so much of itself must be found; 33 pixels at 64×64."""
+    hand_pixels: float = 0.06
+    """The same in views from the hand, where models draw carelessly what the edge cuts off."""
+    reach_m: float = 0.05
+    """From each point to the frame of the nearest configuration."""
+    workspace_lower_m: tuple[float, float, float] = (-0.3, -0.8, -0.05)
+    workspace_upper_m: tuple[float, float, float] = (0.9, 0.8, 1.2)
+    """Box in the base frame that holds the elbow, the wrist and the gripper."""
+    speed: float = 0.7
+    """Of each joint's greatest velocity, as the mean over the chunk's time."""
+    tcp_speed_m_s: float = 0.45
+    """Of the gripper, likewise."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a drawing came to, for each limit of `GateConfig`; the worst of all views and spheres."""
+
+    noise_levels: float
+    scene_levels: float
+    reprojection: float
+    """Of what is allowed there."""
+    unseen: float
+    """The largest part of a view where a sphere should be seen and is not, of what is allowed there."""
+    reach_m: float
+    speed: float
+    tcp_speed_m_s: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a drawing may become motion; arrays in the order of the rig and of `TARGET_NAMES`."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+    """Why not, each a sentence; empty if it passed."""
+    points: np.ndarray
+    """(4, 3) m in the base frame; NaN where fewer than two views show a sphere."""
+    error_px: np.ndarray
+    """(4 views, 4 targets) between the drawn centre and its point seen from that camera; NaN where not drawn."""
+    q: np.ndarray
+    """(7,) rad, the configuration nearest to the points."""
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Judges drawings made for one rig."""
+
+    rig: CameraRig
+    duration_s: float
+    """Time that the arm has to get to what is drawn: chunk size times its period."""
+    config: GateConfig = GateConfig()
+    limits: JointLimits = PANDA_LIMITS
+
+    def check(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None = None) -> Verdict:
+        """The verdict on a drawing (4, H, W, 3) uint8, drawn while the arm was at `q_now` (7,) rad.
+
+        With the `observation` (4, H, W, 3) that it was drawn over, also whether it shows that scene.
+
+        Raises:
+            ValueError: pictures of another size than the rig's, or joint positions that are not 7 finite numbers.
+        """
+        self._validate(drawing, q_now, observation)
+        T_base_cam = camera_poses(self.rig, q_now)
+        centres = find_centres(drawing)
+        points, error_px, allowed_px = self._locate(T_base_cam, centres)
+        arm = reach(points, q_now, self.limits)
+        drawn = np.isfinite(centres[..., 0]) | ~np.isfinite(points[:, 0])  # what is nowhere has been said already
+        unseen = np.where(drawn, 0.0, _parts(outline_labels(self.rig, T_base_cam, arm.points)))
+        speed = np.abs(arm.q - q_now) / self.duration_s / self.limits.velocity
+        tcp_speed = float(np.linalg.norm(arm.points[3] - target_poses(q_now)[3, :3, 3])) / self.duration_s
+        noise = np.array([_noise(view) for view in drawing])
+        spheres = outline_labels(self.rig, T_base_cam, np.where(np.isfinite(points), points, arm.points)) > 0
+        scene = 0.0 if observation is None else float(np.mean([
+            _difference(*view) for view, camera in zip(zip(drawing, observation, spheres, strict=True),
+                                                       self.rig.cameras, strict=True) if camera.mount == "base"]))
+        reasons = (*self._noisy(noise), *self._other_scene(scene), *self._unlocated(points, centres),
+                   *self._contradictory(error_px, allowed_px), *self._unreachable(arm.distance_m),
+                   *self._unseen(unseen), *self._outside(points), *self._too_fast(speed, tcp_speed))
+        measures = Measures(float(noise.max()), scene, _worst(error_px / allowed_px),
+                            float((unseen / self._needed).max()), _worst(arm.distance_m), float(speed.max()), tcp_speed)
+        return Verdict(not reasons, reasons, points, error_px, arm.q, measures)
+
+    def _validate(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None) -> None:
+        width, height = self.rig.size
+        for name, pictures in (("drawing", drawing), ("observation", observation)):
+            if pictures is not None and (np.shape(pictures) != (len(self.rig.cameras), height, width, 3)
+                                         or pictures.dtype != np.uint8):
+                raise ValueError(f"the {name} is {np.shape(pictures)} {getattr(pictures, 'dtype', '')}; this rig's is "
+                                 f"({len(self.rig.cameras)}, {height}, {width}, 3) uint8")
+        if np.shape(q_now) != (7,) or not np.isfinite(q_now).all():
+            raise ValueError(f"joint positions are {np.asarray(q_now).tolist()}; the gate needs 7 finite numbers in "
+                             "rad, from the moment of capture")
+
+    @property
+    def _needed(self) -> np.ndarray:
+        """Part of each view that a sphere must take up to be needed there, (views, 1)."""
+        return np.array([[self.config.hand_pixels if camera.mount == "hand" else self.config.seen_pixels]
+                         for camera in self.rig.cameras])
+
+    def _locate(self, T_base_cam: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points (4, 3) m, distances (views, 4) px of the drawn from their centres, and what is allowed there."""
+        points = triangulate(self.rig, T_base_cam, centres)
+        # Where another sphere hides a part, or the view ends, the rest has another centre: known once they are located.
+        shift = self._shift(T_base_cam, points)
+        points = triangulate(self.rig, T_base_cam, centres - shift)
+        pixels, radii = project(self.rig, T_base_cam, points)
+        error_px = np.linalg.norm(centres - pixels - self._shift(T_base_cam, points), axis=-1)
+        # Models colour a view from the hand where no sphere can be; what nothing is located by, endangers nothing.
+        on_hand = np.array([camera.mount == "hand" for camera in self.rig.cameras])
+        absent = _parts(outline_labels(self.rig, T_base_cam, points)) <= self._needed
+        error_px[on_hand[:, None] & absent] = np.nan
+        carelessness_px = np.where(on_hand[:, None], self.config.hand_radii * np.nan_to_num(radii), 0.0)
+        return points, error_px, self.config.reprojection * self.rig.size[0] + carelessness_px
+
+    def _shift(self, T_base_cam: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """From the spheres' centres to those of their visible parts, (views, 4, 2) px; 0 where nothing is visible."""
+        pixels, _ = project(self.rig, T_base_cam, points)
+        return np.nan_to_num(label_centres(outline_labels(self.rig, T_base_cam, points)) - pixels)
+
+    def _noisy(self, noise: np.ndarray) -> Iterator[str]:
+        limit = self.config.noise_levels
+        for view in np.flatnonzero(noise > limit):
+            yield (f"the {self.rig.names[view]} view is noisy: {noise[view]:.0f} of 255 levels from pixel to pixel, "
+                   f"allowed are {limit:.0f}")
+
+    def _other_scene(self, scene: float) -> Iterator[str]:
+        if scene > self.config.scene_levels:
+            yield (f"the drawing shows another scene than the cameras: beside the spheres it differs by {scene:.0f} of "
+                   f"255 levels, allowed are {self.config.scene_levels:.0f}")
+
+    def _unlocated(self, points: np.ndarray, centres: np.ndarray) -> Iterator[str]:
+        for target in np.flatnonzero(~np.isfinite(points).all(axis=-1)):
+            views = [self.rig.names[view] for view in np.flatnonzero(np.isfinite(centres[:, target, 0]))]
+            yield (f"the {TARGET_NAMES[target]} sphere cannot be located: it is drawn in {len(views)} of "
+                   f"{len(centres)} views ({', '.join(views) or 'none'}), 2 are needed")
+
+    def _contradictory(self, error_px: np.ndarray, allowed_px: np.ndarray) -> Iterator[str]:
+        for view, target in np.argwhere(error_px > allowed_px):
+            yield (f"the views contradict each other: the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} "
+                   f"view lies {error_px[view, target]:.1f} px from where all views put it, allowed are "
+                   f"{allowed_px[view, target]:.1f}")
+
+    def _unreachable(self, distance_m: np.ndarray) -> Iterator[str]:
+        limit = self.config.reach_m
+        for target in np.flatnonzero(distance_m > limit):
+            yield (f"no arm looks like this: the {TARGET_NAMES[target]} sphere lies {100 * distance_m[target]:.1f} cm "
+                   f"from the nearest configuration, allowed are {100 * limit:.1f}")
+
+    def _unseen(self, unseen: np.ndarray) -> Iterator[str]:
+        for view, target in np.argwhere(unseen > self._needed):
+            yield (f"the {TARGET_NAMES[target]} sphere is missing in the {self.rig.names[view]} view: it should take "
+                   f"up {100 * unseen[view, target]:.1f} % of it")
+
+    def _outside(self, points: np.ndarray) -> Iterator[str]:
+        lower, upper = self.config.workspace_lower_m, self.config.workspace_upper_m
+        for target in np.flatnonzero(((points < lower) | (points > upper)).any(axis=-1)):
+            yield (f"the {TARGET_NAMES[target]} sphere is at {_metres(points[target])} m in the base frame, outside of "
+                   f"the workspace from {_metres(lower)} to {_metres(upper)}")
+
+    def _too_fast(self, speed: np.ndarray, tcp_speed: float) -> Iterator[str]:
+        for joint in np.flatnonzero(speed > self.config.speed):
+            yield (f"too far for {self.duration_s:.1f} s: joint {joint + 1} would turn at {100 * speed[joint]:.0f} % "
+                   f"of its greatest velocity, allowed are {100 * self.config.speed:.0f}")
+        if tcp_speed > self.config.tcp_speed_m_s:
+            yield (f"too far for {self.duration_s:.1f} s: the gripper would move at {tcp_speed:.2f} m/s, allowed are "
+                   f"{self.config.tcp_speed_m_s:.2f}")
+
+
+def _noise(view: np.ndarray) -> float:
+    """Standard deviation of the noise from pixel to pixel, of 255 levels; edges and gradients do not count."""
+    grey = view.astype(np.float32).mean(axis=-1)
+    diagonal = grey[:-1, :-1] - grey[1:, :-1] - grey[:-1, 1:] + grey[1:, 1:]
+    # Of Gaussian noise the median magnitude is 0.6745 deviations; averaging three channels divides it by sqrt(3).
+    return float(np.median(np.abs(diagonal)) / 0.6745 / 2 * np.sqrt(3))
+
+
+def _difference(drawing: np.ndarray, observation: np.ndarray, spheres: np.ndarray) -> float:
+    """Difference of two views (H, W, 3), of 255 levels, beside the spheres (H, W) bool; small details do not count.
+
+    Of where they differ most, the fiftieth part does not count either.
+    """
+    size = drawing.shape[1]
+    reach_px = 2 * max(1, round(size * 6 / 64)) + 1
+    beside = cv2.dilate(spheres.astype(np.uint8), np.ones((reach_px, reach_px), np.uint8)) == 0
+    drawn, seen = (cv2.GaussianBlur(view.astype(np.float32), (0, 0), size * 3 / 64) for view in (drawing, observation))
+    levels = np.abs((drawn - seen).mean(axis=-1))
+    return float(np.quantile(levels[beside], 0.98)) if beside.any() else 0.0
+
+
+def _parts(labels: np.ndarray) -> np.ndarray:
+    """Which part of each view each sphere covers, (views, 4)."""
+    return np.stack([(labels == 1 + target).mean(axis=(1, 2)) for target in range(len(TARGET_NAMES))], axis=1)
+
+
+def _worst(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else 0.0
+
+
+def _metres(point: Sequence[float]) -> str:
+    return f"({', '.join(f'{x:.2f}' for x in point)})"

@@ -1,0 +1,139 @@
+"""The controller node with its target gate on; the gate's judgement is a fake's, or a real one's on nothing drawn."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from std_msgs.msg import Bool
+
+from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.targets.gate import Gate
+from genima_core.tiling import tile
+from genima_ros import conversions, interfaces
+from genima_ros.controller_node import ControllerNode
+
+pytestmark = pytest.mark.ros
+
+FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
+BAD = "no arm looks like this: the elbow sphere lies 12.0 cm from the nearest configuration"
+
+
+class FakeController:
+    dt_s = 0.05
+
+    def act(self, targets, q, gripper, instruction):
+        return q + 0.01 * np.arange(1, 21)[:, None], np.zeros(20)
+
+
+class FakeGate:
+    """Finds fault with what it is told to."""
+
+    def __init__(self) -> None:
+        self.reasons: tuple[str, ...] = ()
+        self.calls: list[tuple] = []
+
+    def check(self, drawing, q_now, observation=None):
+        self.calls.append((drawing.copy(), q_now.copy(), observation.copy()))
+        return SimpleNamespace(passed=not self.reasons, reasons=self.reasons)
+
+
+class Graph:
+    """A controller node behind a gate, a robot, a drawing agent and a streamer that wants chunks."""
+
+    def __init__(self, bench, gate, mode: str) -> None:
+        self.bench = bench
+        self.chunks = bench.listen(interfaces.ACTION_CHUNK)
+        self.states = bench.listen(interfaces.GATE)
+        self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
+        node = bench.node(lambda load, **options: ControllerNode(load, gate=lambda _: gate, **options),
+                          lambda _: FakeController(), parameters={"mode": mode, "instruction": "push"})
+        assert node.parameters.gate  # what is checked by default is a real arm
+        self.joints = bench.talk(interfaces.JOINT_STATES)
+        self.drawings, self.observations = bench.talk(interfaces.TARGETS), bench.talk(interfaces.OBSERVATION)
+        bench.talk(interfaces.CHUNK_WANTED).publish(Bool(data=True))
+        bench.settle("controller")
+
+    def draw(self, drawing, observation, observation_first: bool = True) -> float:
+        """Sends a drawing of now, and the joints; its stamp."""
+        stamp_s = self.bench.now_s()
+        self.joints.publish(conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.01, 0.01], stamp_s))
+        self.bench.settle("controller")
+        pairs = [(self.observations, observation), (self.drawings, drawing)]
+        for publisher, picture in pairs if observation_first else reversed(pairs):
+            publisher.publish(conversions.rgb_to_image(tile(picture), stamp_s))
+            self.bench.settle("controller")
+        return stamp_s
+
+    def gate_says(self, text: str) -> None:
+        self.bench.until(lambda: self.states and self.states[-1].data == text)
+
+
+@pytest.fixture
+def gate():
+    return FakeGate()
+
+
+@pytest.fixture(params=["sync", "async"])
+def graph(bench, gate, request):
+    return Graph(bench, gate, request.param)
+
+
+@pytest.mark.parametrize("observation_first", [True, False])
+def test_a_good_drawing_is_followed(graph, gate, drawing, observation_first):
+    graph.gate_says("open")
+    graph.draw(drawing, drawing + 1, observation_first)
+    graph.bench.until(lambda: graph.chunks)
+    assert (gate.calls[0][0] == drawing).all()
+    assert gate.calls[0][1] == pytest.approx(HOME)
+    assert (gate.calls[0][2] == drawing + 1).all()
+
+
+def test_a_bad_drawing_pauses_the_policy_until_the_operator_resumes(graph, gate, drawing):
+    gate.reasons = BAD,
+    graph.draw(drawing, drawing)
+    graph.gate_says(f"closed: {BAD}")
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, f"the policy pauses: {BAD}"))
+    gate.reasons = ()
+    graph.draw(drawing, drawing)  # a good one does not open it
+    assert not graph.chunks
+    assert len(gate.calls) == 1
+    response = graph.bench.call("controller", "resume")
+    assert response.success
+    assert BAD in response.message
+    graph.gate_says("open")
+    assert not graph.chunks  # what was captured before does not count
+    graph.draw(drawing, drawing)
+    graph.bench.until(lambda: graph.chunks)
+    assert graph.bench.call("controller", "resume").message == "the gate is open already"
+
+
+def test_it_closes_again_while_the_cause_lasts(graph, gate, drawing):
+    gate.reasons = BAD, "b", "c", "d", "e"
+    graph.draw(drawing, drawing)
+    graph.gate_says(f"closed: {BAD}; b; c; and 2 more")
+    graph.bench.call("controller", "resume")
+    graph.gate_says("open")
+    graph.draw(drawing, drawing)
+    graph.gate_says(f"closed: {BAD}; b; c; and 2 more")
+    assert not graph.chunks
+
+
+def test_what_cannot_be_checked_closes_it(bench, rig, drawing):
+    graph = Graph(bench, Gate(rig, duration_s=1.0), "async")
+    graph.draw(drawing, drawing[:, :32, :32])
+    graph.bench.until(lambda: graph.states and graph.states[-1].data.startswith(
+        "closed: the drawing cannot be checked: the observation is (4, 32, 32, 3)"))
+    assert not graph.chunks
+
+
+def test_a_drawing_without_what_it_was_drawn_over_waits(graph, gate, drawing):
+    stamp_s = graph.bench.now_s()
+    graph.joints.publish(conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.01, 0.01], stamp_s))
+    graph.drawings.publish(conversions.rgb_to_image(tile(drawing), stamp_s))
+    graph.observations.publish(conversions.rgb_to_image(tile(drawing), stamp_s - 0.05))
+    graph.bench.settle("controller")
+    assert not gate.calls
+    assert not graph.chunks
