@@ -136,7 +136,8 @@ class Reader:
                             f"{'past' if frame.stamp_s < now_s else 'future'}: the clock of camera or host jumped")
             return False
         if frame.stamp_s < self._stamp_s:
-            if self._stamp_s < now_s:  # the pictures are out of order, the clock is not
+            # Only a clock that was set back makes of the last stamp one that would not be accepted now.
+            if self._stamp_s <= now_s + self.config.stamp_error_s:
                 self.counts["misplaced"] += 1
                 return False
             self.counts["clock_jumps"] += 1

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genima_core.camera_sources.lens import Lens
@@ -182,6 +182,7 @@ _EVENTS = st.one_of(st.none(), st.just("lost"), st.just("bug"),
 
 
 @given(st.lists(_EVENTS, max_size=80), st.lists(st.booleans(), max_size=10))
+@example(events=[(0, -1.0, False), (1, 0.0, False)], openings=[])
 def test_whatever_a_source_does_stamps_increase_and_nothing_is_raised(events, openings):
     clock = Clock()
 

@@ -52,6 +52,14 @@ class Operator(Observer):
         self.processes[0].stdin.write(keys)
         self.processes[0].stdin.flush()
 
+    def engage(self) -> None:
+        """Until it is accepted: on a busy machine the first joint states may be too far apart."""
+        for _ in range(20):
+            self.press("e")
+            if self.spin_until(lambda: self.teleop.startswith(("approaching", "mirroring")), 5.0):
+                break
+        self.wait(lambda: self.teleop.startswith("mirroring"), "mirroring")
+
     def record(self, start: str = " ") -> None:
         """An episode in which the simulated operator solves the task."""
         self.press(start)
@@ -86,8 +94,7 @@ def session(tmp_path_factory) -> Iterator[Path]:
         with Operator(record, up) as operator:
             operator.wait(lambda: {"sim", "leader", "teleop", "streamer", "recorder"} <= set(operator.diagnostics),
                           "diagnostics of every node")
-            operator.press("e")
-            operator.wait(lambda: operator.teleop.startswith("mirroring"), "mirroring")
+            operator.engage()
             operator.record()
             operator.end()
             operator.press("y")
