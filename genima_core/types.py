@@ -43,3 +43,20 @@ class ActionChunk:
                              f"({len(self.positions)},)")
         if not self.dt_s > 0:
             raise ValueError(f"dt_s is {self.dt_s}; it must be positive")
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Two bodies that are nearer to each other than they should be, or would be."""
+
+    bodies: tuple[str, str]
+    """In alphabetical order."""
+    distance_m: float
+    """Negative: how deep they are in each other."""
+    least_m: float
+    """The distance that they have to keep."""
+
+    @property
+    def clearance_m(self) -> float:
+        """What is left of it; negative: too near."""
+        return self.distance_m - self.least_m

@@ -76,6 +76,7 @@ CAMERA_RIG = Topic("camera_rig", String, LATCHED)
 RESET = Service("~/reset", Trigger)
 ENABLE = Service("~/enable", SetBool)
 STOP = Service("~/stop", Trigger)
+EMERGENCY_STOP = Service("~/emergency_stop", Trigger)
 RESET_FAULT = Service("~/reset_fault", Trigger)
 ENGAGE = Service("~/engage", Trigger)
 PAUSE = Service("~/pause", Trigger)
@@ -86,8 +87,8 @@ LABEL = Service("~/label", SetBool)
 PERFORM = Service("~/perform", Trigger)
 RESUME = Service("~/resume", Trigger)
 SERVICES = {service.name.removeprefix("~/"): service
-            for service in (RESET, ENABLE, STOP, RESET_FAULT, ENGAGE, PAUSE, START, DISCARD, RERECORD, LABEL, PERFORM,
-                            RESUME)}
+            for service in (RESET, ENABLE, STOP, EMERGENCY_STOP, RESET_FAULT, ENGAGE, PAUSE, START, DISCARD, RERECORD,
+                            LABEL, PERFORM, RESUME)}
 
 
 def camera_image(camera: str) -> Topic:

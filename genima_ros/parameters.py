@@ -4,7 +4,7 @@ A node that calls `declare_dataclass` must be created with ``automatically_decla
 (`run.NODE_OPTIONS`): only then can names that do not exist be told from names that do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import UnionType
@@ -18,8 +18,10 @@ T = TypeVar("T")
 _OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 
-def declare_dataclass(node: Node, kind: type[T]) -> T:
-    """Declares each field as a read-only parameter and returns the dataclass with the overridden values.
+def declare_dataclass(node: Node, kind: type[T], changeable: Container[str] = ()) -> T:
+    """Declares each field as a parameter and returns the dataclass with the overridden values.
+
+    All are read-only but those in `changeable`.
 
     Fields may be bool, int, float, str, Path, Literal of strings, or tuple[...] of these; Path and Literal are
     strings on the ROS side, "" is None where a field may be None.
@@ -39,8 +41,8 @@ def declare_dataclass(node: Node, kind: type[T]) -> T:
         if name in overrides:
             node.undeclare_parameter(name)
         choices = _choices(hints[name])
-        descriptor = ParameterDescriptor(read_only=True, additional_constraints=f"one of {', '.join(choices)}"
-                                         if choices else "")
+        descriptor = ParameterDescriptor(read_only=name not in changeable, additional_constraints=(
+            f"one of {', '.join(choices)}" if choices else ""))
         node.declare_parameter(name, _to_ros(getattr(config, name)), descriptor, ignore_override=True)
     return config
 

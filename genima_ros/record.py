@@ -1,9 +1,11 @@
 """`genima record`: the recorder as a child process, and the operator's keys and table."""
 
+import fcntl
 import json as json_module
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +24,7 @@ from genima_ros.up import terminate_as_interrupt
 SPIN_S = 0.05
 SHOW_S = 0.25
 LOOK_ROUND_S = 3.0
-"""After this time another recorder would be known; also on a busy machine."""
+"""After this time a recorder on another machine would be known."""
 LABEL_S = 5.0
 """After the last of the wanted episodes there is this time to label or discard it."""
 
@@ -36,7 +38,8 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
 
     Keys, from a terminal or, one after the other, from a pipe: e engages joint mirroring, p pauses it, space starts and
     stops an episode, y and n label it success or failure, x discards it, r records it again, i asks for another
-    instruction, b turns the bell on and off, q quits.
+    instruction, b turns the bell on and off, q quits. Ctrl-X is an emergency stop of the arm, whatever else is
+    under way; it does not take the place of the button on the robot.
 
     Args:
         task: What is demonstrated; the folder and the episodes are named after it.
@@ -70,11 +73,12 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
                           graph.parse_remappings(remap), niceness=0, respawn=True)
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
-        session = stack.enter_context(RecordSession(int(environment.get("ROS_DOMAIN_ID", "0")), ring, instruction))
+        domain = int(environment.get("ROS_DOMAIN_ID", "0"))
+        alone = stack.enter_context(claim(domain))
+        session = stack.enter_context(RecordSession(domain, ring, instruction))
         session.bell = bell
-        if session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
-            raise RuntimeError(f"a recorder runs already in ROS domain {environment.get('ROS_DOMAIN_ID', '0')}: end "
-                               "it, or set ROS_DOMAIN_ID")
+        if not alone or session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
+            raise RuntimeError(f"a recorder runs already in ROS domain {domain}: end it, or set ROS_DOMAIN_ID")
         running = stack.enter_context(RunningGraph([process], environment, lambda _, text: notice(session, text)))
         stack.callback(ignore_interrupts)  # before the recorder is asked to end
         keyboard = stack.enter_context(Keyboard(sys.stdin))
@@ -88,6 +92,18 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_module.dumps(summary, indent=2) + "\n")
     print_summary(summary)
+
+
+@contextmanager
+def claim(domain: int) -> Iterator[bool]:
+    """Whether nobody else on this machine records in a ROS domain; then nobody does until the end of the context."""
+    with (Path(tempfile.gettempdir()) / f"genima-recorder-{os.getuid()}-{domain}").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        yield alone
 
 
 def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[], None], episodes: int) -> None:

@@ -11,12 +11,15 @@ from genima_ros.keyboard import Line
 from genima_ros.observer import Observer
 
 STATES = {"teleop": interfaces.TELEOP_STATE, "streamer": interfaces.STREAMER_STATE}
-RECORDER, TELEOP = "recorder", "teleop"
+RECORDER, TELEOP, STREAMER = "recorder", "teleop", "streamer"
 CALLS = {"e": (TELEOP, "engage"), "p": (TELEOP, "pause"), "x": (RECORDER, "discard"), "r": (RECORDER, "rerecord"),
          "y": (RECORDER, "label"), "n": (RECORDER, "label")}
+EMERGENCY_STOP = "\x18"
+"""Ctrl-X: no single key, and no character of an instruction, so it works while one is typed."""
 ANSWER_S = 20.0
 """Finishing a long episode on a slow disk takes a while."""
 MISSING = {TELEOP: "there is no node teleop: start `genima up teleop sim` or, for a robot, `genima up teleop real`",
+           STREAMER: "there is no node streamer: press the button on the robot",
            RECORDER: "the recorder does not answer yet"}
 
 
@@ -43,10 +46,15 @@ class RecordSession(Observer):
         for name, topic in STATES.items():
             interfaces.subscribe(self.node, topic, lambda message, name=name: self.states.update({name: message.data}))
         self._clients = {(node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
-                         for node, name in {*CALLS.values(), (RECORDER, "start"), (RECORDER, "stop")}}
+                         for node, name in {*CALLS.values(), (STREAMER, "emergency_stop"), (RECORDER, "start"),
+                                            (RECORDER, "stop")}}
 
     def press(self, keys: Iterable[str]) -> None:
-        self._keys.extend(keys)
+        for key in keys:
+            if key == EMERGENCY_STOP:
+                self._stop_arm()
+            else:
+                self._keys.append(key)
 
     def step(self) -> None:
         """Acts on the keys so far; one that needs the recorder waits for the answer to the one before."""
@@ -87,6 +95,15 @@ class RecordSession(Observer):
         if text:
             self._instruction.publish(String(data=text))
             self.say(f"instruction: {text}")
+
+    def _stop_arm(self) -> None:
+        """At once, not after the answers to the keys before."""
+        client = self._clients[STREAMER, "emergency_stop"]
+        if not client.service_is_ready():
+            self.say(MISSING[STREAMER])
+            return
+        future = client.call_async(client.srv_type.Request())
+        future.add_done_callback(lambda future: self.say(future.result().message))
 
     def _call(self, node: str, service: str, **request: object) -> None:
         client = self._clients[node, service]

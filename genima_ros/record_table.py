@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 KEYS = (("e", "engage"), ("p", "pause"), ("space", "start/stop"), ("y", "success"), ("n", "failure"), ("x", "discard"),
-        ("r", "re-record"), ("i", "instruction"), ("b", "bell"), ("q", "quit"))
+        ("r", "re-record"), ("i", "instruction"), ("b", "bell"), ("q", "quit"), ("Ctrl-X", "EMERGENCY STOP"))
 COLUMNS = {"rate Hz": ("rate_hz", ".1f"), "age ms": ("age_ms", ".0f"), "skew ms": ("skew_ms", ".1f"),
            "lost": ("lost", ".0f")}
 STALE_MS = 1000.0

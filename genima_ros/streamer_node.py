@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from genima_core.sim.margins import Margins
+from genima_core.streaming.clearance import Clearance
 from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
 from genima_ros import interfaces
 from genima_ros.conversions import seconds, to_duration, to_joint_state
@@ -24,21 +28,25 @@ from genima_ros.timing import ClockPair, PeriodMeter
 
 REPEAT_S = 0.5
 """Slow outputs (gripper, chunk_wanted, state) are sent when they change, and this often in case somebody missed it."""
+VELOCITY_SCALE = "velocity_scale"
 GRIPPER_PERIOD_S, GRIPPER_STEP_M = 0.1, 1e-3
 """A gripper takes long for a command: those in between are left out, and what it would not notice."""
 
 
 @dataclass(frozen=True)
-class StreamerParameters(StreamerConfig):
+class StreamerParameters(StreamerConfig, Margins):
     command: Literal["joint_trajectory", "joint_state", "float64_array"] = "joint_trajectory"
     """What the arm controller understands."""
     receiver_follows_horizon: bool = True
     """Right for the default `command`; see `StreamerConfig`."""
     enabled: bool = False
     """Whether to command the arm from the start; a real arm waits for ~/enable."""
+    check_collisions: bool = False
+    """Whether to stop before the arm comes nearer to itself or to the table than `Margins` says; needs MuJoCo."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        StreamerConfig.__post_init__(self)
+        Margins.__post_init__(self)
         if self.receiver_follows_horizon and self.command != "joint_trajectory":
             raise ValueError(f"command is {self.command!r}, which carries no horizon: set receiver_follows_horizon to "
                              "false, or command to 'joint_trajectory'")
@@ -51,14 +59,17 @@ class StreamerNode(Node):
     gripper/command (width in m), joint_commands (each set point, for recorders), chunk_wanted, streamer_state ("state"
     or "state: reason"), diagnostics.
     Subscribes: joint_states, action_chunk, joint_target (followed at once).
-    Services: ~/enable (SetBool), ~/stop (smoothly; then no commands until enabled), ~/reset_fault.
+    Services: ~/enable (SetBool), ~/stop (smoothly; then no commands until enabled), ~/emergency_stop (at once;
+    then FAULT until ~/reset_fault, and no commands until enabled), ~/reset_fault.
+    Changes while running: the parameter velocity_scale.
     """
 
-    def __init__(self, make: Callable[[StreamerConfig], Streamer] = Streamer,
+    def __init__(self, make: Callable[..., Streamer] = Streamer,
                  clock_s: Callable[[], float] = time.monotonic, **options) -> None:
         super().__init__("streamer", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, StreamerParameters)
-        self.streamer = make(self.parameters)
+        self.parameters = declare_dataclass(self, StreamerParameters, changeable=(VELOCITY_SCALE,))
+        clearance = make_clearance(self.parameters) if self.parameters.check_collisions else None
+        self.streamer = make(self.parameters, clearance)
         self._clock_s = clock_s
         self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
         self._tracking = PeriodMeter(self.parameters.period_s)
@@ -78,7 +89,9 @@ class StreamerNode(Node):
         interfaces.subscribe(self, interfaces.JOINT_TARGET, self._on_target)
         self.create_service(interfaces.ENABLE.type, interfaces.ENABLE.name, self._on_enable)
         self.create_service(interfaces.STOP.type, interfaces.STOP.name, self._on_stop)
+        self.create_service(interfaces.EMERGENCY_STOP.type, interfaces.EMERGENCY_STOP.name, self._on_emergency_stop)
         self.create_service(interfaces.RESET_FAULT.type, interfaces.RESET_FAULT.name, self._on_reset_fault)
+        self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, ("joint_states", "action_chunk", "joint_target"), self._values)
         if self.parameters.enabled:
             self.streamer.enable()
@@ -167,17 +180,27 @@ class StreamerNode(Node):
             self._diagnostics.warn(f"joint_target not used: {problem}", "joint_target")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        if request.data:
-            self.streamer.enable()
-        else:
-            self.streamer.disable()
-        response.success, response.message = True, "enabled" if request.data else "stopping"
+        refusal = self.streamer.enable() if request.data else self.streamer.disable()
+        response.success = refusal is None
+        response.message = refusal or ("enabled" if request.data else "stopping")
         return response
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.streamer.disable()
         response.success, response.message = True, "stopping"
         return response
+
+    def _on_emergency_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.streamer.emergency_stop()
+        self.get_logger().warn("emergency stop")
+        response.success, response.message = True, "emergency stop: the arm stops and stays"
+        return response
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Only what is not read-only comes here, with the right type."""
+        refusals = [self.streamer.set_velocity_scale(p.value) for p in parameters if p.name == VELOCITY_SCALE]
+        reason = " ".join(filter(None, refusals))
+        return SetParametersResult(successful=not reason, reason=reason)
 
     def _on_reset_fault(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.streamer.reset_fault()
@@ -192,12 +215,27 @@ class StreamerNode(Node):
         return {
             "state": self._state, "reason": self._reason, "accepted": statistics.accepted,
             "rejected": sum(statistics.rejected.values()), "stops": sum(statistics.stops.values()),
+            "velocity_scale": self.streamer.config.velocity_scale,
             "limit_violations": statistics.limit_violations, "joint_state_age_s": statistics.joint_state_age_s,
             "chunk_age_s": statistics.chunk_age_s, "observation_age_s": statistics.observation_age_s,
             "targets_accepted": statistics.targets_accepted,
             "targets_rejected": sum(statistics.targets_rejected.values()), "target_age_s": statistics.target_age_s,
             **latency, **self._periods.summary(),
             **{f"tracking_{key}": value for key, value in self._tracking.summary().items()}}
+
+
+def make_clearance(margins: Margins) -> Clearance:
+    """What tells where the arm is too near to itself or to the table.
+
+    Raises:
+        RuntimeError: MuJoCo or the arm's meshes are missing.
+    """
+    try:
+        from genima_core.sim.collision import ClearanceModel  # not at the top: where it is off, nothing needs MuJoCo
+    except ImportError as error:
+        raise RuntimeError(f"check_collisions needs MuJoCo ({error}): pip install 'genima_ros[sim]', or set "
+                           "check_collisions to false and watch the arm yourself") from error
+    return ClearanceModel(margins)
 
 
 class WidthFilter:

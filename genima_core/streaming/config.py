@@ -35,7 +35,7 @@ class StreamerConfig:
 
     period_s: float = 0.02
     velocity_scale: float = 1.0
-    """In (0, 1]: plays chunks slower by this factor, and lowers the velocity limit by it."""
+    """In (0, 1]: plays chunks slower by this factor, and lowers the velocity limit by it. May change while running."""
     velocity_factor: float = 0.9
     acceleration_factor: float = 0.8
     jerk_factor: float = 0.1

@@ -61,6 +61,26 @@ class Measuring:
                     f"{limits.upper[i]:.4f}]; move the arm back by hand.")
         return np.clip(q, limits.lower, limits.upper)
 
+    def find_silence(self, now_s: float, awake_since_s: float) -> tuple[str, bool] | None:
+        """What is wrong with a driver that says nothing, and whether it is a fault."""
+        # While this process was paused nothing could come: only the time since then counts against the driver.
+        silent_s, config = now_s - max(self.received_s, awake_since_s), self._config
+        if silent_s <= config.joint_state_timeout_s:
+            return None
+        hint = self.last_refusal or "Look at the arm's driver and the network."
+        if silent_s > config.joint_state_fault_s:
+            return f"No usable joint state for more than {config.joint_state_fault_s:g} s. {hint}", True
+        return (f"No usable joint state for {silent_s:.2f} s (limit {config.joint_state_timeout_s:g} s). {hint}", False)
+
+    def find_deviation(self, deviation: np.ndarray) -> str | None:
+        """What is wrong with an arm that is measured so far (7,) from its commands."""
+        config, i = self._config, int(np.argmax(deviation))
+        if deviation[i] <= config.max_deviation_rad:
+            return None
+        return (f"{config.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
+                f"command (limit {config.max_deviation_rad:g} rad); free the arm or recover it from its reflex stop, "
+                "then reset the fault.")
+
     def forget_times(self, now_s: float) -> None:
         """The clock was set back."""
         if self.last is not None:

@@ -5,9 +5,14 @@ from collections import deque
 import numpy as np
 
 from genima_core.panda import JointLimits
+from genima_core.streaming.clearance import Clearance, Guard
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.profile import PREVIEW, Motion, Profile, scale_limits
-from genima_core.streaming.reference import Blend, ChunkPath, Splice, TargetPath, splice
+from genima_core.streaming.reference import Blend, Path, RepacedPath, Splice, TargetPath, splice
+from genima_core.types import Contact
+
+SCALING_RATE = 1.0
+"""1/s, of the change of the velocity limit to another velocity_scale."""
 
 
 def shaping_limits(config: StreamerConfig) -> JointLimits:
@@ -19,10 +24,14 @@ def shaping_limits(config: StreamerConfig) -> JointLimits:
 class Playback:
     """One stream of commands, from the position where it begins; `advance` gives one more."""
 
-    def __init__(self, config: StreamerConfig, start: np.ndarray, now_s: float):
+    def __init__(self, config: StreamerConfig, start: np.ndarray, now_s: float, clearance: Clearance | None = None):
         self._config, self._limits = config, config.limits
         self._profile = Profile(shaping_limits(config), config.period_s, start)
+        self._guard = None if clearance is None else Guard(clearance, start)
+        self._velocity_scale = self._pace = config.velocity_scale
         self._splice: Splice | None = None
+        self.contact: Contact | None = None
+        """Why the path is not followed any more, until it is abandoned or another is joined."""
         self._rate = 1.0
         self.time_s = now_s
         """Time of the last command on the clock of the path; follows the real clock gently."""
@@ -36,17 +45,26 @@ class Playback:
         return self._profile.motion
 
     @property
-    def path(self) -> ChunkPath | TargetPath | None:
+    def path(self) -> Path | None:
         """What is followed; None while at rest or stopping."""
         return None if self._splice is None else self._splice.path
 
-    def join(self, path: ChunkPath | TargetPath, blend: Blend) -> None:
+    def join(self, path: Path, blend: Blend) -> None:
         """Follow a path from here on, smoothly, wherever it is now."""
+        self.contact, self._pace = None, self._config.velocity_scale
         self._splice = splice(path, self.motion, self.time_s, blend)
 
     def abandon(self) -> None:
         """Follow nothing: `advance` stops the arm."""
-        self._splice = None
+        self._splice = self.contact = None
+
+    def rescale(self, config: StreamerConfig) -> None:
+        """On with another velocity_scale: a chunk is slowed, never sped up, and the limit changes little by little."""
+        self._config = config
+        rate = config.velocity_scale / self._pace
+        if rate < 1 and self.contact is None and self._splice is not None \
+                and not isinstance(self._splice.path, TargetPath):
+            self.join(RepacedPath(self._splice.path, self.time_s, rate), self._splice.blend)
 
     def position_at(self, time_s: float) -> np.ndarray:
         """Where the command will be, (7,), as far as it is known."""
@@ -59,14 +77,39 @@ class Playback:
 
     def advance(self, now_s: float) -> None:
         """One period on: along the path, or on the way to rest where there is none."""
-        if self._splice is None:
+        self._approach_velocity_scale()
+        if self._splice is None or self.contact is not None:
             self.time_s, self._rate = now_s, 1.0
             self._profile.stop()
         else:
             self._tick(now_s)
-            rest_within_s = self._splice.path.end_s + self._config.rest_after_s - max(self.time_s, now_s)
+            path, config = self._splice.path, self._config
+            rest_s = max(path.end_s + config.rest_after_s, path.rest_s + config.rest_after_s - config.settle_s)
+            rest_within_s = rest_s - max(self.time_s, now_s)
+            course = self._profile.course
             self._profile.track(self._reference, rest_within_s + self._config.period_s)
+            self._look(course)
         self._record(self.motion.q)
+
+    def _look(self, course: tuple) -> None:
+        """Take back what would end in a contact: back to the course before, and stop."""
+        if self._guard is None:
+            return
+        self.contact = self._guard.look(self._profile.ways())
+        if self.contact is None:
+            self._guard.leave(self.motion.q)
+        else:
+            self._profile.resume(course)
+            self._profile.stop()
+
+    def _approach_velocity_scale(self) -> None:
+        step = self._config.velocity_scale - self._velocity_scale
+        if step:
+            most = SCALING_RATE * self._config.period_s
+            self._velocity_scale += min(max(step, -most), most)
+            if abs(step) <= most:
+                self._velocity_scale = self._config.velocity_scale
+            self._profile.limit_velocity(self._limits.velocity * self._config.velocity_factor * self._velocity_scale)
 
     def catch_up(self, missed: int, now_s: float) -> None:
         """Move along what the last horizon promised, as the arm did in `missed` periods without command."""

@@ -9,7 +9,7 @@ Ruckig finds every motion. Two rules make the limits hold by construction:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ruckig import ControlInterface, InputParameter, Ruckig, RuckigError, Synchronization, Trajectory
@@ -71,6 +71,26 @@ class Profile:
     def motion(self) -> Motion:
         return self._plan.motion
 
+    @property
+    def course(self) -> tuple["_Plan", ...]:
+        """What is planned, for `resume`."""
+        return self._plan, *self._preview
+
+    def resume(self, course: tuple["_Plan", ...]) -> None:
+        """Back to what was planned before, as if nothing had been asked since."""
+        self._plan, *self._preview = course
+
+    def ways(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (n, 7) from the motion to rest: of a stop begun now, and along the horizon."""
+        return self._way(self._plan, []), self._way(self._preview[-1], [self._plan, *self._preview[:-1]])
+
+    def limit_velocity(self, velocity: np.ndarray) -> None:
+        """Another limit (7,) rad/s from now on; a joint that is faster slows down within its other limits."""
+        self._limits = replace(self._limits, velocity=velocity)
+        for request, most in zip(self._reaches, velocity, strict=True):
+            request.max_velocity = [most]
+        self._stop_input.max_velocity = velocity
+
     def track(self, reference: Reference, rest_within_s: float = np.inf) -> Motion:
         """Advance one period towards the reference, able to be at rest rest_within_s from now."""
         wanted = self._clamp(*reference(self._times))
@@ -103,6 +123,13 @@ class Profile:
         if steps:
             dq[-1] = ddq[-1] = 0.0
         return np.array([*range(1, PREVIEW + 1), *(PREVIEW + k for k in steps)]) * self.period_s, q, dq, ddq
+
+    def _way(self, plan: "_Plan", before: list["_Plan"]) -> np.ndarray:
+        """Positions (n, 7) of plans and of the stop from the last one."""
+        stop = plan.stop
+        count = int(np.ceil(stop.duration_s / max(TAIL_S, self.period_s)))
+        times_s = stop.duration_s * np.arange(1, count + 1) / max(count, 1)
+        return np.array([*(p.motion.q for p in before), plan.motion.q, *(stop.states(t)[0] for t in times_s)])
 
     def _toward(self, plan: "_Plan", wanted: list[list[list[float]]], rest_within_s: float) -> "_Plan":
         """One period towards wanted states [period][q, dq, ddq][joint]."""

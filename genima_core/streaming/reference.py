@@ -100,6 +100,27 @@ class TargetPath:
         return self._q + played_s[:, None] * self._dq, rate[:, None] * self._dq, change[:, None] * self._dq
 
 
+class RepacedPath:
+    """A chunk's path that is played faster or slower by a constant from some time on."""
+
+    def __init__(self, path: "ChunkPath | RepacedPath", since_s: float, rate: float):
+        self._path, self._since_s, self._rate = path, since_s, rate
+        self.start_s, self.end_s, self.rest_s = (
+            since_s + (time_s - since_s) / rate if time_s > since_s else time_s
+            for time_s in (path.start_s, path.end_s, path.rest_s))
+
+    def action_at(self, time_s: float) -> int:
+        return self._path.action_at(self._since_s + (time_s - self._since_s) * self._rate)
+
+    def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions, velocities, accelerations (n, 7) at times (n,), from since_s on."""
+        q, dq, ddq = self._path.at(self._since_s + (times_s - self._since_s) * self._rate)
+        return q, dq * self._rate, ddq * self._rate**2
+
+
+Path = ChunkPath | TargetPath | RepacedPath
+
+
 def _eased(w: np.ndarray) -> np.ndarray:
     """Integral of a rate that falls smoothly from 1 to 0 as w goes from 0 to 1: 0 to 1/2."""
     return w - w**3 + w**4 / 2
@@ -119,7 +140,7 @@ class Blend:
 class Splice:
     """A path entered from a motion that is elsewhere: the difference fades out as a quintic, joint by joint."""
 
-    path: ChunkPath | TargetPath
+    path: Path
     blend: Blend
     time_s: float
     """When the splice begins."""
@@ -146,7 +167,7 @@ class Splice:
         return q, dq, ddq
 
 
-def splice(path: ChunkPath | TargetPath, motion: Motion, time_s: float, blend: Blend) -> Splice:
+def splice(path: Path, motion: Motion, time_s: float, blend: Blend) -> Splice:
     """Enter a path at time_s from a motion; before the path's end if that is soon."""
     wanted = np.array([rows[0] for rows in path.at(np.array([time_s]))])
     offset = np.array([motion.q, motion.dq, motion.ddq]) - wanted

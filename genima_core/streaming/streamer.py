@@ -3,10 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from genima_core.streaming.chunks import find_jump, plan_chunk
+from genima_core.streaming.clearance import Clearance, say
 from genima_core.streaming.clock import StepClock
 from genima_core.streaming.command import Command, State, Statistics
 from genima_core.streaming.config import StreamerConfig
@@ -14,11 +16,12 @@ from genima_core.streaming.following import Following
 from genima_core.streaming.inspection import Actions, Refusal, read_actions
 from genima_core.streaming.measuring import Measuring
 from genima_core.streaming.playback import Playback
-from genima_core.streaming.reference import Blend, ChunkPath
+from genima_core.streaming.reference import Blend, ChunkPath, RepacedPath
 
 __all__ = ["Command", "State", "Statistics", "Streamer", "StreamerConfig"]
 
 WAITING = "Waiting for a chunk."
+EMERGENCY = "The emergency stop was called. When nobody is in danger, reset the fault, then enable."
 DISABLED = "The streamer is disabled; enable it to move the arm."
 HARMLESS = ("busy", "older", "disabled", "fault", "waiting", "late", "locked")
 """Kinds of refusal that say nothing against what the arm is doing now, so they stop nothing."""
@@ -34,12 +37,13 @@ class Streamer:
 
     HOLDING: at rest. TRACKING: a chunk is executed, or targets are followed; whichever moves the arm keeps it until
     it rests. STOPPING: on the way to rest, because a chunk ran out (a new one is still joined smoothly) or because
-    something is wrong. FAULT: something that a person should look at; after the stop nothing is commanded until
-    `reset_fault`, and then the stream starts anew from the measured position.
+    something is wrong, such as a contact ahead. FAULT: something that a person should look at; after the stop nothing
+    is commanded until `reset_fault`, and then the stream starts anew from the measured position.
     """
 
-    def __init__(self, config: StreamerConfig = StreamerConfig()):  # noqa: B008 (frozen)
+    def __init__(self, config: StreamerConfig = StreamerConfig(), clearance: Clearance | None = None):  # noqa: B008
         self.config = config
+        self._clearance = clearance
         self._enabled = False
         self._ending: State | None = None
         self._state, self._reason = State.HOLDING, DISABLED
@@ -48,7 +52,7 @@ class Streamer:
         self._measuring = Measuring(config)
         self._relieved = False
         self._actions: Actions | None = None
-        self._pending: tuple[Actions, ChunkPath] | None = None
+        self._pending: tuple[Actions, ChunkPath | RepacedPath] | None = None
         self._targets = Following(config)
         self._blend = Blend(config.blend_acceleration, BLEND_SHORTEST_S, config.max_blend_s)
         self._width_m: float | None = None
@@ -58,13 +62,38 @@ class Streamer:
         self._accepted = self._violations = 0
         self._rejected, self._stops, self._last_rejection = Counter(), Counter(), ""
 
-    def enable(self) -> None:
-        """Command the arm from the next `step` on, from the measured position."""
+    def enable(self) -> str | None:
+        """Command the arm from the next `step` on, from the measured position; None, or why not."""
+        if self._fault == EMERGENCY:
+            return EMERGENCY
         self._enabled = True
+        return None
 
     def disable(self) -> None:
         """Stop smoothly, then publish nothing."""
         self._enabled = False
+
+    def emergency_stop(self) -> None:
+        """Stop each joint in the shortest time that the limits allow, then FAULT; the command never moves back."""
+        self._enabled, self._relieved = False, True
+        self._begin_fault("emergency", EMERGENCY)
+        self._fault = self._reason = EMERGENCY
+        if self._playback is None:
+            self._state = State.FAULT
+        else:
+            self._playback.abandon()
+
+    def set_velocity_scale(self, scale: float) -> str | None:
+        """From now on, without a step; a chunk under way is slowed, but not sped up. None, or why not."""
+        if not 0 < scale <= 1:
+            return f"velocity_scale is {scale}; it must be in (0, 1]"
+        rate, self.config = scale / self.config.velocity_scale, replace(self.config, velocity_scale=float(scale))
+        if self._playback is not None:
+            self._playback.rescale(self.config)
+        if self._pending is not None and rate < 1:
+            actions, path = self._pending
+            self._pending = actions, RepacedPath(path, path.start_s, rate)
+        return None
 
     def reset_fault(self) -> bool:
         """Leave FAULT; False, and nothing changed, without a fault or while the arm is still moving."""
@@ -225,7 +254,7 @@ class Streamer:
         if isinstance(start, str):
             self._reason = start
             return False
-        self._playback = Playback(self.config, start, self._clock.now_s)
+        self._playback = Playback(self.config, start, self._clock.now_s, self._clearance)
         self._state, self._reason, self._reason_kind, self._relieved = State.HOLDING, WAITING, "", False
         self._actions, self._pending, self._rest_since_s = None, None, -math.inf
         return True
@@ -239,30 +268,18 @@ class Streamer:
             self._begin_stop("disabled", DISABLED)
             self._state = State.STOPPING
             return
-        config = self.config
-        # While this process was paused nothing could come: only the time since then counts against the driver.
-        silent_s = self._clock.now_s - max(self._measuring.received_s, self._clock.awake_since_s)
-        if silent_s > config.joint_state_timeout_s:
-            hint = self._measuring.last_refusal or "Look at the arm's driver and the network."
-            if silent_s > config.joint_state_fault_s:
-                self._begin_fault("joint_states", "No usable joint state for more than "
-                                                  f"{config.joint_state_fault_s:g} s. {hint}")
-            else:
-                self._begin_stop("joint_states", f"No usable joint state for {silent_s:.2f} s (limit "
-                                                 f"{config.joint_state_timeout_s:g} s). {hint}")
+        silence = self._measuring.find_silence(self._clock.now_s, self._clock.awake_since_s)
+        if silence is not None:
+            reason, is_fault = silence
+            (self._begin_fault if is_fault else self._begin_stop)("joint_states", reason)
             return
         if self._measuring.received_s < self._clock.awake_since_s:
             return
         if self._reason_kind == "joint_states" and self._state is State.HOLDING:
             self._reason_kind, self._reason = "", WAITING
-        q = self._measuring.last.q
-        deviation = self._playback.deviation(q)
-        i = int(np.argmax(deviation))
-        if deviation[i] > config.max_deviation_rad:
-            self._begin_fault("deviation", f"{config.joint_names[i]} is measured at {q[i]:.3f} rad, "
-                                           f"{deviation[i]:.3f} rad from its command (limit "
-                                           f"{config.max_deviation_rad:g} rad); free the arm or recover it from "
-                                           "its reflex stop, then reset the fault.")
+        deviation = self._playback.deviation(self._measuring.last.q)
+        if (reason := self._measuring.find_deviation(deviation)) is not None:
+            self._begin_fault("deviation", reason)
             return
         self._watch_targets()
 
@@ -314,6 +331,9 @@ class Streamer:
             self._state, self._reason = State.TRACKING, ""
             self._width_m = self._width_m if self._targets.width_m is None else self._targets.width_m
         playback.advance(self._clock.now_s)
+        if playback.contact is not None:
+            self._begin_stop("collision", say(playback.contact))
+            playback.abandon()
         if playback.ended:
             self._state = State.STOPPING
             if not self._fault:

@@ -140,7 +140,8 @@ def test_a_session_over_a_pipe(cell, tmp_path, operators):
     operator.type(" x")
     assert operator.read_line() == "episode 1"
     assert operator.read_line() == "episode 1 is discarded"
-    operator.type("inew words\n")
+    operator.type("inew \x18words\n")
+    assert operator.read_line().startswith("there is no node streamer")
     assert operator.read_line() == "instruction: new words"
     operator.type(" n r")
     assert operator.read_line() == "episode 1"

@@ -6,6 +6,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+
 from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
 from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
@@ -165,6 +168,69 @@ def test_targets_are_followed_and_bad_ones_explained(bench):
     bench.until(bench.problem("streamer", diagnostics, "joint_target not used"))
     bench.until(lambda: states[-1].data.startswith("holding: The target of panda_joint1 jumped"))
     timer.cancel()
+
+
+def test_an_emergency_stop_needs_a_reset_and_an_operator(bench):
+    arm = Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    start(bench)
+    publisher = bench.talk(interfaces.ACTION_CHUNK)
+    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+    send_chunk(bench, publisher, 0.6, K=20)
+    bench.until(lambda: arm.commands and abs(arm.commands[-1].velocity[0]) > 0.1)
+    assert bench.call("streamer", "emergency_stop").success
+    bench.until(lambda: states[-1].data.startswith("fault: The emergency stop"))
+    assert arm.commands[-1].position[0] < HOME[0] + 0.6
+    refused = bench.call("streamer", "enable", data=True)
+    assert not refused.success and "reset" in refused.message
+    assert bench.call("streamer", "reset_fault").success
+    bench.until(lambda: states[-1].data.startswith("holding: The streamer is disabled"))
+    assert bench.call("streamer", "enable", data=True).success
+    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+
+
+def test_the_velocity_scale_changes_while_it_runs_and_nothing_else_does(bench):
+    Arm(bench)
+    node = start(bench)
+    client = bench.probe.create_client(SetParameters, "streamer/set_parameters")
+    bench.until(client.service_is_ready)
+
+    def change(name, value):
+        future = client.call_async(SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()]))
+        bench.until(future.done)
+        return future.result().results[0]
+
+    assert change("velocity_scale", 0.1).successful
+    assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
+    for value in (0.0, 1.5, float("nan")):
+        refused = change("velocity_scale", value)
+        assert not refused.successful and "(0, 1]" in refused.reason
+    assert not change("velocity_scale", "fast").successful
+    assert not change("velocity_factor", 0.5).successful
+    assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
+
+
+def test_it_stops_before_the_arm_touches_the_table(bench):
+    pytest.importorskip("mujoco")
+    arm = Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    start(bench, check_collisions=True, table_height_m=0.3)
+    publisher = bench.talk(interfaces.ACTION_CHUNK)
+    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+
+    def lower(message):
+        for k, point in enumerate(message.points):
+            point.positions[1] += 0.03 * k
+    send_chunk(bench, publisher, 0.0, K=20, change=lower)
+    bench.until(lambda: states[-1].data.startswith("holding: Going on would bring finger"))
+    assert 0 < arm.commands[-1].position[1] - HOME[1] < 0.5
+
+
+def test_without_mujoco_the_error_names_what_to_install():
+    code = ("import sys; sys.modules['mujoco'] = None\nfrom genima_ros.streamer_node import make_clearance, Margins\n"
+            "try:\n    make_clearance(Margins())\nexcept RuntimeError as error:\n    print(error)")
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "genima_ros[sim]" in output and "check_collisions" in output
 
 
 def test_a_gripper_is_not_flooded_and_gets_the_last_width():

@@ -1,0 +1,190 @@
+"""How near the arm comes to itself and to the table: its collision meshes and a plane in MuJoCo, nothing rendered."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from types import MappingProxyType
+
+import numpy as np
+
+from genima_core import gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.sim.arm import COLLISION_GROUP, add_arm
+from genima_core.sim.margins import Margins
+from genima_core.types import Contact
+
+import mujoco  # isort: skip
+
+TABLE = "table"
+SIGHT_M = 0.06
+"""Beyond the margins; what is further away is not measured, only known to be so far away."""
+STEP_M = 0.02
+"""Along a path near to a contact places are looked at that no part can be further away from each other than this."""
+NOTHING: Mapping[tuple[str, str], float] = MappingProxyType({})
+CHAIN = (*(f"link{i}" for i in range(8)), "hand", "finger")
+HAND = ("hand", "finger1", "finger2")
+NEIGHBOURS = 2
+"""Bodies so close to each other in the chain are not compared: within the joint limits they cannot meet, or they always
+touch, or (links 5 and 7) only the convex hull of a hollow link says so."""
+ABOVE_TABLE = 3
+"""The first link that could reach the table; those before it stay where they are, above it."""
+
+
+class ClearanceModel:
+    """The arm alone above its table; one thread at a time. Parts are convex hulls, so the truth is a little wider."""
+
+    def __init__(self, margins: Margins = Margins()) -> None:  # noqa: B008 (frozen)
+        """
+        Raises:
+            RuntimeError: the meshes are not installed.
+        """
+        self.margins = margins
+        self._model, least = _build(margins)
+        self._data = mujoco.MjData(self._model)
+        self._least_m = least
+        self._arm = [self._model.joint(name).qposadr[0] for name in panda.JOINT_NAMES]
+        self._fingers = [self._model.joint(name).qposadr[0] for name in panda.FINGER_NAMES]
+        self._bodies = [self._model.body(body).name for body in self._model.geom_bodyid]
+        self._free = np.zeros_like(least)
+        self._lever_m = _levers(self._model)
+
+    def check(self, q: np.ndarray, opening: float = 1.0) -> Contact | None:
+        """The two bodies that are nearest to each other for their margin, if that is less than it, at `q` (7,) rad.
+
+        The opening is 0 closed to 1 open; open fingers are the widest.
+        """
+        spare_m, contact = self._nearest(q, opening, self._free)
+        return contact if spare_m < 0 else None
+
+    def contacts(self, q: np.ndarray) -> tuple[Contact, ...]:
+        """All pairs of bodies that are nearer to each other than their margin at `q` (7,) rad, fingers open."""
+        self._place(q, 1.0)
+        pairs, distance_m = self._data.contact.geom, self._data.contact.dist
+        least_m = self._least_m[pairs[:, 0], pairs[:, 1]]
+        worst: dict[tuple[str, str], Contact] = {}
+        for i in np.argsort(least_m - distance_m):  # the worst last
+            if distance_m[i] < least_m[i]:
+                contact = self._contact(pairs[i], distance_m[i])
+                worst[contact.bodies] = contact
+        return tuple(worst.values())
+
+    def find(self, path: np.ndarray, allowed: Mapping[tuple[str, str], float] = NOTHING) -> Contact | None:
+        """The first contact found on a path (n, 7) rad that goes straight from point to point, fingers open; or None.
+
+        Two bodies in `allowed` may be so near, as a clearance in m (at most 0), because they are already. No part
+        comes nearer than half of STEP_M beyond its margin unseen; what lies so close to a looked-at place that nothing
+        can have moved more than was free there is left out.
+        """
+        free, last = self._thresholds(allowed), path[0]
+        spare_m, contact = self._nearest(last, 1.0, free)
+        if spare_m < 0:
+            return contact
+        for q in path[1:]:
+            way_m, gone_m = float(self._lever_m @ np.abs(q - last)), 0.0
+            while way_m - gone_m > spare_m:
+                gone_m = min(gone_m + max(spare_m, STEP_M), way_m)
+                spare_m, contact = self._nearest(last + gone_m / way_m * (q - last), 1.0, free)
+                if spare_m < 0:
+                    return contact
+            spare_m -= way_m - gone_m
+            last = q
+        return None
+
+    def _thresholds(self, allowed: Mapping[tuple[str, str], float]) -> np.ndarray:
+        """Clearance (geoms, geoms) below which a pair is in contact."""
+        if not allowed:
+            return self._free
+        names = self._bodies
+        return np.array([[allowed.get(_in_order(one, other), 0.0) for other in names] for one in names])
+
+    def _nearest(self, q: np.ndarray, opening: float, free: np.ndarray) -> tuple[float, Contact | None]:
+        """What the nearest bodies have left until they are in contact, at most SIGHT_M, and which they are."""
+        self._place(q, opening)
+        if not self._data.ncon:
+            return SIGHT_M, None
+        pairs, distance_m = self._data.contact.geom, self._data.contact.dist
+        one, other = pairs[:, 0], pairs[:, 1]
+        spare_m = distance_m - self._least_m[one, other] - free[one, other]
+        i = int(np.argmin(spare_m))
+        return min(float(spare_m[i]), SIGHT_M), self._contact(pairs[i], distance_m[i])
+
+    def _contact(self, pair: np.ndarray, distance_m: float) -> Contact:
+        one, other = pair
+        return Contact(_in_order(self._bodies[one], self._bodies[other]), float(distance_m),
+                       float(self._least_m[one, other]))
+
+    def _place(self, q: np.ndarray, opening: float) -> None:
+        data = self._data
+        data.qpos[self._arm] = q
+        data.qpos[self._fingers] = opening * panda.FINGER_OPEN_M
+        mujoco.mj_kinematics(self._model, data)
+        mujoco.mj_collision(self._model, data)
+
+
+def _in_order(one: str, other: str) -> tuple[str, str]:
+    return (one, other) if one < other else (other, one)
+
+
+def _build(margins: Margins) -> tuple[mujoco.MjModel, np.ndarray]:
+    """The model, and the margin (geoms, geoms) of each pair."""
+    spec = mujoco.MjSpec()
+    add_arm(spec, detailed=False)
+    for geom in list(spec.geoms):
+        if geom.group != COLLISION_GROUP:
+            spec.delete(geom)
+    for mesh in list(spec.meshes):
+        if mesh.name.endswith("_visual"):
+            spec.delete(mesh)
+    spec.compiler.boundmass, spec.compiler.boundinertia = 1e-3, 1e-6  # the fingers' was in what is left out
+    table = spec.worldbody.add_body(name=TABLE, pos=[0, 0, margins.table_height_m])
+    table.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.1], contype=0, conaffinity=0)
+    bodies = {}
+    for body in spec.bodies:
+        for i, geom in enumerate(body.geoms):
+            geom.name, geom.contype, geom.conaffinity = f"{body.name}/{i}", 0, 0
+            bodies[geom.name] = body.name
+    pairs = {(one, other): least for one, other in combinations(bodies, 2)
+             if (least := _least(bodies[one], bodies[other], margins)) is not None}
+    for (one, other), least_m in pairs.items():
+        spec.add_pair(geomname1=one, geomname2=other, margin=least_m + SIGHT_M)
+    model = spec.compile()
+    least = np.zeros((model.ngeom, model.ngeom))
+    for (one, other), least_m in pairs.items():
+        a, b = model.geom(one).id, model.geom(other).id
+        least[a, b] = least[b, a] = least_m
+    return model, least
+
+
+def _least(one: str, other: str, margins: Margins) -> float | None:
+    """The margin of two bodies; None if they are not compared."""
+    if TABLE in (one, other):
+        body = other if one == TABLE else one
+        if body in HAND:
+            return margins.hand_clearance_m
+        return margins.arm_clearance_m if _place_in_chain(body) >= ABOVE_TABLE else None
+    return margins.self_clearance_m if abs(_place_in_chain(one) - _place_in_chain(other)) > NEIGHBOURS else None
+
+
+def _place_in_chain(body: str) -> int:
+    """In the chain."""
+    return CHAIN.index("finger" if body.startswith("finger") else body)
+
+
+def _levers(model: mujoco.MjModel) -> np.ndarray:
+    """How far a rad of each joint (7,) can move any point of the arm, at most, m."""
+    # From a joint's axis to the farthest point beyond it: the offsets of the frames on the way, and a body's size.
+    offsets = np.linalg.norm(model.body_pos, axis=1)
+    offsets[[model.joint(name).bodyid[0] for name in panda.FINGER_NAMES]] += panda.FINGER_OPEN_M
+    sizes = np.zeros(model.nbody)
+    for geom, body in enumerate(model.geom_bodyid):
+        if np.isfinite(model.geom_rbound[geom]) and model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE:
+            reach = np.linalg.norm(model.geom_pos[geom]) + model.geom_rbound[geom]
+            sizes[body] = max(sizes[body], reach)
+    levers = np.zeros(7)
+    for i in range(7):
+        joint = model.joint(panda.JOINT_NAMES[i]).bodyid[0]
+        for body in range(model.nbody):
+            way, b = sizes[body], body
+            while b not in (0, joint):
+                way, b = way + offsets[b], model.body_parentid[b]
+            if b == joint:
+                levers[i] = max(levers[i], way)
+    return levers
