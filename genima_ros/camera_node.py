@@ -1,4 +1,4 @@
-"""One camera: reads a RealSense, a folder of pictures or a video, and publishes what the rig needs of it."""
+"""One camera: reads a RealSense, another driver's topic, a folder or a video; publishes what the rig needs of it."""
 
 import time
 from collections import deque
@@ -22,6 +22,7 @@ from genima_ros.diagnostics import Diagnostics
 from genima_ros.graph import CAMERA
 from genima_ros.parameters import declare_dataclass
 from genima_ros.run import NODE_OPTIONS, run
+from genima_ros.topic_source import TopicOpener
 
 WATCH_S = 0.25
 LOOK_EVERY_S = 0.05
@@ -40,13 +41,15 @@ class CameraParameters:
     name: str = ""
     """Of the rig's camera: its topics are `<name>/color/image_raw` and `camera_info`. By default what follows "camera_"
     in the node's name."""
-    source: Literal["realsense", "folder", "video"] = "realsense"
+    source: Literal["realsense", "topic", "folder", "video"] = "realsense"
     serial: str = ""
     """Of the RealSense; `genima cameras` lists them. In YAML in quotes: it is no number."""
+    topic: str = ""
+    """With pictures of another driver, such as realsense-ros: a full name, with camera_info beside it."""
     path: Path | None = None
     """Folder of pictures, or video."""
     profile: str = "640x480x30"
-    """Width, height and rate of the RealSense's colour stream; of a folder only the rate counts, of a video nothing."""
+    """Width, height and rate of the RealSense's colour stream; of a folder only the rate counts, else nothing."""
     crop: str = ""
     """"square" (the largest in the middle) or left,top,width,height in px; "" keeps all."""
     size: str = ""
@@ -74,7 +77,9 @@ class CameraParameters:
             raise ValueError(f"diagnostics_s is {self.diagnostics_s}; it must be positive")
         if self.source == "realsense" and not self.serial:
             raise ValueError("a RealSense needs its serial number; genima cameras lists them")
-        if self.source != "realsense" and self.path is None:
+        if self.source == "topic" and not self.topic:
+            raise ValueError("source topic needs a topic, such as /camera/front/color/image_raw")
+        if self.source in ("folder", "video") and self.path is None:
             raise ValueError(f"source {self.source} needs a path")
         period_us = 1e6 / Profile.parse(self.profile).fps
         if self.exposure_us is not None and self.exposure_us > period_us:
@@ -83,7 +88,8 @@ class CameraParameters:
 
     @property
     def reading(self) -> ReadingConfig:
-        return ReadingConfig(self.freeze_s, self.retry_s, self.retry_longest_s, self.reset_after)
+        return ReadingConfig(self.freeze_s, self.retry_s, self.retry_longest_s, self.reset_after,
+                             distinct=self.source in ("realsense", "topic"))
 
 
 def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
@@ -98,6 +104,8 @@ def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: 
         config = RealSenseConfig(parameters.serial, profile, parameters.exposure_us, parameters.gain,
                                  parameters.white_balance_k)
         return RealSenseOpener(import_realsense(), config, lens, ros_s)
+    if parameters.source == "topic":
+        return TopicOpener(parameters.topic)
     if parameters.source == "folder":
         return FolderOpener(path, lens or Lens.load(path / INTRINSICS), profile.fps, ros_s, wait)
     return VideoOpener(path, lens or Lens.load(path.parent / INTRINSICS), ros_s, wait)
@@ -192,7 +200,7 @@ class CameraNode(Node):
     def _values(self) -> dict[str, object]:
         counts = ("frames", "repeated", "misplaced", "frozen", "lost", "reopened", "resets", "clock_jumps")
         return {"connected": self._reader.connected, "stamps": self._reader.timing,
-                "source": self.parameters.serial or str(self.parameters.path),
+                "source": self.parameters.serial or self.parameters.topic or str(self.parameters.path),
                 **{name: self._reader.counts[name] for name in counts}}
 
 

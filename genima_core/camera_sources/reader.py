@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Frame, Opener, Source
 
@@ -19,6 +21,9 @@ class ReadingConfig:
     """Failures in a row until the device is reset, and again after as many."""
     stamp_error_s: float = 1.0
     """A picture whose stamp is further from now has a wrong stamp."""
+    distinct: bool = False
+    """Whether equal pixels are the same picture once more, whatever its number and stamp say: so with a real sensor,
+    whose noise never repeats."""
 
     def __post_init__(self) -> None:
         for name in ("freeze_s", "retry_s", "retry_longest_s", "stamp_error_s"):
@@ -53,6 +58,7 @@ class Reader:
         """Of the source as it was opened first; pictures of another size are refused from then on."""
         self._number: int | None = None  # kept when opened again: a device may still hold its last picture
         self._stamp_s = float("-inf")
+        self._rgb: np.ndarray | None = None
         self._failures = 0
         self._retry_at_s = 0.0
         self._new_at_s = steady_s()
@@ -127,7 +133,8 @@ class Reader:
 
     def _is_new(self, frame: Frame) -> bool:
         now_s = self._ros_s()
-        if frame.number == self._number or frame.stamp_s == self._stamp_s:
+        same = frame.number == self._number or frame.stamp_s == self._stamp_s
+        if same or (self.config.distinct and np.array_equal(frame.rgb, self._rgb)):
             self.counts["repeated"] += 1
             return False
         if abs(now_s - frame.stamp_s) > self.config.stamp_error_s:
@@ -142,6 +149,7 @@ class Reader:
                 return False
             self.counts["clock_jumps"] += 1
         self._number, self._stamp_s = frame.number, frame.stamp_s
+        self._rgb = frame.rgb if self.config.distinct else None
         return True
 
 

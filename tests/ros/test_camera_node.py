@@ -1,5 +1,7 @@
 import os
 from functools import partial
+from itertools import pairwise
+from threading import Event, Thread
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 import rclpy
+from sensor_msgs.msg import CameraInfo, Image
 
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Frame, SourceLost
@@ -15,6 +18,7 @@ from genima_core.cameras import PinholeCamera
 from genima_ros import conversions, interfaces
 from genima_ros.camera_node import CameraNode, CameraParameters, make_opener
 from genima_ros.diagnostics import read_diagnostics
+from genima_ros.topic_source import camera_info_to_lens
 
 pytestmark = pytest.mark.ros
 
@@ -134,6 +138,93 @@ def test_distorted_pictures_are_straightened(bench, start, tmp_path):
     assert not any(infos[0].d)
 
 
+class Driver:
+    """Another camera driver, spun by nobody: it only publishes; a thread of its own keeps it going."""
+
+    def __init__(self, info: CameraInfo) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
+        self._node = rclpy.create_node("driver", context=self._context)
+        self._images = self._node.create_publisher(Image, "/camera/front/color/image_raw", interfaces.RELIABLE)
+        self._infos = self._node.create_publisher(CameraInfo, "/camera/front/color/camera_info", interfaces.RELIABLE)
+        self._info, self._number, self.frozen, self._ended = info, 0, False, Event()
+        self._thread = Thread(target=self._play, daemon=True)
+        self._thread.start()
+
+    def _play(self) -> None:
+        while not self._ended.wait(0.02):
+            self._number += not self.frozen
+            now_s = self._node.get_clock().now().nanoseconds * 1e-9
+            rgb = np.full((48, 64, 3), self._number % 200, np.uint8)
+            self._info.header.stamp = conversions.to_time(now_s)
+            self._infos.publish(self._info)
+            self._images.publish(conversions.rgb_to_image(rgb, now_s, "driver_frame"))
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+
+@pytest.fixture
+def drive():
+    """Starts drivers, and ends them."""
+    drivers = []
+
+    def begin(info: CameraInfo) -> Driver:
+        drivers.append(Driver(info))
+        return drivers[-1]
+    yield begin
+    for driver in drivers:
+        driver.close()
+
+
+def distorted_info() -> CameraInfo:
+    info = conversions.camera_to_camera_info(LENS.camera, 0.0)
+    info.d = [0.1, 0.0, 0.0, 0.0, 0.0]
+    return info
+
+
+def test_another_drivers_topic_becomes_a_camera_of_the_working_size(bench, start, drive):
+    drive(distorted_info())
+    images, infos = bench.listen(interfaces.camera_image("front")), bench.listen(interfaces.camera_info("front"))
+    start(source="topic", topic="/camera/front/color/image_raw", crop="square", size="24x24")
+    bench.until(lambda: len(images) >= 6 and infos)
+    assert conversions.camera_info_to_camera(infos[0]) == LENS.camera.crop(8, 0, 48, 48).resize(24, 24)
+    assert conversions.image_to_rgb(images[0]).shape == (24, 24, 3)
+    assert stamps_s(images) == sorted(set(stamps_s(images)))
+
+
+def test_the_same_pixels_under_new_stamps_are_a_frozen_stream(bench, start, drive):
+    driver = drive(distorted_info())
+    images, diagnostics = bench.listen(interfaces.camera_image("front")), bench.listen(interfaces.DIAGNOSTICS)
+    start(source="topic", topic="/camera/front/color/image_raw", freeze_s=0.2, retry_s=0.01, diagnostics_s=0.1)
+    bench.until(lambda: images)
+    driver.frozen = True
+    bench.until(bench.problem("camera", diagnostics, "frozen"))
+    count = len(images)
+    driver.frozen = False
+    bench.until(lambda: len(images) >= count + 5)
+    shades = [int(conversions.image_to_rgb(message)[24, 32, 0]) for message in images]
+    assert all(one != other for one, other in pairwise(shades))
+
+
+def test_of_a_rectified_topic_the_projection_counts():
+    info = distorted_info()
+    info.p = [50.0, 0.0, 30.0, 0.0, 0.0, 51.0, 20.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    assert camera_info_to_lens(info, rectified=True) == Lens(PinholeCamera(64, 48, 50.0, 51.0, 30.0, 20.0))
+    assert camera_info_to_lens(info).coefficients == (0.1, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_topic_where_nothing_comes_is_explained(start, monkeypatch):
+    monkeypatch.setattr("genima_ros.topic_source.OPEN_S", 0.1)
+    with pytest.raises(OSError, match=r"nothing comes on /camera/front/color/image_raw and .*camera_info"):
+        start(source="topic", topic="/camera/front/color/image_raw")
+    with pytest.raises(ValueError, match="full name"):
+        start(source="topic", topic="front")
+
+
 def test_unplugged_and_plugged_in_again_the_same_topic_goes_on(bench, live):
     images, diagnostics = bench.listen(interfaces.camera_image("front")), bench.listen(interfaces.DIAGNOSTICS)
     camera = live()
@@ -214,7 +305,8 @@ def test_a_second_publisher_that_comes_later_is_a_warning(bench, live):
     ({"name": "", "serial": "1"}, "call the node camera_front"),
     ({}, "serial number; genima cameras"),
     ({"source": "folder"}, "needs a path"),
-    ({"source": "webcam"}, "'realsense', 'folder', 'video'"),
+    ({"source": "topic"}, "needs a topic"),
+    ({"source": "webcam"}, "'realsense', 'topic', 'folder', 'video'"),
     ({"serial": "1", "profile": "640x480"}, "640x480x30"),
     ({"serial": "1", "exposure_us": 40000.0}, "longer than the 33333 us"),
     ({"serial": "1", "diagnostics_s": 0.0}, "diagnostics_s"),
