@@ -13,9 +13,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Where a ROS 2 is sourced, the environment uses it instead of the wheels: two of them must not be mixed.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-EXTRAS := sim,train,record,dev
+EXTRAS := sim,train,record,realsense,dev
 else
-EXTRAS := sim,train,record,ros,dev
+EXTRAS := sim,train,record,realsense,ros,dev
 endif
 
 .PHONY: help env demo test lint bench demo-checkpoint clean
