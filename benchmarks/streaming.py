@@ -84,7 +84,7 @@ def _chunks(scenario: Scenario, seconds: float, rng: np.random.Generator) -> lis
 
 
 def _stream(chunks: list, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    streamer = Streamer(StreamerConfig(mode="async"))
+    streamer = Streamer(StreamerConfig(execution="async"))
     streamer.enable()
     # The first step only takes up the measured position, so the motion begins with the second.
     streamer.on_joint_state(JOINT_NAMES, HOME, [], -PERIOD_S, -PERIOD_S)

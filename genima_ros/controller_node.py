@@ -51,7 +51,7 @@ SAME_STAMP_S = 1e-6
 class ControllerParameters:
     checkpoint: Path = Path("checkpoints/demo")
     device: str = "cpu"
-    mode: Literal["sync", "async"] = "sync"
+    execution: Literal["sync", "async"] = "sync"
     joint_names: tuple[str, ...] = JOINT_NAMES
     finger_names: tuple[str, ...] = ("panda_finger_joint1", "panda_finger_joint2")
     """Their positions in metres add up to the gripper's width."""
@@ -187,7 +187,7 @@ class ControllerNode(Node):
         self._last_stamp_s = stamp_s
         self._diagnostics.received("drawing", stamp_s)
         self._chunks.publish(conversions.chunk_to_trajectory(chunk, self.parameters.joint_names))
-        if self._wanted_since_s is not None and self.parameters.mode == "sync":
+        if self._wanted_since_s is not None and self.parameters.execution == "sync":
             # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
             self._wanted_since_s = self._ros_now_s()
 
@@ -198,7 +198,7 @@ class ControllerNode(Node):
     def _is_due(self, stamp_s: float) -> bool:
         if self._wanted_since_s is None or stamp_s <= self._last_stamp_s:
             return False
-        return self.parameters.mode == "async" or stamp_s >= self._wanted_since_s
+        return self.parameters.execution == "async" or stamp_s >= self._wanted_since_s
 
     def _state_at(self, stamp_s: float) -> _State:
         if not self._states:
@@ -220,7 +220,7 @@ class ControllerNode(Node):
         self._diagnostics.worked(self._clock_s() - begin_s)
         dt_s = self.controller.dt_s
         moved = np.abs(self._states[-1].q - state.q).max() > STILL_RAD
-        start_s = (stamp_s if self.parameters.mode == "async" and moved else self._ros_now_s()) + dt_s
+        start_s = (stamp_s if self.parameters.execution == "async" and moved else self._ros_now_s()) + dt_s
         return ActionChunk(np.asarray(positions, np.float64), np.asarray(gripper, np.float64), dt_s, start_s, stamp_s)
 
     def _watch_inputs(self) -> None:

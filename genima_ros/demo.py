@@ -28,7 +28,7 @@ AFTERWARDS_S = 1.0
 
 
 def demo(episodes: int = 3, seed: int = 20000, checkpoint: Path = Path("checkpoints/demo"),
-         out: Path = Path("runs/demo"), mode: Literal["sync", "async"] = "sync", task: str = "push_button",
+         out: Path = Path("runs/demo"), execution: Literal["sync", "async"] = "sync", task: str = "push_button",
          timeout_s: float = 25.0, domain: int | None = None, json: Path | None = None) -> None:
     """Runs a checkpoint on the simulated cell as a ROS 2 graph; writes videos, drawings and measurements.
 
@@ -39,7 +39,7 @@ def demo(episodes: int = 3, seed: int = 20000, checkpoint: Path = Path("checkpoi
         seed: First scene.
         checkpoint: Folder with the trained models.
         out: Each run gets a folder of its own in here.
-        mode: sync: execute a chunk, then look again; async: splice in every new chunk.
+        execution: sync: execute a chunk, then look again; async: splice in every new chunk.
         task: What to do.
         timeout_s: Seconds an episode may take; unlike in `genima eval`, drawing takes time here.
         domain: ROS domain, to look on with other tools; by default ROS_DOMAIN_ID, else one of this process alone.
@@ -50,7 +50,7 @@ def demo(episodes: int = 3, seed: int = 20000, checkpoint: Path = Path("checkpoi
     rig = Checkpoint.open(graph.find_checkpoint(checkpoint)).rig
     if domain is None:
         domain = int(os.environ.get("ROS_DOMAIN_ID", 1 + os.getpid() % 100))
-    values = graph.argument_values("sim", {"checkpoint": str(checkpoint), "mode": mode, "task": task,
+    values = graph.argument_values("sim", {"checkpoint": str(checkpoint), "execution": execution, "task": task,
                                            "seed": str(seed - 1)})  # every episode begins with a reset to the next
     folder = Path(out) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder.mkdir(parents=True)
@@ -74,7 +74,7 @@ def demo(episodes: int = 3, seed: int = 20000, checkpoint: Path = Path("checkpoi
             films.append((seed + episode, observer.frames, observer.followed, result["success"]))
         observer.call("streamer", "stop", CALL_S)
         observer.spin(1.5)  # one more diagnostics message of every node
-        summary = summarise(results, observer, memory, mode, task, checkpoint, seed, time.monotonic() - began_s)
+        summary = summarise(results, observer, memory, execution, task, checkpoint, seed, time.monotonic() - began_s)
     for film in films:  # only now: encoding would take the processors from the nodes
         write_episode(folder, *film)
     (folder / "summary.json").write_text(json_module.dumps(summary, indent=2) + "\n")
@@ -138,7 +138,7 @@ class Memory:
         self.peak_mb = max(self.peak_mb, total_kb / 1024)
 
 
-def summarise(results: list[dict], observer, memory: Memory, mode: str, task: str, checkpoint: Path, seed: int,
+def summarise(results: list[dict], observer, memory: Memory, execution: str, task: str, checkpoint: Path, seed: int,
               wall_s: float) -> dict:
     """Everything measured. Jitter and gaps are by the streamer's clock; the observer, busy as it is, adds its own."""
     diagnostics = observer.diagnostics
@@ -168,7 +168,7 @@ def summarise(results: list[dict], observer, memory: Memory, mode: str, task: st
             "stream": stage("streamer"), "capture_to_drawing": quantiles(observer.drawing_latencies_s),
             "capture_to_chunk": quantiles(observer.chunk_latencies_s)},
         "memory_peak_mb": memory.peak_mb,
-        "mode": mode, "task": task, "checkpoint": str(checkpoint), "seeds": [seed, seed + len(results) - 1],
+        "execution": execution, "task": task, "checkpoint": str(checkpoint), "seeds": [seed, seed + len(results) - 1],
         "observer": commands,
         "streamer": {key: measured(key) for key in (
             "accepted", "rejected", "stops", "limit_violations", "jitter_ms_p50", "jitter_ms_p99", "gap_ms_max",

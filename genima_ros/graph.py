@@ -4,85 +4,17 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from genima_core.sim.task import DEFAULT_TASK
+from genima_ros.modes import NodeEntry, get_mode, spoken
 
 PACKAGE = "genima_ros"
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One ``name:=value`` of a mode."""
-
-    name: str
-    kind: type[str] | type[int] | type[float] | type[bool]
-    help: str
-    default: str | int | float | bool | None = None
-    """None leaves the value to the parameter files and the node's own default."""
-    choices: tuple[str, ...] = ()
-    renames: tuple[str, ...] = ()
-    """Topics that get the value for a name, in every node."""
-
-    def parse(self, text: str) -> str | int | float | bool:
-        """The value that a command line means by `text`.
-
-        Raises:
-            ValueError: not of its kind, or not among the choices.
-        """
-        if self.kind is bool:
-            if text.lower() not in ("true", "false"):
-                raise ValueError(f"{self.name}:={text} is neither true nor false")
-            return text.lower() == "true"
-        if self.choices and text not in self.choices:
-            raise ValueError(f"{self.name}:={text} is not valid; choose from {', '.join(self.choices)}")
-        try:
-            return self.kind(text)
-        except ValueError:
-            raise ValueError(f"{self.name}:={text} is not valid; it needs {self.kind.__name__}") from None
-
-
-@dataclass(frozen=True)
-class NodeEntry:
-    """A node of the graph."""
-
-    name: str
-    executable: str
-    """Module of this package and name of the executable in lib/genima_ros."""
-    parameters: tuple[str, ...]
-    """Parameters that take their values from the arguments of the same names (`rig` comes with the checkpoint)."""
-    niceness: int
-    """The streamer runs at 0 and everything slow above it: that keeps commands regular when all cores are busy."""
-    respawn: bool = False
-    """Whether to start it again when it dies; for nodes that hold no state of the robot."""
-    threads: int = 1
-    """Of numerical libraries; 0 means half of the cores. Threads that share a core with another busy process wait for
-    it again and again: on two cores that run a whole graph, one thread draws faster than two."""
-    remappings: tuple[tuple[str, str], ...] = ()
-    condition: str | None = None
-    """Argument that must be true."""
-    parameter_file: Path | None = None
-    """Read instead of the mode's and the user's."""
-
-
-@dataclass(frozen=True)
-class Mode:
-    arguments: tuple[Argument, ...]
-    nodes: tuple[NodeEntry, ...]
-    parameter_file: str
-    """In config/; overrides defaults, and is overridden by arguments."""
-    next_step: str = ""
-    """What to do when all nodes are ready."""
-
-    @property
-    def learned(self) -> bool:
-        """Whether it runs a checkpoint."""
-        return any(argument.name == "checkpoint" for argument in self.arguments)
 
 
 @dataclass(frozen=True)
@@ -105,101 +37,6 @@ class NodeProcess:
         ros += [option for name, value in self.parameters.items() for option in ("-p", f"{name}:={json.dumps(value)}")]
         ros += [option for old, new in self.remappings for option in ("-r", f"{old}:={new}")]
         return [sys.executable, "-m", f"{PACKAGE}.{self.executable}", "--ros-args", *ros]
-
-
-_TASK = Argument("task", str, "what the arm shall do")
-_SEED = Argument("seed", int, "scene to start with")
-_CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
-_SHARED = (
-    Argument("mode", str, "sync: execute a chunk, then look again; async: splice in every new chunk",
-             choices=("sync", "async")),
-    Argument("config", str, "YAML file with further parameters", ""),
-    Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
-)
-_RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
-_OF_LEARNED = (
-    Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
-    Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
-    Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
-    Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
-    Argument("instruction", str, "what to do, until something is published on the topic"),
-    Argument("gate", bool, "check each drawing before it moves the arm; one that fails pauses the policy"),
-    _RESPAWN,
-)
-_OF_A_CELL = (
-    Argument("arm", str, "which Franka arm the follower is: its limits", choices=("panda", "fr3")),
-    Argument("leader_arm", str, "which Franka arm the leader is", choices=("panda", "fr3")),
-    Argument("command", str, "what the arm controller understands", choices=("joint_trajectory", "joint_state",
-                                                                            "float64_array")),
-    Argument("receiver_follows_horizon", bool, "false where the arm controller takes single set points"),
-    Argument("leader_joint_states", str, "topic with the leader's joints, e.g. /leader/franka/joint_states",
-             renames=("leader/joint_states",)),
-    Argument("joint_states", str, "topic with the follower's joints, e.g. /franka/joint_states",
-             renames=("joint_states",)),
-    Argument("arm_commands", str, "topic of the arm controller, e.g. /fr3_arm_controller/joint_trajectory",
-             renames=("arm_controller/joint_trajectory", "arm_controller/joint_commands", "arm_controller/commands")),
-    Argument("gripper_command", str, "topic that takes the gripper's width in m", renames=("gripper/command",)),
-    Argument("cameras", str, "YAML file with a section of parameters for each camera node, as config/cameras.yaml; "
-                             "none where the cameras have drivers of their own", ""),
-    _RESPAWN,
-)
-_LEARNED = (
-    NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
-              respawn=True, threads=0),
-    NodeEntry("controller", "controller_node", ("checkpoint", "device", "mode", "instruction", "gate"),
-              niceness=4, respawn=True),
-    NodeEntry("markers", "markers_node", (), niceness=5, respawn=True),
-)
-_STREAMER = NodeEntry("streamer", "streamer_node", ("mode",), niceness=0)
-_TELEOP = NodeEntry("teleop", "teleop_node", (), niceness=0)
-
-MODES = {
-    "sim": Mode(
-        arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED),
-        nodes=(
-            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
-            _STREAMER,
-            *_LEARNED,
-        ),
-        parameter_file="sim.yaml",
-    ),
-    "teleop_sim": Mode(
-        arguments=(_TASK, _SEED, _CAMERA_RATE, Argument("view_size", int, "width and height of the images, px"),
-                   *_SHARED),
-        nodes=(
-            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "view_size"), niceness=2),
-            NodeEntry("leader", "leader_node", ("task",), niceness=1),
-            _TELEOP,
-            _STREAMER,
-        ),
-        parameter_file="teleop_sim.yaml",
-        next_step="in another terminal: genima record --task {task}",
-    ),
-    "teleop_real": Mode(
-        arguments=(*_SHARED, *_OF_A_CELL),
-        nodes=(replace(_TELEOP, parameters=("arm", "leader_arm")),
-               replace(_STREAMER, parameters=("mode", "arm", "command", "receiver_follows_horizon"))),
-        parameter_file="teleop_real.yaml",
-        next_step="when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
-                  "'{{data: true}}'; then, in another terminal: genima record --task NAME",
-    ),
-}
-
-
-def get_mode(name: str) -> Mode:
-    """The graph of this name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in MODES:
-        raise ValueError(f"there is no graph {spoken(name)!r}; valid are {', '.join(map(spoken, MODES))}")
-    return MODES[name]
-
-
-def spoken(name: str) -> str:
-    """A graph's name as it is typed."""
-    return name.replace("_", " ")
 
 
 def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:

@@ -8,17 +8,18 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from genima_ros import graph
+from genima_ros.modes import get_mode
 from genima_ros.processes import node_environment
 
-GRAPH = "graph"
+MODE = "mode"
 """Launch argument that chooses the graph, where the launch file does not."""
 
 
 def describe(*modes: str) -> LaunchDescription:
-    """The launch description of a graph, or, of several, of the one that the argument ``graph`` names (the first)."""
-    declared = [DeclareLaunchArgument(GRAPH, default_value=modes[0], choices=list(modes),
+    """The launch description of a graph, or, of several, of the one that the argument ``mode`` names (the first)."""
+    declared = [DeclareLaunchArgument(MODE, default_value=modes[0], choices=list(modes),
                                       description="which nodes to start")] if len(modes) > 1 else []
-    arguments = {argument.name: argument for name in modes for argument in graph.get_mode(name).arguments}
+    arguments = {argument.name: argument for name in modes for argument in get_mode(name).arguments}
     declared += [DeclareLaunchArgument(argument.name, default_value="" if argument.default is None
                                        else str(argument.default), description=argument.help)
                  for argument in arguments.values()]
@@ -28,9 +29,9 @@ def describe(*modes: str) -> LaunchDescription:
 
 
 def _actions(context, modes: tuple[str, ...]) -> list:
-    mode = LaunchConfiguration(GRAPH).perform(context) if len(modes) > 1 else modes[0]
+    mode = LaunchConfiguration(MODE).perform(context) if len(modes) > 1 else modes[0]
     given = {argument.name: LaunchConfiguration(argument.name).perform(context)
-             for argument in graph.get_mode(mode).arguments}
+             for argument in get_mode(mode).arguments}
     values = graph.argument_values(mode, given)
     actions = [Node(**node_arguments(process)) for process in graph.processes(mode, values)]
     if values["rviz"]:

@@ -12,6 +12,7 @@ from typing import Annotated, TextIO
 import tyro
 
 from genima_ros import graph
+from genima_ros.modes import get_mode
 from genima_ros.processes import ProcessOutput, RunningGraph, node_environment
 
 READY_S = 120.0
@@ -26,7 +27,7 @@ def up(words: Annotated[tuple[str, ...], tyro.conf.arg(name="graph", metavar="[G
     Args:
         words: which graph: sim (a checkpoint on the simulated cell, if none is named), teleop sim (teleoperation of the
             simulated cell) or teleop real (of a real one); then its arguments, as of the launch file: name:=value, for
-            example seed:=20007 mode:=async. A wrong name lists them all.
+            example seed:=20007 execution:=async. A wrong name lists them all.
         ready_timeout_s: how long the nodes may take to start.
     """
     mode, arguments = graph.split_words(words)
@@ -57,7 +58,7 @@ def start(mode: str, values: dict[str, object], stack: ExitStack, domain: int | 
         ValueError, FileNotFoundError: arguments, parameter files or the checkpoint are not valid; nothing runs then.
     """
     processes = [process for process in graph.processes(mode, values) if not only or process.name in only]
-    if graph.get_mode(mode).learned:
+    if get_mode(mode).learned:
         from genima_core.checkpoint import Checkpoint
 
         Checkpoint.open(graph.find_checkpoint(str(values["checkpoint"])))

@@ -1,6 +1,6 @@
-"""ros2 launch genima_ros teleop.launch.py [graph:=teleop_real] [name:=value ...]: an arm that mirrors a leader.
+"""ros2 launch genima_ros teleop.launch.py [mode:=teleop_real] [name:=value ...]: an arm that mirrors a leader.
 
-`graph:=teleop_sim` does it without hardware; `genima record` records either. --show-args lists the arguments.
+`mode:=teleop_sim` does it without hardware; `genima record` records either. --show-args lists the arguments.
 """
 
 from genima_ros.launching import describe

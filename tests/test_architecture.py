@@ -41,6 +41,7 @@ ENTRY_POINTS = {
     "genima_ros.cli": {""},
     "genima_ros.doctor": {""},
     "genima_ros.graph": {""},
+    "genima_ros.modes": {""},
     "genima_ros.streamer_node": {"", "ros"},
     "genima_ros.teleop_node": {"", "ros"},
     "genima_ros.markers_node": {"", "ros"},

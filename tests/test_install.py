@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from genima_ros import cli, graph
+from genima_ros.modes import MODES
 
 ROOT = Path(__file__).parents[1]
 NODES = sorted(path.stem for path in (ROOT / "genima_ros").glob("*_node.py"))
@@ -97,7 +98,7 @@ def test_each_node_is_executable_and_runs_as_a_module(node):
 
 
 def test_the_graph_starts_executables_that_exist():
-    started = {node.executable for mode in graph.MODES.values() for node in mode.nodes}
+    started = {node.executable for mode in MODES.values() for node in mode.nodes}
     assert started <= set(NODES)
     assert {path.name for path in (ROOT / "scripts").glob("*_node")} == set(NODES)
 
@@ -129,7 +130,8 @@ def test_package_xml_names_every_ros_package_that_is_imported():
 
 
 @pytest.mark.parametrize(("variables", "venv_flags", "extras"), [
-    ([], "", "sim,train,record,realsense,ros,dev"), (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,realsense,dev")])
+    ([], "", "sim,train,record,realsense,ros,dev"), 
+    (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,realsense,dev")])
 def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variables, venv_flags, extras):
     command = ["make", "-n", "-B", "env", f"VENV={tmp_path}/venv", *variables]
     environment = {name: value for name, value in os.environ.items() if name not in ("ROS_DISTRO", "MAKEFLAGS")}

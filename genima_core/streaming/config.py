@@ -29,7 +29,7 @@ class StreamerConfig:
     gripper_joint: str = "gripper"
     """Name of the gripper's column in a chunk; its values are widths in m."""
     gripper_max_width_m: float = 0.08
-    mode: Literal["sync", "async"] = "sync"
+    execution: Literal["sync", "async"] = "sync"
     execution_horizon: int = 0
     """Actions of a chunk that sync mode executes before it wants the next; 0 means all."""
 
@@ -93,8 +93,8 @@ class StreamerConfig:
     def __post_init__(self) -> None:
         if self.arm not in ARM_LIMITS:
             raise ValueError(f"arm is {self.arm!r}; valid are {', '.join(ARM_LIMITS)}")
-        if self.mode not in ("sync", "async"):
-            raise ValueError(f"mode is {self.mode!r}; valid are sync, async")
+        if self.execution not in ("sync", "async"):
+            raise ValueError(f"execution is {self.execution!r}; valid are sync, async")
         if len(self.joint_names) != 7 or len({*self.joint_names, self.gripper_joint}) != 8:
             raise ValueError(f"joint_names are {', '.join(self.joint_names)}; seven different names are needed, "
                              f"none of them the gripper's ({self.gripper_joint})")

@@ -203,7 +203,7 @@ class Streamer:
         if chunk.stamp_s < self._accepted_stamp_s:
             return Refusal("older", f"The chunk's observation ({chunk.stamp_s:.3f} s) is older than the one in use "
                                     f"({self._accepted_stamp_s:.3f} s); only newer ones are used.")
-        if self.config.mode == "sync" and (self._state is not State.HOLDING or chunk.stamp_s < self._rest_since_s):
+        if self.config.execution == "sync" and (self._state is not State.HOLDING or chunk.stamp_s < self._rest_since_s):
             return Refusal("busy", "The chunk was observed before the arm came to rest; in sync mode, observe again "
                                    "when the arm has come to rest.")
         return None
@@ -337,7 +337,7 @@ class Streamer:
         if playback.ended:
             self._state = State.STOPPING
             if not self._fault:
-                waits = self.config.mode == "async" and self._pending is None
+                waits = self.config.execution == "async" and self._pending is None
                 self._reason = "The chunk has ended and no new one has come." if waits else ""
         if playback.finished and self._state is not State.HOLDING:
             self._come_to_rest()
@@ -393,7 +393,7 @@ class Streamer:
             self._width_m = float(actions.widths_m[playback.action])
         wants = (self._enabled and not self._fault and self._pending is None and self._fresh()
                  and not self._targets.active
-                 and (self.config.mode == "async" or self._state is State.HOLDING))
+                 and (self.config.execution == "async" or self._state is State.HOLDING))
         motion = playback.motion
         return Command(self._state, self._reason, wants, motion.q, motion.dq, motion.ddq, *playback.horizon(),
                        self._width_m, restarted)

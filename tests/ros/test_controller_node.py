@@ -36,9 +36,9 @@ class Graph:
         self.chunks = bench.listen(interfaces.ACTION_CHUNK)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
 
-    def start(self, mode: str, **parameters) -> None:
+    def start(self, execution: str, **parameters) -> None:
         self.bench.node(ControllerNode, lambda _: self.controller,
-                        parameters={"mode": mode, "instruction": "push", "gate": False, **parameters})
+                        parameters={"execution": execution, "instruction": "push", "gate": False, **parameters})
         self.states = self.bench.talk(interfaces.JOINT_STATES)
         self.drawings = self.bench.talk(interfaces.TARGETS)
         self.streamer = self.bench.talk(interfaces.CHUNK_WANTED)
@@ -122,9 +122,9 @@ def test_sync_tries_again_when_the_streamer_still_wants_a_chunk(graph, drawing):
         graph.bench.until(lambda count=count: len(graph.chunks) == count)
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_nothing_is_sent_that_nobody_wants(graph, drawing, mode):
-    graph.start(mode)
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_nothing_is_sent_that_nobody_wants(graph, drawing, execution):
+    graph.start(execution)
     graph.want()
     graph.want(False)
     now_s = graph.bench.now_s()

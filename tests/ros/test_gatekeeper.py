@@ -43,13 +43,13 @@ class FakeGate:
 class Graph:
     """A controller node behind a gate, a robot, a drawing agent and a streamer that wants chunks."""
 
-    def __init__(self, bench, gate, mode: str) -> None:
+    def __init__(self, bench, gate, execution: str) -> None:
         self.bench = bench
         self.chunks = bench.listen(interfaces.ACTION_CHUNK)
         self.states = bench.listen(interfaces.GATE)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
         node = bench.node(lambda load, **options: ControllerNode(load, gate=lambda _: gate, **options),
-                          lambda _: FakeController(), parameters={"mode": mode, "instruction": "push"})
+                          lambda _: FakeController(), parameters={"execution": execution, "instruction": "push"})
         assert node.parameters.gate  # what is checked by default is a real arm
         self.joints = bench.talk(interfaces.JOINT_STATES)
         self.drawings, self.observations = bench.talk(interfaces.TARGETS), bench.talk(interfaces.OBSERVATION)

@@ -14,6 +14,7 @@ from genima_ros.controller_node import ControllerParameters
 from genima_ros.diffusion_node import DiffusionParameters
 from genima_ros.leader_node import LeaderParameters
 from genima_ros.markers_node import MarkersParameters
+from genima_ros.modes import MODES
 from genima_ros.parameters import from_overrides
 from genima_ros.sim_node import SimParameters
 from genima_ros.streamer_node import StreamerParameters
@@ -31,24 +32,24 @@ def resolve(*texts: str, mode: str = "sim") -> dict[str, graph.NodeProcess]:
     return {process.name: process for process in graph.processes(mode, graph.parse_arguments(mode, texts))}
 
 
-@pytest.mark.parametrize("mode", graph.MODES)
+@pytest.mark.parametrize("mode", MODES)
 def test_every_node_exists_and_has_its_parameters(mode):
-    arguments = {argument.name for argument in graph.MODES[mode].arguments}
-    for node in graph.MODES[mode].nodes:
+    arguments = {argument.name for argument in MODES[mode].arguments}
+    for node in MODES[mode].nodes:
         assert callable(import_module(f"genima_ros.{node.executable}").main)
         assert (ROOT / "scripts" / node.executable).exists()
         assert set(node.parameters) <= {field.name for field in fields(PARAMETERS[node.name])}
         assert set(node.parameters) - {"rig"} <= arguments
 
 
-@pytest.mark.parametrize("mode", graph.MODES)
+@pytest.mark.parametrize("mode", MODES)
 def test_parameter_files_are_valid(mode):
-    sections = yaml.safe_load((ROOT / "config" / graph.MODES[mode].parameter_file).read_text())
+    sections = yaml.safe_load((ROOT / "config" / MODES[mode].parameter_file).read_text())
     for node, section in sections.items():
         from_overrides(PARAMETERS[node], section["ros__parameters"], node)
 
 
-@pytest.mark.parametrize("mode", graph.MODES)
+@pytest.mark.parametrize("mode", MODES)
 def test_the_streamer_is_the_least_nice(mode):
     niceness = {process.name: process.niceness for process in resolve(mode=mode).values()}
     streamer = niceness.pop("streamer")
@@ -58,9 +59,9 @@ def test_the_streamer_is_the_least_nice(mode):
 
 def test_arguments_of_one_name_are_the_same_in_every_graph():
     """Launch declares each once."""
-    for mode in graph.MODES.values():
+    for mode in MODES.values():
         for argument in mode.arguments:
-            assert all(argument == other for another in graph.MODES.values() for other in another.arguments
+            assert all(argument == other for another in MODES.values() for other in another.arguments
                        if other.name == argument.name)
 
 
@@ -77,7 +78,7 @@ def test_teleoperation_needs_no_checkpoint():
     assert list(processes) == ["sim", "leader", "teleop", "streamer"]
     assert processes["sim"].parameters == {"seed": 7, "view_size": 128}
     assert list(resolve(mode="teleop_real")) == ["teleop", "streamer"]
-    assert [name for name, mode in graph.MODES.items() if mode.learned] == ["sim"]
+    assert [name for name, mode in MODES.items() if mode.learned] == ["sim"]
 
 
 def test_a_cells_topics_are_renamed_in_every_node():
@@ -124,7 +125,7 @@ def test_renamed_topics_exist():
     from genima_ros import interfaces
 
     names = {topic.name for topic in vars(interfaces).values() if isinstance(topic, interfaces.Topic)}
-    for mode in graph.MODES.values():
+    for mode in MODES.values():
         assert {topic for argument in mode.arguments for topic in argument.renames} <= names
 
 
@@ -135,10 +136,10 @@ def test_the_next_step_is_said():
 
 
 def test_arguments_reach_the_nodes_that_take_them():
-    processes = resolve("mode:=async", "seed:=7", "checkpoint:=/models/a", "steps:=2")
+    processes = resolve("execution:=async", "seed:=7", "checkpoint:=/models/a", "steps:=2")
     assert processes["sim"].parameters == {"seed": 7, "rig": "/models/a/rig.json"}
-    assert processes["streamer"].parameters == {"mode": "async"}
-    assert processes["controller"].parameters == {"checkpoint": "/models/a", "mode": "async"}
+    assert processes["streamer"].parameters == {"execution": "async"}
+    assert processes["controller"].parameters == {"checkpoint": "/models/a", "execution": "async"}
     assert processes["diffusion"].parameters == {"checkpoint": "/models/a", "steps": 2}
 
 
@@ -155,7 +156,8 @@ def test_command_lines_keep_types():
 
 @pytest.mark.parametrize(("text", "words"), [
     ("sed:=7", "no argument sed for sim; valid are task, seed"), ("seed=7", "write name:=value"),
-    ("seed:=seven", "needs int"), ("mode:=fast", "choose from sync, async"), ("rviz:=maybe", "neither true nor false")])
+    ("seed:=seven", "needs int"), ("execution:=fast", "choose from sync, async"),
+    ("rviz:=maybe", "neither true nor false")])
 def test_wrong_arguments_are_explained(text, words):
     with pytest.raises(ValueError, match=words):
         resolve(text)

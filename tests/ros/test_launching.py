@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from genima_ros import graph
+from genima_ros.modes import MODES
 
 pytestmark = pytest.mark.ros
 
@@ -63,13 +64,13 @@ def test_the_launch_files_are_these():
 def test_launch_files_start_the_graph(stand_ins, name, mode):
     actions = load(LAUNCH / f"{name}.launch.py").generate_launch_description().positional[0]
     declared = {action.positional[0]: action for action in actions if hasattr(action, "default_value")}
-    assert set(declared) - {"graph"} == {argument.name for mode in GRAPHS[name]
-                                         for argument in graph.MODES[mode].arguments}
-    given = {"mode": "async"} | ({"joint_states": "/joints"} if mode == "teleop_real" else {"seed": "7"})
+    assert set(declared) - {"mode"} == {argument.name for mode in GRAPHS[name]
+                                         for argument in MODES[mode].arguments}
+    given = {"execution": "async"} | ({"joint_states": "/joints"} if mode == "teleop_real" else {"seed": "7"})
     context = {name: action.default_value for name, action in declared.items()} | given
-    if "graph" in declared:
-        assert declared["graph"].default_value == GRAPHS[name][0]
-        context["graph"] = mode
+    if "mode" in declared:
+        assert declared["mode"].default_value == GRAPHS[name][0]
+        context["mode"] = mode
     nodes = next(action for action in actions if hasattr(action, "function")).function(context)
     expected = graph.processes(mode, graph.argument_values(mode, given))
     assert [node.executable for node in nodes] == [process.executable for process in expected]
@@ -103,4 +104,4 @@ def test_launch_files_are_accepted_by_launch(path):
         result = entity.visit(context)
         if isinstance(entity, OpaqueFunction):
             nodes = result
-    assert len(nodes) == len(graph.MODES[GRAPHS[path.name.partition(".")[0]][0]].nodes)
+    assert len(nodes) == len(MODES[GRAPHS[path.name.partition(".")[0]][0]].nodes)

@@ -65,9 +65,9 @@ def start(bench, rig, **streamer) -> FakeCell:
     return cell
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_the_arm_goes_slowly_to_the_beginning_and_then_follows(spinning, rig, replayer, episode, mode):
-    cell = start(spinning, rig, mode=mode)
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_the_arm_goes_slowly_to_the_beginning_and_then_follows(spinning, rig, replayer, episode, execution):
+    cell = start(spinning, rig, execution=execution)
     spinning.spin_in_background()
     motion = load_motion(episode)
     result = run(replayer, motion, sim=False)

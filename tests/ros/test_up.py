@@ -22,7 +22,7 @@ from genima_core.targets.detect import find_centres, true_centres
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
-from genima_ros.graph import MODES
+from genima_ros.modes import MODES
 from genima_ros.observer import Observer
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
@@ -96,7 +96,7 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
 
 @pytest.fixture
 def up(checkpoint, tmp_path) -> Iterator[subprocess.Popen]:
-    with started(tmp_path, "sim", f"checkpoint:={checkpoint}", "mode:=sync") as process:
+    with started(tmp_path, "sim", f"checkpoint:={checkpoint}", "execution:=sync") as process:
         yield process
 
 

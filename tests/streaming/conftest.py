@@ -107,7 +107,7 @@ def sweep() -> Callable[..., np.ndarray]:
 def tracking(started, sweep):
     """A bench in the middle of a chunk at full speed."""
     def make(**config):
-        bench = started(**{"mode": "async", **config})
+        bench = started(**{"execution": "async", **config})
         assert bench.send(sweep(CHUNK_S)) is None
         bench.run(0.6)
         assert bench.last.state is State.TRACKING

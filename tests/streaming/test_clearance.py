@@ -42,15 +42,15 @@ def bench_with(make_bench, wall, q=HOME, **config):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), mode=st.sampled_from(["async", "sync"]), follows=st.booleans(),
+@given(seed=st.integers(0, 2**32 - 1), execution=st.sampled_from(["async", "sync"]), follows=st.booleans(),
        room=st.floats(MARGIN + 0.01, 1.0))
-def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(make_bench, broken_limits, seed, mode, follows,
+def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(make_bench, broken_limits, seed, execution, follows,
                                                                     room):
     rng = np.random.default_rng(seed)
     a = rng.normal(size=7)
     a /= np.abs(a).sum()
     wall = Wall(a, float(HOME @ a) + room)
-    bench = bench_with(make_bench, wall, mode=mode, receiver_follows_horizon=follows, max_jump_rad=100.0,
+    bench = bench_with(make_bench, wall, execution=execution, receiver_follows_horizon=follows, max_jump_rad=100.0,
                        max_speed_ratio=1e9)
     segments = [[bench.q]]
     for _ in range(30):
@@ -81,7 +81,7 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(make_bench, 
 
 def test_it_stops_before_and_says_who_would_touch(make_bench):
     wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
-    bench = bench_with(make_bench, wall, mode="async")
+    bench = bench_with(make_bench, wall, execution="async")
     assert bench.send(HOME + np.linspace(0, 0.5, K)[:, None] * np.eye(7)[0]) is None
     command = bench.run(2.0)
     assert command.state is State.HOLDING and "hand and wall" in command.reason
@@ -95,7 +95,7 @@ def test_it_stops_before_and_says_who_would_touch(make_bench):
 def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
     wall = Wall(np.eye(7)[0], HOME[0] + 0.05)
     for sign, moves in ((1, False), (-1, True)):
-        bench = bench_with(make_bench, wall, mode="async")
+        bench = bench_with(make_bench, wall, execution="async")
         before = bench.q
         assert bench.send(before + sign * np.linspace(0, 0.3, K)[:, None] * np.eye(7)[0]) is None
         after = bench.run(2.0).q
@@ -106,7 +106,7 @@ def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
 
 def test_targets_that_lead_into_contact_end_in_a_stop_and_a_pause(make_bench):
     wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
-    bench = bench_with(make_bench, wall, mode="async", period_s=0.005)
+    bench = bench_with(make_bench, wall, execution="async", period_s=0.005)
     q, answers = HOME.copy(), []
     for _ in range(300):
         q[0] += 0.3 * bench.period_s
@@ -173,9 +173,9 @@ def test_a_bad_velocity_scale_is_refused(scale):
 
 
 @pytest.mark.parametrize("period_s", [0.02, 0.005])
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_chunk_under_way_is_slowed_without_a_step(started, sweep, broken_limits, mode, period_s):
-    bench = started(mode=mode, period_s=period_s)
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_a_chunk_under_way_is_slowed_without_a_step(started, sweep, broken_limits, execution, period_s):
+    bench = started(execution=execution, period_s=period_s)
     assert bench.send(sweep(CHUNK_S)) is None
     bench.run(0.6)
     assert bench.streamer.set_velocity_scale(0.2) is None
@@ -193,7 +193,7 @@ def test_a_chunk_under_way_is_slowed_without_a_step(started, sweep, broken_limit
 
 
 def test_the_next_chunk_and_the_waiting_one_have_the_new_pace(started, sweep):
-    bench = started(mode="async")
+    bench = started(execution="async")
     assert bench.send(sweep(CHUNK_S), age_s=-0.2) is None
     bench.streamer.set_velocity_scale(0.25)
     bench.run(2.0)
@@ -205,4 +205,4 @@ def test_the_next_chunk_and_the_waiting_one_have_the_new_pace(started, sweep):
     bench.run(0.5)
     bench.streamer.enable()
     bench.run(0.1)
-    assert bench.streamer.config == StreamerConfig(mode="async", velocity_scale=0.25)
+    assert bench.streamer.config == StreamerConfig(execution="async", velocity_scale=0.25)

@@ -55,20 +55,20 @@ def test_disabling_stops_smoothly_and_enabling_starts_where_the_arm_is_then(trac
 
 # ---- executing
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_chunk_is_executed_to_its_end(started, sweep, mode, broken_limits):
-    bench = started(mode=mode)
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_a_chunk_is_executed_to_its_end(started, sweep, execution, broken_limits):
+    bench = started(execution=execution)
     sent_s = bench.now_s
     assert bench.send(sweep(CHUNK_S)) is None
     assert not bench.last.reason or bench.last.state is State.HOLDING
     assert bench.run(1.5).state is State.HOLDING
     assert np.allclose(bench.q, sweep(CHUNK_S)[-1], atol=1e-6)
-    assert bench.rest_time_s() - sent_s - END_S < (0.25 if mode == "async" else 0.4)
+    assert bench.rest_time_s() - sent_s - END_S < (0.25 if execution == "async" else 0.4)
     assert not broken_limits(bench.commands, PANDA_LIMITS)
 
 
 def test_successive_chunks_are_followed_without_lag(started, sweep):
-    bench = started(mode="async")
+    bench = started(execution="async")
     begin_s, latency_s = bench.now_s, 0.3
     errors = []
     for k in range(150):
@@ -82,14 +82,14 @@ def test_successive_chunks_are_followed_without_lag(started, sweep):
 
 
 def test_an_async_chunk_is_joined_when_it_is_due_and_past_actions_are_skipped(started):
-    bench = started(mode="async")
+    bench = started(execution="async")
     goal = HOME + 0.2
     assert bench.send(np.tile(goal, (K, 1)), age_s=-0.2) is None
     bench.run(0.16)
     assert bench.last.state is State.HOLDING and np.array_equal(bench.q, HOME)
     bench.run(0.2)
     assert bench.last.state is State.TRACKING
-    bench = started(mode="async")
+    bench = started(execution="async")
     later = HOME + np.linspace(0.0, 0.38, K)[:, None]
     due_s = bench.now_s - 0.1 + CHUNK_S
     assert bench.send(later, age_s=0.1) is None
@@ -109,7 +109,7 @@ def test_a_mismatch_between_chunks_is_made_up_smoothly(tracking, sweep, broken_l
 
 
 def test_the_newest_waiting_chunk_wins_and_an_older_observation_is_left_alone(started):
-    bench = started(mode="async")
+    bench = started(execution="async")
     assert bench.send(np.tile(HOME + 0.1, (K, 1)), age_s=-0.1) is None
     assert bench.send(np.tile(HOME - 0.1, (K, 1)), age_s=-0.2) is None
     assert "older" in bench.send(np.tile(HOME + 0.2, (K, 1)), age_s=0.1)
@@ -119,7 +119,7 @@ def test_the_newest_waiting_chunk_wins_and_an_older_observation_is_left_alone(st
 
 
 def test_sync_mode_takes_one_chunk_at_a_time(started, sweep):
-    bench = started(mode="sync")
+    bench = started(execution="sync")
     assert bench.last.wants_chunk
     assert bench.send(sweep(CHUNK_S), age_s=1.5) is None
     bench.step()
@@ -134,14 +134,14 @@ def test_sync_mode_takes_one_chunk_at_a_time(started, sweep):
 
 
 def test_sync_mode_executes_the_horizon_only(started, sweep):
-    bench = started(mode="sync", execution_horizon=8)
+    bench = started(execution="sync", execution_horizon=8)
     assert bench.send(sweep(CHUNK_S)) is None
     bench.run(1.5)
     assert np.allclose(bench.q, sweep(CHUNK_S)[7], atol=1e-6)
 
 
 def test_sync_mode_does_not_care_when_actions_were_due(started, sweep):
-    bench = started(mode="sync")
+    bench = started(execution="sync")
     assert bench.send(sweep(CHUNK_S), age_s=2.5) is None
     assert bench.send(sweep(CHUNK_S), age_s=2.4, times_s=2.45 + CHUNK_S) is None
     bench.run(1.5)
@@ -149,7 +149,7 @@ def test_sync_mode_does_not_care_when_actions_were_due(started, sweep):
 
 
 def test_velocity_scale_slows_everything(started, sweep):
-    bench = started(mode="sync", velocity_scale=0.25)
+    bench = started(execution="sync", velocity_scale=0.25)
     assert bench.send(sweep(CHUNK_S)) is None
     bench.run(2.0)
     assert bench.last.state is State.TRACKING
@@ -159,7 +159,7 @@ def test_velocity_scale_slows_everything(started, sweep):
 
 
 def test_a_chunk_that_is_too_fast_is_slowed(started, broken_limits):
-    bench = started(mode="sync")
+    bench = started(execution="sync")
     assert bench.send(HOME + np.linspace(0, 2.4, K)[:, None] * (np.arange(7) == 0)) is None
     bench.run(2.0)
     assert bench.q[0] == pytest.approx(2.4, abs=1e-6)
@@ -167,7 +167,7 @@ def test_a_chunk_that_is_too_fast_is_slowed(started, broken_limits):
 
 
 def test_the_gripper_follows_its_column_and_keeps_its_last_width(started):
-    bench = started(mode="async")
+    bench = started(execution="async")
     assert bench.last.gripper_width_m is None
     widths = np.where(np.arange(K) < 10, 0.08, 0.0)
     assert bench.send(np.column_stack([np.tile(HOME, (K, 1)), widths]), names=(*JOINT_NAMES, "gripper")) is None

@@ -135,7 +135,7 @@ def test_a_fault_cannot_be_reset_while_the_arm_still_moves(tracking):
 
 
 def test_a_lagging_arm_is_no_fault(started, sweep):
-    bench = started(mode="async")
+    bench = started(execution="async")
     bench.blocked = True
     assert bench.send(sweep(CHUNK_S)) is None
     for _ in range(100):
@@ -161,7 +161,7 @@ def test_a_jump_of_the_clock_stops_without_a_step(tracking, sweep, broken_limits
 
 
 def test_late_steps_do_not_shake_the_commands(started, sweep, rng, broken_limits):
-    bench = started(mode="async")
+    bench = started(execution="async")
     begin_s, errors, accelerations = bench.now_s, [], []
     for k in range(200):
         if k % 20 == 0:
@@ -208,7 +208,7 @@ def test_a_step_without_a_time_is_one_period_later(tracking):
 # ---- configuration
 
 @pytest.mark.parametrize("wrong", [
-    {"mode": "fast"}, {"arm": "ur5"}, {"velocity_scale": 0.0}, {"velocity_scale": 1.5}, {"period_s": 0.0},
+    {"execution": "fast"}, {"arm": "ur5"}, {"velocity_scale": 0.0}, {"velocity_scale": 1.5}, {"period_s": 0.0},
     {"joint_names": ("a", "b")}, {"joint_names": ("a",) * 7}, {"execution_horizon": -1}, {"rest_after_s": 0.01},
     {"position_margin_rad": 5.0}, {"smoothing": -1},
 ])

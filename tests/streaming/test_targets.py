@@ -69,9 +69,9 @@ def following(started):
 # ---- following
 
 @pytest.mark.parametrize("period_s", [0.005, 0.02])
-@pytest.mark.parametrize(("mode", "measures_velocity"), [("sync", True), ("async", True), ("sync", False)])
-def test_a_smooth_leader_is_followed_without_lag(started, broken_limits, period_s, mode, measures_velocity):
-    bench = started(period_s=period_s, mode=mode)
+@pytest.mark.parametrize(("execution", "measures_velocity"), [("sync", True), ("async", True), ("sync", False)])
+def test_a_smooth_leader_is_followed_without_lag(started, broken_limits, period_s, execution, measures_velocity):
+    bench = started(period_s=period_s, execution=execution)
     sender = Sender(bench, measures_velocity=measures_velocity)
     sender.run(6.0)
     assert not any(sender.reasons) and bench.last.state is State.TRACKING and not bench.last.wants_chunk
@@ -125,9 +125,9 @@ def test_latencies_are_counted_from_the_stamp_to_the_command(following):
 
 # ---- who moves the arm
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_chunks_wait_for_the_end_of_targets(following, sweep, mode):
-    bench, sender = following(mode=mode)
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_chunks_wait_for_the_end_of_targets(following, sweep, execution):
+    bench, sender = following(execution=execution)
     assert "follows targets" in bench.send(np.tile(bench.q, (K, 1)))
     assert "follows targets" in bench.send(np.full((K, 7), np.nan))
     assert sender.run(0.1).state is State.TRACKING
@@ -199,7 +199,7 @@ def test_silence_stops_without_any_callback(following, broken_limits):
 
 
 def test_a_sender_that_ends_at_rest_has_simply_ended(started, sweep):
-    bench = started(period_s=0.005, mode="async")
+    bench = started(period_s=0.005, execution="async")
     Sender(bench, lambda _: (HOME, np.zeros(7))).run(0.3)
     assert bench.run(0.4).state is State.TRACKING
     bench.run(0.2)
