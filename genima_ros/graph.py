@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from genima_core.sim.task import DEFAULT_TASK
+from genima_ros.arms import load_arm, parameters_of, parameters_of_leader, remappings_of
 from genima_ros.modes import NodeEntry, get_mode, spoken
 
 PACKAGE = "genima_ros"
@@ -92,6 +93,9 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
     unknown = sorted(set(given) - set(arguments))
     if unknown:
         raise ValueError(f"no argument {', '.join(unknown)} for {spoken(mode)}; valid are {', '.join(arguments)}")
+    for name, argument in arguments.items():
+        if argument.required and not given.get(name):
+            raise ValueError(f"{spoken(mode)} needs {name}:=...: {argument.help}")
     return {name: argument.parse(given[name]) if given.get(name) else argument.default
             for name, argument in arguments.items()}
 
@@ -104,12 +108,14 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     """
     entry = get_mode(mode)
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
-    known = dict(values)
+    known, renamed = dict(values), {}
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
-        known |= {"checkpoint": str(checkpoint), "rig": str(checkpoint / "rig.json")}
-    renamed = tuple((topic, str(values[argument.name])) for argument in entry.arguments for topic in argument.renames
-                    if values[argument.name])
+        rig = Path(str(values.get("rig") or checkpoint / "rig.json")).absolute()
+        known |= {"checkpoint": str(checkpoint), "rig": str(rig)}
+    if "arm" in values:
+        parameters, renamed = arm_values(values)
+        known |= parameters
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
         files.append(Path(str(values["config"])).absolute())
@@ -117,12 +123,28 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         check_parameter_file(path, [node.name for node in entry.nodes])
     return [NodeProcess(
         name=node.name, executable=node.executable,
-        parameters={name: known[name] for name in node.parameters if known[name] is not None},
+        parameters={name: known[name] for name in node.parameters if known.get(name) is not None},
         parameter_files=(node.parameter_file,) if node.parameter_file else tuple(files),
-        remappings=(*node.remappings, *renamed), niceness=node.niceness,
+        remappings=(*node.remappings, *renamed.items()), niceness=node.niceness,
         respawn=node.respawn and bool(values.get("respawn")),
         environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))})
         for node in (*entry.nodes, *cameras) if node.condition is None or values[node.condition]]
+
+
+def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+    """Parameters of nodes and new names of topics that follow from which arm (and leader) a cell has.
+
+    Raises:
+        ValueError, FileNotFoundError: no such arm; what is wrong with its file.
+    """
+    folder = share_folder() / "config" / "arms"
+    arm = load_arm(str(values["arm"]), folder)
+    parameters, renamed = parameters_of(arm), remappings_of(arm, str(values["arm_namespace"]))
+    if "leader_arm" in values:
+        leader = load_arm(str(values["leader_arm"] or values["arm"]), folder)
+        parameters |= parameters_of_leader(leader)
+        renamed |= remappings_of(leader, str(values["leader_namespace"]), "leader/")
+    return parameters, renamed
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:

@@ -1,6 +1,6 @@
 """The graphs that can be started: which nodes, with which arguments; data, and nothing but data."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -14,8 +14,7 @@ class Argument:
     default: str | int | float | bool | None = None
     """None leaves the value to the parameter files and the node's own default."""
     choices: tuple[str, ...] = ()
-    renames: tuple[str, ...] = ()
-    """Topics that get the value for a name, in every node."""
+    required: bool = False
 
     def parse(self, text: str) -> str | int | float | bool:
         """The value that a command line means by `text`.
@@ -43,7 +42,8 @@ class NodeEntry:
     executable: str
     """Module of this package and name of the executable in lib/genima_ros."""
     parameters: tuple[str, ...]
-    """Parameters that take their values from the arguments of the same names (`rig` comes with the checkpoint)."""
+    """Parameters that take their values from the arguments of the same names, the checkpoint (`rig`), or the arm; in a
+    graph without these the node's own default holds."""
     niceness: int
     """The streamer runs at 0 and everything slow above it: that keeps commands regular when all cores are busy."""
     respawn: bool = False
@@ -90,38 +90,38 @@ _OF_LEARNED = (
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),
     Argument("gate", bool, "check each drawing before it moves the arm; one that fails pauses the policy"),
-    _RESPAWN,
 )
 _OF_A_CELL = (
-    Argument("arm", str, "which Franka arm the follower is: its limits", choices=("panda", "fr3")),
-    Argument("leader_arm", str, "which Franka arm the leader is", choices=("panda", "fr3")),
-    Argument("command", str, "what the arm controller understands", choices=("joint_trajectory", "joint_state",
-                                                                            "float64_array")),
-    Argument("receiver_follows_horizon", bool, "false where the arm controller takes single set points"),
-    Argument("leader_joint_states", str, "topic with the leader's joints, e.g. /leader/franka/joint_states",
-             renames=("leader/joint_states",)),
-    Argument("joint_states", str, "topic with the follower's joints, e.g. /franka/joint_states",
-             renames=("joint_states",)),
-    Argument("arm_commands", str, "topic of the arm controller, e.g. /fr3_arm_controller/joint_trajectory",
-             renames=("arm_controller/joint_trajectory", "arm_controller/joint_commands", "arm_controller/commands")),
-    Argument("gripper_command", str, "topic that takes the gripper's width in m", renames=("gripper/command",)),
+    Argument("arm", str, "the arm and its driver: a name in config/arms (fr3, panda), or a file like those",
+             required=True),
+    Argument("arm_namespace", str, "namespace of the arm's driver, e.g. /follower; none by default", ""),
     Argument("cameras", str, "YAML file with a section of parameters for each camera node, as config/cameras.yaml; "
                              "none where the cameras have drivers of their own", ""),
     _RESPAWN,
 )
+_OF_A_LEADER = (
+    Argument("leader_arm", str, "likewise of the leader; by default the follower's"),
+    Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
+)
 _LEARNED = (
     NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
               respawn=True, threads=0),
-    NodeEntry("controller", "controller_node", ("checkpoint", "device", "execution", "instruction", "gate"),
+    NodeEntry("controller", "controller_node", ("checkpoint", "device", "execution", "instruction", "gate",
+                                                 "joint_names", "finger_names"),
               niceness=4, respawn=True),
-    NodeEntry("markers", "markers_node", (), niceness=5, respawn=True),
+    NodeEntry("markers", "markers_node", ("joint_names", "base_frame"), niceness=5, respawn=True),
 )
-_STREAMER = NodeEntry("streamer", "streamer_node", ("execution",), niceness=0)
-_TELEOP = NodeEntry("teleop", "teleop_node", (), niceness=0)
+_STREAMER = NodeEntry("streamer", "streamer_node", (
+    "execution", "arm", "joint_names", "command", "receiver_follows_horizon", "lower_position_limits",
+    "upper_position_limits", "velocity_limits"), niceness=0)
+_TELEOP = NodeEntry("teleop", "teleop_node", ("arm", "joint_names", "leader_arm", "leader_joint_names",
+                                              "leader_finger_names"), niceness=0)
+_ENABLE = ("when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
+           "'{{data: true}}'")
 
 MODES = {
     "sim": Mode(
-        arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED),
+        arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED, _RESPAWN),
         nodes=(
             NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
             _STREAMER,
@@ -141,13 +141,18 @@ MODES = {
         parameter_file="teleop_sim.yaml",
         next_step="in another terminal: genima record --task {task}",
     ),
+    "real": Mode(
+        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL,
+                   Argument("rig", str, "rig.json with where the cameras are; by default the checkpoint's")),
+        nodes=(_STREAMER, *_LEARNED),
+        parameter_file="real.yaml",
+        next_step=f"genima preflight; then, {_ENABLE}",
+    ),
     "teleop_real": Mode(
-        arguments=(*_SHARED, *_OF_A_CELL),
-        nodes=(replace(_TELEOP, parameters=("arm", "leader_arm")),
-               replace(_STREAMER, parameters=("execution", "arm", "command", "receiver_follows_horizon"))),
+        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER),
+        nodes=(_TELEOP, _STREAMER),
         parameter_file="teleop_real.yaml",
-        next_step="when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
-                  "'{{data: true}}'; then, in another terminal: genima record --task NAME",
+        next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
     ),
 }
 

@@ -4,14 +4,15 @@ A node that calls `declare_dataclass` must be created with ``automatically_decla
 (`run.NODE_OPTIONS`): only then can names that do not exist be told from names that do.
 """
 
-from collections.abc import Container, Mapping
-from dataclasses import MISSING, Field, fields
+from collections.abc import Container
+from dataclasses import fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
+
+from genima_ros.overrides import choices_of, from_overrides
 
 T = TypeVar("T")
 
@@ -40,58 +41,11 @@ def declare_dataclass(node: Node, kind: type[T], changeable: Container[str] = ()
     for name in names:
         if name in overrides:
             node.undeclare_parameter(name)
-        choices = _choices(hints[name])
+        choices = choices_of(hints[name])
         descriptor = ParameterDescriptor(read_only=name not in changeable, additional_constraints=(
             f"one of {', '.join(choices)}" if choices else ""))
         node.declare_parameter(name, _to_ros(getattr(config, name)), descriptor, ignore_override=True)
     return config
-
-
-def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str) -> T:
-    """A dataclass from its defaults and overrides as ROS or YAML deliver them.
-
-    Raises:
-        ValueError: unknown name, missing value, or a value of another type.
-    """
-    hints = get_type_hints(kind)
-    valid = {field.name: field for field in fields(kind)}
-    unknown = sorted(set(overrides) - set(valid))
-    if unknown:
-        raise ValueError(f"{owner} has no parameter {', '.join(unknown)}; valid are {', '.join(valid)}")
-    missing = [name for name, field in valid.items() if name not in overrides and not _has_default(field)]
-    if missing:
-        raise ValueError(f"{owner} needs a value for parameter {', '.join(missing)}")
-    return kind(**{name: _from_ros(value, hints[name], f"parameter {name} of {owner}")
-                   for name, value in overrides.items()})
-
-
-def _has_default(field: Field) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
-
-
-def _choices(hint: Any) -> tuple[str, ...]:
-    return get_args(hint) if get_origin(hint) is Literal else ()
-
-
-def _from_ros(value: Any, hint: Any, what: str) -> Any:
-    if get_origin(hint) in (Union, UnionType):
-        inner = [option for option in get_args(hint) if option is not type(None)]
-        return None if value in (None, "") else _from_ros(value, inner[0], what)
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError(f"{what} is {value!r}; valid are {', '.join(map(repr, get_args(hint)))}")
-        return value
-    if get_origin(hint) is tuple:
-        if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-            raise ValueError(f"{what} is {value!r}; it needs a list")
-        return tuple(_from_ros(item, get_args(hint)[0], what) for item in value)
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)  # "10" in YAML or on a command line means 10.0
-    if hint in (bool, int, float, str) and type(value) is hint:
-        return value
-    raise ValueError(f"{what} is {value!r} ({type(value).__name__}); it needs a {getattr(hint, '__name__', hint)}")
 
 
 def _to_ros(value: Any) -> Any:

@@ -61,7 +61,7 @@ def test_the_share_folder_holds_what_ros_looks_for(prefix):
     share = prefix / "share" / "genima_ros"
     assert (prefix / "share" / "ament_index" / "resource_index" / "packages" / "genima_ros").is_file()
     assert (share / "package.xml").read_text() == (ROOT / "package.xml").read_text()
-    for folder, pattern in (("launch", "*.py"), ("config", "*")):
+    for folder, pattern in (("launch", "*.py"), ("config", "*"), ("config/arms", "*"), ("config/controllers", "*")):
         expected = {path.name for path in (ROOT / folder).glob(pattern) if path.is_file()}
         assert expected
         assert {path.name for path in (share / folder).iterdir() if path.is_file()} == expected

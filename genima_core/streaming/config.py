@@ -1,23 +1,10 @@
 """Every number the streamer depends on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-import numpy as np
-
-from genima_core.panda import JOINT_NAMES, PANDA_LIMITS, JointLimits
-
-FR3_LIMITS = JointLimits(
-    lower=np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159]),
-    upper=np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159]),
-    velocity=np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26]),
-    acceleration=np.full(7, 10.0),
-    jerk=np.full(7, 5000.0),
-)
-"""Source: the vendor's control-parameter pages. The arm lowers its velocity limits near its position limits; that is
-not modelled."""
-
-ARM_LIMITS = {"panda": PANDA_LIMITS, "fr3": FR3_LIMITS}
+from genima_core.panda import ARM_LIMITS, JOINT_NAMES, JointLimits, narrow_limits
 
 
 @dataclass(frozen=True)
@@ -25,6 +12,10 @@ class StreamerConfig:
     """Defaults suit a chunk of 20 actions at 20 Hz and a policy that may take a second or two on a laptop."""
 
     arm: Literal["panda", "fr3"] = "panda"
+    lower_position_limits: tuple[float, ...] = ()
+    upper_position_limits: tuple[float, ...] = ()
+    velocity_limits: tuple[float, ...] = ()
+    """Narrower than the arm's, rad and rad/s of joints 1 to 7; none for the arm's own."""
     joint_names: tuple[str, ...] = JOINT_NAMES
     gripper_joint: str = "gripper"
     """Name of the gripper's column in a chunk; its values are widths in m."""
@@ -93,6 +84,7 @@ class StreamerConfig:
     def __post_init__(self) -> None:
         if self.arm not in ARM_LIMITS:
             raise ValueError(f"arm is {self.arm!r}; valid are {', '.join(ARM_LIMITS)}")
+        self.limits  # noqa: B018 (refuses wider ones)
         if self.execution not in ("sync", "async"):
             raise ValueError(f"execution is {self.execution!r}; valid are sync, async")
         if len(self.joint_names) != 7 or len({*self.joint_names, self.gripper_joint}) != 8:
@@ -115,7 +107,7 @@ class StreamerConfig:
         if not 0 <= self.position_margin_rad <= 0.1:
             raise ValueError(f"position_margin_rad is {self.position_margin_rad}; it must be in [0, 0.1]")
 
-    @property
+    @cached_property
     def limits(self) -> JointLimits:
-        """The arm's own limits."""
-        return ARM_LIMITS[self.arm]
+        """The arm's, or what is left of them."""
+        return narrow_limits(self.arm, self.lower_position_limits, self.upper_position_limits, self.velocity_limits)

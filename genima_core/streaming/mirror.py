@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from genima_core.panda import ARM_LIMITS
 from genima_core.streaming.command import State
-from genima_core.streaming.config import ARM_LIMITS
 from genima_core.streaming.glide import Glide
 from genima_core.streaming.inspection import Measurement, Refusal, Target, read_joint_state
 from genima_core.streaming.leader import Leader

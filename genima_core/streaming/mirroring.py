@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from genima_core.panda import FINGER_NAMES, GRIPPER_WIDTH_M, JOINT_NAMES
-from genima_core.streaming.config import ARM_LIMITS
+from genima_core.panda import ARM_LIMITS, FINGER_NAMES, GRIPPER_WIDTH_M, JOINT_NAMES
 from genima_core.streaming.inspection import Target
 
 

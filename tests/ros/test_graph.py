@@ -9,13 +9,14 @@ import yaml
 pytest.importorskip("rclpy")
 
 from genima_ros import graph
+from genima_ros.arms import ArmSetup, parameters_of, parameters_of_leader
 from genima_ros.camera_node import CameraParameters
 from genima_ros.controller_node import ControllerParameters
 from genima_ros.diffusion_node import DiffusionParameters
 from genima_ros.leader_node import LeaderParameters
 from genima_ros.markers_node import MarkersParameters
 from genima_ros.modes import MODES
-from genima_ros.parameters import from_overrides
+from genima_ros.overrides import from_overrides
 from genima_ros.sim_node import SimParameters
 from genima_ros.streamer_node import StreamerParameters
 from genima_ros.teleop_node import TeleopParameters
@@ -26,6 +27,11 @@ PARAMETERS = {"sim": SimParameters, "streamer": StreamerParameters, "diffusion":
               "controller": ControllerParameters, "markers": MarkersParameters, "leader": LeaderParameters,
               "teleop": TeleopParameters}
 ROOT = Path(__file__).parents[2]
+NEEDED = {"real": ("arm:=fr3",), "teleop_real": ("arm:=fr3",)}
+OF_ARMS = {*parameters_of(ArmSetup("panda")), *parameters_of_leader(ArmSetup("panda")), "lower_position_limits",
+           "upper_position_limits", "velocity_limits"}
+DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
+"""Topics that only some drivers have."""
 
 
 def resolve(*texts: str, mode: str = "sim") -> dict[str, graph.NodeProcess]:
@@ -39,7 +45,7 @@ def test_every_node_exists_and_has_its_parameters(mode):
         assert callable(import_module(f"genima_ros.{node.executable}").main)
         assert (ROOT / "scripts" / node.executable).exists()
         assert set(node.parameters) <= {field.name for field in fields(PARAMETERS[node.name])}
-        assert set(node.parameters) - {"rig"} <= arguments
+        assert set(node.parameters) - {"rig"} - OF_ARMS <= arguments
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -51,7 +57,7 @@ def test_parameter_files_are_valid(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_streamer_is_the_least_nice(mode):
-    niceness = {process.name: process.niceness for process in resolve(mode=mode).values()}
+    niceness = {process.name: process.niceness for process in resolve(*NEEDED.get(mode, ()), mode=mode).values()}
     streamer = niceness.pop("streamer")
     niceness.pop("teleop", None)  # as light, and on the way to it
     assert all(streamer < other for other in niceness.values())
@@ -77,24 +83,46 @@ def test_teleoperation_needs_no_checkpoint():
     processes = resolve("seed:=7", "view_size:=128", mode="teleop_sim")
     assert list(processes) == ["sim", "leader", "teleop", "streamer"]
     assert processes["sim"].parameters == {"seed": 7, "view_size": 128}
-    assert list(resolve(mode="teleop_real")) == ["teleop", "streamer"]
-    assert [name for name, mode in MODES.items() if mode.learned] == ["sim"]
+    assert list(resolve("arm:=fr3", mode="teleop_real")) == ["teleop", "streamer"]
+    assert [name for name, mode in MODES.items() if mode.learned] == ["sim", "real"]
 
 
-def test_a_cells_topics_are_renamed_in_every_node():
-    processes = resolve("leader_joint_states:=/leader/franka/joint_states", "arm_commands:=/fr3/joint_trajectory",
-                        "arm:=fr3", "receiver_follows_horizon:=true", mode="teleop_real")
+def test_a_real_cell_needs_an_arm():
+    with pytest.raises(ValueError, match="teleop real needs arm:="):
+        resolve(mode="teleop_real")
+    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are fr3, panda, sim"):
+        resolve("arm:=ur5", mode="teleop_real")
+
+
+def test_every_node_works_with_the_same_arm():
+    processes = resolve("arm:=fr3", "arm_namespace:=/cell", "checkpoint:=/models/a", mode="real")
+    names = [f"fr3_joint{i}" for i in range(1, 8)]
+    for node in ("streamer", "controller", "markers"):
+        assert processes[node].parameters["joint_names"] == names
+    assert processes["streamer"].parameters["arm"] == "fr3"
+    assert processes["markers"].parameters["base_frame"] == "fr3_link0"
     for process in processes.values():
-        assert process.remappings == (("leader/joint_states", "/leader/franka/joint_states"),
-                                      *((f"arm_controller/{name}", "/fr3/joint_trajectory")
-                                        for name in ("joint_trajectory", "joint_commands", "commands")))
-    assert processes["streamer"].parameters == {"arm": "fr3", "receiver_follows_horizon": True}
-    assert "leader/joint_states:=/leader/franka/joint_states" in processes["teleop"].command()
+        renamed = dict(process.remappings)
+        assert renamed["joint_states"] == "/cell/franka/joint_states"
+        assert renamed["arm_controller/joint_trajectory"] == "/cell/fr3_arm_controller/joint_trajectory"
+    assert 'joint_names:=["fr3_joint1"' in " ".join(processes["streamer"].command())
+
+
+def test_a_leader_is_like_the_follower_unless_it_is_said():
+    processes = resolve("arm:=fr3", "arm_namespace:=follower", mode="teleop_real")
+    teleop = processes["teleop"]
+    assert teleop.parameters["leader_joint_names"] == teleop.parameters["joint_names"]
+    assert dict(teleop.remappings)["joint_states"] == "/follower/franka/joint_states"
+    assert dict(teleop.remappings)["leader/joint_states"] == "/leader/franka/joint_states"
+    teleop = resolve("arm:=fr3", "leader_arm:=panda", mode="teleop_real")["teleop"]
+    assert (teleop.parameters["arm"], teleop.parameters["leader_arm"]) == ("fr3", "panda")
+    assert teleop.parameters["leader_joint_names"][0] == "panda_joint1"
+    assert dict(teleop.remappings)["leader/joint_states"] == "/leader/joint_states"
 
 
 def test_each_section_of_the_cameras_file_is_a_camera_node():
     path = ROOT / "config" / "cameras.yaml"
-    processes = resolve(f"cameras:={path}", "joint_states:=/franka/joint_states", mode="teleop_real")
+    processes = resolve(f"cameras:={path}", "arm:=fr3", mode="teleop_real")
     names = ["camera_wrist", "camera_front", "camera_right_shoulder", "camera_left_shoulder"]
     assert list(processes) == ["teleop", "streamer", *names]
     for name in names:
@@ -118,15 +146,17 @@ def test_wrong_camera_files_are_explained(tmp_path, text, words):
     path = tmp_path / "cameras.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=words):
-        resolve(f"cameras:={path}", mode="teleop_real")
+        resolve(f"cameras:={path}", "arm:=fr3", mode="teleop_real")
 
 
 def test_renamed_topics_exist():
     from genima_ros import interfaces
+    from genima_ros.arms import COMMAND_TOPICS
 
     names = {topic.name for topic in vars(interfaces).values() if isinstance(topic, interfaces.Topic)}
-    for mode in MODES.values():
-        assert {topic for argument in mode.arguments for topic in argument.renames} <= names
+    for mode in ("real", "teleop_real"):
+        assert {ours for ours, _ in resolve("arm:=fr3", mode=mode)["streamer"].remappings} <= names | DRIVERS
+    assert COMMAND_TOPICS == {command: topic.name for command, topic in interfaces.ARM_COMMANDS.items()}
 
 
 def test_the_next_step_is_said():
@@ -164,7 +194,7 @@ def test_wrong_arguments_are_explained(text, words):
 
 
 def test_unknown_graph_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="valid are sim, teleop sim, teleop real"):
+    with pytest.raises(ValueError, match="valid are sim, teleop sim, real, teleop real"):
         graph.parse_arguments("moon", [])
 
 

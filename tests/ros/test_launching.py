@@ -52,7 +52,8 @@ def load(path: Path):
     return module
 
 
-GRAPHS = {"genima": ("sim", "teleop_sim", "teleop_real"), "sim": ("sim",), "teleop": ("teleop_real", "teleop_sim")}
+GRAPHS = {"genima": ("sim", "teleop_sim", "real", "teleop_real"), "sim": ("sim",),
+          "teleop": ("teleop_real", "teleop_sim")}
 """Launch file to the graphs that it starts, the default first."""
 
 
@@ -66,7 +67,7 @@ def test_launch_files_start_the_graph(stand_ins, name, mode):
     declared = {action.positional[0]: action for action in actions if hasattr(action, "default_value")}
     assert set(declared) - {"mode"} == {argument.name for mode in GRAPHS[name]
                                          for argument in MODES[mode].arguments}
-    given = {"execution": "async"} | ({"joint_states": "/joints"} if mode == "teleop_real" else {"seed": "7"})
+    given = {"execution": "async"} | ({"arm": "fr3"} if mode.endswith("real") else {"seed": "7"})
     context = {name: action.default_value for name, action in declared.items()} | given
     if "mode" in declared:
         assert declared["mode"].default_value == GRAPHS[name][0]
@@ -99,6 +100,7 @@ def test_launch_files_are_accepted_by_launch(path):
     from launch.actions import OpaqueFunction
 
     context = LaunchContext()
+    context.launch_configurations["arm"] = "fr3"  # without effect in simulation
     nodes = []
     for entity in load(path).generate_launch_description().entities:
         result = entity.visit(context)

@@ -8,7 +8,8 @@ pytest.importorskip("rclpy")
 
 from rclpy.node import Node
 
-from genima_ros.parameters import declare_dataclass, from_overrides
+from genima_ros.overrides import from_overrides
+from genima_ros.parameters import declare_dataclass
 from genima_ros.run import NODE_OPTIONS
 
 pytestmark = pytest.mark.ros

@@ -208,7 +208,7 @@ def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tm
 @pytest.mark.parametrize(("arguments", "words"), [
     (["sim", "checkpoint:=/nowhere"], "make demo-checkpoint"), (["sim", "sed:=7"], "valid are task, seed"),
     (["config:=/nowhere.yaml"], "does not exist"), (["teleop", "sim", "checkpoint:=x"], "no argument checkpoint for"),
-    (["teleop"], "valid are sim, teleop sim, teleop real")])
+    (["teleop"], "valid are sim, teleop sim, real, teleop real")])
 def test_bad_input_is_one_line_and_starts_nothing(arguments, words):
     result = subprocess.run([sys.executable, "-m", "genima_ros.cli", "up", *arguments], cwd=ROOT,
                             capture_output=True, text=True, check=False)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from genima_core.panda import JOINT_NAMES
-from genima_core.streaming.config import ARM_LIMITS
+from genima_core.panda import ARM_LIMITS, JOINT_NAMES
 
 CHUNKS = 10_000
 RUNS = 100

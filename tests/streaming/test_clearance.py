@@ -70,7 +70,8 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(make_bench, 
                 bench.streamer.enable()
                 continue
             assert wall.distance(command.q) >= MARGIN - 1e-9
-            assert (wall.distance(command.horizon_q) >= MARGIN - 1e-6).all()
+            # Its points lie between the looked-at ones, and the way between two of those bends: by a dt² / 8.
+            assert (wall.distance(command.horizon_q) >= MARGIN - 5e-4).all()
             if command.restarted or (late and follows):
                 segments.append([])
             segments[-1].append(command.q)

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import HOME, PANDA_LIMITS
-from genima_core.streaming.config import FR3_LIMITS
+from genima_core.panda import FR3_LIMITS, HOME, PANDA_LIMITS
 from genima_core.streaming.profile import PREVIEW, Profile, scale_limits
 
 PERIOD_S = 0.02

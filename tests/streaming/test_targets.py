@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
-from genima_core.streaming.config import ARM_LIMITS
+from genima_core.panda import ARM_LIMITS, HOME, JOINT_NAMES, PANDA_LIMITS
 from genima_core.streaming.following import VelocityEstimate
 from genima_core.streaming.streamer import State
 
