@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
@@ -58,6 +58,9 @@ ARM_POSITIONS = Topic("arm_controller/commands", Float64MultiArray, RELIABLE)
 ARM_COMMANDS = {"joint_trajectory": ARM_TRAJECTORY, "joint_state": ARM_JOINT_STATE, "float64_array": ARM_POSITIONS}
 """What the streamer can speak to the arm controller, by the value of its parameter `command`."""
 
+ARM_STATUS = Topic("arm_status", DiagnosticStatus, RELIABLE)
+"""Whether the arm may be moved (level OK), is in another mode (WARN) or in an error (ERROR); ten times a second."""
+
 LEADER_JOINT_STATES = Topic("leader/joint_states", JointState, NEWEST)
 LEADER_COMMAND = Topic("leader/joint_command", JointState, RELIABLE)
 """Where the simulated leader shall go, as if a hand moved it."""
@@ -86,9 +89,16 @@ RERECORD = Service("~/rerecord", Trigger)
 LABEL = Service("~/label", SetBool)
 PERFORM = Service("~/perform", Trigger)
 RESUME = Service("~/resume", Trigger)
+REFLEX = Service("~/reflex", Trigger)
+ERROR_RECOVERY = Service("~/error_recovery", Trigger)
 SERVICES = {service.name.removeprefix("~/"): service
             for service in (RESET, ENABLE, STOP, EMERGENCY_STOP, RESET_FAULT, ENGAGE, PAUSE, START, DISCARD, RERECORD,
-                            LABEL, PERFORM, RESUME)}
+                            LABEL, PERFORM, RESUME, REFLEX, ERROR_RECOVERY)}
+
+
+def robot_state(kind: type) -> Topic:
+    """What the arm's driver says of its mode and errors, in a message of its own type."""
+    return Topic("robot_state", kind, NEWEST)
 
 
 def camera_image(camera: str) -> Topic:

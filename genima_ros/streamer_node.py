@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -58,7 +59,7 @@ class StreamerNode(Node):
     Publishes: arm_controller/joint_trajectory (or arm_controller/joint_commands, arm_controller/commands),
     gripper/command (width in m), joint_commands (each set point, for recorders), chunk_wanted, streamer_state ("state"
     or "state: reason"), diagnostics.
-    Subscribes: joint_states, action_chunk, joint_target (followed at once).
+    Subscribes: joint_states, action_chunk, joint_target (followed at once), arm_status (whether the arm may be moved).
     Services: ~/enable (SetBool), ~/stop (smoothly; then no commands until enabled), ~/emergency_stop (at once;
     then FAULT until ~/reset_fault, and no commands until enabled), ~/reset_fault.
     Changes while running: the parameter velocity_scale.
@@ -87,12 +88,14 @@ class StreamerNode(Node):
         interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_joint_state)
         interfaces.subscribe(self, interfaces.ACTION_CHUNK, self._on_chunk)
         interfaces.subscribe(self, interfaces.JOINT_TARGET, self._on_target)
+        interfaces.subscribe(self, interfaces.ARM_STATUS, self._on_arm_status)
         self.create_service(interfaces.ENABLE.type, interfaces.ENABLE.name, self._on_enable)
         self.create_service(interfaces.STOP.type, interfaces.STOP.name, self._on_stop)
         self.create_service(interfaces.EMERGENCY_STOP.type, interfaces.EMERGENCY_STOP.name, self._on_emergency_stop)
         self.create_service(interfaces.RESET_FAULT.type, interfaces.RESET_FAULT.name, self._on_reset_fault)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._diagnostics = Diagnostics(self, ("joint_states", "action_chunk", "joint_target"), self._values)
+        self._diagnostics = Diagnostics(self, ("joint_states", "action_chunk", "joint_target", "arm_status"),
+                                        self._values)
         if self.parameters.enabled:
             self.streamer.enable()
         self._timer = self.create_timer(self.parameters.period_s, self._tick,
@@ -178,6 +181,12 @@ class StreamerNode(Node):
             self._diagnostics.received("joint_target", stamp_s)
         else:
             self._diagnostics.warn(f"joint_target not used: {problem}", "joint_target")
+
+    def _on_arm_status(self, message: DiagnosticStatus) -> None:
+        problem = self.streamer.on_arm_status(message.name, message.level[0], message.message, self._clock_s())
+        self._diagnostics.received("arm_status", self.get_clock().now().nanoseconds * 1e-9)
+        if problem:
+            self._diagnostics.warn(problem, "arm_status")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         refusal = self.streamer.enable() if request.data else self.streamer.disable()

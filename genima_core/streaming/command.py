@@ -38,6 +38,12 @@ class Command:
     restarted: bool
     """True for the first command of a stream, which equals the measured position."""
 
+    @classmethod
+    def none(cls, state: State, reason: str) -> "Command":
+        """Nothing is commanded."""
+        empty = np.empty((0, 7))
+        return cls(state, reason, False, None, None, None, np.empty(0), empty, empty, empty, None, False)
+
 
 @dataclass(frozen=True)
 class Statistics:

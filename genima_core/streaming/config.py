@@ -69,6 +69,10 @@ class StreamerConfig:
     """Without a joint state for this long the arm stops, and goes on with a new chunk when they are back."""
     joint_state_fault_s: float = 1.0
     """Without a joint state for this long: FAULT."""
+    watch_arm_status: bool = False
+    """Whether to move only an arm that says it may be moved."""
+    arm_status_timeout_s: float = 0.5
+    """Without its status for this long the arm stops; it comes ten times a second."""
     max_deviation_rad: float = 0.15
     """Largest distance of the measured position from all commands of the last deviation_window_s."""
     deviation_window_s: float = 0.3
@@ -94,9 +98,9 @@ class StreamerConfig:
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
         for name in ("period_s", "settle_s", "blend_acceleration", "max_blend_s", "max_jump_rad", "max_deviation_rad",
-                     "max_observation_age_s", "joint_state_timeout_s", "joint_state_fault_s", "gripper_max_width_m",
-                     "target_timeout_s", "target_pause_s", "max_start_rad", "max_lag_rad", "follow_blend_s",
-                     "follow_acceleration"):
+                     "max_observation_age_s", "joint_state_timeout_s", "joint_state_fault_s", "arm_status_timeout_s",
+                     "gripper_max_width_m", "target_timeout_s", "target_pause_s", "max_start_rad", "max_lag_rad",
+                     "follow_blend_s", "follow_acceleration"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         if self.rest_after_s < self.settle_s:

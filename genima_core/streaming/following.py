@@ -147,9 +147,14 @@ class Following:
         """Of the last target."""
         return self._last is not None and bool((np.abs(self._last.dq) <= REST_SPEED).all())
 
-    def silent_s(self, now_s: float) -> float:
-        """Age of the newest target."""
-        return math.inf if self._last is None else now_s - self._last.stamp_s
+    def find_silence(self, now_s: float) -> str | None:
+        """What is wrong with a sender that says no more; "" if it came to rest before, None while it goes on."""
+        config, limit_s = self._config, self._config.target_timeout_s
+        if self.at_rest:  # nothing goes astray meanwhile
+            limit_s = max(limit_s, config.target_pause_s)
+        if not self.active or now_s - self._last.stamp_s <= limit_s:
+            return None
+        return "" if self.at_rest else f"The newest target is more than {1e3 * limit_s:.0f} ms old; look at its sender."
 
     def end(self, reason: str = "") -> None:
         """Follow no more; with a reason, the sender has to pause before it may begin again."""

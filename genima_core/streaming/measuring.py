@@ -12,6 +12,10 @@ from genima_core.streaming.inspection import Measurement, Refusal, read_joint_st
 
 STAMP_SLACK_S = 1e-4
 """Stamps that differ by less are the same, converted between clocks."""
+JUMP_RATIO, JUMP_SLACK_RAD = 2.0, 0.05
+"""An arm that seems to have turned further between two joint states than this times its greatest velocity, has not."""
+STUCK_S = 0.1
+"""Sensors have noise: seven numbers that stay the same for longer are no measurements."""
 
 
 class Measuring:
@@ -23,6 +27,8 @@ class Measuring:
         self.rejected = Counter()
         self.last_refusal = ""
         """Of a joint state, "" if the newest one is used."""
+        self._jumped = False
+        self._same_since_s = math.inf
 
     def take(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
              now_s: float) -> str | None:
@@ -40,8 +46,27 @@ class Measuring:
             self.rejected[seen.kind] += 1
             self.last_refusal = seen.reason
             return seen.reason
+        self._compare(seen)
         self.last, self.last_refusal = seen, ""
         return None
+
+    def _compare(self, seen: Measurement) -> None:
+        """Remembers what no arm does: to be elsewhere at once, or to give the same numbers again and again."""
+        if self.last is None or not math.isfinite(self.last.stamp_s):
+            self._same_since_s = seen.stamp_s
+            return
+        turned = np.abs(seen.q - self.last.q)
+        within = JUMP_RATIO * self._config.limits.velocity * (seen.stamp_s - self.last.stamp_s) + JUMP_SLACK_RAD
+        self._jumped = self._jumped or bool((turned > within).any())
+        if turned.any():
+            self._same_since_s = seen.stamp_s
+
+    @property
+    def doubt(self) -> str:
+        """What speaks against the measured position since the stream began; "" if nothing does."""
+        if self._jumped:
+            return "the joint states jump"
+        return "the joint states repeat the same numbers" if self.last.stamp_s - self._same_since_s > STUCK_S else ""
 
     @property
     def received_s(self) -> float:
@@ -53,7 +78,7 @@ class Measuring:
 
     def start(self) -> np.ndarray | str:
         """Where commands may begin (7,), or why they may not."""
-        limits, q = self._config.limits, self.last.q
+        limits, q, self._jumped = self._config.limits, self.last.q, False
         outside = np.maximum(limits.lower - q, q - limits.upper)
         i = int(np.argmax(outside))
         if outside[i] > self._config.start_tolerance_rad:
@@ -77,9 +102,10 @@ class Measuring:
         config, i = self._config, int(np.argmax(deviation))
         if deviation[i] <= config.max_deviation_rad:
             return None
+        remedy = f"{self.doubt}: look at the arm's driver" if self.doubt else \
+            "free the arm or recover it from its reflex stop"
         return (f"{config.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
-                f"command (limit {config.max_deviation_rad:g} rad); free the arm or recover it from its reflex stop, "
-                "then reset the fault.")
+                f"command (limit {config.max_deviation_rad:g} rad); {remedy}, then reset the fault.")
 
     def forget_times(self, now_s: float) -> None:
         """The clock was set back."""

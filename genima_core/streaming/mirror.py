@@ -10,7 +10,7 @@ from genima_core.streaming.glide import Glide
 from genima_core.streaming.inspection import Measurement, Refusal, Target, read_joint_state
 from genima_core.streaming.leader import Leader
 from genima_core.streaming.mirroring import MirrorConfig, Mirroring, MirrorOutput
-from genima_core.streaming.streamer import DISABLED
+from genima_core.streaming.reasons import ARM_ELSEWHERE, ARM_REPORTS, ARM_SILENT, ARM_UNKNOWN, DISABLED
 
 SENDER_PAUSE_S = 0.6
 """Before the first target: after a stop the streamer wants to hear none for a while (`target_pause_s`)."""
@@ -211,6 +211,8 @@ class Mirror:
             return "The streamer is silent; start it."
         if self._streamer_reason == DISABLED:
             return "The streamer is disabled; call its service ~/enable."
+        if self._streamer_reason.startswith((ARM_UNKNOWN, ARM_SILENT, ARM_REPORTS, ARM_ELSEWHERE)):
+            return self._streamer_reason
         if self._streamer == State.FAULT:
             return f"The streamer is in FAULT ({self._streamer_reason}); call its service ~/reset_fault."
         return None

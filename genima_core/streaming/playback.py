@@ -8,11 +8,12 @@ from genima_core.panda import JointLimits
 from genima_core.streaming.clearance import Clearance, Guard
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.profile import PREVIEW, Motion, Profile, scale_limits
-from genima_core.streaming.reference import Blend, Path, RepacedPath, Splice, TargetPath, splice
+from genima_core.streaming.reference import Blend, ChunkPath, Path, RepacedPath, Splice, TargetPath, splice
 from genima_core.types import Contact
 
 SCALING_RATE = 1.0
 """1/s, of the change of the velocity limit to another velocity_scale."""
+GENTLY = Blend(acceleration=1.0, shortest_s=0.2, longest_s=1.0)
 
 
 def shaping_limits(config: StreamerConfig) -> JointLimits:
@@ -53,6 +54,11 @@ class Playback:
         """Follow a path from here on, smoothly, wherever it is now."""
         self.contact, self._pace = None, self._config.velocity_scale
         self._splice = splice(path, self.motion, self.time_s, blend)
+
+    def lead_to(self, q: np.ndarray) -> None:
+        """Go gently to q (7,), or as near as the limits let it."""
+        q = np.clip(q, self._limits.lower, self._limits.upper)
+        self.join(ChunkPath(np.stack([q, q]), 1.0, self.time_s, self._config.settle_s), GENTLY)
 
     def abandon(self) -> None:
         """Follow nothing: `advance` stops the arm."""

@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
+from genima_core.streaming.arm_status import ArmWatch, Level
 from genima_core.streaming.chunks import find_jump, plan_chunk
 from genima_core.streaming.clearance import Clearance, say
 from genima_core.streaming.clock import StepClock
@@ -16,18 +15,14 @@ from genima_core.streaming.following import Following
 from genima_core.streaming.inspection import Actions, Refusal, read_actions
 from genima_core.streaming.measuring import Measuring
 from genima_core.streaming.playback import Playback
+from genima_core.streaming.reasons import DISABLED, EMERGENCY, HARMLESS, WAITING
 from genima_core.streaming.reference import Blend, ChunkPath, RepacedPath
+from genima_core.streaming.watchdogs import find_arm_trouble, find_trouble
 
 __all__ = ["Command", "State", "Statistics", "Streamer", "StreamerConfig"]
 
-WAITING = "Waiting for a chunk."
-EMERGENCY = "The emergency stop was called. When nobody is in danger, reset the fault, then enable."
-DISABLED = "The streamer is disabled; enable it to move the arm."
-HARMLESS = ("busy", "older", "disabled", "fault", "waiting", "late", "locked")
-"""Kinds of refusal that say nothing against what the arm is doing now, so they stop nothing."""
 BLEND_SHORTEST_S = 0.2
 """Of the way into a chunk."""
-RELIEF = Blend(acceleration=1.0, shortest_s=BLEND_SHORTEST_S, longest_s=1.0)
 
 
 class Streamer:
@@ -49,7 +44,7 @@ class Streamer:
         self._state, self._reason = State.HOLDING, DISABLED
         self._fault = self._reason_kind = ""
         self._playback: Playback | None = None
-        self._measuring = Measuring(config)
+        self._measuring, self._arm = Measuring(config), ArmWatch(config)
         self._relieved = False
         self._actions: Actions | None = None
         self._pending: tuple[Actions, ChunkPath | RepacedPath] | None = None
@@ -66,6 +61,8 @@ class Streamer:
         """Command the arm from the next `step` on, from the measured position; None, or why not."""
         if self._fault == EMERGENCY:
             return EMERGENCY
+        if (trouble := find_arm_trouble(self._arm, self._clock)) is not None and trouble.ends_in != "hold":
+            return trouble.reason
         self._enabled = True
         return None
 
@@ -96,8 +93,8 @@ class Streamer:
         return None
 
     def reset_fault(self) -> bool:
-        """Leave FAULT; False, and nothing changed, without a fault or while the arm is still moving."""
-        if self._state is not State.FAULT or self._playback is not None:
+        """Leave FAULT; False, and nothing changed, without a fault or while the arm still moves or reports an error."""
+        if self._state is not State.FAULT or self._playback is not None or self._arm.level is Level.ERROR:
             return False
         self._state, self._fault, self._reason = State.HOLDING, "", ""
         return True
@@ -110,6 +107,10 @@ class Streamer:
         so a driver that repeats its last values counts as silent.
         """
         return self._measuring.take(names, positions, velocities, stamp_s, now_s)
+
+    def on_arm_status(self, name: str, level: int, message: str, now_s: float) -> str | None:
+        """Take what the arm says of itself, as in `arm_status.Level`; None, or why it is not used."""
+        return self._arm.take(name, level, message, now_s)
 
     def on_chunk(self, names: Sequence[str], times_s: Sequence[float], positions: Sequence[Sequence[float]],
                  stamp_s: float, now_s: float) -> str | None:
@@ -221,6 +222,8 @@ class Streamer:
             return Refusal("fault", f"The streamer is in FAULT ({self._fault}); reset it before sending {what}s.")
         if not self._enabled:
             return Refusal("disabled", f"The streamer is disabled; enable it before sending {what}s.")
+        if (trouble := find_arm_trouble(self._arm, self._clock)) is not None:
+            return Refusal("waiting", trouble.reason)
         if self._playback is None or not self._fresh():
             return Refusal("waiting", f"The streamer has no fresh joint state, so it takes no {what}; start the arm's "
                                       "driver first.")
@@ -233,8 +236,8 @@ class Streamer:
         self._pending = None
         self._rest_since_s = self._accepted_stamp_s = -math.inf
         self._accepted_at_s = min(self._accepted_at_s, now_s)
-        self._targets.forget_times(now_s)
-        self._measuring.forget_times(now_s)
+        for part in (self._targets, self._measuring, self._arm):
+            part.forget_times(now_s)
 
     def _fresh(self) -> bool:
         return self._measuring.fresh(self._clock.now_s)
@@ -243,8 +246,15 @@ class Streamer:
         """Begin at the measured position where commands are wanted and none flow; True if that happened."""
         if self._playback is not None or self._fault:
             return False
+        trouble = find_arm_trouble(self._arm, self._clock)
+        if trouble is not None and trouble.ends_in != "hold":
+            self._enabled, self._reason = False, trouble.reason
+            return False
         if not self._enabled:
             self._reason = DISABLED
+            return False
+        if trouble is not None:
+            self._reason = trouble.reason
             return False
         if not self._fresh():
             hint = self._measuring.last_refusal or "Start the arm's driver and check the topic's name."
@@ -264,39 +274,28 @@ class Streamer:
         if self._playback is None or self._fault:
             return
         if not self._enabled:
-            self._pending = None
-            self._begin_stop("disabled", DISABLED)
-            self._state = State.STOPPING
+            self._retire("disabled", DISABLED)
             return
-        silence = self._measuring.find_silence(self._clock.now_s, self._clock.awake_since_s)
-        if silence is not None:
-            reason, is_fault = silence
-            (self._begin_fault if is_fault else self._begin_stop)("joint_states", reason)
+        trouble = find_trouble(self._arm, self._measuring, self._clock, self._playback)
+        if trouble is not None:
+            end = {"hold": self._begin_stop, "disabled": self._retire, "fault": self._begin_fault}[trouble.ends_in]
+            end(trouble.kind, trouble.reason)
             return
         if self._measuring.received_s < self._clock.awake_since_s:
             return
-        if self._reason_kind == "joint_states" and self._state is State.HOLDING:
+        if self._reason_kind in ("joint_states", "arm") and self._state is State.HOLDING:
             self._reason_kind, self._reason = "", WAITING
-        deviation = self._playback.deviation(self._measuring.last.q)
-        if (reason := self._measuring.find_deviation(deviation)) is not None:
-            self._begin_fault("deviation", reason)
-            return
         self._watch_targets()
 
     def _watch_targets(self) -> None:
-        silent_s, limit_s = self._targets.silent_s(self._clock.heard_until_s), self.config.target_timeout_s
-        if self._targets.at_rest:  # nothing goes astray meanwhile
-            limit_s = max(limit_s, self.config.target_pause_s)
-        if not self._targets.active or silent_s <= limit_s:
-            return
-        if not self._targets.at_rest:
-            self._begin_stop("targets", "The newest target is more than "
-                                        f"{1e3 * limit_s:.0f} ms old; look at its sender.")
-            return
-        self._targets.end()
-        if self._state is State.TRACKING:
-            self._playback.abandon()
-            self._state, self._reason = State.STOPPING, ""
+        silence = self._targets.find_silence(self._clock.heard_until_s)
+        if silence:
+            self._begin_stop("targets", silence)
+        elif silence is not None:
+            self._targets.end()
+            if self._state is State.TRACKING:
+                self._playback.abandon()
+                self._state, self._reason = State.STOPPING, ""
 
     def _begin_stop(self, kind: str, reason: str) -> None:
         """Give up the chunk and stop; while at rest, only say why nothing moves."""
@@ -315,8 +314,15 @@ class Streamer:
 
     def _begin_fault(self, kind: str, reason: str) -> None:
         self._begin_stop(kind, reason)
+        self._enabled = self._enabled and kind != "arm"
         self._fault = self._reason = reason
         self._stops["fault"] += 1
+        self._state = State.STOPPING
+
+    def _retire(self, kind: str, reason: str) -> None:
+        """Stop, then command nothing until enabled: meanwhile somebody else may move the arm."""
+        self._enabled, self._pending = False, None
+        self._begin_stop(kind, reason)
         self._state = State.STOPPING
 
     # ---- motion
@@ -374,25 +380,20 @@ class Streamer:
         self._width_m = None
 
     def _relieve(self) -> bool:
-        """Lead the command gently back to where the arm is, once: it then neither presses on nor jumps at the reset."""
-        if self._relieved or not self._fresh():
+        """Lead the command gently to where the arm surely is, once: it neither presses on nor jumps at the reset."""
+        if self._relieved or not self._fresh() or self._measuring.doubt:
             return False
         self._relieved = True
-        q = np.clip(self._measuring.last.q, self.config.limits.lower, self.config.limits.upper)
-        path = ChunkPath(np.stack([q, q]), 1.0, self._playback.time_s, self.config.settle_s)
-        self._playback.join(path, RELIEF)
+        self._playback.lead_to(self._measuring.last.q)
         return True
 
     def _command(self, restarted: bool) -> Command:
         if self._playback is None:
-            none = np.empty((0, 7))
-            return Command(self._state, self._reason, False, None, None, None, np.empty(0), none, none, none, None,
-                           False)
+            return Command.none(self._state, self._reason)
         playback, actions = self._playback, self._actions
         if actions is not None and actions.widths_m is not None and playback.path is not None:
             self._width_m = float(actions.widths_m[playback.action])
-        wants = (self._enabled and not self._fault and self._pending is None and self._fresh()
-                 and not self._targets.active
+        wants = (self._not_ready("chunk") is None and self._pending is None and not self._targets.active
                  and (self.config.execution == "async" or self._state is State.HOLDING))
         motion = playback.motion
         return Command(self._state, self._reason, wants, motion.q, motion.dq, motion.ddq, *playback.horizon(),

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
@@ -208,6 +209,26 @@ def test_the_velocity_scale_changes_while_it_runs_and_nothing_else_does(bench):
     assert not change("velocity_scale", "fast").successful
     assert not change("velocity_factor", 0.5).successful
     assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
+
+
+def test_an_arm_in_reflex_is_left_alone_until_somebody_recovers_and_enables_it(bench):
+    Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    start(bench, watch_arm_status=True)
+    bench.until(lambda: states and states[-1].data.startswith("holding: Waiting for the arm's status"))
+    publisher, status = bench.talk(interfaces.ARM_STATUS), DiagnosticStatus(name="arm")
+    bench.probe.create_timer(0.05, lambda: publisher.publish(status))
+    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    status.level, status.message = DiagnosticStatus.ERROR, "reflex with cartesian_reflex"
+    bench.until(lambda: states[-1].data == "fault: The arm reports reflex with cartesian_reflex; then: genima recover.")
+    assert not bench.call("streamer", "reset_fault").success
+    refused = bench.call("streamer", "enable", data=True)
+    assert not refused.success and "cartesian_reflex" in refused.message
+    status.level, status.message = DiagnosticStatus.OK, ""
+    bench.until(lambda: bench.call("streamer", "reset_fault").success)
+    bench.until(lambda: states[-1].data.startswith("holding: The streamer is disabled"))
+    assert bench.call("streamer", "enable", data=True).success
+    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
 
 
 def test_it_stops_before_the_arm_touches_the_table(bench):

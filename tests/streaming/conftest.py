@@ -40,7 +40,8 @@ class Bench:
         return self.streamer.on_chunk(names, times_s, positions, self.now_s - age_s, self.now_s)
 
     def measure(self) -> str | None:
-        return self.streamer.on_joint_state(JOINT_NAMES, self.q, np.zeros(7), self.now_s, self.now_s)
+        noise = 1e-8 * (len(self.log) % 2) if self.blocked else 0.0  # a real sensor always has some
+        return self.streamer.on_joint_state(JOINT_NAMES, self.q + noise, np.zeros(7), self.now_s, self.now_s)
 
     def step(self, wait_s: float | None = None) -> Command:
         self.now_s += self.period_s if wait_s is None else wait_s

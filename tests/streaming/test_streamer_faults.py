@@ -126,6 +126,35 @@ def test_a_blocked_arm_is_a_fault_and_the_command_comes_back_to_it(tracking, bro
     assert np.array_equal(bench.step().q, bench.q)
 
 
+@pytest.mark.parametrize("false", ["jump", "stuck"])
+def test_a_false_measurement_is_a_fault_and_moves_nothing(tracking, sweep, broken_limits, false):
+    bench = tracking()
+    stuck = bench.q
+    measure = bench.measure
+
+    def measure_falsely() -> None:
+        true = bench.q
+        bench.q = true + 0.5 if false == "jump" else stuck
+        measure()
+        bench.q = true
+
+    bench.measure = measure_falsely
+    while not bench.streamer.statistics(bench.now_s).stops.get("deviation"):
+        if bench.last.wants_chunk and bench.last.state is not State.TRACKING:
+            bench.send(bench.q + sweep(CHUNK_S) - HOME)
+        bench.step()
+    assert ("jump" if false == "jump" else "repeat the same") in bench.last.reason
+    bench.run(0.3)
+    still = bench.last.q if bench.last.q is not None else bench.commands[-1]
+    bench.run(3.0)
+    assert bench.last.state is State.FAULT
+    assert np.array_equal(bench.commands[-1], still)
+    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    bench.measure = measure
+    assert bench.streamer.reset_fault()
+    assert np.array_equal(bench.step().q, bench.q)
+
+
 def test_a_fault_cannot_be_reset_while_the_arm_still_moves(tracking):
     bench = tracking()
     bench.blocked = True
