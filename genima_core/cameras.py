@@ -8,6 +8,12 @@ from typing import Literal
 
 import numpy as np
 
+from genima_core.geometry import invert, rotation_angle
+
+MOVED_M, MOVED_RAD, ZOOMED = 0.002, np.deg2rad(0.2), 0.01
+"""A camera that differs by more was moved, or is another one; a good calibration repeats to less. Zoom: of the focal
+length, and of the width for the principal point."""
+
 
 @dataclass(frozen=True)
 class PinholeCamera:
@@ -51,6 +57,16 @@ class PinholeCamera:
         u, v = uv[..., 0], uv[..., 1]
         return (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
 
+    def difference(self, other: "PinholeCamera") -> str:
+        """How the other camera's intrinsics differ from these, "" if they are the same but for calibration noise."""
+        if (self.width, self.height) != (other.width, other.height):
+            return f"its images are {other.width}x{other.height}, not {self.width}x{self.height}"
+        focal = max(other.fx / self.fx, other.fy / self.fy, key=lambda ratio: abs(ratio - 1))
+        shift_px = float(np.hypot(other.cx - self.cx, other.cy - self.cy))
+        if abs(focal - 1) <= ZOOMED and shift_px <= ZOOMED * self.width:
+            return ""
+        return f"its focal length is {100 * (focal - 1):+.1f} %, its principal point {shift_px:.1f} px away"
+
     def crop(self, left: int, top: int, width: int, height: int) -> "PinholeCamera":
         """The camera of the cut-out image.
 
@@ -89,6 +105,16 @@ class RigCamera:
     def T_base_cam(self, T_base_hand: np.ndarray) -> np.ndarray:
         """Pose of the camera in the base frame while the hand is at T_base_hand."""
         return self.T_mount_cam if self.mount == "base" else T_base_hand @ self.T_mount_cam
+
+    def displacement(self, other: "RigCamera") -> str:
+        """How the other camera is mounted elsewhere, "" if it is not."""
+        if self.mount != other.mount:
+            return f"it is mounted on the {other.mount}, not on the {self.mount}"
+        T_here_there = invert(self.T_mount_cam) @ other.T_mount_cam
+        moved_m, turned_rad = float(np.linalg.norm(T_here_there[:3, 3])), rotation_angle(T_here_there[:3, :3])
+        if moved_m <= MOVED_M and turned_rad <= MOVED_RAD:
+            return ""
+        return f"it is {1e3 * moved_m:.0f} mm and {np.rad2deg(turned_rad):.1f} degrees away"
 
 
 @dataclass(frozen=True)
@@ -148,6 +174,13 @@ class CameraRig:
             return cls.from_dict(json.loads(Path(path).read_text()))
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a camera rig: {error!r}") from error
+
+    def differences(self, other: "CameraRig") -> tuple[str, ...]:
+        """How the other rig's cameras differ from these, a phrase each; none where only calibration noise differs."""
+        if self.names != other.names:
+            return (f"its cameras are {', '.join(other.names)}, not {', '.join(self.names)}",)
+        return tuple(f"{mine.name}: {text}" for mine, its in zip(self.cameras, other.cameras, strict=True)
+                     for text in (mine.intrinsics.difference(its.intrinsics), mine.displacement(its)) if text)
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change when any camera changes by more than rounding (1e-6)."""

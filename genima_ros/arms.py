@@ -125,21 +125,24 @@ def load_arm(name: str, folder: Path) -> ArmSetup:
 
 
 def parameters_of(arm: ArmSetup) -> dict[str, object]:
-    """Parameters of the nodes that work with an arm, by their names; empty lists are left out."""
-    names = ("joint_names", "finger_names", "base_frame", "command", "receiver_follows_horizon", "robot_state_type",
-             "lower_position_limits", "upper_position_limits", "velocity_limits")
-    values = {"arm": arm.model, **{name: getattr(arm, name) for name in names}}
+    """Parameters of the nodes that work with an arm, by their names; limits that are not given are left out."""
+    names = ("joint_names", "finger_names", "base_frame", "command", "receiver_follows_horizon", "robot_state_type")
+    limits = {name: list(values) for name in ("lower_position_limits", "upper_position_limits", "velocity_limits")
+              if (values := getattr(arm, name))}
     gripper = {name: getattr(arm.gripper, name) for name in ("kind", "action", "joint", "open_position",
                                                              "closed_position", "max_width_m")}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in (values | gripper).items()
-            if value not in ((), "")}
+    return {"arm": arm.model, **{name: _to_ros(getattr(arm, name)) for name in names}, **limits, **gripper}
 
 
 def parameters_of_leader(arm: ArmSetup) -> dict[str, object]:
     """Likewise, of the arm that leads another."""
-    values = {"leader_arm": arm.model, "leader_joint_names": list(arm.joint_names),
-              "leader_finger_names": list(arm.finger_names)}
-    return {name: value for name, value in values.items() if value != []}
+    return {"leader_arm": arm.model, "leader_joint_names": _to_ros(arm.joint_names),
+            "leader_finger_names": _to_ros(arm.finger_names)}
+
+
+def _to_ros(value: object) -> object:
+    """A list has at least one item there, so none is one empty name."""
+    return list(value) or [""] if isinstance(value, tuple) else value
 
 
 def remappings_of(arm: ArmSetup, namespace: str, prefix: str = "") -> dict[str, str]:

@@ -20,8 +20,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 
 from genima_core.checkpoint import Checkpoint
-from genima_core.panda import JOINT_NAMES
-from genima_core.targets.gate import Gate
+from genima_core.panda import ARM_LIMITS, FINGER_NAMES, GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_core.targets.gate import Gate, GateConfig
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
@@ -43,18 +43,23 @@ WATCH_S = 1.0
 SILENT_S = 2.0
 SILENT_DRAWING_S = 8.0
 """Loading and drawing take their time on a laptop."""
+CLOCK_SET_S = 0.5
+"""The wall clock has been set if it has moved against the steady one by more than this."""
 SAME_STAMP_S = 1e-6
 """A drawing and what it was drawn over carry the same stamp."""
 
 
 @dataclass(frozen=True)
-class ControllerParameters:
+class ControllerParameters(GateConfig):
+    """With the limits of the target gate."""
+
     checkpoint: Path = Path("checkpoints/demo")
     device: str = "cpu"
     execution: Literal["sync", "async"] = "sync"
+    arm: Literal["panda", "fr3"] = "panda"
     joint_names: tuple[str, ...] = JOINT_NAMES
-    finger_names: tuple[str, ...] = ("panda_finger_joint1", "panda_finger_joint2")
-    """Their positions in metres add up to the gripper's width."""
+    finger_names: tuple[str, ...] = FINGER_NAMES
+    """Their positions in metres add up to the gripper's width; none where that comes on gripper/state."""
     instruction: str = ""
     """Used until one arrives on the topic."""
     gate: bool = True
@@ -72,7 +77,8 @@ def load_controller(parameters: ControllerParameters) -> "Controller":
 def load_gate(parameters: ControllerParameters) -> Gate:
     """The gate for drawings of a checkpoint."""
     checkpoint = Checkpoint.open(parameters.checkpoint)
-    return Gate(checkpoint.rig, checkpoint.info.chunk_size * checkpoint.info.dt_s)
+    return Gate(checkpoint.rig, checkpoint.info.chunk_size * checkpoint.info.dt_s, parameters,
+                ARM_LIMITS[parameters.arm])
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,8 @@ class ControllerNode(Node):
     counts.
 
     Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched: "open", "closed: reasons"), diagnostics.
-    Subscribes: targets/image, targets/observation (with `gate`), joint_states, instruction, chunk_wanted.
+    Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (without
+    `finger_names`), instruction, chunk_wanted.
     Services: ~/resume (with `gate`).
     """
 
@@ -111,13 +118,17 @@ class ControllerNode(Node):
         self._instruction = self.parameters.instruction
         self._states: deque[_State] = deque(maxlen=HISTORY)
         self._state_arrived_s = self._drawing_arrived_s = clock_s()
+        self._opening: float | None = None
         self._wanted_since_s: float | None = None
         self._wanted_heard = False
         self._last_stamp_s = 0.0
+        self._ros_minus_steady_s = self._ros_now_s() - clock_s()
         self._chunks = interfaces.publish(self, interfaces.ACTION_CHUNK)
         self._diagnostics = Diagnostics(self, ("drawing", "joint_states"))
         interfaces.subscribe(self, interfaces.INSTRUCTION, self._on_instruction)
         interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_joint_state)
+        if not self.parameters.finger_names:
+            interfaces.subscribe(self, interfaces.GRIPPER_STATE, self._on_gripper_state)
         interfaces.subscribe(self, interfaces.CHUNK_WANTED, self._on_wanted)
         interfaces.subscribe(self, interfaces.TARGETS, self._on_drawing)
         self._gatekeeper: Gatekeeper | None = None
@@ -140,15 +151,30 @@ class ControllerNode(Node):
 
     def _on_joint_state(self, message: JointState) -> None:
         self._state_arrived_s = self._clock_s()
+        self._follow_clock()
         try:
             q = conversions.positions_by_name(message, self.parameters.joint_names)
-            opening = conversions.gripper_opening(message, self.parameters.finger_names)
+            if self.parameters.finger_names:
+                self._opening = conversions.gripper_opening(message, self.parameters.finger_names)
         except ValueError as error:
             self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
             return
         stamp_s = conversions.seconds(message.header.stamp)
-        self._states.append(_State(stamp_s, q, opening))
+        if self._opening is None:
+            self._diagnostics.warn("no gripper state on "
+                                   f"{self.resolve_topic_name(interfaces.GRIPPER_STATE.name)}: is its driver running?",
+                                   "no gripper")
+            return
+        self._states.append(_State(stamp_s, q, self._opening))
         self._diagnostics.received("joint_states", stamp_s)
+
+    def _on_gripper_state(self, message: JointState) -> None:
+        try:
+            width_m = conversions.positions_by_name(message, (conversions.GRIPPER_JOINT,))[0]
+        except ValueError as error:
+            self._diagnostics.warn(f"gripper/state not used: {error}", "gripper")
+            return
+        self._opening = float(np.clip(width_m / GRIPPER_WIDTH_M, 0.0, 1.0))
 
     def _on_drawing(self, message: Image) -> None:
         self._drawing_arrived_s = self._clock_s()
@@ -195,7 +221,21 @@ class ControllerNode(Node):
         """What was captured before the operator looked does not count."""
         self._last_stamp_s = self._ros_now_s()
 
+    def _follow_clock(self) -> None:
+        """Where the wall clock was set, what is remembered moves with it: else old stamps are newer than new ones."""
+        before_s, self._ros_minus_steady_s = self._ros_minus_steady_s, self._ros_now_s() - self._clock_s()
+        set_by_s = self._ros_minus_steady_s - before_s
+        if abs(set_by_s) < CLOCK_SET_S:
+            return
+        self._diagnostics.warn(f"the wall clock was set by {set_by_s:+.1f} s: let a time server slew it, not set it",
+                               "clock")
+        self._states.clear()
+        self._last_stamp_s += set_by_s
+        if self._wanted_since_s is not None:
+            self._wanted_since_s += set_by_s
+
     def _is_due(self, stamp_s: float) -> bool:
+        self._follow_clock()
         if self._wanted_since_s is None or stamp_s <= self._last_stamp_s:
             return False
         return self.parameters.execution == "async" or stamp_s >= self._wanted_since_s

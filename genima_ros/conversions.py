@@ -51,7 +51,7 @@ def _by_cv_bridge(message: Image) -> np.ndarray:
                          "apt install ros-jazzy-cv-bridge") from None
     try:
         return CvBridge().imgmsg_to_cv2(message, "rgb8")
-    except CvBridgeError as error:
+    except (CvBridgeError, ImportError) as error:  # apt's is built for another NumPy, and says so only now
         raise ValueError(f"{readable}, and cv_bridge says: {error}") from error
 
 

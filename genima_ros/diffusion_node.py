@@ -16,6 +16,7 @@ from genima_core.tiling import tile
 from genima_ros import conversions, interfaces
 from genima_ros.diagnostics import Diagnostics
 from genima_ros.parameters import declare_dataclass
+from genima_ros.rig_watch import RigWatch
 from genima_ros.run import NODE_OPTIONS, run
 from genima_ros.synchroniser import Synchroniser
 
@@ -64,7 +65,7 @@ class DiffusionNode(Node):
 
     Publishes: targets/observation and targets/image (what was drawn over, and the drawing; both tiled),
     targets/<camera>/image, diagnostics.
-    Subscribes: <camera>/color/image_raw of the checkpoint's four cameras, instruction.
+    Subscribes: <camera>/color/image_raw and camera_info of the checkpoint's four cameras, camera_rig, instruction.
     """
 
     def __init__(self, load: Callable[[DiffusionParameters], tuple["DiffusionAgent", "CameraRig"]] = load_agent,
@@ -82,7 +83,9 @@ class DiffusionNode(Node):
         self._observed = interfaces.publish(self, interfaces.OBSERVATION)
         self._tiled = interfaces.publish(self, interfaces.TARGETS)
         self._views = {name: interfaces.publish(self, interfaces.target_image(name)) for name in self.rig.names}
-        self._diagnostics = Diagnostics(self, self.rig.names, lambda: {"drawings": self._drawings})
+        self._diagnostics = Diagnostics(self, self.rig.names, lambda: {"drawings": self._drawings,
+                                                                       "rig": self._rig_watch.fingerprint})
+        self._rig_watch = RigWatch(self, self.rig, self._diagnostics)
         interfaces.subscribe(self, interfaces.INSTRUCTION, self._on_instruction)
         for name in self.rig.names:
             interfaces.subscribe(self, interfaces.camera_image(name),
@@ -141,6 +144,7 @@ class DiffusionNode(Node):
         self._diagnostics.worked(self._clock_s() - begin_s)
 
     def _watch_cameras(self) -> None:
+        self._rig_watch.remind()
         now_s = self._clock_s()
         silent = [name for name, arrived_s in self._arrived_s.items() if now_s - arrived_s > SILENT_S]
         if silent:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from genima_core.checkpoint import Checkpoint
-from genima_ros.packages import apt_package, extras
+from genima_ros.packages import apt_package, extras, remedy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -205,14 +205,14 @@ def workstation() -> Iterator[Check]:
     needed_for = {
         "launch_ros": "ros2 launch (genima up does without)",
         "cv_bridge": "unusual image encodings (OpenCV does the usual ones)",
-        "tf2_ros": "a real cell: camera poses on tf",
+        "tf2_msgs": "a real cell: camera poses on tf",
         "control_msgs": "a real cell: gripper action",
         "franka_msgs": "a real cell: Franka hand and error recovery",
     }
     for name, purpose in needed_for.items():
         found = importlib.util.find_spec(name) is not None
         yield Check(name, "ok" if found else "optional", "importable" if found else f"for {purpose}",
-                    "" if found else f"apt-get install {apt_package(name)}")
+                    "" if found else remedy(name))
     rviz = shutil.which("rviz2")
     yield Check("rviz2", "ok" if rviz else "optional", rviz or "for watching the drawn targets live",
                 "" if rviz else f"apt-get install {apt_package('rviz2')}")

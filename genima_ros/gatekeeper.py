@@ -1,7 +1,7 @@
 """The target gate as a part of a node: it closes on a bad drawing, says why, and opens when the operator says so."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rclpy.node import Node
@@ -11,6 +11,7 @@ from std_srvs.srv import Trigger
 from genima_core.targets.gate import Gate
 from genima_ros import interfaces
 from genima_ros.diagnostics import Diagnostics
+from genima_ros.rig_watch import read_rig
 
 LONGEST_REASONS = 3
 """A bad drawing breaks many rules at once; the first ones say enough."""
@@ -21,6 +22,7 @@ class Gatekeeper:
     """Lets drawings through until one fails; then none, until ~/resume.
 
     Publishes: gate ("open" or "closed: reasons", latched), and why it is closed in the node's diagnostics.
+    Subscribes: camera_rig (where the cameras are now; until it comes, the rig of the gate holds).
     Services: ~/resume (Trigger).
     """
 
@@ -33,6 +35,7 @@ class Gatekeeper:
 
     def __post_init__(self) -> None:
         self._state = interfaces.publish(self.node, interfaces.GATE)
+        interfaces.subscribe(self.node, interfaces.CAMERA_RIG, self._on_rig)
         self.node.create_service(interfaces.RESUME.type, interfaces.RESUME.name, self._resume)
         self._tell()
 
@@ -49,11 +52,27 @@ class Gatekeeper:
             reasons = (f"the drawing cannot be checked: {error}",)
         if not reasons:
             return True
+        self._close(reasons)
+        return False
+
+    def _close(self, reasons: Sequence[str]) -> None:
         more = len(reasons) - LONGEST_REASONS
         self.reason = "; ".join(reasons[:LONGEST_REASONS]) + (f"; and {more} more" if more > 0 else "")
         self._tell()
         self.remind()
-        return False
+
+    def _on_rig(self, message: String) -> None:
+        """Spheres are located by where the cameras are now, not by where they were in training."""
+        try:
+            rig = read_rig(message)
+            if (rig.names, rig.size) != (self.gate.rig.names, self.gate.rig.size):
+                raise ValueError(f"camera_rig has the cameras {', '.join(rig.names)} with {rig.size[0]}x{rig.size[1]} "
+                                 f"pixels; the checkpoint's are {', '.join(self.gate.rig.names)} with "
+                                 f"{self.gate.rig.size[0]}x{self.gate.rig.size[1]}")
+        except ValueError as error:
+            self._close((str(error),))
+            return
+        self.gate = replace(self.gate, rig=rig)
 
     def remind(self) -> None:
         """Keeps the reason in the diagnostics while the gate is closed."""

@@ -111,8 +111,9 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     known, renamed = dict(values), {}
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
-        rig = Path(str(values.get("rig") or checkpoint / "rig.json")).absolute()
-        known |= {"checkpoint": str(checkpoint), "rig": str(rig)}
+        known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
+    if known.get("rig"):
+        known["rig"] = str(Path(str(known["rig"])).absolute())
     if "arm" in values:
         parameters, renamed = arm_values(values)
         known |= parameters
@@ -128,7 +129,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         remappings=(*node.remappings, *renamed.items()), niceness=node.niceness,
         respawn=node.respawn and bool(values.get("respawn")),
         environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))})
-        for node in (*entry.nodes, *cameras) if node.condition is None or values[node.condition]]
+        for node in (*entry.nodes, *cameras) if node.condition is None or known[node.condition]]
 
 
 def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
@@ -140,6 +141,7 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
     folder = share_folder() / "config" / "arms"
     arm = load_arm(str(values["arm"]), folder)
     parameters, renamed = parameters_of(arm), remappings_of(arm, str(values["arm_namespace"]))
+    parameters["robot_state"] = arm.robot_state
     if "leader_arm" in values:
         leader = load_arm(str(values["leader_arm"] or values["arm"]), folder)
         parameters |= parameters_of_leader(leader)

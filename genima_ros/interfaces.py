@@ -45,6 +45,8 @@ ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
 """The simulated arm; a real one has a robot_description and TF."""
 ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
 GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
+GRIPPER_STATE = Topic("gripper/state", JointState, NEWEST)
+"""Of a gripper with a driver of its own: its width in m, as the position of `gripper`."""
 DIAGNOSTICS = Topic("diagnostics", DiagnosticArray, EVENTS)
 SUCCESS = Topic("success", Bool, LATCHED)
 CHUNK_WANTED = Topic("chunk_wanted", Bool, LATCHED)

@@ -53,7 +53,7 @@ class NodeEntry:
     it again and again: on two cores that run a whole graph, one thread draws faster than two."""
     remappings: tuple[tuple[str, str], ...] = ()
     condition: str | None = None
-    """Argument that must be true."""
+    """Argument that must be true, or what the arm must have (`robot_state`)."""
     parameter_file: Path | None = None
     """Read instead of the mode's and the user's."""
 
@@ -106,7 +106,7 @@ _OF_A_LEADER = (
 _LEARNED = (
     NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
               respawn=True, threads=0),
-    NodeEntry("controller", "controller_node", ("checkpoint", "device", "execution", "instruction", "gate",
+    NodeEntry("controller", "controller_node", ("checkpoint", "device", "execution", "instruction", "gate", "arm",
                                                  "joint_names", "finger_names"),
               niceness=4, respawn=True),
     NodeEntry("markers", "markers_node", ("joint_names", "base_frame"), niceness=5, respawn=True),
@@ -116,6 +116,10 @@ _STREAMER = NodeEntry("streamer", "streamer_node", (
     "upper_position_limits", "velocity_limits"), niceness=0)
 _TELEOP = NodeEntry("teleop", "teleop_node", ("arm", "joint_names", "leader_arm", "leader_joint_names",
                                               "leader_finger_names"), niceness=0)
+_ARM_MONITOR = NodeEntry("arm_monitor", "arm_monitor_node", ("robot_state_type",), niceness=1, respawn=True,
+                         condition="robot_state")
+_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm"), niceness=5, respawn=True, condition="rig")
+_RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
 _ENABLE = ("when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
            "'{{data: true}}'")
 
@@ -142,15 +146,14 @@ MODES = {
         next_step="in another terminal: genima record --task {task}",
     ),
     "real": Mode(
-        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL,
-                   Argument("rig", str, "rig.json with where the cameras are; by default the checkpoint's")),
-        nodes=(_STREAMER, *_LEARNED),
+        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG),
+        nodes=(_STREAMER, _ARM_MONITOR, _RIG_NODE, *_LEARNED),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
     ),
     "teleop_real": Mode(
-        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER),
-        nodes=(_TELEOP, _STREAMER),
+        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
+        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _RIG_NODE),
         parameter_file="teleop_real.yaml",
         next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
     ),

@@ -46,7 +46,8 @@ def _from_ros(value: Any, hint: Any, what: str) -> Any:
     if get_origin(hint) is tuple:
         if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
             raise ValueError(f"{what} is {value!r}; it needs a list")
-        return tuple(_from_ros(item, get_args(hint)[0], what) for item in value)
+        items = () if list(value) == [""] else value  # in ROS a list has at least one item
+        return tuple(_from_ros(item, get_args(hint)[0], what) for item in items)
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise ValueError(f"{what} is {value!r}; it needs a mapping")

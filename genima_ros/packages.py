@@ -18,9 +18,12 @@ _DISTRIBUTIONS = {
 }
 """Modules that are not called like the distribution that brings them."""
 
-_APT = ("control_msgs", "cv_bridge", "easy_handeye2", "franka_msgs", "launch", "launch_ros", "message_filters",
-        "realsense2_camera", "rosbag2_py", "rviz2", "tf2_msgs", "tf2_ros")
+_APT = ("control_msgs", "controller_manager_msgs", "cv_bridge", "easy_handeye2", "franka_msgs", "launch", "launch_ros",
+        "message_filters", "realsense2_camera", "rosbag2_py", "rviz2", "tf2_msgs", "tf2_ros")
 """ROS packages that no wheel brings."""
+
+_FROM_SOURCE = {"easy_handeye2": "easy_handeye2", "franka_msgs": "franka_ros2 (FR3) or multipanda_ros2 (Panda)"}
+"""Of these, those that the Debian packages of Jazzy lack, and what brings them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ def extras() -> dict[str, list[Package]]:
 def remedy(module: str) -> str:
     """How to get a module that could not be imported."""
     top = module.partition(".")[0]
+    if top in _FROM_SOURCE:
+        return (f"build {_FROM_SOURCE[top]} in a colcon workspace and source that, or, where your distribution has it, "
+                f"apt-get install {apt_package(top)}")
     if top in _APT:
         return f"apt-get install {apt_package(top)}, and source that ROS 2"
     name = canonicalize_name(_DISTRIBUTIONS.get(top, top))

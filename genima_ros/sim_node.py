@@ -19,7 +19,10 @@ from trajectory_msgs.msg import JointTrajectory
 from genima_core.cameras import CameraRig
 from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, GRIPPER_WIDTH_M, JOINT_NAMES
 from genima_core.sim.task import DEFAULT_TASK, make_task
+from genima_core.streaming.arm_state import MODES, read_status
+from genima_core.streaming.arm_status import ArmStatus
 from genima_ros import conversions, interfaces
+from genima_ros.arm_status import StatusTeller
 from genima_ros.diagnostics import Diagnostics
 from genima_ros.parameters import declare_dataclass
 from genima_ros.robot_markers import robot_markers
@@ -40,6 +43,7 @@ CATCH_UP_S = 0.1
 """Simulated time that lags further behind than this is given up, and counted as slip."""
 SCENES_TRIED = 100
 """Where the arm stays, scenes with an object where the arm is are passed over."""
+MOVE, REFLEX = read_status(MODES.index("move"), ()), read_status(MODES.index("reflex"), ("cartesian_reflex",))
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,12 @@ class SimNode(Node):
 
     Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
     joint_states (arm and fingers), robot/markers (if anybody looks), instruction, scene (its seed), camera_rig,
-    success (on change), diagnostics.
+    success (on change), arm_status, diagnostics.
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
-    Service: ~/reset places the next scene. The arm is back at its start, so disable the streamer before; with reset_arm
-    false it stays.
+    Services: ~/reset places the next scene. The arm is back at its start, so disable the streamer before; with
+    reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and ignores commands until
+    ~/error_recovery.
     """
 
     def __init__(self, make: Callable[[SimParameters], "Cell"] = make_cell,
@@ -106,11 +111,14 @@ class SimNode(Node):
         self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
         self._rig.publish(String(data=json.dumps(self.cell.rig.to_dict())))
         self._robot = interfaces.publish(self, interfaces.ROBOT_MARKERS)
+        self._status, self._teller = MOVE, StatusTeller(self)
         interfaces.subscribe(self, interfaces.ARM_TRAJECTORY, self._on_trajectory)
         interfaces.subscribe(self, interfaces.ARM_JOINT_STATE, self._on_joint_command)
         interfaces.subscribe(self, interfaces.ARM_POSITIONS, self._on_positions)
         interfaces.subscribe(self, interfaces.GRIPPER_COMMAND, self._on_gripper)
-        self.create_service(interfaces.RESET.type, interfaces.RESET.name, self._on_reset)
+        for service, answer in ((interfaces.RESET, self._on_reset), (interfaces.REFLEX, self._on_reflex),
+                                (interfaces.ERROR_RECOVERY, self._on_error_recovery)):
+            self.create_service(service.type, service.name, answer)
         self._diagnostics = Diagnostics(self, ("command",), self._values)
         self._place_arm()
         self._timer = self.create_timer(1 / self.parameters.rate_hz, self._tick,
@@ -153,6 +161,7 @@ class SimNode(Node):
     def _tick(self) -> None:
         begin_s = self._clock_s()
         self._periods.tick(begin_s)
+        self._teller.tell(self._status, begin_s)
         if self._step_physics(begin_s):
             self._publish_state(begin_s)
         self._diagnostics.worked(self._clock_s() - begin_s)
@@ -196,6 +205,8 @@ class SimNode(Node):
                 conversions.camera_to_camera_info(self.cell.rig[name].intrinsics, stamp_s, frame_id))
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
+        if self._ignores_commands():
+            return
         try:
             columns = [list(message.joint_names).index(name) for name in JOINT_NAMES]
             q = np.array([point.positions for point in message.points], dtype=np.float64)[:, columns]
@@ -224,9 +235,18 @@ class SimNode(Node):
             self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
 
     def _command_positions(self, q: np.ndarray) -> None:
+        if self._ignores_commands():
+            return
         now_s = self._clock_s()
         self._arm.replace(now_s, now_s, np.array([0.02]), q[None], None)
         self._diagnostics.received("command", self._ros_now_s())
+
+    def _ignores_commands(self) -> bool:
+        if self._status is MOVE:
+            return False
+        self._diagnostics.warn(f"the arm ignores commands: {self._status.message}; then call ~/error_recovery",
+                               "reflex")
+        return True
 
     def _on_gripper(self, message: Float64) -> None:
         if not 0.0 <= message.data <= GRIPPER_WIDTH_M:
@@ -243,6 +263,22 @@ class SimNode(Node):
             response.success, response.message = False, str(error)
         else:
             response.success, response.message = True, f"scene {self._seed}"
+        return response
+
+    def _on_reflex(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = True, "the arm is in reflex"
+        return self._enter(REFLEX, response)
+
+    def _on_error_recovery(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = True, "there was no error" if self._status is MOVE else "recovered"
+        return self._enter(MOVE, response)
+
+    def _enter(self, status: ArmStatus, response: Trigger.Response) -> Trigger.Response:
+        """Another status of the arm, which stays where it is: the next command begins there."""
+        if status is not self._status:
+            self._status = status
+            self._arm.hold(self.cell.q)
+            self._teller.tell(status, self._clock_s())
         return response
 
     def _ros_now_s(self) -> float:

@@ -1,8 +1,10 @@
 """ros2 launch genima_ros calibrate.launch.py rig:=rig.json [camera:=wrist] [arm:=panda] [marker_frame:=charuco_board].
 
-The rig's cameras as static transforms; with `camera:=`, easy_handeye2 for that one, with the right frames. Afterwards
+The rig's cameras as frames of TF; with `camera:=`, easy_handeye2 for that one, with the right frames. Afterwards
 `genima calibrate install ~/.ros2/easy_handeye2/calibrations/<camera>.calib --rig rig.json`.
 """
+
+from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
@@ -11,11 +13,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from genima_core.cameras import CameraRig
-from genima_ros.camera_frames import handeye_arguments, handeye_launch_file, static_transforms
+from genima_ros.handeye import handeye_arguments, handeye_launch_file
 
 ARGUMENTS = {"rig": (None, "rig.json with the cameras' names and mounts"),
              "camera": ("", "the camera to calibrate with easy_handeye2; without, only transforms are published"),
-             "arm": ("panda", "prefix of the arm's frames"),
+             "arm": ("panda", "prefix of the arm's frames: panda or fr3"),
              "marker_frame": ("charuco_board", "frame of the board that a marker detector publishes")}
 
 
@@ -28,10 +30,8 @@ def generate_launch_description():
 def actions(context) -> list:
     path, camera, arm, marker_frame = (LaunchConfiguration(name).perform(context) for name in ARGUMENTS)
     rig = CameraRig.load(path)
-    # easy_handeye2 publishes the frame of the camera that it calibrates.
-    transforms = static_transforms(rig, arm, leave_out=(camera,))
-    started = [Node(package="tf2_ros", executable="static_transform_publisher", name=f"{name}_frame", arguments=values)
-               for name, values in transforms.items()]
+    frames = {"rig": str(Path(path).absolute()), "arm": arm, "leave_out": [camera]}  # easy_handeye2 publishes that one
+    started = [Node(package="genima_ros", executable="rig_node", parameters=[frames])]
     if camera:
         given = handeye_arguments(rig, camera, arm, marker_frame)
         started.append(IncludeLaunchDescription(PythonLaunchDescriptionSource(str(handeye_launch_file())),

@@ -58,8 +58,8 @@ def read_status(mode: int, errors: Sequence[str], last_errors: Sequence[str] = (
 def silent_status(last: ArmStatus | None, silent_s: float) -> ArmStatus:
     """The status of an arm whose state has not come for so long, or never (None); an error that it had stays."""
     if last is None:
-        return ArmStatus(Level.WARN, "its state has not come yet; start its driver and check the topic's name", "silent")
+        return ArmStatus(Level.WARN, "its state has not come yet: start its driver, check the topic's name", "silent")
     if last.level is Level.ERROR:
         return last
     return ArmStatus(Level.WARN, f"no state of it for more than {silent_s:g} s: its driver has ended, or a reflex has "
-                                 "deactivated its controllers; read what the driver says, genima recover", "silent")
+                                 "deactivated its controllers; read what the driver says, run genima recover", "silent")

@@ -42,10 +42,20 @@ class GateConfig:
     workspace_lower_m: tuple[float, float, float] = (-0.3, -0.8, -0.05)
     workspace_upper_m: tuple[float, float, float] = (0.9, 0.8, 1.2)
     """Box in the base frame that holds the elbow, the wrist and the gripper."""
-    speed: float = 0.7
+    joint_speed: float = 0.7
     """Of each joint's greatest velocity, as the mean over the chunk's time."""
     tcp_speed_m_s: float = 0.45
     """Of the gripper, likewise."""
+
+    def __post_init__(self) -> None:
+        for name in ("noise_levels", "scene_levels", "reprojection", "hand_radii", "seen_pixels", "hand_pixels",
+                     "reach_m", "joint_speed", "tcp_speed_m_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        lower, upper = self.workspace_lower_m, self.workspace_upper_m
+        if not (len(lower) == len(upper) == 3 and all(a < b for a, b in zip(lower, upper, strict=True))):
+            raise ValueError(f"workspace_lower_m is {list(lower)}, workspace_upper_m {list(upper)}; three numbers each "
+                             "are needed, x, y and z in m, the upper ones above the lower")
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Measures:
     unseen: float
     """The largest part of a view where a sphere should be seen and is not, of what is allowed there."""
     reach_m: float
-    speed: float
+    joint_speed: float
     tcp_speed_m_s: float
 
 
@@ -196,9 +206,9 @@ class Gate:
                    f"the workspace from {_metres(lower)} to {_metres(upper)}")
 
     def _too_fast(self, speed: np.ndarray, tcp_speed: float) -> Iterator[str]:
-        for joint in np.flatnonzero(speed > self.config.speed):
+        for joint in np.flatnonzero(speed > self.config.joint_speed):
             yield (f"too far for {self.duration_s:.1f} s: joint {joint + 1} would turn at {100 * speed[joint]:.0f} % "
-                   f"of its greatest velocity, allowed are {100 * self.config.speed:.0f}")
+                   f"of its greatest velocity, allowed are {100 * self.config.joint_speed:.0f}")
         if tcp_speed > self.config.tcp_speed_m_s:
             yield (f"too far for {self.duration_s:.1f} s: the gripper would move at {tcp_speed:.2f} m/s, allowed are "
                    f"{self.config.tcp_speed_m_s:.2f}")

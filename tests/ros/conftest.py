@@ -11,6 +11,8 @@ import pytest
 
 from genima_core.cameras import CameraRig
 
+from . import built_interfaces as built
+
 LIMIT_S = 60.0
 """Of every wait; reached only by a test that fails."""
 
@@ -112,6 +114,29 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
     bench.close()
+
+
+@pytest.fixture(scope="session")
+def built_interfaces() -> Path:
+    """The prefix with the packages of tests/interfaces/ that are not installed here, built once a machine."""
+    packages = built.missing()
+    if reason := built.obstacle():
+        pytest.skip(reason)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = built.prefix(packages, cache / "genima" / "interfaces")
+    built.build(packages, folder)
+    built.load(folder)
+    return folder
+
+
+@pytest.fixture
+def interface_packages(built_interfaces: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Makes control_msgs, franka_msgs and the like importable, in this process and in those that it starts."""
+    modules = str(built.site_packages(built_interfaces))
+    monkeypatch.syspath_prepend(modules)
+    monkeypatch.setenv("PYTHONPATH", modules, prepend=os.pathsep)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(built_interfaces / "lib"), prepend=os.pathsep)
+    return built_interfaces
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -36,8 +38,8 @@ class Graph:
         self.chunks = bench.listen(interfaces.ACTION_CHUNK)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
 
-    def start(self, execution: str, **parameters) -> None:
-        self.bench.node(ControllerNode, lambda _: self.controller,
+    def start(self, execution: str, clock_s=time.monotonic, **parameters) -> None:
+        self.bench.node(ControllerNode, lambda _: self.controller, clock_s,
                         parameters={"execution": execution, "instruction": "push", "gate": False, **parameters})
         self.states = self.bench.talk(interfaces.JOINT_STATES)
         self.drawings = self.bench.talk(interfaces.TARGETS)
@@ -77,6 +79,27 @@ def test_async_acts_with_the_joints_of_the_capture_time(graph, drawing):
     assert chunk.stamp_s == pytest.approx(t_s + 0.01)
     assert chunk.start_s == pytest.approx(t_s + 0.01 + 0.05, abs=1e-6)
     assert chunk.positions[0] == pytest.approx(HOME + 0.11)
+
+
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_a_clock_that_was_set_back_silences_nothing(graph, drawing, execution):
+    ahead_s = 0.0
+    graph.start(execution, lambda: time.monotonic() + ahead_s)
+    graph.want()
+    now_s = graph.bench.now_s()
+    graph.feel(now_s + 30.0)
+    graph.draw(drawing, now_s + 30.0)  # the wall clock was that far ahead
+    graph.bench.until(lambda: len(graph.chunks) == 1)
+    ahead_s = 30.0  # as seen from the steady clock, it has been set back
+    now_s = graph.bench.now_s()
+    graph.feel(now_s)
+    graph.want(False)
+    graph.want()
+    now_s = graph.bench.now_s()
+    graph.feel(now_s)
+    graph.draw(drawing, now_s)
+    graph.bench.until(lambda: len(graph.chunks) == 2)
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "the wall clock was set by -30.0 s"))
 
 
 def test_async_begins_now_while_the_arm_stands_still(graph, drawing):

@@ -9,6 +9,7 @@ import yaml
 pytest.importorskip("rclpy")
 
 from genima_ros import graph
+from genima_ros.arm_monitor_node import ArmMonitorParameters
 from genima_ros.arms import ArmSetup, parameters_of, parameters_of_leader
 from genima_ros.camera_node import CameraParameters
 from genima_ros.controller_node import ControllerParameters
@@ -17,6 +18,7 @@ from genima_ros.leader_node import LeaderParameters
 from genima_ros.markers_node import MarkersParameters
 from genima_ros.modes import MODES
 from genima_ros.overrides import from_overrides
+from genima_ros.rig_node import RigParameters
 from genima_ros.sim_node import SimParameters
 from genima_ros.streamer_node import StreamerParameters
 from genima_ros.teleop_node import TeleopParameters
@@ -25,7 +27,8 @@ pytestmark = pytest.mark.ros
 
 PARAMETERS = {"sim": SimParameters, "streamer": StreamerParameters, "diffusion": DiffusionParameters,
               "controller": ControllerParameters, "markers": MarkersParameters, "leader": LeaderParameters,
-              "teleop": TeleopParameters}
+              "teleop": TeleopParameters, "arm_monitor": ArmMonitorParameters,
+              "rig": RigParameters}
 ROOT = Path(__file__).parents[2]
 NEEDED = {"real": ("arm:=fr3",), "teleop_real": ("arm:=fr3",)}
 OF_ARMS = {*parameters_of(ArmSetup("panda")), *parameters_of_leader(ArmSetup("panda")), "lower_position_limits",
@@ -83,7 +86,7 @@ def test_teleoperation_needs_no_checkpoint():
     processes = resolve("seed:=7", "view_size:=128", mode="teleop_sim")
     assert list(processes) == ["sim", "leader", "teleop", "streamer"]
     assert processes["sim"].parameters == {"seed": 7, "view_size": 128}
-    assert list(resolve("arm:=fr3", mode="teleop_real")) == ["teleop", "streamer"]
+    assert list(resolve("arm:=fr3", mode="teleop_real")) == ["teleop", "streamer", "arm_monitor"]
     assert [name for name, mode in MODES.items() if mode.learned] == ["sim", "real"]
 
 
@@ -108,6 +111,16 @@ def test_every_node_works_with_the_same_arm():
     assert 'joint_names:=["fr3_joint1"' in " ".join(processes["streamer"].command())
 
 
+def test_the_state_of_an_arm_is_watched_where_its_driver_tells_it():
+    monitor = resolve("arm:=panda", "arm_namespace:=/cell", mode="teleop_real")["arm_monitor"]
+    assert monitor.parameters == {"robot_state_type": "franka_msgs/msg/FrankaState"}
+    assert dict(monitor.remappings)["robot_state"] == "/cell/franka_robot_state_broadcaster/robot_state"
+    assert "arm_monitor" not in resolve("arm:=sim", mode="teleop_real")  # it publishes arm_status itself
+    for mode in MODES:
+        section = yaml.safe_load((ROOT / "config" / MODES[mode].parameter_file).read_text())["streamer"]
+        assert section["ros__parameters"]["watch_arm_status"] is True
+
+
 def test_a_leader_is_like_the_follower_unless_it_is_said():
     processes = resolve("arm:=fr3", "arm_namespace:=follower", mode="teleop_real")
     teleop = processes["teleop"]
@@ -124,7 +137,7 @@ def test_each_section_of_the_cameras_file_is_a_camera_node():
     path = ROOT / "config" / "cameras.yaml"
     processes = resolve(f"cameras:={path}", "arm:=fr3", mode="teleop_real")
     names = ["camera_wrist", "camera_front", "camera_right_shoulder", "camera_left_shoulder"]
-    assert list(processes) == ["teleop", "streamer", *names]
+    assert list(processes) == ["teleop", "streamer", "arm_monitor", *names]
     for name in names:
         assert processes[name].parameter_files == (path,)
         assert f"__node:={name}" in processes[name].command()

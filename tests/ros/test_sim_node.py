@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from std_msgs.msg import Float64
+from diagnostic_msgs.msg import DiagnosticStatus
+from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from genima_core.cameras import CameraRig
@@ -169,6 +170,47 @@ def test_bad_commands_move_nothing(bench, cell, message):
     bench.talk(interfaces.ARM_TRAJECTORY).publish(message)
     bench.until(bench.problem("sim", diagnostics, "refuses a trajectory"))
     assert cell.q == pytest.approx(HOME)
+
+
+def test_a_reflex_holds_the_arm_until_recovery_and_then_it_goes_on_from_there(bench, cell):
+    statuses, diagnostics = bench.listen(interfaces.ARM_STATUS), bench.listen(interfaces.DIAGNOSTICS)
+    start(bench, cell)
+    publisher = bench.talk(interfaces.ARM_TRAJECTORY)
+    bench.until(lambda: len(statuses) >= 3)
+    assert {(status.level, status.name, status.message) for status in statuses} == {(DiagnosticStatus.OK, "arm", "")}
+    slow = trajectory(HOME + 0.4)
+    slow.points[0].time_from_start = conversions.to_duration(2.0)
+    publisher.publish(slow)
+    bench.until(lambda: cell.q[0] > HOME[0] + 0.01)
+    assert bench.call("sim", "reflex").success
+    stopped = cell.q.copy()
+    assert stopped[0] < HOME[0] + 0.4
+    bench.until(lambda: statuses[-1].level == DiagnosticStatus.ERROR)
+    assert "cartesian_reflex" in statuses[-1].message
+    assert {pair.key: pair.value for pair in statuses[-1].values} == {"mode": "reflex", "errors": "cartesian_reflex"}
+    publisher.publish(trajectory(HOME))
+    bench.talk(interfaces.ARM_JOINT_STATE).publish(conversions.to_joint_state(JOINT_NAMES, HOME, bench.now_s()))
+    bench.talk(interfaces.ARM_POSITIONS).publish(Float64MultiArray(data=HOME.tolist()))
+    bench.settle("sim")
+    bench.until(bench.problem("sim", diagnostics, "ignores commands"))
+    assert np.array_equal(cell.q, stopped)
+    assert bench.call("sim", "error_recovery").message == "recovered"
+    bench.until(lambda: statuses[-1].level == DiagnosticStatus.OK)
+    bench.settle("sim")
+    assert np.array_equal(cell.q, stopped)
+    followed = []
+    cell.step = lambda q, *rest, step=cell.step: (followed.append(q.copy()), step(q, *rest))
+    publisher.publish(slow)
+    bench.until(lambda: cell.q[0] > stopped[0] + 0.01)
+    first = next(q for q in followed if not np.array_equal(q, stopped))
+    assert np.abs(first - stopped).max() < 0.01
+
+
+def test_recovery_without_an_error_disturbs_no_motion(bench, cell):
+    start(bench, cell)
+    bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(HOME + 0.2))
+    assert bench.call("sim", "error_recovery").message == "there was no error"
+    bench.until(lambda: cell.q == pytest.approx(HOME + 0.2))
 
 
 def test_close_closes_the_cell(bench, cell):

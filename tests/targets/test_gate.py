@@ -94,7 +94,7 @@ def test_true_drawings_pass(gate, renderer, scene, rng):
         verdict = gate.check(over_observation(renderer.render(q_now, q_target, i % 2), scene), q_now, scene)
         assert verdict.passed, verdict.reasons
         assert np.abs(verdict.points - target_poses(q_target)[:, :3, 3]).max() < 0.02
-        assert verdict.measures.speed < gate.config.speed
+        assert verdict.measures.joint_speed < gate.config.joint_speed
 
 
 def test_the_joints_at_capture_count(gate, drawing):

@@ -1,29 +1,15 @@
-"""The cameras in TF, and easy_handeye2 with the right frames; launch and launch_ros are stand-ins."""
+"""easy_handeye2 with the right frames; launch and launch_ros are stand-ins."""
 
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import numpy as np
 import pytest
 
-from genima_core.geometry import from_quat_xyzw
-from genima_ros.camera_frames import handeye_arguments, static_transforms
+from genima_ros.handeye import handeye_arguments
 
 FILE = Path(__file__).parents[2] / "launch" / "calibrate.launch.py"
-
-
-def test_a_transform_is_the_cameras_pose_in_its_mount(rig):
-    found = static_transforms(rig, "fr3", leave_out=("front",))
-    assert list(found) == ["wrist", "right_shoulder", "left_shoulder"]
-    for name, parent in (("wrist", "fr3_hand"), ("left_shoulder", "fr3_link0")):
-        values = dict(zip(found[name][::2], found[name][1::2], strict=True))
-        assert values["--frame-id"] == parent
-        assert values["--child-frame-id"] == f"{name}_color_optical_frame"
-        T = from_quat_xyzw(np.array([float(values[f"--q{axis}"]) for axis in "xyzw"]),
-                           np.array([float(values[f"--{axis}"]) for axis in "xyz"]))
-        np.testing.assert_allclose(T, rig[name].T_mount_cam, atol=1e-6)
 
 
 def test_easy_handeye2_gets_the_frames_of_the_camera(rig):
@@ -88,16 +74,16 @@ def started(launch_file, rig, tmp_path, **given) -> list:
     return actions[-1].function(declared | {"rig": str(tmp_path / "rig.json")} | given)
 
 
-def test_the_transforms_alone(launch_file, rig, tmp_path):
-    nodes = started(launch_file, rig, tmp_path)
-    assert [node.name for node in nodes] == [f"{name}_frame" for name in rig.names]
-    assert all((node.package, node.executable) == ("tf2_ros", "static_transform_publisher") for node in nodes)
+def test_the_frames_alone(launch_file, rig, tmp_path):
+    [node] = started(launch_file, rig, tmp_path)
+    assert (node.package, node.executable) == ("genima_ros", "rig_node")
+    assert node.parameters == [{"rig": str(tmp_path / "rig.json"), "arm": "panda", "leave_out": [""]}]
 
 
 def test_easy_handeye2_for_one_camera(launch_file, rig, tmp_path):
     (launch_file.share / "easy_handeye2").mkdir(parents=True)
-    *nodes, included = started(launch_file, rig, tmp_path, camera="front", arm="fr3")
-    assert "front_frame" not in [node.name for node in nodes]
+    node, included = started(launch_file, rig, tmp_path, camera="front", arm="fr3")
+    assert node.parameters[0]["leave_out"] == ["front"]
     assert included.positional[0].positional == (str(launch_file.share / "easy_handeye2/launch/calibrate.launch.py"),)
     assert dict(included.launch_arguments)["robot_effector_frame"] == "fr3_hand"
 

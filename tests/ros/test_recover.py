@@ -1,0 +1,281 @@
+"""`genima recover` against real services and actions: the order of its steps, and what is said where one fails."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+import rclpy
+from rclpy.action import ActionServer, GoalResponse
+from std_srvs.srv import Trigger
+
+from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.streaming.arm_state import MODES, read_status
+from genima_core.streaming.streamer import State
+from genima_ros import conversions, interfaces
+from genima_ros.arm_status import StatusTeller
+from genima_ros.arms import ArmSetup, Recovery, load_arm
+from genima_ros.graph import share_folder
+from genima_ros.recover import read_arguments, recover, tell
+from genima_ros.recovery import plan, recover_by
+from genima_ros.recovery_link import RecoveryLink
+from genima_ros.streamer_node import StreamerNode
+
+from .test_sim_node import FakeCell, SimNode
+
+pytestmark = pytest.mark.ros
+
+ARMS = share_folder() / "config" / "arms"
+MOVE, REFLEX, USER_STOPPED = (read_status(MODES.index(mode), ()) for mode in ("move", "reflex", "user_stopped"))
+CONTROLLERS = load_arm("fr3", ARMS).recovery.controllers
+
+
+class Driver:
+    """What franka_ros2 and its controller manager offer; the arm is in reflex, its trajectory controller still active.
+
+    `spoilt` names the step that goes wrong.
+    """
+
+    def __init__(self, bench, spoilt: str = "") -> None:
+        from controller_manager_msgs.srv import ListControllers, SetHardwareComponentState, SwitchController
+        from franka_msgs.action import ErrorRecovery
+
+        self.spoilt, self.calls, self.status = spoilt, [], REFLEX
+        self.states = dict.fromkeys(CONTROLLERS, "inactive") | {CONTROLLERS[-1]: "active"}
+        if spoilt == "a controller is unknown":
+            self.states.pop(CONTROLLERS[0])
+        node = bench.probe
+        node.create_service(ListControllers, "/controller_manager/list_controllers", self.list)
+        node.create_service(SwitchController, "/controller_manager/switch_controller", self.switch)
+        self.silent = rclpy.create_node("silent", context=bench.context)  # nobody spins it
+        hanging = self.silent if spoilt == "the hardware hangs" else node
+        hanging.create_service(SetHardwareComponentState, "/controller_manager/set_hardware_component_state",
+                               self.set_hardware)
+        self.server = ActionServer(node, ErrorRecovery, "/action_server/error_recovery", self.recover,
+                                   goal_callback=lambda _: GoalResponse.REJECT if spoilt == "recovery is refused"
+                                   else GoalResponse.ACCEPT)
+        self.teller = StatusTeller(node)
+        node.create_timer(0.02, lambda: self.teller.tell(self.status, bench.now_s()))
+
+    def list(self, _, response):
+        from controller_manager_msgs.msg import ControllerState
+
+        response.controller = [ControllerState(name=name, state=state) for name, state in self.states.items()]
+        return response
+
+    def switch(self, request, response):
+        self.calls.append(("off", *request.deactivate_controllers) if request.deactivate_controllers
+                          else ("on", *request.activate_controllers))
+        response.ok = not (request.activate_controllers and self.spoilt == "controllers stay inactive")
+        if response.ok:
+            self.states |= dict.fromkeys(request.deactivate_controllers, "inactive")
+            self.states |= dict.fromkeys(request.activate_controllers, "active")
+            if self.states[CONTROLLERS[-1]] == "active":
+                self.status = USER_STOPPED if self.spoilt == "the user stop is pressed" else MOVE
+        response.message = "" if response.ok else "its hardware is not active"
+        return response
+
+    def set_hardware(self, request, response):
+        self.calls.append(("hardware", request.name, request.target_state.label))
+        response.ok = self.spoilt != "the hardware stays inactive"
+        response.state.label = "active" if response.ok else "unconfigured"
+        return response
+
+    def recover(self, goal):
+        from franka_msgs.action import ErrorRecovery
+
+        self.calls.append(("recover",))
+        goal.abort() if self.spoilt == "recovery fails" else goal.succeed()
+        return ErrorRecovery.Result()
+
+
+@pytest.fixture
+def make_driver(bench, interface_packages):
+    """Makes a driver; its action server does not end with its node."""
+    drivers = []
+
+    def make(spoilt: str = "") -> Driver:
+        drivers.append(Driver(bench, spoilt))
+        return drivers[-1]
+
+    yield make
+    for driver in drivers:
+        driver.server.destroy()
+        driver.silent.destroy_node()
+
+
+def run(bench, arm: ArmSetup, found_s: float = 20.0, answer_s: float = 20.0) -> list:
+    """The outcomes, in a thread of their own: the bench is spun meanwhile."""
+    with RecoveryLink(int(os.environ["ROS_DOMAIN_ID"]), found_s, answer_s) as link, ThreadPoolExecutor() as pool:
+        outcomes = pool.submit(lambda: list(recover_by(plan(arm), link.perform)))
+        bench.until(outcomes.done)
+    return outcomes.result()
+
+
+def start_streamer(bench):
+    """A streamer that is enabled and watches the arm; its newest state, and its commands."""
+    states, commands = bench.listen(interfaces.STREAMER_STATE), bench.listen(interfaces.JOINT_COMMANDS)
+    publisher = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
+    bench.probe.create_timer(0.01, lambda: publisher.publish(
+        conversions.to_joint_state(JOINT_NAMES, HOME, bench.now_s(), np.zeros(7))))
+    bench.node(StreamerNode, parameters={"enabled": True, "watch_arm_status": True})
+    return states, commands
+
+
+def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
+    driver = make_driver()
+    driver.status = MOVE
+    states, commands = start_streamer(bench)
+    bench.until(lambda: commands)
+    driver.status = REFLEX
+    bench.until(lambda: states and states[-1].data.startswith(State.FAULT))
+    outcomes = run(bench, load_arm("fr3", ARMS))
+    assert [outcome.ok for outcome in outcomes] == [True] * 7, outcomes
+    assert driver.calls == [("off", CONTROLLERS[-1]), ("recover",), ("hardware", "FrankaHardwareInterface", "active"),
+                            ("on", *CONTROLLERS)]
+    count, seen = len(commands), len(states)
+    bench.until(lambda: len(states) > seen + 2)  # a second
+    assert len(commands) == count
+    assert states[-1].data == "holding: The streamer is disabled; enable it to move the arm."
+    assert bench.call("streamer", "enable", data=True).success
+    bench.until(lambda: len(commands) > count)
+    assert np.array(commands[count].position) == pytest.approx(HOME)
+
+
+@pytest.mark.parametrize(("spoilt", "step", "said", "todo"), [
+    ("a controller is unknown", "deactivate controllers", "no controller joint_state_broadcaster", "restart"),
+    ("recovery is refused", "recover from the error", "refused the goal", "release the user stop"),
+    ("recovery fails", "recover from the error", "did not recover", "out of contact by hand"),
+    ("the hardware stays inactive", "activate the hardware", "unconfigured", "restart the arm's driver"),
+    ("the hardware hangs", "activate the hardware", "gave no answer within 1 s", "restart the arm's driver"),
+    ("controllers stay inactive", "activate controllers", "its hardware is not active", "restart"),
+    ("the user stop is pressed", "wait for the arm", "release the user stop", "release the user stop")])
+def test_the_first_step_that_fails_is_the_last(bench, make_driver, spoilt, step, said, todo):
+    driver = make_driver(spoilt)
+    start_streamer(bench)
+    *before, last = run(bench, load_arm("fr3", ARMS), answer_s=1.0)
+    assert all(outcome.ok for outcome in before) and not last.ok
+    assert last.step == step and said in last.message and todo in last.todo
+    assert ("on", *CONTROLLERS) not in driver.calls or step in ("activate controllers", "wait for the arm")
+
+
+def test_without_a_streamer_nothing_is_called(bench, make_driver):
+    driver = make_driver()
+    outcomes = run(bench, load_arm("fr3", ARMS), found_s=0.3)
+    assert [outcome.step for outcome in outcomes] == ["turn motion off"]
+    assert "no service /streamer/stop" in outcomes[0].message and "genima up" in outcomes[0].todo
+    assert not driver.calls
+
+
+def test_a_driver_that_is_not_there_or_hangs_is_said(bench, interface_packages):
+    from franka_msgs.srv import ErrorRecovery
+
+    start_streamer(bench)
+    panda = load_arm("panda", ARMS)
+    last = run(bench, panda, found_s=3.0)[-1]
+    assert "no service /service_server/error_recovery" in last.message and "start the arm's driver" in last.todo
+    silent = rclpy.create_node("silent", context=bench.context)  # nobody spins it
+    silent.create_service(ErrorRecovery, "/service_server/error_recovery", lambda _, response: response)
+    last = run(bench, panda, answer_s=0.3)[-1]
+    assert last.step == "recover from the error" and "gave no answer within 0.3 s" in last.message
+    silent.destroy_node()
+
+
+@pytest.mark.parametrize(("success", "error", "said"), [
+    (True, "", "recovered"), (False, "No errors", "there was no error"), (False, "robot is locked", "robot is locked")])
+def test_a_panda_is_recovered_by_a_service(bench, interface_packages, success, error, said):
+    from franka_msgs.srv import ErrorRecovery
+
+    def answer(_, response):
+        response.success, response.error = success, error
+        return response
+
+    bench.probe.create_service(ErrorRecovery, "/service_server/error_recovery", answer)
+    teller = StatusTeller(bench.probe)
+    bench.probe.create_timer(0.02, lambda: teller.tell(MOVE, bench.now_s()))
+    start_streamer(bench)
+    outcomes = run(bench, load_arm("panda", ARMS))
+    assert said in outcomes[1].message
+    assert outcomes[-1].ok == ("locked" not in said)
+    assert [outcome.step for outcome in outcomes][:2] == ["turn motion off", "recover from the error"]
+
+
+def test_an_arm_without_a_monitor_is_said(bench):
+    start_streamer(bench)
+    outcomes = run(bench, ArmSetup("panda"), found_s=0.5)
+    assert [outcome.ok for outcome in outcomes] == [True, False]
+    assert "no arm monitor" in outcomes[-1].message
+
+
+def test_the_simulated_cell_goes_on_after_recovery(bench, rig):
+    cell = FakeCell(rig)
+    states, commands = bench.listen(interfaces.STREAMER_STATE), bench.listen(interfaces.JOINT_COMMANDS)
+    bench.node(SimNode, lambda _: cell)
+    bench.node(StreamerNode, parameters={"enabled": True, "watch_arm_status": True})
+    bench.until(lambda: commands)
+    assert bench.call("sim", "reflex").success
+    bench.until(lambda: states and states[-1].data.startswith("fault: The arm reports reflex with cartesian_reflex"))
+    outcomes = run(bench, load_arm("sim", ARMS))
+    assert [outcome.ok for outcome in outcomes] == [True] * 4, outcomes
+    assert bench.call("streamer", "enable", data=True).success
+    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+
+
+def test_a_refusal_is_told_with_its_reason(bench):
+    def answer(_, response):
+        response.success, response.message = False, "not now"
+        return response
+
+    bench.probe.create_service(Trigger, "/sim/error_recovery", answer)
+    start_streamer(bench)
+    last = run(bench, load_arm("sim", ARMS))[-1]
+    assert last.message == "/sim/error_recovery refused: not now"
+
+
+# ---- the steps as data, and the verb
+
+def test_the_steps_come_from_the_arms_file():
+    fr3 = load_arm("fr3", ARMS)
+    assert [step.call for step in plan(fr3)] == ["disable", "deactivate", "action", "hardware", "activate", "wait",
+                                                 "reset"]
+    names = {step.call: step.target for step in plan(fr3, "/left")}
+    assert names["action"] == "/left/action_server/error_recovery" and names["hardware"] == "/left/controller_manager"
+    assert names["wait"] == "/arm_status" and names["reset"] == "/streamer/reset_fault"
+    assert [step.call for step in plan(load_arm("sim", ARMS))] == ["disable", "trigger", "wait", "reset"]
+    bare = replace(fr3, recovery=Recovery())
+    assert [step.call for step in plan(bare)] == ["disable", "wait", "reset"]
+    for name in ("fr3", "panda", "sim"):
+        steps = plan(load_arm(name, ARMS))
+        assert steps[0].call == "disable" and "enable" not in {step.call for step in steps}
+
+
+def test_wrong_arguments_are_refused():
+    assert read_arguments(["arm:=fr3", "arm_namespace:="]) == {"arm": "fr3", "arm_namespace": ""}
+    for word in ("fr3", "robot:=fr3"):
+        with pytest.raises(ValueError, match="valid are arm:=..., arm_namespace:=..."):
+            read_arguments([word])
+    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are fr3, panda, sim"):
+        recover(("arm:=ur5",))
+
+
+def test_the_verb_says_what_to_do_and_writes_it_down(tmp_path, capfd):
+    path = tmp_path / "folder" / "recovery.json"
+    assert recover(json=path) == 1
+    output = capfd.readouterr().out
+    assert "FAILED  turn motion off: there is no service /streamer/stop" in output and "genima up" in output
+    assert "enable it" not in output
+    report = json.loads(path.read_text())
+    assert report["recovered"] is False and report["steps"][0]["todo"]
+
+
+def test_a_recovery_ends_with_how_to_enable(capsys):
+    outcomes = tell(recover_by(plan(load_arm("sim", ARMS)), lambda step: f"{step.name} is done"))
+    assert all(outcome.ok for outcome in outcomes)
+    *steps, last = capsys.readouterr().out.splitlines()
+    assert len(steps) == 4 and all(line.startswith("ok  ") for line in steps)
+    assert last.startswith("motion is off") and last.endswith("/streamer/enable std_srvs/srv/SetBool '{data: true}'")

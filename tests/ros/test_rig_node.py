@@ -1,0 +1,53 @@
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from genima_core.calibration.store import Calib
+from genima_core.cameras import CameraRig
+from genima_core.geometry import from_quat_xyzw
+from genima_ros import interfaces
+from genima_ros.rig_node import TF_STATIC, RigNode, to_transform
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def path(rig, tmp_path):
+    rig.save(tmp_path / "rig.json")
+    return str(tmp_path / "rig.json")
+
+
+def test_who_comes_later_still_hears_where_the_cameras_are(bench, rig, path):
+    bench.node(RigNode, parameters={"rig": path})
+    heard = bench.listen(interfaces.CAMERA_RIG)
+    bench.until(lambda: heard)
+    assert CameraRig.from_dict(json.loads(heard[0].data)).fingerprint() == rig.fingerprint()
+
+
+def test_where_tf_is_installed_the_cameras_are_frames(bench, rig, path, interface_packages):
+    from tf2_msgs.msg import TFMessage
+
+    bench.node(RigNode, parameters={"rig": path, "arm": "fr3", "leave_out": ["left_shoulder"]})
+    heard: list = []
+    bench.probe.create_subscription(TFMessage, TF_STATIC, heard.append, interfaces.LATCHED)
+    bench.until(lambda: heard)
+    frames = {t.child_frame_id: t.header.frame_id for t in heard[0].transforms}
+    assert len(frames) == 3 and "left_shoulder_color_optical_frame" not in frames
+    assert frames["wrist_color_optical_frame"] == "fr3_hand"
+    assert frames["front_color_optical_frame"] == "fr3_link0"
+
+
+def test_a_transform_is_the_cameras_pose(rig):
+    for camera in rig.cameras:
+        transform = to_transform(Calib.of(camera)).transform
+        q, p = transform.rotation, transform.translation
+        T = from_quat_xyzw(np.array([q.x, q.y, q.z, q.w]), np.array([p.x, p.y, p.z]))
+        np.testing.assert_allclose(T, camera.T_mount_cam, atol=1e-9)
+
+
+def test_without_a_rig_it_says_what_it_needs(bench):
+    with pytest.raises(ValueError, match=r"needs the parameter rig"):
+        bench.node(RigNode)
