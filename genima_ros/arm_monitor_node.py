@@ -99,15 +99,14 @@ def load_message(name: str) -> type:
     package, _, kind = name.partition("/msg/")
     if not (package and kind):
         raise ValueError(f"robot_state_type is {name!r}; valid is a message such as franka_msgs/msg/FrankaRobotState")
-    sources = "the workspace of the arm's driver has it: franka_ros2 for an FR3, multipanda_ros2 for a Panda"
     try:
         module = importlib.import_module(f"{package}.msg")
     except ImportError as error:
-        raise RuntimeError(f"robot_state_type {name} needs {package} ({error}): {remedy(package)}; "
-                           f"or {sources}") from error
+        raise RuntimeError(f"robot_state_type {name} needs {package} ({error}): {remedy(package)}") from error
     message = getattr(module, kind, None)
     if message is None:
-        raise RuntimeError(f"{package} has no message {kind}; {sources}")
+        raise RuntimeError(f"{package} has no message {kind}; source the workspace of its driver: franka_ros2 for "
+                           "an FR3, multipanda_ros2 for a Panda")
     missing = {"robot_mode", "current_errors"} - set(message.get_fields_and_field_types())
     if missing:
         raise ValueError(f"robot_state_type is {name}, which has no {' and no '.join(sorted(missing))}; valid are "

@@ -3,8 +3,10 @@
 import json as json_format
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -23,12 +25,16 @@ from genima_core.calibration.samples import (
     write_board,
     write_sample,
 )
-from genima_core.calibration.solution import load_solutions
+from genima_core.calibration.solution import Solution, load_solutions
 from genima_core.calibration.store import check_intrinsics
 from genima_core.calibration.verbs import DEFAULT_BOARD
 from genima_core.cameras import CameraRig
-from genima_core.panda import FINGER_NAMES, JOINT_NAMES
+from genima_ros.arms import ArmSetup
+from genima_ros.graph import find_arm
 from genima_ros.keyboard import Keyboard
+
+if TYPE_CHECKING:
+    from genima_ros.calibration_link import Moment
 
 SPIN_S = 0.05
 REST_S = 20.0
@@ -37,7 +43,7 @@ CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 
 
 def collect(folder: tyro.conf.Positional[Path], cameras: tuple[str, ...] = CAMERAS, board: Board = DEFAULT_BOARD,
-            auto: bool = False, count: int = 0, joint_names: tuple[str, ...] = JOINT_NAMES,
+            auto: bool = False, count: int = 0, arm: str = "sim", arm_namespace: str = "",
             domain: int | None = None) -> int:
     """Takes samples of a running cell: what the cameras see of the board, while the arm is at rest.
 
@@ -51,13 +57,14 @@ def collect(folder: tyro.conf.Positional[Path], cameras: tuple[str, ...] = CAMER
         board: The printed board, with lengths as measured.
         auto: Takes a sample whenever the arm comes to rest at a new pose where a camera sees the board.
         count: Ends after this many; 0 goes on until q.
-        joint_names: The arm's joints, such as fr3_joint1 to fr3_joint7.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up real`.
+        arm_namespace: Namespace of the arm's driver.
         domain: ROS domain; by default ROS_DOMAIN_ID.
     """
     from genima_ros.calibration_link import CalibrationLink  # not at the top: `--help` works without ROS
 
-    session = CollectSession(folder, board)
-    with CalibrationLink(_domain(domain), cameras, joint_names) as link, Keyboard(sys.stdin) as keyboard:
+    setup, session = find_arm(arm), CollectSession(folder, board)
+    with CalibrationLink(_domain(domain), cameras, setup, arm_namespace) as link, Keyboard(sys.stdin) as keyboard:
         link.wait_ready()
         print(f"samples go to {folder}; space takes one, u deletes the last one, q ends", flush=True)
         while not (count and session.taken >= count):
@@ -116,9 +123,8 @@ class CollectSession:
 
 
 def check(rig: Path, out: Path = Path("calibration_check.png"), samples: Path | None = None,
-          solution: Path | None = None, board: Board = DEFAULT_BOARD, joint_names: tuple[str, ...] = JOINT_NAMES,
-          finger_names: tuple[str, ...] = FINGER_NAMES, limit_px: float = 3.0, limit_mm: float = 10.0,
-          domain: int | None = None, json: Path | None = None) -> int:
+          solution: Path | None = None, board: Board = DEFAULT_BOARD, arm: str = "sim", arm_namespace: str = "",
+          limit_px: float = 3.0, limit_mm: float = 10.0, domain: int | None = None, json: Path | None = None) -> int:
     """Shows the arm's joint spheres over the four live images, and measures drift where the board is seen.
 
     Exit status 1 if anything measured exceeds a limit.
@@ -129,16 +135,20 @@ def check(rig: Path, out: Path = Path("calibration_check.png"), samples: Path | 
         samples: Instead of the live cell, a folder of samples taken since: each camera's drift from all of them.
         solution: solution.json of the calibration, if the board is still fixed as it was then.
         board: The board that may be in view.
-        joint_names: The arm's joints, such as fr3_joint1 to fr3_joint7.
-        finger_names: The gripper's, for the colour of its sphere.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up real`.
+        arm_namespace: Namespace of the arm's driver.
         limit_px: Of the corners' errors.
         limit_mm: Of the cameras' and the board's errors.
         domain: ROS domain; by default ROS_DOMAIN_ID.
         json: Writes what was measured to this file.
     """
     stored = CameraRig.load(rig)
-    rows = _check_samples(stored, SampleSet.load(samples)) if samples is not None else _check_live(
-        stored, out, solution, board, joint_names, finger_names, _domain(domain))
+    if samples is not None:
+        rows = _check_samples(stored, SampleSet.load(samples))
+    else:
+        solutions = {} if solution is None else load_solutions(solution)
+        moment = _one_moment(stored, find_arm(arm), arm_namespace, _domain(domain))
+        rows = _check_live(stored, out, solutions, board, moment)
     for row in rows:
         print(row["text"])
     if json is not None:
@@ -168,10 +178,8 @@ def _drift_text(found: Drift) -> str:
     return f"{text}; solved anew it is {found.mm:.1f} mm and {found.deg:.2f} degrees away"
 
 
-def _check_live(rig: CameraRig, out: Path, solution: Path | None, board: Board, joint_names: tuple[str, ...],
-                finger_names: tuple[str, ...], domain: int) -> list[dict]:
-    solutions = {} if solution is None else load_solutions(solution)
-    moment = _one_moment(rig, joint_names, finger_names, domain)
+def _check_live(rig: CameraRig, out: Path, solutions: Mapping[str, Solution], board: Board,
+                moment: "Moment") -> list[dict]:
     check_intrinsics(rig, moment.cameras)
     rig = rig.resize(*_one_size(moment.cameras))
     _write_overlay(rig, moment, out)
@@ -188,10 +196,10 @@ def _check_live(rig: CameraRig, out: Path, solution: Path | None, board: Board, 
     return rows
 
 
-def _one_moment(rig: CameraRig, joint_names: tuple[str, ...], finger_names: tuple[str, ...], domain: int):
+def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> "Moment":
     from genima_ros.calibration_link import CalibrationLink
 
-    with CalibrationLink(domain, rig.names, joint_names, finger_names) as link:
+    with CalibrationLink(domain, rig.names, arm, namespace) as link:
         link.wait_ready()
         if not link.spin_until(lambda: not link.why_not(), REST_S):
             raise RuntimeError(f"no picture of the arm at rest within {REST_S:.0f} s: {link.why_not()}")

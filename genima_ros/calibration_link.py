@@ -7,8 +7,8 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from genima_core.cameras import PinholeCamera
-from genima_core.panda import JOINT_NAMES
 from genima_ros import conversions, interfaces
+from genima_ros.arms import ArmSetup, remappings_of
 from genima_ros.observer import Observer
 
 FOUND_S = 10.0
@@ -38,11 +38,10 @@ class Moment:
 class CalibrationLink(Observer):
     """Keeps the newest image, intrinsics and joints of a running cell; commands nothing."""
 
-    def __init__(self, domain: int, cameras: Sequence[str], joint_names: Sequence[str] = JOINT_NAMES,
-                 finger_names: Sequence[str] = ()) -> None:
-        super().__init__(domain, "calibration")
-        self.domain, self.cameras, self.joint_names = domain, tuple(cameras), tuple(joint_names)
-        self.finger_names = tuple(finger_names)
+    def __init__(self, domain: int, cameras: Sequence[str], arm: ArmSetup, namespace: str = "") -> None:
+        super().__init__(domain, "calibration", remappings_of(arm, namespace).items())
+        self.domain, self.cameras = domain, tuple(cameras)
+        self.joint_names, self.finger_names = arm.joint_names, arm.finger_names
         self.q: np.ndarray | None = None
         self.opening = 1.0
         self._joint_stamp_s = self._rest_since_s = -np.inf
@@ -63,7 +62,7 @@ class CalibrationLink(Observer):
         """
         if not self.spin_until(lambda: not self.missing, timeout_s):
             raise RuntimeError(f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}; start the "
-                               "cameras and the arm's driver (genima up), and check --cameras and --joint-names")
+                               "cameras and the arm's driver (genima up), and check --cameras and --arm")
 
     @property
     def missing(self) -> list[str]:
@@ -95,8 +94,8 @@ class CalibrationLink(Observer):
         """
         if self.why_not():
             return None
-        images = {name: conversions.image_to_rgb(message) for name, message in self._images.items()}
-        cameras = {name: conversions.camera_info_to_camera(message) for name, message in self._infos.items()}
+        images = {name: conversions.image_to_rgb(self._images[name]) for name in self.cameras}
+        cameras = {name: conversions.camera_info_to_camera(self._infos[name]) for name in self.cameras}
         for name, image in images.items():
             height, width = image.shape[:2]
             if (width, height) != (cameras[name].width, cameras[name].height):

@@ -45,6 +45,7 @@ SILENT_DRAWING_S = 8.0
 """Loading and drawing take their time on a laptop."""
 CLOCK_SET_S = 0.5
 """The wall clock has been set if it has moved against the steady one by more than this."""
+READING_S = 0.01
 SAME_STAMP_S = 1e-6
 """A drawing and what it was drawn over carry the same stamp."""
 
@@ -223,7 +224,10 @@ class ControllerNode(Node):
 
     def _follow_clock(self) -> None:
         """Where the wall clock was set, what is remembered moves with it: else old stamps are newer than new ones."""
-        before_s, self._ros_minus_steady_s = self._ros_minus_steady_s, self._ros_now_s() - self._clock_s()
+        steady_s, ros_s = self._clock_s(), self._ros_now_s()
+        if self._clock_s() - steady_s > READING_S:
+            return  # interrupted in between, so the two readings say nothing about the clocks
+        before_s, self._ros_minus_steady_s = self._ros_minus_steady_s, ros_s - steady_s
         set_by_s = self._ros_minus_steady_s - before_s
         if abs(set_by_s) < CLOCK_SET_S:
             return

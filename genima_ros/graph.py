@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from genima_core.sim.task import DEFAULT_TASK
-from genima_ros.arms import load_arm, parameters_of, parameters_of_leader, remappings_of
+from genima_ros.arms import ArmSetup, load_arm, parameters_of, parameters_of_leader, remappings_of
 from genima_ros.modes import NodeEntry, get_mode, spoken
 
 PACKAGE = "genima_ros"
@@ -138,15 +138,19 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
     Raises:
         ValueError, FileNotFoundError: no such arm; what is wrong with its file.
     """
-    folder = share_folder() / "config" / "arms"
-    arm = load_arm(str(values["arm"]), folder)
+    arm = find_arm(str(values["arm"]))
     parameters, renamed = parameters_of(arm), remappings_of(arm, str(values["arm_namespace"]))
     parameters["robot_state"] = arm.robot_state
     if "leader_arm" in values:
-        leader = load_arm(str(values["leader_arm"] or values["arm"]), folder)
+        leader = find_arm(str(values["leader_arm"] or values["arm"]))
         parameters |= parameters_of_leader(leader)
         renamed |= remappings_of(leader, str(values["leader_namespace"]), "leader/")
     return parameters, renamed
+
+
+def find_arm(name: str) -> ArmSetup:
+    """The arm of this name in config/arms, or of the file with this path; see `load_arm`."""
+    return load_arm(name, share_folder() / "config" / "arms")
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:

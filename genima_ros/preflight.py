@@ -12,8 +12,8 @@ import tyro
 from genima_core.checkpoint import Checkpoint
 from genima_core.panda import narrow_limits
 from genima_core.preflight import Finding, Wanted, judge
-from genima_ros.arms import load_arm, remappings_of
-from genima_ros.graph import find_checkpoint, share_folder
+from genima_ros.arms import remappings_of
+from genima_ros.graph import find_arm, find_checkpoint
 from genima_ros.processes import node_environment
 from genima_ros.recover import read_arguments
 
@@ -40,7 +40,7 @@ def preflight(words: Annotated[tuple[str, ...], tyro.conf.arg(name="arguments", 
     if not 1.0 <= seconds <= 600.0:
         raise ValueError(f"--seconds is {seconds:g}; give 1 to 600")
     given = read_arguments(words, ARGUMENTS)
-    arm = load_arm(given["arm"], share_folder() / "config" / "arms")
+    arm = find_arm(given["arm"])
     limits = narrow_limits(arm.model, arm.lower_position_limits, arm.upper_position_limits, arm.velocity_limits)
     wanted = Wanted(Checkpoint.open(find_checkpoint(given["checkpoint"])), arm.joint_names, limits,
                     simulated=not arm.robot_state)

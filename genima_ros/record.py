@@ -25,6 +25,8 @@ SPIN_S = 0.05
 SHOW_S = 0.25
 LOOK_ROUND_S = 3.0
 """After this time a recorder on another machine would be known."""
+OF_ARMS = ("joint_names", "finger_names", "leader_joint_names")
+"""The recorder's parameters that the arms decide."""
 LABEL_S = 5.0
 """After the last of the wanted episodes there is this time to label or discard it."""
 
@@ -33,6 +35,7 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
            fps: float = 30.0, images: Literal["jpeg", "raw"] = "jpeg", bell: bool = False, leader: bool = True,
            rig: Path | None = None,
            cameras: tuple[str, ...] = ("wrist", "front", "right_shoulder", "left_shoulder"),
+           arm: str = "sim", arm_namespace: str = "", leader_arm: str = "", leader_namespace: str = "leader",
            config: Path | None = None, remap: tuple[str, ...] = (), json: Path | None = None) -> None:
     """Records demonstrations of a running cell: shows every stream, takes single keys, judges each episode at once.
 
@@ -52,8 +55,12 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
         leader: Whether a leader arm must be there.
         rig: rig.json of the cameras; without, what comes on the topic camera_rig.
         cameras: Names of the cameras.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up teleop real`.
+        arm_namespace: Namespace of the arm's driver.
+        leader_arm: Likewise of the leader; by default the same arm.
+        leader_namespace: Namespace of the leader's driver.
         config: ROS parameter file for the recorder, for all that stands not here.
-        remap: Topics with other names, such as leader/joint_states:=/leader/franka/joint_states.
+        remap: Further topics with other names, such as front/color/image_raw:=/camera/front/color/image_raw.
         json: Writes what was recorded to this file.
     """
     if episodes < 0:
@@ -63,6 +70,9 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
         CameraRig.load(rig)
     parameters = {"out": str(out), "task": task, "instruction": instruction, "cameras": list(cameras), "fps": fps,
                   "images": images, "leader": leader, "rig": "" if rig is None else str(rig.absolute())}
+    of_arms, renamed = graph.arm_values({"arm": arm, "arm_namespace": arm_namespace, "leader_arm": leader_arm,
+                                         "leader_namespace": leader_namespace})
+    parameters |= {name: of_arms[name] for name in OF_ARMS}
     first = next_number(out)
     environment = node_environment(os.environ)
     # Our node must meet the recorder's: same domain, same range.
@@ -70,7 +80,7 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
     from genima_ros.record_session import RecordSession  # not at the top: `--help` works without ROS
 
     process = NodeProcess("recorder", "recorder_node", parameters, () if config is None else (config.absolute(),),
-                          graph.parse_remappings(remap), niceness=0, respawn=True)
+                          (*renamed.items(), *graph.parse_remappings(remap)), niceness=0, respawn=True)
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
         domain = int(environment.get("ROS_DOMAIN_ID", "0"))

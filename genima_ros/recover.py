@@ -9,8 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from genima_ros.arms import load_arm
-from genima_ros.graph import share_folder
+from genima_ros.graph import find_arm
 from genima_ros.processes import node_environment
 from genima_ros.recovery import ENABLE, Outcome, plan, recover_by
 from genima_ros.up import terminate_as_interrupt
@@ -32,7 +31,7 @@ def recover(words: Annotated[tuple[str, ...], tyro.conf.arg(name="arguments", me
         json: Writes the outcome of each step to this file.
     """
     given = read_arguments(words)
-    steps = plan(load_arm(given["arm"], share_folder() / "config" / "arms"), given["arm_namespace"])
+    steps = plan(find_arm(given["arm"]), given["arm_namespace"])
     from genima_ros.recovery_link import RecoveryLink, check_packages  # not at the top: `--help` works without ROS
 
     check_packages(steps)

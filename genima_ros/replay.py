@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from genima_core.data.motion import Motion, approach, deviations, load_motion
 from genima_ros import graph
+from genima_ros.arms import remappings_of
 from genima_ros.up import READY_S, start, terminate_as_interrupt, wait_ready
 
 SPEEDS = (0.05, 2.0)
@@ -19,7 +20,7 @@ SUCCESS_S = 2.0
 
 
 def replay(episode: tyro.conf.Positional[Path], index: int = 0, speed: float = 1.0, sim: bool = False,
-           domain: int | None = None, remap: tuple[str, ...] = (), json: Path | None = None) -> int:
+           arm: str = "sim", arm_namespace: str = "", domain: int | None = None, json: Path | None = None) -> int:
     """Replays the joints of a recorded episode on the arm that a running streamer commands, all its limits on.
 
     First the arm goes slowly to where the recording begins. Ctrl-C stops it smoothly. Exits with 0 when the recording
@@ -31,7 +32,8 @@ def replay(episode: tyro.conf.Positional[Path], index: int = 0, speed: float = 1
         speed: Times as fast as recorded, 0.05 to 2; what is too fast for the arm is played slower, or refused.
         sim: In a simulated cell of its own, with the scene of the recording: is the task solved again?
         domain: ROS domain of the streamer; by default ROS_DOMAIN_ID. With --sim, one of this process alone.
-        remap: Topics with other names, such as joint_states:=/franka/joint_states.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up teleop real`.
+        arm_namespace: Namespace of the arm's driver.
         json: Where to write what happened.
     """
     if not SPEEDS[0] <= speed <= SPEEDS[1]:
@@ -41,7 +43,7 @@ def replay(episode: tyro.conf.Positional[Path], index: int = 0, speed: float = 1
         raise ValueError(f"{episode} was not recorded in simulation (it names no scene), so --sim cannot set it up")
     print(f"{episode}: {motion.duration_s:.1f} s at {speed:g} times its speed, from its {motion.source}", flush=True)
     with terminate_as_interrupt(), ExitStack() as stack:
-        replayer = _start_cell(motion, stack, domain) if sim else _join(motion, stack, domain, remap)
+        replayer = _start_cell(motion, stack, domain) if sim else _join(motion, stack, domain, arm, arm_namespace)
         result = run(replayer, motion, sim)
     result = {"episode": str(episode), "index": index, "speed": speed, "task": motion.task, "seed": motion.seed,
               "source": motion.source, "duration_s": motion.duration_s, **result}
@@ -75,13 +77,14 @@ def run(replayer, motion: Motion, sim: bool) -> dict[str, object]:
             "success": replayer.succeeded if sim else None}
 
 
-def _join(motion: Motion, stack: ExitStack, domain: int | None, remap: tuple[str, ...]):
+def _join(motion: Motion, stack: ExitStack, domain: int | None, arm: str, namespace: str):
     """Whatever runs in the domain."""
     from genima_ros.replayer import Replayer  # not at the top: `--help` works without ROS
 
     if domain is None:
         domain = int(os.environ.get("ROS_DOMAIN_ID", "0"))
-    return stack.enter_context(Replayer(domain, motion.joint_names, graph.parse_remappings(remap)))
+    renamed = remappings_of(graph.find_arm(arm), namespace).items()
+    return stack.enter_context(Replayer(domain, motion.joint_names, renamed))
 
 
 def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):

@@ -381,7 +381,7 @@ class Streamer:
 
     def _relieve(self) -> bool:
         """Lead the command gently to where the arm surely is, once: it neither presses on nor jumps at the reset."""
-        if self._relieved or not self._fresh() or self._measuring.doubt:
+        if self._relieved or not self._fresh() or self._measuring.doubt or self._arm.level is Level.ERROR:
             return False
         self._relieved = True
         self._playback.lead_to(self._measuring.last.q)

@@ -20,6 +20,7 @@ from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES, frame_pose
 from genima_core.sim.scene import default_rig
 from genima_ros import cli, conversions, interfaces
 from genima_ros.calibration_link import CalibrationLink
+from genima_ros.graph import find_arm
 
 from ..calibration.pictures import photograph
 
@@ -81,7 +82,7 @@ def cell(bench, wide_rig) -> Iterator[BoardCell]:
 
 @pytest.fixture
 def link(wide_rig) -> Iterator[CalibrationLink]:
-    with CalibrationLink(DOMAIN, wide_rig.names, finger_names=FINGER_NAMES) as link:
+    with CalibrationLink(DOMAIN, wide_rig.names, find_arm("sim")) as link:
         yield link
 
 
@@ -150,8 +151,8 @@ def test_collecting_by_itself_waits_for_new_poses(cell, keys, tmp_path, capfd):
 def test_keys_take_undo_and_end(cell, keys, tmp_path, capfd):
     cell.show_board("front", in_front(0.6))
     folder = tmp_path / "samples"
-    # A key that comes before the arm has settled is answered; so it is pressed until a sample is there.
-    press = cell.node.create_timer(0.5, lambda: (keys.write("uq" if any(folder.glob("sample_*.json")) else " "),
+    # A key that comes before the arm has settled is answered; so it is pressed until a sample is there, or several.
+    press = cell.node.create_timer(0.5, lambda: (keys.write("uuuuuq" if any(folder.glob("sample_*.json")) else " "),
                                                  keys.flush()))
     assert cli.run(["calibrate", "collect", str(folder), "--domain", str(DOMAIN)]) == 1
     press.cancel()
