@@ -199,8 +199,10 @@ def sections_of(path: Path) -> dict[str, object]:
         else {str(sections)[:40]: None}
 
 
-def rviz_command() -> list[str]:
-    return ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz")]
+def rviz_command(values: Mapping[str, object]) -> list[str]:
+    """RViz with our displays, in the frame of the arm's base."""
+    frame = find_arm(str(values.get("arm") or "sim")).base_frame
+    return ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz"), "-f", frame]
 
 
 def share_folder() -> Path:

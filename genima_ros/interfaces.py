@@ -41,6 +41,8 @@ OBSERVATION = Topic("targets/observation", Image, RELIABLE)
 GATE = Topic("gate", String, LATCHED)
 """The target gate: "open" or "closed: reasons"."""
 TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)
+CAMERA_MARKERS = Topic("cameras/markers", MarkerArray, RELIABLE)
+"""The rig's cameras, in the arm's base frame."""
 ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
 """The simulated arm; a real one has a robot_description and TF."""
 ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)

@@ -35,7 +35,7 @@ def _actions(context, modes: tuple[str, ...]) -> list:
     values = graph.argument_values(mode, given)
     actions = [Node(**node_arguments(process)) for process in graph.processes(mode, values)]
     if values["rviz"]:
-        actions.append(ExecuteProcess(cmd=graph.rviz_command(), output="log"))
+        actions.append(ExecuteProcess(cmd=graph.rviz_command(values), output="log"))
     return actions
 
 

@@ -1,27 +1,34 @@
-"""Shows in RViz where the arm is about to be."""
+"""Shows in RViz where the arm is about to be, and where the cameras are."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from rclpy.node import Node
-from std_msgs.msg import ColorRGBA
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
-from genima_core.geometry import to_quat_xyzw
-from genima_core.panda import JOINT_NAMES, target_poses
-from genima_core.targets.palette import TARGET_NAMES, target_colours
+from genima_core.cameras import CameraRig
+from genima_core.panda import JOINT_NAMES
+from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
+from genima_ros.camera_markers import camera_markers
 from genima_ros.diagnostics import Diagnostics
+from genima_ros.marker_shapes import Sheet
 from genima_ros.parameters import declare_dataclass
+from genima_ros.rig_watch import read_rig
 from genima_ros.run import NODE_OPTIONS, run
+from genima_ros.target_markers import OLD, Drawn, drawn_markers, locate, planned_markers
 
-FAINTEST = 0.15
+HISTORY = 500
+"""Joint states that are kept for the capture times of drawings."""
+GATE_WORDS = 120
+"""Of the gate's reasons."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +36,18 @@ class MarkersParameters:
     base_frame: str = "panda_link0"
     joint_names: tuple[str, ...] = JOINT_NAMES
     radius_m: float = 0.065
+    """Of the drawn targets; the planned ones are half as large."""
     rate_hz: float = 10.0
-    fade_s: float = 2.0
-    """A plan grows fainter over this time after it came, and then disappears."""
+    fade_s: float = 4.0
+    """Targets grow fainter over this age, that of the pictures they come from, and then disappear."""
 
 
 class MarkersNode(Node):
-    """Shows the four target frames at the end of the newest chunk in the colours of the drawing.
+    """Everything is in the base frame, so no TF is needed; what is not looked at is not made.
 
-    Needs no TF: all markers are in the base frame.
-
-    Publishes: targets/markers, diagnostics. Subscribes: action_chunk.
+    Publishes: targets/markers (drawn targets translucent, planned ones solid with their joints' axes and the gripper's
+    way, the age of each, and why the target gate is closed), cameras/markers, diagnostics.
+    Subscribes: action_chunk, targets/image, joint_states, camera_rig, gate.
     """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
@@ -47,10 +55,17 @@ class MarkersNode(Node):
         self.parameters = declare_dataclass(self, MarkersParameters)
         self._clock_s = clock_s
         self._chunk: ActionChunk | None = None
-        self._arrived_s = 0.0
-        self._markers = interfaces.publish(self, interfaces.TARGET_MARKERS)
-        self._diagnostics = Diagnostics(self, ("action_chunk",))
-        interfaces.subscribe(self, interfaces.ACTION_CHUNK, self._on_chunk)
+        self._drawn: Drawn | None = None
+        self._rig: CameraRig | None = None
+        self._states: deque[tuple[float, np.ndarray]] = deque(maxlen=HISTORY)
+        self._gate = ""
+        self._targets = interfaces.publish(self, interfaces.TARGET_MARKERS)
+        self._cameras = interfaces.publish(self, interfaces.CAMERA_MARKERS)
+        self._diagnostics = Diagnostics(self, ("action_chunk", "drawing"))
+        for topic, callback in ((interfaces.ACTION_CHUNK, self._on_chunk), (interfaces.TARGETS, self._on_drawing),
+                                (interfaces.JOINT_STATES, self._on_joint_state),
+                                (interfaces.CAMERA_RIG, self._on_rig), (interfaces.GATE, self._on_gate)):
+            interfaces.subscribe(self, topic, callback)
         self._timer = self.create_timer(1 / self.parameters.rate_hz, self._show)
 
     def _on_chunk(self, message: JointTrajectory) -> None:
@@ -59,35 +74,57 @@ class MarkersNode(Node):
         except ValueError as error:
             self._diagnostics.warn(f"action_chunk not shown: {error}", "action_chunk")
             return
-        self._arrived_s = self._clock_s()
         self._diagnostics.received("action_chunk", self._chunk.stamp_s)
-        self._show()
+
+    def _on_drawing(self, message: Image) -> None:
+        if self._rig is None or not self._states or not self._targets.get_subscription_count():
+            return
+        stamp_s = conversions.seconds(message.header.stamp)
+        _, q = min(self._states, key=lambda state: abs(state[0] - stamp_s))
+        opening = 1.0 if self._chunk is None else float(self._chunk.gripper[-1])
+        try:
+            self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, opening, stamp_s)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            self._diagnostics.warn(f"drawing not shown: {error}", "drawing")
+            return
+        self._diagnostics.received("drawing", stamp_s)
+
+    def _on_joint_state(self, message: JointState) -> None:
+        try:
+            q = conversions.positions_by_name(message, self.parameters.joint_names)
+        except ValueError as error:
+            self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
+            return
+        self._states.append((conversions.seconds(message.header.stamp), q))
+
+    def _on_rig(self, message: String) -> None:
+        try:
+            self._rig = read_rig(message)
+        except ValueError as error:
+            self._diagnostics.warn(str(error), "rig")
+
+    def _on_gate(self, message: String) -> None:
+        self._gate = message.data if message.data.startswith("closed") else ""
 
     def _show(self) -> None:
-        age_s = self._clock_s() - self._arrived_s
-        if self._chunk is None or age_s > self.parameters.fade_s:
-            return
-        alpha = max(FAINTEST, 1.0 - age_s / self.parameters.fade_s)
-        self._markers.publish(target_markers(self._chunk, self.parameters, alpha, self.get_clock().now().to_msg()))
-        self._diagnostics.worked()
+        began_s, now = self._clock_s(), self.get_clock().now()
+        sheet = Sheet(self.parameters.base_frame, now.to_msg(), conversions.to_duration(3 / self.parameters.rate_hz))
+        if self._targets.get_subscription_count():
+            markers = list(self._target_markers(sheet, now.nanoseconds * 1e-9))
+            if markers:
+                self._targets.publish(MarkerArray(markers=markers))
+                self._diagnostics.worked(self._clock_s() - began_s)
+        if self._cameras.get_subscription_count() and self._rig is not None and self._states:
+            self._cameras.publish(MarkerArray(markers=list(camera_markers(sheet, self._rig, self._states[-1][1]))))
 
-
-def target_markers(chunk: ActionChunk, parameters: MarkersParameters, alpha: float, stamp: Time) -> MarkerArray:
-    """Four spheres where the chunk ends; they disappear by themselves when they are not renewed."""
-    message = MarkerArray()
-    colours = target_colours(float(chunk.gripper[-1]))
-    for i, T_base_target in enumerate(target_poses(chunk.positions[-1])):
-        x, y, z = map(float, T_base_target[:3, 3])
-        qx, qy, qz, qw = map(float, to_quat_xyzw(T_base_target))
-        r, g, b = (channel / 255 for channel in colours[i].light)
-        marker = Marker(ns=TARGET_NAMES[i], id=i, type=Marker.SPHERE, action=Marker.ADD,
-                        pose=Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw)),
-                        scale=Vector3(**dict.fromkeys("xyz", 2 * parameters.radius_m)),
-                        color=ColorRGBA(r=r, g=g, b=b, a=float(np.clip(alpha, 0.0, 1.0))),
-                        lifetime=conversions.to_duration(3 / parameters.rate_hz))
-        marker.header.frame_id, marker.header.stamp = parameters.base_frame, stamp
-        message.markers.append(marker)
-    return message
+    def _target_markers(self, sheet: Sheet, now_s: float):
+        radius_m, fade_s = self.parameters.radius_m, self.parameters.fade_s
+        if self._chunk is not None and (age_s := now_s - self._chunk.stamp_s) < fade_s:
+            yield from planned_markers(sheet, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
+        if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
+            yield from drawn_markers(sheet, self._drawn, radius_m, fade_s, max(age_s, 0.0))
+        if self._gate:
+            yield sheet.text("gate", 0, np.array([0.0, 0.0, 1.1]), f"gate {self._gate[:GATE_WORDS]}", 0.05, OLD)
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ def start(mode: str, values: dict[str, object], stack: ExitStack, domain: int | 
     if values["rviz"]:
         import subprocess
 
-        rviz = subprocess.Popen(graph.rviz_command(), env=environment)
+        rviz = subprocess.Popen(graph.rviz_command(values), env=environment)
         stack.callback(rviz.terminate)
     return running, observer
 

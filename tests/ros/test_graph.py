@@ -236,6 +236,6 @@ def test_rviz_shows_topics_that_are_published():
     displays = yaml.safe_load((ROOT / "config" / "genima.rviz").read_text())["Visualization Manager"]["Displays"]
     topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
     cameras = ("wrist", "front", "right_shoulder", "left_shoulder")
-    published = (interfaces.TARGETS, interfaces.TARGET_MARKERS, interfaces.ROBOT_MARKERS,
+    published = (interfaces.TARGETS, interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS, interfaces.ROBOT_MARKERS,
                  *map(interfaces.target_image, cameras))
     assert topics == {f"/{topic.name}" for topic in published}

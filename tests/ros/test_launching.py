@@ -90,7 +90,8 @@ def test_rviz_is_started_where_asked(stand_ins):
     context = {action.positional[0]: action.default_value for action in actions if hasattr(action, "default_value")}
     started = next(action for action in actions if hasattr(action, "function")).function(context | {"rviz": "true"})
     assert started[-1].cmd[0] == "rviz2"
-    assert Path(started[-1].cmd[-1]).is_file()
+    assert Path(started[-1].cmd[2]).is_file()
+    assert started[-1].cmd[3:] == ["-f", "panda_link0"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None, reason="launch_ros is not installed")

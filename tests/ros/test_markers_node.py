@@ -1,34 +1,137 @@
+import json
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_core.panda import HOME, JOINT_NAMES, target_poses
+from std_msgs.msg import String
+from visualization_msgs.msg import Marker
+
+from genima_core.geometry import invert, transform_points
+from genima_core.panda import HOME, JOINT_NAMES, frame_pose, target_poses
 from genima_core.targets import palette
+from genima_core.targets.draw import over_observation
+from genima_core.targets.triangulation import camera_poses
+from genima_core.tiling import tile
 from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
+from genima_ros.camera_markers import camera_markers, frustum
+from genima_ros.marker_shapes import Sheet
 from genima_ros.markers_node import MarkersNode
+from genima_ros.target_markers import FRESH, OLD, drawn_markers, locate, planned_markers
 
 pytestmark = pytest.mark.ros
 
+Q_TARGET = HOME + np.array([0.2, 0.1, -0.1, 0.15, 0.1, -0.1, 0.2])
+SHEET = Sheet("panda_link0", conversions.to_time(100.0), conversions.to_duration(0.3))
+
+
+def chunk_to(q: np.ndarray, stamp_s: float, opening: float = 1.0) -> ActionChunk:
+    way = HOME + np.linspace(1 / 20, 1, 20)[:, None] * (q - HOME)
+    return ActionChunk(way, np.full(20, opening), 0.05, stamp_s, stamp_s)
+
+
+def position(marker: Marker) -> np.ndarray:
+    p = marker.pose.position
+    return np.array([p.x, p.y, p.z])
+
+
+def by_ns(markers) -> dict[str, list[Marker]]:
+    result: dict[str, list[Marker]] = {}
+    for marker in markers:
+        result.setdefault(marker.ns, []).append(marker)
+    return result
+
+
+@pytest.fixture(scope="module")
+def true_drawing(rig):
+    """What an agent that knows draws, over grey pictures."""
+    renderer_of = pytest.importorskip("genima_core.targets.renderer").TargetRenderer
+    renderer = renderer_of(rig)
+    drawing = over_observation(renderer.render(HOME, Q_TARGET, 1.0), np.full((4, 64, 64, 3), 150, np.uint8))
+    renderer.close()
+    return drawing
+
 
 @pytest.mark.parametrize(("opening", "colour"), [(1.0, palette.GRIPPER_OPEN), (0.0, palette.GRIPPER_CLOSED)])
-def test_spheres_show_where_the_chunk_ends(bench, opening, colour):
-    messages = bench.listen(interfaces.TARGET_MARKERS)
-    bench.node(MarkersNode)
-    positions = HOME + 0.02 * np.arange(20)[:, None]
-    chunk = ActionChunk(positions, np.full(20, opening), 0.05, 1.0, 1.0)
-    bench.talk(interfaces.ACTION_CHUNK).publish(conversions.chunk_to_trajectory(chunk, JOINT_NAMES))
-    bench.until(lambda: messages)
-    markers = messages[0].markers
-    assert [marker.ns for marker in markers] == list(palette.TARGET_NAMES)
-    for marker, T_base_target in zip(markers, target_poses(positions[-1]), strict=True):
-        p = marker.pose.position
-        assert [p.x, p.y, p.z] == pytest.approx(T_base_target[:3, 3])
-        assert marker.header.frame_id == "panda_link0"
-    gripper = markers[3].color
+def test_planned_targets_are_where_the_chunk_ends(opening, colour):
+    chunk = chunk_to(Q_TARGET, 100.0, opening)
+    markers = by_ns(planned_markers(SHEET, chunk, 0.03, 4.0, 0.5))
+    for name, T_base_target in zip(palette.TARGET_NAMES, target_poses(Q_TARGET), strict=True):
+        np.testing.assert_allclose(position(markers[name][0]), T_base_target[:3, 3], atol=1e-9)
+    gripper = markers["gripper"][0].color
     assert [gripper.r, gripper.g, gripper.b] == pytest.approx(np.array(colour.light) / 255)
-    bench.until(lambda: messages[-1].markers[0].color.a < 0.9)  # an old plan fades
+    way = markers["way"][0].points
+    assert [way[-1].x, way[-1].y, way[-1].z] == pytest.approx(target_poses(Q_TARGET)[3, :3, 3])
+    assert len(way) == 20
+    for i, arrow in enumerate(markers["axis"]):
+        start, end = (np.array([p.x, p.y, p.z]) for p in arrow.points)
+        along = (end - start) / np.linalg.norm(end - start)
+        np.testing.assert_allclose(along, target_poses(Q_TARGET)[i, :3, 2], atol=1e-6)
+
+
+def test_drawn_targets_are_where_the_drawing_says(rig, true_drawing):
+    """Seen from each camera, planned and drawn targets cover each other when the drawing is true."""
+    drawn = locate(true_drawing, rig, HOME, 1.0, 100.0)
+    away_m = np.linalg.norm(drawn.points - target_poses(Q_TARGET)[:, :3, 3], axis=1)
+    assert away_m.max() < 0.04 and np.median(away_m) < 0.02
+    shown = np.array([position(sphere) for sphere in by_ns(drawn_markers(SHEET, drawn, 0.065, 4.0, 0.0))["drawn"]])
+    assert shown.shape == (4, 3)
+    for camera, T_base_cam in zip(rig.cameras[1:], camera_poses(rig, HOME)[1:], strict=True):
+        planned_px, drawn_px = (camera.intrinsics.project(transform_points(invert(T_base_cam), points))
+                                for points in (target_poses(Q_TARGET)[:, :3, 3], shown))
+        assert np.linalg.norm(planned_px - drawn_px, axis=1).max() < 2.0
+
+
+def test_what_cannot_be_located_is_not_shown(rig):
+    nothing = locate(np.full((4, 64, 64, 3), 150, np.uint8), rig, HOME, 1.0, 100.0)
+    assert list(drawn_markers(SHEET, nothing, 0.065, 4.0, 0.0)) == []
+
+
+@pytest.mark.parametrize(("age_s", "colour"), [(0.3, FRESH), (3.0, OLD)])
+def test_the_age_is_written_beside_them(age_s, colour):
+    [text] = by_ns(planned_markers(SHEET, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, age_s))["age"]
+    assert text.text == f"planned {age_s:.1f} s"
+    assert (text.color.r, text.color.g, text.color.b) == pytest.approx(colour)
+
+
+def test_cameras_are_where_the_rig_has_them_and_one_moves_with_the_arm(rig):
+    for q in (HOME, Q_TARGET):
+        markers = by_ns(camera_markers(SHEET, rig, q))
+        for camera, axes, name in zip(rig.cameras, markers["axes"], markers["name"], strict=True):
+            T_base_cam = camera.T_base_cam(frame_pose(q, "hand"))
+            points = np.array([[p.x, p.y, p.z] for p in axes.points])
+            np.testing.assert_allclose(points[::2], np.tile(T_base_cam[:3, 3], (3, 1)), atol=1e-9)
+            along = points[1::2] - points[::2]
+            np.testing.assert_allclose(along / np.linalg.norm(along, axis=1)[:, None], T_base_cam[:3, :3].T, atol=1e-6)
+            assert name.text == camera.name
+
+
+def test_a_frustum_holds_the_picture(rig):
+    camera = rig.cameras[0].intrinsics
+    corners = camera.project(frustum(camera, 0.2)[1:])
+    np.testing.assert_allclose(corners, [[-0.5, -0.5], [63.5, -0.5], [63.5, 63.5], [-0.5, 63.5]], atol=1e-9)
+
+
+def test_a_running_graph_is_shown(bench, rig, true_drawing):
+    targets, cameras = bench.listen(interfaces.TARGET_MARKERS), bench.listen(interfaces.CAMERA_MARKERS)
+    bench.node(MarkersNode)
+    interfaces.publish(bench.probe, interfaces.CAMERA_RIG).publish(String(data=json.dumps(rig.to_dict())))
+    joints, chunks = bench.talk(interfaces.JOINT_STATES), bench.talk(interfaces.ACTION_CHUNK)
+    drawings, gate = bench.talk(interfaces.TARGETS), interfaces.publish(bench.probe, interfaces.GATE)
+    joints.publish(conversions.to_joint_state(JOINT_NAMES, HOME, bench.now_s()))
+    bench.until(lambda: cameras)
+    assert cameras[-1].markers[0].header.frame_id == "panda_link0"
+    now_s = bench.now_s()
+    drawings.publish(conversions.rgb_to_image(tile(true_drawing), now_s))
+    chunks.publish(conversions.chunk_to_trajectory(chunk_to(Q_TARGET, now_s), JOINT_NAMES))
+    bench.until(lambda: targets and {"drawn", "gripper"} <= set(by_ns(targets[-1].markers)))
+    gate.publish(String(data="closed: the front view is noisy"))
+    bench.until(lambda: "gate" in by_ns(targets[-1].markers))
+    assert by_ns(targets[-1].markers)["gate"][0].text == "gate closed: the front view is noisy"
+    bench.until(lambda: by_ns(targets[-1].markers).keys() == {"gate"})  # old targets disappear
+    gate.publish(String(data="open"))
 
 
 def test_a_broken_chunk_is_explained(bench):
