@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
@@ -138,7 +139,7 @@ class ControllerNode(Node):
             self._observation_arrived_s = clock_s()
             self._gatekeeper = Gatekeeper(self, gate(self.parameters), self._diagnostics, self._forget_drawings)
             interfaces.subscribe(self, interfaces.OBSERVATION, self._on_observation)
-        self._watch = self.create_timer(WATCH_S, self._watch_inputs)
+        self._watch = self.create_timer(WATCH_S, self._watch_inputs, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_instruction(self, message: String) -> None:
         self._instruction = message.data

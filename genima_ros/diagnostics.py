@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from genima_ros import interfaces
@@ -38,7 +39,8 @@ class Diagnostics:
         self._last_problem = ""
         self._logged: dict[str, float] = {}
         self._publisher = interfaces.publish(node, interfaces.DIAGNOSTICS)
-        self._timer = node.create_timer(period_s, self.publish)
+        # Steady: a timer of the wall clock is silent for as long as that was set back.
+        self._timer = node.create_timer(period_s, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def received(self, name: str, stamp_s: float) -> None:
         """An input was used; `stamp_s` is its stamp in ROS time."""

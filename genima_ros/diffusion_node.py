@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -90,7 +91,7 @@ class DiffusionNode(Node):
         for name in self.rig.names:
             interfaces.subscribe(self, interfaces.camera_image(name),
                                  lambda message, name=name: self._on_image(name, message))
-        self._watch = self.create_timer(WATCH_S, self._watch_cameras)
+        self._watch = self.create_timer(WATCH_S, self._watch_cameras, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_instruction(self, message: String) -> None:
         self._instruction = message.data

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
@@ -66,7 +67,8 @@ class MarkersNode(Node):
                                 (interfaces.JOINT_STATES, self._on_joint_state),
                                 (interfaces.CAMERA_RIG, self._on_rig), (interfaces.GATE, self._on_gate)):
             interfaces.subscribe(self, topic, callback)
-        self._timer = self.create_timer(1 / self.parameters.rate_hz, self._show)
+        self._timer = self.create_timer(1 / self.parameters.rate_hz, self._show,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         try:

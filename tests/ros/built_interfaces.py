@@ -1,4 +1,4 @@
-"""Message packages that no wheel brings, built from the definitions in tests/interfaces/ with the wheels' generators."""
+"""Message packages that no wheel brings, built from the definitions in tests/interfaces/."""
 
 import ctypes
 import fcntl
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import distributions
 from pathlib import Path
 
 DEFINITIONS = Path(__file__).parents[1] / "interfaces"
@@ -59,6 +60,11 @@ def obstacle() -> str:
                "cmake)"
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         return "message packages cannot be built: Python.h not found (apt-get install python3-dev)"
+    prefixes = (os.environ.get("AMENT_PREFIX_PATH") or sys.prefix).split(":")
+    if absent := [name for name in ("ament_cmake", *GENERATORS)
+                  if not any((Path(prefix) / "share" / name).is_dir() for prefix in prefixes)]:
+        return f"message packages cannot be built: {', '.join(absent)} not found (make env, or apt-get install " \
+               "ros-jazzy-rosidl-default-generators)"
     return ""
 
 
@@ -141,8 +147,5 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def _ros_versions() -> list[str]:
-    """Of generators and libraries that the packages are built with."""
-    from importlib.metadata import distributions
-
-    return sorted(f"{found.name} {found.version}" for found in distributions()
-                  if re.match(r"ros-ros(idl|-)|ros-rosidl|rosidl|ros-fastcdr", found.name or ""))
+    """Of what the packages are built with."""
+    return sorted(f"{found.name} {found.version}" for found in distributions() if "rosidl" in found.name)

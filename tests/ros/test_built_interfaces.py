@@ -41,7 +41,7 @@ def test_what_is_defined_decides_where_they_are(tmp_path, monkeypatch):
     package = tmp_path / "some_msgs"
     (package / "msg").mkdir(parents=True)
     definition = package / "msg" / "Some.msg"
-    definition.write_text("std_msgs/Header header\nsensor_msgs/JointState[] states # geometry_msgs/Pose\nother_msgs/A a")
+    definition.write_text("std_msgs/Header header\nsensor_msgs/JointState[] states # geometry_msgs/Pose\nb/A a")
     one = built.prefix([package], tmp_path)
     assert one == built.prefix([package], tmp_path)
     definition.write_text("float64 value\n")
