@@ -45,18 +45,18 @@ class GripperSetup:
     """Name of the action; of the Franka hand, of the node that serves move and grasp."""
     joint_states: str = ""
     """Topic with the gripper's own joints; "" where they come with the arm's."""
-    joint: str = ""
-    """Of gripper actions: the joint that they move."""
+    joints: tuple[str, ...] = ()
+    """In these joint states: of the Franka hand both fingers, of gripper actions the joint that they move."""
     open_position: float = 0.08
     closed_position: float = 0.0
-    """Of that joint, in its own unit, at max_width_m and 0 m."""
+    """Of the joints together, in their own unit, at max_width_m and 0 m."""
     max_width_m: float = 0.08
 
     def __post_init__(self) -> None:
         if self.kind != "topic" and not self.action:
             raise ValueError(f"gripper of kind {self.kind} has no action; name it")
-        if self.kind.endswith("gripper_command") and not self.joint:
-            raise ValueError(f"gripper of kind {self.kind} has no joint; name the one that it moves")
+        if self.kind != "topic" and not self.joints:
+            raise ValueError(f"gripper of kind {self.kind} has no joints; name those that tell its width")
         if not self.max_width_m > 0 or self.open_position == self.closed_position:
             raise ValueError(f"gripper opens to {self.max_width_m:g} m, from {self.closed_position:g} to "
                              f"{self.open_position:g}; a positive width and two different positions are needed")
@@ -129,15 +129,18 @@ def parameters_of(arm: ArmSetup) -> dict[str, object]:
     names = ("joint_names", "finger_names", "base_frame", "command", "receiver_follows_horizon", "robot_state_type")
     limits = {name: list(values) for name in ("lower_position_limits", "upper_position_limits", "velocity_limits")
               if (values := getattr(arm, name))}
-    gripper = {name: getattr(arm.gripper, name) for name in ("kind", "action", "joint", "open_position",
-                                                             "closed_position", "max_width_m")}
+    hand = arm.gripper
+    gripper = {"kind": hand.kind, "gripper_joints": _to_ros(hand.joints), "open_position": hand.open_position,
+               "closed_position": hand.closed_position, "max_width_m": hand.max_width_m,
+               "gripper_max_width_m": hand.max_width_m}
     return {"arm": arm.model, **{name: _to_ros(getattr(arm, name)) for name in names}, **limits, **gripper}
 
 
 def parameters_of_leader(arm: ArmSetup) -> dict[str, object]:
     """Likewise, of the arm that leads another."""
     return {"leader_arm": arm.model, "leader_joint_names": _to_ros(arm.joint_names),
-            "leader_finger_names": _to_ros(arm.finger_names)}
+            "leader_finger_names": _to_ros(arm.finger_names or arm.gripper.joints),
+            "leader_gripper_max_width_m": arm.gripper.max_width_m}
 
 
 def _to_ros(value: object) -> object:
@@ -147,7 +150,7 @@ def _to_ros(value: object) -> object:
 
 def remappings_of(arm: ArmSetup, namespace: str, prefix: str = "") -> dict[str, str]:
     """Our names of topics to those of an arm's driver; `prefix` is "leader/" for that one, which takes no commands."""
-    topics = {"joint_states": arm.joint_states, "gripper/joint_states": arm.gripper.joint_states}
+    topics = {"joint_states": arm.joint_states, "gripper/joint_states": arm.gripper.joint_states or arm.joint_states}
     if not prefix:
         topics |= {COMMAND_TOPICS[arm.command]: arm.command_topic, "robot_state": arm.robot_state}
     return {prefix + ours: absolute(namespace, theirs) for ours, theirs in topics.items() if theirs}

@@ -62,6 +62,8 @@ class ControllerParameters(GateConfig):
     joint_names: tuple[str, ...] = JOINT_NAMES
     finger_names: tuple[str, ...] = FINGER_NAMES
     """Their positions in metres add up to the gripper's width; none where that comes on gripper/state."""
+    gripper_max_width_m: float = GRIPPER_WIDTH_M
+    """Of the open gripper."""
     instruction: str = ""
     """Used until one arrives on the topic."""
     gate: bool = True
@@ -176,7 +178,7 @@ class ControllerNode(Node):
         except ValueError as error:
             self._diagnostics.warn(f"gripper/state not used: {error}", "gripper")
             return
-        self._opening = float(np.clip(width_m / GRIPPER_WIDTH_M, 0.0, 1.0))
+        self._opening = float(np.clip(width_m / self.parameters.gripper_max_width_m, 0.0, 1.0))
 
     def _on_drawing(self, message: Image) -> None:
         self._drawing_arrived_s = self._clock_s()
@@ -214,7 +216,8 @@ class ControllerNode(Node):
             return
         self._last_stamp_s = stamp_s
         self._diagnostics.received("drawing", stamp_s)
-        self._chunks.publish(conversions.chunk_to_trajectory(chunk, self.parameters.joint_names))
+        self._chunks.publish(conversions.chunk_to_trajectory(chunk, self.parameters.joint_names,
+                                                             self.parameters.gripper_max_width_m))
         if self._wanted_since_s is not None and self.parameters.execution == "sync":
             # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
             self._wanted_since_s = self._ros_now_s()

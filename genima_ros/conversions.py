@@ -124,14 +124,17 @@ def to_joint_state(names: Sequence[str], positions: np.ndarray, stamp_s: float,
     return message
 
 
-def chunk_to_trajectory(chunk: ActionChunk, joints: Sequence[str]) -> JointTrajectory:
-    """Stamped with the capture time; action k's `time_from_start` is its due time after the stamp."""
+def chunk_to_trajectory(chunk: ActionChunk, joints: Sequence[str], width_m: float = GRIPPER_WIDTH_M) -> JointTrajectory:
+    """Stamped with the capture time; action k's `time_from_start` is its due time after the stamp.
+
+    `width_m` is that of the open gripper.
+    """
     message = JointTrajectory(joint_names=[*joints, GRIPPER_JOINT])
     message.header.stamp = to_time(chunk.stamp_s)
     offset_s = chunk.start_s - chunk.stamp_s
     for k, (q, opening) in enumerate(zip(chunk.positions, chunk.gripper, strict=True)):
         message.points.append(JointTrajectoryPoint(
-            positions=array.array("d", [*q, opening * GRIPPER_WIDTH_M]),
+            positions=array.array("d", [*q, opening * width_m]),
             time_from_start=to_duration(offset_s + k * chunk.dt_s)))
     return message
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from genima_core.sim.task import DEFAULT_TASK
-from genima_ros.arms import ArmSetup, load_arm, parameters_of, parameters_of_leader, remappings_of
+from genima_ros.arms import ArmSetup, absolute, load_arm, parameters_of, parameters_of_leader, remappings_of
 from genima_ros.modes import NodeEntry, get_mode, spoken
 
 PACKAGE = "genima_ros"
@@ -141,6 +141,7 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
     arm = find_arm(str(values["arm"]))
     parameters, renamed = parameters_of(arm), remappings_of(arm, str(values["arm_namespace"]))
     parameters["robot_state"] = arm.robot_state
+    parameters["action"] = arm.gripper.action and absolute(str(values["arm_namespace"]), arm.gripper.action)
     if "leader_arm" in values:
         leader = find_arm(str(values["leader_arm"] or values["arm"]))
         parameters |= parameters_of_leader(leader)

@@ -49,6 +49,8 @@ ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
 GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
 GRIPPER_STATE = Topic("gripper/state", JointState, NEWEST)
 """Of a gripper with a driver of its own: its width in m, as the position of `gripper`."""
+GRIPPER_JOINT_STATES = Topic("gripper/joint_states", JointState, NEWEST)
+"""Of a gripper with a driver of its own, as that sends them."""
 DIAGNOSTICS = Topic("diagnostics", DiagnosticArray, EVENTS)
 SUCCESS = Topic("success", Bool, LATCHED)
 CHUNK_WANTED = Topic("chunk_wanted", Bool, LATCHED)
@@ -66,6 +68,7 @@ ARM_STATUS = Topic("arm_status", DiagnosticStatus, RELIABLE)
 """Whether the arm may be moved (level OK), is in another mode (WARN) or in an error (ERROR); ten times a second."""
 
 LEADER_JOINT_STATES = Topic("leader/joint_states", JointState, NEWEST)
+LEADER_GRIPPER_JOINT_STATES = Topic("leader/gripper/joint_states", JointState, NEWEST)
 LEADER_COMMAND = Topic("leader/joint_command", JointState, RELIABLE)
 """Where the simulated leader shall go, as if a hand moved it."""
 JOINT_TARGET = Topic("joint_target", JointState, NEWEST)

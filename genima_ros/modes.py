@@ -53,7 +53,7 @@ class NodeEntry:
     it again and again: on two cores that run a whole graph, one thread draws faster than two."""
     remappings: tuple[tuple[str, str], ...] = ()
     condition: str | None = None
-    """Argument that must be true, or what the arm must have (`robot_state`)."""
+    """Argument that must be true, or what the arm must have (`robot_state`, the gripper's `action`)."""
     parameter_file: Path | None = None
     """Read instead of the mode's and the user's."""
 
@@ -107,17 +107,20 @@ _LEARNED = (
     NodeEntry("diffusion", "diffusion_node", ("checkpoint", "device", "compiled", "steps", "instruction"), niceness=5,
               respawn=True, threads=0),
     NodeEntry("controller", "controller_node", ("checkpoint", "device", "execution", "instruction", "gate", "arm",
-                                                 "joint_names", "finger_names"),
+                                                 "joint_names", "finger_names", "gripper_max_width_m"),
               niceness=4, respawn=True),
     NodeEntry("markers", "markers_node", ("joint_names", "base_frame"), niceness=5, respawn=True),
 )
 _STREAMER = NodeEntry("streamer", "streamer_node", (
     "execution", "arm", "joint_names", "command", "receiver_follows_horizon", "lower_position_limits",
-    "upper_position_limits", "velocity_limits"), niceness=0)
-_TELEOP = NodeEntry("teleop", "teleop_node", ("arm", "joint_names", "leader_arm", "leader_joint_names",
-                                              "leader_finger_names"), niceness=0)
+    "upper_position_limits", "velocity_limits", "gripper_max_width_m"), niceness=0)
+_TELEOP = NodeEntry("teleop", "teleop_node", (
+    "arm", "joint_names", "gripper_max_width_m", "leader_arm", "leader_joint_names", "leader_finger_names",
+    "leader_gripper_max_width_m"), niceness=0)
 _ARM_MONITOR = NodeEntry("arm_monitor", "arm_monitor_node", ("robot_state_type",), niceness=1, respawn=True,
                          condition="robot_state")
+_GRIPPER = NodeEntry("gripper", "gripper_node", ("kind", "action", "gripper_joints", "open_position", "closed_position",
+                                                 "max_width_m"), niceness=1, respawn=True, condition="action")
 _RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm"), niceness=5, respawn=True, condition="rig")
 _RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
 _ENABLE = ("when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
@@ -147,13 +150,13 @@ MODES = {
     ),
     "real": Mode(
         arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG),
-        nodes=(_STREAMER, _ARM_MONITOR, _RIG_NODE, *_LEARNED),
+        nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
     ),
     "teleop_real": Mode(
         arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
-        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _RIG_NODE),
+        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE),
         parameter_file="teleop_real.yaml",
         next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
     ),

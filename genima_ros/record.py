@@ -25,7 +25,7 @@ SPIN_S = 0.05
 SHOW_S = 0.25
 LOOK_ROUND_S = 3.0
 """After this time a recorder on another machine would be known."""
-OF_ARMS = ("joint_names", "finger_names", "leader_joint_names")
+OF_ARMS = ("joint_names", "finger_names", "gripper_max_width_m", "leader_joint_names")
 """The recorder's parameters that the arms decide."""
 LABEL_S = 5.0
 """After the last of the wanted episodes there is this time to label or discard it."""

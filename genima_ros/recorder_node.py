@@ -51,8 +51,9 @@ class RecorderNode(Node):
 
     Publishes: recording (Bool, latched), diagnostics (twice a second: every stream, disk, session).
     Subscribes: `<camera>/color/image_raw` and `camera_info`, joint_states, leader/joint_states, joint_commands,
-    gripper/command, instruction, success, scene, camera_rig. Stored are the bytes as received; log_time is when the
-    middleware received them, publish_time when they were captured (header), or sent where there is no header.
+    gripper/command, gripper/state, instruction, success, scene, camera_rig. Stored are the bytes as received; log_time
+    is when the middleware received them, publish_time when they were captured (header), or sent where there is no
+    header.
     Services: ~/start, ~/stop, ~/discard, ~/rerecord (Trigger), ~/label (SetBool, true for success).
     """
 
@@ -62,7 +63,8 @@ class RecorderNode(Node):
         self._rig = None if self.parameters.rig is None else CameraRig.load(self.parameters.rig).to_dict()
         self._inputs = StreamInputs(self, inputs(self.parameters))
         cameras = {f"camera/{name}": StreamMeter(self.parameters.fps) for name in self.parameters.cameras}
-        others = {role: StreamMeter() for role in (*JOINTS, "joint_commands", "gripper_command")}
+        others = {role: StreamMeter() for role in (*JOINTS, *self.parameters.gripper, "joint_commands",
+                                                        "gripper_command")}
         self._meters = {**cameras, **others}
         self._revision = git_revision()
         self._latched: dict[str, Message] = {}
@@ -218,6 +220,7 @@ class RecorderNode(Node):
                 self._diagnostics.warn(f"camera_rig is not JSON ({error}); give the recorder a rig file", "camera_rig")
         return About(task=self.parameters.task, instruction=self._instruction(),
                      joint_names=self.parameters.joint_names, finger_names=self.parameters.finger_names,
+                     gripper_max_width_m=self.parameters.gripper_max_width_m,
                      leader_joint_names=self.parameters.leader_joint_names, rig=rig,
                      seed=-1 if scene is None else deserialize_message(scene.data, Int64).data,
                      revision=self._revision, begun_at=datetime.now(UTC).isoformat(timespec="milliseconds"))

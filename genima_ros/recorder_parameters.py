@@ -7,7 +7,7 @@ from typing import Literal
 
 from genima_core.data.bags.quality import QualityBounds
 from genima_core.data.bags.recording import RecordingConfig
-from genima_core.panda import FINGER_NAMES, JOINT_NAMES
+from genima_core.panda import FINGER_NAMES, GRIPPER_WIDTH_M, JOINT_NAMES
 from genima_ros import interfaces
 from genima_ros.stream_inputs import Input
 
@@ -33,6 +33,8 @@ class RecorderParameters(QualityBounds):
     """rig.json; without, what comes on camera_rig."""
     joint_names: tuple[str, ...] = JOINT_NAMES
     finger_names: tuple[str, ...] = FINGER_NAMES
+    """In joint_states; none where the gripper's width comes on gripper/state."""
+    gripper_max_width_m: float = GRIPPER_WIDTH_M
     leader_joint_names: tuple[str, ...] = JOINT_NAMES
     leader: bool = True
     """Whether a leader arm is expected; where it is not, it is recorded if it is there."""
@@ -55,7 +57,13 @@ class RecorderParameters(QualityBounds):
     @property
     def expected(self) -> tuple[str, ...]:
         """Roles of the streams that must be there for an episode to start."""
-        return (*(f"camera/{name}" for name in self.cameras), *(JOINTS if self.leader else JOINTS[:1]))
+        return (*(f"camera/{name}" for name in self.cameras), *(JOINTS if self.leader else JOINTS[:1]),
+                *self.gripper)
+
+    @property
+    def gripper(self) -> tuple[str, ...]:
+        """Role of a gripper that speaks for itself."""
+        return () if self.finger_names else ("gripper_state",)
 
     def recording(self, streams: Mapping[str, str]) -> RecordingConfig:
         """How to write an episode; `streams` are roles with their topics."""
@@ -69,6 +77,7 @@ def inputs(parameters: RecorderParameters) -> dict[str, Input]:
     infos = {f"camera_info/{name}": Input(interfaces.camera_info(name), parameters.fps) for name in parameters.cameras}
     arms = {"joint_states": Input(interfaces.JOINT_STATES, 1000.0),
             "leader_joint_states": Input(interfaces.LEADER_JOINT_STATES, 1000.0),
+            "gripper_state": Input(interfaces.GRIPPER_STATE, 1000.0),
             "joint_commands": Input(interfaces.JOINT_COMMANDS, 1000.0),
             "gripper_command": Input(interfaces.GRIPPER_COMMAND, 100.0)}
     return {**{role: Input(topic, 1.0) for role, topic in LATCHED.items()}, **arms, **infos, **cameras}

@@ -16,7 +16,7 @@ from genima_ros import interfaces
 from genima_ros.observer import Observer
 from genima_ros.recovery import Absent, Step
 
-FOUND_S = 5.0
+FOUND_S = 10.0
 ANSWER_S = 20.0
 """An arm takes up to a dozen seconds to recover."""
 NO_ERROR = "no error"

@@ -14,6 +14,7 @@ from genima_ros.stream_meter import StreamMeter
 
 REMEDIES = {"camera": "start its driver, or name other cameras (parameter cameras, --cameras)",
             "joint_states": "start the robot's driver",
+            "gripper_state": "start the gripper node and the gripper's driver",
             "leader_joint_states": "start the leader's driver, or record without one (parameter leader, --no-leader)"}
 
 

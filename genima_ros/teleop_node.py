@@ -43,7 +43,7 @@ class TeleopNode(Node):
     """Feeds a `Mirror` with messages, steps it with each of the leader's and with a steady clock, publishes its target.
 
     Publishes: joint_target (for the streamer), teleop_state ("state" or "state: message"), diagnostics.
-    Subscribes: leader/joint_states, joint_states (of the follower), streamer_state.
+    Subscribes: leader/joint_states, leader/gripper/joint_states, joint_states (of the follower), streamer_state.
     Services: ~/engage (approach the leader, then mirror it), ~/pause (clutch), ~/stop.
     """
 
@@ -67,6 +67,8 @@ class TeleopNode(Node):
                 self.parameters.leader_joint_names):
             raise ValueError(f"leader and follower are one arm: both joint states come on {follower.topic_name} with "
                              "the same joints; remap leader/joint_states to the leader's topic")
+        interfaces.subscribe(self, interfaces.LEADER_GRIPPER_JOINT_STATES,
+                             lambda message: self.mirror.on_leader_fingers(message.name, message.position))
         interfaces.subscribe(self, interfaces.STREAMER_STATE, self._on_streamer)
         for service, answer in ((interfaces.ENGAGE, self._on_engage), (interfaces.PAUSE, self._on_pause),
                                 (interfaces.STOP, self._on_stop)):

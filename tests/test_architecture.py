@@ -19,7 +19,7 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 LAYERS = (
     ("geometry", "types", "gl"),
     ("cameras", "panda", "pixels", "tiling"),
-    ("targets", "streaming", "sim", "camera_sources"),
+    ("targets", "streaming", "sim", "camera_sources", "gripping"),
     ("data", "language", "capture", "calibration"),
     ("diffusion",),
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
@@ -49,6 +49,7 @@ ENTRY_POINTS = {
     "genima_ros.markers_node": {"", "ros"},
     "genima_ros.camera_node": {"", "ros"},
     "genima_ros.rig_node": {"", "ros"},
+    "genima_ros.gripper_node": {"", "ros"},
     "genima_ros.sim_node": {"", "ros", "sim"},
     "genima_ros.leader_node": {"", "ros", "sim"},
     "genima_ros.recorder_node": {"", "ros", "record"},

@@ -32,6 +32,7 @@ class Leader:
         self._limits, self._timeout_s = limits, timeout_s
         self._fastest = max_speed_ratio * limits.velocity
         self._estimate = VelocityEstimate()
+        self._own_width_m: float | None = None
         self.last: LeaderState | None = None
         self.last_refusal = ""
         """Of what came last, "" if it was usable."""
@@ -43,6 +44,11 @@ class Leader:
         reason = self._read(names, positions, velocities, stamp_s, now_s)
         self.last_refusal = reason or self.last_refusal
         return reason
+
+    def take_fingers(self, names: Sequence[str], positions: Sequence[float]) -> None:
+        """Of a gripper that speaks for itself; its width holds until the next."""
+        if len(names) == len(positions) and (width_m := self._width(names, positions)) is not None:
+            self._own_width_m = width_m
 
     def silent_s(self, now_s: float) -> float:
         """Since the last usable joint state."""
@@ -78,6 +84,7 @@ class Leader:
             return (f"The leader's clock jumped back by {before.stamp_s - seen.stamp_s:.3f} s, or there are two "
                     "leaders; look at its driver.")
         width_m = self._width(names, positions)
+        width_m = self._own_width_m if width_m is None else width_m
         if width_m is not None and not -0.1 <= width_m / self._width_m <= 1.25:
             return (f"Leader: {', '.join(self._fingers)} add up to a width of {width_m:.3f} m; valid is 0 to "
                     f"{self._width_m:g} m: look at its driver, or at leader_gripper_max_width_m.")

@@ -62,6 +62,10 @@ class Mirror:
             self._end(now_s, Mirroring.STOPPED, problem)
         return problem
 
+    def on_leader_fingers(self, names: Sequence[str], positions: Sequence[float]) -> None:
+        """Take a joint state of the leader's gripper, where that does not come with the arm's."""
+        self._leader.take_fingers(names, positions)
+
     def on_leaders(self, count: int) -> None:
         """How many publish the leader's joint states."""
         self._leaders = count

@@ -84,7 +84,7 @@ def test_a_file_of_ones_own(tmp_path):
     ({"recovery": {"hardware": "x"}}, "controller_manager"),
     ({"recovery": ["x"]}, "needs a mapping"),
     ({"gripper": {"kind": "franka_hand"}}, "has no action"),
-    ({"gripper": {"kind": "gripper_command", "action": "a"}}, "has no joint"),
+    ({"gripper": {"kind": "gripper_command", "action": "a"}}, "has no joints"),
     ({"gripper": {"kind": "suction"}}, "'suction'; valid are 'franka_hand'")])
 def test_what_is_wrong_with_an_arm_is_explained(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words) as caught:

@@ -14,6 +14,7 @@ from genima_ros.arms import ArmSetup, parameters_of, parameters_of_leader
 from genima_ros.camera_node import CameraParameters
 from genima_ros.controller_node import ControllerParameters
 from genima_ros.diffusion_node import DiffusionParameters
+from genima_ros.grippers.parameters import GripperParameters
 from genima_ros.leader_node import LeaderParameters
 from genima_ros.markers_node import MarkersParameters
 from genima_ros.modes import MODES
@@ -28,11 +29,11 @@ pytestmark = pytest.mark.ros
 PARAMETERS = {"sim": SimParameters, "streamer": StreamerParameters, "diffusion": DiffusionParameters,
               "controller": ControllerParameters, "markers": MarkersParameters, "leader": LeaderParameters,
               "teleop": TeleopParameters, "arm_monitor": ArmMonitorParameters,
-              "rig": RigParameters}
+              "rig": RigParameters, "gripper": GripperParameters}
 ROOT = Path(__file__).parents[2]
 NEEDED = {"real": ("arm:=fr3",), "teleop_real": ("arm:=fr3",)}
 OF_ARMS = {*parameters_of(ArmSetup("panda")), *parameters_of_leader(ArmSetup("panda")), "lower_position_limits",
-           "upper_position_limits", "velocity_limits"}
+           "upper_position_limits", "velocity_limits", "action"}
 DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
 """Topics that only some drivers have."""
 
@@ -86,7 +87,7 @@ def test_teleoperation_needs_no_checkpoint():
     processes = resolve("seed:=7", "view_size:=128", mode="teleop_sim")
     assert list(processes) == ["sim", "leader", "teleop", "streamer"]
     assert processes["sim"].parameters == {"seed": 7, "view_size": 128}
-    assert list(resolve("arm:=fr3", mode="teleop_real")) == ["teleop", "streamer", "arm_monitor"]
+    assert list(resolve("arm:=fr3", mode="teleop_real")) == ["teleop", "streamer", "arm_monitor", "gripper"]
     assert [name for name, mode in MODES.items() if mode.learned] == ["sim", "real"]
 
 
@@ -137,7 +138,7 @@ def test_each_section_of_the_cameras_file_is_a_camera_node():
     path = ROOT / "config" / "cameras.yaml"
     processes = resolve(f"cameras:={path}", "arm:=fr3", mode="teleop_real")
     names = ["camera_wrist", "camera_front", "camera_right_shoulder", "camera_left_shoulder"]
-    assert list(processes) == ["teleop", "streamer", "arm_monitor", *names]
+    assert list(processes) == ["teleop", "streamer", "arm_monitor", "gripper", *names]
     for name in names:
         assert processes[name].parameter_files == (path,)
         assert f"__node:={name}" in processes[name].command()

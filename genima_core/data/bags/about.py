@@ -30,6 +30,9 @@ class About:
     """`Quality.to_dict`."""
     joint_names: tuple[str, ...] = panda.JOINT_NAMES
     finger_names: tuple[str, ...] = ("panda_finger_joint1", "panda_finger_joint2")
+    """Of joint_states; none where the gripper's width comes by itself, in gripper_state."""
+    gripper_max_width_m: float = panda.GRIPPER_WIDTH_M
+    """Of the open gripper."""
     leader_joint_names: tuple[str, ...] = panda.JOINT_NAMES
     fps: float = 30.0
     """Asked of the cameras."""

@@ -53,7 +53,8 @@ class QualityMeter:
         return Quality(1e-9 * (ended_ns - begun_ns), sum(image.expected for image in images.values()),
                        sum(image.lost for image in images.values()), overflow, *skews, *joint_skews, fps, images,
                        {role: StreamQuality(**self._stream(role, begun_ns, ended_ns)) for role in captured
-                        if role in ("joint_states", "leader_joint_states", "joint_commands", "gripper_command")})
+                        if role in ("joint_states", "leader_joint_states", "gripper_state", "joint_commands",
+                                    "gripper_command")})
 
     def _camera(self, role: str, period_ns: float, begun_ns: int, ended_ns: int) -> CameraQuality:
         stream, captured_ns = self._stream(role, begun_ns, ended_ns), self._stamps[role].captured_ns

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 NAMES = {"joint_states": "the arm's joint states", "leader_joint_states": "the leader's joint states",
-         "joint_commands": "commands", "gripper_command": "gripper commands"}
+         "gripper_state": "the gripper's widths", "joint_commands": "commands", "gripper_command": "gripper commands"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from genima_core.data.bags.reader import Bag
 
 _CAMERA = re.compile(r"(?:.*/)?(?P<name>[^/]+)/color/(?P<kind>camera_info|image_raw/compressed|image_raw|image_rect)")
 _TOPICS = {"joint_states": "joint_states", "joint_commands": "joint_commands", "gripper/command": "gripper_command",
+           "gripper/state": "gripper_state",
            "instruction": "instruction", "success": "success"}
 _JOINT, _FINGER = re.compile(r".*joint_?[1-7]"), re.compile(r".*finger_?joint_?\d?")
 EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, and joint_states"

@@ -11,7 +11,6 @@ from genima_core.data.bags import messages
 from genima_core.data.bags.about import About
 from genima_core.data.bags.reader import Bag, Message
 from genima_core.data.bags.resample import increasing
-from genima_core.panda import GRIPPER_WIDTH_M
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class _Reading:
         self.instruction, self.success = "", None
         self.joints_seen: tuple[str, ...] = ()
         take = {"joint_states": self._take_joints, "joint_commands": self._take_command,
-                "gripper_command": self._take_gripper_command, "instruction": self._take_instruction,
-                "success": self._take_success}
+                "gripper_state": self._take_gripper_state, "gripper_command": self._take_gripper_command,
+                "instruction": self._take_instruction, "success": self._take_success}
         self.takers = {topic: take[role] for role, topic in about.streams.items() if role in take}
         for role, topic in about.streams.items():
             kind, _, name = role.partition("/")
@@ -104,7 +103,7 @@ class _Reading:
             self.arm.add(_stamp_s(message), np.concatenate([state.position[columns], velocity[columns]]))
         fingers = _columns(state, self.about.finger_names)
         if fingers is not None:
-            self.gripper.add(_stamp_s(message), [np.clip(state.position[fingers].sum() / GRIPPER_WIDTH_M, 0.0, 1.0)])
+            self.gripper.add(_stamp_s(message), [self._opening(state.position[fingers].sum())])
         self.joints_seen = tuple(dict.fromkeys((*self.joints_seen, *state.name)))
 
     def _take_command(self, message: Message) -> None:
@@ -115,7 +114,15 @@ class _Reading:
 
     def _take_gripper_command(self, message: Message) -> None:
         width_m = messages.deserialize(message.data, message.type).data
-        self.gripper_commands.add(message.received_ns * 1e-9, [np.clip(width_m / GRIPPER_WIDTH_M, 0.0, 1.0)])
+        self.gripper_commands.add(message.received_ns * 1e-9, [self._opening(width_m)])
+
+    def _take_gripper_state(self, message: Message) -> None:
+        state = messages.deserialize(message.data, message.type)
+        if len(state.position):
+            self.gripper.add(_stamp_s(message), [self._opening(state.position[0])])
+
+    def _opening(self, width_m: float) -> float:
+        return float(np.clip(width_m / self.about.gripper_max_width_m, 0.0, 1.0))
 
     def _take_instruction(self, message: Message) -> None:
         self.instruction = messages.deserialize(message.data, message.type).data
@@ -131,6 +138,8 @@ class _Reading:
                                   ("fingers", self.about.finger_names, self.gripper)):
             if not rows.stamps_s:
                 seen = f"their messages have {', '.join(self.joints_seen)}" if self.joints_seen else "there are none"
+                if not names:
+                    raise ValueError("it has no messages on gripper/state, and its arm's joint states have no fingers")
                 raise ValueError(f"it has no joint states with the {kind} {', '.join(names)}; {seen}")
         return Recording({name: np.array(stamps_s) for name, stamps_s in self.images.items()}, self.cameras,
                          self.arm.series("joint_states", 14), self.gripper.series("joint_states", 1),

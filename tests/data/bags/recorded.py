@@ -80,6 +80,8 @@ class Plan:
     damaged_image: int = -1
     """Number of an image of the last camera that is no JPEG."""
     infos: dict[str, PinholeCamera] | None = None
+    gripper_width_m: float = 0.0
+    """Of the open gripper, if that speaks for itself, on gripper/state; 0 where the arm's joint states hold it."""
 
 
 def write(folder: Path, plan: Plan | None = None, about: dict | None = None, finished: bool = True) -> Path:
@@ -104,28 +106,34 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
         shifted = plan.edit("/joint_states", number, stamp_s)
         fingers = np.full(2, opening([stamp_s])[0] * panda.FINGER_OPEN_M)
         velocity = np.append(dq([stamp_s])[0], [0.0, 0.0]) if plan.velocities else np.zeros(0)
+        names, positions = (*panda.JOINT_NAMES, *FINGERS), np.append(q([stamp_s])[0], fingers)
+        if plan.gripper_width_m:
+            names, positions, velocity = panda.JOINT_NAMES, positions[:7], velocity[:7]
+            lines.append((stamp_s, "/gripper/state", "sensor_msgs/msg/JointState", joint_state(
+                stamp_s, ("gripper",), opening([stamp_s]) * plan.gripper_width_m, np.zeros(0))))
         lines.append((stamp_s, "/joint_states", "sensor_msgs/msg/JointState",
-                      joint_state(shifted, (*panda.JOINT_NAMES, *FINGERS), np.append(q([stamp_s])[0], fingers),
-                                  velocity)))
+                      joint_state(shifted, names, positions, velocity)))
     for stamp_s in BEGUN_S + np.arange(0, plan.seconds, 1 / plan.command_hz) if plan.command_hz else ():
         lines.append((stamp_s, "/joint_commands", "sensor_msgs/msg/JointState",
                       joint_state(stamp_s, panda.JOINT_NAMES, commanded([stamp_s])[0], np.zeros(0))))
     for after_s, value in plan.gripper_commands:
         lines.append((BEGUN_S + after_s, "/gripper/command", "std_msgs/msg/Float64",
-                      TYPES["std_msgs/msg/Float64"](data=value * panda.GRIPPER_WIDTH_M)))
+                      TYPES["std_msgs/msg/Float64"](data=value * (plan.gripper_width_m or panda.GRIPPER_WIDTH_M))))
     lines.append((BEGUN_S, "/instruction", "std_msgs/msg/String", TYPES["std_msgs/msg/String"](data="push it")))
     if plan.success is not None:
         lines.append((BEGUN_S + plan.seconds, "/success", "std_msgs/msg/Bool",
                       TYPES["std_msgs/msg/Bool"](data=plan.success)))
     streams |= {"joint_states": "/joint_states", "joint_commands": "/joint_commands",
-                "gripper_command": "/gripper/command", "instruction": "/instruction", "success": "/success"}
+                "gripper_command": "/gripper/command", "gripper_state": "/gripper/state",
+                "instruction": "/instruction", "success": "/success"}
     left_out = {streams[role] for role in plan.without}
     writer = BagWriter(folder)
     for time_s, topic, kind, message in sorted(lines, key=lambda line: line[:2]):
         if topic not in left_out:
             writer.write(topic, kind, messages.serialize(message, kind), round(time_s * 1e9), round(time_s * 1e9))
     known = About(task="push_button", instruction="push the red button", label="success", streams=streams,
-                  joint_names=panda.JOINT_NAMES, finger_names=FINGERS, rig=plan.rig.to_dict(), seed=7,
+                  joint_names=panda.JOINT_NAMES, finger_names=() if plan.gripper_width_m else FINGERS,
+                  gripper_max_width_m=plan.gripper_width_m or panda.GRIPPER_WIDTH_M, rig=plan.rig.to_dict(), seed=7,
                   begun_at="2026-01-01T10:00:00+00:00")
     replace(known, **(about or {})).save(folder)
     if finished:

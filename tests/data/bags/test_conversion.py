@@ -78,6 +78,13 @@ def test_rows_are_what_was_then(tmp_path, fps):
     assert result["real_time_ratio"] > 0
 
 
+def test_a_gripper_that_speaks_for_itself_is_in_the_rows(tmp_path):
+    run(recorded.write(tmp_path / "bags/one", Plan(seconds=1.2, gripper_width_m=0.14)), tmp_path / "set")
+    episode = Dataset(tmp_path / "set").episode(0)
+    np.testing.assert_allclose(episode.gripper, recorded.opening(episode.stamps_s), atol=1e-4)
+    np.testing.assert_allclose(episode.action_gripper[episode.stamps_s > BEGUN_S + 0.5], 0.25, atol=1e-6)
+
+
 def test_what_was_not_commanded_or_measured_is_taken_from_the_joints(tmp_path):
     plan = Plan(command_hz=0, velocities=False, gripper_commands=())
     run(recorded.write(tmp_path / "bags/one", plan), tmp_path / "set")
