@@ -11,8 +11,11 @@ pytest.importorskip("rclpy")
 import rclpy
 from std_msgs.msg import Float64
 
+from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
 from genima_ros.gripper_node import GripperNode
+from genima_ros.streamer_node import StreamerNode
 
 pytestmark = pytest.mark.ros
 
@@ -210,6 +213,28 @@ def test_a_gripper_that_hangs_is_said_and_tried_again(bench, robotiq):
     assert cell.gripping.hanging
     server.behaviour = "succeed"
     bench.until(lambda: cell.gripping.state == "idle" and not cell.gripping.hanging)
+
+
+def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
+    """A chunk with the gripper in it is executed to its end."""
+    server = robotiq()
+    server.behaviour = "hang"
+    cell = start_robotiq(bench)
+    commands, wanted = bench.listen(interfaces.JOINT_COMMANDS), bench.listen(interfaces.CHUNK_WANTED)
+    joints = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
+    bench.probe.create_timer(0.01, lambda: joints.publish(conversions.to_joint_state(
+        JOINT_NAMES, commands[-1].position if commands else HOME, bench.now_s(), np.zeros(7))))
+    bench.node(StreamerNode, parameters={"enabled": True, "gripper_max_width_m": 0.14})
+    chunks = bench.talk(interfaces.ACTION_CHUNK)
+    cell.ask(0.0)
+    bench.until(lambda: cell.gripping.hanging and wanted and wanted[-1].data)
+    goal = HOME + np.linspace(0.1, 1, 10)[:, None] * np.array([0.2, 0, 0, 0, 0, 0, 0])
+    now_s = bench.now_s()
+    chunks.publish(conversions.chunk_to_trajectory(ActionChunk(goal, np.ones(10), 0.05, now_s, now_s), JOINT_NAMES,
+                                                   0.14))
+    bench.until(lambda: commands and abs(commands[-1].position[0] - HOME[0] - 0.2) < 1e-3)
+    assert cell.gripping.wanted_m == pytest.approx(0.14)
+    assert cell.gripping.hanging or cell.gripping.problem or server.goals
 
 
 @pytest.mark.parametrize(("behaviour", "words"), [("reject", "refused the goal"), ("abort", "has not done it")])

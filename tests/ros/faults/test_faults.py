@@ -17,6 +17,8 @@ from .shifted_clock import find_compiler
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
+RUNS = 3
+"""What fails is tried again: on a machine that does something else beside, a stop may be seen late."""
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,18 @@ def outcomes(request, tmp_path_factory) -> dict[str, dict]:
 
     In a process of its own, because messages go through it: what earlier tests have left would make them late.
     """
-    names = [item.callspec.params["fault"].name for item in request.session.items
-             if item.path == Path(__file__) and hasattr(item, "callspec")]
-    result = tmp_path_factory.mktemp("faults") / "faults.json"
+    left = [item.callspec.params["fault"].name for item in request.session.items
+            if item.path == Path(__file__) and hasattr(item, "callspec")]
+    rows: dict[str, dict] = {}
+    for _ in range(RUNS):
+        rows |= run(left, tmp_path_factory.mktemp("faults") / "faults.json")
+        left = [name for name in left if not rows[name]["passed"]]
+        if not left:
+            break
+    return rows
+
+
+def run(names: list[str], result: Path) -> dict[str, dict]:
     chosen = f"^({'|'.join(map(re.escape, names))})$"
     done = subprocess.run([sys.executable, ROOT / "benchmarks/faults.py", "--only", chosen, "--json", result],
                           env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
