@@ -15,7 +15,7 @@ ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
 EXTRAS := sim,train,record,realsense,dev
 else
-EXTRAS := sim,train,record,realsense,ros,dev
+EXTRAS := sim,train,record,realsense,ros,rosidl,dev
 endif
 
 .PHONY: help env demo test lint bench demo-checkpoint clean
