@@ -58,8 +58,6 @@ def obstacle() -> str:
     if programs:
         return f"message packages cannot be built: {', '.join(programs)} not found (apt-get install build-essential " \
                "cmake)"
-    if importlib.util.find_spec("rosidl_generator_py") is None:
-        return "message packages cannot be built: their generators are not installed (extra rosidl of setup.cfg)"
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         return "message packages cannot be built: Python.h not found (apt-get install python3-dev)"
     prefixes = (os.environ.get("AMENT_PREFIX_PATH") or sys.prefix).split(":")

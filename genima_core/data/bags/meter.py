@@ -107,8 +107,9 @@ def quality_of_bag(bag: Bag) -> Quality:
     """
     about = bag.about or infer(bag)
     roles = {topic: role for role, topic in about.streams.items()}
-    expected = [role for role, topic in about.streams.items() if not role.startswith("camera_info/") and role not in (
-        "instruction", "success", "scene", "gripper_command")]
+    unexpected = ("instruction", "success", "scene", "gripper_command",
+                  *(("gripper_state",) if about.finger_names else ()))
+    expected = [role for role in about.streams if not role.startswith("camera_info/") and role not in unexpected]
     meter = QualityMeter(about.fps, expected, about.joint_names)
     begun_ns = ended_ns = None
     for message in bag.messages():
