@@ -10,19 +10,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from genima_core.checkpoint import Checkpoint
 from genima_ros.packages import apt_package, extras, remedy
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from genima_ros.status_table import status_table
 
 DEMO_EXTRAS = ("", "sim", "train", "ros")
 DEMO_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "demo"
 DEMO_MEMORY_GB = 6.0
 DEMO_DISK_GB = 2.0
 PROBE_TIMEOUT_S = 120.0
+COLOURS = {"ok": "green", "missing": "bold red", "optional": "yellow"}
 GL_REMEDY = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 MUJOCO_PROBE = """
@@ -107,7 +106,7 @@ def doctor(json: Path | None = None) -> int:
     if json is not None:
         json.write_text(json_format.dumps({"ok": ready, "checks": [asdict(c) for c in checks]}, indent=2) + "\n")
     console = Console()
-    console.print(table(checks))
+    console.print(status_table(((c.status, c.name, c.detail, c.remedy) for c in checks), COLOURS))
     if ready:
         console.print("[green]The demo can run here:[/] make demo")
     else:
@@ -234,18 +233,3 @@ def checkpoint(path: Path) -> Check:
         return Check("demo checkpoint", "missing", detail, remedy)
     size_mb = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / 1e6
     return Check("demo checkpoint", "ok", f"{', '.join(info.tasks)}; {info.view_size} px views; {size_mb:.0f} MB")
-
-
-def table(checks: list[Check]) -> "Table":
-    """The report as a rich table: status, what, and what was found with the remedy below it."""
-    from rich.table import Table
-    from rich.text import Text
-
-    colours = {"ok": "green", "missing": "bold red", "optional": "yellow"}
-    result = Table(box=None, show_header=False, pad_edge=False)
-    for check in checks:
-        found = Text(check.detail, overflow="fold")
-        if check.remedy:
-            found.append(f"\n-> {check.remedy}", style="bold")
-        result.add_row(Text(check.status, style=colours[check.status]), Text(check.name, no_wrap=True), found)
-    return result

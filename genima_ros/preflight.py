@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -16,12 +16,11 @@ from genima_ros.arms import remappings_of
 from genima_ros.graph import find_arm, find_checkpoint
 from genima_ros.processes import node_environment
 from genima_ros.recover import read_arguments
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from genima_ros.status_table import status_table
 
 ARGUMENTS = {"arm": "sim", "arm_namespace": "", "checkpoint": "checkpoints/demo"}
 """Names with their defaults; as of `genima up real`."""
+COLOURS = {"ok": "green", "failed": "bold red", "warning": "yellow"}
 
 
 def preflight(words: Annotated[tuple[str, ...], tyro.conf.arg(name="arguments", metavar="[NAME:=VALUE ...]"),
@@ -66,20 +65,6 @@ def tell(findings: Sequence[Finding], json: Path | None = None) -> int:
         json.write_text(json_module.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]},
                                           indent=2) + "\n")
     console = Console()
-    console.print(table(findings))
+    console.print(status_table(((f.status, f.name, f.found, f.remedy) for f in findings), COLOURS))
     console.print(f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]")
     return 1 if failed else 0
-
-
-def table(findings: Sequence[Finding]) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    colours = {"ok": "green", "failed": "bold red", "warning": "yellow"}
-    result = Table(box=None, show_header=False, pad_edge=False)
-    for finding in findings:
-        text = Text(finding.found, overflow="fold")
-        if finding.remedy:
-            text.append(f"\n-> {finding.remedy}", style="bold")
-        result.add_row(Text(finding.status, style=colours[finding.status]), Text(finding.name, no_wrap=True), text)
-    return result
