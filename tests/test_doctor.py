@@ -52,7 +52,7 @@ def test_a_missing_package_names_its_extra():
 
 
 def test_every_extra_is_known():
-    assert list(packages.extras()) == ["", "sim", "train", "record", "ros", "realsense", "console", "dev"]
+    assert list(packages.extras()) == ["", "sim", "train", "record", "ros", "rosidl", "realsense", "console", "dev"]
 
 
 def test_apt_names_follow_the_ros_that_is_sourced(monkeypatch):
