@@ -1,5 +1,6 @@
 """Shows in RViz where the arm is about to be, and where the cameras are."""
 
+import textwrap
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,8 +29,10 @@ from genima_ros.target_markers import OLD, Drawn, drawn_markers, locate, planned
 
 HISTORY = 500
 """Joint states that are kept for the capture times of drawings."""
-GATE_WORDS = 120
-"""Of the gate's reasons."""
+STATE_STEP_S = 0.005
+"""Between those: they reach back 2.5 s also where an arm tells its state at 1 kHz."""
+GATE_LETTERS, GATE_COLUMNS = 240, 36
+"""Of the gate's reasons, and of a line: RViz breaks none by itself, and cuts off at both ends what is too wide."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +86,23 @@ class MarkersNode(Node):
             return
         stamp_s = conversions.seconds(message.header.stamp)
         _, q = min(self._states, key=lambda state: abs(state[0] - stamp_s))
-        opening = 1.0 if self._chunk is None else float(self._chunk.gripper[-1])
         try:
-            self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, opening, stamp_s)
+            self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, stamp_s)
         except (ValueError, np.linalg.LinAlgError) as error:
             self._diagnostics.warn(f"drawing not shown: {error}", "drawing")
             return
         self._diagnostics.received("drawing", stamp_s)
 
     def _on_joint_state(self, message: JointState) -> None:
+        stamp_s = conversions.seconds(message.header.stamp)
+        if self._states and 0.0 <= stamp_s - self._states[-1][0] < STATE_STEP_S:
+            return
         try:
             q = conversions.positions_by_name(message, self.parameters.joint_names)
         except ValueError as error:
             self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
             return
-        self._states.append((conversions.seconds(message.header.stamp), q))
+        self._states.append((stamp_s, q))
 
     def _on_rig(self, message: String) -> None:
         try:
@@ -126,7 +131,12 @@ class MarkersNode(Node):
         if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
             yield from drawn_markers(sheet, self._drawn, radius_m, fade_s, max(age_s, 0.0))
         if self._gate:
-            yield sheet.text("gate", 0, np.array([0.0, 0.0, 1.1]), f"gate {self._gate[:GATE_WORDS]}", 0.05, OLD)
+            yield sheet.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, OLD)
+
+
+def gate_words(state: str) -> str:
+    """The gate's state in lines that fit into the picture."""
+    return textwrap.fill(textwrap.shorten(f"gate {state}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
 
 
 def main() -> None:

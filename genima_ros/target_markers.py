@@ -15,6 +15,7 @@ from genima_core.targets.triangulation import camera_poses, triangulate
 from genima_core.types import ActionChunk
 from genima_ros.marker_shapes import Colour, Sheet
 
+GRIPPER = TARGET_NAMES.index("gripper")
 FAINTEST = 0.15
 DRAWN_ALPHA = 0.35
 AXIS_RADII = 2.5
@@ -32,13 +33,20 @@ class Drawn:
     points: np.ndarray
     """(4, 3) m in the base frame; NaN where fewer than two views show one."""
     opening: float
+    """1 or 0, by the colour of the gripper's sphere."""
     stamp_s: float
     """When its pictures were captured."""
 
 
-def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, opening: float, stamp_s: float) -> Drawn:
-    """The targets of a drawing (4, H, W, 3) uint8, drawn while the arm was at q (7,) rad."""
-    return Drawn(triangulate(rig, camera_poses(rig, q), find_centres(drawing)), opening, stamp_s)
+def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float) -> Drawn:
+    """The targets of a drawing (4, H, W, 3) uint8, drawn while the arm was at q (7,) rad.
+
+    The gripper is open or closed as more of the views show it.
+    """
+    closed, opened = (find_centres(drawing, gripper_open) for gripper_open in (False, True))
+    views = [np.isfinite(centres[:, GRIPPER]).all(axis=-1).sum() for centres in (closed, opened)]
+    opening = float(views[1] >= views[0])
+    return Drawn(triangulate(rig, camera_poses(rig, q), opened if opening else closed), opening, stamp_s)
 
 
 def planned_markers(sheet: Sheet, chunk: ActionChunk, radius_m: float, fade_s: float, age_s: float) -> Iterator[Marker]:

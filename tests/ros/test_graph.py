@@ -240,3 +240,23 @@ def test_rviz_shows_topics_that_are_published():
     published = (interfaces.TARGETS, interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS, interfaces.ROBOT_MARKERS,
                  *map(interfaces.target_image, cameras))
     assert topics == {f"/{topic.name}" for topic in published}
+
+
+def test_rviz_can_hear_what_it_shows():
+    """A subscriber that asks for more than the publisher offers gets nothing, and RViz does not say so."""
+    from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+
+    from genima_ros import interfaces
+
+    cameras = ("wrist", "front", "right_shoulder", "left_shoulder")
+    published = (interfaces.TARGETS, interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS, interfaces.ROBOT_MARKERS,
+                 *map(interfaces.target_image, cameras))
+    topics = {f"/{topic.name}": topic for topic in published}
+    kinds = {"MarkerArray": "rviz_default_plugins/MarkerArray", "Image": "rviz_default_plugins/Image"}
+    displays = yaml.safe_load((ROOT / "config" / "genima.rviz").read_text())["Visualization Manager"]["Displays"]
+    for display in (display for display in displays if "Topic" in display):
+        topic, asked = topics[display["Topic"]["Value"]], display["Topic"]
+        assert display["Class"] == kinds[topic.type.__name__]
+        assert (asked["Reliability Policy"] == "Best Effort" or topic.qos.reliability == ReliabilityPolicy.RELIABLE)
+        assert (asked["Durability Policy"] == "Volatile"
+                or topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL)

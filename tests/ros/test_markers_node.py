@@ -18,7 +18,7 @@ from genima_core.types import ActionChunk
 from genima_ros import conversions, interfaces
 from genima_ros.camera_markers import camera_markers, frustum
 from genima_ros.marker_shapes import Sheet
-from genima_ros.markers_node import MarkersNode
+from genima_ros.markers_node import GATE_COLUMNS, MarkersNode, gate_words
 from genima_ros.target_markers import FRESH, OLD, drawn_markers, locate, planned_markers
 
 pytestmark = pytest.mark.ros
@@ -73,10 +73,12 @@ def test_planned_targets_are_where_the_chunk_ends(opening, colour):
 
 def test_drawn_targets_are_where_the_drawing_says(rig, true_drawing):
     """Seen from each camera, planned and drawn targets cover each other when the drawing is true."""
-    drawn = locate(true_drawing, rig, HOME, 1.0, 100.0)
+    drawn = locate(true_drawing, rig, HOME, 100.0)
     away_m = np.linalg.norm(drawn.points - target_poses(Q_TARGET)[:, :3, 3], axis=1)
     assert away_m.max() < 0.04 and np.median(away_m) < 0.02
-    shown = np.array([position(sphere) for sphere in by_ns(drawn_markers(SHEET, drawn, 0.065, 4.0, 0.0))["drawn"]])
+    spheres = by_ns(drawn_markers(SHEET, drawn, 0.065, 4.0, 0.0))["drawn"]
+    assert all(sphere.color.a < 0.5 for sphere in spheres)  # what is planned shows through
+    shown = np.array([position(sphere) for sphere in spheres])
     assert shown.shape == (4, 3)
     for camera, T_base_cam in zip(rig.cameras[1:], camera_poses(rig, HOME)[1:], strict=True):
         planned_px, drawn_px = (camera.intrinsics.project(transform_points(invert(T_base_cam), points))
@@ -84,8 +86,24 @@ def test_drawn_targets_are_where_the_drawing_says(rig, true_drawing):
         assert np.linalg.norm(planned_px - drawn_px, axis=1).max() < 2.0
 
 
+@pytest.mark.parametrize(("opening", "colour"), [(1.0, palette.GRIPPER_OPEN), (0.0, palette.GRIPPER_CLOSED)])
+def test_the_drawn_gripper_has_the_colour_of_the_drawing(rig, opening, colour):
+    renderer = pytest.importorskip("genima_core.targets.renderer").TargetRenderer(rig)
+    drawing = over_observation(renderer.render(HOME, Q_TARGET, opening), np.full((4, 64, 64, 3), 150, np.uint8))
+    renderer.close()
+    drawn = locate(drawing, rig, HOME, 100.0)
+    gripper = by_ns(drawn_markers(SHEET, drawn, 0.065, 4.0, 0.0))["drawn"][3].color
+    assert [gripper.r, gripper.g, gripper.b] == pytest.approx(np.array(colour.light) / 255)
+
+
+def test_the_gates_reason_fits_into_the_picture():
+    lines = gate_words("closed: " + "; ".join(["the wrist view is noisy: 31 of 255 levels"] * 9)).splitlines()
+    assert lines[0].startswith("gate closed: the wrist") and lines[-1].endswith("...")
+    assert max(map(len, lines)) <= GATE_COLUMNS
+
+
 def test_what_cannot_be_located_is_not_shown(rig):
-    nothing = locate(np.full((4, 64, 64, 3), 150, np.uint8), rig, HOME, 1.0, 100.0)
+    nothing = locate(np.full((4, 64, 64, 3), 150, np.uint8), rig, HOME, 100.0)
     assert list(drawn_markers(SHEET, nothing, 0.065, 4.0, 0.0)) == []
 
 
@@ -106,6 +124,11 @@ def test_cameras_are_where_the_rig_has_them_and_one_moves_with_the_arm(rig):
             along = points[1::2] - points[::2]
             np.testing.assert_allclose(along / np.linalg.norm(along, axis=1)[:, None], T_base_cam[:3, :3].T, atol=1e-6)
             assert name.text == camera.name
+        for camera, wires in zip(rig.cameras, markers["frustum"], strict=True):
+            T_cam_base = invert(camera.T_base_cam(frame_pose(q, "hand")))
+            ends = transform_points(T_cam_base, np.array([[p.x, p.y, p.z] for p in wires.points]))
+            corners = camera.intrinsics.project(ends[1:8:2])
+            np.testing.assert_allclose(corners, [[-0.5, -0.5], [63.5, -0.5], [63.5, 63.5], [-0.5, 63.5]], atol=1e-6)
 
 
 def test_a_frustum_holds_the_picture(rig):
