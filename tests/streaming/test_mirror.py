@@ -393,17 +393,3 @@ def test_impossible_fingers_stop(mirroring, fingers_m):
     made.fingers_m = fingers_m
     assert "add up to a width of" in made.lead()
     assert made.step().state is Mirroring.STOPPED
-
-
-def test_the_gripper_of_a_leader_may_speak_for_itself(make_bench):
-    cell = Cell(make_bench, leader_finger_names=("left", "right"))
-    assert cell.mirror.engage(cell.now_s) is None
-    cell.until(Mirroring.MIRRORING)
-    assert cell.last.target.width_m is None
-    for names, positions in ((("left",), (0.01,)), (("left", "right"), (0.01,)), (("other",), (0.02,))):
-        cell.mirror.on_leader_fingers(names, positions)  # not both fingers: nothing is known
-        assert cell.run(0.1).target.width_m is None
-    cell.mirror.on_leader_fingers(("right", "left"), (0.01, 0.02))
-    assert cell.run(0.1).target.width_m == pytest.approx(0.03)
-    cell.mirror.on_leader_fingers(("right", "left"), (np.nan, 0.02))
-    assert cell.run(0.1).state is Mirroring.STOPPED
