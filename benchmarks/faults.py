@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def main(only: str = "", checkpoint: Path = ROOT / "checkpoints/demo", json: Pat
         log: where to write what the nodes say
     """
     sys.path.insert(0, str(ROOT))  # the faults are those of the tests
+    from genima_ros.domain import own_domain
     from genima_ros.processes import node_environment
     from tests.ros.faults.catalogue import FAULTS
     from tests.ros.faults.real_graph import running_cell
@@ -44,13 +46,14 @@ def main(only: str = "", checkpoint: Path = ROOT / "checkpoints/demo", json: Pat
     if not chosen:
         raise SystemExit(f"no fault matches {only!r}; there are: {', '.join(fault.name for fault in FAULTS)}")
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    domain = int(os.environ.get("ROS_DOMAIN_ID", 1 + os.getpid() % 100))
-    environment = node_environment({**os.environ, "PYTHONPATH": str(ROOT)}, domain)
-    os.environ["AMENT_PREFIX_PATH"] = environment["AMENT_PREFIX_PATH"]
+    os.environ["AMENT_PREFIX_PATH"] = node_environment(os.environ)["AMENT_PREFIX_PATH"]
     gc.freeze()
     rows = []
-    with tempfile.TemporaryDirectory() as scratch, (log or Path(scratch) / "nodes.log").open("w") as out, \
-            running_cell(checkpoint, Path(scratch), environment, out) as cell:
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        environment = node_environment({**os.environ, "PYTHONPATH": str(ROOT)}, stack.enter_context(own_domain()))
+        out = stack.enter_context((log or scratch / "nodes.log").open("w"))
+        cell = stack.enter_context(running_cell(checkpoint, scratch, environment, out))
         for fault in track(chosen, "injecting"):
             row = {"name": fault.name, "device": "cpu", "limit": fault.limit.source if fault.limit else "does not stop",
                    "go_on": fault.go_on.words}

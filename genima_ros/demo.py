@@ -15,6 +15,7 @@ import numpy as np
 from genima_core.checkpoint import Checkpoint
 from genima_ros import graph
 from genima_ros.demo_film import write_episode
+from genima_ros.domain import own_domain
 from genima_ros.processes import RunningGraph
 from genima_ros.up import READY_S, start, terminate_as_interrupt, wait_ready
 
@@ -42,14 +43,12 @@ def demo(episodes: int = 3, seed: int = 20000, checkpoint: Path = Path("checkpoi
         execution: sync: execute a chunk, then look again; async: splice in every new chunk.
         task: What to do.
         timeout_s: Seconds an episode may take; unlike in `genima eval`, drawing takes time here.
-        domain: ROS domain, to look on with other tools; by default ROS_DOMAIN_ID, else one of this process alone.
+        domain: ROS domain; by default one that nobody else uses, never that of a real cell.
         json: Another file for the summary.
     """
     if episodes < 1:
         raise ValueError(f"--episodes is {episodes}; at least 1 is needed")
     rig = Checkpoint.open(graph.find_checkpoint(checkpoint)).rig
-    if domain is None:
-        domain = int(os.environ.get("ROS_DOMAIN_ID", 1 + os.getpid() % 100))
     values = graph.argument_values("sim", {"checkpoint": str(checkpoint), "execution": execution, "task": task,
                                            "seed": str(seed - 1)})  # every episode begins with a reset to the next
     folder = Path(out) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -59,6 +58,7 @@ def demo(episodes: int = 3, seed: int = 20000, checkpoint: Path = Path("checkpoi
         from genima_ros.demo_observer import DemoObserver  # not at the top: `--help` works without ROS
 
         log = stack.enter_context((folder / "nodes.log").open("w"))
+        domain = stack.enter_context(own_domain()) if domain is None else domain
         running, observer = start("sim", values, stack, domain, lambda domain: DemoObserver(domain, rig.names), log)
         print(f"starting {len(running.processes)} nodes in ROS domain {domain}; their output goes to "
               f"{folder / 'nodes.log'}", flush=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from genima_core.checkpoint import Checkpoint
+from genima_ros.domain import own_domain
 from genima_ros.packages import apt_package, extras, remedy
 from genima_ros.status_table import status_table
 
@@ -188,15 +189,15 @@ def loopback() -> Check:
     remedy = "make env, or source a ROS 2; allow UDP on the loopback interface"
     if importlib.util.find_spec("rclpy") is None:
         return Check("ROS 2", "missing", "rclpy cannot be imported", remedy)
-    # An own domain, so that a running graph neither hears nor is heard; valid are 0 to 101.
-    environment = {"ROS_DOMAIN_ID": str(1 + os.getpid() % 101), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    talker = subprocess.Popen([sys.executable, "-c", TALKER], env={**os.environ, **environment},
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        return probe("ROS 2", LISTENER, remedy, environment)
-    finally:
-        talker.kill()
-        talker.wait()
+    with own_domain() as domain:
+        environment = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        talker = subprocess.Popen([sys.executable, "-c", TALKER], env={**os.environ, **environment},
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            return probe("ROS 2", LISTENER, remedy, environment)
+        finally:
+            talker.kill()
+            talker.wait()
 
 
 def workstation() -> Iterator[Check]:

@@ -1,11 +1,9 @@
 """`genima record`: the recorder as a child process, and the operator's keys and table."""
 
-import fcntl
 import json as json_module
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +14,7 @@ from genima_core.cameras import CameraRig
 from genima_core.data.bags.about import About
 from genima_core.data.bags.numbering import episodes_in, next_number, number_of
 from genima_ros import graph
+from genima_ros.domain import claim
 from genima_ros.graph import NodeProcess
 from genima_ros.keyboard import Keyboard
 from genima_ros.processes import PROBLEMS, RunningGraph, node_environment
@@ -84,7 +83,7 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
         domain = int(environment.get("ROS_DOMAIN_ID", "0"))
-        alone = stack.enter_context(claim(domain))
+        alone = stack.enter_context(claim("recorder", domain))
         session = stack.enter_context(RecordSession(domain, ring, instruction))
         session.bell = bell
         if not alone or session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
@@ -102,18 +101,6 @@ def record(task: str = "push_button", out: Path | None = None, episodes: int = 0
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_module.dumps(summary, indent=2) + "\n")
     print_summary(summary)
-
-
-@contextmanager
-def claim(domain: int) -> Iterator[bool]:
-    """Whether nobody else on this machine records in a ROS domain; then nobody does until the end of the context."""
-    with (Path(tempfile.gettempdir()) / f"genima-recorder-{os.getuid()}-{domain}").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except BlockingIOError:
-            alone = False
-        yield alone
 
 
 def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[], None], episodes: int) -> None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from genima_core.data.motion import Motion, approach, deviations, load_motion
 from genima_ros import graph
 from genima_ros.arms import remappings_of
+from genima_ros.domain import own_domain
 from genima_ros.up import READY_S, start, terminate_as_interrupt, wait_ready
 
 SPEEDS = (0.05, 2.0)
@@ -92,7 +93,7 @@ def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):
     from genima_ros.replayer import Replayer
 
     if domain is None:
-        domain = 1 + (os.getpid() + 50) % 100
+        domain = stack.enter_context(own_domain())
     given = {"seed": str(motion.seed), "task": motion.task, "camera_rate_hz": "1"}
     values, nowhere = graph.argument_values("teleop_sim", given), Path(os.devnull)
     running, replayer = start("teleop_sim", values, stack, domain, lambda domain: Replayer(domain, motion.joint_names),

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 # Set before anything imports numpy or torch: tests run side by side, and child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)
 
 import numpy as np
 import pytest
@@ -15,6 +14,10 @@ from hypothesis import settings
 
 from genima_core import geometry
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
+from genima_ros.domain import own_domain
+
+_domain = own_domain()  # for as long as this process lives
+os.environ["ROS_DOMAIN_ID"] = str(_domain.__enter__())
 
 # The time of one example says more about the machine than about the code.
 settings.register_profile("genima", deadline=None)

@@ -1,0 +1,50 @@
+"""Domains that nothing else on the machine is in, and the one worker of the ROS tests."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from genima_ros import domain
+from genima_ros.domain import claim, own_domain
+
+pytestmark = pytest.mark.ros
+
+
+def test_two_processes_get_different_domains():
+    code = "from genima_ros.domain import own_domain\nwith own_domain() as ours:\n print(ours, flush=True); input()"
+    others = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+              for _ in range(3)]
+    try:
+        theirs = [int(other.stdout.readline()) for other in others]
+        with own_domain() as ours:
+            assert len({*theirs, ours, int(os.environ["ROS_DOMAIN_ID"])}) == 5
+    finally:
+        for other in others:
+            other.communicate("\n")
+
+
+def test_a_domain_is_free_again_afterwards():
+    with own_domain() as first, claim("own", first) as claimed:
+        assert not claimed
+    with claim("own", first) as claimed:
+        assert claimed
+
+
+def test_a_domain_with_a_node_of_somebody_else_is_left_alone(bench, monkeypatch):
+    inhabited = int(os.environ["ROS_DOMAIN_ID"])
+    monkeypatch.setattr(domain, "claim", lambda purpose, number: claim("test", number))
+    monkeypatch.setattr(domain, "DOMAINS", (inhabited,))
+    with pytest.raises(RuntimeError, match="--domain"), own_domain():
+        pass
+    bench.close()
+    with own_domain() as ours:
+        assert ours == inhabited
+    bench.close = lambda: None
+
+
+def test_all_ros_tests_run_on_one_worker(request):
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("runs under pytest-xdist with --dist loadgroup, as in make test")
+    assert request.node.nodeid.endswith("@ros"), "this pytest-xdist does not group tests under this pytest"
