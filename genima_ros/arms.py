@@ -71,6 +71,7 @@ class ArmSetup:
     finger_names: tuple[str, ...] = FINGER_NAMES
     """Joints in m that add up to the gripper's width, where they come with the arm's; none else."""
     base_frame: str = "panda_link0"
+    hand_frame: str = "panda_hand"
     joint_states: str = "joint_states"
     command: Literal["joint_trajectory", "joint_state", "float64_array"] = "joint_trajectory"
     """What the arm controller understands."""
@@ -126,7 +127,8 @@ def load_arm(name: str, folder: Path) -> ArmSetup:
 
 def parameters_of(arm: ArmSetup) -> dict[str, object]:
     """Parameters of the nodes that work with an arm, by their names; limits that are not given are left out."""
-    names = ("joint_names", "finger_names", "base_frame", "command", "receiver_follows_horizon", "robot_state_type")
+    names = ("joint_names", "finger_names", "base_frame", "hand_frame", "command", "receiver_follows_horizon",
+             "robot_state_type")
     limits = {name: list(values) for name in ("lower_position_limits", "upper_position_limits", "velocity_limits")
               if (values := getattr(arm, name))}
     hand = arm.gripper

@@ -201,9 +201,12 @@ def sections_of(path: Path) -> dict[str, object]:
 
 
 def rviz_command(values: Mapping[str, object]) -> list[str]:
-    """RViz with our displays, in the frame of the arm's base."""
+    """RViz with our displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
     frame = find_arm(str(values.get("arm") or "sim")).base_frame
-    return ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz"), "-f", frame]
+    command = ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz"), "-f", frame]
+    if namespace := values.get("arm_namespace"):
+        command += ["--ros-args", "-r", f"/robot_description:={absolute(str(namespace), 'robot_description')}"]
+    return command
 
 
 def share_folder() -> Path:

@@ -1,6 +1,6 @@
 """The graphs that can be started: which nodes, with which arguments; data, and nothing but data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -109,8 +109,9 @@ _LEARNED = (
     NodeEntry("controller", "controller_node", ("checkpoint", "device", "execution", "instruction", "gate", "arm",
                                                  "joint_names", "finger_names", "gripper_max_width_m"),
               niceness=4, respawn=True),
-    NodeEntry("markers", "markers_node", ("joint_names", "base_frame"), niceness=5, respawn=True),
 )
+_MARKERS = NodeEntry("markers", "markers_node", ("joint_names", "base_frame"), niceness=5, respawn=True)
+_MARKERS_IN_RVIZ = replace(_MARKERS, condition="rviz")
 _STREAMER = NodeEntry("streamer", "streamer_node", (
     "execution", "arm", "joint_names", "command", "receiver_follows_horizon", "lower_position_limits",
     "upper_position_limits", "velocity_limits", "gripper_max_width_m"), niceness=0)
@@ -121,7 +122,7 @@ _ARM_MONITOR = NodeEntry("arm_monitor", "arm_monitor_node", ("robot_state_type",
                          condition="robot_state")
 _GRIPPER = NodeEntry("gripper", "gripper_node", ("kind", "action", "gripper_joints", "open_position", "closed_position",
                                                  "max_width_m"), niceness=1, respawn=True, condition="action")
-_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm"), niceness=5, respawn=True, condition="rig")
+_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "base_frame", "hand_frame"), niceness=5, respawn=True, condition="rig")
 _RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
 _ENABLE = ("when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool "
            "'{{data: true}}'")
@@ -133,6 +134,7 @@ MODES = {
             NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
             _STREAMER,
             *_LEARNED,
+            _MARKERS,
         ),
         parameter_file="sim.yaml",
     ),
@@ -144,19 +146,20 @@ MODES = {
             NodeEntry("leader", "leader_node", ("task",), niceness=1),
             _TELEOP,
             _STREAMER,
+            _MARKERS_IN_RVIZ,
         ),
         parameter_file="teleop_sim.yaml",
         next_step="in another terminal: genima record --task {task}",
     ),
     "real": Mode(
         arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG),
-        nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED),
+        nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED, _MARKERS),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
     ),
     "teleop_real": Mode(
         arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
-        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE),
+        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, _MARKERS_IN_RVIZ),
         parameter_file="teleop_real.yaml",
         next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
     ),

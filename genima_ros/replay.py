@@ -84,8 +84,9 @@ def _join(motion: Motion, stack: ExitStack, domain: int | None, arm: str, namesp
 
     if domain is None:
         domain = int(os.environ.get("ROS_DOMAIN_ID", "0"))
-    renamed = remappings_of(graph.find_arm(arm), namespace).items()
-    return stack.enter_context(Replayer(domain, motion.joint_names, renamed))
+    setup = graph.find_arm(arm)
+    return stack.enter_context(Replayer(domain, motion.joint_names, remappings_of(setup, namespace).items(),
+                                        setup.gripper.max_width_m))
 
 
 def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):

@@ -32,9 +32,10 @@ class Replayer(Observer):
     """Knows the arm's joints, the streamer's state and the cell's success; sends chunks."""
 
     def __init__(self, domain: int, joint_names: Sequence[str] = JOINT_NAMES,
-                 remappings: Iterable[tuple[str, str]] = ()) -> None:
+                 remappings: Iterable[tuple[str, str]] = (), gripper_max_width_m: float = GRIPPER_WIDTH_M) -> None:
         super().__init__(domain, "replay", remappings)
         self.joint_names = tuple(joint_names)
+        self.gripper_max_width_m = gripper_max_width_m
         self.succeeded = False
         self.q: np.ndarray | None = None
         """(7,) measured, rad."""
@@ -132,7 +133,7 @@ class Replayer(Observer):
         values = np.asarray(q, dtype=np.float64)
         if openings is not None:
             message.joint_names.append(conversions.GRIPPER_JOINT)
-            values = np.column_stack([values, np.clip(openings, 0.0, 1.0) * GRIPPER_WIDTH_M])
+            values = np.column_stack([values, np.clip(openings, 0.0, 1.0) * self.gripper_max_width_m])
         message.header.stamp = conversions.to_time(self._now_s())
         message.points = [JointTrajectoryPoint(positions=array.array("d", row),
                                                time_from_start=conversions.to_duration(LEAD_S + k * step_s))

@@ -3,14 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.node import Node
 from std_msgs.msg import String
 
-from genima_core.calibration.store import Calib
-from genima_core.cameras import CameraRig
+from genima_core.calibration.store import OPTICAL_FRAME
+from genima_core.cameras import CameraRig, RigCamera
 from genima_core.geometry import to_quat_xyzw
 from genima_ros import interfaces
 from genima_ros.parameters import declare_dataclass
@@ -23,8 +22,8 @@ TF_STATIC = "/tf_static"
 class RigParameters:
     rig: Path | None = None
     """rig.json, as `genima calibrate install` writes it."""
-    arm: Literal["panda", "fr3"] = "panda"
-    """How the names of the arm's frames begin."""
+    base_frame: str = "panda_link0"
+    hand_frame: str = "panda_hand"
     tf: bool = True
     """Whether the cameras are frames of TF as well, where tf2_msgs is installed."""
     leave_out: tuple[str, ...] = ()
@@ -58,7 +57,8 @@ class RigNode(Node):
             return None
         publisher = self.create_publisher(TFMessage, TF_STATIC, interfaces.LATCHED)
         stamp = self.get_clock().now().to_msg()
-        transforms = [to_transform(Calib.of(camera, self.parameters.arm)) for camera in rig.cameras
+        mounts = {"base": self.parameters.base_frame, "hand": self.parameters.hand_frame}
+        transforms = [to_transform(camera, mounts[camera.mount]) for camera in rig.cameras
                       if camera.name not in self.parameters.leave_out]
         for transform in transforms:
             transform.header.stamp = stamp
@@ -66,12 +66,11 @@ class RigNode(Node):
         return publisher
 
 
-def to_transform(calib: Calib) -> TransformStamped:
-    """The camera in its mount: the hand, or the base."""
-    parent = calib.robot_effector_frame if calib.mount == "hand" else calib.robot_base_frame
-    x, y, z = map(float, calib.T_robot_cam[:3, 3])
-    qx, qy, qz, qw = map(float, to_quat_xyzw(calib.T_robot_cam))
-    message = TransformStamped(child_frame_id=calib.tracking_base_frame)
+def to_transform(camera: RigCamera, parent: str) -> TransformStamped:
+    """The camera in the frame of its mount, `parent`."""
+    x, y, z = map(float, camera.T_mount_cam[:3, 3])
+    qx, qy, qz, qw = map(float, to_quat_xyzw(camera.T_mount_cam))
+    message = TransformStamped(child_frame_id=OPTICAL_FRAME.format(camera=camera.name))
     message.header.frame_id = parent
     message.transform.translation = Vector3(x=x, y=y, z=z)
     message.transform.rotation = Quaternion(x=qx, y=qy, z=qz, w=qw)

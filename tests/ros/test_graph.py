@@ -104,7 +104,8 @@ def test_every_node_works_with_the_same_arm():
     for node in ("streamer", "controller", "markers"):
         assert processes[node].parameters["joint_names"] == names
     assert processes["streamer"].parameters["arm"] == "fr3"
-    assert processes["markers"].parameters["base_frame"] == "fr3_link0"
+    assert processes["markers"].parameters["base_frame"] == processes["rig"].parameters["base_frame"] == "fr3_link0"
+    assert processes["rig"].parameters["hand_frame"] == "fr3_hand"
     for process in processes.values():
         renamed = dict(process.remappings)
         assert renamed["joint_states"] == "/cell/franka/joint_states"
@@ -229,6 +230,18 @@ def test_wrong_parameter_files_are_explained(tmp_path, text, words):
 def test_missing_parameter_file_is_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         resolve(f"config:={tmp_path / 'none.yaml'}")
+
+
+def test_rviz_has_the_frames_and_the_robot_model_of_the_arm():
+    command = graph.rviz_command(graph.parse_arguments("real", ("arm:=fr3", "arm_namespace:=/cell", "rviz:=true")))
+    assert command[-5:] == ["-f", "fr3_link0", "--ros-args", "-r", "/robot_description:=/cell/robot_description"]
+    assert "--ros-args" not in graph.rviz_command(graph.parse_arguments("sim", ("rviz:=true",)))
+
+
+@pytest.mark.parametrize("texts", [("teleop_sim",), ("teleop_real", "arm:=fr3")])
+def test_teleoperation_has_markers_where_somebody_looks_at_them(texts):
+    mode, *texts = texts
+    assert "markers" in resolve("rviz:=true", *texts, mode=mode) and "markers" not in resolve(*texts, mode=mode)
 
 
 def test_rviz_shows_topics_that_are_published():

@@ -91,6 +91,16 @@ def test_a_disabled_streamer_is_said(spinning, rig, replayer):
         replayer.wait_ready()
 
 
+def test_the_gripper_opens_as_wide_as_the_arms_file_says(bench):
+    heard = bench.listen(interfaces.ACTION_CHUNK)
+    with Replayer(int(os.environ["ROS_DOMAIN_ID"]), gripper_max_width_m=0.14) as replayer:
+        assert replayer.spin_until(lambda: replayer._chunks.get_subscription_count(), 60.0)
+        with pytest.raises(RuntimeError, match="does not take the motion"):  # nobody else is there
+            replayer.follow(np.array([HOME, HOME]), np.array([0.0, 0.5]), 0.1)
+    bench.until(lambda: heard)
+    assert [point.positions[7] for point in heard[0].points] == pytest.approx([0.0, 0.07])
+
+
 def test_teleoperation_goes_first(spinning, rig, replayer):
     start(spinning, rig)
     publisher = interfaces.publish(spinning.probe, interfaces.TELEOP_STATE)

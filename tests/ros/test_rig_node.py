@@ -5,7 +5,6 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_core.calibration.store import Calib
 from genima_core.cameras import CameraRig
 from genima_core.geometry import from_quat_xyzw
 from genima_ros import interfaces
@@ -30,19 +29,20 @@ def test_who_comes_later_still_hears_where_the_cameras_are(bench, rig, path):
 def test_where_tf_is_installed_the_cameras_are_frames(bench, rig, path, interface_packages):
     from tf2_msgs.msg import TFMessage
 
-    bench.node(RigNode, parameters={"rig": path, "arm": "fr3", "leave_out": ["left_shoulder"]})
+    bench.node(RigNode, parameters={"rig": path, "base_frame": "cell_fr3_link0", "hand_frame": "tool",
+                                    "leave_out": ["left_shoulder"]})
     heard: list = []
     bench.probe.create_subscription(TFMessage, TF_STATIC, heard.append, interfaces.LATCHED)
     bench.until(lambda: heard)
     frames = {t.child_frame_id: t.header.frame_id for t in heard[0].transforms}
     assert len(frames) == 3 and "left_shoulder_color_optical_frame" not in frames
-    assert frames["wrist_color_optical_frame"] == "fr3_hand"
-    assert frames["front_color_optical_frame"] == "fr3_link0"
+    assert frames["wrist_color_optical_frame"] == "tool"
+    assert frames["front_color_optical_frame"] == "cell_fr3_link0"
 
 
 def test_a_transform_is_the_cameras_pose(rig):
     for camera in rig.cameras:
-        transform = to_transform(Calib.of(camera)).transform
+        transform = to_transform(camera, "panda_hand").transform
         q, p = transform.rotation, transform.translation
         T = from_quat_xyzw(np.array([q.x, q.y, q.z, q.w]), np.array([p.x, p.y, p.z]))
         np.testing.assert_allclose(T, camera.T_mount_cam, atol=1e-9)
