@@ -39,8 +39,9 @@ class Recovery:
 
 @dataclass(frozen=True)
 class GripperSetup:
-    kind: Literal["franka_hand", "gripper_command", "parallel_gripper_command", "topic"] = "topic"
-    """topic: something else takes the width in m from gripper/command, as the simulated cell does."""
+    kind: Literal["franka_hand", "gripper_command", "parallel_gripper_command", "topic", "none"] = "topic"
+    """topic: something else takes the width in m from gripper/command, as the simulated cell does; none: a fixed tool,
+    which counts as a closed gripper."""
     action: str = ""
     """Name of the action; of the Franka hand, of the node that serves move and grasp."""
     joint_states: str = ""
@@ -53,9 +54,10 @@ class GripperSetup:
     max_width_m: float = 0.08
 
     def __post_init__(self) -> None:
-        if self.kind != "topic" and not self.action:
+        has_action = self.kind not in ("topic", "none")
+        if has_action and not self.action:
             raise ValueError(f"gripper of kind {self.kind} has no action; name it")
-        if self.kind != "topic" and not self.joints:
+        if has_action and not self.joints:
             raise ValueError(f"gripper of kind {self.kind} has no joints; name those that tell its width")
         if not self.max_width_m > 0 or self.open_position == self.closed_position:
             raise ValueError(f"gripper opens to {self.max_width_m:g} m, from {self.closed_position:g} to "
@@ -92,6 +94,9 @@ class ArmSetup:
         if len(self.joint_names) != 7 or len({*self.joint_names, *self.finger_names}) != 7 + len(self.finger_names):
             raise ValueError(f"joint_names are {', '.join(self.joint_names) or 'none'} and finger_names "
                              f"{', '.join(self.finger_names) or 'none'}; seven joints are needed, and no name twice")
+        if self.gripper.kind == "none" and self.finger_names:
+            raise ValueError(f"gripper is of kind none, but finger_names are {', '.join(self.finger_names)}; give "
+                             "finger_names: [] to an arm with a fixed tool, or the kind of its gripper")
         for name in ("joint_states", "command_topic"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; name the topic of the arm's driver")

@@ -141,6 +141,7 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
     arm = find_arm(str(values["arm"]))
     parameters, renamed = parameters_of(arm), remappings_of(arm, str(values["arm_namespace"]))
     parameters["robot_state"] = arm.robot_state
+    parameters["fixed_tool"] = arm.gripper.kind == "none"
     parameters["action"] = arm.gripper.action and absolute(str(values["arm_namespace"]), arm.gripper.action)
     if "leader_arm" in values:
         leader = find_arm(str(values["leader_arm"] or values["arm"]))

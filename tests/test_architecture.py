@@ -50,6 +50,7 @@ ENTRY_POINTS = {
     "genima_ros.camera_node": {"", "ros"},
     "genima_ros.rig_node": {"", "ros"},
     "genima_ros.gripper_node": {"", "ros"},
+    "genima_ros.fixed_tool_node": {"", "ros"},
     "genima_ros.sim_node": {"", "ros", "sim"},
     "genima_ros.leader_node": {"", "ros", "sim"},
     "genima_ros.recorder_node": {"", "ros", "record"},

@@ -85,6 +85,7 @@ def test_a_file_of_ones_own(tmp_path):
     ({"recovery": ["x"]}, "needs a mapping"),
     ({"gripper": {"kind": "franka_hand"}}, "has no action"),
     ({"gripper": {"kind": "gripper_command", "action": "a"}}, "has no joints"),
+    ({"gripper": {"kind": "none"}, "finger_names": ["a", "b"]}, r"finger_names: \[\] to an arm with a fixed tool"),
     ({"gripper": {"kind": "suction"}}, "'suction'; valid are 'franka_hand'")])
 def test_what_is_wrong_with_an_arm_is_explained(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words) as caught:

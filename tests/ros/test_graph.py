@@ -113,6 +113,16 @@ def test_every_node_works_with_the_same_arm():
     assert 'joint_names:=["fr3_joint1"' in " ".join(processes["streamer"].command())
 
 
+def test_a_fixed_tool_stands_in_for_a_gripper(tmp_path):
+    arm = yaml.safe_load((ROOT / "config" / "arms" / "fr3.yaml").read_text()) | {"gripper": {"kind": "none"}}
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump(arm))
+    for mode in ("real", "teleop_real"):
+        gripper = resolve(f"arm:={tmp_path / 'bare.yaml'}", mode=mode)["gripper"]
+        assert gripper.executable == "fixed_tool_node" and not gripper.parameters
+        assert resolve("arm:=fr3", mode=mode)["gripper"].executable == "gripper_node"
+        assert "gripper" not in resolve("arm:=sim", mode=mode)
+
+
 def test_the_state_of_an_arm_is_watched_where_its_driver_tells_it():
     monitor = resolve("arm:=panda", "arm_namespace:=/cell", mode="teleop_real")["arm_monitor"]
     assert monitor.parameters == {"robot_state_type": "franka_msgs/msg/FrankaState"}
