@@ -12,7 +12,7 @@ from genima_core.evaluation.sources import stack
 from genima_core.panda import target_poses
 from genima_core.policy import Policy
 from genima_core.sim import experts
-from genima_core.sim.cell import Cell
+from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.task import make_task
 from genima_core.targets.draw import over_observation
 from genima_core.targets.outlines import outline_labels
@@ -43,10 +43,16 @@ class Sample:
     gripper_target: float
 
 
-def collect(checkpoint: Path, seed: int, scenes: int, stride: int) -> tuple[list[Sample], list[Sample], CameraRig]:
-    """True drawings, and the agent's of the same states: every `stride`-th of the expert's in each scene."""
+def collect(checkpoint: Path, seed: int, scenes: int, stride: int,
+            size_px: int | None = None) -> tuple[list[Sample], list[Sample], CameraRig]:
+    """True drawings, and the agent's of the same states: every `stride`-th of the expert's in each scene.
+
+    In views of `size_px`; the agent draws none in another size than its own.
+    """
     policy = Policy.load(checkpoint)
     rig, size = policy.checkpoint.rig, policy.checkpoint.info.chunk_size
+    agent_draws = size_px in (None, rig.size[0])
+    rig = rig if agent_draws else default_rig(size_px, size_px)
     cell, renderer = Cell(make_task(policy.checkpoint.info.tasks[0]), rig), TargetRenderer(rig)
     true, drawn = [], []
     for scene in track(range(seed, seed + scenes), "drawing"):
@@ -60,7 +66,8 @@ def collect(checkpoint: Path, seed: int, scenes: int, stride: int) -> tuple[list
             sample = Sample(scene, "truth", observation.q, images, over_observation(views, images), states[last][0],
                             float(plan.gripper[last]))
             true.append(sample)
-            drawn.append(replace(sample, source="drawn", drawing=policy.draw(observation, scene * 1000 + k)))
+            if agent_draws:
+                drawn.append(replace(sample, source="drawn", drawing=policy.draw(observation, scene * 1000 + k)))
     cell.close()
     renderer.close()
     return true, drawn, rig

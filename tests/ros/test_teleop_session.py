@@ -17,6 +17,7 @@ from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.data.dataset import Dataset
 from genima_ros import cli, interfaces
 from genima_ros.observer import Observer
+from genima_ros.record_session import MISSING, RECORDER
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.usefixtures("fresh_accelerate")]
 
@@ -32,9 +33,10 @@ BOUNDS = {"joint_gap_s": 2.0, "leader_gap_s": 2.0, "camera_gap_s": 2.0, "lost_sh
 class Operator(Observer):
     """Watches the cell and presses keys."""
 
-    def __init__(self, record: subprocess.Popen, up: subprocess.Popen) -> None:
+    def __init__(self, record: subprocess.Popen, up: subprocess.Popen, log: Path) -> None:
         super().__init__(int(os.environ["ROS_DOMAIN_ID"]), "operator")
         self.processes = record, up
+        self.log = log
         self.teleop, self.recording, self.success, self.scene = "", None, False, None
         interfaces.subscribe(self.node, interfaces.TELEOP_STATE, lambda m: setattr(self, "teleop", m.data))
         interfaces.subscribe(self.node, interfaces.RECORDING, lambda m: setattr(self, "recording", m.data))
@@ -60,10 +62,16 @@ class Operator(Observer):
                 break
         self.wait(lambda: self.teleop.startswith("mirroring"), "mirroring")
 
+    def _refusals(self) -> int:
+        return self.log.read_text().count(MISSING[RECORDER])
+
     def record(self, start: str = " ") -> None:
-        """An episode in which the simulated operator solves the task."""
-        self.press(start)
-        self.wait(lambda: self.recording, "the start of an episode")
+        """An episode in which the simulated operator solves the task; the key is pressed again if it was too early."""
+        refusals = self._refusals()
+        while not self.recording:
+            self.press(start)
+            self.wait(lambda seen=refusals: self.recording or self._refusals() > seen, "the start of an episode")
+            refusals = self._refusals()
         self.wait(lambda: self.success, "the task's success")
 
     def end(self) -> None:
@@ -91,7 +99,7 @@ def session(tmp_path_factory) -> Iterator[Path]:
     record = start(folder, "record", "record", "--task", "push_button", "--out", folder / "bags", "--episodes", 3,
                    "--config", folder / "bounds.yaml", stdin=subprocess.PIPE)
     try:
-        with Operator(record, up) as operator:
+        with Operator(record, up, folder / "record.log") as operator:
             operator.wait(lambda: {"sim", "leader", "teleop", "streamer", "recorder"} <= set(operator.diagnostics),
                           "diagnostics of every node")
             operator.engage()
