@@ -45,6 +45,7 @@ demo: env
 
 lint: env
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 # Two workers; tests marked `ros` share one of them, so that no two node graphs compete.
 test: lint

@@ -21,8 +21,10 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.py"))),
-        *((f"share/{PACKAGE}/{folder}", sorted(glob(f"{folder}/*.*")))
-          for folder in ("config", "config/arms", "config/controllers")),
+        *(
+            (f"share/{PACKAGE}/{folder}", sorted(glob(f"{folder}/*.*")))
+            for folder in ("config", "config/arms", "config/controllers")
+        ),
         # ROS looks for nodes here; pip installs console scripts only into bin/.
         (f"lib/{PACKAGE}", sorted(glob("scripts/*_node"))),
     ],

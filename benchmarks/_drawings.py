@@ -43,8 +43,9 @@ class Sample:
     gripper_target: float
 
 
-def collect(checkpoint: Path, seed: int, scenes: int, stride: int,
-            size_px: int | None = None) -> tuple[list[Sample], list[Sample], CameraRig]:
+def collect(
+    checkpoint: Path, seed: int, scenes: int, stride: int, size_px: int | None = None
+) -> tuple[list[Sample], list[Sample], CameraRig]:
     """True drawings, and the agent's of the same states: every `stride`-th of the expert's in each scene.
 
     In views of `size_px`; the agent draws none in another size than its own.
@@ -63,8 +64,15 @@ def collect(checkpoint: Path, seed: int, scenes: int, stride: int,
             observation, last = states[k][1], min(k + size, len(states) - 1)
             views = renderer.render(observation.q, states[last][0], float(plan.gripper[last]))
             images = stack(cell, observation)
-            sample = Sample(scene, "truth", observation.q, images, over_observation(views, images), states[last][0],
-                            float(plan.gripper[last]))
+            sample = Sample(
+                scene,
+                "truth",
+                observation.q,
+                images,
+                over_observation(views, images),
+                states[last][0],
+                float(plan.gripper[last]),
+            )
             true.append(sample)
             if agent_draws:
                 drawn.append(replace(sample, source="drawn", drawing=policy.draw(observation, scene * 1000 + k)))
@@ -119,8 +127,9 @@ def of_another_scene(sample: Sample, samples: list[Sample], rng: np.random.Gener
     return _other(sample, samples, rng).drawing
 
 
-def with_spheres_of_another_scene(sample: Sample, samples: list[Sample], rig: CameraRig,
-                                  rng: np.random.Generator) -> np.ndarray:
+def with_spheres_of_another_scene(
+    sample: Sample, samples: list[Sample], rig: CameraRig, rng: np.random.Generator
+) -> np.ndarray:
     """Another scene's true spheres over this scene's picture: what a model draws that does not look."""
     other = _other(replace(sample, source="truth"), samples, rng)
     shown = outline_labels(rig, camera_poses(rig, other.q), target_poses(other.q_target)[:, :3, 3]) > 0
@@ -136,8 +145,13 @@ def _discs(sample: Sample, points: np.ndarray, target: int, rig: CameraRig) -> n
     """Pixels (views, H, W) bool of a sphere and its blurred rim, the other spheres left out."""
     labels = outline_labels(rig, camera_poses(rig, sample.q), points)
     rim = 2 * max(1, round(rig.size[0] * 3 / 64)) + 1
-    return np.stack([(cv2.dilate((view == target + 1).astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0)
-                     & ((view == 0) | (view == target + 1)) for view in labels])
+    return np.stack(
+        [
+            (cv2.dilate((view == target + 1).astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0)
+            & ((view == 0) | (view == target + 1))
+            for view in labels
+        ]
+    )
 
 
 def _clear_view(sample: Sample, points: np.ndarray, target: int, rig: CameraRig, rng: np.random.Generator) -> int:

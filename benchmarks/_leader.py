@@ -15,9 +15,9 @@ from rclpy.signals import SignalHandlerOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from genima_core.panda import HOME, JOINT_NAMES
-from genima_ros import interfaces
-from genima_ros.conversions import to_joint_state
-from genima_ros.run import make_executor
+from genima_ros.messages import interfaces
+from genima_ros.messages.conversions import to_joint_state
+from genima_ros.nodes.run import make_executor
 
 RATES = np.array([1.2, 2.0, 1.0, 1.7, 2.0, 1.3, 2.2])
 SPEED = np.array([1.0, -0.9, -1.0, 1.0, 1.0, 1.0, 1.0])
@@ -30,8 +30,10 @@ def motion(time_s: float) -> tuple[np.ndarray, np.ndarray]:
     if time_s <= 0:
         return HOME, np.zeros(7)
     eased = time_s - EASE_S / 2 if time_s > EASE_S else time_s**2 / (2 * EASE_S)
-    return (HOME + SPEED / RATES * (1 - np.cos(RATES * eased)),
-            SPEED * np.sin(RATES * eased) * min(time_s / EASE_S, 1.0))
+    return (
+        HOME + SPEED / RATES * (1 - np.cos(RATES * eased)),
+        SPEED * np.sin(RATES * eased) * min(time_s / EASE_S, 1.0),
+    )
 
 
 def main(rate_hz: float = 100.0) -> None:

@@ -25,9 +25,9 @@ from std_msgs.msg import Float64, String
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from genima_core.cameras import PinholeCamera
 from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
-from genima_ros import interfaces
-from genima_ros.conversions import camera_to_camera_info, rgb_to_image, to_joint_state
-from genima_ros.shared_memory import make_room
+from genima_ros.graph.shared_memory import make_room
+from genima_ros.messages import interfaces
+from genima_ros.messages.conversions import camera_to_camera_info, rgb_to_image, to_joint_state
 
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 STAMP_AT = 4
@@ -74,14 +74,25 @@ def main(seconds: float = 60.0, size: int = 256, fps: float = 30.0, joint_hz: fl
     streams = []
 
     def add(topic: interfaces.Topic, messages: list, rate_hz: float, offset_s: float = 0.0) -> None:
-        streams.append(Stream(topic, interfaces.publish(node, topic),
-                              [bytearray(serialize_message(message)) for message in messages], round(1e9 / rate_hz),
-                              start_ns + round(1e9 * offset_s), hasattr(messages[0], "header")))
+        streams.append(
+            Stream(
+                topic,
+                interfaces.publish(node, topic),
+                [bytearray(serialize_message(message)) for message in messages],
+                round(1e9 / rate_hz),
+                start_ns + round(1e9 * offset_s),
+                hasattr(messages[0], "header"),
+            )
+        )
 
     for i, name in enumerate(CAMERAS):
         offset_s = 0.002 * i  # cameras that are started one after the other
-        add(interfaces.camera_image(name), [rgb_to_image(picture, 0.0, name) for picture in pictures(rng, size)], fps,
-            offset_s)
+        add(
+            interfaces.camera_image(name),
+            [rgb_to_image(picture, 0.0, name) for picture in pictures(rng, size)],
+            fps,
+            offset_s,
+        )
         camera = PinholeCamera.from_fov(size, size, np.deg2rad(60.0))
         add(interfaces.camera_info(name), [camera_to_camera_info(camera, 0.0, name)], fps, offset_s)
     states, commands = arm_messages()
@@ -95,8 +106,19 @@ def main(seconds: float = 60.0, size: int = 256, fps: float = 30.0, joint_hz: fl
     while (stream := min(streams, key=lambda stream: stream.due_ns)).due_ns < end_ns:
         time.sleep(max(0, stream.due_ns - time.time_ns()) * 1e-9)
         stream.send()
-    print(json.dumps({f"/{stream.topic.name}": {"messages": stream.count, "last_ns": stream.due_ns - stream.period_ns,
-                                                "period_ns": stream.period_ns} for stream in streams}), flush=True)
+    print(
+        json.dumps(
+            {
+                f"/{stream.topic.name}": {
+                    "messages": stream.count,
+                    "last_ns": stream.due_ns - stream.period_ns,
+                    "period_ns": stream.period_ns,
+                }
+                for stream in streams
+            }
+        ),
+        flush=True,
+    )
     time.sleep(2.0)  # what was sent last is still on its way
 
 

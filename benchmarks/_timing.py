@@ -24,18 +24,40 @@ def alternate_ms(ways: dict[str, Callable[[], object]], repeats: int, warmup: in
 
 def row(name: str, device: str, stock_ms: float, ours_ms: float, least: float | None, **more: object) -> dict:
     """One line of the results; `least` is the ratio it must reach."""
-    return {"name": name, "device": device, "stock_ms": round(stock_ms, 2), "ours_ms": round(ours_ms, 2),
-            "ratio": round(stock_ms / ours_ms, 2), "rate_hz": round(1e3 / ours_ms, 1), "least_ratio": least, **more}
+    return {
+        "name": name,
+        "device": device,
+        "stock_ms": round(stock_ms, 2),
+        "ours_ms": round(ours_ms, 2),
+        "ratio": round(stock_ms / ours_ms, 2),
+        "rate_hz": round(1e3 / ours_ms, 1),
+        "least_ratio": least,
+        **more,
+    }
 
 
 def report(rows: list[dict], missing: list[str], json: Path | None) -> bool:
     """Prints and writes the rows and what was not run; whether every ratio is reached."""
-    table = Table("what", "stock ms", "ours ms", "ours Hz", "ratio", "at least", "PSNR dB",
-                  title=", ".join(dict.fromkeys(r["device"] for r in rows)))
+    table = Table(
+        "what",
+        "stock ms",
+        "ours ms",
+        "ours Hz",
+        "ratio",
+        "at least",
+        "PSNR dB",
+        title=", ".join(dict.fromkeys(r["device"] for r in rows)),
+    )
     for r in rows:
-        table.add_row(r["name"], f"{r['stock_ms']:.1f}", f"{r['ours_ms']:.1f}", f"{r['rate_hz']:.1f}",
-                      f"{r['ratio']:.2f}", "" if r["least_ratio"] is None else f"{r['least_ratio']:g}",
-                      f"{r['psnr_db']:.0f}" if "psnr_db" in r else "")
+        table.add_row(
+            r["name"],
+            f"{r['stock_ms']:.1f}",
+            f"{r['ours_ms']:.1f}",
+            f"{r['rate_hz']:.1f}",
+            f"{r['ratio']:.2f}",
+            "" if r["least_ratio"] is None else f"{r['least_ratio']:g}",
+            f"{r['psnr_db']:.0f}" if "psnr_db" in r else "",
+        )
     console = Console()
     console.print(table)
     for line in missing:
@@ -49,6 +71,7 @@ def report(rows: list[dict], missing: list[str], json: Path | None) -> bool:
 def device_name(device: str) -> str:
     """What stands in the table."""
     import torch
+
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} CPU threads"

@@ -1,6 +1,6 @@
 """How well the extrinsics of each simulated camera are recovered from 15 views with 0.3 px of noise.
 
-    python benchmarks/calibration.py --seeds 20 --json calibration.json
+python benchmarks/calibration.py --seeds 20 --json calibration.json
 """
 
 import json as json_format
@@ -27,8 +27,15 @@ LIMIT_MM = 2.0
 LIMIT_DEG = 0.2
 
 
-def main(seeds: int = 20, seed: int = 30000, views: int = 15, noise_px: float = 0.3, width: int = 640,
-         height: int = 480, json: Path | None = None) -> None:
+def main(
+    seeds: int = 20,
+    seed: int = 30000,
+    views: int = 15,
+    noise_px: float = 0.3,
+    width: int = 640,
+    height: int = 480,
+    json: Path | None = None,
+) -> None:
     """Prints median and worst errors by camera; exits with 1 if the worst one exceeds 2 mm or 0.2 degrees.
 
     Args:
@@ -64,22 +71,35 @@ def _measure(camera: RigCamera, seeds: range, views: int, noise_px: float) -> di
         uncertainty_mm.append(solution.uncertainty_mm)
         left_out += len(solution.left_out)
         grades.append(judge(solution).grade)
-    return {"name": camera.name, "device": "cpu", "mount": camera.mount, "seeds": len(seeds), "views": views,
-            "error_mm": round(max(errors_mm), 3), "error_deg": round(max(errors_deg), 4),
-            "error_mm_median": round(float(np.median(errors_mm)), 3),
-            "error_deg_median": round(float(np.median(errors_deg)), 4),
-            "uncertainty_mm_median": round(float(np.median(uncertainty_mm)), 3), "views_left_out": left_out,
-            "grades": {grade: grades.count(grade) for grade in sorted(set(grades))},
-            "ours_ms": round(1e3 * float(np.median(times_s)), 1)}
+    return {
+        "name": camera.name,
+        "device": "cpu",
+        "mount": camera.mount,
+        "seeds": len(seeds),
+        "views": views,
+        "error_mm": round(max(errors_mm), 3),
+        "error_deg": round(max(errors_deg), 4),
+        "error_mm_median": round(float(np.median(errors_mm)), 3),
+        "error_deg_median": round(float(np.median(errors_deg)), 4),
+        "uncertainty_mm_median": round(float(np.median(uncertainty_mm)), 3),
+        "views_left_out": left_out,
+        "grades": {grade: grades.count(grade) for grade in sorted(set(grades))},
+        "ours_ms": round(1e3 * float(np.median(times_s)), 1),
+    }
 
 
 def _show(rows: list[dict]) -> None:
     table = Table("camera", "error_mm", "error_deg", "own estimate, mm", "verdicts", "ms")
     for row in rows:
         verdicts = ", ".join(f"{count} {grade}" for grade, count in row["grades"].items())
-        table.add_row(row["name"], f"{row['error_mm']:.2f} ({row['error_mm_median']:.2f})",
-                      f"{row['error_deg']:.3f} ({row['error_deg_median']:.3f})",
-                      f"({row['uncertainty_mm_median']:.2f})", verdicts, f"{row['ours_ms']:.0f}")
+        table.add_row(
+            row["name"],
+            f"{row['error_mm']:.2f} ({row['error_mm_median']:.2f})",
+            f"{row['error_deg']:.3f} ({row['error_deg_median']:.3f})",
+            f"({row['uncertainty_mm_median']:.2f})",
+            verdicts,
+            f"{row['ours_ms']:.0f}",
+        )
     Console().print(table)
     print("distance to the true position and angle to the true orientation: the worst of all seeds (median)")
 

@@ -1,7 +1,7 @@
 """How fast a drawing becomes a chunk, beside a plain forward pass of the same network.
 
-    python benchmarks/controller.py --json controller.json
-    python benchmarks/controller.py --device cuda
+python benchmarks/controller.py --json controller.json
+python benchmarks/controller.py --device cuda
 """
 
 import sys
@@ -20,8 +20,14 @@ from genima_core.sim.scene import default_rig
 LEAST_ON_GPU = {"paper": 3.0}
 
 
-def main(device: str | None = None, presets: tuple[str, ...] = tuple(PRESETS), compiled: bool = False,
-         threads: int | None = None, repeats: int = 20, json: Path | None = None) -> None:
+def main(
+    device: str | None = None,
+    presets: tuple[str, ...] = tuple(PRESETS),
+    compiled: bool = False,
+    threads: int | None = None,
+    repeats: int = 20,
+    json: Path | None = None,
+) -> None:
     """Exits with 1 where a chunk takes longer than it may, or is another one. Random weights.
 
     Args:
@@ -57,13 +63,22 @@ def main(device: str | None = None, presets: tuple[str, ...] = tuple(PRESETS), c
         if compiled:
             kinds["compiled"] = Controller(network, text, device, tuned=True, compiled=True)
         for kind, controller in kinds.items():
+
             def ours(controller=controller, targets=targets, q=q) -> np.ndarray:
                 return controller.act(targets, q, 1.0, "push the button")[0]
 
             ms = alternate_ms({"plain": plain, "ours": ours}, repeats)
             least = LEAST_ON_GPU.get(name) if device.startswith("cuda") else None
-            rows.append(row(f"preset {name}, {kind}" if kind else f"preset {name}", device_name(device), ms["plain"],
-                            ms["ours"], least, difference_rad=float(np.abs(ours() - plain()).max().round(6))))
+            rows.append(
+                row(
+                    f"preset {name}, {kind}" if kind else f"preset {name}",
+                    device_name(device),
+                    ms["plain"],
+                    ms["ours"],
+                    least,
+                    difference_rad=float(np.abs(ours() - plain()).max().round(6)),
+                )
+            )
     missing = [] if device.startswith("cuda") else ["on a GPU: python benchmarks/controller.py --device cuda"]
     reached = report(rows, missing, json)
     sys.exit(0 if reached and all(r["difference_rad"] < 1e-3 for r in rows) else 1)

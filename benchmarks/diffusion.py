@@ -1,7 +1,7 @@
 """How fast drawings are made, beside the stock diffusers pipeline with the same weights, seed and precision.
 
-    python benchmarks/diffusion.py --json diffusion.json
-    python benchmarks/diffusion.py --device cuda
+python benchmarks/diffusion.py --json diffusion.json
+python benchmarks/diffusion.py --device cuda
 """
 
 import sys
@@ -27,9 +27,16 @@ CASES = (("SD-Turbo size, 10 steps", 10, False, 3.0), ("SD-Turbo size, 5 steps, 
 """Name, steps, tiny decoder, least ratio; four 256×256 views at once."""
 
 
-def main(device: str | None = None, checkpoint: Path = Path("checkpoints/demo"), compiled: bool = True,
-         precision: str | None = None, threads: int | None = None, repeats: int = 20, shrink: int | None = None,
-         json: Path | None = None) -> None:
+def main(
+    device: str | None = None,
+    checkpoint: Path = Path("checkpoints/demo"),
+    compiled: bool = True,
+    precision: str | None = None,
+    threads: int | None = None,
+    repeats: int = 20,
+    shrink: int | None = None,
+    json: Path | None = None,
+) -> None:
     """Exits with 1 where a drawing is slower than it must be, or another one than the stock pipeline's.
 
     Args:
@@ -64,8 +71,9 @@ def main(device: str | None = None, checkpoint: Path = Path("checkpoints/demo"),
     sys.exit(0 if reached and all(r["psnr_db"] >= LEAST_PSNR_DB for r in rows) else 1)
 
 
-def _rows(name: str, agent: DiffusionAgent, steps: int, precision: str, compiled: bool, repeats: int,
-          least: float | None) -> Iterator[dict]:
+def _rows(
+    name: str, agent: DiffusionAgent, steps: int, precision: str, compiled: bool, repeats: int, least: float | None
+) -> Iterator[dict]:
     width, height = agent.size
     images = np.random.default_rng(0).integers(0, 256, (4, height, width, 3), dtype=np.uint8)
     pipeline, picture = agent.pipeline(), Image.fromarray(tile(images))
@@ -73,8 +81,13 @@ def _rows(name: str, agent: DiffusionAgent, steps: int, precision: str, compiled
     def stock() -> np.ndarray:
         """What a user of diffusers writes."""
         with torch.inference_mode():
-            drawn = pipeline(prompt(INSTRUCTION), image=picture, num_inference_steps=steps, guidance_scale=0.0,
-                             generator=torch.Generator().manual_seed(0)).images[0]
+            drawn = pipeline(
+                prompt(INSTRUCTION),
+                image=picture,
+                num_inference_steps=steps,
+                guidance_scale=0.0,
+                generator=torch.Generator().manual_seed(0),
+            ).images[0]
         return untile(np.array(drawn))
 
     agents = {"": agent}
@@ -91,8 +104,14 @@ def _rows(name: str, agent: DiffusionAgent, steps: int, precision: str, compiled
         if kind:
             more["start_s"] = round(start_s, 1)
         wanted = least if kind == list(agents)[-1] else None
-        yield row(f"{name}, {kind}" if kind else name, device_name(str(agent.networks.device)), ms["stock"],
-                  ms["ours"], wanted, **more)
+        yield row(
+            f"{name}, {kind}" if kind else name,
+            device_name(str(agent.networks.device)),
+            ms["stock"],
+            ms["ours"],
+            wanted,
+            **more,
+        )
 
 
 if __name__ == "__main__":

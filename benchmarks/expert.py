@@ -1,6 +1,6 @@
 """How often a task's scripted expert succeeds, how long it takes, what the cameras see of it, and how fast the cell is.
 
-    python benchmarks/expert.py push_button --episodes 100 --json expert.json
+python benchmarks/expert.py push_button --episodes 100 --json expert.json
 """
 
 import json as json_format
@@ -23,8 +23,13 @@ from genima_core.sim.task import make_task
 SHARE_TO_REACH = 0.98
 
 
-def main(task: tyro.conf.Positional[str] = "push_button", episodes: int = 100, seed: int = 20000, size: int = 64,
-         json: Path | None = None) -> None:
+def main(
+    task: tyro.conf.Positional[str] = "push_button",
+    episodes: int = 100,
+    seed: int = 20000,
+    size: int = 64,
+    json: Path | None = None,
+) -> None:
     """Runs the expert from both starts on the seeds from `seed` on; exits with 1 below 98 %.
 
     Args:
@@ -69,21 +74,25 @@ def _run(cell: Cell, seeds: range, start: str) -> dict:
         if not cell.success():
             failures.append(seed)
     return {
-        "successes": len(seeds) - len(failures), "failed_seeds": failures,
+        "successes": len(seeds) - len(failures),
+        "failed_seeds": failures,
         "length_min_median_max": [int(np.min(lengths)), float(np.median(lengths)), int(np.max(lengths))],
         "peak_joint_speed_rad_s": round(float(np.max(peaks)), 3),
         "physics_times_real_time": round(simulated_s / busy_s, 1),
-        "targets_in_view": {name: dict(zip(panda.TARGET_FRAMES, np.mean(seen, axis=0).round(4).tolist(), strict=True))
-                            for name, seen in inside.items()},
+        "targets_in_view": {
+            name: dict(zip(panda.TARGET_FRAMES, np.mean(seen, axis=0).round(4).tolist(), strict=True))
+            for name, seen in inside.items()
+        },
     }
 
 
 def _targets_inside(cell: Cell) -> dict[str, np.ndarray]:
     q = cell.q
     T_base_hand, p_base = panda.frame_pose(q, "hand"), panda.target_poses(q)[:, :3, 3]
-    return {c.name: c.intrinsics.contains(c.intrinsics.project(transform_points(invert(c.T_base_cam(T_base_hand)),
-                                                                                 p_base)))
-            for c in cell.rig.cameras}
+    return {
+        c.name: c.intrinsics.contains(c.intrinsics.project(transform_points(invert(c.T_base_cam(T_base_hand)), p_base)))
+        for c in cell.rig.cameras
+    }
 
 
 def _render_ms(cell: Cell, repeats: int = 20) -> float:
@@ -100,8 +109,13 @@ def _show(results: dict) -> None:
     for start in ("home", "anywhere"):
         row = results[start]
         low, median, high = row["length_min_median_max"]
-        table.add_row(start, f"{row['successes']}/{results['episodes']}", f"{low} / {median:g} / {high}",
-                      f"{row['peak_joint_speed_rad_s']:.2f}", f"{row['physics_times_real_time']:g}")
+        table.add_row(
+            start,
+            f"{row['successes']}/{results['episodes']}",
+            f"{low} / {median:g} / {high}",
+            f"{row['peak_joint_speed_rad_s']:.2f}",
+            f"{row['physics_times_real_time']:g}",
+        )
         for name, shares in row["targets_in_view"].items():
             views.add_row(start, name, *(f"{share:.1%}" for share in shares.values()))
     console = Console()

@@ -25,8 +25,9 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 
 
-def main(only: str = "", checkpoint: Path = ROOT / "checkpoints/demo", json: Path | None = None,
-         log: Path | None = None) -> None:
+def main(
+    only: str = "", checkpoint: Path = ROOT / "checkpoints/demo", json: Path | None = None, log: Path | None = None
+) -> None:
     """Prints each fault's figures; exits with 1 if an arm was not still 0.3 s after the limit, or did not go on.
 
     Args:
@@ -36,8 +37,8 @@ def main(only: str = "", checkpoint: Path = ROOT / "checkpoints/demo", json: Pat
         log: where to write what the nodes say
     """
     sys.path.insert(0, str(ROOT))  # the faults are those of the tests
-    from genima_ros.domain import own_domain
-    from genima_ros.processes import node_environment
+    from genima_ros.graph.domain import own_domain
+    from genima_ros.graph.processes import node_environment
     from tests.ros.faults.catalogue import FAULTS
     from tests.ros.faults.real_graph import running_cell
     from tests.ros.faults.trial import run_trial
@@ -55,16 +56,19 @@ def main(only: str = "", checkpoint: Path = ROOT / "checkpoints/demo", json: Pat
         out = stack.enter_context((log or scratch / "nodes.log").open("w"))
         cell = stack.enter_context(running_cell(checkpoint, scratch, environment, out))
         for fault in track(chosen, "injecting"):
-            row = {"name": fault.name, "device": "cpu", "limit": fault.limit.source if fault.limit else "does not stop",
-                   "go_on": fault.go_on.words}
+            row = {
+                "name": fault.name,
+                "device": "cpu",
+                "limit": fault.limit.source if fault.limit else "does not stop",
+                "go_on": fault.go_on.words,
+            }
             try:
                 outcome = run_trial(cell, fault)
             except (TimeoutError, AssertionError, RuntimeError) as error:
                 rows.append({**row, "passed": False, "error": str(error)})
                 print(f"FAILED {fault.name}: {error}", flush=True)
                 continue
-            rows.append({**row, **asdict(outcome), "after_limit_s": outcome.after_limit_s,
-                         "passed": outcome.passed})
+            rows.append({**row, **asdict(outcome), "after_limit_s": outcome.after_limit_s, "passed": outcome.passed})
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_format.dumps({"rows": rows}, indent=2) + "\n")
@@ -77,10 +81,20 @@ def _show(rows: list[dict]) -> None:
     table = Table("fault", "rad/s", "watchdog's limit", "s", "still s", "after limit", "shown", "to go on", "goes on s")
     for row in rows:
         if "still_s" in row:
-            figures = ["" if row[key] is None else f"{row[key]:.2f}"
-                       for key in ("speed", "limit_s", "still_s", "after_limit_s", "resumed_s")]
-            table.add_row(row["name"], figures[0], row["limit"], *figures[1:4], row["message"], row["go_on"],
-                          figures[4], style="" if row["passed"] else "red")
+            figures = [
+                "" if row[key] is None else f"{row[key]:.2f}"
+                for key in ("speed", "limit_s", "still_s", "after_limit_s", "resumed_s")
+            ]
+            table.add_row(
+                row["name"],
+                figures[0],
+                row["limit"],
+                *figures[1:4],
+                row["message"],
+                row["go_on"],
+                figures[4],
+                style="" if row["passed"] else "red",
+            )
         else:
             table.add_row(row["name"], "", row["limit"], "", "", "", row["error"], row["go_on"], "", style="red")
     Console(width=220).print(table)

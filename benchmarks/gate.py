@@ -39,8 +39,14 @@ from genima_core.targets.gate import Gate, GateConfig, Measures, Verdict
 LEAST_CAUGHT, MOST_FALSE = 0.95, 0.02
 
 
-def main(checkpoint: Path = Path("checkpoints/demo"), seed: int = 16000, each: int = 50, stride: int = 12,
-         size: int | None = None, json: Path | None = None) -> None:
+def main(
+    checkpoint: Path = Path("checkpoints/demo"),
+    seed: int = 16000,
+    each: int = 50,
+    stride: int = 12,
+    size: int | None = None,
+    json: Path | None = None,
+) -> None:
     """Prints rates with 95 % intervals; exits with 1 if less than 95 % are caught or more than 2 % are false alarms.
 
     Args:
@@ -62,8 +68,11 @@ def main(checkpoint: Path = Path("checkpoints/demo"), seed: int = 16000, each: i
     everything = [*true, *drawn]
 
     def points(sample: Sample) -> np.ndarray:
-        return target_poses(sample.q_target)[:, :3, 3] if sample.source == "truth" else gate.check(
-            sample.drawing, sample.q).points
+        return (
+            target_poses(sample.q_target)[:, :3, 3]
+            if sample.source == "truth"
+            else gate.check(sample.drawing, sample.q).points
+        )
 
     kinds: dict[str, Callable[[Sample], np.ndarray]] = {
         "noise": lambda s: noisy(s, rng),
@@ -91,12 +100,19 @@ def main(checkpoint: Path = Path("checkpoints/demo"), seed: int = 16000, each: i
     strange = [(s, with_spheres_of_another_scene(s, true, rig, rng)) for s in _choose(true, each, rng)]
     rows.append(_row("spheres of another scene (not counted)", [not judge(*pair).passed for pair in strange]))
     for source in sources:
-        rows.append(_row(f"false alarms, {source}", [not verdict.passed for sample, verdict in
-                                                      zip(good, judged, strict=True) if sample.source == source]))
+        rows.append(
+            _row(
+                f"false alarms, {source}",
+                [not verdict.passed for sample, verdict in zip(good, judged, strict=True) if sample.source == source],
+            )
+        )
     rows.append(_row("false alarms", [not verdict.passed for verdict in judged]))
     rows[-1]["ours_ms"] = round(float(np.median(times_ms)), 1)
-    margins = _margins([v for s, v in zip(good, judged, strict=True) if s.source == "truth"],
-                       [v for s, v in zip(good, judged, strict=True) if s.source == drawn[0].source], gate.config)
+    margins = _margins(
+        [v for s, v in zip(good, judged, strict=True) if s.source == "truth"],
+        [v for s, v in zip(good, judged, strict=True) if s.source == drawn[0].source],
+        gate.config,
+    )
     reasons = [reason for verdict in judged for reason in verdict.reasons]
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
@@ -112,25 +128,43 @@ def _choose(samples: list[Sample], count: int, rng: np.random.Generator) -> list
 
 def _row(name: str, closed: list[bool], **more: object) -> dict:
     interval = binomtest(int(sum(closed)), len(closed)).proportion_ci(method="wilson")
-    return {"name": name, "drawings": len(closed), "closed": int(sum(closed)), "rate": float(np.mean(closed)),
-            "interval_95": [round(interval.low, 4), round(interval.high, 4)], **more}
+    return {
+        "name": name,
+        "drawings": len(closed),
+        "closed": int(sum(closed)),
+        "rate": float(np.mean(closed)),
+        "interval_95": [round(interval.low, 4), round(interval.high, 4)],
+        **more,
+    }
 
 
 def _margins(true: list[Verdict], drawn: list[Verdict], config: GateConfig) -> list[dict]:
     """What good drawings come to beside each limit; measures that are parts of what is allowed have the limit 1."""
-    return [{"measure": field.name, "limit": getattr(config, field.name) if hasattr(config, field.name)
-             and field.name != "reprojection" else 1.0,
-             "truth_max": float(max(getattr(v.measures, field.name) for v in true)),
-             "drawn_p98": float(np.quantile([getattr(v.measures, field.name) for v in drawn], 0.98)),
-             "drawn_max": float(max(getattr(v.measures, field.name) for v in drawn))} for field in fields(Measures)]
+    return [
+        {
+            "measure": field.name,
+            "limit": getattr(config, field.name)
+            if hasattr(config, field.name) and field.name != "reprojection"
+            else 1.0,
+            "truth_max": float(max(getattr(v.measures, field.name) for v in true)),
+            "drawn_p98": float(np.quantile([getattr(v.measures, field.name) for v in drawn], 0.98)),
+            "drawn_max": float(max(getattr(v.measures, field.name) for v in drawn)),
+        }
+        for field in fields(Measures)
+    ]
 
 
 def _show(rows: list[dict], margins: list[dict], reasons: list[str]) -> None:
     table = Table("drawings", "closed", "%", "95 % interval", "closed without the observation")
     for row in rows:
         low, high = (100 * x for x in row["interval_95"])
-        table.add_row(row["name"], f"{row['closed']} of {row['drawings']}", f"{100 * row['rate']:.1f}",
-                      f"{low:.1f} to {high:.1f}", str(row.get("blind", "")))
+        table.add_row(
+            row["name"],
+            f"{row['closed']} of {row['drawings']}",
+            f"{100 * row['rate']:.1f}",
+            f"{low:.1f} to {high:.1f}",
+            str(row.get("blind", "")),
+        )
     limits = Table("good drawings", "limit", "true: most", "drawn: 98 % below", "drawn: most")
     for row in margins:
         limits.add_row(row["measure"], *(f"{row[key]:.3g}" for key in ("limit", "truth_max", "drawn_p98", "drawn_max")))

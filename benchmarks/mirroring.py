@@ -1,6 +1,6 @@
 """Mirroring a leader that moves all joints with peaks of 1 rad/s: latency, error, regularity, and what it costs.
 
-    python benchmarks/mirroring.py --seconds 60 --json mirroring.json
+python benchmarks/mirroring.py --seconds 60 --json mirroring.json
 """
 
 import json as json_format
@@ -20,11 +20,11 @@ from rich.table import Table
 from sensor_msgs.msg import JointState
 
 from genima_core.panda import JOINT_NAMES
-from genima_ros import interfaces
-from genima_ros.conversions import positions_by_name, seconds
-from genima_ros.graph import NodeProcess
-from genima_ros.observer import Observer
-from genima_ros.processes import PROBLEMS, RunningGraph, node_environment
+from genima_ros.clients.observer import Observer
+from genima_ros.graph.graph import NodeProcess
+from genima_ros.graph.processes import PROBLEMS, RunningGraph, node_environment
+from genima_ros.messages import interfaces
+from genima_ros.messages.conversions import positions_by_name, seconds
 
 LEADER = Path(__file__).with_name("_leader.py")
 PERIOD_S = 0.005
@@ -70,8 +70,12 @@ def main(seconds: float = 60.0, domain: int = 78, json: Path | None = None) -> N
         stack.callback(leader.wait)
         stack.callback(leader.terminate)
         row = measure(watch, graph, seconds)
-    row["reached"] = (row["latency_ms_p99"] <= LIMIT_LATENCY_MS and row["error_rad_max"] <= LIMIT_ERROR_RAD
-                      and row["command_rate_hz"] >= LIMIT_RATE_HZ and row["limit_violations"] == 0)
+    row["reached"] = (
+        row["latency_ms_p99"] <= LIMIT_LATENCY_MS
+        and row["error_rad_max"] <= LIMIT_ERROR_RAD
+        and row["command_rate_hz"] >= LIMIT_RATE_HZ
+        and row["limit_violations"] == 0
+    )
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_format.dumps({"rows": [row]}, indent=2) + "\n")
@@ -95,8 +99,12 @@ class Watch(Observer):
         self.commands: list[tuple] = []
         self.follower: list[tuple] = []
         interfaces.subscribe(self.node, interfaces.TELEOP_STATE, self._on_teleop)
-        for topic, log in ((interfaces.LEADER_JOINT_STATES, self.leader), (interfaces.JOINT_TARGET, self.targets),
-                           (interfaces.JOINT_COMMANDS, self.commands), (interfaces.JOINT_STATES, self.follower)):
+        for topic, log in (
+            (interfaces.LEADER_JOINT_STATES, self.leader),
+            (interfaces.JOINT_TARGET, self.targets),
+            (interfaces.JOINT_COMMANDS, self.commands),
+            (interfaces.JOINT_STATES, self.follower),
+        ):
             interfaces.subscribe(self.node, topic, lambda message, log=log: self._keep(message, log))
 
     def _on_teleop(self, message) -> None:
@@ -132,21 +140,31 @@ def measure(watch: Watch, graph: RunningGraph, seconds: float) -> dict:
     offset = np.abs(commands.q - leader.at(commands.stamps_s))[_covered(commands.stamps_s, leader.stamps_s)]
     received_ms = 1e3 * _latencies(targets, commands)
     # The streamer counts to the beginning of the step; the command is out when that has done its work.
-    latency_ms = {key: diagnostics[f"follow_latency_ms_{key}"] + diagnostics[f"latency_ms_{work}"]
-                  for key, work in (("p50", "median"), ("p99", "p95"), ("max", "p95"))}
+    latency_ms = {
+        key: diagnostics[f"follow_latency_ms_{key}"] + diagnostics[f"latency_ms_{work}"]
+        for key, work in (("p50", "median"), ("p99", "p95"), ("max", "p95"))
+    }
     return {
-        "name": "mirroring at 1 rad/s", "device": platform.processor() or platform.machine(), "seconds": duration_s,
+        "name": "mirroring at 1 rad/s",
+        "device": platform.processor() or platform.machine(),
+        "seconds": duration_s,
         **{f"latency_ms_{key}": value for key, value in latency_ms.items()},
         **{f"received_ms_p{share}": float(np.percentile(received_ms, share)) for share in (50, 99)},
-        "error_rad_max": float(error.max()), "error_rad_p99": float(np.percentile(error.max(axis=1), 99)),
+        "error_rad_max": float(error.max()),
+        "error_rad_p99": float(np.percentile(error.max(axis=1), 99)),
         "command_error_rad_max": float(offset.max()),
         "command_error_rad_p99": float(np.percentile(offset.max(axis=1), 99)),
-        "leader_speed_max": float(np.percentile(np.abs(np.diff(leader.q, axis=0))
-                                                / np.diff(leader.stamps_s)[:, None], 99.9)),
-        "leader_rate_hz": len(leader.q) / duration_s, "command_rate_hz": len(commands.q) / duration_s,
+        "leader_speed_max": float(
+            np.percentile(np.abs(np.diff(leader.q, axis=0)) / np.diff(leader.stamps_s)[:, None], 99.9)
+        ),
+        "leader_rate_hz": len(leader.q) / duration_s,
+        "command_rate_hz": len(commands.q) / duration_s,
         "command_gap_ms_max": 1e3 * float(np.diff(commands.stamps_s).max()),
         "limit_violations": int(diagnostics["limit_violations"]),
-        "teleop_cores": cores["teleop"], "streamer_cores": cores["streamer"], "sim_cores": cores["sim"]}
+        "teleop_cores": cores["teleop"],
+        "streamer_cores": cores["streamer"],
+        "sim_cores": cores["sim"],
+    }
 
 
 def _latencies(targets: Log, commands: Log) -> np.ndarray:

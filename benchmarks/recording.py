@@ -1,6 +1,6 @@
 """Recording four cameras, two arms and the commands: what is lost, what it costs, and what a kill -9 leaves.
 
-    python benchmarks/recording.py --minutes 10 --kills 100 --json recording.json
+python benchmarks/recording.py --minutes 10 --kills 100 --json recording.json
 """
 
 import json as json_format
@@ -20,12 +20,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.messages import header_stamp_ns
 from genima_core.data.bags.reader import find_bags, open_bag
-from genima_ros.graph import NodeProcess
-from genima_ros.observer import Observer
-from genima_ros.processes import node_environment
+from genima_ros.clients.observer import Observer
+from genima_ros.graph.graph import NodeProcess
+from genima_ros.graph.processes import node_environment
 
 PUBLISHER = Path(__file__).with_name("_publisher.py")
 LIMIT_CORES = 0.6
@@ -40,8 +40,16 @@ SPIN_S = 0.02
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
 
 
-def main(minutes: float = 10.0, kills: int = 100, fps: float = 30.0, size: int = 256, seed: int = 10000,
-         domain: int = 77, out: Path | None = None, json: Path | None = None) -> None:
+def main(
+    minutes: float = 10.0,
+    kills: int = 100,
+    fps: float = 30.0,
+    size: int = 256,
+    seed: int = 10000,
+    domain: int = 77,
+    out: Path | None = None,
+    json: Path | None = None,
+) -> None:
     """Records synthetic streams, then kills recorders; exits with 1 if a limit is missed.
 
     Args:
@@ -109,15 +117,25 @@ class Bench:
         quality = About.load(bag_folder).quality
         if not memory_mb:
             raise RuntimeError("the recorder was ready only when all was over; this machine is too busy")
-        settled = memory_mb[len(memory_mb) // 10:]
+        settled = memory_mb[len(memory_mb) // 10 :]
         growth_mb = settled[-1] - settled[0]
-        return {"name": f"recording 4 x {self._size}x{self._size} at {self._fps:g} FPS for {length_s / 60:.1f} min",
-                "device": platform.processor() or platform.machine(), "frames_expected": expected, "frames_lost": lost,
-                "recorder_cores": cores, "rss_mb_start": settled[0], "rss_mb_middle": settled[len(settled) // 2],
-                "rss_mb_end": settled[-1], "rss_growth_mb": growth_mb, "skew_ms_p99": quality["skew_ms_p99"],
-                "joint_skew_ms_p99": quality["joint_skew_ms_p99"], "frames_lost_by_quality": quality["frames_lost"],
-                "file_mb": sum(path.stat().st_size for path in bag_folder.iterdir()) / 1e6, "verdict": message,
-                "reached": lost == 0 and cores <= LIMIT_CORES and growth_mb <= LIMIT_GROWTH_MB}
+        return {
+            "name": f"recording 4 x {self._size}x{self._size} at {self._fps:g} FPS for {length_s / 60:.1f} min",
+            "device": platform.processor() or platform.machine(),
+            "frames_expected": expected,
+            "frames_lost": lost,
+            "recorder_cores": cores,
+            "rss_mb_start": settled[0],
+            "rss_mb_middle": settled[len(settled) // 2],
+            "rss_mb_end": settled[-1],
+            "rss_growth_mb": growth_mb,
+            "skew_ms_p99": quality["skew_ms_p99"],
+            "joint_skew_ms_p99": quality["joint_skew_ms_p99"],
+            "frames_lost_by_quality": quality["frames_lost"],
+            "file_mb": sum(path.stat().st_size for path in bag_folder.iterdir()) / 1e6,
+            "verdict": message,
+            "reached": lost == 0 and cores <= LIMIT_CORES and growth_mb <= LIMIT_GROWTH_MB,
+        }
 
     def kill(self, out: Path, kills: int, rng: random.Random) -> dict:
         """Recorders that are killed while episodes start, run and end, one life each."""
@@ -151,26 +169,52 @@ class Bench:
                 else:
                     open_ages_s.append(age_s)
                 finished.setdefault(folder, ())
-        failures += [f"{folder.name} was touched later" for folder, state in finished.items()
-                     if state and state_of(folder) != state]
+        failures += [
+            f"{folder.name} was touched later"
+            for folder, state in finished.items()
+            if state and state_of(folder) != state
+        ]
         end(publisher)
         for line in failures:
             print(line, flush=True)
-        return {"name": f"kill -9 at {kills} random moments", "device": platform.processor() or platform.machine(),
-                "finished_whole": sum(bool(state) for state in finished.values()), "open_readable": len(open_ages_s),
-                "open_younger_than_1_s": young, "missing_s_max": max(open_ages_s, default=0.0),
-                "failures": len(failures), "reached": not failures and any(finished.values()) and bool(open_ages_s)}
+        return {
+            "name": f"kill -9 at {kills} random moments",
+            "device": platform.processor() or platform.machine(),
+            "finished_whole": sum(bool(state) for state in finished.values()),
+            "open_readable": len(open_ages_s),
+            "open_younger_than_1_s": young,
+            "missing_s_max": max(open_ages_s, default=0.0),
+            "failures": len(failures),
+            "reached": not failures and any(finished.values()) and bool(open_ages_s),
+        }
 
     def _publish(self, seconds: float) -> subprocess.Popen:
-        command = [sys.executable, str(PUBLISHER), "--seconds", str(seconds), "--size", str(self._size), "--fps",
-                   str(self._fps), "--seed", str(self._seed)]
+        command = [
+            sys.executable,
+            str(PUBLISHER),
+            "--seconds",
+            str(seconds),
+            "--size",
+            str(self._size),
+            "--fps",
+            str(self._fps),
+            "--seed",
+            str(self._seed),
+        ]
         process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True)
         self._stack.callback(end, process)
         return process
 
     def _recorder(self, out: Path) -> subprocess.Popen:
-        node = NodeProcess("recorder", "recorder_node", {"out": str(out), "task": "bench", "fps": self._fps}, (), (),
-                           niceness=0, respawn=False)
+        node = NodeProcess(
+            "recorder",
+            "recorder_node",
+            {"out": str(out), "task": "bench", "fps": self._fps},
+            (),
+            (),
+            niceness=0,
+            respawn=False,
+        )
         process = subprocess.Popen(node.command(), env=self._environment, stdout=subprocess.DEVNULL)
         self._stack.callback(end, process)
         return process
@@ -191,7 +235,7 @@ class Bench:
                 self._observer.spin(SPIN_S)
 
     def _ask(self, service: str) -> None:
-        from genima_ros import interfaces
+        from genima_ros.messages import interfaces
 
         kind = interfaces.SERVICES[service].type
         self._observer.node.create_client(kind, f"recorder/{service}").call_async(kind.Request())

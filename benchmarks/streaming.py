@@ -1,6 +1,6 @@
 """How closely and how smoothly commands follow chunks, beside simpler ways to stream them, and how long a step takes.
 
-    python benchmarks/streaming.py --json streaming.json
+python benchmarks/streaming.py --json streaming.json
 """
 
 import json as json_format
@@ -48,23 +48,35 @@ def main(seconds: float = 12.0, seed: int = 10000, json: Path | None = None) -> 
         seed: of the noise
         json: where to write the results for machines
     """
-    ways: dict[str, Callable] = {"streamer": _stream, "ruckig to each action, velocity 0": _ruckig_to_actions(False),
-                                 "ruckig to each action, with velocity": _ruckig_to_actions(True),
-                                 "linear interpolation": _interpolate}
+    ways: dict[str, Callable] = {
+        "streamer": _stream,
+        "ruckig to each action, velocity 0": _ruckig_to_actions(False),
+        "ruckig to each action, with velocity": _ruckig_to_actions(True),
+        "linear interpolation": _interpolate,
+    }
     rows = []
     for scenario in SCENARIOS:
         chunks = _chunks(scenario, seconds, np.random.default_rng(seed))
         for name, way in ways.items():
             q, step_ms = way(chunks, seconds)
-            rows.append({"name": f"{scenario.name}: {name}", "device": platform.processor() or platform.machine(),
-                         **_score(q), "step_ms_median": float(np.median(step_ms)),
-                         "step_ms_p99": float(np.percentile(step_ms, 99))})
+            rows.append(
+                {
+                    "name": f"{scenario.name}: {name}",
+                    "device": platform.processor() or platform.machine(),
+                    **_score(q),
+                    "step_ms_median": float(np.median(step_ms)),
+                    "step_ms_p99": float(np.percentile(step_ms, 99)),
+                }
+            )
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_format.dumps({"rows": rows}, indent=2) + "\n")
     _show(rows)
-    if rows[0]["error_rad_max"] > LIMIT_ERROR_RAD or rows[0]["step_ms_median"] > LIMIT_STEP_MS or \
-            rows[0]["limit_violations"]:
+    if (
+        rows[0]["error_rad_max"] > LIMIT_ERROR_RAD
+        or rows[0]["step_ms_median"] > LIMIT_STEP_MS
+        or rows[0]["limit_violations"]
+    ):
         sys.exit(1)
 
 
@@ -78,9 +90,16 @@ def motion(times_s: np.ndarray) -> np.ndarray:
 def _chunks(scenario: Scenario, seconds: float, rng: np.random.Generator) -> list[tuple[float, float, np.ndarray]]:
     """(arrival, capture time, positions) of chunks, the first at the start."""
     captured = np.arange(0.0, seconds, LATENCY_S)
-    return [(stamp_s if stamp_s == 0 else stamp_s + LATENCY_S, stamp_s,
-             motion(stamp_s + DT_S * np.arange(K)) + rng.normal(0.0, scenario.noise_rad, (K, 7))
-             + rng.normal(0.0, 12 * scenario.noise_rad, 7) * (stamp_s > 0)) for stamp_s in captured]
+    return [
+        (
+            stamp_s if stamp_s == 0 else stamp_s + LATENCY_S,
+            stamp_s,
+            motion(stamp_s + DT_S * np.arange(K))
+            + rng.normal(0.0, scenario.noise_rad, (K, 7))
+            + rng.normal(0.0, 12 * scenario.noise_rad, 7) * (stamp_s > 0),
+        )
+        for stamp_s in captured
+    ]
 
 
 def _stream(chunks: list, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +125,7 @@ def _stream(chunks: list, seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _ruckig_to_actions(with_velocity: bool) -> Callable:
     """Online Ruckig towards the next due action."""
+
     def stream(chunks: list, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         limits = shaping_limits(StreamerConfig())
         ruckig, request, state = Ruckig(7, PERIOD_S), InputParameter(7), OutputParameter(7)
@@ -155,20 +175,30 @@ def _score(q: np.ndarray) -> dict[str, float]:
     limits, broken = (PANDA_LIMITS.velocity, PANDA_LIMITS.acceleration, PANDA_LIMITS.jerk), 0
     for order, most in enumerate(limits, start=1):
         broken += int((np.abs(np.diff(q, order, axis=0)) / PERIOD_S**order > most * (1 + 1e-6)).any(axis=1).sum())
-    return {"error_rad_max": float(error.max()), "error_rad_median": float(np.median(error.max(axis=1))),
-            "lag_ms": round(float(1e3 * lag_s), 3), "limit_violations": broken,
-            "acceleration_rms": float(np.sqrt(np.mean((np.diff(q, 2, axis=0) / PERIOD_S**2) ** 2))),
-            "acceleration_max": float(np.abs(np.diff(q, 2, axis=0)).max() / PERIOD_S**2),
-            "jerk_rms": float(np.sqrt(np.mean((np.diff(q, 3, axis=0) / PERIOD_S**3) ** 2)))}
+    return {
+        "error_rad_max": float(error.max()),
+        "error_rad_median": float(np.median(error.max(axis=1))),
+        "lag_ms": round(float(1e3 * lag_s), 3),
+        "limit_violations": broken,
+        "acceleration_rms": float(np.sqrt(np.mean((np.diff(q, 2, axis=0) / PERIOD_S**2) ** 2))),
+        "acceleration_max": float(np.abs(np.diff(q, 2, axis=0)).max() / PERIOD_S**2),
+        "jerk_rms": float(np.sqrt(np.mean((np.diff(q, 3, axis=0) / PERIOD_S**3) ** 2))),
+    }
 
 
 def _show(rows: list[dict]) -> None:
     table = Table(title="50 Hz commands from chunks of 20 actions at 20 Hz")
-    columns = {"error max [mrad]": ("error_rad_max", 1e3), "median": ("error_rad_median", 1e3),
-               "lag [ms]": ("lag_ms", 1),
-               "acc. max [rad/s²]": ("acceleration_max", 1), "acc. rms": ("acceleration_rms", 1),
-               "jerk rms [rad/s³]": ("jerk_rms", 1), "limits broken": ("limit_violations", 1),
-               "step [ms]": ("step_ms_median", 1), "p99": ("step_ms_p99", 1)}
+    columns = {
+        "error max [mrad]": ("error_rad_max", 1e3),
+        "median": ("error_rad_median", 1e3),
+        "lag [ms]": ("lag_ms", 1),
+        "acc. max [rad/s²]": ("acceleration_max", 1),
+        "acc. rms": ("acceleration_rms", 1),
+        "jerk rms [rad/s³]": ("jerk_rms", 1),
+        "limits broken": ("limit_violations", 1),
+        "step [ms]": ("step_ms_median", 1),
+        "p99": ("step_ms_p99", 1),
+    }
     table.add_column("")
     for column in columns:
         table.add_column(column, justify="right")

@@ -1,6 +1,6 @@
 """How long rendering the targets takes, beside stock pyrender, and how well they are found again.
 
-    python benchmarks/targets.py --json targets.json
+python benchmarks/targets.py --json targets.json
 """
 
 import json as json_format
@@ -48,15 +48,21 @@ def main(repeats: int = 60, seed: int = 10000, json: Path | None = None) -> None
 
 def make_rig(size: int) -> CameraRig:
     """Cameras about where the demo has them."""
+
     def base_camera(name: str, eye: tuple, radius_m: float) -> RigCamera:
-        return RigCamera(name, PinholeCamera.from_fov(size, size, 0.75), "base", look_at(eye, (0.25, 0.0, 0.35)),
-                         radius_m)
+        return RigCamera(
+            name, PinholeCamera.from_fov(size, size, 0.75), "base", look_at(eye, (0.25, 0.0, 0.35)), radius_m
+        )
 
     T_hand_cam = look_at((0.07, 0.0, 0.03), (0.04, 0.0, 0.17), up=(1.0, 0.0, 0.0))
-    return CameraRig((RigCamera("wrist", PinholeCamera.from_fov(size, size, 1.4), "hand", T_hand_cam, 0.03),
-                      base_camera("front", (1.6, 0.0, 0.8), 0.08),
-                      base_camera("right_shoulder", (-0.65, -0.85, 1.0), 0.065),
-                      base_camera("left_shoulder", (-0.65, 0.85, 1.0), 0.065)))
+    return CameraRig(
+        (
+            RigCamera("wrist", PinholeCamera.from_fov(size, size, 1.4), "hand", T_hand_cam, 0.03),
+            base_camera("front", (1.6, 0.0, 0.8), 0.08),
+            base_camera("right_shoulder", (-0.65, -0.85, 1.0), 0.065),
+            base_camera("left_shoulder", (-0.65, 0.85, 1.0), 0.065),
+        )
+    )
 
 
 def _measure(rig: CameraRig, rng: np.random.Generator, repeats: int) -> list[dict]:
@@ -76,13 +82,23 @@ def _measure(rig: CameraRig, rng: np.random.Generator, repeats: int) -> list[dic
     errors = np.concatenate([s.error_px[s.found] for s in scores])
     label = f"4 views {size}x{size}"
     return [
-        {"name": f"render {label}", "device": "cpu", "ours_ms": render_ms, "stock_ms": stock_ms,
-         "ratio": round(render_ms / stock_ms, 3)},
+        {
+            "name": f"render {label}",
+            "device": "cpu",
+            "ours_ms": render_ms,
+            "stock_ms": stock_ms,
+            "ratio": round(render_ms / stock_ms, 3),
+        },
         {"name": f"backgrounds {label}", "device": "cpu", "ours_ms": backgrounds_ms},
         {"name": f"over observation {label}", "device": "cpu", "ours_ms": draw_ms},
         {"name": f"over backgrounds {label}", "device": "cpu", "ours_ms": opacity_ms},
-        {"name": f"find in drawing {label}", "device": "cpu", "ours_ms": score_ms,
-         "found": round(float(found.mean()), 4), "error_px_median": round(float(np.median(errors)), 3)},
+        {
+            "name": f"find in drawing {label}",
+            "device": "cpu",
+            "ours_ms": score_ms,
+            "found": round(float(found.mean()), 4),
+            "error_px_median": round(float(np.median(errors)), 3),
+        },
     ]
 
 
@@ -103,10 +119,14 @@ def _stock_ms(renderer: TargetRenderer, poses: list) -> float:
     width, height = renderer.rig.size
     stock = pyrender.OffscreenRenderer(width, height)
     scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0))
-    spheres = [scene.add(pyrender.Mesh([pyrender.Primitive(positions=p.positions, color_0=p.color_0)]))
-               for p in (node.mesh.primitives[0] for node in renderer.sphere_nodes(1.0))]
-    cameras = [scene.add(pyrender.IntrinsicsCamera(k.fx, k.fy, k.cx + 0.5, k.cy + 0.5, znear=0.003, zfar=10.0))
-               for k in (c.intrinsics for c in renderer.rig.cameras)]
+    spheres = [
+        scene.add(pyrender.Mesh([pyrender.Primitive(positions=p.positions, color_0=p.color_0)]))
+        for p in (node.mesh.primitives[0] for node in renderer.sphere_nodes(1.0))
+    ]
+    cameras = [
+        scene.add(pyrender.IntrinsicsCamera(k.fx, k.fy, k.cx + 0.5, k.cy + 0.5, znear=0.003, zfar=10.0))
+        for k in (c.intrinsics for c in renderer.rig.cameras)
+    ]
 
     def render(i: int) -> None:
         q_now, q_target = poses[i]
@@ -125,8 +145,9 @@ def _stock_ms(renderer: TargetRenderer, poses: list) -> float:
 def _show(rows: list[dict]) -> None:
     table = Table("what", "ms", "stock pyrender, ms", "found", "median error, px")
     for row in rows:
-        table.add_row(row["name"], *(str(row.get(key, "")) for key in ("ours_ms", "stock_ms", "found",
-                                                                       "error_px_median")))
+        table.add_row(
+            row["name"], *(str(row.get(key, "")) for key in ("ours_ms", "stock_ms", "found", "error_px_median"))
+        )
     Console().print(table)
 
 

@@ -1,6 +1,6 @@
 """How fast a diffusion agent of SD-Turbo's size trains, and how much memory it takes; random weights and pictures.
 
-    python benchmarks/training.py --device cuda
+python benchmarks/training.py --device cuda
 """
 
 import json as json_format
@@ -23,8 +23,15 @@ from genima_core.diffusion.train import Learner, Precision, Resources, drawing_l
 MOST_MEMORY_GB = 80.0
 
 
-def main(device: str | None = None, batch: int = 24, precision: Precision = "bf16", checkpointing: bool = False,
-         steps: int = 10, shrink: int | None = None, json: Path | None = None) -> None:
+def main(
+    device: str | None = None,
+    batch: int = 24,
+    precision: Precision = "bf16",
+    checkpointing: bool = False,
+    steps: int = 10,
+    shrink: int | None = None,
+    json: Path | None = None,
+) -> None:
     """Exits with 1 if it takes more than 80 GB.
 
     Args:
@@ -56,8 +63,12 @@ def main(device: str | None = None, batch: int = 24, precision: Precision = "bf1
     generator = torch.Generator().manual_seed(0)
     with accelerator.autocast(), torch.no_grad():
         condition = torch.rand(batch, 3, 512, 512, generator=generator).to(device)
-    example = Batch(condition, torch.randn(batch, 4, 64, 64, generator=generator).to(device),
-                    torch.zeros(batch, 1, 64, 64, device=device), ["push the button"] * batch)
+    example = Batch(
+        condition,
+        torch.randn(batch, 4, 64, 64, generator=generator).to(device),
+        torch.zeros(batch, 1, 64, 64, device=device),
+        ["push the button"] * batch,
+    )
     times_s = []
     for _ in range(steps + 2):
         begin_s = time.perf_counter()
@@ -73,9 +84,16 @@ def main(device: str | None = None, batch: int = 24, precision: Precision = "bf1
         times_s.append(time.perf_counter() - begin_s)
     step_s = sorted(times_s[2:])[steps // 2]
     memory_gb = torch.cuda.max_memory_allocated(device) / 1e9 if device.startswith("cuda") else None
-    result = {"name": "training step, SD-Turbo size", "device": device_name(device), "batch": batch,
-              "precision": precision, "checkpointing": checkpointing, "step_s": round(step_s, 3),
-              "samples_per_s": round(batch / step_s, 2), "memory_gb": memory_gb and round(memory_gb, 1)}
+    result = {
+        "name": "training step, SD-Turbo size",
+        "device": device_name(device),
+        "batch": batch,
+        "precision": precision,
+        "checkpointing": checkpointing,
+        "step_s": round(step_s, 3),
+        "samples_per_s": round(batch / step_s, 2),
+        "memory_gb": memory_gb and round(memory_gb, 1),
+    }
     Console().print("  ".join(f"{k} {v}" for k, v in result.items()), highlight=False)
     if json is not None:
         json.write_text(json_format.dumps({"rows": [result], "not_run": []}, indent=2) + "\n")

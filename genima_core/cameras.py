@@ -28,8 +28,10 @@ class PinholeCamera:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1 or not (self.fx > 0 and self.fy > 0):
-            raise ValueError(f"a camera needs a positive size and focal lengths, not {self.width}x{self.height}, "
-                             f"fx {self.fx}, fy {self.fy}")
+            raise ValueError(
+                f"a camera needs a positive size and focal lengths, not {self.width}x{self.height}, "
+                f"fx {self.fx}, fy {self.fy}"
+            )
 
     @classmethod
     def from_fov(cls, width: int, height: int, fovy_rad: float) -> "PinholeCamera":
@@ -80,8 +82,9 @@ class PinholeCamera:
     def resize(self, width: int, height: int) -> "PinholeCamera":
         """The camera of the resized image (pixel areas, as OpenCV's INTER_AREA and INTER_LINEAR do)."""
         sx, sy = width / self.width, height / self.height
-        return PinholeCamera(width, height, self.fx * sx, self.fy * sy,
-                             (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5)
+        return PinholeCamera(
+            width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
+        )
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ class RigCamera:
         if self.mount not in ("base", "hand"):
             raise ValueError(f"camera {self.name!r} has mount {self.mount!r}; valid are 'base' and 'hand'")
         if self.T_mount_cam.shape != (4, 4) or not np.allclose(
-                self.T_mount_cam[:3, :3] @ self.T_mount_cam[:3, :3].T, np.eye(3), atol=1e-3):
+            self.T_mount_cam[:3, :3] @ self.T_mount_cam[:3, :3].T, np.eye(3), atol=1e-3
+        ):
             raise ValueError(f"camera {self.name!r}: T_mount_cam is no rigid transform (4, 4): {self.T_mount_cam}")
 
     def T_base_cam(self, T_base_hand: np.ndarray) -> np.ndarray:
@@ -149,15 +153,33 @@ class CameraRig:
         return CameraRig(tuple(replace(c, intrinsics=c.intrinsics.resize(width, height)) for c in self.cameras))
 
     def to_dict(self) -> dict:
-        return {"cameras": [{"name": c.name, "intrinsics": asdict(c.intrinsics), "mount": c.mount,
-                             "T_mount_cam": c.T_mount_cam.tolist(), "target_radius_m": c.target_radius_m}
-                            for c in self.cameras]}
+        return {
+            "cameras": [
+                {
+                    "name": c.name,
+                    "intrinsics": asdict(c.intrinsics),
+                    "mount": c.mount,
+                    "T_mount_cam": c.T_mount_cam.tolist(),
+                    "target_radius_m": c.target_radius_m,
+                }
+                for c in self.cameras
+            ]
+        }
 
     @classmethod
     def from_dict(cls, data: dict) -> "CameraRig":
-        return cls(tuple(RigCamera(c["name"], PinholeCamera(**c["intrinsics"]), c["mount"],
-                                   np.array(c["T_mount_cam"], dtype=np.float64), c["target_radius_m"])
-                         for c in data["cameras"]))
+        return cls(
+            tuple(
+                RigCamera(
+                    c["name"],
+                    PinholeCamera(**c["intrinsics"]),
+                    c["mount"],
+                    np.array(c["T_mount_cam"], dtype=np.float64),
+                    c["target_radius_m"],
+                )
+                for c in data["cameras"]
+            )
+        )
 
     def save(self, path: Path) -> None:
         """Writes the rig as JSON."""
@@ -179,8 +201,12 @@ class CameraRig:
         """How the other rig's cameras differ from these, a phrase each; none where only calibration noise differs."""
         if self.names != other.names:
             return (f"its cameras are {', '.join(other.names)}, not {', '.join(self.names)}",)
-        return tuple(f"{mine.name}: {text}" for mine, its in zip(self.cameras, other.cameras, strict=True)
-                     for text in (mine.intrinsics.difference(its.intrinsics), mine.displacement(its)) if text)
+        return tuple(
+            f"{mine.name}: {text}"
+            for mine, its in zip(self.cameras, other.cameras, strict=True)
+            for text in (mine.intrinsics.difference(its.intrinsics), mine.displacement(its))
+            if text
+        )
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change when any camera changes by more than rounding (1e-6)."""

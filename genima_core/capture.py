@@ -28,8 +28,11 @@ class Captured:
             except RuntimeError as error:
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
-                warnings.warn(f"running without a captured graph, which is slower: {str(error).splitlines()[0]}",
-                              RuntimeWarning, stacklevel=2)
+                warnings.warn(
+                    f"running without a captured graph, which is slower: {str(error).splitlines()[0]}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
                 self._captures = False
         if not self._captures:
             return function(*(x.to(self.device) for x in inputs))
@@ -64,8 +67,9 @@ def shared_twin(module: nn.Module) -> nn.Module:
     twin.__dict__ = dict(module.__dict__)
     for registry in ("_parameters", "_buffers"):
         twin.__dict__[registry] = dict(module.__dict__[registry])
-    twin.__dict__["_modules"] = {name: None if child is None else shared_twin(child)
-                                 for name, child in module.__dict__["_modules"].items()}
+    twin.__dict__["_modules"] = {
+        name: None if child is None else shared_twin(child) for name, child in module.__dict__["_modules"].items()
+    }
     return twin
 
 
@@ -81,4 +85,5 @@ def compile_frozen(function: Callable, device: torch.device) -> Callable:
         # of `torch.compile` do not reach.
         with inductor_config.patch(freezing=True):
             return fast(*arguments)
+
     return call

@@ -70,18 +70,29 @@ class Checkpoint:
             raise ValueError(f"{path / 'checkpoint.json'} is damaged ({error}); {REMEDY}") from error
         names = {f.name for f in fields(CheckpointInfo)}
         if set(data) != names or data["format"] != FORMAT:
-            raise ValueError(f"{path / 'checkpoint.json'} has keys {sorted(data)}, format {data.get('format')}; "
-                             f"this version reads format {FORMAT} with keys {sorted(names)}")
+            raise ValueError(
+                f"{path / 'checkpoint.json'} has keys {sorted(data)}, format {data.get('format')}; "
+                f"this version reads format {FORMAT} with keys {sorted(names)}"
+            )
         info = CheckpointInfo(**{**data, "tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
         rig = CameraRig.load(path / "rig.json")
         if rig.fingerprint() != info.rig:
-            raise ValueError(f"{path}: rig.json has fingerprint {rig.fingerprint()}, the checkpoint was trained with "
-                             f"{info.rig}; restore the rig.json it came with")
+            raise ValueError(
+                f"{path}: rig.json has fingerprint {rig.fingerprint()}, the checkpoint was trained with "
+                f"{info.rig}; restore the rig.json it came with"
+            )
         return cls(path, info, rig)
 
 
-def checkpoint(data: Path, diffusion: Path, controller: Path, out: Path, autoencoder: Path | None = None,
-               preset: str = "demo", results: tuple[Path, ...] = ()) -> None:
+def checkpoint(
+    data: Path,
+    diffusion: Path,
+    controller: Path,
+    out: Path,
+    autoencoder: Path | None = None,
+    preset: str = "demo",
+    results: tuple[Path, ...] = (),
+) -> None:
     """Puts what was trained into one checkpoint folder with its model card; an older one is replaced at the end.
 
     Args:
@@ -99,15 +110,29 @@ def checkpoint(data: Path, diffusion: Path, controller: Path, out: Path, autoenc
     agent, follower = _part(diffusion, "agent", "agent.json"), _part(controller, "controller", "config.json")
     config, drawn = _read_json(follower / "config.json"), _read_json(agent / "agent.json")
     if drawn["size"] != config["size"]:
-        raise ValueError(f"the agent draws on views of {drawn['size']} pixels, the controller reads {config['size']}; "
-                         "both need the same size")
+        raise ValueError(
+            f"the agent draws on views of {drawn['size']} pixels, the controller reads {config['size']}; "
+            "both need the same size"
+        )
     width, height = config["size"]
     rig = dataset.rig.resize(width, height)
-    info = CheckpointInfo(FORMAT, preset, tuple(sorted(set(dataset.tasks))), config["chunk_size"], config["dt_s"],
-                          width, rig.fingerprint(), dataset.fingerprint(), tuple(dataset.seeds), git_revision())
-    scores = {name: _read_json(folder / "scores.json") for name, folder in
-              (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))
-              if folder is not None and (folder / "scores.json").exists()}
+    info = CheckpointInfo(
+        FORMAT,
+        preset,
+        tuple(sorted(set(dataset.tasks))),
+        config["chunk_size"],
+        config["dt_s"],
+        width,
+        rig.fingerprint(),
+        dataset.fingerprint(),
+        tuple(dataset.seeds),
+        git_revision(),
+    )
+    scores = {
+        name: _read_json(folder / "scores.json")
+        for name, folder in (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))
+        if folder is not None and (folder / "scores.json").exists()
+    }
     out = Path(out)
     if out.exists() and not (out / "checkpoint.json").is_file():
         raise FileExistsError(f"{out} exists and is no checkpoint: name a new folder, or remove it")
@@ -131,47 +156,71 @@ def _part(folder: Path, name: str, mark: str) -> Path:
     for candidate in (folder / name, folder):
         if (candidate / mark).is_file():
             return candidate
-    raise FileNotFoundError(f"{folder} holds no {name} ({mark} is missing, there and in {name}/); a finished `genima "
-                            "train` or `genima convert` writes it")
+    raise FileNotFoundError(
+        f"{folder} holds no {name} ({mark} is missing, there and in {name}/); a finished `genima "
+        "train` or `genima convert` writes it"
+    )
 
 
 def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], results: list[dict]) -> str:
     """What the checkpoint is, how it was made and what it scores, as Markdown."""
     lines = [
-        f"# Genima checkpoint, preset `{info.preset}`", "",
+        f"# Genima checkpoint, preset `{info.preset}`",
+        "",
         f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
-        f"chunks of {info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.", "",
-        "## How it was made", "",
+        f"chunks of {info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.",
+        "",
+        "## How it was made",
+        "",
         f"- Data: {len(info.seeds)} {_origin(info.seeds)} ({frames} frames), fingerprint `{info.dataset}`, camera rig "
         f"`{info.rig}`.",
-        f"- Code: revision `{info.revision}`" + ("; `make demo-checkpoint` repeats it." if info.preset == "demo" else
-                                                 "."), "",
-        "| part | parameters | steps | minutes | samples/s | held-out scores |", "|---|---|---|---|---|---|",
+        f"- Code: revision `{info.revision}`"
+        + ("; `make demo-checkpoint` repeats it." if info.preset == "demo" else "."),
+        "",
+        "| part | parameters | steps | minutes | samples/s | held-out scores |",
+        "|---|---|---|---|---|---|",
     ]
     for name, score in scores.items():
-        lines.append(f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
-                     f"{score['samples_per_s']:.0f} | {_flat(score['scores'])} |")
+        lines.append(
+            f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
+            f"{score['samples_per_s']:.0f} | {_flat(score['scores'])} |"
+        )
     if results:
-        lines += ["", "## What it scores", "",
-                  "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must "
-                  "fail: `shuffled` shows the agent another episode, the next seed's; `blank` draws nothing. "
-                  "`truth` follows perfect targets.", "",
-                  "| task | targets | seeds | successes | rate | 95 % interval |", "|---|---|---|---|---|---|"]
+        lines += [
+            "",
+            "## What it scores",
+            "",
+            "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must "
+            "fail: `shuffled` shows the agent another episode, the next seed's; `blank` draws nothing. "
+            "`truth` follows perfect targets.",
+            "",
+            "| task | targets | seeds | successes | rate | 95 % interval |",
+            "|---|---|---|---|---|---|",
+        ]
         for r in results:
             low, high = r["success_interval_95"]
-            lines.append(f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} "
-                         f"of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |")
+            lines.append(
+                f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} "
+                f"of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |"
+            )
         drawn = [r for r in results if "draw_found_rate" in r]
         if drawn:
             r = drawn[0]
-            lines += ["", f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median "
-                      f"error of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
-                      f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from "
-                      f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
-                      "(medians)."]
-    lines += ["", "## What it cannot do", "",
-              "It knows one cell: its cameras, its arm and the tasks above" + (
-                  ". It says nothing about a real robot." if min(info.seeds) >= 0 else ".")]
+            lines += [
+                "",
+                f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median "
+                f"error of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
+                f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from "
+                f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
+                "(medians).",
+            ]
+    lines += [
+        "",
+        "## What it cannot do",
+        "",
+        "It knows one cell: its cameras, its arm and the tasks above"
+        + (". It says nothing about a real robot." if min(info.seeds) >= 0 else "."),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -198,17 +247,21 @@ def _read_json(path: Path) -> dict:
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is missing; a finished `genima train` or `genima eval --json` writes "
-                                "it") from error
+        raise FileNotFoundError(
+            f"{path} is missing; a finished `genima train` or `genima eval --json` writes it"
+        ) from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged ({error})") from error
 
 
 def git_revision() -> str:
     """Revision of the source tree this file lies in, "+" appended when it was changed; "unknown" outside git."""
+
     def git(*args: str) -> str:
-        return subprocess.run(("git", *args), cwd=Path(__file__).parent, capture_output=True, text=True,
-                              check=True).stdout.strip()
+        return subprocess.run(
+            ("git", *args), cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
         # Making a checkpoint changes checkpoints/, and nothing that made it.
         changed = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)checkpoints")

@@ -53,17 +53,27 @@ class TextEncoder:
 
         Nothing can be downloaded for the demo preset, and telling a handful of instructions apart needs no training.
         """
-        config = CLIPTextConfig(vocab_size=len(_vocabulary()[0]), hidden_size=width, intermediate_size=2 * width,
-                                projection_dim=width, num_hidden_layers=2, num_attention_heads=4,
-                                max_position_embeddings=MAX_TOKENS, bos_token_id=0, eos_token_id=1, pad_token_id=1)
+        config = CLIPTextConfig(
+            vocab_size=len(_vocabulary()[0]),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            projection_dim=width,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=1,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = CLIPTextModel(config)
         return cls(_spelling_tokenizer(), model)
 
     @classmethod
-    def load(cls, source: Path | str, device: str = "cpu", suffix: str = "",
-             dtype: torch.dtype | None = None) -> "TextEncoder":
+    def load(
+        cls, source: Path | str, device: str = "cpu", suffix: str = "", dtype: torch.dtype | None = None
+    ) -> "TextEncoder":
         """Reads a folder that holds tokenizer/ and text_encoder/, or one CLIP model by folder or name.
 
         `suffix` is "_2" for the second of SDXL's encoders; weights are float32 unless `dtype` says otherwise.
@@ -81,17 +91,22 @@ class TextEncoder:
                 # Stable Diffusion's encoder has no projection; SDXL's second one and CLIP's own have one.
                 plain = nested and "CLIPTextModel" in (AutoConfig.from_pretrained(where[1]).architectures or [])
                 kind = CLIPTextModel if plain else CLIPTextModelWithProjection
-                model, report = kind.from_pretrained(where[1], local_files_only=True, output_loading_info=True,
-                                                     dtype=dtype or torch.float32)
+                model, report = kind.from_pretrained(
+                    where[1], local_files_only=True, output_loading_info=True, dtype=dtype or torch.float32
+                )
             if report["missing_keys"]:
                 raise ValueError(f"tensors are missing: {sorted(report['missing_keys'])[:3]} ...")
         except OSError as error:
-            remedy = ("restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`" if nested else
-                      f"get it with `huggingface-cli download {source}`, or name the folder that holds it")
+            remedy = (
+                "restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`"
+                if nested
+                else f"get it with `huggingface-cli download {source}`, or name the folder that holds it"
+            )
             raise FileNotFoundError(f"no tokenizer{suffix} and text_encoder{suffix} at {source}: {remedy}") from error
         except Exception as error:  # safetensors, json and torch each have their own
-            raise ValueError(f"the text encoder at {source} is damaged ({str(error).splitlines()[0]}); restore its "
-                             "files") from error
+            raise ValueError(
+                f"the text encoder at {source} is damaged ({str(error).splitlines()[0]}); restore its files"
+            ) from error
         return cls(tokenizer, model.to(device))
 
     def save(self, folder: Path | str, suffix: str = "") -> None:
@@ -115,8 +130,13 @@ class TextEncoder:
     def encode(self, text: str) -> EncodedText:
         """What the encoder makes of a text; computed once."""
         if text not in self._cache:
-            tokens = self.tokenizer(text, padding="max_length", truncation=True, return_tensors="pt",
-                                    max_length=min(self.tokenizer.model_max_length, MAX_TOKENS))
+            tokens = self.tokenizer(
+                text,
+                padding="max_length",
+                truncation=True,
+                return_tensors="pt",
+                max_length=min(self.tokenizer.model_max_length, MAX_TOKENS),
+            )
             out = self.model(tokens.input_ids.to(self.model.device), output_hidden_states=True)
             pooled = out.text_embeds if hasattr(out, "text_embeds") else out.pooler_output
             self._cache[text] = EncodedText(out.last_hidden_state, out.hidden_states[-2], pooled)
@@ -157,5 +177,12 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 def _spelling_tokenizer() -> CLIPTokenizer:
     vocabulary, merges = _vocabulary()
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, bos_token=START, eos_token=END, pad_token=END,
-                         unk_token=END, model_max_length=MAX_TOKENS)
+    return CLIPTokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        bos_token=START,
+        eos_token=END,
+        pad_token=END,
+        unk_token=END,
+        model_max_length=MAX_TOKENS,
+    )

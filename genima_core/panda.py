@@ -51,29 +51,41 @@ FR3_LIMITS = JointLimits(
 ARM_LIMITS = {"panda": PANDA_LIMITS, "fr3": FR3_LIMITS}
 
 
-def narrow_limits(arm: str, lower: Sequence[float] = (), upper: Sequence[float] = (),
-                  velocity: Sequence[float] = ()) -> JointLimits:
+def narrow_limits(
+    arm: str, lower: Sequence[float] = (), upper: Sequence[float] = (), velocity: Sequence[float] = ()
+) -> JointLimits:
     """Limits of an arm with some of them, seven each, replaced by narrower ones.
 
     Raises:
         ValueError: another number of them, none left, or wider than the arm's.
     """
     limits = ARM_LIMITS[arm]
-    for name, given, known, sign in (("lower position", lower, limits.lower, -1), ("upper position", upper,
-                                     limits.upper, 1), ("velocity", velocity, limits.velocity, 1)):
+    for name, given, known, sign in (
+        ("lower position", lower, limits.lower, -1),
+        ("upper position", upper, limits.upper, 1),
+        ("velocity", velocity, limits.velocity, 1),
+    ):
         if len(given) not in (0, 7) or not np.isfinite(given).all():
             raise ValueError(f"{name} limits are {list(given)}; seven numbers are needed, or none for the arm's own")
         for i, (value, most) in enumerate(zip(given, known, strict=False)):
             if sign * (value - most) > 0:
-                raise ValueError(f"the {name} limit of joint {i + 1} is {value:g}, wider than the {arm}'s own of "
-                                 f"{most:g}; limits may only be narrower")
-    narrow = replace(limits, lower=np.array(lower if len(lower) else limits.lower),
-                     upper=np.array(upper if len(upper) else limits.upper),
-                     velocity=np.array(velocity if len(velocity) else limits.velocity))
+                raise ValueError(
+                    f"the {name} limit of joint {i + 1} is {value:g}, wider than the {arm}'s own of "
+                    f"{most:g}; limits may only be narrower"
+                )
+    narrow = replace(
+        limits,
+        lower=np.array(lower if len(lower) else limits.lower),
+        upper=np.array(upper if len(upper) else limits.upper),
+        velocity=np.array(velocity if len(velocity) else limits.velocity),
+    )
     for i in np.flatnonzero((narrow.lower >= narrow.upper) | (narrow.velocity <= 0))[:1]:
-        raise ValueError(f"nothing is left of joint {i + 1}: positions from {narrow.lower[i]:g} to "
-                         f"{narrow.upper[i]:g} rad, velocity {narrow.velocity[i]:g} rad/s; widen its limits")
+        raise ValueError(
+            f"nothing is left of joint {i + 1}: positions from {narrow.lower[i]:g} to "
+            f"{narrow.upper[i]:g} rad, velocity {narrow.velocity[i]:g} rad/s; widen its limits"
+        )
     return narrow
+
 
 # Craig's (modified) DH parameters a, d, alpha of joint 1 to 7.
 _DH = (

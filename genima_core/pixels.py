@@ -30,8 +30,10 @@ def to_rgb(data: object, width: int, height: int, encoding: str, step: int) -> n
     if height < 1 or width < 1:
         raise ValueError(f"image is {width}x{height}; it has no pixels")
     if step < row or len(data) != step * height:
-        raise ValueError(f"image {width}x{height} {encoding} with step {step} has {len(data)} bytes; it needs a step "
-                         f"of at least {row} and step x height bytes")
+        raise ValueError(
+            f"image {width}x{height} {encoding} with step {step} has {len(data)} bytes; it needs a step "
+            f"of at least {row} and step x height bytes"
+        )
     rows = np.frombuffer(data, np.uint8).reshape(height, step)
     pixels = rows[:, :row].reshape(height, width, channels)
     if not conversion:

@@ -35,8 +35,11 @@ class Policy:
     def load(cls, path: Path, device: str = "cpu", precision: str | None = None, compiled: bool = False) -> "Policy":
         """Loads a checkpoint folder (see `checkpoint`); precision and compiled as for `DiffusionAgent.load`."""
         checkpoint = Checkpoint.open(path)
-        return cls(checkpoint, DiffusionAgent.load(checkpoint.path / "diffusion", device, precision, compiled),
-                   Controller.load(checkpoint.path / "controller", device))
+        return cls(
+            checkpoint,
+            DiffusionAgent.load(checkpoint.path / "diffusion", device, precision, compiled),
+            Controller.load(checkpoint.path / "controller", device),
+        )
 
     def with_steps(self, steps: int) -> "Policy":
         """The same policy with another number of denoising steps."""

@@ -115,16 +115,28 @@ def _camera(name: str, camera: CameraSeen, rig: CameraRig | None, wanted: Wanted
     if camera.size is None or camera.problem:
         return Finding(check, "failed", camera.problem or "no picture can be read", "correct its driver's settings")
     if camera.size != size:
-        return Finding(check, "failed", found, f"the checkpoint draws on {size[0]}x{size[1]}: set crop and size of the "
-                                               "camera node as in recording")
+        return Finding(
+            check,
+            "failed",
+            found,
+            f"the checkpoint draws on {size[0]}x{size[1]}: set crop and size of the camera node as in recording",
+        )
     if camera.repeated and not wanted.simulated:
-        return Finding(check, "failed", f"{found}; {camera.repeated} with the pixels of the one before",
-                       "its stream is frozen: restart its driver")
+        return Finding(
+            check,
+            "failed",
+            f"{found}; {camera.repeated} with the pixels of the one before",
+            "its stream is frozen: restart its driver",
+        )
     if camera.camera is not None:
         running = rig if rig is not None and name in rig.names else wanted.checkpoint.rig
         if text := running[name].intrinsics.difference(camera.camera):
-            return Finding(check, "failed", f"{found}; by its camera_info {text}",
-                           "crop and resize as for the calibration, or calibrate again")
+            return Finding(
+                check,
+                "failed",
+                f"{found}; by its camera_info {text}",
+                "crop and resize as for the calibration, or calibrate again",
+            )
     if stream.rate_hz < LEAST_CAMERA_HZ:
         return Finding(check, "warning", found, "drawings are only as new as their pictures: raise its rate")
     return Finding(check, "ok", found)
@@ -138,21 +150,33 @@ def _skew(seen: CellSeen, wanted: Wanted) -> Finding:
     found = f"{1e3 * np.median(spreads_s):.0f} ms (median), {1e3 * np.percentile(spreads_s, 90):.0f} ms (p90)"
     slack_s = float((seen.settings or {}).get("diffusion", {}).get("slack_s", SLACK_S))
     if np.median(spreads_s) > slack_s:
-        return Finding("skew of cameras", "failed", found, f"drawings need {1e3 * slack_s:.0f} ms: synchronise "
-                       "the cameras, set all clocks by one time server, or raise slack_s of the diffusion node")
+        return Finding(
+            "skew of cameras",
+            "failed",
+            found,
+            f"drawings need {1e3 * slack_s:.0f} ms: synchronise "
+            "the cameras, set all clocks by one time server, or raise slack_s of the diffusion node",
+        )
     return Finding("skew of cameras", "ok", found)
 
 
 def _rig(seen: CellSeen, wanted: Wanted) -> Finding:
     trained = wanted.checkpoint.rig
     if seen.rig is None:
-        return Finding("rig", "warning", f"nobody publishes camera_rig; taken to be {trained.fingerprint()}",
-                       "start with rig:=rig.json, of which `genima calibrate check` says whether it still holds")
+        return Finding(
+            "rig",
+            "warning",
+            f"nobody publishes camera_rig; taken to be {trained.fingerprint()}",
+            "start with rig:=rig.json, of which `genima calibrate check` says whether it still holds",
+        )
     differences = trained.differences(seen.rig)
     if differences:
-        return Finding("rig", "warning", f"{seen.rig.fingerprint()}, not {trained.fingerprint()}: "
-                                         f"{'; '.join(differences)}",
-                       "put the cameras back where they were in training, or train on recordings of this rig")
+        return Finding(
+            "rig",
+            "warning",
+            f"{seen.rig.fingerprint()}, not {trained.fingerprint()}: {'; '.join(differences)}",
+            "put the cameras back where they were in training, or train on recordings of this rig",
+        )
     return Finding("rig", "ok", seen.rig.fingerprint())
 
 
@@ -163,19 +187,32 @@ def _joints(arm: ArmSeen, wanted: Wanted) -> Finding:
         return Finding("joint states", "failed", *problem)
     missing = [name for name in wanted.joint_names if name not in arm.names]
     if missing or arm.q is None:
-        return Finding("joint states", "failed", f"{', '.join(missing)} missing; there are {', '.join(arm.names)}",
-                       "choose the arm that this is (arm:=...), or a file with its joint names")
+        return Finding(
+            "joint states",
+            "failed",
+            f"{', '.join(missing)} missing; there are {', '.join(arm.names)}",
+            "choose the arm that this is (arm:=...), or a file with its joint names",
+        )
     over = np.maximum(wanted.limits.lower - arm.q[-1], arm.q[-1] - wanted.limits.upper)
     if (over > 0).any():
         i = int(np.argmax(over))
-        return Finding("joint states", "failed", f"{wanted.joint_names[i]} is at {arm.q[-1, i]:.3f} rad, beyond its "
-                       f"limit by {over[i]:.3f} rad", "guide the arm back by hand")
+        return Finding(
+            "joint states",
+            "failed",
+            f"{wanted.joint_names[i]} is at {arm.q[-1, i]:.3f} rad, beyond its limit by {over[i]:.3f} rad",
+            "guide the arm back by hand",
+        )
     if (turned := float(np.ptp(arm.q, axis=0).max())) > STILL_RAD:
-        return Finding("joint states", "warning", f"{found}; the arm moved by {turned:.3f} rad",
-                       "do this check while it rests")
+        return Finding(
+            "joint states", "warning", f"{found}; the arm moved by {turned:.3f} rad", "do this check while it rests"
+        )
     if arm.states.rate_hz < LEAST_JOINT_HZ:
-        return Finding("joint states", "warning", found, f"{LEAST_JOINT_HZ:.0f} Hz are needed: take the driver's own "
-                                                         "joint states, not the merged ones")
+        return Finding(
+            "joint states",
+            "warning",
+            found,
+            f"{LEAST_JOINT_HZ:.0f} Hz are needed: take the driver's own joint states, not the merged ones",
+        )
     return Finding("joint states", "ok", found)
 
 
@@ -185,13 +222,19 @@ def _joint_skew(seen: CellSeen) -> Finding:
     states = np.array(seen.arm.states.stamps_s)
     inside = [t for t in pictures if len(states) and states[0] <= t <= states[-1]]
     if not inside:
-        return Finding(check, "failed", "no picture was captured while joint states came",
-                       "set all clocks by one time server")
+        return Finding(
+            check, "failed", "no picture was captured while joint states came", "set all clocks by one time server"
+        )
     away_s = float(np.percentile([np.abs(states - t).min() for t in inside], 99))
     found = f"{1e3 * away_s:.0f} ms (p99)"
     if away_s > JOINT_SKEW_S:
-        return Finding(check, "failed", found, f"{1e3 * JOINT_SKEW_S:.0f} ms are allowed: raise the rate of the joint "
-                                               "states, set all clocks by one time server")
+        return Finding(
+            check,
+            "failed",
+            found,
+            f"{1e3 * JOINT_SKEW_S:.0f} ms are allowed: raise the rate of the joint "
+            "states, set all clocks by one time server",
+        )
     return Finding(check, "ok", found)
 
 
@@ -234,16 +277,25 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
     for name in ("checkpoint", "execution", "joint_names", "arm"):
         values = {node: str(values[name]) for node, values in settings.items() if name in values}
         if len(set(values.values())) > 1:
-            return Finding("configuration", "failed", f"{name} differs: "
-                           + "; ".join(f"{node} has {value}" for node, value in values.items()),
-                           "start all nodes by one command")
+            return Finding(
+                "configuration",
+                "failed",
+                f"{name} differs: " + "; ".join(f"{node} has {value}" for node, value in values.items()),
+                "start all nodes by one command",
+            )
     for node, values in settings.items():
         names = tuple(values.get("joint_names", wanted.joint_names))
         if names != wanted.joint_names:
-            return Finding("configuration", "failed", f"{node} works with {', '.join(names)}; the arm that was named "
-                           f"has {', '.join(wanted.joint_names)}", "name the arm that runs here (arm:=...)")
-    found = (f"{', '.join(info.tasks)}; {info.chunk_size} actions in {info.chunk_size * info.dt_s:g} s; "
-             f"execution {next((v['execution'] for v in settings.values() if 'execution' in v), 'unknown')}")
+            return Finding(
+                "configuration",
+                "failed",
+                f"{node} works with {', '.join(names)}; the arm that was named has {', '.join(wanted.joint_names)}",
+                "name the arm that runs here (arm:=...)",
+            )
+    found = (
+        f"{', '.join(info.tasks)}; {info.chunk_size} actions in {info.chunk_size * info.dt_s:g} s; "
+        f"execution {next((v['execution'] for v in settings.values() if 'execution' in v), 'unknown')}"
+    )
     return Finding("configuration", "ok", found)
 
 

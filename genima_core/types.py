@@ -39,8 +39,9 @@ class ActionChunk:
         if self.positions.ndim != 2 or self.positions.shape[1] != 7 or len(self.positions) == 0:
             raise ValueError(f"positions have shape {self.positions.shape}; an action chunk needs (K, 7), K >= 1")
         if self.gripper.shape != (len(self.positions),):
-            raise ValueError(f"gripper has shape {self.gripper.shape}; {len(self.positions)} actions need "
-                             f"({len(self.positions)},)")
+            raise ValueError(
+                f"gripper has shape {self.gripper.shape}; {len(self.positions)} actions need ({len(self.positions)},)"
+            )
         if not self.dt_s > 0:
             raise ValueError(f"dt_s is {self.dt_s}; it must be positive")
 

@@ -13,17 +13,21 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from genima_core.cameras import CameraRig
-from genima_ros.handeye import handeye_arguments, handeye_launch_file
+from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 
-ARGUMENTS = {"rig": (None, "rig.json with the cameras' names and mounts"),
-             "camera": ("", "the camera to calibrate with easy_handeye2; without, only transforms are published"),
-             "arm": ("panda", "prefix of the arm's frames: panda or fr3"),
-             "marker_frame": ("charuco_board", "frame of the board that a marker detector publishes")}
+ARGUMENTS = {
+    "rig": (None, "rig.json with the cameras' names and mounts"),
+    "camera": ("", "the camera to calibrate with easy_handeye2; without, only transforms are published"),
+    "arm": ("panda", "prefix of the arm's frames: panda or fr3"),
+    "marker_frame": ("charuco_board", "frame of the board that a marker detector publishes"),
+}
 
 
 def generate_launch_description():
-    declared = [DeclareLaunchArgument(name, default_value=default, description=text)
-                for name, (default, text) in ARGUMENTS.items()]
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
     return LaunchDescription([*declared, OpaqueFunction(function=actions)])
 
 
@@ -34,6 +38,9 @@ def actions(context) -> list:
     started = [Node(package="genima_ros", executable="rig_node", parameters=[frames])]
     if camera:
         given = handeye_arguments(rig, camera, arm, marker_frame)
-        started.append(IncludeLaunchDescription(PythonLaunchDescriptionSource(str(handeye_launch_file())),
-                                                launch_arguments=list(given.items())))
+        started.append(
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(handeye_launch_file())), launch_arguments=list(given.items())
+            )
+        )
     return started

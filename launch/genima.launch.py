@@ -3,8 +3,8 @@
 `genima up` starts the same nodes where only the wheels are installed.
 """
 
-from genima_ros.launching import describe
-from genima_ros.modes import MODES
+from genima_ros.graph.launching import describe
+from genima_ros.graph.modes import MODES
 
 
 def generate_launch_description():

@@ -3,7 +3,7 @@
 `mode:=teleop_sim` does it without hardware; `genima record` records either. --show-args lists the arguments.
 """
 
-from genima_ros.launching import describe
+from genima_ros.graph.launching import describe
 
 
 def generate_launch_description():

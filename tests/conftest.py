@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from genima_core import geometry
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
-from genima_ros.domain import own_domain
+from genima_ros.graph.domain import own_domain
 
 _domain = own_domain()  # for as long as this process lives
 os.environ["ROS_DOMAIN_ID"] = str(_domain.__enter__())
@@ -67,12 +67,16 @@ def rig() -> CameraRig:
     intrinsics = PinholeCamera.from_fov(64, 64, np.deg2rad(60.0))
     T_hand_cam = geometry.make_transform(np.eye(3), np.array([0.0, 0.05, 0.0]))
     middle = np.array([0.4, 0.0, 0.3])
-    return CameraRig((
-        RigCamera("wrist", intrinsics, "hand", T_hand_cam, 0.03),
-        RigCamera("front", intrinsics, "base", geometry.look_at(np.array([1.6, 0.0, 0.8]), middle), 0.08),
-        RigCamera("right_shoulder", intrinsics, "base", geometry.look_at(np.array([-0.2, -0.9, 1.0]), middle), 0.065),
-        RigCamera("left_shoulder", intrinsics, "base", geometry.look_at(np.array([-0.2, 0.9, 1.0]), middle), 0.065),
-    ))
+    return CameraRig(
+        (
+            RigCamera("wrist", intrinsics, "hand", T_hand_cam, 0.03),
+            RigCamera("front", intrinsics, "base", geometry.look_at(np.array([1.6, 0.0, 0.8]), middle), 0.08),
+            RigCamera(
+                "right_shoulder", intrinsics, "base", geometry.look_at(np.array([-0.2, -0.9, 1.0]), middle), 0.065
+            ),
+            RigCamera("left_shoulder", intrinsics, "base", geometry.look_at(np.array([-0.2, 0.9, 1.0]), middle), 0.065),
+        )
+    )
 
 
 def _has_cuda() -> bool:

@@ -9,8 +9,9 @@ from genima_core.sim.cell import default_rig
 
 @pytest.fixture
 def info():
-    return CheckpointInfo(FORMAT, "demo", ("push_button",), 20, 0.05, 64, default_rig(64, 64).fingerprint(), "abc",
-                          (0, 1, 2), "0123")
+    return CheckpointInfo(
+        FORMAT, "demo", ("push_button",), 20, 0.05, 64, default_rig(64, 64).fingerprint(), "abc", (0, 1, 2), "0123"
+    )
 
 
 @pytest.fixture
@@ -56,8 +57,15 @@ def test_refuses_the_rig_of_another_cell(folder):
 
 def test_the_model_card_says_what_was_measured(info):
     score = {"parameters": 1_500_000, "steps": 10, "minutes": 2.0, "samples_per_s": 3.0, "scores": {"found": 0.5}}
-    result = {"task": "push_button", "targets": "drawn", "seeds": [20000, 20001], "successes": 1, "episodes": 2,
-              "success_rate": 0.5, "success_interval_95": [0.09, 0.91]}
+    result = {
+        "task": "push_button",
+        "targets": "drawn",
+        "seeds": [20000, 20001],
+        "successes": 1,
+        "episodes": 2,
+        "success_rate": 0.5,
+        "success_interval_95": [0.09, 0.91],
+    }
     card = model_card(info, 99, {"diffusion": score}, [result])
     assert "1 of 2 | 50% | 9% to 91%" in card
     assert "seeds 0 to 2" in card

@@ -6,9 +6,9 @@ import types
 
 import pytest
 
-from genima_core.convert import convert
 from genima_core.data.dataset import Dataset, DatasetWriter
-from genima_ros import cli
+from genima_core.importers.convert import convert
+from genima_ros.cli import main as cli
 
 from .data import rlbench_source, synthetic
 from .data.bags import recorded
@@ -18,7 +18,7 @@ from .data.bags import recorded
 def converted_controllers(monkeypatch):
     """Arguments of each controller that would have been converted."""
     calls = []
-    module = types.ModuleType("genima_core.controller.robobase")
+    module = types.ModuleType("genima_core.importers.robobase")
     module.convert_controller = lambda *arguments: calls.append(arguments) or {"weights": 1}
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return calls
@@ -27,14 +27,35 @@ def converted_controllers(monkeypatch):
 def test_an_rlbench_folder_becomes_a_data_set_that_can_be_drawn(tmp_path):
     variation = rlbench_source.write_variation(tmp_path / "source", episodes=2)
     place = tmp_path / "results/convert.json"
-    assert cli.run(["convert", str(variation), str(tmp_path / "set"), "--size", "16", "--episodes", "1", "--cameras",
-                    "wrist", "front", "left_shoulder", "right_shoulder", "--json", str(place)]) == 0
+    assert (
+        cli.run(
+            [
+                "convert",
+                str(variation),
+                str(tmp_path / "set"),
+                "--size",
+                "16",
+                "--episodes",
+                "1",
+                "--cameras",
+                "wrist",
+                "front",
+                "left_shoulder",
+                "right_shoulder",
+                "--json",
+                str(place),
+            ]
+        )
+        == 0
+    )
     dataset, result = Dataset(tmp_path / "set"), json.loads(place.read_text())
     assert (len(dataset), dataset.rig.size) == (1, (16, 16))
     assert dataset.rig.names == ("wrist", "front", "left_shoulder", "right_shoulder")
     assert (result["episodes"], result["fingerprint"]) == (1, dataset.fingerprint())
-    assert cli.run(["draw", str(tmp_path / "set"), "--out", str(tmp_path / "pictures"), "--count", "1", "--horizon",
-                    "3"]) == 0
+    assert (
+        cli.run(["draw", str(tmp_path / "set"), "--out", str(tmp_path / "pictures"), "--count", "1", "--horizon", "3"])
+        == 0
+    )
     assert (tmp_path / "pictures/window_00.png").is_file()
 
 
@@ -42,8 +63,19 @@ def test_recordings_become_a_data_set_that_can_be_drawn(tmp_path, capsys):
     for name, label in (("episode_0", "success"), ("episode_1", "failure")):
         recorded.write(tmp_path / "bags" / name, about={"label": label})
     place = tmp_path / "results/convert.json"
-    command = ["convert", str(tmp_path / "bags"), str(tmp_path / "set"), "--crop", "square", "--size", "16", "--fps",
-               "10", "--json", str(place)]
+    command = [
+        "convert",
+        str(tmp_path / "bags"),
+        str(tmp_path / "set"),
+        "--crop",
+        "square",
+        "--size",
+        "16",
+        "--fps",
+        "10",
+        "--json",
+        str(place),
+    ]
     assert cli.run(command) == 0
     dataset, result = Dataset(tmp_path / "set"), json.loads(place.read_text())
     assert (len(dataset), dataset.fps, dataset.rig.size) == (1, 10, (16, 16))
@@ -51,8 +83,10 @@ def test_recordings_become_a_data_set_that_can_be_drawn(tmp_path, capsys):
     assert result["skipped"] == {"episode_1": "labelled a failure (--include-failures takes it)"}
     assert cli.run([*command[:2], str(tmp_path / "all"), "--include-failures"]) == 0
     assert Dataset(tmp_path / "all").successes == (True, False)
-    assert cli.run(["draw", str(tmp_path / "set"), "--out", str(tmp_path / "pictures"), "--count", "1", "--horizon",
-                    "3"]) == 0
+    assert (
+        cli.run(["draw", str(tmp_path / "set"), "--out", str(tmp_path / "pictures"), "--count", "1", "--horizon", "3"])
+        == 0
+    )
     with pytest.raises(ValueError, match="recordings, to which --tasks does not apply; valid are --fps, --crop"):
         convert(tmp_path / "bags", tmp_path / "out", tasks=("push_button",))
 

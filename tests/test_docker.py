@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genima_ros import cli, graph
+from genima_ros.cli import main as cli
+from genima_ros.graph import graph
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
@@ -55,7 +56,7 @@ def build_arguments() -> dict[str, str]:
 def ignored(path: str) -> bool:
     """Whether .dockerignore keeps this file, or a folder it lies in, out of the build."""
     parts = path.split("/")
-    prefixes = ["/".join(parts[:i + 1]) for i in range(len(parts))]
+    prefixes = ["/".join(parts[: i + 1]) for i in range(len(parts))]
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         if line and not line.startswith("#"):
             pattern = re.escape(line).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
@@ -97,11 +98,14 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [
-    "hadolint --config docker/hadolint.yaml docker/Dockerfile",
-    "shellcheck docker/entrypoint.sh",
-    "check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml",
-])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "hadolint --config docker/hadolint.yaml docker/Dockerfile",
+        "shellcheck docker/entrypoint.sh",
+        "check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml",
+    ],
+)
 def test_linters_find_nothing(command):
     program, *arguments = command.split()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -130,8 +134,12 @@ def test_the_base_is_the_ros_that_the_wheels_are():
 
 
 def test_apt_brings_what_package_xml_names():
-    packages = {word for arguments in arguments_of("RUN") for word in shlex.split(arguments) if "apt-get" in arguments
-                and word.startswith("ros-")}
+    packages = {
+        word
+        for arguments in arguments_of("RUN")
+        for word in shlex.split(arguments)
+        if "apt-get" in arguments and word.startswith("ros-")
+    }
     named = {e.text for e in ElementTree.parse(ROOT / "package.xml").getroot().findall("exec_depend")}
     expected = (named - set(FROM_ELSEWHERE)) | {"rmw_fastrtps_cpp"}
     assert packages == {f"ros-jazzy-{name.replace('_', '-')}" for name in expected}
@@ -158,15 +166,30 @@ def test_what_is_copied_exists_and_is_not_ignored():
 def test_the_build_gets_every_file_of_the_project():
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                           capture_output=True, text=True, check=True).stdout.split("\0")
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
     left_out = {name for name in filter(None, names) if ignored(name)}
     assert {name.split("/")[0] for name in left_out} <= {".github", "docker"}
     assert {name for name in left_out if name.startswith("docker/")} <= {"docker/cell/.gitignore"}
 
 
-@pytest.mark.parametrize("path", [".git/HEAD", ".venv/bin/python", "genima_ros/__pycache__/cli.cpython-312.pyc",
-                                  "__pycache__/x.pyc", "runs/demo/a", "docker/cell/rig.json", "docker/.env"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/HEAD",
+        ".venv/bin/python",
+        "genima_ros/__pycache__/cli.cpython-312.pyc",
+        "__pycache__/x.pyc",
+        "runs/demo/a",
+        "docker/cell/rig.json",
+        "docker/.env",
+    ],
+)
 def test_what_belongs_to_one_machine_stays_out_of_the_image(path):
     assert ignored(path)
 
@@ -195,7 +218,11 @@ def test_each_service_starts_a_graph(service, cell):
 
 def test_the_services_start_every_graph():
     assert {graph.split_words(command_of(service)[2:])[0] for service in GRAPHS} == {
-        "sim", "teleop_sim", "real", "teleop_real"}
+        "sim",
+        "teleop_sim",
+        "real",
+        "teleop_real",
+    }
 
 
 @pytest.mark.parametrize("service", GRAPHS)
@@ -219,8 +246,10 @@ def test_services_are_built_from_stages_that_exist(service):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_have_the_folders_and_devices_they_need(service):
-    volumes = [volume if isinstance(volume, dict) else dict(zip(("source", "target"), volume.split(":"), strict=False))
-               for volume in SERVICES[service]["volumes"]]
+    volumes = [
+        volume if isinstance(volume, dict) else dict(zip(("source", "target"), volume.split(":"), strict=False))
+        for volume in SERVICES[service]["volumes"]
+    ]
     mounted = {volume["target"]: expand(volume["source"]) for volume in volumes}
     assert (DOCKER / mounted["/cell"]).is_dir() and SERVICES[service]["working_dir"] == "/cell"
     assert all(source.startswith("/") for target, source in mounted.items() if target != "/cell")

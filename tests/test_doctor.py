@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from genima_ros import doctor, packages
+from genima_ros.cli import doctor
+from genima_ros.graph import packages
 
 
 @pytest.mark.slow
@@ -28,14 +29,18 @@ def test_a_message_passes_between_two_processes():
     assert check.status == "ok", check.detail
 
 
-@pytest.mark.parametrize(("code", "detail"), [
-    ("raise RuntimeError('no EGL')", "RuntimeError: no EGL"),
-    ("import os; os._exit(7)", "exit status 7"),
-    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "exit status -9"),
-])
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        ("raise RuntimeError('no EGL')", "RuntimeError: no EGL"),
+        ("import os; os._exit(7)", "exit status 7"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "exit status -9"),
+    ],
+)
 def test_a_probe_that_fails_or_crashes_is_reported(code, detail):
     assert doctor.probe("rendering", code, "apt-get install x") == doctor.Check(
-        "rendering", "missing", detail, "apt-get install x")
+        "rendering", "missing", detail, "apt-get install x"
+    )
 
 
 def test_a_missing_checkpoint_comes_with_its_remedy(tmp_path):

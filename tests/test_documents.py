@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from genima_core.streaming.arm_state import ADVICE
-from genima_ros import cli, graph, interfaces
-from genima_ros.modes import MODES
+from genima_ros.cli import main as cli
+from genima_ros.graph import graph
+from genima_ros.graph.modes import MODES
+from genima_ros.messages import interfaces
 
 ROOT = Path(__file__).parents[1]
 HARDWARE = ROOT / "docs" / "hardware.md"
@@ -38,8 +40,7 @@ def code(document: Path) -> list[str]:
 def commands(document: Path, program: str) -> list[list[str]]:
     """Words of each command line of a program."""
     lines = [re.split(r" +# ", line)[0] for line in code(document) if f"{program} " in line]
-    return [shlex.split(line[line.index(f"{program} "):]) for line in lines
-            if re.search(rf"(^|[ /]){program} ", line)]
+    return [shlex.split(line[line.index(f"{program} ") :]) for line in lines if re.search(rf"(^|[ /]){program} ", line)]
 
 
 def messages() -> Iterator[str]:
@@ -101,16 +102,23 @@ def test_every_file_that_is_named_exists(document):
 
 
 def test_services_of_our_nodes_exist():
-    ours = {name.removeprefix("~/") for service in vars(interfaces).values()
-            if isinstance(service, interfaces.Service) for name in [service.name]}
+    ours = {
+        name.removeprefix("~/")
+        for service in vars(interfaces).values()
+        if isinstance(service, interfaces.Service)
+        for name in [service.name]
+    }
     nodes = {node.name for mode in MODES.values() for node in mode.nodes}
     called = re.findall(r"(?:service call |`)/(\w+)/(\w+)", HARDWARE.read_text())
     assert len(called) > 5
     for node, service in called:
         if node in nodes:
             assert service in ours, f"/{node}/{service}"
-    types = {service.name.removeprefix("~/"): service.type.__name__ for service in vars(interfaces).values()
-             if isinstance(service, interfaces.Service)}
+    types = {
+        service.name.removeprefix("~/"): service.type.__name__
+        for service in vars(interfaces).values()
+        if isinstance(service, interfaces.Service)
+    }
     for name, kind in re.findall(r"service call /\w+/(\w+) std_srvs/srv/(\w+)", HARDWARE.read_text()):
         assert types[name] == kind
 

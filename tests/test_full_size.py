@@ -12,7 +12,7 @@ from genima_core.checkpoint import Checkpoint
 from genima_core.controller.resnet import FilmResNet
 from genima_core.diffusion.agent import DiffusionAgent
 from genima_core.language import TextEncoder
-from genima_ros import cli
+from genima_ros.cli import main as cli
 
 sys.path.insert(0, str(Path(__file__).parent / "diffusion"))
 from bases import save_base
@@ -27,8 +27,15 @@ def place(tmp_path):
     run("collect", "push_button", "--episodes", 2, "--seed", 0, "--size", 256, "--out", folder / "data")
     save_base(folder / "sd-turbo", "sd")
     text = TextEncoder.tiny(16)
-    config = CLIPTextConfig(vocab_size=len(text.tokenizer), hidden_size=16, intermediate_size=16, projection_dim=512,
-                            num_hidden_layers=1, num_attention_heads=2, eos_token_id=1)
+    config = CLIPTextConfig(
+        vocab_size=len(text.tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        projection_dim=512,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        eos_token_id=1,
+    )
     text.tokenizer.save_pretrained(folder / "clip")
     CLIPTextModelWithProjection(config).save_pretrained(folder / "clip")
     torch.save(FilmResNet((64, 128, 256, 512), (2, 2, 2, 2), (), 256).state_dict(), folder / "resnet18.pth")
@@ -40,16 +47,83 @@ def run(*arguments):
 
 
 def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
-    run("train", "diffusion", "--data", place / "data", "--out", place / "diffusion", "--preset", "sd-turbo", "--base",
-        place / "sd-turbo", "--batch-size", 2, "--accumulate", 2, "--precision", "bf16", "--steps", 1, "--workers", 1,
-        "--checked", 1)
-    run("train", "controller", "--data", place / "data", "--out", place / "controller", "--preset", "paper",
-        "--text-encoder", place / "clip", "--backbone", place / "resnet18.pth", "--batch-size", 2, "--backgrounds", 4,
-        "--steps", 1, "--workers", 1, "--checked", 2)
-    run("checkpoint", "--data", place / "data", "--diffusion", place / "diffusion", "--controller",
-        place / "controller", "--out", place / "checkpoint", "--preset", "sd-turbo")
-    run("eval", "push_button", "--checkpoint", place / "checkpoint", "--episodes", 1, "--timeout-s", 0.5, "--steps", 1,
-        "--score-episodes", 0, "--json", place / "eval.json")
+    run(
+        "train",
+        "diffusion",
+        "--data",
+        place / "data",
+        "--out",
+        place / "diffusion",
+        "--preset",
+        "sd-turbo",
+        "--base",
+        place / "sd-turbo",
+        "--batch-size",
+        2,
+        "--accumulate",
+        2,
+        "--precision",
+        "bf16",
+        "--steps",
+        1,
+        "--workers",
+        1,
+        "--checked",
+        1,
+    )
+    run(
+        "train",
+        "controller",
+        "--data",
+        place / "data",
+        "--out",
+        place / "controller",
+        "--preset",
+        "paper",
+        "--text-encoder",
+        place / "clip",
+        "--backbone",
+        place / "resnet18.pth",
+        "--batch-size",
+        2,
+        "--backgrounds",
+        4,
+        "--steps",
+        1,
+        "--workers",
+        1,
+        "--checked",
+        2,
+    )
+    run(
+        "checkpoint",
+        "--data",
+        place / "data",
+        "--diffusion",
+        place / "diffusion",
+        "--controller",
+        place / "controller",
+        "--out",
+        place / "checkpoint",
+        "--preset",
+        "sd-turbo",
+    )
+    run(
+        "eval",
+        "push_button",
+        "--checkpoint",
+        place / "checkpoint",
+        "--episodes",
+        1,
+        "--timeout-s",
+        0.5,
+        "--steps",
+        1,
+        "--score-episodes",
+        0,
+        "--json",
+        place / "eval.json",
+    )
     assert json.loads((place / "eval.json").read_text())["episodes"] == 1
     assert Checkpoint.open(place / "checkpoint").info.view_size == 256
 
@@ -59,5 +133,16 @@ def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
     images = rng.integers(0, 256, (4, 256, 256, 3), dtype="uint8")
     drawings = [agent.draw(images, "push the button", seed=0, steps=1).astype(int) for agent in (ours, theirs)]
     assert abs(drawings[0] - drawings[1]).max() <= 3  # stored in half precision twice
-    run("checkpoint", "--data", place / "data", "--diffusion", place / "released", "--controller",
-        place / "controller", "--out", place / "mixed", "--preset", "sd-turbo")
+    run(
+        "checkpoint",
+        "--data",
+        place / "data",
+        "--diffusion",
+        place / "released",
+        "--controller",
+        place / "controller",
+        "--out",
+        place / "mixed",
+        "--preset",
+        "sd-turbo",
+    )

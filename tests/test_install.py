@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from genima_ros import cli, graph
-from genima_ros.modes import MODES
+from genima_ros.cli import main as cli
+from genima_ros.graph import graph
+from genima_ros.graph.modes import MODES
 
 ROOT = Path(__file__).parents[1]
-NODES = sorted(path.stem for path in (ROOT / "genima_ros").glob("*_node.py"))
+NODES = sorted(path.stem for path in (ROOT / "genima_ros" / "nodes").glob("*_node.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -30,8 +31,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     target = tmp_path_factory.mktemp("clone")
-    names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                           capture_output=True, text=True, check=True).stdout.split("\0")
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
     for name in filter(None, names):
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,8 +56,12 @@ def prefix(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = str(prefix / "bin" / "python")
     (wheel,) = wheels.glob("genima_ros-*.whl")
     subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", str(wheel)], check=True)
-    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                          capture_output=True, text=True, check=True).stdout.strip()
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     (Path(site) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return prefix
 
@@ -71,7 +81,7 @@ def test_the_share_folder_holds_what_ros_looks_for(prefix):
 def test_the_installed_command_runs_without_the_source_tree(prefix, tmp_path):
     run = functools.partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run([prefix / "bin" / "genima", "--version"]).stdout.strip() == setup_cfg()["metadata"]["version"]
-    code = "import genima_ros.graph as graph; print(graph.__file__); print(graph.share_folder())"
+    code = "import genima_ros.graph.graph as graph; print(graph.__file__); print(graph.share_folder())"
     module, share = run([prefix / "bin" / "python", "-c", code]).stdout.splitlines()
     assert Path(module).is_relative_to(prefix)
     assert Path(share) == prefix / "share" / "genima_ros"
@@ -81,12 +91,18 @@ def test_the_installed_command_runs_without_the_source_tree(prefix, tmp_path):
 @pytest.mark.parametrize("node", NODES)
 def test_ros_finds_an_executable_for_each_node(prefix, tmp_path, node):
     """Runs it with the node's module replaced by one that only says how it was started."""
-    package = tmp_path / "genima_ros"
-    package.mkdir()
-    (package / "__init__.py").touch()
+    package = tmp_path / "genima_ros" / "nodes"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
     (package / f"{node}.py").write_text("import sys; print(sys.prefix, *sys.argv[1:])")
-    result = subprocess.run([prefix / "lib" / "genima_ros" / node, "--ros-args", "-r", "a:=b c"], cwd=tmp_path,
-                            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    result = subprocess.run(
+        [prefix / "lib" / "genima_ros" / node, "--ros-args", "-r", "a:=b c"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == f"{prefix} --ros-args -r a:=b c"
 
@@ -94,7 +110,7 @@ def test_ros_finds_an_executable_for_each_node(prefix, tmp_path, node):
 @pytest.mark.parametrize("node", NODES)
 def test_each_node_is_executable_and_runs_as_a_module(node):
     assert os.access(ROOT / "scripts" / node, os.X_OK)
-    assert '__name__ == "__main__"' in (ROOT / "genima_ros" / f"{node}.py").read_text()
+    assert '__name__ == "__main__"' in (ROOT / "genima_ros" / "nodes" / f"{node}.py").read_text()
 
 
 def test_the_graph_starts_executables_that_exist():
@@ -120,18 +136,25 @@ def test_package_xml_names_every_ros_package_that_is_imported():
     package = ElementTree.parse(ROOT / "package.xml").getroot()
     named = {element.text for element in package.findall("exec_depend")}
     imported = set()
-    for path in [*(ROOT / "genima_ros").glob("*.py"), *(ROOT / "launch").glob("*.py")]:
+    for path in [*(ROOT / "genima_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else (
-                [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+            )
             imported |= {name.partition(".")[0] for name in names}
     ros = {name for name in imported if re.fullmatch(r"rclpy|launch|launch_ros|cv_bridge|tf2_ros|.*_(msgs|srvs)", name)}
     assert ros <= named
 
 
-@pytest.mark.parametrize(("variables", "venv_flags", "extras"), [
-    ([], "", "sim,train,record,realsense,ros,rosidl,dev"), 
-    (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,realsense,dev")])
+@pytest.mark.parametrize(
+    ("variables", "venv_flags", "extras"),
+    [
+        ([], "", "sim,train,record,realsense,ros,rosidl,dev"),
+        (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,realsense,dev"),
+    ],
+)
 def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variables, venv_flags, extras):
     command = ["make", "-n", "-B", "env", f"VENV={tmp_path}/venv", *variables]
     environment = {name: value for name, value in os.environ.items() if name not in ("ROS_DISTRO", "MAKEFLAGS")}
@@ -161,7 +184,7 @@ def test_documented_commands_exist(document):
     for line in "\n".join(code_blocks(document)).replace("\\\n", " ").splitlines():
         for command in re.split(r"&&|\||;", line.split(" #")[0]):
             words = shlex.split(command.replace("$ ", "", 1), comments=True)
-            words = words[next((i for i, word in enumerate(words) if "=" not in word), len(words)):]
+            words = words[next((i for i, word in enumerate(words) if "=" not in word), len(words)) :]
             if words[:1] == ["make"]:
                 assert {w for w in words[1:] if "=" not in w and not w.startswith("-")} <= targets, command
             elif words and words[0].endswith("genima") and "/" not in words[0].removesuffix("bin/genima"):

@@ -12,9 +12,11 @@ from genima_core.preflight import ArmSeen, CameraSeen, CellSeen, Stream, Wanted,
 from genima_core.sim.cell import default_rig
 
 RIG = default_rig(64, 64)
-SETTINGS = {"streamer": {"execution": "sync", "arm": "panda", "joint_names": list(JOINT_NAMES), "velocity_scale": 0.1},
-            "diffusion": {"checkpoint": "/models/a", "slack_s": 0.06},
-            "controller": {"checkpoint": "/models/a", "execution": "sync", "joint_names": list(JOINT_NAMES)}}
+SETTINGS = {
+    "streamer": {"execution": "sync", "arm": "panda", "joint_names": list(JOINT_NAMES), "velocity_scale": 0.1},
+    "diffusion": {"checkpoint": "/models/a", "slack_s": 0.06},
+    "controller": {"checkpoint": "/models/a", "execution": "sync", "joint_names": list(JOINT_NAMES)},
+}
 
 
 def stream(rate_hz: float, begin_s: float = 100.0, age_s: float = 0.01, count: int = 50, publishers: int = 1) -> Stream:
@@ -29,11 +31,22 @@ def wanted(tmp_path) -> Wanted:
 
 @pytest.fixture
 def seen() -> CellSeen:
-    cameras = {camera.name: CameraSeen(stream(10.0, 100.0 + 0.01 * i), (64, 64), 0, camera.intrinsics)
-               for i, camera in enumerate(RIG.cameras)}
+    cameras = {
+        camera.name: CameraSeen(stream(10.0, 100.0 + 0.01 * i), (64, 64), 0, camera.intrinsics)
+        for i, camera in enumerate(RIG.cameras)
+    }
     arm = ArmSeen(stream(100.0, 99.0, count=700), (*JOINT_NAMES, "other"), np.tile(HOME, (700, 1)), (0, ""))
-    return CellSeen(cameras, arm, RIG, "holding: Waiting for a chunk.", "open", "push the button", 12,
-                    {"streamer": "", "diffusion": "", "controller": "", "markers": ""}, SETTINGS)
+    return CellSeen(
+        cameras,
+        arm,
+        RIG,
+        "holding: Waiting for a chunk.",
+        "open",
+        "push the button",
+        12,
+        {"streamer": "", "diffusion": "", "controller": "", "markers": ""},
+        SETTINGS,
+    )
 
 
 def camera(seen: CellSeen, **changes) -> CellSeen:
@@ -59,46 +72,62 @@ MOVED[0, 3] += 0.012
 MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" else c for c in RIG.cameras))
 
 
-@pytest.mark.parametrize(("change", "name", "status", "words"), [
-    (lambda s: replace(s, cameras={k: v for k, v in s.cameras.items() if k != "front"}), "camera front", "failed",
-     "nothing comes"),
-    (lambda s: camera(s, pictures=stream(10.0, publishers=2)), "camera front", "failed", "2 publishers"),
-    (lambda s: camera(s, pictures=stream(10.0, age_s=3.0)), "camera front", "failed", "3.00 s in the past"),
-    (lambda s: camera(s, pictures=stream(10.0, age_s=-3.0)), "camera front", "failed", "in the future"),
-    (lambda s: camera(s, size=(640, 480)), "camera front", "failed", "640x480"),
-    (lambda s: camera(s, size=None, problem="image has encoding 'mono16'"), "camera front", "failed", "mono16"),
-    (lambda s: camera(s, repeated=40), "camera front", "failed", "40 with the pixels"),
-    (lambda s: camera(s, camera=PinholeCamera(64, 64, 90.0, 90.0, 31.5, 31.5)), "camera front", "failed", "focal"),
-    (lambda s: camera(s, camera=PinholeCamera(640, 480, 600.0, 600.0, 320.0, 240.0)), "camera front", "failed",
-     "640x480, not 64x64"),
-    (lambda s: camera(s, pictures=stream(2.0, count=10)), "camera front", "warning", "2 Hz"),
-    (lambda s: camera(s, pictures=stream(10.0, 100.04)), "skew of cameras", "ok", "ms"),
-    (lambda s: camera(s, pictures=stream(10.0, 110.0)), "skew of cameras", "failed", "ms"),
-    (lambda s: replace(s, rig=None), "rig", "warning", "nobody publishes camera_rig"),
-    (lambda s: replace(s, rig=MOVED_RIG), "rig", "warning", "front: it is 12 mm and 0.0 degrees away"),
-    (lambda s: arm(s, states=Stream(publishers=0)), "joint states", "failed", "nothing comes"),
-    (lambda s: arm(s, names=("fr3_joint1",), q=None), "joint states", "failed", "panda_joint1"),
-    (lambda s: arm(s, q=np.tile(PANDA_LIMITS.upper + 0.1, (9, 1))), "joint states", "failed", "limit by 0.1"),
-    (lambda s: arm(s, q=HOME + np.linspace(0, 0.2, 9)[:, None]), "joint states", "warning", "moved by 0.2"),
-    (lambda s: arm(s, states=stream(30.0, 99.0, count=210)), "joint states", "warning", "30 Hz"),
-    (lambda s: arm(s, states=stream(5.0, 99.0)), "pictures to joint states", "failed", "p99"),
-    (lambda s: arm(s, states=stream(100.0, 500.0)), "pictures to joint states", "failed", "no picture"),
-    (lambda s: arm(s, status=None), "arm", "failed", "nobody publishes arm_status"),
-    (lambda s: arm(s, status=(2, "reflex")), "arm", "failed", "reflex"),
-    (lambda s: arm(s, status=(1, "it is guided")), "arm", "failed", "guided"),
-    (lambda s: replace(s, streamer=""), "streamer", "failed", "says nothing"),
-    (lambda s: replace(s, streamer="fault: why"), "streamer", "failed", "why"),
-    (lambda s: replace(s, streamer="tracking"), "streamer", "warning", "tracking"),
-    (lambda s: replace(s, problems={"streamer": ""}), "nodes", "failed", "diffusion, controller"),
-    (lambda s: replace(s, problems={**s.problems, "markers": "odd"}), "nodes", "warning", "markers: odd"),
-    (lambda s: settings(s, "controller", checkpoint="/models/b"), "configuration", "failed", "/models/b"),
-    (lambda s: settings(s, "controller", execution="async"), "configuration", "failed", "execution differs"),
-    (lambda s: replace(s, settings={"streamer": {"joint_names": ["a"]}}), "configuration", "failed", "works with a"),
-    (lambda s: replace(s, instruction=""), "policy", "failed", "no instruction"),
-    (lambda s: replace(s, gate="closed: noise"), "policy", "failed", "noise"),
-    (lambda s: replace(s, gate=""), "policy", "ok", "gate is off"),
-    (lambda s: replace(s, drawings=0), "policy", "failed", "draws nothing"),
-])
+@pytest.mark.parametrize(
+    ("change", "name", "status", "words"),
+    [
+        (
+            lambda s: replace(s, cameras={k: v for k, v in s.cameras.items() if k != "front"}),
+            "camera front",
+            "failed",
+            "nothing comes",
+        ),
+        (lambda s: camera(s, pictures=stream(10.0, publishers=2)), "camera front", "failed", "2 publishers"),
+        (lambda s: camera(s, pictures=stream(10.0, age_s=3.0)), "camera front", "failed", "3.00 s in the past"),
+        (lambda s: camera(s, pictures=stream(10.0, age_s=-3.0)), "camera front", "failed", "in the future"),
+        (lambda s: camera(s, size=(640, 480)), "camera front", "failed", "640x480"),
+        (lambda s: camera(s, size=None, problem="image has encoding 'mono16'"), "camera front", "failed", "mono16"),
+        (lambda s: camera(s, repeated=40), "camera front", "failed", "40 with the pixels"),
+        (lambda s: camera(s, camera=PinholeCamera(64, 64, 90.0, 90.0, 31.5, 31.5)), "camera front", "failed", "focal"),
+        (
+            lambda s: camera(s, camera=PinholeCamera(640, 480, 600.0, 600.0, 320.0, 240.0)),
+            "camera front",
+            "failed",
+            "640x480, not 64x64",
+        ),
+        (lambda s: camera(s, pictures=stream(2.0, count=10)), "camera front", "warning", "2 Hz"),
+        (lambda s: camera(s, pictures=stream(10.0, 100.04)), "skew of cameras", "ok", "ms"),
+        (lambda s: camera(s, pictures=stream(10.0, 110.0)), "skew of cameras", "failed", "ms"),
+        (lambda s: replace(s, rig=None), "rig", "warning", "nobody publishes camera_rig"),
+        (lambda s: replace(s, rig=MOVED_RIG), "rig", "warning", "front: it is 12 mm and 0.0 degrees away"),
+        (lambda s: arm(s, states=Stream(publishers=0)), "joint states", "failed", "nothing comes"),
+        (lambda s: arm(s, names=("fr3_joint1",), q=None), "joint states", "failed", "panda_joint1"),
+        (lambda s: arm(s, q=np.tile(PANDA_LIMITS.upper + 0.1, (9, 1))), "joint states", "failed", "limit by 0.1"),
+        (lambda s: arm(s, q=HOME + np.linspace(0, 0.2, 9)[:, None]), "joint states", "warning", "moved by 0.2"),
+        (lambda s: arm(s, states=stream(30.0, 99.0, count=210)), "joint states", "warning", "30 Hz"),
+        (lambda s: arm(s, states=stream(5.0, 99.0)), "pictures to joint states", "failed", "p99"),
+        (lambda s: arm(s, states=stream(100.0, 500.0)), "pictures to joint states", "failed", "no picture"),
+        (lambda s: arm(s, status=None), "arm", "failed", "nobody publishes arm_status"),
+        (lambda s: arm(s, status=(2, "reflex")), "arm", "failed", "reflex"),
+        (lambda s: arm(s, status=(1, "it is guided")), "arm", "failed", "guided"),
+        (lambda s: replace(s, streamer=""), "streamer", "failed", "says nothing"),
+        (lambda s: replace(s, streamer="fault: why"), "streamer", "failed", "why"),
+        (lambda s: replace(s, streamer="tracking"), "streamer", "warning", "tracking"),
+        (lambda s: replace(s, problems={"streamer": ""}), "nodes", "failed", "diffusion, controller"),
+        (lambda s: replace(s, problems={**s.problems, "markers": "odd"}), "nodes", "warning", "markers: odd"),
+        (lambda s: settings(s, "controller", checkpoint="/models/b"), "configuration", "failed", "/models/b"),
+        (lambda s: settings(s, "controller", execution="async"), "configuration", "failed", "execution differs"),
+        (
+            lambda s: replace(s, settings={"streamer": {"joint_names": ["a"]}}),
+            "configuration",
+            "failed",
+            "works with a",
+        ),
+        (lambda s: replace(s, instruction=""), "policy", "failed", "no instruction"),
+        (lambda s: replace(s, gate="closed: noise"), "policy", "failed", "noise"),
+        (lambda s: replace(s, gate=""), "policy", "ok", "gate is off"),
+        (lambda s: replace(s, drawings=0), "policy", "failed", "draws nothing"),
+    ],
+)
 def test_what_is_wrong_is_found(seen, wanted, change, name, status, words):
     finding = next(finding for finding in judge(change(seen), wanted) if finding.name == name)
     assert finding.status == status

@@ -22,8 +22,9 @@ def section(title: str) -> str:
 
 def rows(text: str) -> list[list[str]]:
     """Cells of a table, without its head."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
-             if line.startswith("|")]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
     return lines[2:]
 
 
@@ -40,8 +41,9 @@ def test_numbers_in_the_text_are_those_of_the_configuration():
     assert f"({real['diffusion']['ros__parameters']['identical_frames']} in `config/real.yaml`)" in TEXT
 
 
-@pytest.mark.parametrize(("arm", "scale", "longest_s"), [("panda", 1.0, 0.34), ("fr3", 1.0, 0.61), ("panda", 0.1, 0.1),
-                                                         ("fr3", 0.1, 0.1)])
+@pytest.mark.parametrize(
+    ("arm", "scale", "longest_s"), [("panda", 1.0, 0.34), ("fr3", 1.0, 0.61), ("panda", 0.1, 0.1), ("fr3", 0.1, 0.1)]
+)
 def test_stops_take_as_long_as_it_says(arm, scale, longest_s):
     config = StreamerConfig(arm=arm, velocity_scale=scale, period_s=0.005)
     stop_s = max(stop_from_full_speed_s(config, joint) for joint in range(7))
@@ -62,8 +64,9 @@ def stop_from_full_speed_s(config: StreamerConfig, joint: int) -> float:
     steps = 0
     while profile.motion.dq[joint] < 0.999 * speed[joint]:
         begin_s = steps * config.period_s
-        profile.track(lambda t, s=begin_s: (start + np.outer(s + t, speed), np.tile(speed, (len(t), 1)),
-                                            np.zeros((len(t), 7))))
+        profile.track(
+            lambda t, s=begin_s: (start + np.outer(s + t, speed), np.tile(speed, (len(t), 1)), np.zeros((len(t), 7)))
+        )
         steps += 1
         assert steps < 2000
     steps = 0
@@ -87,11 +90,15 @@ def test_the_faults_are_those_that_are_injected():
 
     told = {name: (limit, to_go_on) for name, limit, _, _, to_go_on in rows(section("Faults"))}
     assert len(told) >= 20
-    assert told == {fault.name: (fault.limit.source if fault.limit else "does not stop", fault.go_on.words)
-                    for fault in FAULTS}
+    assert told == {
+        fault.name: (fault.limit.source if fault.limit else "does not stop", fault.go_on.words) for fault in FAULTS
+    }
 
 
 def test_every_fault_ended_in_time():
-    late = [name for name, limit, after_s, *_ in rows(section("Faults"))
-            if (after_s == "") != (limit == "does not stop") or float(after_s or 0.0) > 0.3]
+    late = [
+        name
+        for name, limit, after_s, *_ in rows(section("Faults"))
+        if (after_s == "") != (limit == "does not stop") or float(after_s or 0.0) > 0.3
+    ]
     assert not late

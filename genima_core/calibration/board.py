@@ -46,15 +46,19 @@ class Board:
         if self.columns < 3 or self.rows < 3:
             raise ValueError(f"a board of {self.columns}x{self.rows} squares has too few corners; it needs 3x3 or more")
         if not 0 < self.marker_m < self.square_m:
-            raise ValueError(f"markers of {self.marker_m} m do not fit into squares of {self.square_m} m; give both as "
-                             "measured on the print, in metres")
+            raise ValueError(
+                f"markers of {self.marker_m} m do not fit into squares of {self.square_m} m; give both as "
+                "measured on the print, in metres"
+            )
         known = [name for name in dir(cv2.aruco) if name.startswith("DICT_")]
         if self.dictionary not in known:
             raise ValueError(f"unknown dictionary {self.dictionary!r}; valid are {', '.join(known)}")
         available, needed = len(self._dictionary.bytesList), self.columns * self.rows // 2
         if needed > available:
-            raise ValueError(f"a board of {self.columns}x{self.rows} squares needs {needed} markers; {self.dictionary} "
-                             f"has {available}")
+            raise ValueError(
+                f"a board of {self.columns}x{self.rows} squares needs {needed} markers; {self.dictionary} "
+                f"has {available}"
+            )
 
     @property
     def size_m(self) -> tuple[float, float]:
@@ -135,11 +139,13 @@ class Board:
         if not self.spans_a_plane(detection.ids):
             raise ValueError(f"{len(detection.ids)} corners in one line give no pose; show more of the board")
         points = self.corners[detection.ids]
-        _, rotations, translations, errors = cv2.solvePnPGeneric(points, detection.corners_px, camera.K, None,
-                                                                 flags=cv2.SOLVEPNP_IPPE)
+        _, rotations, translations, errors = cv2.solvePnPGeneric(
+            points, detection.corners_px, camera.K, None, flags=cv2.SOLVEPNP_IPPE
+        )
         best = int(np.argmin(np.ravel(errors)))
-        rotation, translation = cv2.solvePnPRefineLM(points, detection.corners_px, camera.K, None, rotations[best],
-                                                     translations[best])
+        rotation, translation = cv2.solvePnPRefineLM(
+            points, detection.corners_px, camera.K, None, rotations[best], translations[best]
+        )
         return make_transform(cv2.Rodrigues(rotation)[0], np.ravel(translation))
 
     def project(self, T_cam_board: np.ndarray, camera: PinholeCamera) -> np.ndarray:

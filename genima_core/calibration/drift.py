@@ -65,30 +65,42 @@ def drift(camera: RigCamera, samples: SampleSet) -> Drift:
 
 def distance(T_a_first: np.ndarray, T_a_second: np.ndarray) -> tuple[float, float]:
     """Between two poses in one frame, in mm and degrees."""
-    return (1e3 * float(np.linalg.norm(T_a_first[:3, 3] - T_a_second[:3, 3])),
-            float(np.rad2deg(rotation_angle(T_a_first[:3, :3].T @ T_a_second[:3, :3]))))
+    return (
+        1e3 * float(np.linalg.norm(T_a_first[:3, 3] - T_a_second[:3, 3])),
+        float(np.rad2deg(rotation_angle(T_a_first[:3, :3].T @ T_a_second[:3, :3]))),
+    )
 
 
 def from_known_board(camera: RigCamera, sample: Sample, board: Board, T_other_board: np.ndarray) -> tuple[float, float]:
     """One view against a board whose place is known: rms in px, and mm between the board's middles."""
     view = sample.views[camera.name]
-    T_cam_board = (invert(camera.T_mount_cam) @ mount_to_other(camera.mount, sample.T_base_hand) @ T_other_board)
+    T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, sample.T_base_hand) @ T_other_board
     off_px = board.project(T_cam_board, view.camera)[view.detection.ids] - view.detection.corners_px
     seen = transform_points(board.pose(view.detection, view.camera), board.centre)
-    return (float(np.sqrt((off_px**2).sum(axis=1).mean())),
-            1e3 * float(np.linalg.norm(seen - transform_points(T_cam_board, board.centre))))
+    return (
+        float(np.sqrt((off_px**2).sum(axis=1).mean())),
+        1e3 * float(np.linalg.norm(seen - transform_points(T_cam_board, board.centre))),
+    )
 
 
 def cameras_apart(rig: CameraRig, sample: Sample, board: Board) -> tuple[Apart, ...]:
     """Every two cameras that see the board in one sample."""
     found = []
-    T_base_board = {name: rig[name].T_base_cam(sample.T_base_hand) @ board.pose(view.detection, view.camera)
-                    for name, view in sample.views.items()}
+    T_base_board = {
+        name: rig[name].T_base_cam(sample.T_base_hand) @ board.pose(view.detection, view.camera)
+        for name, view in sample.views.items()
+    }
     for first, second in combinations(sample.views, 2):
         view = sample.views[second]
         T_cam_board = invert(rig[second].T_base_cam(sample.T_base_hand)) @ T_base_board[first]
         off_px = board.project(T_cam_board, view.camera)[view.detection.ids] - view.detection.corners_px
         middles = [transform_points(T_base_board[name], board.centre) for name in (first, second)]
-        found.append(Apart(first, second, float(np.linalg.norm(off_px, axis=1).mean()),
-                           1e3 * float(np.linalg.norm(middles[0] - middles[1]))))
+        found.append(
+            Apart(
+                first,
+                second,
+                float(np.linalg.norm(off_px, axis=1).mean()),
+                1e3 * float(np.linalg.norm(middles[0] - middles[1])),
+            )
+        )
     return tuple(found)

@@ -45,18 +45,23 @@ def best_guess(camera: PinholeCamera, views: Sequence[PoseView]) -> Guess:
         ValueError: too few views, or views that determine nothing.
     """
     if len(views) < MIN_VIEWS:
-        raise ValueError(f"{len(views)} views of the board do not determine where the camera is; the least is "
-                         f"{MIN_VIEWS}, and good are 15 with the hand turned differently in each")
+        raise ValueError(
+            f"{len(views)} views of the board do not determine where the camera is; the least is "
+            f"{MIN_VIEWS}, and good are 15 with the hand turned differently in each"
+        )
     reprojection = Reprojection(camera, views)
     guesses = []
     for part in _parts(views):
-        T_mount_other, T_cam_board = (np.stack([getattr(view, name) for view in part])
-                                      for name in ("T_mount_other", "T_cam_board"))
+        T_mount_other, T_cam_board = (
+            np.stack([getattr(view, name) for view in part]) for name in ("T_mount_other", "T_cam_board")
+        )
         for method, solved in solutions(T_mount_other, T_cam_board):
             guesses.append(Guess(method, *solved, float(np.median(reprojection.rms_px(*solved)))))
     if not guesses:
-        raise ValueError(f"{len(views)} views of the board determine nothing: the hand hardly turned between them, "
-                         "or about one axis only; turn it by 30 degrees or more about different axes")
+        raise ValueError(
+            f"{len(views)} views of the board determine nothing: the hand hardly turned between them, "
+            "or about one axis only; turn it by 30 degrees or more about different axes"
+        )
     return min(guesses, key=lambda guess: guess.median_px)
 
 
@@ -70,8 +75,10 @@ def _parts(views: Sequence[PoseView]) -> Iterator[Sequence[PoseView]]:
 
 def solutions(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Iterator[tuple[str, Solved]]:
     """Every method that has an answer to T_mount_other @ T_other_board = T_mount_cam @ T_cam_board, (n, 4, 4) each."""
-    ours = {method: solver(T_mount_other, T_cam_board)
-            for method, solver in (("motions", from_motions), ("rotations", from_rotations))}
+    ours = {
+        method: solver(T_mount_other, T_cam_board)
+        for method, solver in (("motions", from_motions), ("rotations", from_rotations))
+    }
     yield from ((method, solved) for method, solved in ours.items() if solved is not None)
     # OpenCV's have an answer to anything, also where there is none.
     if any(solved is not None for solved in ours.values()) and hasattr(cv2, "calibrateHandEye"):
@@ -116,8 +123,9 @@ def _by_opencv(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Iterator[t
     T_other_mount = invert(T_mount_other)
     for method in HAND_EYE:
         try:
-            R, p = cv2.calibrateHandEye(*_split(T_other_mount), *_split(T_cam_board),
-                                        method=getattr(cv2, f"CALIB_HAND_EYE_{method}"))
+            R, p = cv2.calibrateHandEye(
+                *_split(T_other_mount), *_split(T_cam_board), method=getattr(cv2, f"CALIB_HAND_EYE_{method}")
+            )
         except cv2.error:
             continue
         if _is_rotation(R) and np.isfinite(p).all():
@@ -126,13 +134,20 @@ def _by_opencv(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Iterator[t
     for method in ROBOT_WORLD:
         try:
             R_board_other, p_board, R_cam_mount, p_cam = cv2.calibrateRobotWorldHandEye(
-                *_split(T_cam_board), *_split(T_mount_other),
-                method=getattr(cv2, f"CALIB_ROBOT_WORLD_HAND_EYE_{method}"))
+                *_split(T_cam_board),
+                *_split(T_mount_other),
+                method=getattr(cv2, f"CALIB_ROBOT_WORLD_HAND_EYE_{method}"),
+            )
         except cv2.error:
             continue
         if all(map(_is_rotation, (R_board_other, R_cam_mount))) and np.isfinite([p_board, p_cam]).all():
-            yield f"OpenCV {method}", (invert(make_transform(R_cam_mount, np.ravel(p_cam))),
-                                       invert(make_transform(R_board_other, np.ravel(p_board))))
+            yield (
+                f"OpenCV {method}",
+                (
+                    invert(make_transform(R_cam_mount, np.ravel(p_cam))),
+                    invert(make_transform(R_board_other, np.ravel(p_board))),
+                ),
+            )
 
 
 def mean_pose(T_a_b: np.ndarray) -> np.ndarray:

@@ -29,5 +29,9 @@ def overlay(rig: CameraRig, images: Mapping[str, np.ndarray], q: np.ndarray, ope
         spheres = over_observation(renderer.render(q, q, opening), pictures)
     finally:
         renderer.close()
-    return tile([cv2.addWeighted(drawn, OPACITY, picture, 1 - OPACITY, 0.0)
-                 for drawn, picture in zip(spheres, pictures, strict=True)])
+    return tile(
+        [
+            cv2.addWeighted(drawn, OPACITY, picture, 1 - OPACITY, 0.0)
+            for drawn, picture in zip(spheres, pictures, strict=True)
+        ]
+    )

@@ -44,9 +44,15 @@ def pose_views(samples: SampleSet, camera: str, mount: Mount) -> tuple[PoseView,
     views = []
     for sample in samples.seen_by(camera):
         view, board = sample.views[camera], samples.board
-        views.append(PoseView(sample.name, mount_to_other(mount, sample.T_base_hand),
-                              board.pose(view.detection, view.camera), board.corners[view.detection.ids],
-                              view.detection.corners_px))
+        views.append(
+            PoseView(
+                sample.name,
+                mount_to_other(mount, sample.T_base_hand),
+                board.pose(view.detection, view.camera),
+                board.corners[view.detection.ids],
+                view.detection.corners_px,
+            )
+        )
     return tuple(views)
 
 
@@ -82,22 +88,36 @@ class Reprojection:
 
     def refine(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both poses that explain the corners best, robustly, from a guess."""
-        fit = least_squares(lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:])).ravel(),
-                            np.zeros(12), loss="soft_l1", f_scale=NOISE_PX, x_scale="jac")
+        fit = least_squares(
+            lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:])).ravel(),
+            np.zeros(12),
+            loss="soft_l1",
+            f_scale=NOISE_PX,
+            x_scale="jac",
+        )
         return moved(T_mount_cam, fit.x[:6]), moved(T_other_board, fit.x[6:])
 
     def board_scale(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> tuple[float, float]:
         """How many times as large as assumed the board is, by the arm's motion, and the standard error of that."""
-        fit = least_squares(lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:12]),
-                                                     1 + x[12]).ravel(),
-                            np.zeros(13), loss="soft_l1", f_scale=NOISE_PX, x_scale="jac")
+        fit = least_squares(
+            lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:12]), 1 + x[12]).ravel(),
+            np.zeros(13),
+            loss="soft_l1",
+            f_scale=NOISE_PX,
+            x_scale="jac",
+        )
         variance = np.linalg.pinv(fit.jac.T @ fit.jac)[12, 12] * 2 * fit.cost / max(1, len(fit.fun) - 13)
         return 1 + float(fit.x[12]), float(np.sqrt(variance))
 
     def refine_board(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> np.ndarray:
         """The board's pose that explains the corners best while the camera stays where it is, from a guess."""
-        fit = least_squares(lambda x: self.errors_px(T_mount_cam, moved(T_other_board, x)).ravel(), np.zeros(6),
-                            loss="soft_l1", f_scale=NOISE_PX, x_scale="jac")
+        fit = least_squares(
+            lambda x: self.errors_px(T_mount_cam, moved(T_other_board, x)).ravel(),
+            np.zeros(6),
+            loss="soft_l1",
+            f_scale=NOISE_PX,
+            x_scale="jac",
+        )
         return moved(T_other_board, fit.x)
 
 

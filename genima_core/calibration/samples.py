@@ -1,7 +1,7 @@
 """A folder of samples: what the cameras saw of the board while the arm was at rest, so that solving can be repeated.
 
-    board.json        the `Board`
-    sample_000.json   one `Sample`: joints, hand pose, corners by camera, each with the camera's intrinsics
+board.json        the `Board`
+sample_000.json   one `Sample`: joints, hand pose, corners by camera, each with the camera's intrinsics
 """
 
 import json
@@ -69,9 +69,11 @@ class SampleSet:
         by_intrinsics = {sample.views[camera].camera: sample.name for sample in samples}
         if len(by_intrinsics) > 1:
             (first, name), (other, other_name) = list(by_intrinsics.items())[:2]
-            raise ValueError(f"camera {camera!r} has intrinsics of {first.width}x{first.height}, fx {first.fx:.1f} in "
-                             f"{name} and of {other.width}x{other.height}, fx {other.fx:.1f} in {other_name}; collect "
-                             "all samples with one profile")
+            raise ValueError(
+                f"camera {camera!r} has intrinsics of {first.width}x{first.height}, fx {first.fx:.1f} in "
+                f"{name} and of {other.width}x{other.height}, fx {other.fx:.1f} in {other_name}; collect "
+                "all samples with one profile"
+            )
         return samples
 
     def save(self, folder: Path) -> None:
@@ -90,8 +92,10 @@ class SampleSet:
         folder = Path(folder)
         files = sorted(folder.glob("sample_*.json"))
         if not (folder / BOARD_FILE).is_file() or not files:
-            raise FileNotFoundError(f"{folder} holds no calibration samples ({BOARD_FILE} and sample_*.json); take "
-                                    f"some: genima calibrate collect {folder}")
+            raise FileNotFoundError(
+                f"{folder} holds no calibration samples ({BOARD_FILE} and sample_*.json); take "
+                f"some: genima calibrate collect {folder}"
+            )
         return cls(read_board(folder), tuple(read_sample(file) for file in files))
 
 
@@ -109,10 +113,22 @@ def read_board(folder: Path) -> Board:
 
 def write_sample(folder: Path, sample: Sample) -> None:
     """Writes one sample, whole or not at all."""
-    _write(folder / f"{sample.name}.json", {
-        "stamp_s": sample.stamp_s, "q": sample.q.tolist(), "T_base_hand": sample.T_base_hand.tolist(),
-        "views": {name: {"intrinsics": asdict(view.camera), "ids": view.detection.ids.tolist(),
-                         "corners_px": view.detection.corners_px.tolist()} for name, view in sample.views.items()}})
+    _write(
+        folder / f"{sample.name}.json",
+        {
+            "stamp_s": sample.stamp_s,
+            "q": sample.q.tolist(),
+            "T_base_hand": sample.T_base_hand.tolist(),
+            "views": {
+                name: {
+                    "intrinsics": asdict(view.camera),
+                    "ids": view.detection.ids.tolist(),
+                    "corners_px": view.detection.corners_px.tolist(),
+                }
+                for name, view in sample.views.items()
+            },
+        },
+    )
 
 
 def read_sample(file: Path) -> Sample:
@@ -122,18 +138,28 @@ def read_sample(file: Path) -> Sample:
     """
     data = _read(file)
     try:
-        views = {name: CameraView(PinholeCamera(**view["intrinsics"]),
-                                  Detection(np.array(view["ids"], dtype=int),
-                                            np.array(view["corners_px"], dtype=np.float64)))
-                 for name, view in data["views"].items()}
-        sample = Sample(file.stem, float(data["stamp_s"]), np.array(data["q"], dtype=np.float64),
-                        np.array(data["T_base_hand"], dtype=np.float64), views)
+        views = {
+            name: CameraView(
+                PinholeCamera(**view["intrinsics"]),
+                Detection(np.array(view["ids"], dtype=int), np.array(view["corners_px"], dtype=np.float64)),
+            )
+            for name, view in data["views"].items()
+        }
+        sample = Sample(
+            file.stem,
+            float(data["stamp_s"]),
+            np.array(data["q"], dtype=np.float64),
+            np.array(data["T_base_hand"], dtype=np.float64),
+            views,
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{file} is no calibration sample: {error!r}") from error
     shapes_fit = all(view.detection.corners_px.shape == (len(view.detection.ids), 2) for view in views.values())
     if sample.q.shape != (7,) or sample.T_base_hand.shape != (4, 4) or not shapes_fit:
-        raise ValueError(f"{file} is no calibration sample: it needs q (7), T_base_hand (4, 4) and as many corners_px "
-                         "(n, 2) as ids (n) in each view")
+        raise ValueError(
+            f"{file} is no calibration sample: it needs q (7), T_base_hand (4, 4) and as many corners_px "
+            "(n, 2) as ids (n) in each view"
+        )
     return sample
 
 

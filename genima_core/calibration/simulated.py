@@ -35,16 +35,20 @@ def board_for(camera: RigCamera, board: Board) -> np.ndarray:
     return board_on_table(board) if camera.mount == "hand" else board_in_hand(board)
 
 
-def poses_that_show(camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator,
-                    count: int) -> np.ndarray:
+def poses_that_show(
+    camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator, count: int
+) -> np.ndarray:
     """Random joint positions (count, 7) in rad at which the camera sees the whole board, not too slanted.
 
     Raises:
         ValueError: there are not so many.
     """
     limits = panda.PANDA_LIMITS
-    q = rng.uniform(np.maximum(limits.lower, panda.HOME - JOINT_RANGE_RAD),
-                    np.minimum(limits.upper, panda.HOME + JOINT_RANGE_RAD), (TRIES, 7))
+    q = rng.uniform(
+        np.maximum(limits.lower, panda.HOME - JOINT_RANGE_RAD),
+        np.minimum(limits.upper, panda.HOME + JOINT_RANGE_RAD),
+        (TRIES, 7),
+    )
     frames = panda.forward_kinematics(q)
     T_base_hand, T_base_tcp = (frames[:, panda.frame_index(name)] for name in ("hand", "tcp"))
     T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, T_base_hand) @ T_other_board
@@ -60,13 +64,21 @@ def poses_that_show(camera: RigCamera, board: Board, T_other_board: np.ndarray, 
         lowest_m = np.minimum(lowest_m, held.min(axis=1))
     good = inside & faces & (lowest_m > ABOVE_TABLE_M)
     if good.sum() < count:
-        raise ValueError(f"camera {camera.name!r} sees the whole board at {good.sum()} of {TRIES} poses; {count} are "
-                         "wanted: place the board elsewhere")
+        raise ValueError(
+            f"camera {camera.name!r} sees the whole board at {good.sum()} of {TRIES} poses; {count} are "
+            "wanted: place the board elsewhere"
+        )
     return q[good][:count]
 
 
-def simulate(camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator, count: int = 15,
-             noise_px: float = 0.3) -> SampleSet:
+def simulate(
+    camera: RigCamera,
+    board: Board,
+    T_other_board: np.ndarray,
+    rng: np.random.Generator,
+    count: int = 15,
+    noise_px: float = 0.3,
+) -> SampleSet:
     """Samples of one camera: every corner of the board, each coordinate with Gaussian noise."""
     samples = []
     for i, q in enumerate(poses_that_show(camera, board, T_other_board, rng, count)):

@@ -84,9 +84,15 @@ class Solution:
     @classmethod
     def from_dict(cls, data: dict) -> "Solution":
         poses = {name: np.array(data[name], dtype=np.float64) for name in ("T_mount_cam", "T_other_board")}
-        return cls(**{**data, **poses, "intrinsics": PinholeCamera(**data["intrinsics"]),
-                      "residuals": tuple(Residual(**residual) for residual in data["residuals"]),
-                      "spread": Spread(**data["spread"])})
+        return cls(
+            **{
+                **data,
+                **poses,
+                "intrinsics": PinholeCamera(**data["intrinsics"]),
+                "residuals": tuple(Residual(**residual) for residual in data["residuals"]),
+                "spread": Spread(**data["spread"]),
+            }
+        )
 
 
 def solve(name: str, mount: Mount, camera: PinholeCamera, views: Sequence[PoseView]) -> Solution:
@@ -100,8 +106,9 @@ def solve(name: str, mount: Mount, camera: PinholeCamera, views: Sequence[PoseVi
     while True:
         kept = [view for view, flag in zip(views, used, strict=True) if flag]
         without = _leave_one_out(camera, kept, X, Y)
-        errors = np.array([Reprojection(camera, [view]).rms_px(*poses)[0]
-                           for view, poses in zip(kept, without, strict=True)])
+        errors = np.array(
+            [Reprojection(camera, [view]).rms_px(*poses)[0] for view, poses in zip(kept, without, strict=True)]
+        )
         worst = int(np.argmax(errors))
         if errors[worst] <= _limit_px(errors) or len(kept) <= MIN_VIEWS + 1:
             break
@@ -109,16 +116,31 @@ def solve(name: str, mount: Mount, camera: PinholeCamera, views: Sequence[PoseVi
         used[[k for k, flag in enumerate(used) if flag][worst]] = False
         X, Y = Reprojection(camera, [v for v, flag in zip(views, used, strict=True) if flag]).refine(X, Y)
     others = iter(without)
-    residuals = tuple(_residual(camera, view, *(next(others) if flag else (X, Y)), used=bool(flag))
-                      for view, flag in zip(views, used, strict=True))
+    residuals = tuple(
+        _residual(camera, view, *(next(others) if flag else (X, Y)), used=bool(flag))
+        for view, flag in zip(views, used, strict=True)
+    )
     uncertainty_mm, uncertainty_deg = _jackknife([poses[0] for poses in without])
     rms_px = float(np.sqrt((Reprojection(camera, kept).errors_px(X, Y) ** 2).sum(axis=1).mean()))
-    return Solution(name, mount, camera, X, Y, guess.method, rms_px, residuals, uncertainty_mm, uncertainty_deg,
-                    *Reprojection(camera, kept).board_scale(X, Y), _spread(camera, kept))
+    return Solution(
+        name,
+        mount,
+        camera,
+        X,
+        Y,
+        guess.method,
+        rms_px,
+        residuals,
+        uncertainty_mm,
+        uncertainty_deg,
+        *Reprojection(camera, kept).board_scale(X, Y),
+        _spread(camera, kept),
+    )
 
 
-def _agreeing(camera: PinholeCamera, views: Sequence[PoseView], X: np.ndarray,
-              Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _agreeing(
+    camera: PinholeCamera, views: Sequence[PoseView], X: np.ndarray, Y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which views agree, and both poses refined on these."""
     all_views = Reprojection(camera, views)
     X, Y = all_views.refine(X, Y)
@@ -137,10 +159,11 @@ def _limit_px(errors_px: np.ndarray) -> float:
     return max(OUTLIER_PX, OUTLIER_RATIO * float(np.median(errors_px)))
 
 
-def _leave_one_out(camera: PinholeCamera, views: Sequence[PoseView], X: np.ndarray,
-                   Y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _leave_one_out(
+    camera: PinholeCamera, views: Sequence[PoseView], X: np.ndarray, Y: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Both poses without the first, the second, ... view."""
-    return [Reprojection(camera, [*views[:i], *views[i + 1:]]).refine(X, Y) for i in range(len(views))]
+    return [Reprojection(camera, [*views[:i], *views[i + 1 :]]).refine(X, Y) for i in range(len(views))]
 
 
 def _residual(camera: PinholeCamera, view: PoseView, X: np.ndarray, Y: np.ndarray, used: bool) -> Residual:
@@ -148,8 +171,13 @@ def _residual(camera: PinholeCamera, view: PoseView, X: np.ndarray, Y: np.ndarra
     middle = np.append(view.points.mean(axis=0), 1.0)
     apart_m = np.linalg.norm(((T_cam_board - view.T_cam_board) @ middle)[:3])
     turned = rotation_angle(T_cam_board[:3, :3].T @ view.T_cam_board[:3, :3])
-    return Residual(view.name, float(Reprojection(camera, [view]).rms_px(X, Y)[0]), 1e3 * float(apart_m),
-                    float(np.rad2deg(turned)), used)
+    return Residual(
+        view.name,
+        float(Reprojection(camera, [view]).rms_px(X, Y)[0]),
+        1e3 * float(apart_m),
+        float(np.rad2deg(turned)),
+        used,
+    )
 
 
 def _jackknife(T_mount_cam: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -158,8 +186,10 @@ def _jackknife(T_mount_cam: Sequence[np.ndarray]) -> tuple[float, float]:
     rotations = Rotation.from_matrix(np.stack([T[:3, :3] for T in T_mount_cam]))
     turns = (rotations.mean().inv() * rotations).as_rotvec()
     factor = (len(positions) - 1) / len(positions)
-    return (1e3 * float(np.sqrt(factor * ((positions - positions.mean(axis=0)) ** 2).sum())),
-            float(np.rad2deg(np.sqrt(factor * (turns**2).sum()))))
+    return (
+        1e3 * float(np.sqrt(factor * ((positions - positions.mean(axis=0)) ** 2).sum())),
+        float(np.rad2deg(np.sqrt(factor * (turns**2).sum()))),
+    )
 
 
 def _spread(camera: PinholeCamera, views: Sequence[PoseView]) -> Spread:

@@ -18,8 +18,14 @@ TYPES = {"eye_in_hand": "hand", "eye_on_base": "base"}
 """easy_handeye2's name of what we call the mount."""
 OPTICAL_FRAME = "{camera}_color_optical_frame"
 
-_PARAMETERS = ("name", "calibration_type", "robot_base_frame", "robot_effector_frame", "tracking_base_frame",
-               "tracking_marker_frame")
+_PARAMETERS = (
+    "name",
+    "calibration_type",
+    "robot_base_frame",
+    "robot_effector_frame",
+    "tracking_base_frame",
+    "tracking_marker_frame",
+)
 _T_HAND_EFFECTOR = {
     "hand": np.eye(4),
     "hand_tcp": make_transform(np.eye(3), np.array([0.0, 0.0, TCP_Z_M])),
@@ -50,8 +56,15 @@ class Calib:
     def of(cls, camera: RigCamera, arm_id: str = "panda") -> "Calib":
         """Of a camera of the rig, with the frames of franka's descriptions and realsense-ros."""
         kind = next(kind for kind, mount in TYPES.items() if mount == camera.mount)
-        return cls(camera.name, kind, f"{arm_id}_link0", f"{arm_id}_hand", OPTICAL_FRAME.format(camera=camera.name),
-                   "charuco_board", camera.T_mount_cam)
+        return cls(
+            camera.name,
+            kind,
+            f"{arm_id}_link0",
+            f"{arm_id}_hand",
+            OPTICAL_FRAME.format(camera=camera.name),
+            "charuco_board",
+            camera.T_mount_cam,
+        )
 
     @property
     def mount(self) -> Literal["hand", "base"]:
@@ -64,25 +77,33 @@ class Calib:
             ValueError: the file refers to frames whose place is not known.
         """
         if not self.tracking_base_frame.endswith("optical_frame"):
-            raise ValueError(f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is no optical "
-                             f"frame; calibrate with tracking_base_frame:={OPTICAL_FRAME.format(camera=self.name)}")
+            raise ValueError(
+                f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is no optical "
+                f"frame; calibrate with tracking_base_frame:={OPTICAL_FRAME.format(camera=self.name)}"
+            )
         if self.mount == "base":
             if self.robot_base_frame != "base" and not self.robot_base_frame.endswith("link0"):
-                raise ValueError(f"calibration {self.name!r} has robot_base_frame {self.robot_base_frame!r}; calibrate "
-                                 "with the arm's link 0, such as panda_link0")
+                raise ValueError(
+                    f"calibration {self.name!r} has robot_base_frame {self.robot_base_frame!r}; calibrate "
+                    "with the arm's link 0, such as panda_link0"
+                )
             return self.T_robot_cam
         for suffix, T_hand_effector in _T_HAND_EFFECTOR.items():
             if self.robot_effector_frame == suffix or self.robot_effector_frame.endswith(f"_{suffix}"):
                 return T_hand_effector @ self.T_robot_cam
-        raise ValueError(f"calibration {self.name!r} has robot_effector_frame {self.robot_effector_frame!r}; known are "
-                         f"frames that end in {', '.join(_T_HAND_EFFECTOR)}")
+        raise ValueError(
+            f"calibration {self.name!r} has robot_effector_frame {self.robot_effector_frame!r}; known are "
+            f"frames that end in {', '.join(_T_HAND_EFFECTOR)}"
+        )
 
     def save(self, path: Path) -> None:
         """Writes the file as easy_handeye2 does; its publisher finds it in ~/.ros2/easy_handeye2/calibrations."""
         parameters = {name: getattr(self, name) for name in _PARAMETERS}
         parameters |= {"freehand_robot_movement": True, "move_group_namespace": "/", "move_group": "manipulator"}
-        transform = {"translation": dict(zip("xyz", self.T_robot_cam[:3, 3].tolist(), strict=True)),
-                     "rotation": dict(zip("xyzw", to_quat_xyzw(self.T_robot_cam).tolist(), strict=True))}
+        transform = {
+            "translation": dict(zip("xyz", self.T_robot_cam[:3, 3].tolist(), strict=True)),
+            "rotation": dict(zip("xyzw", to_quat_xyzw(self.T_robot_cam).tolist(), strict=True)),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump({"parameters": parameters, "transform": transform}, sort_keys=False))
 
@@ -98,11 +119,14 @@ class Calib:
             raise ValueError(f"{path} is no YAML: {error}") from error
         missing = [name for name in _fields() if _find(data, name) is None]
         if missing:
-            raise ValueError(f"{path} lacks {', '.join(missing)}; a .calib file of easy_handeye2 has "
-                             f"{', '.join(_fields())}")
+            raise ValueError(
+                f"{path} lacks {', '.join(missing)}; a .calib file of easy_handeye2 has {', '.join(_fields())}"
+            )
         try:
-            position, quat_xyzw = (np.array([float(_find(data, f"transform.{part}.{axis}")) for axis in axes])
-                                   for part, axes in (("translation", "xyz"), ("rotation", "xyzw")))
+            position, quat_xyzw = (
+                np.array([float(_find(data, f"transform.{part}.{axis}")) for axis in axes])
+                for part, axes in (("translation", "xyz"), ("rotation", "xyzw"))
+            )
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: the transform holds something that is no number: {error}") from error
         if not np.isfinite([*position, *quat_xyzw]).all():
@@ -115,8 +139,11 @@ class Calib:
 
 
 def _fields() -> tuple[str, ...]:
-    return (*(f"parameters.{name}" for name in _PARAMETERS), *(f"transform.translation.{axis}" for axis in "xyz"),
-            *(f"transform.rotation.{axis}" for axis in "xyzw"))
+    return (
+        *(f"parameters.{name}" for name in _PARAMETERS),
+        *(f"transform.translation.{axis}" for axis in "xyz"),
+        *(f"transform.rotation.{axis}" for axis in "xyzw"),
+    )
 
 
 def _find(data: object, dotted: str) -> object:
@@ -133,10 +160,16 @@ def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> Camer
     """
     for name, (mount, _) in poses.items():
         if rig[name].mount != mount:
-            raise ValueError(f"camera {name!r} was calibrated as mounted on the {mount}; the rig has it on the "
-                             f"{rig[name].mount}: correct the rig file or calibrate again")
-    return CameraRig(tuple(replace(camera, T_mount_cam=poses[camera.name][1]) if camera.name in poses else camera
-                           for camera in rig.cameras))
+            raise ValueError(
+                f"camera {name!r} was calibrated as mounted on the {mount}; the rig has it on the "
+                f"{rig[name].mount}: correct the rig file or calibrate again"
+            )
+    return CameraRig(
+        tuple(
+            replace(camera, T_mount_cam=poses[camera.name][1]) if camera.name in poses else camera
+            for camera in rig.cameras
+        )
+    )
 
 
 def check_intrinsics(rig: CameraRig, intrinsics: Mapping[str, PinholeCamera], tolerance: float = 0.01) -> None:
@@ -147,13 +180,18 @@ def check_intrinsics(rig: CameraRig, intrinsics: Mapping[str, PinholeCamera], to
     for name, camera in intrinsics.items():
         ours = rig[name].intrinsics
         scaled = camera.resize(ours.width, ours.height)
-        off = max(abs(scaled.fx - ours.fx) / ours.fx, abs(scaled.fy - ours.fy) / ours.fy,
-                  abs(scaled.cx - ours.cx) / ours.width, abs(scaled.cy - ours.cy) / ours.height)
+        off = max(
+            abs(scaled.fx - ours.fx) / ours.fx,
+            abs(scaled.fy - ours.fy) / ours.fy,
+            abs(scaled.cx - ours.cx) / ours.width,
+            abs(scaled.cy - ours.cy) / ours.height,
+        )
         if off > tolerance:
             raise ValueError(
                 f"camera {name!r} was calibrated with intrinsics {_words(camera)}; the rig has {_words(ours)}, which "
                 f"is not the same picture resized ({100 * off:.0f} % off): give the rig the intrinsics of the camera "
-                "as it runs, or calibrate with the rig's crop and size")
+                "as it runs, or calibrate with the rig's crop and size"
+            )
 
 
 def _words(camera: PinholeCamera) -> str:

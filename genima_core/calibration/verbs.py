@@ -37,12 +37,19 @@ def print_board(out: Path = Path("board.png"), dpi: int = 300, board: Board = DE
     if not cv2.imwrite(str(out), picture):
         raise OSError(f"cannot write {out}; the name must end in .png")
     width, height = (1e3 * (size + 2 * MARGIN_SQUARES * board.square_m) for size in board.size_m)
-    print(f"{out}: print it {width:.0f} x {height:.0f} mm ({dpi} dpi) onto something stiff and flat, then measure a "
-          f"square: {1e3 * board.square_m:.1f} mm is what is assumed")
+    print(
+        f"{out}: print it {width:.0f} x {height:.0f} mm ({dpi} dpi) onto something stiff and flat, then measure a "
+        f"square: {1e3 * board.square_m:.1f} mm is what is assumed"
+    )
 
 
-def solve_cameras(samples: tyro.conf.Positional[Path], rig: Path, cameras: tuple[str, ...] = (),
-                  out: Path | None = None, json: Path | None = None) -> int:
+def solve_cameras(
+    samples: tyro.conf.Positional[Path],
+    rig: Path,
+    cameras: tuple[str, ...] = (),
+    out: Path | None = None,
+    json: Path | None = None,
+) -> int:
     """Solves where the cameras are, from the samples that `genima calibrate collect` took, and judges the result.
 
     Exit status 0 if no camera is missing and no verdict is "bad".
@@ -82,8 +89,14 @@ def solve_cameras(samples: tyro.conf.Positional[Path], rig: Path, cameras: tuple
     return 1 if problems or any(verdict.grade == "bad" for verdict in verdicts.values()) else 0
 
 
-def install(sources: tyro.conf.Positional[tuple[Path, ...]], rig: Path, out: Path | None = None,
-            calib: Path | None = None, arm: str = "panda", force: bool = False) -> None:
+def install(
+    sources: tyro.conf.Positional[tuple[Path, ...]],
+    rig: Path,
+    out: Path | None = None,
+    calib: Path | None = None,
+    arm: str = "panda",
+    force: bool = False,
+) -> None:
     """Puts solved extrinsics into a rig file, and writes them as .calib files of easy_handeye2.
 
     The rig gets another fingerprint: data sets and checkpoints made with the old one are known to be of another rig.
@@ -108,8 +121,10 @@ def install(sources: tyro.conf.Positional[tuple[Path, ...]], rig: Path, out: Pat
         for name, solution in load_solutions(source).items():
             verdict = judge(solution)
             if verdict.grade == "bad" and not force:
-                raise ValueError(f"{source}: the solution of camera {name!r} is bad: {'; '.join(verdict.advice)} "
-                                 "(--force installs it all the same)")
+                raise ValueError(
+                    f"{source}: the solution of camera {name!r} is bad: {'; '.join(verdict.advice)} "
+                    "(--force installs it all the same)"
+                )
             check_intrinsics(before, {name: solution.intrinsics})
             poses[name] = (solution.mount, solution.T_mount_cam)
     after, out = placed(before, poses), out or rig
@@ -127,23 +142,54 @@ def install(sources: tyro.conf.Positional[tuple[Path, ...]], rig: Path, out: Pat
 def _row(solution: Solution, verdict: Verdict, rig: CameraRig) -> dict:
     used = solution.used
     mm, deg = distance(rig[solution.camera].T_mount_cam, solution.T_mount_cam)
-    return {"name": solution.camera, "mount": solution.mount, "views": len(used), "method": solution.method,
-            "left_out": [residual.name for residual in solution.left_out], "rms_px": solution.rms_px,
-            **{f"leave_one_out_{unit}": float(np.median([getattr(r, unit) for r in used])) for unit in UNITS},
-            **{f"leave_one_out_{unit}_max": max(getattr(r, unit) for r in used) for unit in UNITS},
-            "uncertainty_mm": solution.uncertainty_mm, "uncertainty_deg": solution.uncertainty_deg,
-            "moved_mm": mm, "moved_deg": deg, "verdict": verdict.grade, "advice": list(verdict.advice)}
+    return {
+        "name": solution.camera,
+        "mount": solution.mount,
+        "views": len(used),
+        "method": solution.method,
+        "left_out": [residual.name for residual in solution.left_out],
+        "rms_px": solution.rms_px,
+        **{f"leave_one_out_{unit}": float(np.median([getattr(r, unit) for r in used])) for unit in UNITS},
+        **{f"leave_one_out_{unit}_max": max(getattr(r, unit) for r in used) for unit in UNITS},
+        "uncertainty_mm": solution.uncertainty_mm,
+        "uncertainty_deg": solution.uncertainty_deg,
+        "moved_mm": mm,
+        "moved_deg": deg,
+        "verdict": verdict.grade,
+        "advice": list(verdict.advice),
+    }
 
 
 def _show(solutions: Mapping[str, Solution], verdicts: Mapping[str, Verdict], rig: CameraRig) -> None:
-    table = Table("camera", "on", "views", "left out", "rms px", "leave one out: px", "mm", "deg", "uncertain by mm",
-                  "deg", "from the rig mm", "deg", "verdict")
+    table = Table(
+        "camera",
+        "on",
+        "views",
+        "left out",
+        "rms px",
+        "leave one out: px",
+        "mm",
+        "deg",
+        "uncertain by mm",
+        "deg",
+        "from the rig mm",
+        "deg",
+        "verdict",
+    )
     for name, solution in solutions.items():
         row = _row(solution, verdicts[name], rig)
-        table.add_row(name, solution.mount, str(row["views"]), str(len(row["left_out"])), f"{row['rms_px']:.2f}",
-                      *(f"{row[f'leave_one_out_{unit}']:.2f} (max {row[f'leave_one_out_{unit}_max']:.2f})"
-                        for unit in UNITS),
-                      f"{row['uncertainty_mm']:.2f}", f"{row['uncertainty_deg']:.3f}", f"{row['moved_mm']:.1f}",
-                      f"{row['moved_deg']:.2f}", row["verdict"])
+        table.add_row(
+            name,
+            solution.mount,
+            str(row["views"]),
+            str(len(row["left_out"])),
+            f"{row['rms_px']:.2f}",
+            *(f"{row[f'leave_one_out_{unit}']:.2f} (max {row[f'leave_one_out_{unit}_max']:.2f})" for unit in UNITS),
+            f"{row['uncertainty_mm']:.2f}",
+            f"{row['uncertainty_deg']:.3f}",
+            f"{row['moved_mm']:.1f}",
+            f"{row['moved_deg']:.2f}",
+            row["verdict"],
+        )
     if solutions:
         Console().print(table)

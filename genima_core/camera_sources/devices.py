@@ -52,10 +52,15 @@ def color_sensor(rs: ModuleType, device: Any) -> Any | None:
 def _ask(rs: ModuleType, device: Any) -> Device:
     def info(key: Any) -> str:
         return device.get_info(key) if device.supports(key) else ""
+
     sensor = color_sensor(rs, device)
-    return Device(info(rs.camera_info.name), info(rs.camera_info.serial_number),
-                  info(rs.camera_info.usb_type_descriptor), info(rs.camera_info.firmware_version),
-                  () if sensor is None else _profiles(rs, sensor))
+    return Device(
+        info(rs.camera_info.name),
+        info(rs.camera_info.serial_number),
+        info(rs.camera_info.usb_type_descriptor),
+        info(rs.camera_info.firmware_version),
+        () if sensor is None else _profiles(rs, sensor),
+    )
 
 
 def _profiles(rs: ModuleType, sensor: Any) -> tuple[Profile, ...]:

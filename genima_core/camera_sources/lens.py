@@ -23,8 +23,9 @@ def modified_brown_conrady(xy: np.ndarray, k: np.ndarray) -> np.ndarray:
     """librealsense's model of most colour cameras: the tangential part acts on what the radial part has moved."""
     x, y = np.moveaxis(xy * _radial((xy * xy).sum(-1), k)[..., None], -1, 0)
     r2 = (xy * xy).sum(-1)
-    return np.stack([x + 2 * k[2] * x * y + k[3] * (r2 + 2 * x * x),
-                     y + 2 * k[3] * x * y + k[2] * (r2 + 2 * y * y)], -1)
+    return np.stack(
+        [x + 2 * k[2] * x * y + k[3] * (r2 + 2 * x * x), y + 2 * k[3] * x * y + k[2] * (r2 + 2 * y * y)], -1
+    )
 
 
 def _radial(r2: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -53,11 +54,15 @@ class Lens:
         if self.straight:
             return
         if self.distortion not in DISTORTIONS:
-            raise ValueError(f"pictures with distortion {self.distortion!r} cannot be straightened here; known are "
-                             f"{', '.join(DISTORTIONS)}: take a camera that rectifies itself, or image_proc")
+            raise ValueError(
+                f"pictures with distortion {self.distortion!r} cannot be straightened here; known are "
+                f"{', '.join(DISTORTIONS)}: take a camera that rectifies itself, or image_proc"
+            )
         if len(self.coefficients) != 5 or not np.isfinite(self.coefficients).all():
-            raise ValueError(f"distortion {self.distortion} has coefficients {list(self.coefficients)}; it needs five: "
-                             "k1, k2, p1, p2, k3")
+            raise ValueError(
+                f"distortion {self.distortion} has coefficients {list(self.coefficients)}; it needs five: "
+                "k1, k2, p1, p2, k3"
+            )
 
     @property
     def straight(self) -> bool:
@@ -73,8 +78,16 @@ class Lens:
 
     def to_dict(self) -> dict:
         c = self.camera
-        return {"width": c.width, "height": c.height, "fx": c.fx, "fy": c.fy, "cx": c.cx, "cy": c.cy,
-                "distortion": self.distortion, "coefficients": list(self.coefficients)}
+        return {
+            "width": c.width,
+            "height": c.height,
+            "fx": c.fx,
+            "fy": c.fy,
+            "cx": c.cx,
+            "cy": c.cy,
+            "distortion": self.distortion,
+            "coefficients": list(self.coefficients),
+        }
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
@@ -88,9 +101,11 @@ class Lens:
         """
         keys = ("width", "height", "fx", "fy", "cx", "cy")
         if not path.is_file():
-            raise FileNotFoundError(f"intrinsics {path} do not exist; write a JSON file with {', '.join(keys)}, and "
-                                    "distortion and coefficients where there are any (genima cameras --save writes "
-                                    "those of each device)")
+            raise FileNotFoundError(
+                f"intrinsics {path} do not exist; write a JSON file with {', '.join(keys)}, and "
+                "distortion and coefficients where there are any (genima cameras --save writes "
+                "those of each device)"
+            )
         try:
             data = json.loads(path.read_text())
             camera = PinholeCamera(*(int(data[key]) for key in keys[:2]), *(float(data[key]) for key in keys[2:]))
@@ -136,7 +151,7 @@ class View:
             rgb = cv2.remap(rgb, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         elif self.crop is not None:
             left, top, width, height = self.crop
-            rgb = rgb[top:top + height, left:left + width]
+            rgb = rgb[top : top + height, left : left + width]
         if self.size is None or self.size == (rgb.shape[1], rgb.shape[0]):
             return np.ascontiguousarray(rgb)
         smaller = self.size[0] <= rgb.shape[1] and self.size[1] <= rgb.shape[0]
@@ -161,8 +176,9 @@ def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] 
     try:
         left, top, wide, high = map(int, text.split(","))
     except ValueError:
-        raise ValueError(f"crop is {text!r}; valid are \"\", \"square\" and left,top,width,height in px, such as "
-                         "80,0,480,480") from None
+        raise ValueError(
+            f'crop is {text!r}; valid are "", "square" and left,top,width,height in px, such as 80,0,480,480'
+        ) from None
     return left, top, wide, high
 
 
@@ -179,5 +195,5 @@ def parse_size(text: str) -> tuple[int, int] | None:
     except ValueError:
         width = height = 0
     if width < 1 or height < 1:
-        raise ValueError(f"size is {text!r}; valid are \"\" and width x height in px, such as 256x256")
+        raise ValueError(f'size is {text!r}; valid are "" and width x height in px, such as 256x256')
     return width, height

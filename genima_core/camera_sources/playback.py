@@ -17,8 +17,14 @@ INTRINSICS = "intrinsics.json"
 class Playback:
     """A `Source` that gives `pictures` at `fps`, each stamped with the moment it was due."""
 
-    def __init__(self, pictures: Generator[np.ndarray], lens: Lens, fps: float, ros_s: Callable[[], float],
-                 wait: Callable[[float], object]) -> None:
+    def __init__(
+        self,
+        pictures: Generator[np.ndarray],
+        lens: Lens,
+        fps: float,
+        ros_s: Callable[[], float],
+        wait: Callable[[float], object],
+    ) -> None:
         self.lens = lens
         self._pictures, self._period_s = pictures, 1 / fps
         self._ros_s, self._wait = ros_s, wait
@@ -48,8 +54,9 @@ class FolderOpener:
 
     warning = ""
 
-    def __init__(self, folder: Path, lens: Lens, fps: float, ros_s: Callable[[], float],
-                 wait: Callable[[float], object]) -> None:
+    def __init__(
+        self, folder: Path, lens: Lens, fps: float, ros_s: Callable[[], float], wait: Callable[[float], object]
+    ) -> None:
         self._folder, self._lens, self._fps, self._ros_s, self._wait = folder, lens, fps, ros_s, wait
 
     def open(self) -> Playback:
@@ -58,8 +65,9 @@ class FolderOpener:
         files = sorted(p for p in self._folder.iterdir() if p.suffix.lower() in PICTURES)
         if not files:
             raise ValueError(f"{self._folder} has no pictures; valid are {', '.join(PICTURES)}")
-        return Playback(_checked(_forever(files), self._lens, self._folder), self._lens, self._fps, self._ros_s,
-                        self._wait)
+        return Playback(
+            _checked(_forever(files), self._lens, self._folder), self._lens, self._fps, self._ros_s, self._wait
+        )
 
     def reset(self) -> None:
         """A folder needs none."""
@@ -92,12 +100,15 @@ def _checked(pictures: Generator[np.ndarray], lens: Lens, path: Path) -> Generat
     first = next(pictures)
     size, expected = (first.shape[1], first.shape[0]), (lens.camera.width, lens.camera.height)
     if size != expected:
-        raise ValueError(f"{path} has pictures of {size[0]}x{size[1]}, its intrinsics are of {expected[0]}x"
-                         f"{expected[1]}; give intrinsics of the pictures' size")
+        raise ValueError(
+            f"{path} has pictures of {size[0]}x{size[1]}, its intrinsics are of {expected[0]}x"
+            f"{expected[1]}; give intrinsics of the pictures' size"
+        )
 
     def all_of_them() -> Generator[np.ndarray]:
         yield first
         yield from pictures
+
     return all_of_them()
 
 

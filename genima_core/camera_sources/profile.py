@@ -33,9 +33,11 @@ class Profile:
 
 def nearest(profiles: Iterable[Profile], wanted: Profile, count: int = 4) -> list[Profile]:
     """Those most like `wanted`, the most alike first: the size counts before the rate."""
+
     def distance(profile: Profile) -> tuple[float, float]:
         size = abs(np.log(profile.width / wanted.width)) + abs(np.log(profile.height / wanted.height))
         return round(float(size), 6), abs(profile.fps - wanted.fps)
+
     return sorted(profiles, key=distance)[:count]
 
 

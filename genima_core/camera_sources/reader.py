@@ -39,8 +39,14 @@ class Reader:
     Stamps go back in one case only: when the host's clock was set back, which `counts` tells as `clock_jumps`.
     """
 
-    def __init__(self, opener: Opener, config: ReadingConfig, steady_s: Callable[[], float],
-                 ros_s: Callable[[], float], wait: Callable[[float], object]) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        config: ReadingConfig,
+        steady_s: Callable[[], float],
+        ros_s: Callable[[], float],
+        wait: Callable[[float], object],
+    ) -> None:
         """Opens the source.
 
         Raises:
@@ -120,7 +126,7 @@ class Reader:
             self.close()
         except (OSError, RuntimeError) as error:
             self.problem += f" (and it does not close: {error})"
-        delay_s = min(self.config.retry_s * 2**min(self._failures, 20), self.config.retry_longest_s)
+        delay_s = min(self.config.retry_s * 2 ** min(self._failures, 20), self.config.retry_longest_s)
         self._failures += 1
         self._retry_at_s = self._steady_s() + delay_s
 
@@ -128,8 +134,10 @@ class Reader:
         size, of_lens = (frame.rgb.shape[1], frame.rgb.shape[0]), _size(frame.lens)
         if size == of_lens == _size(self.lens):
             return ""
-        return (f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
-                f"opened with {_size(self.lens)[0]}x{_size(self.lens)[1]}")
+        return (
+            f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
+            f"opened with {_size(self.lens)[0]}x{_size(self.lens)[1]}"
+        )
 
     def _is_new(self, frame: Frame) -> bool:
         now_s = self._ros_s()
@@ -139,8 +147,10 @@ class Reader:
             return False
         if abs(now_s - frame.stamp_s) > self.config.stamp_error_s:
             self.counts["misplaced"] += 1
-            self.problem = (f"a picture is stamped {abs(now_s - frame.stamp_s):.1f} s in the "
-                            f"{'past' if frame.stamp_s < now_s else 'future'}: the clock of camera or host jumped")
+            self.problem = (
+                f"a picture is stamped {abs(now_s - frame.stamp_s):.1f} s in the "
+                f"{'past' if frame.stamp_s < now_s else 'future'}: the clock of camera or host jumped"
+            )
             return False
         if frame.stamp_s < self._stamp_s:
             # Only a clock that was set back makes of the last stamp one that would not be accepted now.

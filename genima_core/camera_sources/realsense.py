@@ -41,8 +41,10 @@ def import_realsense() -> ModuleType:
     try:
         return importlib.import_module("pyrealsense2")
     except ImportError as error:
-        raise RuntimeError(f"RealSense cameras need pyrealsense2 ({error}): pip install '.[realsense]' in the source "
-                           "tree, and apt-get install libusb-1.0-0 libudev1") from error
+        raise RuntimeError(
+            f"RealSense cameras need pyrealsense2 ({error}): pip install '.[realsense]' in the source "
+            "tree, and apt-get install libusb-1.0-0 libudev1"
+        ) from error
 
 
 class RealSenseOpener:
@@ -95,35 +97,45 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
         sensor.set_option(rs.option.auto_exposure_priority, 0.0)  # else the rate falls in dim light
     if sensor.supports(rs.option.enable_auto_white_balance):
         sensor.set_option(rs.option.enable_auto_white_balance, float(config.white_balance_k is None))
-    for name, option, value in (("exposure_us", rs.option.exposure, config.exposure_us),
-                                ("gain", rs.option.gain, config.gain),
-                                ("white_balance_k", rs.option.white_balance, config.white_balance_k)):
+    for name, option, value in (
+        ("exposure_us", rs.option.exposure, config.exposure_us),
+        ("gain", rs.option.gain, config.gain),
+        ("white_balance_k", rs.option.white_balance, config.white_balance_k),
+    ):
         if value is None:
             continue
         if not sensor.supports(option):
             raise ValueError(f"this camera has no {name}; leave the parameter away")
         valid = sensor.get_option_range(option)
         if not valid.min <= value <= valid.max:
-            raise ValueError(f"{name} is {value:g}; valid for this camera are {valid.min:g} to {valid.max:g} in steps "
-                             f"of {valid.step:g}")
+            raise ValueError(
+                f"{name} is {value:g}; valid for this camera are {valid.min:g} to {valid.max:g} in steps "
+                f"of {valid.step:g}"
+            )
         sensor.set_option(option, float(value))
 
 
 def _profile(rs: ModuleType, sensor: Any, about: Device, wanted: Profile) -> Any:
     for profile in sensor.get_stream_profiles():
         video = profile.as_video_stream_profile()
-        if (profile.stream_type(), profile.format()) == (rs.stream.color, rs.format.rgb8) \
-                and (video.width(), video.height(), profile.fps()) == (wanted.width, wanted.height, wanted.fps):
+        if (profile.stream_type(), profile.format()) == (rs.stream.color, rs.format.rgb8) and (
+            video.width(),
+            video.height(),
+            profile.fps(),
+        ) == (wanted.width, wanted.height, wanted.fps):
             return profile
-    raise ValueError(f"{describe(about)} has no colour profile {wanted}; the nearest are "
-                     f"{', '.join(map(str, nearest(about.profiles, wanted))) or 'none'}")
+    raise ValueError(
+        f"{describe(about)} has no colour profile {wanted}; the nearest are "
+        f"{', '.join(map(str, nearest(about.profiles, wanted))) or 'none'}"
+    )
 
 
 class SensorSource:
     """A `Source` of one colour sensor of librealsense, that of a real device or of a `software_device`."""
 
-    def __init__(self, rs: ModuleType, device: Any, sensor: Any, profile: Any, lens: Lens | None,
-                 ros_s: Callable[[], float]) -> None:
+    def __init__(
+        self, rs: ModuleType, device: Any, sensor: Any, profile: Any, lens: Lens | None, ros_s: Callable[[], float]
+    ) -> None:
         """Starts the stream `profile`; `lens` replaces the intrinsics that it comes with.
 
         Raises:
@@ -133,8 +145,10 @@ class SensorSource:
         video = profile.as_video_stream_profile()
         self.lens = lens or lens_of(video.get_intrinsics())
         if (self.lens.camera.width, self.lens.camera.height) != (video.width(), video.height()):
-            raise ValueError(f"the profile is {video.width()}x{video.height()}, the given intrinsics are of "
-                             f"{self.lens.camera.width}x{self.lens.camera.height}; give intrinsics of this profile")
+            raise ValueError(
+                f"the profile is {video.width()}x{video.height()}, the given intrinsics are of "
+                f"{self.lens.camera.width}x{self.lens.camera.height}; give intrinsics of this profile"
+            )
         self._rs, self._device, self._sensor, self._ros_s = rs, device, sensor, ros_s
         self._delays_s: deque[float] = deque(maxlen=DELAYS)
         self._queue = rs.frame_queue(QUEUE)

@@ -53,8 +53,10 @@ class ActConfig(ControllerConfig):
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
-            raise ValueError(f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
-                             f"{self.film_stages} lie below it")
+            raise ValueError(
+                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
+                f"{self.film_stages} lie below it"
+            )
         if self.hidden % self.heads or self.hidden % 4:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads} and of 4")
 
@@ -96,13 +98,15 @@ class Act(Network):
         self.backbone = FilmResNet(config.widths, config.blocks, config.film_stages if config.language else (), hidden)
         self.input_proj = nn.Conv2d(self.backbone.channels, hidden, 1)
         self.proj_text_emb = nn.Linear(config.text_dim, hidden) if config.language else None
-        self.input_proj_robot_state = nn.Sequential(nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout),
-                                                    nn.Linear(hidden, hidden))
+        self.input_proj_robot_state = nn.Sequential(
+            nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout), nn.Linear(hidden, hidden)
+        )
         self.latent_out_proj = nn.Linear(config.latent, hidden)
         self.additional_pos_embed = nn.Embedding(3 if config.language else 2, hidden)
         self.query_embed = nn.Embedding(config.chunk_size, hidden)
-        self.transformer = Transformer(config.encoder_layers, config.decoder_layers, hidden, config.heads,
-                                       config.feedforward, config.dropout)
+        self.transformer = Transformer(
+            config.encoder_layers, config.decoder_layers, hidden, config.heads, config.feedforward, config.dropout
+        )
         self.action_head = nn.Linear(hidden, ACTION)
         # Of the published weights; no loss ever reached it, and nothing reads it.
         self.is_pad_head = nn.Linear(hidden, 1)
@@ -128,8 +132,11 @@ class Act(Network):
         distance = (actions[..., :7] - joints).abs().mean(-1)
         cross_entropy = F.binary_cross_entropy_with_logits(actions[..., 7], opened, reduction="none")
         divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
-        return {"joints": (distance * keep).mean(), "gripper": c.gripper_weight * (cross_entropy * keep).mean(),
-                "kl": c.kl_weight * divergence.mean()}
+        return {
+            "joints": (distance * keep).mean(),
+            "gripper": c.gripper_weight * (cross_entropy * keep).mean(),
+            "kl": c.kl_weight * divergence.mean(),
+        }
 
     def state(self, q: Tensor, gripper: Tensor) -> Tensor:
         """(B, 8): the opening as it is, and the joints normalised."""

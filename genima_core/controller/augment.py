@@ -82,8 +82,7 @@ class Augmentation:
         images = images + torch.randn_like(images) * (c.noise * torch.rand(B, V, 1, 1, 1, device=device))
         return Pictures(images.clamp(0, 1), pixels, shown, blank)
 
-    def _disturb(self, layer: Tensor, pixels: Tensor, shown: Tensor,
-                 drawing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _disturb(self, layer: Tensor, pixels: Tensor, shown: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Moves, fades and drops single spheres of the samples that are `drawing`."""
         c = self.config
         B, V, _, H, W = layer.shape
@@ -101,8 +100,11 @@ class Augmentation:
         v = (torch.arange(h, device=device) + 0.5) * H / h - 0.5
         near = pixels.clamp(-2 * W, 3 * W)
         # |p - c|^2 without the term that all spheres share.
-        away = near.square().sum(-1)[..., None, None] - 2 * near[..., 0, None, None] * u \
+        away = (
+            near.square().sum(-1)[..., None, None]
+            - 2 * near[..., 0, None, None] * u
             - 2 * near[..., 1, None, None] * v[:, None]
+        )
         nearest = (-away / (2 * (0.04 * W) ** 2)).softmax(2)  # (B, V, 4, h, w)
         change = torch.einsum("bvihw,bvic->bvchw", nearest, torch.cat([shift, strength[..., None]], -1))
         change = F.interpolate(change.flatten(0, 1), size=(H, W), mode="bilinear")
@@ -120,8 +122,9 @@ class Augmentation:
             return images
         alpha, sigma = c.elastic
         size = 2 * int(2 * sigma) + 1
-        warp = K.RandomElasticTransform((min(size, H // 2 * 2 - 1),) * 2, (sigma, sigma),
-                                        (2 * alpha / W, 2 * alpha / H), p=1.0)
+        warp = K.RandomElasticTransform(
+            (min(size, H // 2 * 2 - 1),) * 2, (sigma, sigma), (2 * alpha / W, 2 * alpha / H), p=1.0
+        )
         images = images.clone()
         images[chosen] = warp(images[chosen].flatten(0, 1)).reshape(-1, V, 3, H, W)
         return images

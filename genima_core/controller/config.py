@@ -103,9 +103,13 @@ DIFFUSION_POLICY = replace(
     PAPER,
     model=DiffusionPolicyConfig(),
     train=TrainConfig(
-        batch_size=64, learning_rate=1e-4, backbone_rate=1e-4, weight_decay=1e-6,  # Diffusion Policy's
+        batch_size=64,
+        learning_rate=1e-4,
+        backbone_rate=1e-4,
+        weight_decay=1e-6,  # Diffusion Policy's
         epochs=1000,  # as the paper's controller, which it is compared with; published: 3050, on a real arm 600
-        warmup=0.005, final_rate=0.0,  # published: 500 steps up, then a cosine to 0; in a run of 100,000 they are this
+        warmup=0.005,
+        final_rate=0.0,  # published: 500 steps up, then a cosine to 0; in a run of 100,000 they are this
         ema=0.9999,  # published: at most; both averages are short at first, theirs keeps 1 - step^-0.75
         # Adam's first beta is published as 0.95; here it is 0.9, as for all networks.
     ),
@@ -120,10 +124,28 @@ DEMO = Preset(
         elastic=(0.6, 6.0),
         elastic_share=0.3,
         noise=8 / 255,
-        drawing_share=0.8, blur_px=1.2, fade=0.35, drop=0.08, blank=0.04, shift_px=0.7, recode=0.5, latent_noise=0.35,
+        drawing_share=0.8,
+        blur_px=1.2,
+        fade=0.35,
+        drop=0.08,
+        blank=0.04,
+        shift_px=0.7,
+        recode=0.5,
+        latent_noise=0.35,
     ),
-    TrainConfig(batch_size=64, learning_rate=1.5e-3, backbone_rate=1.5e-3, weight_decay=1e-4, steps=4000, epochs=None,
-                warmup=0.03, final_rate=0.01, ema=0.995, clip=1.0, variants=4),
+    TrainConfig(
+        batch_size=64,
+        learning_rate=1.5e-3,
+        backbone_rate=1.5e-3,
+        weight_decay=1e-4,
+        steps=4000,
+        epochs=None,
+        warmup=0.03,
+        final_rate=0.01,
+        ema=0.995,
+        clip=1.0,
+        variants=4,
+    ),
 )
 
 PRESETS = {"demo": DEMO, "paper": PAPER, "diffusion-policy": DIFFUSION_POLICY}

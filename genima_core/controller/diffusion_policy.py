@@ -63,24 +63,33 @@ class DiffusionPolicyConfig(ControllerConfig):
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
-            raise ValueError(f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
-                             f"{self.film_stages} lie below it")
+            raise ValueError(
+                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
+                f"{self.film_stages} lie below it"
+            )
         stride = 2 * 2 ** len(self.widths)
         if min(self.size) <= stride:
-            raise ValueError(f"size {self.size} with {len(self.widths)} widths leaves a single cell, and its position "
-                             f"says nothing: views need more than {stride} pixels")
+            raise ValueError(
+                f"size {self.size} with {len(self.widths)} widths leaves a single cell, and its position "
+                f"says nothing: views need more than {stride} pixels"
+            )
         factor = 2 ** (len(self.unet_widths) - 1)
         if self.chunk_size < 1 or self.chunk_size % factor:
             near = factor * max(1, self.chunk_size // factor)
-            raise ValueError(f"chunk_size {self.chunk_size} must be a multiple of {factor}, because unet_widths "
-                             f"{self.unet_widths} halve the chunk {len(self.unet_widths) - 1} times: {near} or "
-                             f"{near + factor} would do")
+            raise ValueError(
+                f"chunk_size {self.chunk_size} must be a multiple of {factor}, because unet_widths "
+                f"{self.unet_widths} halve the chunk {len(self.unet_widths) - 1} times: {near} or "
+                f"{near + factor} would do"
+            )
         if not self.unet_widths or any(w % GROUPS for w in self.unet_widths) or self.kernel_size % 2 == 0:
-            raise ValueError(f"unet_widths {self.unet_widths} must be multiples of {GROUPS}, and kernel_size "
-                             f"{self.kernel_size} odd")
+            raise ValueError(
+                f"unet_widths {self.unet_widths} must be multiples of {GROUPS}, and kernel_size {self.kernel_size} odd"
+            )
         if self.step_dim < 4 or self.step_dim % 2 or not 1 <= self.steps <= self.train_steps:
-            raise ValueError(f"step_dim {self.step_dim} must be even and at least 4, and steps {self.steps} lie in "
-                             f"1 to train_steps {self.train_steps}")
+            raise ValueError(
+                f"step_dim {self.step_dim} must be even and at least 4, and steps {self.steps} lie in "
+                f"1 to train_steps {self.train_steps}"
+            )
         if self.sampler not in get_args(Sampler):
             raise ValueError(f"sampler is {self.sampler!r}; valid are {', '.join(get_args(Sampler))}")
 
@@ -108,8 +117,9 @@ class RangeStatistics(Statistics):
         # Samples are clipped at the range. Published: exactly that of all data. Here it is that of some windows, so a
         # tenth is added; and a joint that hardly moves shall not fill it with its noise.
         middle, half = (low + high) / 2, (0.55 * (high - low)).clamp(min=0.1)
-        return cls(**vars(Statistics.measure(q, actions, is_pad, frames)), action_min=middle - half,
-                   action_max=middle + half)
+        return cls(
+            **vars(Statistics.measure(q, actions, is_pad, frames)), action_min=middle - half, action_max=middle + half
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -134,25 +144,34 @@ class ResidualBlock(nn.Module):
 class ConditionalUNet1D(nn.Module):
     """The noise in noisy chunks; each width after the first works at half of the actions."""
 
-    def __init__(self, channels: int, widths: tuple[int, ...], condition_dim: int, kernel_size: int,
-                 step_dim: int) -> None:
+    def __init__(
+        self, channels: int, widths: tuple[int, ...], condition_dim: int, kernel_size: int, step_dim: int
+    ) -> None:
         super().__init__()
         self.step_embedding = nn.Sequential(
             Timesteps(step_dim, flip_sin_to_cos=False, downscale_freq_shift=1),
-            TimestepEmbedding(step_dim, 4 * step_dim, act_fn="mish", out_dim=step_dim))
+            TimestepEmbedding(step_dim, 4 * step_dim, act_fn="mish", out_dim=step_dim),
+        )
 
         def blocks(inner: int, outer: int) -> list[nn.Module]:
-            return [ResidualBlock(inner, outer, step_dim + condition_dim, kernel_size),
-                    ResidualBlock(outer, outer, step_dim + condition_dim, kernel_size)]
+            return [
+                ResidualBlock(inner, outer, step_dim + condition_dim, kernel_size),
+                ResidualBlock(outer, outer, step_dim + condition_dim, kernel_size),
+            ]
 
         halve = [Downsample1D(width, use_conv=True) for width in widths[:-1]] + [nn.Identity()]
-        self.down = nn.ModuleList(nn.ModuleList([*blocks(inner, outer), half]) for inner, outer, half in
-                                  zip((channels, *widths[:-1]), widths, halve, strict=True))
+        self.down = nn.ModuleList(
+            nn.ModuleList([*blocks(inner, outer), half])
+            for inner, outer, half in zip((channels, *widths[:-1]), widths, halve, strict=True)
+        )
         self.middle = nn.ModuleList(blocks(widths[-1], widths[-1]))
-        self.up = nn.ModuleList(nn.ModuleList([*blocks(2 * wide, narrow), Upsample1D(narrow, use_conv_transpose=True)])
-                                for narrow, wide in reversed(list(pairwise(widths))))
-        self.head = nn.Sequential(Conv1dBlock(widths[0], widths[0], kernel_size, GROUPS),
-                                  nn.Conv1d(widths[0], channels, 1))
+        self.up = nn.ModuleList(
+            nn.ModuleList([*blocks(2 * wide, narrow), Upsample1D(narrow, use_conv_transpose=True)])
+            for narrow, wide in reversed(list(pairwise(widths)))
+        )
+        self.head = nn.Sequential(
+            Conv1dBlock(widths[0], widths[0], kernel_size, GROUPS), nn.Conv1d(widths[0], channels, 1)
+        )
 
     def forward(self, x: Tensor, step: Tensor, condition: Tensor) -> Tensor:
         """(B, channels, K) from x of that shape, step (B,) and condition (B, condition_dim)."""
@@ -180,18 +199,25 @@ class DiffusionPolicy(Network):
     config_type = DiffusionPolicyConfig
     statistics_type = RangeStatistics
 
-    def __init__(self, config: DiffusionPolicyConfig, rig: CameraRig,
-                 statistics: RangeStatistics | None = None) -> None:
+    def __init__(
+        self, config: DiffusionPolicyConfig, rig: CameraRig, statistics: RangeStatistics | None = None
+    ) -> None:
         super().__init__(config, rig, statistics)
         c = config
         # Frozen batch norm; published: group norm, since batch statistics and averaged weights do not go together.
         self.backbone = FilmResNet(c.widths, c.blocks, c.film_stages, c.hidden)
         self.text = nn.Linear(c.text_dim, c.hidden)
         self.heat = nn.Conv2d(self.backbone.channels, c.keypoints, 1)
-        self.unet = ConditionalUNet1D(ACTION, c.unet_widths, VIEWS * 2 * c.keypoints + STATE + c.hidden, c.kernel_size,
-                                      c.step_dim)
-        self.scheduler = DDIMScheduler(c.train_steps, beta_schedule="squaredcos_cap_v2", prediction_type="epsilon",
-                                       clip_sample=True, clip_sample_range=1.0)
+        self.unet = ConditionalUNet1D(
+            ACTION, c.unet_widths, VIEWS * 2 * c.keypoints + STATE + c.hidden, c.kernel_size, c.step_dim
+        )
+        self.scheduler = DDIMScheduler(
+            c.train_steps,
+            beta_schedule="squaredcos_cap_v2",
+            prediction_type="epsilon",
+            clip_sample=True,
+            clip_sample_range=1.0,
+        )
         self.scheduler.set_timesteps(c.steps)
         self.timesteps: list[int] = self.scheduler.timesteps.tolist()
         # Of the start and of each step. The CPU's generator: every device gives the same chunk; and a buffer: random

@@ -29,7 +29,7 @@ class GoalSolver(torch.nn.Module):
         self.register_buffer("upper", torch.tensor(PANDA_LIMITS.upper, dtype=torch.float32), persistent=False)
         moved = torch.zeros(len(TARGET_FRAMES), 7)
         for target, last in enumerate(_LAST_JOINT):
-            moved[target, :last + 1] = 1
+            moved[target, : last + 1] = 1
         self.register_buffer("moved", moved, persistent=False)
 
     @torch.no_grad()
@@ -91,8 +91,14 @@ class GoalStatistics(Statistics):
     @classmethod
     def unit(cls, chunk_size: int) -> Self:
         unit = Statistics.unit(chunk_size)
-        return cls(unit.q_mean, unit.q_std, torch.zeros(chunk_size, 7), torch.ones(chunk_size, 7), torch.eye(8, 7),
-                   25 * torch.eye(7))
+        return cls(
+            unit.q_mean,
+            unit.q_std,
+            torch.zeros(chunk_size, 7),
+            torch.ones(chunk_size, 7),
+            torch.eye(8, 7),
+            25 * torch.eye(7),
+        )
 
     @classmethod
     def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
@@ -106,15 +112,22 @@ class GoalStatistics(Statistics):
         # The goal as the network will see it: solved from keypoints that are off by half a pixel.
         pixels, shown = frames.visible(q, actions[:, -1])
         noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(q.device)
-        found = GoalSolver(frames).to(q.device)(q, pixels + 0.5 * noise, shown.float(),
-                                                ones.float() @ goal_from_q.float(), precision)
+        found = GoalSolver(frames).to(q.device)(
+            q, pixels + 0.5 * noise, shown.float(), ones.float() @ goal_from_q.float(), precision
+        )
         # Their mean is not taken off: standing still stays at zero, whatever demonstrations do on average.
         rest = (actions - straight(q, found, actions.shape[1])).double()
         keep = (~is_pad).double()[..., None]
         mean = (rest * keep).sum(0) / keep.sum(0).clamp(min=1)
         std = (((rest - mean).square() * keep).sum(0) / keep.sum(0).clamp(min=1)).sqrt()
-        return cls(q.mean(0), q.std(0).clamp(min=0.05), torch.zeros_like(mean).float(), std.clamp(min=0.01).float(),
-                   goal_from_q.float(), precision)
+        return cls(
+            q.mean(0),
+            q.std(0).clamp(min=0.05),
+            torch.zeros_like(mean).float(),
+            std.clamp(min=0.01).float(),
+            goal_from_q.float(),
+            precision,
+        )
 
 
 def straight(q: Tensor, goal: Tensor, chunk_size: int) -> Tensor:

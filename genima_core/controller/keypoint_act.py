@@ -92,16 +92,18 @@ class KeypointAct(Network):
         self.solver = GoalSolver(self.frames)
         self.backbone = PatchResNet(config.widths, config.blocks, config.strides, config.film_stages, config.text_dim)
         self.image_tokens = KeypointTokens(self.backbone.channels, config.size, config.descriptor, hidden)
-        self.state = nn.Sequential(nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout),
-                                   nn.Linear(hidden, hidden))
+        self.state = nn.Sequential(
+            nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout), nn.Linear(hidden, hidden)
+        )
         self.text = nn.Linear(config.text_dim, hidden)
         self.latent = nn.Linear(config.latent, hidden)
         self.goal = nn.Linear(7, hidden)
         # Positions of latent, state, instruction and goal.
         self.slots = nn.Parameter(0.02 * torch.randn(4, hidden))
         self.encoder = _encoder(config, config.encoder_layers)
-        layer = nn.TransformerDecoderLayer(hidden, config.heads, config.feedforward, config.dropout, batch_first=True,
-                                           norm_first=True)
+        layer = nn.TransformerDecoderLayer(
+            hidden, config.heads, config.feedforward, config.dropout, batch_first=True, norm_first=True
+        )
         self.decoder = nn.TransformerDecoder(layer, config.decoder_layers, norm=nn.LayerNorm(hidden))
         self.queries = nn.Parameter(torch.randn(K, hidden))
         self.joint_head = nn.Linear(hidden, 7)
@@ -125,8 +127,9 @@ class KeypointAct(Network):
         reading = self.read(images, q, gripper, text)
         latent = torch.zeros(len(q), self.config.latent, device=q.device)
         normalised, logits = self.decode(reading, q, text, latent)
-        return Prediction(self.joints(normalised, reading), logits.softmax(-1)[..., 1], reading.keypoints.pixels,
-                          reading.goal)
+        return Prediction(
+            self.joints(normalised, reading), logits.softmax(-1)[..., 1], reading.keypoints.pixels, reading.goal
+        )
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         c = self.config
@@ -142,10 +145,13 @@ class KeypointAct(Network):
         # A cell is as many pixels as the backbone's strides multiply to.
         h, w = (s // (2 * math.prod(c.strides)) for s in reversed(c.size))
         expected = heat_targets(batch.pixels, batch.shown, c.size, h, w)
-        return {"joints": (normalised - target).abs().mean(),
-                "gripper": c.gripper_weight * F.cross_entropy(logits.flatten(0, 1), opened.flatten()),
-                "kl": c.kl_weight * divergence.mean(), "position": c.position_weight * away.mean(),
-                "keypoints": c.keypoint_weight * -(expected * heat.log_softmax(-1)).sum(-1).mean()}
+        return {
+            "joints": (normalised - target).abs().mean(),
+            "gripper": c.gripper_weight * F.cross_entropy(logits.flatten(0, 1), opened.flatten()),
+            "kl": c.kl_weight * divergence.mean(),
+            "position": c.position_weight * away.mean(),
+            "keypoints": c.keypoint_weight * -(expected * heat.log_softmax(-1)).sum(-1).mean(),
+        }
 
     def read(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Reading:
         B, V = images.shape[:2]
@@ -162,8 +168,12 @@ class KeypointAct(Network):
 
     def decode(self, reading: Reading, q: Tensor, text: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised actions (B, K, 7), and logits (B, K, 2) of a closed and an open gripper."""
-        extra = [self.latent(latent), self.state(reading.state), self.text(text),
-                 self.goal((reading.goal - q) / self.q_std)]
+        extra = [
+            self.latent(latent),
+            self.state(reading.state),
+            self.text(text),
+            self.goal((reading.goal - q) / self.q_std),
+        ]
         memory = self.encoder(torch.cat([torch.stack(extra, 1) + self.slots, reading.tokens], 1))
         out = self.decoder(self.queries.expand(len(q), -1, -1), memory)
         return self.joint_head(out), self.gripper_head(out)
@@ -174,14 +184,17 @@ class KeypointAct(Network):
     def encode(self, state: Tensor, actions: Tensor, action_gripper: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, latent) of the latent, given the normalised actions."""
         chunk = self.posterior_action(torch.cat([actions, action_gripper[..., None]], -1))
-        tokens = torch.cat([self.posterior_class.expand(len(state), -1, -1), self.posterior_state(state)[:, None],
-                            chunk], 1) + self.posterior_position
+        tokens = (
+            torch.cat([self.posterior_class.expand(len(state), -1, -1), self.posterior_state(state)[:, None], chunk], 1)
+            + self.posterior_position
+        )
         mean, log_variance = self.posterior_head(self.posterior(tokens)[:, 0]).chunk(2, -1)
         return mean, log_variance
 
 
 def _encoder(config: KeypointActConfig, layers: int) -> nn.TransformerEncoder:
     # Layer norm before each block, where ACT has it after: trains without a long warm-up.
-    layer = nn.TransformerEncoderLayer(config.hidden, config.heads, config.feedforward, config.dropout,
-                                       batch_first=True, norm_first=True)
+    layer = nn.TransformerEncoderLayer(
+        config.hidden, config.heads, config.feedforward, config.dropout, batch_first=True, norm_first=True
+    )
     return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(config.hidden), enable_nested_tensor=False)

@@ -20,8 +20,14 @@ class PatchResNet(nn.Module):
     because nothing is pretrained whose statistics could be frozen.
     """
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], strides: tuple[int, ...],
-                 film_stages: tuple[int, ...], text_dim: int) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        blocks: tuple[int, ...],
+        strides: tuple[int, ...],
+        film_stages: tuple[int, ...],
+        text_dim: int,
+    ) -> None:
         super().__init__()
         self.normalise = Normalisation()
         self.film_stages = film_stages
@@ -106,8 +112,9 @@ class KeypointTokens(nn.Module):
         seen = seen.reshape(B, V, -1)
         tokens = torch.stack([project(seen[:, v]) for v, project in enumerate(self.project)], dim=1)
         pixels = (position + 1) / 2 * self.extent - 0.5
-        return tokens, Keypoints(logits.reshape(B, V, KEYPOINTS, -1), pixels.reshape(B, V, KEYPOINTS, 2),
-                                 weight.reshape(B, V, KEYPOINTS))
+        return tokens, Keypoints(
+            logits.reshape(B, V, KEYPOINTS, -1), pixels.reshape(B, V, KEYPOINTS, 2), weight.reshape(B, V, KEYPOINTS)
+        )
 
 
 _OCTAVES = 4

@@ -23,9 +23,15 @@ class DrawnFrames(torch.nn.Module):
         hand, tcp = (np.linalg.inv(zero[6]) @ zero[panda.frame_index(name)] for name in ("hand", "tcp"))
         intrinsics = [(k.fx, k.fy, k.cx, k.cy) for k in (c.intrinsics for c in rig.cameras)]
         radii = [c.target_radius_m * c.intrinsics.fx for c in rig.cameras]
-        for name, value in (("links", np.stack(links)), ("joint7_hand", hand), ("joint7_tcp", tcp),
-                            ("mounts", np.stack([c.T_mount_cam for c in rig.cameras])), ("intrinsics", intrinsics),
-                            ("radii", radii), ("size", rig.size)):
+        for name, value in (
+            ("links", np.stack(links)),
+            ("joint7_hand", hand),
+            ("joint7_tcp", tcp),
+            ("mounts", np.stack([c.T_mount_cam for c in rig.cameras])),
+            ("intrinsics", intrinsics),
+            ("radii", radii),
+            ("size", rig.size),
+        ):
             self.register_buffer(name, torch.as_tensor(np.asarray(value), dtype=torch.float32), persistent=False)
 
     def poses(self, q: Tensor) -> list[Tensor]:

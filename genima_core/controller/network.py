@@ -49,8 +49,12 @@ class Statistics:
     @classmethod
     def unit(cls, chunk_size: int) -> Self:
         """Of no data."""
-        return cls(torch.tensor(HOME, dtype=torch.float32), torch.ones(7), torch.tensor(HOME, dtype=torch.float32),
-                   torch.ones(7))
+        return cls(
+            torch.tensor(HOME, dtype=torch.float32),
+            torch.ones(7),
+            torch.tensor(HOME, dtype=torch.float32),
+            torch.ones(7),
+        )
 
     @classmethod
     def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
@@ -58,8 +62,12 @@ class Statistics:
         # The published code normalises the joints by the mean and deviation of the actions; they differ by a step.
         # Its deviations have no floor: a joint that hardly moves in the data would be blown up to unit variance.
         known = actions[~is_pad].double()
-        return cls(q.mean(0), q.std(0).clamp(min=0.05), known.mean(0).float(),
-                   known.std(0, correction=0).clamp(min=0.05).float())
+        return cls(
+            q.mean(0),
+            q.std(0).clamp(min=0.05),
+            known.mean(0).float(),
+            known.std(0, correction=0).clamp(min=0.05).float(),
+        )
 
     def save(self, path: Path) -> None:
         Path(path).write_text(json.dumps({f.name: getattr(self, f.name).tolist() for f in fields(self)}) + "\n")
@@ -138,8 +146,10 @@ class Network(nn.Module, ABC):
             ValueError: the rig's views have another size than those that the network reads.
         """
         if rig.size != tuple(config.size):
-            raise ValueError(f"the rig's views are {rig.size[0]}x{rig.size[1]} pixels, the network reads "
-                             f"{config.size[0]}x{config.size[1]}: use rig.resize, or set size")
+            raise ValueError(
+                f"the rig's views are {rig.size[0]}x{rig.size[1]} pixels, the network reads "
+                f"{config.size[0]}x{config.size[1]}: use rig.resize, or set size"
+            )
         super().__init__()
         self.config = config
         self.frames = DrawnFrames(rig)

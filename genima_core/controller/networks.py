@@ -9,8 +9,9 @@ from genima_core.controller.diffusion_policy import DiffusionPolicy
 from genima_core.controller.keypoint_act import KeypointAct
 from genima_core.controller.network import ControllerConfig, Network
 
-NETWORKS: dict[str, type[Network]] = {network.config_type.network: network
-                                      for network in (Act, KeypointAct, DiffusionPolicy)}
+NETWORKS: dict[str, type[Network]] = {
+    network.config_type.network: network for network in (Act, KeypointAct, DiffusionPolicy)
+}
 """By the key `network` of config.json."""
 
 
@@ -22,8 +23,10 @@ def load_config(path: Path) -> ControllerConfig:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; a controller folder holds config.json, model.safetensors, "
-                                "statistics.json and text_encoder/: restore it or run `genima train controller`")
+        raise FileNotFoundError(
+            f"{path} is missing; a controller folder holds config.json, model.safetensors, "
+            "statistics.json and text_encoder/: restore it or run `genima train controller`"
+        )
     try:
         data = json.loads(path.read_text())
         name = data.pop("network", None)
@@ -32,9 +35,12 @@ def load_config(path: Path) -> ControllerConfig:
         kind = NETWORKS[name].config_type
         valid = [f.name for f in fields(kind)]
         if set(data) != set(valid):
-            raise ValueError(f"unknown keys {sorted(set(data) - set(valid))}, missing keys "
-                             f"{sorted(set(valid) - set(data))}; {name} has {', '.join(valid)}")
+            raise ValueError(
+                f"unknown keys {sorted(set(data) - set(valid))}, missing keys "
+                f"{sorted(set(valid) - set(data))}; {name} has {', '.join(valid)}"
+            )
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
     except (json.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is no controller configuration: {error}; restore it or run "
-                         "`genima train controller`") from error
+        raise ValueError(
+            f"{path} is no controller configuration: {error}; restore it or run `genima train controller`"
+        ) from error

@@ -17,8 +17,10 @@ from genima_core.language import TextEncoder
 from genima_core.panda import PANDA_LIMITS
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
-REMEDY = ("`git checkout -- checkpoints/demo` restores the shipped one, `genima train controller` and "
-          "`make demo-checkpoint` train one anew")
+REMEDY = (
+    "`git checkout -- checkpoints/demo` restores the shipped one, `genima train controller` and "
+    "`make demo-checkpoint` train one anew"
+)
 MARGIN_RAD = 0.01
 """Joint positions stay this far inside the arm's limits."""
 
@@ -76,8 +78,9 @@ class Controller:
         except FileNotFoundError:
             raise
         except Exception as error:  # safetensors, json and torch each have their own
-            raise ValueError(f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                             f"{REMEDY}") from error
+            raise ValueError(
+                f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); {REMEDY}"
+            ) from error
         model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
         return cls(model, TextEncoder.load(path, device), device, tuned=True)
 
@@ -96,14 +99,17 @@ class Controller:
         self.model.config.save(temporary / "config.json")
         self.model.frames.rig.save(temporary / "rig.json")
         self.model.statistics.save(temporary / "statistics.json")
-        save_file({k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
-                  temporary / "model.safetensors")
+        save_file(
+            {k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
+            temporary / "model.safetensors",
+        )
         self.text.save(temporary)
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
 
-    def act(self, targets: np.ndarray, q: np.ndarray, gripper: float,
-            instruction: str) -> tuple[np.ndarray, np.ndarray]:
+    def act(
+        self, targets: np.ndarray, q: np.ndarray, gripper: float, instruction: str
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The chunk that leads to what is drawn.
 
         Args:
@@ -122,8 +128,10 @@ class Controller:
         """
         width, height = self.size
         if np.shape(targets) != (4, height, width, 3) or getattr(targets, "dtype", None) != np.uint8:
-            raise ValueError(f"targets are {np.shape(targets)} {getattr(targets, 'dtype', type(targets).__name__)}; "
-                             f"this controller reads (4, {height}, {width}, 3) uint8")
+            raise ValueError(
+                f"targets are {np.shape(targets)} {getattr(targets, 'dtype', type(targets).__name__)}; "
+                f"this controller reads (4, {height}, {width}, 3) uint8"
+            )
         q = np.asarray(q, dtype=np.float64)
         if q.shape != (7,) or not np.isfinite(q).all():
             raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")
@@ -131,8 +139,9 @@ class Controller:
             raise ValueError(f"gripper opening is {gripper}; valid is 0 (closed) to 1 (open)")
         images = torch.from_numpy(np.ascontiguousarray(targets))[None]
         opening = torch.tensor([float(gripper)]).clamp(0, 1)
-        joints, opened = self.engine.act(images, torch.tensor(q, dtype=torch.float32)[None], opening,
-                                         self.text.pooled([instruction]))
+        joints, opened = self.engine.act(
+            images, torch.tensor(q, dtype=torch.float32)[None], opening, self.text.pooled([instruction])
+        )
         positions, opened = joints[0].double().numpy(), opened[0].double().numpy()
         if not np.isfinite(positions).all() or not np.isfinite(opened).all():
             raise RuntimeError(f"the controller's output is not finite: its weights are damaged; {REMEDY}")

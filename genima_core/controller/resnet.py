@@ -60,8 +60,9 @@ class Normalisation(nn.Module):
 class FilmResNet(nn.Module):
     """Feature map (B, C, H / 32, W / 32) of images (B, 3, H, W) in [0, 1], modulated by an embedding (B, dim)."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], film_stages: tuple[int, ...],
-                 film_dim: int) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], blocks: tuple[int, ...], film_stages: tuple[int, ...], film_dim: int
+    ) -> None:
         """`film_stages` count from 0; without any, no embedding is needed."""
         super().__init__()
         self.normalise = Normalisation()
@@ -100,8 +101,10 @@ class FilmResNet(nn.Module):
         missing = sorted(set(own) - set(weights))
         wrong = sorted(k for k in set(own) & set(weights) if weights[k].shape != own[k])
         if missing or wrong:
-            raise ValueError(f"the weights in {source} do not fit the backbone: missing {missing[:3]}, wrong shape "
-                             f"{wrong[:3]}; it needs ResNet-18's, e.g. microsoft/resnet-18")
+            raise ValueError(
+                f"the weights in {source} do not fit the backbone: missing {missing[:3]}, wrong shape "
+                f"{wrong[:3]}; it needs ResNet-18's, e.g. microsoft/resnet-18"
+            )
         self.load_state_dict({k: weights[k] for k in own}, strict=False)
 
 
@@ -112,9 +115,14 @@ def rename(key: str) -> str:
     if key.startswith("encoder.stages."):
         _, _, stage, _, block, *rest = key.split(".")
         tail = ".".join(rest)
-        for old, new in (("shortcut.convolution", "downsample.0"), ("shortcut.normalization", "downsample.1"),
-                         ("layer.0.convolution", "conv1"), ("layer.0.normalization", "bn1"),
-                         ("layer.1.convolution", "conv2"), ("layer.1.normalization", "bn2")):
+        for old, new in (
+            ("shortcut.convolution", "downsample.0"),
+            ("shortcut.normalization", "downsample.1"),
+            ("layer.0.convolution", "conv1"),
+            ("layer.0.normalization", "bn1"),
+            ("layer.1.convolution", "conv2"),
+            ("layer.1.normalization", "bn2"),
+        ):
             tail = tail.replace(old, new)
         key = f"layer{int(stage) + 1}.{block}.{tail}"
     return key
@@ -129,14 +137,19 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
         try:
             if path.suffix == ".safetensors":
                 from safetensors.torch import load_file
+
                 return load_file(path)
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # safetensors and torch each have their own
-            raise ValueError(f"{path} holds no weights that can be read ({str(error).splitlines()[0]}); get them "
-                             "again") from error
+            raise ValueError(
+                f"{path} holds no weights that can be read ({str(error).splitlines()[0]}); get them again"
+            ) from error
     from transformers import ResNetModel
+
     try:
         return ResNetModel.from_pretrained(str(source), local_files_only=True).state_dict()
     except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"no ResNet weights at {source}: get them with `huggingface-cli download {source}`, or "
-                                "give a folder with model.safetensors or a .pth file of torchvision's") from error
+        raise FileNotFoundError(
+            f"no ResNet weights at {source}: get them with `huggingface-cli download {source}`, or "
+            "give a folder with model.safetensors or a .pth file of torchvision's"
+        ) from error

@@ -41,8 +41,9 @@ class Score:
 
 
 @torch.inference_mode()
-def score(model: Network, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor,
-          augmentation: Augmentation) -> dict[str, Score]:
+def score(
+    model: Network, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor, augmentation: Augmentation
+) -> dict[str, Score]:
     """Scores by name of `CHECKS` of a batch of windows over backgrounds (B, 4, 3, H, W) uint8."""
     goal = batch["actions"][:, -1]
     plain = backgrounds.float() / 255
@@ -68,12 +69,20 @@ def _score(model: Network, images: Tensor, batch: Mapping[str, Tensor], text: Te
         pixels, shown = frames.visible(batch["q"], goal)
         found = torch.cat([p.pixels for p in parts])
         keypoint_px = (found - pixels).norm(dim=-1)[shown].median()
-    return Score(sum(error[:6]) / 6, tuple(error), float(tip.median()), float(tip.quantile(0.9)),
-                 float((opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()), float(goal_tip),
-                 float(keypoint_px))
+    return Score(
+        sum(error[:6]) / 6,
+        tuple(error),
+        float(tip.median()),
+        float(tip.quantile(0.9)),
+        float((opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()),
+        float(goal_tip),
+        float(keypoint_px),
+    )
 
 
 def as_numbers(scores: Mapping[str, Score]) -> dict[str, dict]:
     """For JSON, which knows no NaN: what does not apply is None."""
-    return {name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(s).items()}
-            for name, s in scores.items()}
+    return {
+        name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(s).items()}
+        for name, s in scores.items()
+    }

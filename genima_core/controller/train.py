@@ -26,17 +26,31 @@ from genima_core.controller.scores import Score, as_numbers, score
 from genima_core.data.dataset import Dataset
 from genima_core.data.windows import FollowingWindows, WindowCache
 from genima_core.diffusion.autoencoder import load_autoencoder, to_latents, to_pictures
-from genima_core.diffusion.run import Run
 from genima_core.language import TextEncoder
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
+from genima_core.training.run import Run
 
 
-def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | None = None,
-                     minutes: float | None = None, seed: int = 0, autoencoder: Path | None = None,
-                     textures: Path | None = None, text_encoder: str | None = None, backbone: str | None = None,
-                     batch_size: int | None = None, variants: int | None = None, backgrounds: int = 3000,
-                     device: str = "cpu", threads: int | None = None, workers: int = 2, every: int = 250,
-                     checked: int = 256) -> None:
+def train_controller(
+    data: Path,
+    out: Path,
+    preset: str = "demo",
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    autoencoder: Path | None = None,
+    textures: Path | None = None,
+    text_encoder: str | None = None,
+    backbone: str | None = None,
+    batch_size: int | None = None,
+    variants: int | None = None,
+    backgrounds: int = 3000,
+    device: str = "cpu",
+    threads: int | None = None,
+    workers: int = 2,
+    every: int = 250,
+    checked: int = 256,
+) -> None:
     """Train the controller that follows drawn targets; resumes a run that is in the folder.
 
     Args:
@@ -62,19 +76,29 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
     chosen = controller_preset(preset)
     given = {"batch_size": batch_size, "variants": variants}
     given = {name: value for name, value in given.items() if value is not None}
-    chosen = replace(chosen, backbone=backbone or chosen.backbone, text_encoder=text_encoder or chosen.text_encoder,
-                     train=replace(chosen.train, **given))
+    chosen = replace(
+        chosen,
+        backbone=backbone or chosen.backbone,
+        text_encoder=text_encoder or chosen.text_encoder,
+        train=replace(chosen.train, **given),
+    )
     if threads is not None:
         torch.set_num_threads(threads)
-    text = (TextEncoder.load(chosen.text_encoder, device) if chosen.text_encoder
-            else TextEncoder.tiny(chosen.model.text_dim))
+    text = (
+        TextEncoder.load(chosen.text_encoder, device)
+        if chosen.text_encoder
+        else TextEncoder.tiny(chosen.model.text_dim)
+    )
     if text.pooled_width != chosen.model.text_dim:
-        raise ValueError(f"the text encoder gives {text.pooled_width} numbers, preset {preset!r} needs "
-                         f"{chosen.model.text_dim}; leave --text-encoder out, or give one of that width")
+        raise ValueError(
+            f"the text encoder gives {text.pooled_width} numbers, preset {preset!r} needs "
+            f"{chosen.model.text_dim}; leave --text-encoder out, or give one of that width"
+        )
     model = chosen.model
     cache = WindowCache.build(Dataset(Path(data)), model.chunk_size, model.size, workers=workers)
-    following, validation = (FollowingWindows(cache, split, chosen.train.variants, seed=seed, workers=workers)
-                             for split in ("train", "val"))
+    following, validation = (
+        FollowingWindows(cache, split, chosen.train.variants, seed=seed, workers=workers) for split in ("train", "val")
+    )
     width, height = model.size
     source = FolderBackgrounds(textures) if textures else ProceduralBackgrounds()
     bank = source.sample(np.random.default_rng(seed), backgrounds, height, width)
@@ -87,8 +111,18 @@ def train_controller(data: Path, out: Path, preset: str = "demo", steps: int | N
 class Learner:
     """The network, its average, its optimizer, and what they learn from."""
 
-    def __init__(self, preset: Preset, rig: CameraRig, windows: Windows, text: TextEncoder, backgrounds: Tensor,
-                 seed: int, recode: Recode | None = None, device: str = "cpu", dataset: str = "") -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        rig: CameraRig,
+        windows: Windows,
+        text: TextEncoder,
+        backgrounds: Tensor,
+        seed: int,
+        recode: Recode | None = None,
+        device: str = "cpu",
+        dataset: str = "",
+    ) -> None:
         """`windows` as `FollowingWindows` gives them; `backgrounds` (N, 3, H, W) uint8; `dataset` is a fingerprint."""
         self.preset, self.rig, self.windows, self.text = preset, rig, windows, text
         self.backgrounds, self.seed, self.device, self.dataset = backgrounds, seed, device, dataset
@@ -109,9 +143,12 @@ class Learner:
         backbone = self.model.backbone_parameters()
         chosen = {id(p) for p in backbone}
         rest = [p for p in self.model.parameters() if id(p) not in chosen]
-        self.optimizer = torch.optim.AdamW([{"params": rest, "peak": t.learning_rate},
-                                            {"params": backbone, "peak": t.backbone_rate}],
-                                           lr=t.learning_rate, weight_decay=t.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": rest, "peak": t.learning_rate}, {"params": backbone, "peak": t.backbone_rate}],
+            lr=t.learning_rate,
+            weight_decay=t.weight_decay,
+            fused=True,
+        )
 
     def pick_backgrounds(self, count: int) -> Tensor:
         """(count, 4, 3, H, W) uint8 at random, mirrored at random."""
@@ -137,8 +174,10 @@ class Learner:
             self.optimizer.zero_grad(set_to_none=True)
             total.backward()
         except torch.OutOfMemoryError as error:
-            raise RuntimeError(f"the GPU's memory is too small for {t.batch_size} windows a step: lower --batch-size, "
-                               "or end what else uses the GPU (nvidia-smi lists it)") from error
+            raise RuntimeError(
+                f"the GPU's memory is too small for {t.batch_size} windows a step: lower --batch-size, "
+                "or end what else uses the GPU (nvidia-smi lists it)"
+            ) from error
         if t.clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), t.clip)
         self.optimizer.step()
@@ -150,26 +189,48 @@ class Learner:
         """Windows at random, augmented."""
         count = self.preset.train.batch_size
         batch = fetch(self.windows, torch.randint(len(self.windows), (count,)).tolist(), self.device)
-        pictures = self.augmentation(batch["rgb"], batch["alpha"], batch["q"], batch["actions"][:, -1],
-                                     self.pick_backgrounds(count))
-        return TrainingBatch(pictures.images, batch["q"], batch["gripper"], self.embed(batch["instruction"]),
-                             batch["actions"], batch["action_gripper"], batch["is_pad"], pictures.pixels,
-                             pictures.shown)
+        pictures = self.augmentation(
+            batch["rgb"], batch["alpha"], batch["q"], batch["actions"][:, -1], self.pick_backgrounds(count)
+        )
+        return TrainingBatch(
+            pictures.images,
+            batch["q"],
+            batch["gripper"],
+            self.embed(batch["instruction"]),
+            batch["actions"],
+            batch["action_gripper"],
+            batch["is_pad"],
+            pictures.pixels,
+            pictures.shown,
+        )
 
     def validate(self, windows: Windows, count: int = 256) -> dict[str, Score]:
         """Scores of the averaged weights on held-out windows, always the same ones; see `scores.CHECKS`."""
         torch.manual_seed(12345)
         batch = fetch(windows, torch.randperm(len(windows))[:count].tolist(), self.device)
-        return score(self.average, batch, self.embed(batch["instruction"]), self.pick_backgrounds(len(batch["q"])),
-                     self.degradation)
+        return score(
+            self.average,
+            batch,
+            self.embed(batch["instruction"]),
+            self.pick_backgrounds(len(batch["q"])),
+            self.degradation,
+        )
 
     def controller(self) -> Controller:
         """The averaged weights, ready for use."""
         return Controller(self.average, self.text, self.device)
 
 
-def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = None, minutes: float | None = None,
-        every: int = 250, show_progress: bool = True, checked: int = 256) -> dict[str, Score]:
+def fit(
+    learner: Learner,
+    validation: Windows,
+    out: Path,
+    steps: int | None = None,
+    minutes: float | None = None,
+    every: int = 250,
+    show_progress: bool = True,
+    checked: int = 256,
+) -> dict[str, Score]:
     """The loop of `train_controller`."""
     t = learner.preset.train
     if steps is None and minutes is None:
@@ -177,8 +238,10 @@ def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = No
     options = {"seed": learner.seed, "preset": json.dumps(asdict(learner.preset)), "dataset": learner.dataset}
     stateful = {"model": learner.model, "average": learner.average, "optimizer": learner.optimizer}
     console = Console(quiet=not show_progress)
-    with Run(out, stateful, options, steps, minutes) as run, \
-            Progress(console=console, disable=not show_progress) as bar:
+    with (
+        Run(out, stateful, options, steps, minutes) as run,
+        Progress(console=console, disable=not show_progress) as bar,
+    ):
         task = bar.add_task("controller", total=1.0, completed=run.progress)
         scores = {}
         while run.progress < 1:
@@ -194,14 +257,21 @@ def fit(learner: Learner, validation: Windows, out: Path, steps: int | None = No
                 learner.controller().save(out / "controller")
                 rate = run.step * t.batch_size / run.elapsed_s
                 losses_now = " ".join(f"{k} {v:.3f}" for k, v in run.recent().items())
-                bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {rate:.0f} samples/s {losses_now} | "
-                                  + " | ".join(f"{k} {s}" for k, s in scores.items()), highlight=False)
+                bar.console.print(
+                    f"step {run.step} {run.elapsed_s / 60:.1f} min {rate:.0f} samples/s {losses_now} | "
+                    + " | ".join(f"{k} {s}" for k, s in scores.items()),
+                    highlight=False,
+                )
             bar.update(task, completed=run.progress)
         scores = scores or learner.validate(validation, checked)
         learner.controller().save(out / "controller")
-        summary = {"steps": run.step, "minutes": run.elapsed_s / 60,
-                   "samples_per_s": run.step * t.batch_size / max(run.elapsed_s, 1e-9),
-                   "parameters": sum(p.numel() for p in learner.model.parameters()), "scores": as_numbers(scores)}
+        summary = {
+            "steps": run.step,
+            "minutes": run.elapsed_s / 60,
+            "samples_per_s": run.step * t.batch_size / max(run.elapsed_s, 1e-9),
+            "parameters": sum(p.numel() for p in learner.model.parameters()),
+            "scores": as_numbers(scores),
+        }
         (out / "scores.json").write_text(json.dumps(summary, indent=2) + "\n")
     return scores
 
@@ -223,13 +293,19 @@ def fetch(windows: Windows, index: Sequence[int], device: str = "cpu") -> dict:
     """A batch of windows by index, in torch's own protocol for batched reading where the windows speak it."""
     items = windows.__getitems__(index) if hasattr(windows, "__getitems__") else [windows[i] for i in index]
     batch = default_collate(items)
-    return {k: v.to(device, torch.float32) if isinstance(v, Tensor) and v.is_floating_point() else
-            v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    return {
+        k: v.to(device, torch.float32)
+        if isinstance(v, Tensor) and v.is_floating_point()
+        else v.to(device)
+        if isinstance(v, Tensor)
+        else v
+        for k, v in batch.items()
+    }
 
 
 def read_numbers(windows: Windows, index: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Joints (N, 7), actions (N, K, 7) and padding (N, K) of windows, read in portions: pictures need much memory."""
-    portions = [fetch(windows, index[i:i + 256]) for i in range(0, len(index), 256)]
+    portions = [fetch(windows, index[i : i + 256]) for i in range(0, len(index), 256)]
     return tuple(torch.cat([p[name] for p in portions]) for name in ("q", "actions", "is_pad"))
 
 

@@ -77,8 +77,9 @@ class Decoder(nn.Module):
 class Transformer(nn.Module):
     """Features (B, queries, dim) of learned queries (queries, dim) about tokens (B, tokens, dim)."""
 
-    def __init__(self, encoder_layers: int, decoder_layers: int, dim: int, heads: int, feedforward: int,
-                 dropout: float) -> None:
+    def __init__(
+        self, encoder_layers: int, decoder_layers: int, dim: int, heads: int, feedforward: int, dropout: float
+    ) -> None:
         super().__init__()
         self.encoder = Encoder(encoder_layers, dim, heads, feedforward, dropout)
         self.decoder = Decoder(decoder_layers, dim, heads, feedforward, dropout)

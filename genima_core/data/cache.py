@@ -73,8 +73,15 @@ class WindowCache:
     """Of the data set."""
 
     @classmethod
-    def build(cls, dataset: Dataset, horizon: int = 20, size: tuple[int, int] | int | None = None,
-              folder: Path | None = None, workers: int = 1, show_progress: bool = True) -> "WindowCache":
+    def build(
+        cls,
+        dataset: Dataset,
+        horizon: int = 20,
+        size: tuple[int, int] | int | None = None,
+        folder: Path | None = None,
+        workers: int = 1,
+        show_progress: bool = True,
+    ) -> "WindowCache":
         """Opens the cache of a data set, after building it if need be.
 
         Args:
@@ -91,28 +98,48 @@ class WindowCache:
         """
         numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
         if not numbers:
-            raise ValueError(f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record or "
-                             "collect some")
+            raise ValueError(
+                f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record or collect some"
+            )
         width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
         if horizon < 1 or width < 1 or height < 1:
             raise ValueError(f"horizon {horizon} and view size {width}x{height} must be at least 1")
         fingerprint = dataset.fingerprint()
         folder = Path(folder) if folder else dataset.root / ".cache"
         name = f"{fingerprint}-k{horizon}-{width}x{height}-{_renderer_version()}"
-        cache = cls(folder / name, dataset.root, horizon, dataset.rig.resize(width, height), dataset.fps, numbers,
-                    np.concatenate([[0], np.cumsum([dataset.lengths[i] for i in numbers])]),
-                    tuple(dataset.instructions[i] for i in numbers), fingerprint)
+        cache = cls(
+            folder / name,
+            dataset.root,
+            horizon,
+            dataset.rig.resize(width, height),
+            dataset.fps,
+            numbers,
+            np.concatenate([[0], np.cumsum([dataset.lengths[i] for i in numbers])]),
+            tuple(dataset.instructions[i] for i in numbers),
+            fingerprint,
+        )
         if not cache.folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             for old in folder.iterdir():
                 if not old.name.startswith(f"{fingerprint}-"):
                     shutil.rmtree(old, ignore_errors=True)
             views, N = (len(cache), 4, height, width), len(cache)
-            _build(cache.folder, {
-                "images": ((*views, 3), np.uint8), "target_rgb": ((*views, 3), np.uint8),
-                "target_alpha": (views, np.uint8), "target_labels": (views, np.uint8),
-                "q": ((N, 7), np.float32), "gripper": ((N,), np.float32), "action_gripper": ((N,), np.float32),
-            }, cache, None, workers, show_progress)
+            _build(
+                cache.folder,
+                {
+                    "images": ((*views, 3), np.uint8),
+                    "target_rgb": ((*views, 3), np.uint8),
+                    "target_alpha": (views, np.uint8),
+                    "target_labels": (views, np.uint8),
+                    "q": ((N, 7), np.float32),
+                    "gripper": ((N,), np.float32),
+                    "action_gripper": ((N,), np.float32),
+                },
+                cache,
+                None,
+                workers,
+                show_progress,
+            )
         return cache
 
     def __len__(self) -> int:
@@ -202,8 +229,9 @@ class WindowCache:
 
     def views(self, window: int) -> TargetViews:
         """The targets of one window."""
-        return TargetViews(np.array(self.target_rgb[window]), np.array(self.target_alpha[window]),
-                           np.array(self.target_labels[window]))
+        return TargetViews(
+            np.array(self.target_rgb[window]), np.array(self.target_alpha[window]), np.array(self.target_labels[window])
+        )
 
     def episodes(self, split: str = "all") -> range:
         """Episodes of a split: ``val`` is the last tenth (at least one), ``train`` the others, ``all`` both.
@@ -217,8 +245,9 @@ class WindowCache:
         if split == "all":
             return range(count)
         if count < 2:
-            raise ValueError(f"{self.dataset_root} holds one successful episode; training and validation "
-                             "need two at least")
+            raise ValueError(
+                f"{self.dataset_root} holds one successful episode; training and validation need two at least"
+            )
         border = count - max(1, count // 10)
         return range(border) if split == "train" else range(border, count)
 
@@ -234,24 +263,37 @@ class WindowCache:
         offset = rng.normal(0, moved.sigma_rad, (2, len(self), moved.count, 7)).astype(np.float32)
         return (np.clip(self.q[:, None] + offset[0], *limits), np.clip(self.q_target[:, None] + offset[1], *limits))
 
-    def moved_targets(self, moved: MovedEnds, workers: int = 1,
-                      show_progress: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    def moved_targets(
+        self, moved: MovedEnds, workers: int = 1, show_progress: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Colours (N, count, 4, H, W, 3) and coverage (N, count, 4, H, W) of the moved windows' targets, cached too."""
         name = hashlib.sha256(json.dumps(asdict(moved), sort_keys=True).encode()).hexdigest()[:8]
         folder = self.folder.with_name(f"{self.folder.name}-moved-{moved.count}-{name}")
         if not folder.is_dir():
             width, height = self.rig.size
             shape = (len(self), moved.count, 4, height, width)
-            _build(folder, {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)}, self, moved,
-                   workers, show_progress)
+            _build(
+                folder,
+                {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)},
+                self,
+                moved,
+                workers,
+                show_progress,
+            )
         return tuple(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("target_rgb", "target_alpha"))
 
     def _array(self, name: str) -> np.ndarray:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
 
-def _build(folder: Path, arrays: dict[str, tuple], cache: WindowCache, moved: MovedEnds | None, workers: int,
-           show_progress: bool) -> None:
+def _build(
+    folder: Path,
+    arrays: dict[str, tuple],
+    cache: WindowCache,
+    moved: MovedEnds | None,
+    workers: int,
+    show_progress: bool,
+) -> None:
     """Creates the arrays in a temporary folder, fills them episode by episode and renames the folder."""
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
     try:
@@ -264,7 +306,7 @@ def _build(folder: Path, arrays: dict[str, tuple], cache: WindowCache, moved: Mo
             _fill(temporary, cache, moved, bar)
         else:
             step = max(1, len(episodes) // (4 * workers))
-            shares = [episodes[i:i + step] for i in range(0, len(episodes), step)]
+            shares = [episodes[i : i + step] for i in range(0, len(episodes), step)]
             # Spawned, not forked: a GL context does not survive a fork.
             with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _limit_threads) as pool:
                 futures = [pool.submit(_fill, temporary, cache, moved, share) for share in shares]
@@ -293,8 +335,9 @@ def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes) -
             for index in episodes:
                 for window in range(cache.offsets[index], cache.offsets[index + 1]):
                     for copy in range(moved.count):
-                        views = targets.render(ends[0][window, copy], ends[1][window, copy],
-                                               cache.gripper_target[window])
+                        views = targets.render(
+                            ends[0][window, copy], ends[1][window, copy], cache.gripper_target[window]
+                        )
                         arrays["target_rgb"][window, copy] = views.rgb
                         arrays["target_alpha"][window, copy] = views.alpha
     finally:
@@ -303,15 +346,16 @@ def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes) -
         array.flush()
 
 
-def _fill_episode(arrays: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, dataset: Dataset,
-                  index: int) -> None:
+def _fill_episode(
+    arrays: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, dataset: Dataset, index: int
+) -> None:
     episode = dataset.episode(cache.numbers[index])
     T, first = len(episode), int(cache.offsets[index])
-    arrays["q"][first:first + T] = episode.q
-    arrays["gripper"][first:first + T] = episode.gripper
-    arrays["action_gripper"][first:first + T] = episode.action_gripper
+    arrays["q"][first : first + T] = episode.q
+    arrays["gripper"][first : first + T] = episode.gripper
+    arrays["action_gripper"][first : first + T] = episode.action_gripper
     for v, name in enumerate(cache.rig.names):
-        arrays["images"][first:first + T, v] = resized(episode.images[name], cache.rig.size)
+        arrays["images"][first : first + T, v] = resized(episode.images[name], cache.rig.size)
     for t in range(T):
         views = targets.render(episode.q[t], *window_target(episode, t, cache.horizon))
         arrays["target_rgb"][first + t] = views.rgb

@@ -40,8 +40,10 @@ class Dataset:
         for name in self.rig.names:
             if layout.video_key(name) not in self.info["features"]:
                 recorded = [key for key in self.info["features"] if key.startswith(layout.video_key(""))]
-                raise ValueError(f"{self.root} has no images of camera {name!r}, which its rig lists; recorded are "
-                                 f"{', '.join(recorded) or 'none'}")
+                raise ValueError(
+                    f"{self.root} has no images of camera {name!r}, which its rig lists; recorded are "
+                    f"{', '.join(recorded) or 'none'}"
+                )
         self._rows = _read_rows(self.root)
 
     def __len__(self) -> int:
@@ -85,32 +87,47 @@ class Dataset:
         stamps = values.get("stamp", values["timestamp"])
         image_stamps = [values.get(layout.stamp_key(name), stamps) for name in self.rig.names]
         return Episode(
-            stamps_s=stamps.astype(np.float64), image_stamps_s=np.stack(image_stamps, axis=1).astype(np.float64),
+            stamps_s=stamps.astype(np.float64),
+            image_stamps_s=np.stack(image_stamps, axis=1).astype(np.float64),
             images={name: self._frames(row, name) for name in self.rig.names},
-            q=state[:, :7], gripper=state[:, 7], action_q=action[:, :7], action_gripper=action[:, 7],
+            q=state[:, :7],
+            gripper=state[:, 7],
+            action_q=action[:, :7],
+            action_gripper=action[:, 7],
             dq=values.get("observation.velocity", np.zeros((len(state), 7))),
-            instruction=self.instructions[index], task=self.tasks[index], seed=self.seeds[index],
-            success=self.successes[index])
+            instruction=self.instructions[index],
+            task=self.tasks[index],
+            seed=self.seeds[index],
+            success=self.successes[index],
+        )
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the content: meta data, statistics of every episode, camera rig.
 
         The place of the data set does not enter.
         """
-        content = {"info": {k: v for k, v in self.info.items() if k not in ("total_episodes", "total_frames",
-                                                                            "total_tasks", "splits")},
-                   "episodes": self._rows, "rig": self.rig.fingerprint()}
+        content = {
+            "info": {
+                k: v
+                for k, v in self.info.items()
+                if k not in ("total_episodes", "total_frames", "total_tasks", "splits")
+            },
+            "episodes": self._rows,
+            "rig": self.rig.fingerprint(),
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def _columns(self, row: dict) -> dict[str, np.ndarray]:
         """All columns of the episode's rows in float64; vectors (T, n)."""
-        path = self.root / self.info["data_path"].format(chunk_index=row["data/chunk_index"],
-                                                         file_index=row["data/file_index"])
+        path = self.root / self.info["data_path"].format(
+            chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+        )
         table = _read_table(path)
         table = table.filter(pc.equal(table["episode_index"], row["episode_index"]))
         if len(table) != row["length"]:
-            raise ValueError(f"{path} holds {len(table)} rows of episode {row['episode_index']}; its meta data says "
-                             f"{row['length']}")
+            raise ValueError(
+                f"{path} holds {len(table)} rows of episode {row['episode_index']}; its meta data says {row['length']}"
+            )
         values = {}
         for name in table.column_names:
             if pa.types.is_nested(table.schema.field(name).type) or pa.types.is_floating(table.schema.field(name).type):
@@ -120,8 +137,10 @@ class Dataset:
     def _frames(self, row: dict, camera: str) -> np.ndarray:
         prefix = f"videos/{layout.video_key(camera)}"
         path = self.root / self.info["video_path"].format(
-            video_key=layout.video_key(camera), chunk_index=row[f"{prefix}/chunk_index"],
-            file_index=row[f"{prefix}/file_index"])
+            video_key=layout.video_key(camera),
+            chunk_index=row[f"{prefix}/chunk_index"],
+            file_index=row[f"{prefix}/file_index"],
+        )
         return video.decode(path, round(row[f"{prefix}/from_timestamp"] * self.fps), row["length"])
 
 
@@ -169,9 +188,11 @@ class DatasetWriter:
             _sync(temporary)
         stats = layout.statistics(values) | dict(zip(map(layout.video_key, places), filmed, strict=True))
         row = layout.episode_row(episode, self.rig, self.fps, index, first_row, stats)
-        tables = {self.root / layout.TASKS: layout.task_table(instructions),
-                  layout.data_path(self.root, index): layout.data_table(values),
-                  layout.episode_path(self.root, index): pa.Table.from_pylist([row])}
+        tables = {
+            self.root / layout.TASKS: layout.task_table(instructions),
+            layout.data_path(self.root, index): layout.data_table(values),
+            layout.episode_path(self.root, index): pa.Table.from_pylist([row]),
+        }
         temporaries |= {path: _written(path, partial(pq.write_table, table)) for path, table in tables.items()}
         for path, temporary in temporaries.items():  # the row of meta/episodes comes last
             self._publish(temporary, path)
@@ -208,8 +229,9 @@ class DatasetWriter:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RuntimeError(f"another process is writing to {self.root}; wait for it or choose another "
-                               "folder") from error
+            raise RuntimeError(
+                f"another process is writing to {self.root}; wait for it or choose another folder"
+            ) from error
         if new:
             self._replace(layout.RIG, self.rig.save)
         else:
@@ -221,28 +243,35 @@ class DatasetWriter:
     def _check_same(self) -> None:
         info, rig = _read_info(self.root), _read_rig(self.root)
         if info["fps"] != self.fps:
-            raise ValueError(f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}; "
-                             "choose another folder")
+            raise ValueError(
+                f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}; choose another folder"
+            )
         if rig.fingerprint() != self.rig.fingerprint():
-            raise ValueError(f"{self.root} was recorded with another camera rig ({', '.join(rig.names)}, "
-                             f"{rig.size[0]}x{rig.size[1]}); choose another folder")
+            raise ValueError(
+                f"{self.root} was recorded with another camera rig ({', '.join(rig.names)}, "
+                f"{rig.size[0]}x{rig.size[1]}); choose another folder"
+            )
 
         # A data set that was merged or edited elsewhere may keep several episodes per file, which must not be touched.
         places = [(r["data/chunk_index"], r["data/file_index"]) for r in _read_rows(self.root)]
         ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
         if places != ours or info["features"] != layout.features(self.rig, self.fps):
-            raise ValueError(f"{self.root} was not written by this program, which can read but not extend it; choose "
-                             "another folder")
+            raise ValueError(
+                f"{self.root} was not written by this program, which can read but not extend it; choose another folder"
+            )
 
     def _check(self, episode: Episode) -> None:
         if tuple(episode.images) != self.rig.names:
-            raise ValueError(f"the episode has cameras {', '.join(episode.images)}; this data set's rig has "
-                             f"{', '.join(self.rig.names)}, in that order")
+            raise ValueError(
+                f"the episode has cameras {', '.join(episode.images)}; this data set's rig has "
+                f"{', '.join(self.rig.names)}, in that order"
+            )
         width, height = self.rig.size
         for name, frames in episode.images.items():
             if frames.shape[1:3] != (height, width):
-                raise ValueError(f"images of camera {name!r} are {frames.shape[2]}x{frames.shape[1]}; the rig says "
-                                 f"{width}x{height}")
+                raise ValueError(
+                    f"images of camera {name!r} are {frames.shape[2]}x{frames.shape[1]}; the rig says {width}x{height}"
+                )
 
     def _instructions(self, more: list[str]) -> list[str]:
         return list(dict.fromkeys([row["tasks"][0] for row in self._rows] + more))
@@ -259,8 +288,9 @@ class DatasetWriter:
         """What only sums up the episodes; rewritten on opening, in case a writer was killed before this."""
         instructions = self._instructions([])
         stats = layout.merge_statistics([_stats_of(row) for row in self._rows])
-        info = layout.info(self.rig, self.fps, self.robot_type, len(self), sum(r["length"] for r in self._rows),
-                           len(instructions))
+        info = layout.info(
+            self.rig, self.fps, self.robot_type, len(self), sum(r["length"] for r in self._rows), len(instructions)
+        )
         if instructions:
             self._replace(layout.TASKS, lambda path: pq.write_table(layout.task_table(instructions), path))
         self._replace(layout.STATS, lambda path: path.write_text(json.dumps(stats) + "\n"))
@@ -268,8 +298,9 @@ class DatasetWriter:
 
     def _remove_leftovers(self) -> None:
         keep = {layout.data_path(self.root, i) for i in range(len(self))}
-        keep |= {layout.video_path(self.root, layout.video_key(name), i)
-                 for i in range(len(self)) for name in self.rig.names}
+        keep |= {
+            layout.video_path(self.root, layout.video_key(name), i) for i in range(len(self)) for name in self.rig.names
+        }
         for folder in ("data", "videos"):
             for path in (self.root / folder).rglob("*"):
                 if path.is_file() and path not in keep:
@@ -307,34 +338,45 @@ def _sync_folder(path: Path) -> None:
 def _read_info(root: Path) -> dict:
     path = root / layout.INFO
     if not path.is_file():
-        raise FileNotFoundError(f"{root} is no data set: it has no {layout.INFO}; record or collect one, or convert a "
-                                "recording with `genima convert`")
+        raise FileNotFoundError(
+            f"{root} is no data set: it has no {layout.INFO}; record or collect one, or convert a "
+            "recording with `genima convert`"
+        )
     try:
         info = json.loads(path.read_text())
         version = info["codebase_version"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error!r}") from error
     if version != layout.VERSION:
-        raise ValueError(f"{root} is a LeRobotDataset of version {version}; needed is {layout.VERSION}: convert it "
-                         "with lerobot's own converter")
+        raise ValueError(
+            f"{root} is a LeRobotDataset of version {version}; needed is {layout.VERSION}: convert it "
+            "with lerobot's own converter"
+        )
     return info
 
 
 def _read_rig(root: Path) -> CameraRig:
     path = root / layout.RIG
     if not path.is_file():
-        raise FileNotFoundError(f"{root} has no {layout.RIG}, so targets cannot be drawn into its images; write the "
-                                "calibrated rig there with CameraRig.save")
+        raise FileNotFoundError(
+            f"{root} has no {layout.RIG}, so targets cannot be drawn into its images; write the "
+            "calibrated rig there with CameraRig.save"
+        )
     return CameraRig.load(path)
 
 
 def _read_rows(root: Path) -> list[dict]:
-    rows = [row for path in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
-            for row in _read_table(path).to_pylist()]
+    rows = [
+        row
+        for path in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
+        for row in _read_table(path).to_pylist()
+    ]
     for expected, row in enumerate(rows):
         if row["episode_index"] != expected:
-            raise ValueError(f"{root} lacks the meta data of episode {expected} (found that of "
-                             f"{row['episode_index']}); restore the file below meta/episodes")
+            raise ValueError(
+                f"{root} lacks the meta data of episode {expected} (found that of "
+                f"{row['episode_index']}); restore the file below meta/episodes"
+            )
     return rows
 
 

@@ -63,11 +63,24 @@ def features(rig: CameraRig, fps: int) -> dict[str, dict]:
     """The ``features`` of info.json."""
     joints = list(panda.JOINT_NAMES)
     width, height = rig.size
-    result = {video_key(name): {
-        "dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
-        "info": {"video.height": height, "video.width": width, "video.channels": 3, "video.fps": fps,
-                 "video.codec": "h264", "video.pix_fmt": video.pixel_format(width, height),
-                 "video.is_depth_map": False, "has_audio": False}} for name in rig.names}
+    result = {
+        video_key(name): {
+            "dtype": "video",
+            "shape": [height, width, 3],
+            "names": ["height", "width", "channels"],
+            "info": {
+                "video.height": height,
+                "video.width": width,
+                "video.channels": 3,
+                "video.fps": fps,
+                "video.codec": "h264",
+                "video.pix_fmt": video.pixel_format(width, height),
+                "video.is_depth_map": False,
+                "has_audio": False,
+            },
+        }
+        for name in rig.names
+    }
     result["observation.state"] = {"dtype": "float32", "shape": [8], "names": [*joints, GRIPPER]}
     result["observation.velocity"] = {"dtype": "float32", "shape": [7], "names": joints}
     result["action"] = {"dtype": "float32", "shape": [8], "names": [*joints, GRIPPER]}
@@ -82,19 +95,32 @@ def features(rig: CameraRig, fps: int) -> dict[str, dict]:
 
 def info(rig: CameraRig, fps: int, robot_type: str, episodes: int, frames: int, tasks: int) -> dict:
     """The content of info.json."""
-    return {"codebase_version": VERSION, "robot_type": robot_type, "total_episodes": episodes, "total_frames": frames,
-            "total_tasks": tasks, "chunks_size": FILES_PER_CHUNK, "data_files_size_in_mb": 100,
-            "video_files_size_in_mb": 200, "fps": fps, "splits": {"train": f"0:{episodes}"}, "data_path": DATA_PATH,
-            "video_path": VIDEO_PATH, "features": features(rig, fps)}
+    return {
+        "codebase_version": VERSION,
+        "robot_type": robot_type,
+        "total_episodes": episodes,
+        "total_frames": frames,
+        "total_tasks": tasks,
+        "chunks_size": FILES_PER_CHUNK,
+        "data_files_size_in_mb": 100,
+        "video_files_size_in_mb": 200,
+        "fps": fps,
+        "splits": {"train": f"0:{episodes}"},
+        "data_path": DATA_PATH,
+        "video_path": VIDEO_PATH,
+        "features": features(rig, fps),
+    }
 
 
 def columns(episode: Episode, fps: int, index: int, first_row: int, task_index: int) -> dict[str, np.ndarray]:
     """Column name to values of the episode's rows in the data table; videos are not among them."""
     T = len(episode)
-    result = {"observation.state": np.column_stack([episode.q, episode.gripper]).astype(np.float32),
-              "observation.velocity": episode.dq.astype(np.float32),
-              "action": np.column_stack([episode.action_q, episode.action_gripper]).astype(np.float32),
-              "stamp": episode.stamps_s.astype(np.float64)}
+    result = {
+        "observation.state": np.column_stack([episode.q, episode.gripper]).astype(np.float32),
+        "observation.velocity": episode.dq.astype(np.float32),
+        "action": np.column_stack([episode.action_q, episode.action_gripper]).astype(np.float32),
+        "stamp": episode.stamps_s.astype(np.float64),
+    }
     for i, name in enumerate(episode.images):
         result[stamp_key(name)] = episode.image_stamps_s[:, i].astype(np.float64)
         result[skew_key(name)] = (episode.image_stamps_s[:, i] - episode.stamps_s).astype(np.float32)
@@ -108,19 +134,27 @@ def columns(episode: Episode, fps: int, index: int, first_row: int, task_index: 
 
 def data_table(values: dict[str, np.ndarray]) -> pa.Table:
     """The data table of `columns`; vectors become lists of fixed length."""
-    arrays = [pa.array(v) if v.ndim == 1 else pa.FixedSizeListArray.from_arrays(pa.array(v.ravel()), v.shape[1])
-              for v in values.values()]
+    arrays = [
+        pa.array(v) if v.ndim == 1 else pa.FixedSizeListArray.from_arrays(pa.array(v.ravel()), v.shape[1])
+        for v in values.values()
+    ]
     return pa.table(arrays, names=list(values))
 
 
 def task_table(instructions: list[str]) -> pa.Table:
     """The table of tasks; in this format a task is its instruction, and the index of a pandas frame."""
-    table = pa.table({"task_index": pa.array(range(len(instructions)), pa.int64()),
-                      "task": pa.array(instructions, pa.string())})
-    pandas = {"index_columns": ["task"], "column_indexes": [], "pandas_version": "2.2.0",
-              "columns": [{"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy,
-                           "metadata": None} for name, kind, numpy in (("task_index", "int64", "int64"),
-                                                                       ("task", "unicode", "object"))]}
+    table = pa.table(
+        {"task_index": pa.array(range(len(instructions)), pa.int64()), "task": pa.array(instructions, pa.string())}
+    )
+    pandas = {
+        "index_columns": ["task"],
+        "column_indexes": [],
+        "pandas_version": "2.2.0",
+        "columns": [
+            {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy, "metadata": None}
+            for name, kind, numpy in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
+        ],
+    }
     return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
 
 
@@ -129,8 +163,13 @@ def statistics(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]
     result = {}
     for key, value in values.items():
         rows = value.reshape(len(value), -1).astype(np.float64)
-        result[key] = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0),
-                       "count": np.array([len(rows)])}
+        result[key] = {
+            "min": rows.min(0),
+            "max": rows.max(0),
+            "mean": rows.mean(0),
+            "std": rows.std(0),
+            "count": np.array([len(rows)]),
+        }
     return result
 
 
@@ -142,17 +181,29 @@ def merge_statistics(parts: list[dict[str, dict[str, np.ndarray]]]) -> dict[str,
         weight = np.array([s["count"][0] for s in stats])
         mean = sum(w * s["mean"] for w, s in zip(weight, stats, strict=True)) / weight.sum()
         variance = sum(w * (s["std"] ** 2 + (s["mean"] - mean) ** 2) for w, s in zip(weight, stats, strict=True))
-        result[key] = {"min": np.min([s["min"] for s in stats], axis=0).tolist(),
-                       "max": np.max([s["max"] for s in stats], axis=0).tolist(), "mean": mean.tolist(),
-                       "std": np.sqrt(variance / weight.sum()).tolist(), "count": [int(weight.sum())]}
+        result[key] = {
+            "min": np.min([s["min"] for s in stats], axis=0).tolist(),
+            "max": np.max([s["max"] for s in stats], axis=0).tolist(),
+            "mean": mean.tolist(),
+            "std": np.sqrt(variance / weight.sum()).tolist(),
+            "count": [int(weight.sum())],
+        }
     return result
 
 
 def episode_row(episode: Episode, rig: CameraRig, fps: int, index: int, first_row: int, stats: dict) -> dict:
     """The episode's row in meta/episodes."""
     place, T = chunk_and_file(index), len(episode)
-    row = {"episode_index": index, "tasks": [episode.instruction], "length": T, "dataset_from_index": first_row,
-           "dataset_to_index": first_row + T, "seed": episode.seed, "success": episode.success, "task": episode.task}
+    row = {
+        "episode_index": index,
+        "tasks": [episode.instruction],
+        "length": T,
+        "dataset_from_index": first_row,
+        "dataset_to_index": first_row + T,
+        "seed": episode.seed,
+        "success": episode.success,
+        "task": episode.task,
+    }
     for prefix in ("data", "meta/episodes", *(f"videos/{video_key(name)}" for name in rig.names)):
         row |= {f"{prefix}/{key}": value for key, value in place.items()}
     for name in rig.names:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genima_core.data.bags import roles
+from genima_core.data.bags import topic_roles as roles
 from genima_core.data.bags.episodes import LONGEST_GAP_S
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, Series, read_recording
@@ -79,6 +79,7 @@ def deviations(motion: Motion, stamps_s: np.ndarray, q: np.ndarray) -> np.ndarra
     """Largest distance (M,) of any joint from where the recording measured it, rad, for positions `q` (n, 7) measured
     at `stamps_s` (n,) since the motion began; a constant delay, which a path that starts from rest has, is taken out.
     """
+
     def at_delay(delay_s: float) -> np.ndarray:
         replayed = np.stack([np.interp(motion.measured_s + delay_s, stamps_s, q[:, i]) for i in range(7)], axis=1)
         return np.abs(replayed - motion.measured_q).max(axis=1)
@@ -117,5 +118,13 @@ def _on_grid(commanded: Series, openings: Series, measured: Series, task: str, s
     grid_s = np.linspace(begin_s, end_s, round((end_s - begin_s) / STEP_S) + 1)
     q = np.stack([np.interp(grid_s, commanded.stamps_s, commanded.values[:, i]) for i in range(len(JOINT_NAMES))], 1)
     last = np.clip(np.searchsorted(openings.stamps_s, grid_s, side="right") - 1, 0, None)
-    return Motion(q, openings.values[last, 0], float(grid_s[1] - grid_s[0]), measured.stamps_s - begin_s,
-                  measured.values, task, seed, source)
+    return Motion(
+        q,
+        openings.values[last, 0],
+        float(grid_s[1] - grid_s[0]),
+        measured.stamps_s - begin_s,
+        measured.values,
+        task,
+        seed,
+        source,
+    )

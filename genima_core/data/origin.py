@@ -30,8 +30,10 @@ class Origin:
 
     def save(self, root: Path) -> None:
         """Writes it into a data set that has been begun."""
-        write_json(root / ORIGIN, {"made": self.made, "arguments": self.arguments, "episodes": self.episodes,
-                                   "report": self.report})
+        write_json(
+            root / ORIGIN,
+            {"made": self.made, "arguments": self.arguments, "episodes": self.episodes, "report": self.report},
+        )
 
 
 def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
@@ -50,12 +52,16 @@ def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
     before = _read(root / ORIGIN)
     if before.made != origin.made:
         raise ValueError(f"{root} holds a data set that was not {origin.made} but {before.made}; choose another folder")
-    different = [f"{key} {before.arguments.get(key)!r}, not {origin.arguments.get(key)!r}"
-                 for key in (origin.arguments | before.arguments)
-                 if before.arguments.get(key) != origin.arguments.get(key)]
+    different = [
+        f"{key} {before.arguments.get(key)!r}, not {origin.arguments.get(key)!r}"
+        for key in (origin.arguments | before.arguments)
+        if before.arguments.get(key) != origin.arguments.get(key)
+    ]
     if different:
-        raise ValueError(f"{root} was {origin.made} with {'; '.join(different)}: choose another folder, or the same "
-                         "arguments to resume")
+        raise ValueError(
+            f"{root} was {origin.made} with {'; '.join(different)}: choose another folder, or the same "
+            "arguments to resume"
+        )
     return known, before
 
 

@@ -23,8 +23,16 @@ FILM_MAX_BYTES = 2_000_000
 FILM_FPS = 10
 
 
-def draw(dataset: tyro.conf.Positional[Path], out: Path, count: int = 8, seed: int = 0, horizon: int = 20,
-         size: int | None = None, textures: Path | None = None, json: Path | None = None) -> dict:
+def draw(
+    dataset: tyro.conf.Positional[Path],
+    out: Path,
+    count: int = 8,
+    seed: int = 0,
+    horizon: int = 20,
+    size: int | None = None,
+    textures: Path | None = None,
+    json: Path | None = None,
+) -> dict:
     """Writes what the models train on as pictures: observation, the same with targets, and the controller's input.
 
     Args:
@@ -59,13 +67,23 @@ def draw(dataset: tyro.conf.Positional[Path], out: Path, count: int = 8, seed: i
             files.append(out / f"window_{i:02d}.png")
             _side_by_side(tile(images), tile(over_observation(views, images)), tile(controller)).save(files[-1])
         film = out / f"episode_{loaded:03d}.gif"
-        _save_film(film, [np.hstack([tile(images), tile(over_observation(views, images))])
-                          for images, views in _windows(episode, rig.names, rig.size, horizon, targets)], data.fps)
+        _save_film(
+            film,
+            [
+                np.hstack([tile(images), tile(over_observation(views, images))])
+                for images, views in _windows(episode, rig.names, rig.size, horizon, targets)
+            ],
+            data.fps,
+        )
     finally:
         targets.close()
-    result = {"dataset": str(dataset), "fingerprint": data.fingerprint(), "pictures": [str(f) for f in files],
-              "film": str(film), "windows": [{"episode": e, "row": t, "instruction": data.instructions[e]}
-                                             for e, t in windows]}
+    result = {
+        "dataset": str(dataset),
+        "fingerprint": data.fingerprint(),
+        "pictures": [str(f) for f in files],
+        "film": str(film),
+        "windows": [{"episode": e, "row": t, "instruction": data.instructions[e]} for e, t in windows],
+    }
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_format.dumps(result, indent=2) + "\n")
@@ -75,7 +93,7 @@ def draw(dataset: tyro.conf.Positional[Path], out: Path, count: int = 8, seed: i
 
 def _views(episode: Episode, t: int, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:
     """(4, H, W, 3) of one row."""
-    return np.concatenate([resized(episode.images[name][t:t + 1], size) for name in names])
+    return np.concatenate([resized(episode.images[name][t : t + 1], size) for name in names])
 
 
 def _windows(episode: Episode, names: tuple[str, ...], size: tuple[int, int], horizon: int, targets: TargetRenderer):
@@ -98,8 +116,10 @@ def _save_film(path: Path, frames: list[np.ndarray], fps: int) -> None:
     while True:
         width, height = round(frames[0].shape[1] * scale), round(frames[0].shape[0] * scale)
         how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
-        images = [Image.fromarray(cv2.resize(frame, (width, height), interpolation=how)).quantize(128, dither=0)
-                  for frame in frames]
+        images = [
+            Image.fromarray(cv2.resize(frame, (width, height), interpolation=how)).quantize(128, dither=0)
+            for frame in frames
+        ]
         images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / FILM_FPS), loop=0)
         if path.stat().st_size <= FILM_MAX_BYTES or height < 64:
             return

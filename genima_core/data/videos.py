@@ -63,6 +63,10 @@ class _Passing:
         levels, number = np.arange(256) / 255.0, self._histogram.sum(1)
         mean, square = self._histogram @ levels / number, self._histogram @ levels**2 / number
         occurring = [levels[counts > 0] for counts in self._histogram]
-        moments = {"min": np.array([some[0] for some in occurring]), "max": np.array([some[-1] for some in occurring]),
-                   "mean": mean, "std": np.sqrt(np.maximum(square - mean**2, 0.0))}
+        moments = {
+            "min": np.array([some[0] for some in occurring]),
+            "max": np.array([some[-1] for some in occurring]),
+            "mean": mean,
+            "std": np.sqrt(np.maximum(square - mean**2, 0.0)),
+        }
         return {name: value.reshape(3, 1, 1) for name, value in moments.items()} | {"count": np.array([self.shape[0]])}

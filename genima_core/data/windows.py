@@ -44,9 +44,11 @@ class DrawingWindows(TorchDataset):
         window = self.windows[index]
         images = np.array(self.cache.images[window])
         drawn = over_observation(self.cache.views(window), images)
-        return {"observation": torch.from_numpy(tile(images)).permute(2, 0, 1).contiguous(),
-                "target": torch.from_numpy(tile(drawn)).permute(2, 0, 1).contiguous(),
-                "instruction": self.instruction(index)}
+        return {
+            "observation": torch.from_numpy(tile(images)).permute(2, 0, 1).contiguous(),
+            "target": torch.from_numpy(tile(drawn)).permute(2, 0, 1).contiguous(),
+            "instruction": self.instruction(index),
+        }
 
     def instruction(self, index: int) -> str:
         return self.cache.instructions[self.cache.episode_index[self.windows[index]]]
@@ -63,8 +65,16 @@ class FollowingWindows(TorchDataset):
     With `variants` V > 1 there are V items per window in a row: the window itself, then V - 1 with `MovedEnds`.
     """
 
-    def __init__(self, cache: WindowCache, split: Split = "train", variants: int = 1, sigma_rad: float = 0.05,
-                 seed: int = 0, workers: int = 1, show_progress: bool = True) -> None:
+    def __init__(
+        self,
+        cache: WindowCache,
+        split: Split = "train",
+        variants: int = 1,
+        sigma_rad: float = 0.05,
+        seed: int = 0,
+        workers: int = 1,
+        show_progress: bool = True,
+    ) -> None:
         """
         Args:
             cache: Of the data set; its folder receives the moved targets as well.
@@ -111,11 +121,16 @@ class FollowingWindows(TorchDataset):
             rgb, alpha = self.cache.target_rgb[window], self.cache.target_alpha[window]
         else:
             rgb, alpha = self._moved_rgb[window, variant - 1], self._moved_alpha[window, variant - 1]
-        return {"rgb": torch.from_numpy(np.array(rgb)).permute(0, 3, 1, 2).contiguous(),
-                "alpha": torch.from_numpy(np.array(alpha))[:, None],
-                "q": self.q[i, variant], "gripper": torch.tensor(self.cache.gripper[window]),
-                "actions": self.actions[i, variant], "action_gripper": self.action_gripper[i],
-                "is_pad": self.is_pad[i], "instruction": self.instruction(index)}
+        return {
+            "rgb": torch.from_numpy(np.array(rgb)).permute(0, 3, 1, 2).contiguous(),
+            "alpha": torch.from_numpy(np.array(alpha))[:, None],
+            "q": self.q[i, variant],
+            "gripper": torch.tensor(self.cache.gripper[window]),
+            "actions": self.actions[i, variant],
+            "action_gripper": self.action_gripper[i],
+            "is_pad": self.is_pad[i],
+            "instruction": self.instruction(index),
+        }
 
     def instruction(self, index: int) -> str:
         window = self.windows[index // self.variants]
@@ -124,8 +139,12 @@ class FollowingWindows(TorchDataset):
     def statistics(self) -> Statistics:
         """Over all items, padding included."""
         actions, q = self.actions.numpy().reshape(-1, 7), self.q.numpy().reshape(-1, 7)
-        return Statistics(actions.mean(0, dtype=np.float64), np.maximum(actions.std(0, dtype=np.float64), 1e-3),
-                          q.mean(0, dtype=np.float64), np.maximum(q.std(0, dtype=np.float64), 1e-3))
+        return Statistics(
+            actions.mean(0, dtype=np.float64),
+            np.maximum(actions.std(0, dtype=np.float64), 1e-3),
+            q.mean(0, dtype=np.float64),
+            np.maximum(q.std(0, dtype=np.float64), 1e-3),
+        )
 
 
 def moved_actions(q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np.ndarray) -> np.ndarray:
@@ -146,7 +165,10 @@ def moved_actions(q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np
     s = np.arange(1, K + 1, dtype=path.dtype)[:, None] / K
     s = s * s * (3 - 2 * s)
     at_start, at_goal = (q_now - q[:, None])[:, :, None], (q_goal - path[:, -1:])[:, :, None]
-    actions = np.clip(path[:, None] + at_start * (1 - s) + at_goal * s, PANDA_LIMITS.lower.astype(path.dtype),
-                      PANDA_LIMITS.upper.astype(path.dtype))
+    actions = np.clip(
+        path[:, None] + at_start * (1 - s) + at_goal * s,
+        PANDA_LIMITS.lower.astype(path.dtype),
+        PANDA_LIMITS.upper.astype(path.dtype),
+    )
     actions[:, :, -1] = q_goal
     return actions

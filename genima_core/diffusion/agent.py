@@ -52,8 +52,9 @@ class DiffusionAgent:
         return cls(networks, Engine(networks, tuned=False), tuple(size), steps)
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "cpu", precision: str | None = None,
-             compiled: bool = False) -> "DiffusionAgent":
+    def load(
+        cls, path: Path | str, device: str = "cpu", precision: str | None = None, compiled: bool = False
+    ) -> "DiffusionAgent":
         """Reads a folder that `save` wrote.
 
         Args:
@@ -86,18 +87,25 @@ class DiffusionAgent:
             if controlled and not (path / "controlnet").exists():
                 raise FileNotFoundError(f"{path} is no complete diffusion agent: controlnet is missing; {REMEDY}")
             prompts = Prompts.load(path, FAMILIES[family].text_encoders, device, dtype)
-            networks = Networks(family, load_autoencoder(path / "vae"), load_part(UNet2DConditionModel, path / "unet"),
-                                load_part(ControlNetModel, path / "controlnet") if controlled else None, prompts,
-                                scheduler)
+            networks = Networks(
+                family,
+                load_autoencoder(path / "vae"),
+                load_part(UNet2DConditionModel, path / "unet"),
+                load_part(ControlNetModel, path / "controlnet") if controlled else None,
+                prompts,
+                scheduler,
+            )
         except FileNotFoundError:
             raise
         except Exception as error:  # safetensors, json and diffusers each have their own
-            raise ValueError(f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                             f"{REMEDY}") from error
+            raise ValueError(
+                f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); {REMEDY}"
+            ) from error
         for name, part in networks.parts().items():
             # SDXL's autoencoder overflows in half precision, and says so.
-            kept = name == "vae" and dtype == torch.float16 and part.config.get("force_upcast", False) \
-                and family == "sdxl"
+            kept = (
+                name == "vae" and dtype == torch.float16 and part.config.get("force_upcast", False) and family == "sdxl"
+            )
             cast(part.eval().requires_grad_(False), torch.float32 if kept else dtype)
             part.to(device, memory_format=torch.channels_last)
         return cls(networks, Engine(networks, compiled=compiled), size, steps)
@@ -123,8 +131,9 @@ class DiffusionAgent:
                 save_half(part, temporary / name)
         self.networks.scheduler.save_pretrained(temporary / "scheduler")
         self.networks.prompts.save(temporary)
-        (temporary / "agent.json").write_text(json.dumps({"family": self.networks.family, "size": self.size,
-                                                          "steps": self.steps}) + "\n")
+        (temporary / "agent.json").write_text(
+            json.dumps({"family": self.networks.family, "size": self.size, "steps": self.steps}) + "\n"
+        )
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
 
@@ -132,8 +141,13 @@ class DiffusionAgent:
         """The stock diffusers pipeline of the same networks: what the engine must agree with."""
         n = self.networks
         family, encoders = FAMILIES[n.family], n.prompts.encoders
-        parts = {"vae": cast(copy.deepcopy(n.vae), n.dtype), "unet": n.unet, "scheduler": copy.deepcopy(n.scheduler),
-                 "text_encoder": encoders[0].model, "tokenizer": encoders[0].tokenizer}
+        parts = {
+            "vae": cast(copy.deepcopy(n.vae), n.dtype),
+            "unet": n.unet,
+            "scheduler": copy.deepcopy(n.scheduler),
+            "text_encoder": encoders[0].model,
+            "tokenizer": encoders[0].tokenizer,
+        }
         if len(encoders) > 1:
             parts |= {"text_encoder_2": encoders[1].model, "tokenizer_2": encoders[1].tokenizer}
         else:
@@ -163,8 +177,9 @@ class DiffusionAgent:
         """
         return self.draw_many([images], [instruction], [seed], steps)[0]
 
-    def draw_many(self, images: Sequence[np.ndarray], instructions: Sequence[str], seeds: Sequence[int],
-                  steps: int | None = None) -> list[np.ndarray]:
+    def draw_many(
+        self, images: Sequence[np.ndarray], instructions: Sequence[str], seeds: Sequence[int], steps: int | None = None
+    ) -> list[np.ndarray]:
         """`draw` for several scenes in one batch."""
         steps = self.steps if steps is None else steps
         if steps < 1:
@@ -172,21 +187,28 @@ class DiffusionAgent:
         for views in images:
             self._check(views)
         try:
-            drawings, finite = self.engine.draw(torch.from_numpy(np.stack(images)),
-                                                self.networks.prompts.words(instructions), seeds, steps)
+            drawings, finite = self.engine.draw(
+                torch.from_numpy(np.stack(images)), self.networks.prompts.words(instructions), seeds, steps
+            )
         except torch.OutOfMemoryError as error:
-            raise RuntimeError("out of GPU memory while drawing: use --precision float16, fewer scenes at once, or "
-                               "the tiny autoencoder") from error
+            raise RuntimeError(
+                "out of GPU memory while drawing: use --precision float16, fewer scenes at once, or "
+                "the tiny autoencoder"
+            ) from error
         if not finite:
-            raise FloatingPointError("the drawing holds numbers that are not finite: the weights are damaged or the "
-                                     f"precision is too low; {REMEDY}")
+            raise FloatingPointError(
+                "the drawing holds numbers that are not finite: the weights are damaged or the "
+                f"precision is too low; {REMEDY}"
+            )
         return list(drawings.numpy())
 
     def _check(self, images: np.ndarray) -> None:
         width, height = self.size
         if np.shape(images) != (4, height, width, 3) or images.dtype != np.uint8:
-            raise ValueError(f"images are {np.shape(images)} {getattr(images, 'dtype', '')}; this agent draws onto "
-                             f"(4, {height}, {width}, 3) uint8: four RGB views of {width}x{height}")
+            raise ValueError(
+                f"images are {np.shape(images)} {getattr(images, 'dtype', '')}; this agent draws onto "
+                f"(4, {height}, {width}, 3) uint8: four RGB views of {width}x{height}"
+            )
 
 
 def save_half(model: nn.Module, folder: Path) -> None:

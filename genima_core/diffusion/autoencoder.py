@@ -22,8 +22,15 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, latent_channels: int = 24, width: int = 96, encoder_blocks: int = 2, decoder_blocks: int = 3,
-                 scaling_factor: float = 1.0, block_out_channels: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        latent_channels: int = 24,
+        width: int = 96,
+        encoder_blocks: int = 2,
+        decoder_blocks: int = 3,
+        scaling_factor: float = 1.0,
+        block_out_channels: tuple[int, ...] | None = None,
+    ) -> None:
         """
         Args:
             latent_channels: Numbers per patch.
@@ -36,14 +43,23 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         super().__init__()
         self.register_to_config(block_out_channels=(width // 4, width // 4, width // 2, width))
         half, quarter = width // 2, width // 4
-        self.encoder = nn.Sequential(nn.Conv2d(3, width, PATCH, PATCH), *(_Residual(width) for _ in
-                                                                         range(encoder_blocks)),
-                                     nn.Conv2d(width, latent_channels, 1))
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, width, PATCH, PATCH),
+            *(_Residual(width) for _ in range(encoder_blocks)),
+            nn.Conv2d(width, latent_channels, 1),
+        )
         self.decoder = nn.Sequential(
-            nn.Conv2d(latent_channels, width, 1), *(_Residual(width) for _ in range(decoder_blocks)),
-            nn.Conv2d(width, 4 * half, 3, padding=1), nn.PixelShuffle(2), _Residual(half),
-            nn.Conv2d(half, 4 * quarter, 1), nn.PixelShuffle(2), _Residual(quarter),  # smooths the patches' seams
-            nn.Conv2d(quarter, 12, 3, padding=1), nn.PixelShuffle(2))
+            nn.Conv2d(latent_channels, width, 1),
+            *(_Residual(width) for _ in range(decoder_blocks)),
+            nn.Conv2d(width, 4 * half, 3, padding=1),
+            nn.PixelShuffle(2),
+            _Residual(half),
+            nn.Conv2d(half, 4 * quarter, 1),
+            nn.PixelShuffle(2),
+            _Residual(quarter),  # smooths the patches' seams
+            nn.Conv2d(quarter, 12, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
         self.linear = nn.Sequential(nn.Conv2d(latent_channels, 3 * PATCH**2, 1), nn.PixelShuffle(PATCH))
 
     @torch.no_grad()
@@ -79,8 +95,9 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         distribution = IdentityDistribution(self.encoder(x))
         return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)
 
-    def decode(self, z: Tensor, return_dict: bool = True,
-               generator: torch.Generator | None = None) -> DecoderOutput | tuple[Tensor]:
+    def decode(
+        self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
+    ) -> DecoderOutput | tuple[Tensor]:
         """Pictures (B, 3, H, W) of latents that are not scaled any more; `generator` is what pipelines pass along."""
         picture = self.decoder(z) + self.linear(z)
         return DecoderOutput(sample=picture) if return_dict else (picture,)
@@ -115,16 +132,20 @@ def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
     if (folder / "vae" / "config.json").is_file():
         folder = folder / "vae"
     if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no autoencoder (config.json is missing); train one with `genima train "
-                                "autoencoder`, or restore the checkpoint")
+        raise FileNotFoundError(
+            f"{folder} holds no autoencoder (config.json is missing); train one with `genima train "
+            "autoencoder`, or restore the checkpoint"
+        )
     try:
         name = PatchAutoencoder.load_config(folder).get("_class_name")
         if name not in KINDS:
             raise ValueError(f"it is of class {name!r}; known are {', '.join(KINDS)}")
         model = KINDS[name].from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
     except Exception as error:  # safetensors, json and diffusers each have their own
-        raise ValueError(f"the autoencoder in {folder} is damaged ({str(error).splitlines()[0]}); restore it or train "
-                         "it anew with `genima train autoencoder`") from error
+        raise ValueError(
+            f"the autoencoder in {folder} is damaged ({str(error).splitlines()[0]}); restore it or train "
+            "it anew with `genima train autoencoder`"
+        ) from error
     return model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 

@@ -32,8 +32,14 @@ class Pupil:
     noising: DDPMScheduler
 
 
-def build(config: DiffusionConfig, autoencoder: Path | None = None, base: str | None = None,
-          controlnet: Path | None = None, seed: int = 0, device: str = "cpu") -> Pupil:
+def build(
+    config: DiffusionConfig,
+    autoencoder: Path | None = None,
+    base: str | None = None,
+    controlnet: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Pupil:
     """The networks of a preset; `controlnet` is a trained one to begin with.
 
     Raises:
@@ -64,18 +70,27 @@ def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(
-            sample_size=2 * max(config.size) // PATCH, in_channels=vae.config.latent_channels,
-            out_channels=vae.config.latent_channels, block_out_channels=base.block_out_channels,
-            layers_per_block=base.layers_per_block, down_block_types=base.down_block_types,
+            sample_size=2 * max(config.size) // PATCH,
+            in_channels=vae.config.latent_channels,
+            out_channels=vae.config.latent_channels,
+            block_out_channels=base.block_out_channels,
+            layers_per_block=base.layers_per_block,
+            down_block_types=base.down_block_types,
             up_block_types=tuple(name.replace("Down", "Up") for name in reversed(base.down_block_types)),
-            cross_attention_dim=base.text_width, norm_num_groups=16,
-            attention_head_dim=base.heads)  # diffusers' name for the number of heads
-        controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=base.conditioning_channels,
-                                               load_weights_from_unet=False)
+            cross_attention_dim=base.text_width,
+            norm_num_groups=16,
+            attention_head_dim=base.heads,
+        )  # diffusers' name for the number of heads
+        controlnet = ControlNetModel.from_unet(
+            unet, conditioning_embedding_out_channels=base.conditioning_channels, load_weights_from_unet=False
+        )
         # ControlNet begins with zeros so as not to disturb a pretrained base. Here nothing is pretrained, and with
         # zeros in its way the condition is not found for thousands of steps.
-        for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block,
-                      controlnet.controlnet_cond_embedding.conv_out):
+        for layer in (
+            *controlnet.controlnet_down_blocks,
+            controlnet.controlnet_mid_block,
+            controlnet.controlnet_cond_embedding.conv_out,
+        ):
             layer.reset_parameters()
     # The networks predict the picture, not the noise: from scratch that draws the first spheres within minutes.
     noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
@@ -85,8 +100,9 @@ def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: 
     return Pupil(Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising)
 
 
-def around_base(config: DiffusionConfig, base: str | None = None, controlnet: Path | None = None,
-                device: str = "cpu") -> Pupil:
+def around_base(
+    config: DiffusionConfig, base: str | None = None, controlnet: Path | None = None, device: str = "cpu"
+) -> Pupil:
     """A pretrained base with what shall learn to draw with it.
 
     That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
@@ -117,12 +133,14 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
         folder = _folder(base)
         unet = load_part(UNet2DConditionModel, folder / "unet")
         vae = load_part(AutoencoderKL, folder / "vae")
-        scheduler = EulerAncestralDiscreteScheduler.from_pretrained(folder, subfolder="scheduler",
-                                                                    local_files_only=True)
+        scheduler = EulerAncestralDiscreteScheduler.from_pretrained(
+            folder, subfolder="scheduler", local_files_only=True
+        )
     except (OSError, FileNotFoundError) as error:
         raise FileNotFoundError(
             f"no pretrained weights at {base}: download them with `huggingface-cli download {base}`, or name a folder "
-            "that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base") from error
+            "that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base"
+        ) from error
     prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)
     control = None
     if controlnet is not None:
@@ -148,17 +166,26 @@ def load_part(kind: type, folder: Path) -> nn.Module:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no {kind.__name__} in {folder}: config.json is missing")
     variant = None
-    if not any((folder / f"diffusion_pytorch_model{end}").is_file() for end in
-               (".safetensors", ".safetensors.index.json", ".bin")):
+    if not any(
+        (folder / f"diffusion_pytorch_model{end}").is_file()
+        for end in (".safetensors", ".safetensors.index.json", ".bin")
+    ):
         variant = "fp16"  # what many people download of a large model
     level = diffusers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
     try:
-        model, report = kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True, variant=variant,
-                                             output_loading_info=True, low_cpu_mem_usage=False)
+        model, report = kind.from_pretrained(
+            folder,
+            torch_dtype=torch.float32,
+            local_files_only=True,
+            variant=variant,
+            output_loading_info=True,
+            low_cpu_mem_usage=False,
+        )
     except Exception as error:  # safetensors, json and diffusers each have their own
-        raise ValueError(f"{folder} is damaged ({' '.join(str(error).split())[:200]}); restore or download it "
-                         "again") from error
+        raise ValueError(
+            f"{folder} is damaged ({' '.join(str(error).split())[:200]}); restore or download it again"
+        ) from error
     finally:
         diffusers_logging.set_verbosity(level)
     wrong = {name: sorted(map(str, report[f"{name}_keys"])) for name in ("missing", "unexpected", "mismatched")}
@@ -175,13 +202,16 @@ def find_trained(source: Path, name: str = "controlnet") -> Path:
         FileNotFoundError: there is none.
     """
     source = Path(source)
-    saved = sorted((p for p in source.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()),
-                   key=lambda p: -int(p.name.removeprefix("checkpoint-")))
+    saved = sorted(
+        (p for p in source.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()),
+        key=lambda p: -int(p.name.removeprefix("checkpoint-")),
+    )
     for folder in (source, source / name, *(p / name for p in saved)):
         if (folder / "config.json").is_file():
             return folder
-    raise FileNotFoundError(f"no trained {name} in {source}: it needs config.json, or {name}/ or checkpoint-<step>/"
-                            f"{name}/ with one")
+    raise FileNotFoundError(
+        f"no trained {name} in {source}: it needs config.json, or {name}/ or checkpoint-<step>/{name}/ with one"
+    )
 
 
 def widen(unet: UNet2DConditionModel, channels: int) -> None:
@@ -192,7 +222,7 @@ def widen(unet: UNet2DConditionModel, channels: int) -> None:
     new = nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride, old.padding)
     with torch.no_grad():
         new.weight.zero_()
-        new.weight[:, :old.in_channels] = old.weight
+        new.weight[:, : old.in_channels] = old.weight
         new.bias.copy_(old.bias)
     unet.conv_in = new
     unet.register_to_config(in_channels=channels)
@@ -215,4 +245,5 @@ def _folder(source: str) -> Path:
     if Path(source).is_dir():
         return Path(source)
     from huggingface_hub import snapshot_download
+
     return Path(snapshot_download(source, local_files_only=True))

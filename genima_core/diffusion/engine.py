@@ -45,7 +45,8 @@ class Engine:
         self._decode = partial(to_pictures, networks.vae)
         if compiled:
             self._predict, self._decode, self._read = (
-                compile_frozen(part, self.device) for part in (self._predict, self._decode, self._read))
+                compile_frozen(part, self.device) for part in (self._predict, self._decode, self._read)
+            )
         self._captured = Captured(self.device, tuned)
         self._schedules: dict[int, Schedule] = {}
 
@@ -66,8 +67,9 @@ class Engine:
             drawing, finite = self._captured((len(views), steps), partial(self._denoise, schedule), inputs)
             return drawing.cpu(), bool(finite)
 
-    def _denoise(self, schedule: Schedule, views: Tensor, noise: Tensor, tokens: Tensor,
-                 pooled: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _denoise(
+        self, schedule: Schedule, views: Tensor, noise: Tensor, tokens: Tensor, pooled: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The drawing, all of it on the device."""
         words = Words(tokens, pooled)
         pictures = tiled(views).to(self.dtype) / 255

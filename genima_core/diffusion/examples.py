@@ -41,9 +41,16 @@ class DrawingExamples:
     autoencoder. With it, condition and target are augmented alike and encoded in every step.
     """
 
-    def __init__(self, cache: WindowCache, autoencoder: Autoencoder, crop_px: int = 0,
-                 jitter: tuple[float, float, float, float] | None = None, split: str = "train",
-                 device: str = "cpu", show_progress: bool = True) -> None:
+    def __init__(
+        self,
+        cache: WindowCache,
+        autoencoder: Autoencoder,
+        crop_px: int = 0,
+        jitter: tuple[float, float, float, float] | None = None,
+        split: str = "train",
+        device: str = "cpu",
+        show_progress: bool = True,
+    ) -> None:
         self.cache, self.autoencoder, self.device = cache, autoencoder, device
         self.crop_px, self.jitter = crop_px, jitter
         self.windows = cache.windows(split)
@@ -60,8 +67,12 @@ class DrawingExamples:
         instructions = [self.cache.instructions[self.cache.episode_index[w]] for w in windows]
         observed = _stack([tile(self.cache.images[w]) for w in windows])
         if self.latents is not None:
-            return Batch(observed.to(self.device).float() / 255, self.latents[index].to(self.device).float(),
-                         self.spheres[index].to(self.device).float() / 255, instructions)
+            return Batch(
+                observed.to(self.device).float() / 255,
+                self.latents[index].to(self.device).float(),
+                self.spheres[index].to(self.device).float() / 255,
+                instructions,
+            )
         drawn = _stack([tile(over_observation(self.cache.views(w), np.array(self.cache.images[w]))) for w in windows])
         alpha = _stack([tile(self.cache.target_alpha[w][..., None]) for w in windows])
         pictures = torch.cat([observed, drawn, alpha], 1).to(self.device).float() / 255
@@ -76,9 +87,11 @@ class DrawingExamples:
         self.latents = torch.empty(len(self), channels, height, width, dtype=torch.float16)
         self.spheres = torch.empty(len(self), 1, height, width, dtype=torch.uint8)
         for begin in track(range(0, len(self), 32), "encoding drawings", disable=not show_progress):
-            windows = self.windows[begin:begin + 32]
-            images, rgb, alpha = (np.array(a[windows.start:windows.stop]) for a in
-                                  (self.cache.images, self.cache.target_rgb, self.cache.target_alpha))
+            windows = self.windows[begin : begin + 32]
+            images, rgb, alpha = (
+                np.array(a[windows.start : windows.stop])
+                for a in (self.cache.images, self.cache.target_rgb, self.cache.target_alpha)
+            )
             drawn = _composite(*(tiled(torch.from_numpy(x)) for x in (images, rgb, alpha[..., None])))
             rows = slice(begin, begin + len(windows))
             with torch.inference_mode():
@@ -93,9 +106,10 @@ class DrawingExamples:
             p = self.crop_px
             padded = F.pad(views, (p, p, p, p), mode="replicate")
             shift = torch.randint(0, 2 * p + 1, (len(views), 2), generator=generator).tolist()
-            views = torch.stack([v[:, y:y + H, x:x + W] for v, (x, y) in zip(padded, shift, strict=True)])
+            views = torch.stack([v[:, y : y + H, x : x + W] for v, (x, y) in zip(padded, shift, strict=True)])
         if self.jitter is not None:
             from kornia.augmentation import ColorJitter
+
             with torch.random.fork_rng(devices=[]):  # kornia draws from torch's global generator
                 torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
                 jitter = ColorJitter(*self.jitter, same_on_batch=False)
@@ -124,20 +138,24 @@ class CodingPictures:
         pictures, coverage = [], []
         for window in rng.integers(self.windows.start, self.windows.stop, count):
             textured, bare = rng.random() < TEXTURE_SHARE, rng.random() < BARE_SHARE
-            background = (self.textures[rng.integers(0, len(self.textures), 4)] if textured else
-                          self.cache.images[window])
+            background = (
+                self.textures[rng.integers(0, len(self.textures), 4)] if textured else self.cache.images[window]
+            )
             alpha = self.cache.target_alpha[window].astype(np.float32) / 255
             alpha = alpha * (0.0 if bare else rng.uniform(*OPACITY) if textured else 1.0)
             y, x = rng.integers(0, height + 1), rng.integers(0, width + 1)
             if rng.random() < 0.5:  # whole views, as the controller has them
                 y, x = height * rng.integers(0, 2), width * rng.integers(0, 2)
-            cut = np.s_[y:y + height, x:x + width]
-            picture, rgb, a = (tile(views)[cut] for views in (background, self.cache.target_rgb[window],
-                                                              alpha[..., None]))
+            cut = np.s_[y : y + height, x : x + width]
+            picture, rgb, a = (
+                tile(views)[cut] for views in (background, self.cache.target_rgb[window], alpha[..., None])
+            )
             pictures.append(picture * (1 - a) + rgb * a)
             coverage.append(a)
-        return (torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255,
-                torch.from_numpy(np.stack(coverage)).permute(0, 3, 1, 2))
+        return (
+            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255,
+            torch.from_numpy(np.stack(coverage)).permute(0, 3, 1, 2),
+        )
 
 
 def _stack(pictures: list[np.ndarray]) -> Tensor:

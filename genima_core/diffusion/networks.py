@@ -68,8 +68,10 @@ class Networks:
         channels = self.vae.config.latent_channels
         expected = channels if family.controlled else 2 * channels
         if unet.in_channels != expected:
-            raise ValueError(f"the UNet reads {unet.in_channels} channels and the autoencoder makes {channels}; "
-                             f"family {self.family!r} needs {expected}")
+            raise ValueError(
+                f"the UNet reads {unet.in_channels} channels and the autoencoder makes {channels}; "
+                f"family {self.family!r} needs {expected}"
+            )
 
     @property
     def dtype(self) -> torch.dtype:
@@ -94,8 +96,9 @@ class Networks:
         return predict(self.unet, self.controlnet, noisy, t, words, observed)
 
 
-def predict(unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Tensor, words: Words,
-            observed: Tensor) -> Tensor:
+def predict(
+    unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Tensor, words: Words, observed: Tensor
+) -> Tensor:
     """One pass of the networks, without classifier-free guidance (scale 0, as in the paper)."""
     extra = None
     if words.pooled is not None:  # SDXL is told the picture's size, and that nothing was cropped
@@ -106,8 +109,15 @@ def predict(unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Ten
     if controlnet is None:
         return unet(torch.cat([noisy, observed], 1), t, words.tokens, return_dict=False)[0]
     down, middle = controlnet(noisy, t, words.tokens, observed, added_cond_kwargs=extra, return_dict=False)
-    return unet(noisy, t, words.tokens, down_block_additional_residuals=down, mid_block_additional_residual=middle,
-                added_cond_kwargs=extra, return_dict=False)[0]
+    return unet(
+        noisy,
+        t,
+        words.tokens,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=middle,
+        added_cond_kwargs=extra,
+        return_dict=False,
+    )[0]
 
 
 def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -121,11 +131,16 @@ def check_fit(unet: nn.Module, controlnet: nn.Module) -> None:
         ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes).
     """
     keys = ("cross_attention_dim", "block_out_channels", "layers_per_block", "addition_embed_type", "in_channels")
-    wrong = [f"{key} {controlnet.config[key]} instead of {unet.config[key]}" for key in keys
-             if _plain(controlnet.config[key]) != _plain(unet.config[key])]
+    wrong = [
+        f"{key} {controlnet.config[key]} instead of {unet.config[key]}"
+        for key in keys
+        if _plain(controlnet.config[key]) != _plain(unet.config[key])
+    ]
     if wrong:
-        raise ValueError(f"the ControlNet does not belong to this base: it has {', '.join(wrong)}; SD-Turbo, SD 1.5 "
-                         "and SDXL-Turbo each need a ControlNet that was trained with them")
+        raise ValueError(
+            f"the ControlNet does not belong to this base: it has {', '.join(wrong)}; SD-Turbo, SD 1.5 "
+            "and SDXL-Turbo each need a ControlNet that was trained with them"
+        )
 
 
 def _plain(value: object) -> object:

@@ -43,8 +43,10 @@ class Schedule:
         other, _ = _steps(scheduler, steps, 2.0, -3.0)
         keep, add = kept - resting, added - resting
         if not torch.allclose(other, 2 * keep - 3 * add + resting, rtol=1e-4, atol=1e-4):
-            raise ValueError(f"{type(scheduler).__name__} with clip_sample or thresholding, or with memory of earlier "
-                             "steps, cannot be used: set clip_sample to false, or take DDIM or Euler Ancestral")
+            raise ValueError(
+                f"{type(scheduler).__name__} with clip_sample or thresholding, or with memory of earlier "
+                "steps, cannot be used: set clip_sample to false, or take DDIM or Euler Ancestral"
+            )
         probe = copy.deepcopy(scheduler)
         probe.set_timesteps(steps)
         unit, generator = torch.ones(1, 1, 1, 1), torch.Generator().manual_seed(0)
@@ -53,8 +55,12 @@ class Schedule:
         probe.step(unit, probe.timesteps[0], unit, generator=generator)
         draws = not torch.equal(before, generator.get_state())
         drawn = _noises(steps) if draws else torch.ones(steps)
-        return cls(probe.timesteps.to(device), float(probe.init_noise_sigma), *(
-            tuple(x.tolist()) for x in (scale, keep, add, resting / drawn)), draws)
+        return cls(
+            probe.timesteps.to(device),
+            float(probe.init_noise_sigma),
+            *(tuple(x.tolist()) for x in (scale, keep, add, resting / drawn)),
+            draws,
+        )
 
     def __len__(self) -> int:
         return len(self.scale)

@@ -7,7 +7,7 @@ import numpy as np
 
 from genima_core.data.cache import WindowCache
 from genima_core.diffusion.agent import DiffusionAgent
-from genima_core.diffusion.sheets import write_picture
+from genima_core.diffusion.previews import write_picture
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
@@ -23,8 +23,9 @@ class DrawingScores:
     error_px_p90: float
 
 
-def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path | None = None, count: int = 16,
-                steps: int | None = None) -> DrawingScores:
+def score_agent(
+    agent: DiffusionAgent, cache: WindowCache, picture: Path | None = None, count: int = 16, steps: int | None = None
+) -> DrawingScores:
     """Draws held-out windows; `picture` gets observation, drawing and truth of the first eight."""
     windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
     rows, visible, errors = [], 0, []

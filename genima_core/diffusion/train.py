@@ -20,10 +20,10 @@ from genima_core.diffusion.config import DiffusionConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.examples import Batch, DrawingExamples
 from genima_core.diffusion.networks import cast
+from genima_core.diffusion.previews import line, progress_bar, write_scores
 from genima_core.diffusion.prompts import Words
-from genima_core.diffusion.run import Run, learning_rate, shuffled
 from genima_core.diffusion.scores import score_agent
-from genima_core.diffusion.sheets import line, progress_bar, write_scores
+from genima_core.training.run import Run, learning_rate, shuffled
 
 Precision = Literal["no", "bf16", "fp16"]
 
@@ -49,21 +49,38 @@ class Resources:
         if cpu and self.precision == "fp16":
             raise ValueError("precision fp16 needs a GPU; take bf16 or no, or --device cuda")
         if not cpu and not torch.cuda.is_available():
-            raise ValueError(f"device is {self.device!r} but torch {torch.__version__} sees no GPU; install its CUDA "
-                             "build (make env TORCH=...), or use --device cpu")
+            raise ValueError(
+                f"device is {self.device!r} but torch {torch.__version__} sees no GPU; install its CUDA "
+                "build (make env TORCH=...), or use --device cpu"
+            )
         if self.device.startswith("cuda:"):
             torch.cuda.set_device(self.device)
         return Accelerator(cpu=cpu, mixed_precision=self.precision)
 
 
-def train_diffusion(data: Path, out: Path, autoencoder: Path | None = None, base: str | None = None,
-                    controlnet: Path | None = None, preset: str = "demo", steps: int | None = None,
-                    minutes: float | None = None, seed: int = 0, batch_size: int | None = None, device: str = "cpu",
-                    precision: Precision = "no", accumulate: int = 1, checkpointing: bool = False,
-                    threads: int | None = None, workers: int = 2, every: int = 500, checked: int = 16) -> None:
+def train_diffusion(
+    data: Path,
+    out: Path,
+    autoencoder: Path | None = None,
+    base: str | None = None,
+    controlnet: Path | None = None,
+    preset: str = "demo",
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    precision: Precision = "no",
+    accumulate: int = 1,
+    checkpointing: bool = False,
+    threads: int | None = None,
+    workers: int = 2,
+    every: int = 500,
+    checked: int = 16,
+) -> None:
     """Train the agent that draws targets; resumes a run that is in the folder.
 
-    On several GPUs or machines: accelerate launch --module genima_ros.cli train diffusion ...
+    On several GPUs or machines: accelerate launch --module genima_ros.cli.main train diffusion ...
 
     Args:
         data: Data set (`genima collect`, `genima convert`).
@@ -109,9 +126,19 @@ class Learner(nn.Module):
         return self.networks[0].predict(noisy, t, words, observed)
 
 
-def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, pupil: Pupil, steps: int | None = None,
-                  minutes: float | None = None, seed: int = 0, resources: Resources = Resources(), every: int = 500,
-                  show_progress: bool = True, checked: int = 16) -> DiffusionAgent:
+def fit_diffusion(
+    cache: WindowCache,
+    out: Path,
+    config: DiffusionConfig,
+    pupil: Pupil,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    resources: Resources = Resources(),
+    every: int = 500,
+    show_progress: bool = True,
+    checked: int = 16,
+) -> DiffusionAgent:
     """The loop of `train_diffusion`; `checked` held-out windows are drawn every `every` steps, four times as many last.
 
     Learning is a function of the options and the step only, so a resumed run gives the same weights.
@@ -125,21 +152,25 @@ def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, pupil:
     main, processes = accelerator.is_main_process, accelerator.num_processes
     parts = processes * resources.accumulate
     if config.batch_size % parts:
-        raise ValueError(f"a batch of {config.batch_size} cannot be shared by {processes} processes in "
-                         f"{resources.accumulate} parts each; choose --batch-size as a multiple of {parts}")
+        raise ValueError(
+            f"a batch of {config.batch_size} cannot be shared by {processes} processes in "
+            f"{resources.accumulate} parts each; choose --batch-size as a multiple of {parts}"
+        )
     if minutes is not None and processes > 1:
         raise ValueError("with several processes give --steps, not --minutes: their clocks differ")
     show_progress = show_progress and main
     networks = pupil.networks
     prepare_frozen(pupil, resources)
-    examples = DrawingExamples(cache, networks.vae, config.crop_px, config.jitter, device=str(accelerator.device),
-                               show_progress=show_progress)
+    examples = DrawingExamples(
+        cache, networks.vae, config.crop_px, config.jitter, device=str(accelerator.device), show_progress=show_progress
+    )
     if len(examples) < parts:
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
     learner = Learner(pupil).train()
     average = averaged(pupil, config.ema)
-    optimizer = torch.optim.AdamW(learner.parameters(), config.learning_rate, weight_decay=config.weight_decay,
-                                  fused=True)
+    optimizer = torch.optim.AdamW(
+        learner.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
     agent = DiffusionAgent.assemble(replace(networks, **average), config.size, config.draw_steps)
     if steps is None and minutes is None:
         steps = config.steps or config.epochs * max(1, len(examples) // config.batch_size)
@@ -180,8 +211,10 @@ def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, pupil:
                     run.save()
                     agent.save(out / "agent", changed=pupil.trained)
                     speed = run.step * config.batch_size / run.elapsed_s
-                    bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {speed:.1f} samples/s "
-                                      f"{line(run.recent())} | {line(asdict(score))}")
+                    bar.console.print(
+                        f"step {run.step} {run.elapsed_s / 60:.1f} min {speed:.1f} samples/s "
+                        f"{line(run.recent())} | {line(asdict(score))}"
+                    )
                 accelerator.wait_for_everyone()
             bar.update(task, completed=run.progress)
         if main:
@@ -193,8 +226,9 @@ def fit_diffusion(cache: WindowCache, out: Path, config: DiffusionConfig, pupil:
     return agent
 
 
-def drawing_loss(model: nn.Module, pupil: Pupil, batch: Batch, config: DiffusionConfig,
-                 generator: torch.Generator) -> Tensor:
+def drawing_loss(
+    model: nn.Module, pupil: Pupil, batch: Batch, config: DiffusionConfig, generator: torch.Generator
+) -> Tensor:
     """Mean squared error of what the networks predict from noisy latents; patches with targets count more.
 
     `model` is a `Learner`, or accelerate's wrapper of one.
@@ -210,8 +244,11 @@ def drawing_loss(model: nn.Module, pupil: Pupil, batch: Batch, config: Diffusion
         observed = networks.observe(batch.condition).contiguous(memory_format=torch.channels_last)
     predicted = model(noisy, t, words, observed).float()
     kind = noising.config.prediction_type
-    target = {"sample": lambda: clean, "epsilon": lambda: noise,
-              "v_prediction": lambda: noising.get_velocity(clean, noise, t)}[kind]()
+    target = {
+        "sample": lambda: clean,
+        "epsilon": lambda: noise,
+        "v_prediction": lambda: noising.get_velocity(clean, noise, t),
+    }[kind]()
     weight = 1 + config.sphere_weight * batch.spheres
     return (weight * F.mse_loss(predicted, target, reduction="none")).mean() / weight.mean()
 
@@ -253,5 +290,7 @@ def remedied() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise RuntimeError("out of GPU memory while training: raise --accumulate, use --precision bf16 or "
-                           "--checkpointing, or lower --batch-size") from error
+        raise RuntimeError(
+            "out of GPU memory while training: raise --accumulate, use --precision bf16 or "
+            "--checkpointing, or lower --batch-size"
+        ) from error

@@ -14,16 +14,24 @@ from genima_core.diffusion.autoencoder import PatchAutoencoder, load_autoencoder
 from genima_core.diffusion.config import AutoencoderConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.examples import CodingPictures
-from genima_core.diffusion.run import Run, learning_rate
-from genima_core.diffusion.sheets import line, progress_bar, write_picture, write_scores
+from genima_core.diffusion.previews import line, progress_bar, write_picture, write_scores
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
+from genima_core.training.run import Run, learning_rate
 
 
-def train_autoencoder(data: Path, out: Path, preset: str = "demo", steps: int | None = None,
-                      minutes: float | None = None, seed: int = 0, device: str = "cpu", threads: int | None = None,
-                      workers: int = 2) -> None:
+def train_autoencoder(
+    data: Path,
+    out: Path,
+    preset: str = "demo",
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int | None = None,
+    workers: int = 2,
+) -> None:
     """Train the drawing agent's image coder; resumes a run that is in the folder.
 
     Args:
@@ -46,9 +54,18 @@ def train_autoencoder(data: Path, out: Path, preset: str = "demo", steps: int | 
     fit_autoencoder(cache, Path(out), config.autoencoder, steps, minutes, seed, device)
 
 
-def fit_autoencoder(cache: WindowCache, out: Path, config: AutoencoderConfig, steps: int | None = None,
-                    minutes: float | None = None, seed: int = 0, device: str = "cpu", show_progress: bool = True,
-                    every: int = 100, checked: int = 64) -> PatchAutoencoder:
+def fit_autoencoder(
+    cache: WindowCache,
+    out: Path,
+    config: AutoencoderConfig,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    show_progress: bool = True,
+    every: int = 100,
+    checked: int = 64,
+) -> PatchAutoencoder:
     """The loop of `train_autoencoder`; `checked` held-out windows are scored every `every` steps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -65,8 +82,9 @@ def fit_autoencoder(cache: WindowCache, out: Path, config: AutoencoderConfig, st
         task = bar.add_task("autoencoder", total=1.0, completed=run.progress)
         while run.progress < 1:
             generator = run.generator()
-            truth, spheres = (x.to(device) for x in pictures.batch(config.batch_size,
-                                                                   np.random.default_rng([seed, run.step])))
+            truth, spheres = (
+                x.to(device) for x in pictures.batch(config.batch_size, np.random.default_rng([seed, run.step]))
+            )
             rate = learning_rate(config.learning_rate, "cosine", 100, run.step, run.progress)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -85,8 +103,7 @@ def fit_autoencoder(cache: WindowCache, out: Path, config: AutoencoderConfig, st
                 score = score_autoencoder(model, cache, out / "validation.png", checked)
                 run.log(score, "validation")
                 run.save()
-                bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {line(run.recent())} | "
-                                  f"{line(score)}")
+                bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {line(run.recent())} | {line(score)}")
             bar.update(task, completed=run.progress)
         score = score_autoencoder(model, cache, out / "validation.png", checked)
         save_half(model, out / "vae")
@@ -103,8 +120,9 @@ def coding_loss(decoded: Tensor, truth: Tensor, spheres: Tensor, sphere_weight: 
 
 
 @torch.inference_mode()
-def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path | None = None,
-                      count: int = 64) -> dict[str, float]:
+def score_autoencoder(
+    model: nn.Module, cache: WindowCache, picture: Path | None = None, count: int = 64
+) -> dict[str, float]:
     """How well held-out drawings survive coding: PSNR, and shifts of the spheres' centres."""
     windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
     truth = np.stack([over_observation(cache.views(w), np.array(cache.images[w])) for w in windows])
@@ -122,12 +140,20 @@ def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path | None
         shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
         shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
     if picture is not None:
-        write_picture(picture, [(tile(t), tile(b)) for t, b in zip(truth[::max(1, count // 8)],
-                                                                    back[::max(1, count // 8)], strict=True)])
+        write_picture(
+            picture,
+            [
+                (tile(t), tile(b))
+                for t, b in zip(truth[:: max(1, count // 8)], back[:: max(1, count // 8)], strict=True)
+            ],
+        )
     shift = np.concatenate(shifts)
-    return {"psnr_db": float(-10 * error.mean().log10()), "psnr_spheres_db": float(-10 * error[spheres[..., 0]].mean()
-                                                                                   .log10()),
-            "centre_shift_px_median": float(np.median(shift)), "centre_shift_px_p90": float(np.quantile(shift, 0.9))}
+    return {
+        "psnr_db": float(-10 * error.mean().log10()),
+        "psnr_spheres_db": float(-10 * error[spheres[..., 0]].mean().log10()),
+        "centre_shift_px_median": float(np.median(shift)),
+        "centre_shift_px_p90": float(np.quantile(shift, 0.9)),
+    }
 
 
 @torch.inference_mode()

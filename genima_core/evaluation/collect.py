@@ -42,8 +42,17 @@ class Collection:
         return self.start
 
 
-def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path, size: int = 256,
-            start: Start = "mixed", workers: int = 1, keep_failures: bool = False, json: Path | None = None) -> dict:
+def collect(
+    task: tyro.conf.Positional[str],
+    episodes: int,
+    seed: int,
+    out: Path,
+    size: int = 256,
+    start: Start = "mixed",
+    workers: int = 1,
+    keep_failures: bool = False,
+    json: Path | None = None,
+) -> dict:
     """Records scripted demonstrations of a task in simulation, as a data set.
 
     Continues where it left off when OUT already holds demonstrations collected with the same arguments.
@@ -62,6 +71,7 @@ def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path
     from genima_core.sim.cell import default_rig
     from genima_core.sim.experts import DT_S
     from genima_core.sim.task import make_task
+
     if episodes < 1 or workers < 1 or size < 16:
         raise ValueError(f"episodes {episodes}, workers {workers} and size {size} must be at least 1, 1 and 16")
     make_task(task)
@@ -79,8 +89,9 @@ def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path
                 solved = episode is not None and episode.success
                 if not solved:
                     failures.append(attempted_seed)
-                    progress.console.print(f"seed {attempted_seed}: the expert failed"
-                                           f"{'' if keep_failures else ', skipped'}")
+                    progress.console.print(
+                        f"seed {attempted_seed}: the expert failed{'' if keep_failures else ', skipped'}"
+                    )
                 if solved or (keep_failures and episode is not None):
                     writer.add(episode)
                     added += 1
@@ -90,14 +101,24 @@ def collect(task: tyro.conf.Positional[str], episodes: int, seed: int, out: Path
             attempts.close()
     dataset = Dataset(out)
     seconds = time.monotonic() - begun_s
-    result = {"task": task, "out": str(out), "episodes": len(dataset), "added": added, "frames": sum(dataset.lengths),
-              "seeds": list(dataset.seeds), "failed_seeds": failures, "seconds": round(seconds, 2),
-              "seconds_per_episode": round(seconds / added, 3) if added else None,
-              "fingerprint": dataset.fingerprint()}
+    result = {
+        "task": task,
+        "out": str(out),
+        "episodes": len(dataset),
+        "added": added,
+        "frames": sum(dataset.lengths),
+        "seeds": list(dataset.seeds),
+        "failed_seeds": failures,
+        "seconds": round(seconds, 2),
+        "seconds_per_episode": round(seconds / added, 3) if added else None,
+        "fingerprint": dataset.fingerprint(),
+    }
     if json is not None:
         write_json(json, result)
-    print(f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {added} new in {seconds:.0f} s, "
-          f"{len(failures)} seeds failed")
+    print(
+        f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {added} new in {seconds:.0f} s, "
+        f"{len(failures)} seeds failed"
+    )
     return result
 
 
@@ -133,6 +154,7 @@ class _Recorder:
     def __init__(self, collection: Collection) -> None:
         from genima_core.sim.cell import Cell, default_rig
         from genima_core.sim.task import make_task
+
         self._collection = collection
         self._rig: CameraRig = default_rig(collection.size, collection.size)
         self._cell = Cell(make_task(collection.task), self._rig)
@@ -140,6 +162,7 @@ class _Recorder:
     def record(self, seed: int) -> Episode | None:
         """The expert's demonstration of one scene, whether it succeeds or not; None where it finds no way."""
         from genima_core.sim.experts import follow, plan
+
         cell = self._cell
         cell.reset(seed, self._collection.start_of(seed))
         try:
@@ -152,12 +175,19 @@ class _Recorder:
             dq.append(cell.dq)
         stamps_s = np.array([o.stamp_s for o in observations])
         return Episode(
-            stamps_s=stamps_s, image_stamps_s=np.repeat(stamps_s[:, None], len(self._rig.names), axis=1),
+            stamps_s=stamps_s,
+            image_stamps_s=np.repeat(stamps_s[:, None], len(self._rig.names), axis=1),
             images={name: np.stack([o.images[name] for o in observations]) for name in self._rig.names},
-            q=np.stack([o.q for o in observations]), dq=np.stack(dq),
+            q=np.stack([o.q for o in observations]),
+            dq=np.stack(dq),
             gripper=np.array([o.gripper for o in observations]),
-            action_q=trajectory.q, action_gripper=trajectory.gripper,
-            instruction=cell.instruction, task=self._collection.task, seed=seed, success=cell.success())
+            action_q=trajectory.q,
+            action_gripper=trajectory.gripper,
+            instruction=cell.instruction,
+            task=self._collection.task,
+            seed=seed,
+            success=cell.success(),
+        )
 
     def close(self) -> None:
         self._cell.close()
@@ -179,8 +209,10 @@ def _record_in_worker(collection: Collection, seed: int) -> Episode | None:
 
 def _check_worthwhile(task: str, failures: list[int], successes: int) -> None:
     if len(failures) >= 20 and len(failures) > successes:
-        raise RuntimeError(f"the expert of {task} failed on {len(failures)} seeds and solved {successes}; something "
-                           "is wrong with the task or its expert")
+        raise RuntimeError(
+            f"the expert of {task} failed on {len(failures)} seeds and solved {successes}; something "
+            "is wrong with the task or its expert"
+        )
 
 
 def _progress() -> Progress:

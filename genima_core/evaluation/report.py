@@ -24,11 +24,22 @@ from genima_core.streaming.streamer import StreamerConfig
 from genima_core.targets.renderer import TargetRenderer
 
 
-def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20000,
-             checkpoint: Path = Path("checkpoints/demo"), targets: Targets = "drawn",
-             execution_horizon: int = 0, timeout_s: float = 12.0, steps: int | None = None, score_episodes: int = 20,
-             device: str = "cpu", precision: str | None = None, compiled: bool = False, video: Path | None = None,
-             json: Path | None = None) -> None:
+def evaluate(
+    task: tyro.conf.Positional[str],
+    episodes: int = 50,
+    seed: int = 20000,
+    checkpoint: Path = Path("checkpoints/demo"),
+    targets: Targets = "drawn",
+    execution_horizon: int = 0,
+    timeout_s: float = 12.0,
+    steps: int | None = None,
+    score_episodes: int = 20,
+    device: str = "cpu",
+    precision: str | None = None,
+    compiled: bool = False,
+    video: Path | None = None,
+    json: Path | None = None,
+) -> None:
     """Runs a checkpoint closed loop in simulation, on scenes it was not trained on.
 
     Args:
@@ -53,8 +64,10 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
     make_task(task)
     trained_on = sorted(set(Checkpoint.open(checkpoint).info.seeds) & set(range(seed, seed + episodes)))
     if trained_on:
-        raise ValueError(f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}; "
-                         "evaluate on others, e.g. --seed 20000")
+        raise ValueError(
+            f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}; "
+            "evaluate on others, e.g. --seed 20000"
+        )
     policy = Policy.load(checkpoint, device, precision, compiled)
     if steps is not None:
         policy = policy.with_steps(steps)
@@ -70,8 +83,11 @@ def evaluate(task: tyro.conf.Positional[str], episodes: int = 50, seed: int = 20
         if targets == "shuffled":
             draw, other = sources.shuffled(policy, task, other_seed=episode + 1)
         else:
-            draw = {"drawn": lambda: sources.drawn(policy), "blank": lambda: sources.blank(cell),
-                    "truth": lambda: sources.truth(cell, renderer, policy.checkpoint.info.chunk_size)}[targets]()
+            draw = {
+                "drawn": lambda: sources.drawn(policy),
+                "blank": lambda: sources.blank(cell),
+                "truth": lambda: sources.truth(cell, renderer, policy.checkpoint.info.chunk_size),
+            }[targets]()
         rollout = roll_out(cell, policy, draw, episode, timeout_s, config, record=video is not None)
         if other is not None:
             other.close()
@@ -100,15 +116,22 @@ def summarise(task: str, checkpoint: Path, targets: str, rollouts: list[Rollout]
         for reason, count in rollout.stops.items():
             stops[reason] += count
     return {
-        "task": task, "checkpoint": str(checkpoint), "targets": targets, "seeds": [r.seed for r in rollouts],
-        "episodes": len(rollouts), "successes": successes, "success_rate": successes / len(rollouts),
+        "task": task,
+        "checkpoint": str(checkpoint),
+        "targets": targets,
+        "seeds": [r.seed for r in rollouts],
+        "episodes": len(rollouts),
+        "successes": successes,
+        "success_rate": successes / len(rollouts),
         "success_interval_95": [interval.low, interval.high],
         "success_by_seed": {r.seed: r.success for r in rollouts},
         "duration_s_median": float(np.median([r.duration_s for r in rollouts])),
         "drawings_median": float(np.median([r.drawings for r in rollouts])),
-        "stage_ms": {stage: {"median": float(np.median(v)), "p95": float(np.quantile(v, 0.95))}
-                     for stage, v in stages.items()},
-        "limit_violations": sum(r.limit_violations for r in rollouts), "stops": dict(stops),
+        "stage_ms": {
+            stage: {"median": float(np.median(v)), "p95": float(np.quantile(v, 0.95))} for stage, v in stages.items()
+        },
+        "limit_violations": sum(r.limit_violations for r in rollouts),
+        "stops": dict(stops),
         **(scores.to_dict() if scores is not None else {}),
     }
 
@@ -116,9 +139,11 @@ def summarise(task: str, checkpoint: Path, targets: str, rollouts: list[Rollout]
 def print_report(results: dict) -> None:
     """The results as a person reads them."""
     console, (low, high) = Console(), results["success_interval_95"]
-    console.print(f"[bold]{results['task']}, {results['targets']} targets: {results['successes']} of "
-                  f"{results['episodes']} ({100 * results['success_rate']:.0f} %, 95 % interval {100 * low:.0f} to "
-                  f"{100 * high:.0f} %)[/bold], median {results['duration_s_median']:.1f} s")
+    console.print(
+        f"[bold]{results['task']}, {results['targets']} targets: {results['successes']} of "
+        f"{results['episodes']} ({100 * results['success_rate']:.0f} %, 95 % interval {100 * low:.0f} to "
+        f"{100 * high:.0f} %)[/bold], median {results['duration_s_median']:.1f} s"
+    )
     stages = Table("stage", "median ms", "p95 ms")
     for stage, times in results["stage_ms"].items():
         stages.add_row(stage, f"{times['median']:.1f}", f"{times['p95']:.1f}")
@@ -127,11 +152,16 @@ def print_report(results: dict) -> None:
         return
     drawing = Table("drawing: found of visible, px", *(targets := list(next(iter(results["draw"].values())))))
     for camera, row in results["draw"].items():
-        drawing.add_row(camera, *(f"{row[t]['found']}/{row[t]['visible']}  {row[t]['error_px_median']:.2f}"
-                                  for t in targets))
+        drawing.add_row(
+            camera, *(f"{row[t]['found']}/{row[t]['visible']}  {row[t]['error_px_median']:.2f}" for t in targets)
+        )
     console.print(drawing)
-    console.print(f"drawing: {100 * results['draw_found_rate']:.1f} % of the visible spheres found, median error "
-                  f"{results['draw_error_px_median']:.2f} px, p90 {results['draw_error_px_p90']:.2f} px")
-    console.print(f"following: gripper {results['follow_error_cm_median']:.1f} cm from the target with true drawings, "
-                  f"{results['follow_drawn_error_cm_median']:.1f} cm with the agent's; joints "
-                  f"{results['follow_error_rad_by_joint']} rad with true drawings")
+    console.print(
+        f"drawing: {100 * results['draw_found_rate']:.1f} % of the visible spheres found, median error "
+        f"{results['draw_error_px_median']:.2f} px, p90 {results['draw_error_px_p90']:.2f} px"
+    )
+    console.print(
+        f"following: gripper {results['follow_error_cm_median']:.1f} cm from the target with true drawings, "
+        f"{results['follow_drawn_error_cm_median']:.1f} cm with the agent's; joints "
+        f"{results['follow_error_rad_by_joint']} rad with true drawings"
+    )

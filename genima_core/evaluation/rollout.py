@@ -36,8 +36,9 @@ class Rollout:
     """Pictures (2H, 4W, 3): the tiled observation beside the tiled drawing, 10 a second; empty unless asked for."""
 
 
-def roll_out(cell: Cell, policy: Policy, draw: Draw, seed: int, timeout_s: float, config: StreamerConfig,
-             record: bool = False) -> Rollout:
+def roll_out(
+    cell: Cell, policy: Policy, draw: Draw, seed: int, timeout_s: float, config: StreamerConfig, record: bool = False
+) -> Rollout:
     """Runs the policy in the cell's present scene until success or `timeout_s` of simulated time.
 
     The clock is the simulation's: drawing takes no simulated time. All motion goes through the streamer.
@@ -74,13 +75,26 @@ def roll_out(cell: Cell, policy: Policy, draw: Draw, seed: int, timeout_s: float
         if cell.success():
             break
     statistics = streamer.statistics(cell.time_s)
-    return Rollout(seed, cell.success(), cell.time_s - start_s, drawings, dict(stage_ms), dict(statistics.stops),
-                   statistics.limit_violations, frames)
+    return Rollout(
+        seed,
+        cell.success(),
+        cell.time_s - start_s,
+        drawings,
+        dict(stage_ms),
+        dict(statistics.stops),
+        statistics.limit_violations,
+        frames,
+    )
 
 
 def send(streamer: Streamer, chunk: ActionChunk, now_s: float) -> str | None:
     """Hands a chunk to the streamer as the ROS message would; None if taken, else why not."""
     times_s = chunk.start_s - chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.positions))
     widths = chunk.gripper[:, None] * panda.GRIPPER_WIDTH_M
-    return streamer.on_chunk((*panda.JOINT_NAMES, streamer.config.gripper_joint), times_s,
-                             np.hstack([chunk.positions, widths]), chunk.stamp_s, now_s)
+    return streamer.on_chunk(
+        (*panda.JOINT_NAMES, streamer.config.gripper_joint),
+        times_s,
+        np.hstack([chunk.positions, widths]),
+        chunk.stamp_s,
+        now_s,
+    )

@@ -41,17 +41,28 @@ class Scores:
     def to_dict(self) -> dict:
         """For JSON: medians, and rates by camera and target."""
         error = np.where(self.visible, self.draw_error_px, np.nan)
-        by_camera = {camera: {target: {"visible": int(self.visible[:, i, j].sum()),
-                                       "found": int(np.isfinite(error[:, i, j]).sum()),
-                                       "error_px_median": _median(error[:, i, j])}
-                              for j, target in enumerate(TARGET_NAMES)} for i, camera in enumerate(self.cameras)}
-        return {"draw_found_rate": self.found_rate, "draw_error_px_median": _median(error), "draw": by_camera,
-                "draw_error_px_p90": _quantile(error, 0.9),
-                "follow_error_rad_median": _median(self.follow_error_rad),
-                "follow_error_rad_by_joint": np.median(self.follow_error_rad, axis=0).round(4).tolist(),
-                "follow_drawn_error_rad_by_joint": np.median(self.follow_drawn_error_rad, axis=0).round(4).tolist(),
-                "follow_error_cm_median": 100 * _median(self.follow_error_m),
-                "follow_drawn_error_cm_median": 100 * _median(self.follow_drawn_error_m)}
+        by_camera = {
+            camera: {
+                target: {
+                    "visible": int(self.visible[:, i, j].sum()),
+                    "found": int(np.isfinite(error[:, i, j]).sum()),
+                    "error_px_median": _median(error[:, i, j]),
+                }
+                for j, target in enumerate(TARGET_NAMES)
+            }
+            for i, camera in enumerate(self.cameras)
+        }
+        return {
+            "draw_found_rate": self.found_rate,
+            "draw_error_px_median": _median(error),
+            "draw": by_camera,
+            "draw_error_px_p90": _quantile(error, 0.9),
+            "follow_error_rad_median": _median(self.follow_error_rad),
+            "follow_error_rad_by_joint": np.median(self.follow_error_rad, axis=0).round(4).tolist(),
+            "follow_drawn_error_rad_by_joint": np.median(self.follow_drawn_error_rad, axis=0).round(4).tolist(),
+            "follow_error_cm_median": 100 * _median(self.follow_error_m),
+            "follow_drawn_error_cm_median": 100 * _median(self.follow_drawn_error_m),
+        }
 
 
 def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, stride: int) -> Scores:
@@ -71,8 +82,14 @@ def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, st
             drawn = score_drawing(drawing, views, stack(cell, observation))
             true_drawing = over_observation(views, stack(cell, observation))
             ends = [policy.act(d, observation, observation.stamp_s).positions[-1] for d in (true_drawing, drawing)]
-            rows.append((drawn.visible, drawn.error_px, *(np.abs(end - states[last][0]) for end in ends),
-                         *(_tcp_distance(end, states[last][0]) for end in ends)))
+            rows.append(
+                (
+                    drawn.visible,
+                    drawn.error_px,
+                    *(np.abs(end - states[last][0]) for end in ends),
+                    *(_tcp_distance(end, states[last][0]) for end in ends),
+                )
+            )
     return Scores(cell.rig.names, *(np.array(column) for column in zip(*rows, strict=True)))
 
 

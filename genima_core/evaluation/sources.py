@@ -24,11 +24,13 @@ def drawn(policy: Policy) -> Draw:
 
 def truth(cell: Cell, renderer: TargetRenderer, chunk_size: int) -> Draw:
     """Perfect targets: where the expert would be one chunk from now, if it took over in the present state."""
+
     def draw(observation: Observation, seed: int) -> np.ndarray:
         trajectory = experts.plan(cell)
         k = min(chunk_size, len(trajectory)) - 1
         views = renderer.render(observation.q, trajectory.q[k], float(trajectory.gripper[k]))
         return over_observation(views, stack(cell, observation))
+
     return draw
 
 
@@ -42,13 +44,16 @@ def shuffled(policy: Policy, task: str, other_seed: int) -> tuple[Draw, Cell]:
         while other.time_s < observation.stamp_s and next(demonstration, None) is not None:
             pass
         return policy.draw(other.observe(), seed)
+
     return draw, other
 
 
 def blank(cell: Cell) -> Draw:
     """Control: no targets at all, only the scene."""
+
     def draw(observation: Observation, seed: int) -> np.ndarray:
         return stack(cell, observation)
+
     return draw
 
 

@@ -51,16 +51,34 @@ def add_arm(spec: mujoco.MjSpec, meshes: bool = True, detailed: bool = True) -> 
     T_base_parent = np.eye(4)
     for i in range(7):
         body = _add_body(body, f"link{i + 1}", geometry.invert(T_base_parent) @ frames[i])
-        body.add_joint(name=panda.JOINT_NAMES[i], type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], limited=True,
-                       range=[panda.PANDA_LIMITS.lower[i], panda.PANDA_LIMITS.upper[i]],
-                       armature=_ARMATURE[i], damping=1.0)
-        _servo(spec, panda.JOINT_NAMES[i], _STIFFNESS[i], _DAMPING[i], _FORCE_NM[i],
-               panda.PANDA_LIMITS.lower[i], panda.PANDA_LIMITS.upper[i])
+        body.add_joint(
+            name=panda.JOINT_NAMES[i],
+            type=mujoco.mjtJoint.mjJNT_HINGE,
+            axis=[0, 0, 1],
+            limited=True,
+            range=[panda.PANDA_LIMITS.lower[i], panda.PANDA_LIMITS.upper[i]],
+            armature=_ARMATURE[i],
+            damping=1.0,
+        )
+        _servo(
+            spec,
+            panda.JOINT_NAMES[i],
+            _STIFFNESS[i],
+            _DAMPING[i],
+            _FORCE_NM[i],
+            panda.PANDA_LIMITS.lower[i],
+            panda.PANDA_LIMITS.upper[i],
+        )
         if meshes:
             _dress(body, f"link{i + 1}", _LINK_MASSES_KG[i + 1], _LINK_COLOURS[i + 1], collide=i >= 3)
         else:
-            body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.05, 0, 0], mass=_LINK_MASSES_KG[i + 1],
-                          contype=0, conaffinity=0)
+            body.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_SPHERE,
+                size=[0.05, 0, 0],
+                mass=_LINK_MASSES_KG[i + 1],
+                contype=0,
+                conaffinity=0,
+            )
         T_base_parent = frames[i]
     hand = _add_body(body, HAND_BODY, geometry.invert(frames[6]) @ frames[7])
     hand.add_site(name=TCP_SITE, pos=[0, 0, panda.TCP_Z_M], rgba=[0, 0, 0, 0])
@@ -76,16 +94,41 @@ def _add_fingers(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
         T_hand_finger[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
         T_hand_finger[2, 3] = panda.FINGER_Z_M
         finger = _add_body(hand, f"finger{side + 1}", T_hand_finger)
-        finger.add_joint(name=joint, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0], limited=True,
-                         range=[0, panda.FINGER_OPEN_M], armature=0.1, damping=2.0)
+        finger.add_joint(
+            name=joint,
+            type=mujoco.mjtJoint.mjJNT_SLIDE,
+            axis=[0, 1, 0],
+            limited=True,
+            range=[0, panda.FINGER_OPEN_M],
+            armature=0.1,
+            damping=2.0,
+        )
         _servo(spec, joint, 600.0, 20.0, 40.0, 0.0, panda.FINGER_OPEN_M)
-        finger.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="finger_visual", rgba=_GREY, mass=_FINGER_MASS_KG,
-                        contype=0, conaffinity=0, group=VISUAL_GROUP)
+        finger.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname="finger_visual",
+            rgba=_GREY,
+            mass=_FINGER_MASS_KG,
+            contype=0,
+            conaffinity=0,
+            group=VISUAL_GROUP,
+        )
         # Boxes instead of the mesh: the finger's root, and the pad that touches things.
-        for half_size, position in (((0.010, 0.006, 0.010), (0, 0.0065, 0.044)),
-                                    ((0.010, 0.009, 0.017), (0, 0.0150, 0.017))):
-            finger.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half_size, pos=position, mass=0, group=COLLISION_GROUP,
-                            contype=1, conaffinity=0, condim=4, friction=[1.5, 0.02, 0.0001])
+        for half_size, position in (
+            ((0.010, 0.006, 0.010), (0, 0.0065, 0.044)),
+            ((0.010, 0.009, 0.017), (0, 0.0150, 0.017)),
+        ):
+            finger.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_BOX,
+                size=half_size,
+                pos=position,
+                mass=0,
+                group=COLLISION_GROUP,
+                contype=1,
+                conaffinity=0,
+                condim=4,
+                friction=[1.5, 0.02, 0.0001],
+            )
 
 
 def _load_meshes(spec: mujoco.MjSpec, detailed: bool) -> None:
@@ -98,11 +141,24 @@ def _load_meshes(spec: mujoco.MjSpec, detailed: bool) -> None:
 
 
 def _dress(body: mujoco.MjsBody, link: str, mass_kg: float, colour: tuple, collide: bool) -> None:
-    body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{link}_visual", rgba=colour, mass=0,
-                  contype=0, conaffinity=0, group=VISUAL_GROUP)
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=f"{link}_visual",
+        rgba=colour,
+        mass=0,
+        contype=0,
+        conaffinity=0,
+        group=VISUAL_GROUP,
+    )
     # contype without conaffinity: the arm touches the scene, never itself.
-    body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{link}_collision", mass=mass_kg, group=COLLISION_GROUP,
-                  contype=1 if collide else 0, conaffinity=0)
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=f"{link}_collision",
+        mass=mass_kg,
+        group=COLLISION_GROUP,
+        contype=1 if collide else 0,
+        conaffinity=0,
+    )
 
 
 def _add_body(parent: mujoco.MjsBody, name: str, T_parent_body: np.ndarray) -> mujoco.MjsBody:
@@ -110,7 +166,13 @@ def _add_body(parent: mujoco.MjsBody, name: str, T_parent_body: np.ndarray) -> m
 
 
 def _servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, force: float, lower: float, upper: float) -> None:
-    actuator = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT,
-                                 ctrllimited=True, ctrlrange=[lower, upper],
-                                 forcelimited=True, forcerange=[-force, force])
+    actuator = spec.add_actuator(
+        name=joint,
+        target=joint,
+        trntype=mujoco.mjtTrn.mjTRN_JOINT,
+        ctrllimited=True,
+        ctrlrange=[lower, upper],
+        forcelimited=True,
+        forcerange=[-force, force],
+    )
     actuator.set_to_position(kp=kp, kv=kv)

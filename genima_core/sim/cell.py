@@ -45,8 +45,9 @@ class Cell:
         self.rng = np.random.default_rng(0)
         width, height = rig.size
         self._supersample = 2 if max(rig.size) <= SMALL_VIEW_PX else 1
-        spec = build_scene(rig, (width * self._supersample, height * self._supersample),
-                           detailed=self._supersample == 1)
+        spec = build_scene(
+            rig, (width * self._supersample, height * self._supersample), detailed=self._supersample == 1
+        )
         task.build(spec)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
@@ -149,8 +150,13 @@ class Cell:
 
     def observe(self) -> Observation:
         """What all cameras see and the joints feel now; the stamp is simulated time."""
-        return Observation(stamp_s=self.time_s, images={name: self.render(name) for name in self.rig.names},
-                           q=self.q, gripper=self.gripper, instruction=self.instruction)
+        return Observation(
+            stamp_s=self.time_s,
+            images={name: self.render(name) for name in self.rig.names},
+            q=self.q,
+            gripper=self.gripper,
+            instruction=self.instruction,
+        )
 
     def render(self, name: str) -> np.ndarray:
         """(H, W, 3) uint8 RGB of one of the rig's cameras.
@@ -200,11 +206,12 @@ class Cell:
         try:
             renderer = mujoco.Renderer(self.model, height * self._supersample, width * self._supersample)
         except (mujoco.FatalError, RuntimeError, ImportError, AttributeError) as error:
-            raise RuntimeError(f"no OpenGL context for the cell's cameras ({error}); import genima_core.gl before "
-                               "mujoco, or set MUJOCO_GL=egl, and install EGL: "
-                               "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri") from error
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION,
-                     mujoco.mjtRndFlag.mjRND_HAZE):
+            raise RuntimeError(
+                f"no OpenGL context for the cell's cameras ({error}); import genima_core.gl before "
+                "mujoco, or set MUJOCO_GL=egl, and install EGL: "
+                "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
+            ) from error
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
             renderer.scene.flags[flag] = False
         return renderer
 
@@ -226,8 +233,11 @@ class Cell:
 
     def _arm_state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, velocities and commands (9,) of the arm's and the fingers' joints."""
-        return (self.data.qpos[[*self._arm_q, *self._finger_q]], self.data.qvel[[*self._arm_dq, *self._finger_dq]],
-                self.data.ctrl[[*self._arm_ctrl, *self._finger_ctrl]])
+        return (
+            self.data.qpos[[*self._arm_q, *self._finger_q]],
+            self.data.qvel[[*self._arm_dq, *self._finger_dq]],
+            self.data.ctrl[[*self._arm_ctrl, *self._finger_ctrl]],
+        )
 
     def _restore_arm(self, q: np.ndarray, dq: np.ndarray, command: np.ndarray) -> None:
         self.data.qpos[[*self._arm_q, *self._finger_q]] = q

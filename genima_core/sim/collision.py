@@ -108,8 +108,9 @@ class ClearanceModel:
 
     def _contact(self, pair: np.ndarray, distance_m: float) -> Contact:
         one, other = pair
-        return Contact(_in_order(self._bodies[one], self._bodies[other]), float(distance_m),
-                       float(self._least_m[one, other]))
+        return Contact(
+            _in_order(self._bodies[one], self._bodies[other]), float(distance_m), float(self._least_m[one, other])
+        )
 
     def _place(self, q: np.ndarray, opening: float) -> None:
         data = self._data
@@ -141,8 +142,11 @@ def _build(margins: Margins) -> tuple[mujoco.MjModel, np.ndarray]:
         for i, geom in enumerate(body.geoms):
             geom.name, geom.contype, geom.conaffinity = f"{body.name}/{i}", 0, 0
             bodies[geom.name] = body.name
-    pairs = {(one, other): least for one, other in combinations(bodies, 2)
-             if (least := _least(bodies[one], bodies[other], margins)) is not None}
+    pairs = {
+        (one, other): least
+        for one, other in combinations(bodies, 2)
+        if (least := _least(bodies[one], bodies[other], margins)) is not None
+    }
     for (one, other), least_m in pairs.items():
         spec.add_pair(geomname1=one, geomname2=other, margin=least_m + SIGHT_M)
     model = spec.compile()

@@ -62,9 +62,19 @@ def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
     samples = int(np.ceil(knots_s[-1] / dt_s - 1e-9))
     times_s = np.minimum(dt_s * np.arange(1, samples + 1), knots_s[-1])
     segment = np.clip(np.searchsorted(knots_s, times_s) - 1, 0, len(openings) - 1)
-    q = np.array([_quintic((t - knots_s[i]) / (knots_s[i + 1] - knots_s[i]), knots_s[i + 1] - knots_s[i],
-                           knots_q[i], knots_q[i + 1], knots_dq[i], knots_dq[i + 1])
-                  for t, i in zip(times_s, segment, strict=True)])
+    q = np.array(
+        [
+            _quintic(
+                (t - knots_s[i]) / (knots_s[i + 1] - knots_s[i]),
+                knots_s[i + 1] - knots_s[i],
+                knots_q[i],
+                knots_q[i + 1],
+                knots_dq[i],
+                knots_dq[i + 1],
+            )
+            for t, i in zip(times_s, segment, strict=True)
+        ]
+    )
     return Trajectory(q=q, gripper=np.array(openings)[segment], dt_s=dt_s)
 
 
@@ -89,8 +99,9 @@ def run_expert(cell: "Cell") -> bool:
     return cell.success()
 
 
-def _quintic(s: float, duration_s: float, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray,
-             dq1: np.ndarray) -> np.ndarray:
+def _quintic(
+    s: float, duration_s: float, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray
+) -> np.ndarray:
     """Position at the fraction s of a move with given end velocities and no acceleration at its ends."""
     distance, v0, v1 = q1 - q0, dq0 * duration_s, dq1 * duration_s
     c3 = 10 * distance - 6 * v0 - 4 * v1

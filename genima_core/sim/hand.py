@@ -56,8 +56,10 @@ class Hand:
         q = np.asarray(q, dtype=np.float64)
         limits = panda.PANDA_LIMITS
         if q.shape != (7,) or not np.isfinite(q).all() or (q < limits.lower).any() or (q > limits.upper).any():
-            raise ValueError(f"the leader cannot go to {np.round(q, 3).tolist()} rad; valid are 7 positions from "
-                             f"{limits.lower.tolist()} to {limits.upper.tolist()}")
+            raise ValueError(
+                f"the leader cannot go to {np.round(q, 3).tolist()} rad; valid are 7 positions from "
+                f"{limits.lower.tolist()} to {limits.upper.tolist()}"
+            )
         if opening is not None and not 0.0 <= opening <= 1.0:
             raise ValueError(f"the leader's fingers cannot open to {opening}; valid is 0 (closed) to 1 (open)")
         here = self._motion(now_s - self._begin_s) if np.isfinite(self._begin_s) else self._motion(0.0)
@@ -103,6 +105,7 @@ def _along(spline: CubicSpline, duration_s: float) -> Motion:
 
     def motion(t_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return (end, np.zeros(7), np.zeros(7)) if t_s >= duration_s else (spline(t_s), spline(t_s, 1), spline(t_s, 2))
+
     return motion
 
 
@@ -120,4 +123,5 @@ def _shortest(here: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray, sp
     def motion(t_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         q, dq, ddq = trajectory.at_time(min(max(t_s, 0.0), trajectory.duration))
         return np.array(q), np.array(dq), np.array(ddq)
+
     return motion, trajectory.duration

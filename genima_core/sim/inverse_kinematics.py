@@ -55,18 +55,23 @@ class InverseKinematics:
         stay = mink.PostureTask(self._model, cost=POSTURE_COST)
         stay.set_target(posture)
         for _ in range(STEPS):
-            velocity = mink.solve_ik(configuration, [reach, stay], STEP_S, solver="daqp", damping=1e-6,
-                                     limits=self._limits)
+            velocity = mink.solve_ik(
+                configuration, [reach, stay], STEP_S, solver="daqp", damping=1e-6, limits=self._limits
+            )
             configuration.integrate_inplace(velocity, STEP_S)
             if np.abs(velocity).max() * STEP_S < 1e-5:
                 break
         error = reach.compute_error(configuration)
         if np.linalg.norm(error[:3]) > POSITION_TOLERANCE_M or np.linalg.norm(error[3:]) > ROTATION_TOLERANCE:
-            raise ValueError(f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is out of reach: the nearest "
-                             f"configuration misses it by {1e3 * np.linalg.norm(error[:3]):.1f} mm, "
-                             f"{np.linalg.norm(error[3:]):.3f} rad")
+            raise ValueError(
+                f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is out of reach: the nearest "
+                f"configuration misses it by {1e3 * np.linalg.norm(error[:3]):.1f} mm, "
+                f"{np.linalg.norm(error[3:]):.3f} rad"
+            )
         roll = np.abs(configuration.q[[2, 4]]).max()
         if roll > LARGEST_ROLL_RAD:
-            raise ValueError(f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is reached only with the elbow "
-                             f"turned aside by {roll:.2f} rad, from where no short way leads anywhere")
+            raise ValueError(
+                f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is reached only with the elbow "
+                f"turned aside by {roll:.2f} rad, from where no short way leads anywhere"
+            )
         return configuration.q.copy()

@@ -40,8 +40,14 @@ class Operator:
     caller; one thread calls everything, and `step` once per period.
     """
 
-    def __init__(self, hand: Hand, plan: Planner, next_scene: Callable[[], bool], warn: Callable[[str], None],
-                 perform_on_recording: bool = True) -> None:
+    def __init__(
+        self,
+        hand: Hand,
+        plan: Planner,
+        next_scene: Callable[[], bool],
+        warn: Callable[[str], None],
+        perform_on_recording: bool = True,
+    ) -> None:
         """`next_scene` asks for one and returns at once: whether it will come, by `on_scene`."""
         self.activity = Activity.READY
         self.scene: int | None = None
@@ -128,8 +134,13 @@ class Operator:
         return self._hand.at(now_s)
 
     def _may_plan(self) -> bool:
-        return (self._wanted and self.activity in (Activity.READY, Activity.DONE) and self.scene is not None
-                and not self._awaiting_scene and (self._by_hand or (self._recording and self._mirroring)))
+        return (
+            self._wanted
+            and self.activity in (Activity.READY, Activity.DONE)
+            and self.scene is not None
+            and not self._awaiting_scene
+            and (self._by_hand or (self._recording and self._mirroring))
+        )
 
     def _begin(self, planned: "Future[Trajectory]", now_s: float) -> None:
         self._planned = None

@@ -23,19 +23,33 @@ def default_rig(width: int = 256, height: int = 256) -> CameraRig:
 
     Radii are the paper's. The static cameras see joints 2, 4, 6 and the gripper wherever the experts move.
     """
-    T_hand_wrist = geometry.look_at(eye=np.array([0.07, 0.0, 0.03]), target=np.array([0.04, 0.0, 0.17]),
-                                    up=np.array([1.0, 0.0, 0.0]))
+    T_hand_wrist = geometry.look_at(
+        eye=np.array([0.07, 0.0, 0.03]), target=np.array([0.04, 0.0, 0.17]), up=np.array([1.0, 0.0, 0.0])
+    )
     placements = (
         ("wrist", "hand", T_hand_wrist, 82.0, 0.03),
         ("front", "base", geometry.look_at(np.array([1.6, 0.0, 0.8]), np.array([0.30, 0.0, 0.30])), 46.0, 0.08),
-        ("right_shoulder", "base", geometry.look_at(np.array([-0.65, -0.85, 1.0]), np.array([0.22, -0.03, 0.35])),
-         39.0, 0.065),
-        ("left_shoulder", "base", geometry.look_at(np.array([-0.65, 0.85, 1.0]), np.array([0.22, 0.03, 0.35])),
-         39.0, 0.065),
+        (
+            "right_shoulder",
+            "base",
+            geometry.look_at(np.array([-0.65, -0.85, 1.0]), np.array([0.22, -0.03, 0.35])),
+            39.0,
+            0.065,
+        ),
+        (
+            "left_shoulder",
+            "base",
+            geometry.look_at(np.array([-0.65, 0.85, 1.0]), np.array([0.22, 0.03, 0.35])),
+            39.0,
+            0.065,
+        ),
     )
-    return CameraRig(tuple(
-        RigCamera(name, PinholeCamera.from_fov(width, height, np.deg2rad(fovy_deg)), mount, T_mount_cam, radius_m)
-        for name, mount, T_mount_cam, fovy_deg, radius_m in placements))
+    return CameraRig(
+        tuple(
+            RigCamera(name, PinholeCamera.from_fov(width, height, np.deg2rad(fovy_deg)), mount, T_mount_cam, radius_m)
+            for name, mount, T_mount_cam, fovy_deg, radius_m in placements
+        )
+    )
 
 
 def build_scene(rig: CameraRig, buffer_size: tuple[int, int], detailed: bool = True) -> mujoco.MjSpec:
@@ -63,14 +77,42 @@ def build_scene(rig: CameraRig, buffer_size: tuple[int, int], detailed: bool = T
 
 
 def _add_room(world: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
-    spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, width=32, height=192,
-                     builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT, rgb1=_SKY_RGB, rgb2=_SKY_RGB)
-    world.add_light(name="lamp", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=[0.3, -0.6, 2.0],
-                    dir=[0.15, 0.35, -1.0], diffuse=[0.45, 0.45, 0.45], specular=[0.1, 0.1, 0.1], castshadow=False)
-    world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[6, 6, 0.1], pos=[0, 0, -0.75],
-                   rgba=[*_FLOOR_RGB, 1], contype=0, conaffinity=0)
-    world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.65, 0.6, 0.03],
-                   pos=[0.35, 0, TABLE_TOP_M - 0.03], rgba=[*_TABLE_RGB, 1], contype=0, conaffinity=1)
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        width=32,
+        height=192,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+        rgb1=_SKY_RGB,
+        rgb2=_SKY_RGB,
+    )
+    world.add_light(
+        name="lamp",
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        pos=[0.3, -0.6, 2.0],
+        dir=[0.15, 0.35, -1.0],
+        diffuse=[0.45, 0.45, 0.45],
+        specular=[0.1, 0.1, 0.1],
+        castshadow=False,
+    )
+    world.add_geom(
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[6, 6, 0.1],
+        pos=[0, 0, -0.75],
+        rgba=[*_FLOOR_RGB, 1],
+        contype=0,
+        conaffinity=0,
+    )
+    world.add_geom(
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[0.65, 0.6, 0.03],
+        pos=[0.35, 0, TABLE_TOP_M - 0.03],
+        rgba=[*_TABLE_RGB, 1],
+        contype=0,
+        conaffinity=1,
+    )
 
 
 def _add_camera(spec: mujoco.MjSpec, camera: RigCamera) -> None:
@@ -78,8 +120,12 @@ def _add_camera(spec: mujoco.MjSpec, camera: RigCamera) -> None:
     T_mount_gl = geometry.opencv_to_opengl(camera.T_mount_cam)
     pinhole = camera.intrinsics
     pixel_m = 1e-5  # any size of a pixel gives the same picture
-    mjs_camera = body.add_camera(name=camera.name, pos=T_mount_gl[:3, 3], quat=geometry.to_quat_wxyz(T_mount_gl),
-                                 fovy=np.rad2deg(pinhole.fovy_rad))
+    mjs_camera = body.add_camera(
+        name=camera.name,
+        pos=T_mount_gl[:3, 3],
+        quat=geometry.to_quat_wxyz(T_mount_gl),
+        fovy=np.rad2deg(pinhole.fovy_rad),
+    )
     mjs_camera.resolution = [pinhole.width, pinhole.height]
     mjs_camera.sensor_size = [pixel_m * pinhole.width, pixel_m * pinhole.height]
     mjs_camera.focal_pixel = [pinhole.fx, pinhole.fy]

@@ -14,8 +14,10 @@ REMARKS = {
     "user_stopped": "release the user stop",
     "automatic_error_recovery": "it recovers from an error; wait",
 }
-_NOT_SMOOTH = ("commands were not smooth: packets were lost, or the controller does not interpolate; use that of "
-               "config/controllers and a real-time kernel")
+_NOT_SMOOTH = (
+    "commands were not smooth: packets were lost, or the controller does not interpolate; use that of "
+    "config/controllers and a real-time kernel"
+)
 _CONTACT = "it touched something, or the load is not set in Desk; move it out of contact by hand"
 _LIMIT = "a joint is at its limit; unlock the joints in Desk and guide it back by hand"
 _FAST = "it was too fast; lower velocity_scale"
@@ -26,7 +28,7 @@ ADVICE = {
     "cartesian_reflex": _CONTACT,
     "joint_reflex": _CONTACT,
     "communication_constraints_violation": "the control computer answered too late; use a real-time kernel, a direct "
-                                           "cable and the performance governor",
+    "cable and the performance governor",
     "joint_position_limits_violation": _LIMIT,
     "joint_motion_generator_position_limits_violation": _LIMIT,
     "self_collision_avoidance_violation": "it came too near to itself; guide it apart by hand",
@@ -61,5 +63,9 @@ def silent_status(last: ArmStatus | None, silent_s: float) -> ArmStatus:
         return ArmStatus(Level.WARN, "its state has not come yet: start its driver, check the topic's name", "silent")
     if last.level is Level.ERROR:
         return last
-    return ArmStatus(Level.WARN, f"no state of it for more than {silent_s:g} s: its driver has ended, or a reflex has "
-                                 "deactivated its controllers; read what the driver says, run genima recover", "silent")
+    return ArmStatus(
+        Level.WARN,
+        f"no state of it for more than {silent_s:g} s: its driver has ended, or a reflex has "
+        "deactivated its controllers; read what the driver says, run genima recover",
+        "silent",
+    )

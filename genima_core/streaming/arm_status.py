@@ -46,8 +46,10 @@ class ArmWatch:
         """None, or why a status is not used: then it is as if it had not come."""
         if name != NAME or level not in tuple(Level):
             valid = ", ".join(f"{item:d} ({item.name})" for item in Level)
-            self._refusal = (f"A status of {name!r} with level {level!r} is not used; valid are the name {NAME!r} and "
-                             f"levels {valid}: look at its sender.")
+            self._refusal = (
+                f"A status of {name!r} with level {level!r} is not used; valid are the name {NAME!r} and "
+                f"levels {valid}: look at its sender."
+            )
             return self._refusal
         self._last, self._refusal = ArmStatus(Level(level), " ".join(message.split())[:LONGEST]), ""
         self._heard_s = now_s
@@ -70,8 +72,10 @@ class ArmWatch:
         # While this process was paused nothing could come: only the time since then counts against the sender.
         silent_s = now_s - max(self._heard_s, awake_since_s)
         if silent_s > self._timeout_s:
-            return (f"{ARM_SILENT} for {silent_s:.2f} s (limit {self._timeout_s:g} s). "
-                    f"{self._refusal or 'Look at the arm monitor.'}")
+            return (
+                f"{ARM_SILENT} for {silent_s:.2f} s (limit {self._timeout_s:g} s). "
+                f"{self._refusal or 'Look at the arm monitor.'}"
+            )
         if self._last.level is Level.WARN:
             return f"{ARM_ELSEWHERE} {self._last.message or 'it does not say why'}; then enable the streamer."
         return None

@@ -57,5 +57,7 @@ def _allow(contacts: tuple[Contact, ...]) -> dict[tuple[str, str], float]:
 def say(contact: Contact) -> str:
     """One sentence for the operator."""
     one, other = contact.bodies
-    return (f"Going on would bring {one} and {other} to {1e3 * contact.distance_m:.0f} mm of each other (limit "
-            f"{1e3 * contact.least_m:.0f} mm); the arm stops before: send it elsewhere, or change the margins.")
+    return (
+        f"Going on would bring {one} and {other} to {1e3 * contact.distance_m:.0f} mm of each other (limit "
+        f"{1e3 * contact.least_m:.0f} mm); the arm stops before: send it elsewhere, or change the margins."
+    )

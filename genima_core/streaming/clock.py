@@ -37,11 +37,17 @@ class StepClock:
         self.longest_gap_s = max(self.longest_gap_s, gap)
         self.late += gap >= 1.5 * self._period_s
         if gap < -self._period_s:
-            interruption = Refusal("clock", f"The clock jumped back by {-gap:.3f} s, and inputs are timed by it; the "
-                                            "next one is taken by the new time.")
+            interruption = Refusal(
+                "clock",
+                f"The clock jumped back by {-gap:.3f} s, and inputs are timed by it; the "
+                "next one is taken by the new time.",
+            )
         elif gap > self._max_gap_s:
-            interruption = Refusal("gap", f"No step came for {gap:.3f} s (limit {self._max_gap_s:g} s); give this "
-                                          "process a processor, or find out what paused it.")
+            interruption = Refusal(
+                "gap",
+                f"No step came for {gap:.3f} s (limit {self._max_gap_s:g} s); give this "
+                "process a processor, or find out what paused it.",
+            )
         if interruption is not None:
             self.gaps += 1
             self.awake_since_s = now_s

@@ -92,22 +92,41 @@ class StreamerConfig:
         if self.execution not in ("sync", "async"):
             raise ValueError(f"execution is {self.execution!r}; valid are sync, async")
         if len(self.joint_names) != 7 or len({*self.joint_names, self.gripper_joint}) != 8:
-            raise ValueError(f"joint_names are {', '.join(self.joint_names)}; seven different names are needed, "
-                             f"none of them the gripper's ({self.gripper_joint})")
+            raise ValueError(
+                f"joint_names are {', '.join(self.joint_names)}; seven different names are needed, "
+                f"none of them the gripper's ({self.gripper_joint})"
+            )
         for name in ("velocity_scale", "velocity_factor", "acceleration_factor", "jerk_factor"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
-        for name in ("period_s", "settle_s", "blend_acceleration", "max_blend_s", "max_jump_rad", "max_deviation_rad",
-                     "max_observation_age_s", "joint_state_timeout_s", "joint_state_fault_s", "arm_status_timeout_s",
-                     "gripper_max_width_m", "target_timeout_s", "target_pause_s", "max_start_rad", "max_lag_rad",
-                     "follow_blend_s", "follow_acceleration"):
+        for name in (
+            "period_s",
+            "settle_s",
+            "blend_acceleration",
+            "max_blend_s",
+            "max_jump_rad",
+            "max_deviation_rad",
+            "max_observation_age_s",
+            "joint_state_timeout_s",
+            "joint_state_fault_s",
+            "arm_status_timeout_s",
+            "gripper_max_width_m",
+            "target_timeout_s",
+            "target_pause_s",
+            "max_start_rad",
+            "max_lag_rad",
+            "follow_blend_s",
+            "follow_acceleration",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         if self.rest_after_s < self.settle_s:
             raise ValueError(f"rest_after_s is {self.rest_after_s}; it must be at least settle_s ({self.settle_s})")
         if self.execution_horizon < 0 or self.execution_horizon == 1 or self.smoothing < 0:
-            raise ValueError(f"execution_horizon is {self.execution_horizon}, smoothing {self.smoothing}; valid are an "
-                             "execution_horizon of 0 (all) or at least 2, and smoothing of at least 0")
+            raise ValueError(
+                f"execution_horizon is {self.execution_horizon}, smoothing {self.smoothing}; valid are an "
+                "execution_horizon of 0 (all) or at least 2, and smoothing of at least 0"
+            )
         if not 0 <= self.position_margin_rad <= 0.1:
             raise ValueError(f"position_margin_rad is {self.position_margin_rad}; it must be in [0, 0.1]")
 

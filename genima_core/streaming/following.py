@@ -57,24 +57,45 @@ class Following:
         self._path: TargetPath | None = None
         self._estimate = VelocityEstimate()
 
-    def inspect(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
-                now_s: float, motion: Motion, step_s: float) -> Target | Refusal:
+    def inspect(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+        motion: Motion,
+        step_s: float,
+    ) -> Target | Refusal:
         """A target that may be followed from the motion commanded at step_s, or why not."""
         config = self._config
-        target = read_target(config.joint_names, config.gripper_joint, config.gripper_max_width_m, config.limits,
-                             names, positions, velocities, stamp_s)
+        target = read_target(
+            config.joint_names,
+            config.gripper_joint,
+            config.gripper_max_width_m,
+            config.limits,
+            names,
+            positions,
+            velocities,
+            stamp_s,
+        )
         if isinstance(target, Refusal):
             return target
         age = now_s - target.stamp_s
         if not abs(age) <= config.target_timeout_s:
             # A late one is passed over: whether it is the last one, or one of many, the watchdog finds out.
             when = f"{abs(age):.3f} s {'ago' if age > 0 else 'ahead'}"
-            return Refusal("late" if self.active and age > 0 else "stale",
-                           f"The target is stamped {when}; valid is within {config.target_timeout_s:g} s: look at its "
-                           "sender and synchronise the clocks.")
+            return Refusal(
+                "late" if self.active and age > 0 else "stale",
+                f"The target is stamped {when}; valid is within {config.target_timeout_s:g} s: look at its "
+                "sender and synchronise the clocks.",
+            )
         if self._last is not None and target.stamp_s <= self._last.stamp_s:
-            return Refusal("older", f"The target's stamp {target.stamp_s:.3f} s is not after the one before "
-                                    f"({self._last.stamp_s:.3f} s); only newer ones are used.")
+            return Refusal(
+                "older",
+                f"The target's stamp {target.stamp_s:.3f} s is not after the one before "
+                f"({self._last.stamp_s:.3f} s); only newer ones are used.",
+            )
         # After a late step the command is older than the target, and the arm further on.
         since_s = min(max(target.stamp_s - step_s, 0.0), config.max_gap_s)
         return self._jump(target, motion.q + since_s * motion.dq) or target
@@ -84,36 +105,54 @@ class Following:
         fastest = config.max_speed_ratio * config.limits.velocity
         if target.dq is not None and (np.abs(target.dq) > fastest).any():
             i = int(np.argmax(np.abs(target.dq) / fastest))
-            return Refusal("jump", f"The target moves {config.joint_names[i]} at {target.dq[i]:.2f} rad/s; valid is up "
-                                   f"to {fastest[i]:.2f} rad/s: look at its sender.")
+            return Refusal(
+                "jump",
+                f"The target moves {config.joint_names[i]} at {target.dq[i]:.2f} rad/s; valid is up "
+                f"to {fastest[i]:.2f} rad/s: look at its sender.",
+            )
         if not self.active and target.dq is not None and (np.abs(target.dq) > REST_SPEED).any():
             i = int(np.argmax(np.abs(target.dq)))
-            return Refusal("jump", f"The first target moves {config.joint_names[i]} at {target.dq[i]:.2f} rad/s; valid "
-                                   f"is up to {REST_SPEED:g} rad/s: begin at rest, where the arm is.")
+            return Refusal(
+                "jump",
+                f"The first target moves {config.joint_names[i]} at {target.dq[i]:.2f} rad/s; valid "
+                f"is up to {REST_SPEED:g} rad/s: begin at rest, where the arm is.",
+            )
         if self._last is not None:
             step, dt_s = np.abs(target.q - self._last.q), target.stamp_s - self._last.stamp_s
             i = int(np.argmax(step - fastest * dt_s))
             if step[i] > fastest[i] * dt_s + POSITION_NOISE_RAD:
-                return Refusal("jump", f"The target of {config.joint_names[i]} jumped by {step[i]:.3f} rad in "
-                                       f"{1e3 * dt_s:.0f} ms; valid is up to {fastest[i]:.2f} rad/s: look at its "
-                                       "sender.")
+                return Refusal(
+                    "jump",
+                    f"The target of {config.joint_names[i]} jumped by {step[i]:.3f} rad in "
+                    f"{1e3 * dt_s:.0f} ms; valid is up to {fastest[i]:.2f} rad/s: look at its "
+                    "sender.",
+                )
         away = np.abs(target.q - here)
         i, limit = int(np.argmax(away)), config.max_lag_rad if self.active else config.max_start_rad
         if away[i] <= limit:
             return None
         if self.active:
-            return Refusal("jump", f"The target of {config.joint_names[i]} is {away[i]:.3f} rad from the command; "
-                                   f"valid is up to {limit:g} rad: its sender is faster than the arm may move.")
-        return Refusal("jump", f"The first target wants {config.joint_names[i]} at {target.q[i]:.3f} rad, "
-                               f"{away[i]:.3f} rad from where it is; valid is up to {limit:g} rad: begin where the arm "
-                               "is.")
+            return Refusal(
+                "jump",
+                f"The target of {config.joint_names[i]} is {away[i]:.3f} rad from the command; "
+                f"valid is up to {limit:g} rad: its sender is faster than the arm may move.",
+            )
+        return Refusal(
+            "jump",
+            f"The first target wants {config.joint_names[i]} at {target.q[i]:.3f} rad, "
+            f"{away[i]:.3f} rad from where it is; valid is up to {limit:g} rad: begin where the arm "
+            "is.",
+        )
 
     def knock(self, now_s: float) -> Refusal | None:
         """A target came, whatever it is; the refusal of a sender that has to pause first."""
         quiet_s, self._heard_s = now_s - self._heard_s, now_s
         if self._locked and not quiet_s >= self._config.target_pause_s:
-            return Refusal("locked", f"Targets are refused since one was ({self.last_rejection or 'the arm stopped'}); "
-                                     f"send none for {self._config.target_pause_s:g} s, then begin where the arm is.")
+            return Refusal(
+                "locked",
+                f"Targets are refused since one was ({self.last_rejection or 'the arm stopped'}); "
+                f"send none for {self._config.target_pause_s:g} s, then begin where the arm is.",
+            )
         self._locked = False
         return None
 

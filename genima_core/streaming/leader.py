@@ -25,8 +25,15 @@ class LeaderState:
 class Leader:
     """Reads joint states of a leader; nothing here raises."""
 
-    def __init__(self, joint_names: Sequence[str], finger_names: Sequence[str], gripper_max_width_m: float,
-                 limits: JointLimits, timeout_s: float, max_speed_ratio: float):
+    def __init__(
+        self,
+        joint_names: Sequence[str],
+        finger_names: Sequence[str],
+        gripper_max_width_m: float,
+        limits: JointLimits,
+        timeout_s: float,
+        max_speed_ratio: float,
+    ):
         """`max_speed_ratio`: of the arm's velocity limits; what seems faster is a jump."""
         self._names, self._fingers, self._width_m = tuple(joint_names), tuple(finger_names), gripper_max_width_m
         self._limits, self._timeout_s = limits, timeout_s
@@ -37,8 +44,14 @@ class Leader:
         self.last_refusal = ""
         """Of what came last, "" if it was usable."""
 
-    def take(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
-             now_s: float) -> str | None:
+    def take(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         """None, or why a joint state breaks off what it is used for; late or repeated ones are passed over."""
         self.last_refusal = ""
         reason = self._read(names, positions, velocities, stamp_s, now_s)
@@ -65,29 +78,41 @@ class Leader:
         near = (q < self._limits.lower + margin_rad) | (q > self._limits.upper - margin_rad)
         return int(np.argmax(near)) if near.any() else None
 
-    def _read(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
-              now_s: float) -> str | None:
+    def _read(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         seen = read_joint_state(self._names, names, positions, velocities, stamp_s, now_s)
         if isinstance(seen, Refusal):
             return f"Leader: {seen.reason}"
         age = now_s - seen.stamp_s
         if not abs(age) <= self._timeout_s:  # counts as silence, which the mirror's watchdog notices
             when = f"{abs(age):.3f} s {'ago' if age > 0 else 'ahead'}"
-            self.last_refusal = (f"The leader's joint states are stamped {when}; valid is within {self._timeout_s:g} "
-                                 "s: look at its driver and synchronise the clocks.")
+            self.last_refusal = (
+                f"The leader's joint states are stamped {when}; valid is within {self._timeout_s:g} "
+                "s: look at its driver and synchronise the clocks."
+            )
             return None
         before = self.last
         if before is not None and abs(seen.stamp_s - before.stamp_s) < STAMP_SLACK_S:
             return None
         if before is not None and seen.stamp_s < before.stamp_s:
             self.forget()
-            return (f"The leader's clock jumped back by {before.stamp_s - seen.stamp_s:.3f} s, or there are two "
-                    "leaders; look at its driver.")
+            return (
+                f"The leader's clock jumped back by {before.stamp_s - seen.stamp_s:.3f} s, or there are two "
+                "leaders; look at its driver."
+            )
         width_m = self._width(names, positions)
         width_m = self._own_width_m if width_m is None else width_m
         if width_m is not None and not -0.1 <= width_m / self._width_m <= 1.25:
-            return (f"Leader: {', '.join(self._fingers)} add up to a width of {width_m:.3f} m; valid is 0 to "
-                    f"{self._width_m:g} m: look at its driver, or at leader_gripper_max_width_m.")
+            return (
+                f"Leader: {', '.join(self._fingers)} add up to a width of {width_m:.3f} m; valid is 0 to "
+                f"{self._width_m:g} m: look at its driver, or at leader_gripper_max_width_m."
+            )
         opening = None if width_m is None else float(np.clip(width_m / self._width_m, 0.0, 1.0))
         dt_s = np.inf if before is None else seen.stamp_s - before.stamp_s
         if dt_s > self._timeout_s:
@@ -100,13 +125,17 @@ class Leader:
         i = int(np.argmax(excess))
         if excess[i] > 0:
             self._estimate.forget()
-            return (f"{self._names[i]} of the leader jumped by {abs(seen.q[i] - before.q[i]):.3f} rad in "
-                    f"{1e3 * dt_s:.0f} ms; look at its driver.")
+            return (
+                f"{self._names[i]} of the leader jumped by {abs(seen.q[i] - before.q[i]):.3f} rad in "
+                f"{1e3 * dt_s:.0f} ms; look at its driver."
+            )
         faster = np.abs(self.last.dq) / self._fastest
         i = int(np.argmax(faster))
         if faster[i] > 1:
-            return (f"{self._names[i]} of the leader moves at {self.last.dq[i]:.2f} rad/s; valid is up to "
-                    f"{self._fastest[i]:.2f} rad/s: look at its driver.")
+            return (
+                f"{self._names[i]} of the leader moves at {self.last.dq[i]:.2f} rad/s; valid is up to "
+                f"{self._fastest[i]:.2f} rad/s: look at its driver."
+            )
         return None
 
     def _width(self, names: Sequence[str], positions: Sequence[float]) -> float | None:

@@ -30,18 +30,30 @@ class Measuring:
         self._jumped = False
         self._same_since_s = math.inf
 
-    def take(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
-             now_s: float) -> str | None:
+    def take(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         """None, or why a joint state is not used: see `Streamer.on_joint_state`."""
         seen = read_joint_state(self._config.joint_names, names, positions, velocities, stamp_s, now_s)
         if isinstance(seen, Measurement):
             age, limit = now_s - seen.stamp_s, self._config.joint_state_timeout_s
             if not abs(age) <= limit:
-                seen = Refusal("stale", f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
-                                        f"valid is within {limit:g} s: look at the driver and synchronise the clocks.")
+                seen = Refusal(
+                    "stale",
+                    f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
+                    f"valid is within {limit:g} s: look at the driver and synchronise the clocks.",
+                )
             elif self.last is not None and seen.stamp_s < self.last.stamp_s + STAMP_SLACK_S:
-                seen = Refusal("frozen", f"The joint state's stamp {seen.stamp_s:.3f} s is not after the one before "
-                                         f"({self.last.stamp_s:.3f} s); look at the driver of the arm.")
+                seen = Refusal(
+                    "frozen",
+                    f"The joint state's stamp {seen.stamp_s:.3f} s is not after the one before "
+                    f"({self.last.stamp_s:.3f} s); look at the driver of the arm.",
+                )
         if isinstance(seen, Refusal):
             self.rejected[seen.kind] += 1
             self.last_refusal = seen.reason
@@ -82,8 +94,10 @@ class Measuring:
         outside = np.maximum(limits.lower - q, q - limits.upper)
         i = int(np.argmax(outside))
         if outside[i] > self._config.start_tolerance_rad:
-            return (f"{self._config.joint_names[i]} is measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, "
-                    f"{limits.upper[i]:.4f}]; move the arm back by hand.")
+            return (
+                f"{self._config.joint_names[i]} is measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, "
+                f"{limits.upper[i]:.4f}]; move the arm back by hand."
+            )
         return np.clip(q, limits.lower, limits.upper)
 
     def find_silence(self, now_s: float, awake_since_s: float) -> tuple[str, bool] | None:
@@ -102,10 +116,15 @@ class Measuring:
         config, i = self._config, int(np.argmax(deviation))
         if deviation[i] <= config.max_deviation_rad:
             return None
-        remedy = f"{self.doubt}: look at the arm's driver" if self.doubt else \
-            "free the arm or recover it from its reflex stop"
-        return (f"{config.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
-                f"command (limit {config.max_deviation_rad:g} rad); {remedy}, then reset the fault.")
+        remedy = (
+            f"{self.doubt}: look at the arm's driver"
+            if self.doubt
+            else "free the arm or recover it from its reflex stop"
+        )
+        return (
+            f"{config.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
+            f"command (limit {config.max_deviation_rad:g} rad); {remedy}, then reset the fault."
+        )
 
     def forget_times(self, now_s: float) -> None:
         """The clock was set back."""

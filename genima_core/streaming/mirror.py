@@ -37,8 +37,14 @@ class Mirror:
     def __init__(self, config: MirrorConfig = MirrorConfig()):  # noqa: B008 (frozen)
         self.config = config
         self._limits = ARM_LIMITS[config.arm]
-        self._leader = Leader(config.leader_joint_names, config.leader_finger_names, config.leader_gripper_max_width_m,
-                              ARM_LIMITS[config.leader_arm], config.leader_timeout_s, config.max_speed_ratio)
+        self._leader = Leader(
+            config.leader_joint_names,
+            config.leader_finger_names,
+            config.leader_gripper_max_width_m,
+            ARM_LIMITS[config.leader_arm],
+            config.leader_timeout_s,
+            config.max_speed_ratio,
+        )
         self._leaders = 1
         self._follower: Measurement | None = None
         self._follower_refusal = ""
@@ -54,8 +60,14 @@ class Mirror:
 
     # ---- inputs
 
-    def on_leader(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
-                  now_s: float) -> str | None:
+    def on_leader(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         """Take a joint state of the leader; None, or what is wrong with it, which stops the follower."""
         problem = self._leader.take(names, positions, velocities, stamp_s, now_s)
         if problem is not None and self._engaged:
@@ -72,8 +84,14 @@ class Mirror:
         if count > 1 and self._engaged:
             self._end(self._now_s, Mirroring.STOPPED, self._two_leaders)
 
-    def on_follower(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float],
-                    stamp_s: float, now_s: float) -> str | None:
+    def on_follower(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         """Take a joint state of the follower; None, or why it is not used."""
         seen = read_joint_state(self.config.joint_names, names, positions, velocities, stamp_s, now_s)
         if isinstance(seen, Refusal):
@@ -122,8 +140,12 @@ class Mirror:
             if self._engaged:
                 self._end(now_s, Mirroring.STOPPED, f"The clock jumped back by {self._now_s - now_s:.3f} s.")
         if self._engaged and self.config.leader_timeout_s < now_s - self._now_s < np.inf:
-            self._end(now_s, Mirroring.STOPPED, f"Mirroring itself paused for {now_s - self._now_s:.2f} s; give this "
-                                                "process a processor, and engage again.")
+            self._end(
+                now_s,
+                Mirroring.STOPPED,
+                f"Mirroring itself paused for {now_s - self._now_s:.2f} s; give this "
+                "process a processor, and engage again.",
+            )
         # After a pause of this process messages may still wait for their turn.
         heard_until_s, self._now_s = min(now_s, self._now_s + WAKE_S), now_s
         if self._engaged and (problem := self._obstacle(heard_until_s) or self._unfollowed(now_s)) is not None:
@@ -225,13 +247,17 @@ class Mirror:
         config, q = self.config, self._leader.last.q
         i = self._leader.near_limit(config.leader_margin_rad)
         if i is not None:
-            return (f"{config.leader_joint_names[i]} of the leader is at its limit ({q[i]:.3f} rad); move it away from "
-                    "there and engage again.")
+            return (
+                f"{config.leader_joint_names[i]} of the leader is at its limit ({q[i]:.3f} rad); move it away from "
+                "there and engage again."
+            )
         out = (q < self._limits.lower) | (q > self._limits.upper)
         if out.any():
             i = int(np.argmax(out))
-            return (f"The leader is at {q[i]:.3f} rad where {config.joint_names[i]} of the follower may be at "
-                    f"{self._limits.lower[i]:.4f} to {self._limits.upper[i]:.4f}; move it back and engage again.")
+            return (
+                f"The leader is at {q[i]:.3f} rad where {config.joint_names[i]} of the follower may be at "
+                f"{self._limits.lower[i]:.4f} to {self._limits.upper[i]:.4f}; move it back and engage again."
+            )
         return None
 
     def _busy_streamer(self, now_s: float) -> str | None:
@@ -254,8 +280,10 @@ class Mirror:
         lag_rad = 0.0 if self._target is None else float(np.abs(self._follower.q - self._target.q).max())
         self._far_since_s = min(self._far_since_s, now_s) if lag_rad > config.max_lag_rad else np.inf
         if now_s - self._far_since_s > config.max_lag_s:
-            return (f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit "
-                    f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly.")
+            return (
+                f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit "
+                f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly."
+            )
         return None
 
     def _distance(self) -> float:

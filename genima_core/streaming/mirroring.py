@@ -51,9 +51,18 @@ class MirrorConfig:
         for name in ("joint_names", "leader_joint_names"):
             if len(set(getattr(self, name))) != 7 or len(getattr(self, name)) != 7:
                 raise ValueError(f"{name} are {', '.join(getattr(self, name))}; seven different names are needed")
-        for name in ("leader_gripper_max_width_m", "gripper_max_width_m", "approach_speed", "align_tolerance_rad",
-                     "leader_timeout_s", "follower_timeout_s", "max_lag_rad", "max_lag_s", "max_speed_ratio",
-                     "max_rate_hz"):
+        for name in (
+            "leader_gripper_max_width_m",
+            "gripper_max_width_m",
+            "approach_speed",
+            "align_tolerance_rad",
+            "leader_timeout_s",
+            "follower_timeout_s",
+            "max_lag_rad",
+            "max_lag_s",
+            "max_speed_ratio",
+            "max_rate_hz",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         if not 0 <= self.leader_margin_rad <= 0.5:

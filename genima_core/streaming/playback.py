@@ -18,8 +18,13 @@ GENTLY = Blend(acceleration=1.0, shortest_s=0.2, longest_s=1.0)
 
 def shaping_limits(config: StreamerConfig) -> JointLimits:
     """The part of the arm's limits that commands use."""
-    return scale_limits(config.limits, config.velocity_factor * config.velocity_scale, config.acceleration_factor,
-                        config.jerk_factor, config.position_margin_rad)
+    return scale_limits(
+        config.limits,
+        config.velocity_factor * config.velocity_scale,
+        config.acceleration_factor,
+        config.jerk_factor,
+        config.position_margin_rad,
+    )
 
 
 class Playback:
@@ -68,8 +73,12 @@ class Playback:
         """On with another velocity_scale: a chunk is slowed, never sped up, and the limit changes little by little."""
         self._config = config
         rate = config.velocity_scale / self._pace
-        if rate < 1 and self.contact is None and self._splice is not None \
-                and not isinstance(self._splice.path, TargetPath):
+        if (
+            rate < 1
+            and self.contact is None
+            and self._splice is not None
+            and not isinstance(self._splice.path, TargetPath)
+        ):
             self.join(RepacedPath(self._splice.path, self.time_s, rate), self._splice.blend)
 
     def position_at(self, time_s: float) -> np.ndarray:
@@ -156,8 +165,8 @@ class Playback:
         limits, broken = self._limits, False
         if ((q < limits.lower) | (q > limits.upper)).any():
             broken = True
-        for order, most in enumerate((limits.velocity, limits.acceleration, limits.jerk)[:len(last) - 1], start=1):
-            rates = np.diff(last[-order - 1:], order, axis=0)[0] / self._config.period_s**order
+        for order, most in enumerate((limits.velocity, limits.acceleration, limits.jerk)[: len(last) - 1], start=1):
+            rates = np.diff(last[-order - 1 :], order, axis=0)[0] / self._config.period_s**order
             broken = broken or bool((np.abs(rates) > most * (1 + 1e-6)).any())
         self.violations += broken
 
@@ -176,5 +185,3 @@ class Playback:
     def action(self) -> int | None:
         """Index of the action that is due now."""
         return None if self._splice is None else self._splice.path.action_at(self.time_s)
-
-

@@ -44,11 +44,17 @@ class Motion:
         return not (self.dq.any() or self.ddq.any())
 
 
-def scale_limits(limits: JointLimits, velocity: float, acceleration: float, jerk: float,
-                 position_margin_rad: float) -> JointLimits:
+def scale_limits(
+    limits: JointLimits, velocity: float, acceleration: float, jerk: float, position_margin_rad: float
+) -> JointLimits:
     """Limits times factors, position limits drawn in by a margin."""
-    return JointLimits(limits.lower + position_margin_rad, limits.upper - position_margin_rad,
-                       limits.velocity * velocity, limits.acceleration * acceleration, limits.jerk * jerk)
+    return JointLimits(
+        limits.lower + position_margin_rad,
+        limits.upper - position_margin_rad,
+        limits.velocity * velocity,
+        limits.acceleration * acceleration,
+        limits.jerk * jerk,
+    )
 
 
 class Profile:
@@ -57,8 +63,13 @@ class Profile:
     def __init__(self, limits: JointLimits, period_s: float, start: np.ndarray):
         self.period_s = period_s
         # A start within the margin (or on the limit itself) is where the arm is: it must not be a reason to step.
-        self._limits = JointLimits(np.minimum(limits.lower, start), np.maximum(limits.upper, start),
-                                   limits.velocity, limits.acceleration, limits.jerk)
+        self._limits = JointLimits(
+            np.minimum(limits.lower, start),
+            np.maximum(limits.upper, start),
+            limits.velocity,
+            limits.acceleration,
+            limits.jerk,
+        )
         self._reacher, self._stopper = Ruckig(1), Ruckig(7)
         self._reaches = [_joint_input(self._limits, i) for i in range(7)]
         self._stop_input = _stop_input(self._limits)
@@ -145,19 +156,22 @@ class Profile:
         except RuckigError:
             return _slower(plan, 1, self.period_s)[0]
         lowest, highest = self._reach_of_stop(candidate, stop)
-        wrong = ((lowest < self._limits.lower - _TINY_RAD) | (highest > self._limits.upper + _TINY_RAD)
-                 | (stop.durations_s > rest_within_s - self.period_s + _TINY_RAD))
+        wrong = (
+            (lowest < self._limits.lower - _TINY_RAD)
+            | (highest > self._limits.upper + _TINY_RAD)
+            | (stop.durations_s > rest_within_s - self.period_s + _TINY_RAD)
+        )
         if not wrong.any():
             return _Plan(candidate, stop, tuple(hints))
         slower = _slower(plan, 1, self.period_s)[0]
         if wrong.all():
             return slower
-        mixed = Motion(*(np.where(wrong, getattr(slower.motion, name), getattr(candidate, name))
-                         for name in ("q", "dq", "ddq")))
+        mixed = Motion(
+            *(np.where(wrong, getattr(slower.motion, name), getattr(candidate, name)) for name in ("q", "dq", "ddq"))
+        )
         return _Plan(mixed, self._plan_stop(mixed), tuple(hints))
 
-    def _reach(self, joint: int, now: list[float], wanted: list[list[float]], periods: int,
-               states: np.ndarray) -> bool:
+    def _reach(self, joint: int, now: list[float], wanted: list[list[float]], periods: int, states: np.ndarray) -> bool:
         """Write the joint's state one period on into states (3, 7); False if it will not be as wanted on time."""
         request, trajectory, duration_s = self._reaches[joint], Trajectory(1), periods * self.period_s
         request.current_position, request.current_velocity, request.current_acceleration = now[:1], now[1:2], now[2:]
@@ -171,8 +185,9 @@ class Profile:
         states[:, joint] = q, dq, ddq
         return trajectory.duration <= duration_s + 1e-6
 
-    def _chase(self, joint: int, now: list[float], wanted: list[list[list[float]]], hint: int,
-               states: np.ndarray) -> int:
+    def _chase(
+        self, joint: int, now: list[float], wanted: list[list[list[float]]], hint: int, states: np.ndarray
+    ) -> int:
         """Head for the earliest point of the reference that can be met on time, else for the last; which one it was.
 
         The search begins a little earlier than where it ended one period ago.

@@ -20,15 +20,22 @@ class ChunkPath:
     start, which makes everything later by `settle_s`.
     """
 
-    def __init__(self, positions: np.ndarray, dt_s: float, start_s: float, settle_s: float, smoothing: int = 0,
-                 from_rest: bool = False):
+    def __init__(
+        self,
+        positions: np.ndarray,
+        dt_s: float,
+        start_s: float,
+        settle_s: float,
+        smoothing: int = 0,
+        from_rest: bool = False,
+    ):
         """Positions (n, 7) rad, n >= 2, action k due at start_s + k * dt_s; smoothing: passes of (1, 2, 1) / 4."""
         for _ in range(smoothing):
             inner = (positions[:-2] + 2 * positions[1:-1] + positions[2:]) / 4
             positions = np.concatenate([positions[:1], inner, positions[-1:]])
         first, last = 2 * positions[:1] - positions[1:2], 2 * positions[-1:] - positions[-2:-1]
         control = np.concatenate([first, positions, last])
-        windows = np.stack([control[i:len(control) - 3 + i] for i in range(4)])
+        windows = np.stack([control[i : len(control) - 3 + i] for i in range(4)])
         c0, c1, c2, c3 = np.einsum("pc,csj->psj", _B_SPLINE, windows)
         self._segments = c0, c1 / dt_s, c2 / dt_s**2, c3 / dt_s**3
         self.dt_s, self.start_s = dt_s, start_s
@@ -61,8 +68,9 @@ class ChunkPath:
     def _played(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How much of the chunk is played at times (n,), in s, the rate (1 in the middle, 0 at rest), its change."""
         w_out = np.clip((times_s - self.end_s + self._ease_out_s) / (2 * self._ease_out_s), 0.0, 1.0)
-        played_s = np.minimum(times_s - self.start_s - self._ease_in_s, self._length_s - self._ease_out_s) \
-            + 2 * self._ease_out_s * _eased(w_out)
+        played_s = np.minimum(
+            times_s - self.start_s - self._ease_in_s, self._length_s - self._ease_out_s
+        ) + 2 * self._ease_out_s * _eased(w_out)
         rate = 1 - w_out**2 * (3 - 2 * w_out)
         change = -w_out * (1 - w_out) * 3 / self._ease_out_s
         if self._ease_in_s:
@@ -107,7 +115,8 @@ class RepacedPath:
         self._path, self._since_s, self._rate = path, since_s, rate
         self.start_s, self.end_s, self.rest_s = (
             since_s + (time_s - since_s) / rate if time_s > since_s else time_s
-            for time_s in (path.start_s, path.end_s, path.rest_s))
+            for time_s in (path.start_s, path.end_s, path.rest_s)
+        )
 
     def action_at(self, time_s: float) -> int:
         return self._path.action_at(self._since_s + (time_s - self._since_s) * self._rate)
@@ -158,12 +167,30 @@ class Splice:
             return q, dq, ddq
         p, v, a = self.offset * np.array([np.ones(7), T, T**2 / 2])
         u2, u3, u4 = u**2, u**3, u**4
-        q = q + p * (1 - 10 * u3 + 15 * u4 - 6 * u4 * u) + v * (u - 6 * u3 + 8 * u4 - 3 * u4 * u) \
+        q = (
+            q
+            + p * (1 - 10 * u3 + 15 * u4 - 6 * u4 * u)
+            + v * (u - 6 * u3 + 8 * u4 - 3 * u4 * u)
             + a * (u2 - 3 * u3 + 3 * u4 - u4 * u)
-        dq = dq + (p * (-30 * u2 + 60 * u3 - 30 * u4) + v * (1 - 18 * u2 + 32 * u3 - 15 * u4)
-                   + a * (2 * u - 9 * u2 + 12 * u3 - 5 * u4)) / T
-        ddq = ddq + (p * (-60 * u + 180 * u2 - 120 * u3) + v * (-36 * u + 96 * u2 - 60 * u3)
-                     + a * (2 - 18 * u + 36 * u2 - 20 * u3)) / T**2
+        )
+        dq = (
+            dq
+            + (
+                p * (-30 * u2 + 60 * u3 - 30 * u4)
+                + v * (1 - 18 * u2 + 32 * u3 - 15 * u4)
+                + a * (2 * u - 9 * u2 + 12 * u3 - 5 * u4)
+            )
+            / T
+        )
+        ddq = (
+            ddq
+            + (
+                p * (-60 * u + 180 * u2 - 120 * u3)
+                + v * (-36 * u + 96 * u2 - 60 * u3)
+                + a * (2 - 18 * u + 36 * u2 - 20 * u3)
+            )
+            / T**2
+        )
         return q, dq, ddq
 
 

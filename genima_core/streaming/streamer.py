@@ -99,8 +99,14 @@ class Streamer:
         self._state, self._fault, self._reason = State.HOLDING, "", ""
         return True
 
-    def on_joint_state(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float],
-                       stamp_s: float, now_s: float) -> str | None:
+    def on_joint_state(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         """Take a measurement: names in any order, other joints are ignored; None, or why it is not used.
 
         A joint state stamped more than joint_state_timeout_s away from now, or not after the one before, is not used,
@@ -112,8 +118,14 @@ class Streamer:
         """Take what the arm says of itself, as in `arm_status.Level`; None, or why it is not used."""
         return self._arm.take(name, level, message, now_s)
 
-    def on_chunk(self, names: Sequence[str], times_s: Sequence[float], positions: Sequence[Sequence[float]],
-                 stamp_s: float, now_s: float) -> str | None:
+    def on_chunk(
+        self,
+        names: Sequence[str],
+        times_s: Sequence[float],
+        positions: Sequence[Sequence[float]],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         """Take a chunk: names (m,), times (n,), positions (n, m); None if it will be executed, else why not.
 
         The columns, in any order: the seven joints in rad and, if wanted, the gripper's width in m. Action k is due at
@@ -121,8 +133,16 @@ class Streamer:
         mode the due times only space the actions: the arm waited at rest, so the chunk starts when it comes.
         """
         config = self.config
-        chunk = read_actions(config.joint_names, config.gripper_joint, config.gripper_max_width_m, config.limits,
-                             names, times_s, positions, stamp_s)
+        chunk = read_actions(
+            config.joint_names,
+            config.gripper_joint,
+            config.gripper_max_width_m,
+            config.limits,
+            names,
+            times_s,
+            positions,
+            stamp_s,
+        )
         if self._targets.active:
             chunk = Refusal("busy", "The arm follows targets; send chunks when it holds.")
         path = self._plan(chunk, now_s) if isinstance(chunk, Actions) else chunk
@@ -138,8 +158,14 @@ class Streamer:
         self._accepted_at_s, self._accepted_stamp_s = now_s, chunk.stamp_s
         return None
 
-    def on_target(self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], stamp_s: float,
-                  now_s: float) -> str | None:
+    def on_target(
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        velocities: Sequence[float],
+        stamp_s: float,
+        now_s: float,
+    ) -> str | None:
         """Take what to follow at once: seven joints in rad and, if wanted, the gripper's width in m, in any order.
 
         stamp_s is when the positions are due, or were measured; velocities may be empty. None if it is followed, else
@@ -148,8 +174,9 @@ class Streamer:
         """
         target = self._targets.knock(now_s) or self._unwelcome_target()
         if target is None:
-            target = self._targets.inspect(names, positions, velocities, stamp_s, now_s, self._playback.motion,
-                                           self._clock.now_s)
+            target = self._targets.inspect(
+                names, positions, velocities, stamp_s, now_s, self._playback.motion, self._clock.now_s
+            )
         if isinstance(target, Refusal):
             self._targets.refuse(target)
             if target.kind not in HARMLESS:
@@ -180,13 +207,23 @@ class Streamer:
         """Counters since the start, ages at now_s."""
         violations = self._violations + (0 if self._playback is None else self._playback.violations)
         return Statistics(
-            accepted=self._accepted, rejected=dict(self._rejected), stops=dict(self._stops),
-            joint_states_rejected=dict(self._measuring.rejected), last_rejection=self._last_rejection,
-            limit_violations=violations, gaps=self._clock.gaps, longest_gap_s=self._clock.longest_gap_s,
-            late_steps=self._clock.late, joint_state_age_s=now_s - self._measuring.received_s,
-            chunk_age_s=now_s - self._accepted_at_s, observation_age_s=now_s - self._accepted_stamp_s,
-            targets_accepted=self._targets.accepted, targets_rejected=dict(self._targets.rejected),
-            target_age_s=now_s - self._targets.accepted_at_s, follow_latency_s=self._targets.latency_s())
+            accepted=self._accepted,
+            rejected=dict(self._rejected),
+            stops=dict(self._stops),
+            joint_states_rejected=dict(self._measuring.rejected),
+            last_rejection=self._last_rejection,
+            limit_violations=violations,
+            gaps=self._clock.gaps,
+            longest_gap_s=self._clock.longest_gap_s,
+            late_steps=self._clock.late,
+            joint_state_age_s=now_s - self._measuring.received_s,
+            chunk_age_s=now_s - self._accepted_at_s,
+            observation_age_s=now_s - self._accepted_stamp_s,
+            targets_accepted=self._targets.accepted,
+            targets_rejected=dict(self._targets.rejected),
+            target_age_s=now_s - self._targets.accepted_at_s,
+            follow_latency_s=self._targets.latency_s(),
+        )
 
     # ---- inputs
 
@@ -202,11 +239,17 @@ class Streamer:
         if (refusal := self._not_ready("chunk")) is not None:
             return refusal
         if chunk.stamp_s < self._accepted_stamp_s:
-            return Refusal("older", f"The chunk's observation ({chunk.stamp_s:.3f} s) is older than the one in use "
-                                    f"({self._accepted_stamp_s:.3f} s); only newer ones are used.")
+            return Refusal(
+                "older",
+                f"The chunk's observation ({chunk.stamp_s:.3f} s) is older than the one in use "
+                f"({self._accepted_stamp_s:.3f} s); only newer ones are used.",
+            )
         if self.config.execution == "sync" and (self._state is not State.HOLDING or chunk.stamp_s < self._rest_since_s):
-            return Refusal("busy", "The chunk was observed before the arm came to rest; in sync mode, observe again "
-                                   "when the arm has come to rest.")
+            return Refusal(
+                "busy",
+                "The chunk was observed before the arm came to rest; in sync mode, observe again "
+                "when the arm has come to rest.",
+            )
         return None
 
     def _unwelcome_target(self) -> Refusal | None:
@@ -225,8 +268,10 @@ class Streamer:
         if (trouble := find_arm_trouble(self._arm, self._clock)) is not None:
             return Refusal("waiting", trouble.reason)
         if self._playback is None or not self._fresh():
-            return Refusal("waiting", f"The streamer has no fresh joint state, so it takes no {what}; start the arm's "
-                                      "driver first.")
+            return Refusal(
+                "waiting",
+                f"The streamer has no fresh joint state, so it takes no {what}; start the arm's driver first.",
+            )
         return None
 
     # ---- watchdogs
@@ -393,8 +438,21 @@ class Streamer:
         playback, actions = self._playback, self._actions
         if actions is not None and actions.widths_m is not None and playback.path is not None:
             self._width_m = float(actions.widths_m[playback.action])
-        wants = (self._not_ready("chunk") is None and self._pending is None and not self._targets.active
-                 and (self.config.execution == "async" or self._state is State.HOLDING))
+        wants = (
+            self._not_ready("chunk") is None
+            and self._pending is None
+            and not self._targets.active
+            and (self.config.execution == "async" or self._state is State.HOLDING)
+        )
         motion = playback.motion
-        return Command(self._state, self._reason, wants, motion.q, motion.dq, motion.ddq, *playback.horizon(),
-                       self._width_m, restarted)
+        return Command(
+            self._state,
+            self._reason,
+            wants,
+            motion.q,
+            motion.dq,
+            motion.ddq,
+            *playback.horizon(),
+            self._width_m,
+            restarted,
+        )

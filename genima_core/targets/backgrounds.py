@@ -39,8 +39,10 @@ class FolderBackgrounds:
         self._cached_images = cached_images
         self._cache: OrderedDict[Path, np.ndarray | None] = OrderedDict()
         if all(self._load(file) is None for file in self.files):
-            raise ValueError(f"no readable image in {self.path} ({len(self.files)} files with a name ending in "
-                             f"{', '.join(IMAGE_SUFFIXES)}); add images or leave the folder away")
+            raise ValueError(
+                f"no readable image in {self.path} ({len(self.files)} files with a name ending in "
+                f"{', '.join(IMAGE_SUFFIXES)}); add images or leave the folder away"
+            )
 
     def sample(self, rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
         """`count` crops (count, height, width, 3) uint8 RGB; the same for the same state of `rng`."""
@@ -73,7 +75,7 @@ def _random_crop(rng: np.random.Generator, image: np.ndarray, height: int, width
     fit = min(image.shape[0] / height, image.shape[1] / width) * rng.uniform(0.5, 1.0)
     h, w = max(1, int(height * fit)), max(1, int(width * fit))
     top, left = rng.integers(image.shape[0] - h + 1), rng.integers(image.shape[1] - w + 1)
-    crop = image[top:top + h, left:left + w]
+    crop = image[top : top + h, left : left + w]
     crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if h > height else cv2.INTER_LINEAR)
     return crop[:, ::-1] if rng.random() < 0.5 else crop
 
@@ -159,8 +161,10 @@ def _paint_shapes(rng: np.random.Generator, height: int, width: int) -> np.ndarr
 
 def _paint_clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """A room, roughly: a textured wall above a textured floor, things on it, light from one side."""
-    wall, floor = (_blend(_field(rng, height, width), colour, colour * rng.uniform(0.5, 1.3))
-                   for colour in (_colour(rng), _colour(rng)))
+    wall, floor = (
+        _blend(_field(rng, height, width), colour, colour * rng.uniform(0.5, 1.3))
+        for colour in (_colour(rng), _colour(rng))
+    )
     picture = wall
     horizon = int(height * rng.uniform(0.15, 0.6))
     picture[horizon:] = floor[horizon:]
@@ -202,5 +206,15 @@ def _develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 # Clutter and noise come twice: most of what a camera sees looks like them.
-_PAINTERS = (_paint_flat, _paint_gradient, _paint_noise, _paint_noise, _paint_veins, _paint_stripes, _paint_checks,
-             _paint_shapes, _paint_clutter, _paint_clutter)
+_PAINTERS = (
+    _paint_flat,
+    _paint_gradient,
+    _paint_noise,
+    _paint_noise,
+    _paint_veins,
+    _paint_stripes,
+    _paint_checks,
+    _paint_shapes,
+    _paint_clutter,
+    _paint_clutter,
+)

@@ -42,8 +42,9 @@ def true_centres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray) -> np.
     """
     T_base_hand = frame_pose(q_now, "hand")
     p_base = target_poses(q_target)[:, :3, 3]
-    return np.stack([c.intrinsics.project(transform_points(invert(c.T_base_cam(T_base_hand)), p_base))
-                     for c in rig.cameras])
+    return np.stack(
+        [c.intrinsics.project(transform_points(invert(c.T_base_cam(T_base_hand)), p_base)) for c in rig.cameras]
+    )
 
 
 def visible_targets(views: TargetViews, min_pixels: int | None = None) -> np.ndarray:
@@ -63,8 +64,9 @@ def label_centres(labels: np.ndarray) -> np.ndarray:
         return np.stack([sum_u / count, sum_v / count], axis=-1)
 
 
-def find_centres(drawn: np.ndarray, gripper_open: bool | None = None,
-                 observation: np.ndarray | None = None) -> np.ndarray:
+def find_centres(
+    drawn: np.ndarray, gripper_open: bool | None = None, observation: np.ndarray | None = None
+) -> np.ndarray:
     """Centres (4 views, 4 targets, 2) px of the targets in a drawing, by their colours; NaN where there is none.
 
     `drawn` is (4, H, W, 3) uint8. Without `gripper_open` the gripper is the more prominent of cyan and yellow. With
@@ -74,10 +76,15 @@ def find_centres(drawn: np.ndarray, gripper_open: bool | None = None,
         ValueError: the observation has another shape than the drawing.
     """
     if observation is not None and observation.shape != drawn.shape:
-        raise ValueError(f"the observation is {observation.shape}, the drawing {drawn.shape}; both are needed in the "
-                         "size of the drawing")
-    grippers = ([palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED] if gripper_open is None else
-                [palette.GRIPPER_OPEN if gripper_open else palette.GRIPPER_CLOSED])
+        raise ValueError(
+            f"the observation is {observation.shape}, the drawing {drawn.shape}; both are needed in the "
+            "size of the drawing"
+        )
+    grippers = (
+        [palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED]
+        if gripper_open is None
+        else [palette.GRIPPER_OPEN if gripper_open else palette.GRIPPER_CLOSED]
+    )
     candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers]
     centres = np.full((len(drawn), len(candidates), 2), np.nan)
     for view, picture in enumerate(drawn):
@@ -88,8 +95,13 @@ def find_centres(drawn: np.ndarray, gripper_open: bool | None = None,
     return centres
 
 
-def score_drawing(drawn: np.ndarray, truth: TargetViews, observation: np.ndarray | None = None,
-                  gripper_open: bool | None = None, min_pixels: int | None = None) -> DrawingScore:
+def score_drawing(
+    drawn: np.ndarray,
+    truth: TargetViews,
+    observation: np.ndarray | None = None,
+    gripper_open: bool | None = None,
+    min_pixels: int | None = None,
+) -> DrawingScore:
     """Compares a drawing (4, H, W, 3) uint8 with the targets that it should show.
 
     The true centre is the centroid of the visible part, so that partly hidden spheres are judged fairly.

@@ -29,8 +29,10 @@ def over_backgrounds(views: TargetViews, backgrounds: np.ndarray, rng: np.random
 
 def _composite(views: TargetViews, images: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     if images.shape != views.rgb.shape or images.dtype != np.uint8:
-        raise ValueError(f"pictures are {images.shape} {images.dtype}; the targets were rendered as "
-                         f"{views.rgb.shape} uint8: use a rig of the pictures' size")
+        raise ValueError(
+            f"pictures are {images.shape} {images.dtype}; the targets were rendered as "
+            f"{views.rgb.shape} uint8: use a rig of the pictures' size"
+        )
     result = images.copy()
     drawn = alpha > 0
     a = alpha[drawn, None]

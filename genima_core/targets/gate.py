@@ -48,14 +48,25 @@ class GateConfig:
     """Of the gripper, likewise."""
 
     def __post_init__(self) -> None:
-        for name in ("noise_levels", "scene_levels", "reprojection", "hand_radii", "seen_pixels", "hand_pixels",
-                     "reach_m", "joint_speed", "tcp_speed_m_s"):
+        for name in (
+            "noise_levels",
+            "scene_levels",
+            "reprojection",
+            "hand_radii",
+            "seen_pixels",
+            "hand_pixels",
+            "reach_m",
+            "joint_speed",
+            "tcp_speed_m_s",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         lower, upper = self.workspace_lower_m, self.workspace_upper_m
         if not (len(lower) == len(upper) == 3 and all(a < b for a, b in zip(lower, upper, strict=True))):
-            raise ValueError(f"workspace_lower_m is {list(lower)}, workspace_upper_m {list(upper)}; three numbers each "
-                             "are needed, x, y and z in m, the upper ones above the lower")
+            raise ValueError(
+                f"workspace_lower_m is {list(lower)}, workspace_upper_m {list(upper)}; three numbers each "
+                "are needed, x, y and z in m, the upper ones above the lower"
+            )
 
 
 @dataclass(frozen=True)
@@ -118,32 +129,67 @@ class Gate:
         tcp_speed = float(np.linalg.norm(arm.points[3] - target_poses(q_now)[3, :3, 3])) / self.duration_s
         noise = np.array([_noise(view) for view in drawing])
         spheres = outline_labels(self.rig, T_base_cam, np.where(np.isfinite(points), points, arm.points)) > 0
-        scene = 0.0 if observation is None else float(np.mean([
-            _difference(*view) for view, camera in zip(zip(drawing, observation, spheres, strict=True),
-                                                       self.rig.cameras, strict=True) if camera.mount == "base"]))
-        reasons = (*self._noisy(noise), *self._other_scene(scene), *self._unlocated(points, centres),
-                   *self._contradictory(error_px, allowed_px), *self._unreachable(arm.distance_m),
-                   *self._unseen(unseen), *self._outside(points), *self._too_fast(speed, tcp_speed))
-        measures = Measures(float(noise.max()), scene, _worst(error_px / allowed_px),
-                            float((unseen / self._needed).max()), _worst(arm.distance_m), float(speed.max()), tcp_speed)
+        scene = (
+            0.0
+            if observation is None
+            else float(
+                np.mean(
+                    [
+                        _difference(*view)
+                        for view, camera in zip(
+                            zip(drawing, observation, spheres, strict=True), self.rig.cameras, strict=True
+                        )
+                        if camera.mount == "base"
+                    ]
+                )
+            )
+        )
+        reasons = (
+            *self._noisy(noise),
+            *self._other_scene(scene),
+            *self._unlocated(points, centres),
+            *self._contradictory(error_px, allowed_px),
+            *self._unreachable(arm.distance_m),
+            *self._unseen(unseen),
+            *self._outside(points),
+            *self._too_fast(speed, tcp_speed),
+        )
+        measures = Measures(
+            float(noise.max()),
+            scene,
+            _worst(error_px / allowed_px),
+            float((unseen / self._needed).max()),
+            _worst(arm.distance_m),
+            float(speed.max()),
+            tcp_speed,
+        )
         return Verdict(not reasons, reasons, points, error_px, arm.q, measures)
 
     def _validate(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None) -> None:
         width, height = self.rig.size
         for name, pictures in (("drawing", drawing), ("observation", observation)):
-            if pictures is not None and (np.shape(pictures) != (len(self.rig.cameras), height, width, 3)
-                                         or pictures.dtype != np.uint8):
-                raise ValueError(f"the {name} is {np.shape(pictures)} {getattr(pictures, 'dtype', '')}; this rig's is "
-                                 f"({len(self.rig.cameras)}, {height}, {width}, 3) uint8")
+            if pictures is not None and (
+                np.shape(pictures) != (len(self.rig.cameras), height, width, 3) or pictures.dtype != np.uint8
+            ):
+                raise ValueError(
+                    f"the {name} is {np.shape(pictures)} {getattr(pictures, 'dtype', '')}; this rig's is "
+                    f"({len(self.rig.cameras)}, {height}, {width}, 3) uint8"
+                )
         if np.shape(q_now) != (7,) or not np.isfinite(q_now).all():
-            raise ValueError(f"joint positions are {np.asarray(q_now).tolist()}; the gate needs 7 finite numbers in "
-                             "rad, from the moment of capture")
+            raise ValueError(
+                f"joint positions are {np.asarray(q_now).tolist()}; the gate needs 7 finite numbers in "
+                "rad, from the moment of capture"
+            )
 
     @property
     def _needed(self) -> np.ndarray:
         """Part of each view that a sphere must take up to be needed there, (views, 1)."""
-        return np.array([[self.config.hand_pixels if camera.mount == "hand" else self.config.seen_pixels]
-                         for camera in self.rig.cameras])
+        return np.array(
+            [
+                [self.config.hand_pixels if camera.mount == "hand" else self.config.seen_pixels]
+                for camera in self.rig.cameras
+            ]
+        )
 
     def _locate(self, T_base_cam: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Points (4, 3) m, distances (views, 4) px of the drawn from their centres, and what is allowed there."""
@@ -168,50 +214,68 @@ class Gate:
     def _noisy(self, noise: np.ndarray) -> Iterator[str]:
         limit = self.config.noise_levels
         for view in np.flatnonzero(noise > limit):
-            yield (f"the {self.rig.names[view]} view is noisy: {noise[view]:.0f} of 255 levels from pixel to pixel, "
-                   f"allowed are {limit:.0f}")
+            yield (
+                f"the {self.rig.names[view]} view is noisy: {noise[view]:.0f} of 255 levels from pixel to pixel, "
+                f"allowed are {limit:.0f}"
+            )
 
     def _other_scene(self, scene: float) -> Iterator[str]:
         if scene > self.config.scene_levels:
-            yield (f"the drawing shows another scene than the cameras: beside the spheres it differs by {scene:.0f} of "
-                   f"255 levels, allowed are {self.config.scene_levels:.0f}")
+            yield (
+                f"the drawing shows another scene than the cameras: beside the spheres it differs by {scene:.0f} of "
+                f"255 levels, allowed are {self.config.scene_levels:.0f}"
+            )
 
     def _unlocated(self, points: np.ndarray, centres: np.ndarray) -> Iterator[str]:
         for target in np.flatnonzero(~np.isfinite(points).all(axis=-1)):
             views = [self.rig.names[view] for view in np.flatnonzero(np.isfinite(centres[:, target, 0]))]
-            yield (f"the {TARGET_NAMES[target]} sphere cannot be located: it is drawn in {len(views)} of "
-                   f"{len(centres)} views ({', '.join(views) or 'none'}), 2 are needed")
+            yield (
+                f"the {TARGET_NAMES[target]} sphere cannot be located: it is drawn in {len(views)} of "
+                f"{len(centres)} views ({', '.join(views) or 'none'}), 2 are needed"
+            )
 
     def _contradictory(self, error_px: np.ndarray, allowed_px: np.ndarray) -> Iterator[str]:
         for view, target in np.argwhere(error_px > allowed_px):
-            yield (f"the views contradict each other: the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} "
-                   f"view lies {error_px[view, target]:.1f} px from where all views put it, allowed are "
-                   f"{allowed_px[view, target]:.1f}")
+            yield (
+                f"the views contradict each other: the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} "
+                f"view lies {error_px[view, target]:.1f} px from where all views put it, allowed are "
+                f"{allowed_px[view, target]:.1f}"
+            )
 
     def _unreachable(self, distance_m: np.ndarray) -> Iterator[str]:
         limit = self.config.reach_m
         for target in np.flatnonzero(distance_m > limit):
-            yield (f"no arm looks like this: the {TARGET_NAMES[target]} sphere lies {100 * distance_m[target]:.1f} cm "
-                   f"from the nearest configuration, allowed are {100 * limit:.1f}")
+            yield (
+                f"no arm looks like this: the {TARGET_NAMES[target]} sphere lies {100 * distance_m[target]:.1f} cm "
+                f"from the nearest configuration, allowed are {100 * limit:.1f}"
+            )
 
     def _unseen(self, unseen: np.ndarray) -> Iterator[str]:
         for view, target in np.argwhere(unseen > self._needed):
-            yield (f"the {TARGET_NAMES[target]} sphere is missing in the {self.rig.names[view]} view: it should take "
-                   f"up {100 * unseen[view, target]:.1f} % of it")
+            yield (
+                f"the {TARGET_NAMES[target]} sphere is missing in the {self.rig.names[view]} view: it should take "
+                f"up {100 * unseen[view, target]:.1f} % of it"
+            )
 
     def _outside(self, points: np.ndarray) -> Iterator[str]:
         lower, upper = self.config.workspace_lower_m, self.config.workspace_upper_m
         for target in np.flatnonzero(((points < lower) | (points > upper)).any(axis=-1)):
-            yield (f"the {TARGET_NAMES[target]} sphere is at {_metres(points[target])} m in the base frame, outside of "
-                   f"the workspace from {_metres(lower)} to {_metres(upper)}")
+            yield (
+                f"the {TARGET_NAMES[target]} sphere is at {_metres(points[target])} m in the base frame, outside of "
+                f"the workspace from {_metres(lower)} to {_metres(upper)}"
+            )
 
     def _too_fast(self, speed: np.ndarray, tcp_speed: float) -> Iterator[str]:
         for joint in np.flatnonzero(speed > self.config.joint_speed):
-            yield (f"too far for {self.duration_s:.1f} s: joint {joint + 1} would turn at {100 * speed[joint]:.0f} % "
-                   f"of its greatest velocity, allowed are {100 * self.config.joint_speed:.0f}")
+            yield (
+                f"too far for {self.duration_s:.1f} s: joint {joint + 1} would turn at {100 * speed[joint]:.0f} % "
+                f"of its greatest velocity, allowed are {100 * self.config.joint_speed:.0f}"
+            )
         if tcp_speed > self.config.tcp_speed_m_s:
-            yield (f"too far for {self.duration_s:.1f} s: the gripper would move at {tcp_speed:.2f} m/s, allowed are "
-                   f"{self.config.tcp_speed_m_s:.2f}")
+            yield (
+                f"too far for {self.duration_s:.1f} s: the gripper would move at {tcp_speed:.2f} m/s, allowed are "
+                f"{self.config.tcp_speed_m_s:.2f}"
+            )
 
 
 def _noise(view: np.ndarray) -> float:

@@ -41,12 +41,13 @@ class TargetRenderer:
             raise ValueError(f"supersample is {supersample}; valid are 1 to {MAX_SUPERSAMPLE}")
         self._offscreen = _ColumnRenderer(width * self.supersample, height * self.supersample, len(rig.cameras))
         self._scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0))
-        self._cameras = [self._scene.add(_gl_camera(c.intrinsics, self.supersample, len(rig.cameras)))
-                         for c in rig.cameras]
-        self._joints = [self._add_sphere(colour, index)
-                        for index, colour in enumerate(palette.target_colours(1.0)[:3])]
-        self._grippers = {colour: self._add_sphere(colour, 3)
-                          for colour in (palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)}
+        self._cameras = [
+            self._scene.add(_gl_camera(c.intrinsics, self.supersample, len(rig.cameras))) for c in rig.cameras
+        ]
+        self._joints = [self._add_sphere(colour, index) for index, colour in enumerate(palette.target_colours(1.0)[:3])]
+        self._grippers = {
+            colour: self._add_sphere(colour, 3) for colour in (palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)
+        }
 
     def render(self, q_now: np.ndarray, q_target: np.ndarray, gripper_target: float) -> TargetViews:
         """The targets of joint positions `q_target` (7,) rad and opening 0 to 1, while the arm is at `q_now` (7,) rad.
@@ -123,8 +124,8 @@ class _ColumnRenderer(pyrender.OffscreenRenderer):
         self._renderer.delete()
         if hasattr(self._platform, "_egl_display"):
             from OpenGL import EGL
-            EGL.eglMakeCurrent(self._platform._egl_display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE,
-                               EGL.EGL_NO_CONTEXT)
+
+            EGL.eglMakeCurrent(self._platform._egl_display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE, EGL.EGL_NO_CONTEXT)
             EGL.eglDestroyContext(self._platform._egl_display, self._platform._egl_context)
         else:
             self._platform.delete_context()
@@ -172,25 +173,42 @@ def _gl_camera(camera: PinholeCamera, supersample: int, views: int) -> pyrender.
     # OpenGL counts pixels from their edges, OpenCV from their centres. pyrender divides by the size of the whole
     # framebuffer, which is `views` times as high as a view.
     sx, sy = supersample, supersample * views
-    return pyrender.IntrinsicsCamera(camera.fx * sx, camera.fy * sy, (camera.cx + 0.5) * sx, (camera.cy + 0.5) * sy,
-                                     znear=Z_NEAR_M, zfar=Z_FAR_M)
+    return pyrender.IntrinsicsCamera(
+        camera.fx * sx, camera.fy * sy, (camera.cx + 0.5) * sx, (camera.cy + 0.5) * sy, znear=Z_NEAR_M, zfar=Z_FAR_M
+    )
 
 
 def _striped_sphere(colour: palette.TargetColour, index: int) -> pyrender.Primitive:
     """Unit sphere whose stripes run from pole to pole; the alpha channel of its colours tells which it is."""
-    polar, azimuth = np.meshgrid(np.linspace(0, np.pi, STACKS + 1),
-                                 np.linspace(0, 2 * np.pi, palette.SECTORS + 1), indexing="ij")
+    polar, azimuth = np.meshgrid(
+        np.linspace(0, np.pi, STACKS + 1), np.linspace(0, 2 * np.pi, palette.SECTORS + 1), indexing="ij"
+    )
     grid = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=-1)
     upper_left, lower_left = grid[:-1, :-1], grid[1:, :-1]
     upper_right, lower_right = grid[:-1, 1:], grid[1:, 1:]
-    triangles = np.stack([np.stack([upper_left, lower_left, lower_right], axis=-2),
-                          np.stack([upper_left, lower_right, upper_right], axis=-2)], axis=2)
-    tones = np.array([(*(colour.dark if s in palette.STRIPE_SECTORS else colour.light), FIRST_CODE + index)
-                      for s in range(palette.SECTORS)], dtype=np.float32) / 255
+    triangles = np.stack(
+        [
+            np.stack([upper_left, lower_left, lower_right], axis=-2),
+            np.stack([upper_left, lower_right, upper_right], axis=-2),
+        ],
+        axis=2,
+    )
+    tones = (
+        np.array(
+            [
+                (*(colour.dark if s in palette.STRIPE_SECTORS else colour.light), FIRST_CODE + index)
+                for s in range(palette.SECTORS)
+            ],
+            dtype=np.float32,
+        )
+        / 255
+    )
     colours = np.broadcast_to(tones[None, :, None, None], (*triangles.shape[:-1], 4))
-    return pyrender.Primitive(positions=triangles.reshape(-1, 3), color_0=colours.reshape(-1, 4),
-                              material=pyrender.MetallicRoughnessMaterial(alphaMode="OPAQUE",
-                                                                          baseColorFactor=(1.0, 1.0, 1.0, 1.0)))
+    return pyrender.Primitive(
+        positions=triangles.reshape(-1, 3),
+        color_0=colours.reshape(-1, 4),
+        material=pyrender.MetallicRoughnessMaterial(alphaMode="OPAQUE", baseColorFactor=(1.0, 1.0, 1.0, 1.0)),
+    )
 
 
 def _downsample(rgba: np.ndarray, factor: int) -> TargetViews:

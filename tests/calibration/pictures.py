@@ -20,7 +20,12 @@ def photograph(board: Board, T_cam_board: np.ndarray, camera: PinholeCamera) -> 
     s = SUPERSAMPLE
     H_large_image = np.array([[s, 0.0, (s - 1) / 2], [0.0, s, (s - 1) / 2], [0.0, 0.0, 1.0]])
     # What is much finer than the large image's pixels would alias.
-    large = cv2.warpPerspective(cv2.GaussianBlur(print_, (0, 0), 1.5), H_large_image @ H_image_metres @ H_metres_print,
-                                (s * camera.width, s * camera.height), flags=cv2.INTER_LINEAR, borderValue=150)
+    large = cv2.warpPerspective(
+        cv2.GaussianBlur(print_, (0, 0), 1.5),
+        H_large_image @ H_image_metres @ H_metres_print,
+        (s * camera.width, s * camera.height),
+        flags=cv2.INTER_LINEAR,
+        borderValue=150,
+    )
     grey = cv2.resize(large, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)

@@ -49,14 +49,23 @@ class CellWithBoard:
 def _add_board(spec: mujoco.MjSpec, body: mujoco.MjsBody, board: Board, T_other_board: np.ndarray) -> None:
     print_ = cv2.cvtColor(board.picture(PX_PER_M, margin=False), cv2.COLOR_GRAY2RGB)
     height, width = print_.shape[:2]
-    texture = spec.add_texture(name="board", type=mujoco.mjtTexture.mjTEXTURE_2D, width=width, height=height,
-                               nchannel=3)
+    texture = spec.add_texture(
+        name="board", type=mujoco.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3
+    )
     texture.data = np.ascontiguousarray(print_).tobytes()
     material = spec.add_material(name="board", emission=0.6, specular=0.0)
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "board"
     # MuJoCo's z points out of the paper, and its y up.
     T_board_geom = make_transform(np.diag([1.0, -1.0, -1.0]), board.centre + [0.0, 0.0, THICKNESS_M / 2])
     T_other_geom = T_other_board @ T_board_geom
-    body.add_geom(name="board", type=mujoco.mjtGeom.mjGEOM_BOX, size=[*(s / 2 for s in board.size_m), THICKNESS_M / 2],
-                  pos=T_other_geom[:3, 3], quat=to_quat_wxyz(T_other_geom), material="board", contype=0, conaffinity=0,
-                  group=0)
+    body.add_geom(
+        name="board",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[*(s / 2 for s in board.size_m), THICKNESS_M / 2],
+        pos=T_other_geom[:3, 3],
+        quat=to_quat_wxyz(T_other_geom),
+        material="board",
+        contype=0,
+        conaffinity=0,
+        group=0,
+    )

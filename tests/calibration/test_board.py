@@ -51,8 +51,9 @@ def test_the_pose_takes_points_of_the_board_to_the_camera(board):
     T_cam_board = looking_at(board, (0.3, 0.1, -0.5))
     detection = Detection(np.arange(24), board.project(T_cam_board, CAMERA))
     pose = board.pose(detection, CAMERA)
-    np.testing.assert_allclose(transform_points(pose, board.centre), transform_points(T_cam_board, board.centre),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        transform_points(pose, board.centre), transform_points(T_cam_board, board.centre), atol=1e-6
+    )
 
 
 def test_half_a_board_is_enough_and_an_empty_wall_is_none(board):
@@ -70,9 +71,16 @@ def test_corners_in_one_line_have_no_pose(board):
         board.pose(Detection(ids, np.zeros((6, 2))), CAMERA)
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ({"marker_m": 0.04}, "do not fit"), ({"columns": 2}, "3x3"), ({"dictionary": "DICT_9"}, "DICT_4X4_50"),
-    ({"columns": 20, "rows": 20}, "needs 200 markers"), ({"square_m": -1.0}, "do not fit")])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"marker_m": 0.04}, "do not fit"),
+        ({"columns": 2}, "3x3"),
+        ({"dictionary": "DICT_9"}, "DICT_4X4_50"),
+        ({"columns": 20, "rows": 20}, "needs 200 markers"),
+        ({"square_m": -1.0}, "do not fit"),
+    ],
+)
 def test_impossible_boards_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         Board(**values)

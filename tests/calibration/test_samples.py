@@ -21,8 +21,9 @@ def test_samples_survive_their_folder(samples, tmp_path):
     assert [s.name for s in loaded.samples] == [s.name for s in samples.samples]
     for before, after in zip(samples.samples, loaded.samples, strict=True):
         np.testing.assert_array_equal(after.T_base_hand, before.T_base_hand)
-        np.testing.assert_array_equal(after.views["front"].detection.corners_px,
-                                      before.views["front"].detection.corners_px)
+        np.testing.assert_array_equal(
+            after.views["front"].detection.corners_px, before.views["front"].detection.corners_px
+        )
         assert after.views["front"].camera == before.views["front"].camera
 
 
@@ -44,9 +45,16 @@ def test_an_empty_folder_names_the_verb(tmp_path):
         SampleSet.load(tmp_path)
 
 
-@pytest.mark.parametrize("change", [
-    lambda data: data.pop("q"), lambda data: data["q"].pop(), lambda data: data["views"]["front"]["ids"].pop(),
-    lambda data: data["views"]["front"].pop("intrinsics"), lambda data: data.update(views=3)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.pop("q"),
+        lambda data: data["q"].pop(),
+        lambda data: data["views"]["front"]["ids"].pop(),
+        lambda data: data["views"]["front"].pop("intrinsics"),
+        lambda data: data.update(views=3),
+    ],
+)
 def test_damaged_samples_are_refused(samples, tmp_path, change):
     samples.save(tmp_path)
     file = tmp_path / "sample_001.json"

@@ -61,15 +61,17 @@ def test_frames_by_hand():
     point = np.array([0.5, 0.0, 0.0, 1.0])
     np.testing.assert_allclose(mount_to_other("hand", T_base_hand) @ point, [0.0, 0.0, 0.6, 1.0], atol=1e-12)
     # A point 0.1 m in front of the hand, for a camera at the base.
-    np.testing.assert_allclose(mount_to_other("base", T_base_hand) @ [0.0, 0.0, 0.1, 1.0], [0.5, 0.0, 0.5, 1.0],
-                               atol=1e-12)
+    np.testing.assert_allclose(
+        mount_to_other("base", T_base_hand) @ [0.0, 0.0, 0.1, 1.0], [0.5, 0.0, 0.5, 1.0], atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["wrist", "front"])
 def test_every_closed_form_gets_the_frames_right(rig, board, name):
     views = views_of(rig, board, name, 4, count=10, noise_px=0.0)
-    T_mount_other, T_cam_board = (np.stack([getattr(view, pose) for view in views])
-                                  for pose in ("T_mount_other", "T_cam_board"))
+    T_mount_other, T_cam_board = (
+        np.stack([getattr(view, pose) for view in views]) for pose in ("T_mount_other", "T_cam_board")
+    )
     found = dict(solutions(T_mount_other, T_cam_board))
     assert {"motions", "rotations"} <= set(found)
     assert hasattr(cv2, "calibrateHandEye") == any(method.startswith("OpenCV") for method in found)
@@ -95,7 +97,10 @@ def test_bad_poses_are_named_and_do_no_harm(rig, board, name, bad):
     wrong = dict(list(wrong.items())[:bad])
     moved_samples = tuple(
         replace(sample, T_base_hand=panda.frame_pose(sample.q + [0, wrong[i], 0, 0, 0, 0, 0], "hand"))
-        if i in wrong else sample for i, sample in enumerate(samples.samples))
+        if i in wrong
+        else sample
+        for i, sample in enumerate(samples.samples)
+    )
     views = pose_views(SampleSet(board, moved_samples), name, rig[name].mount)
     solution = solve_one(rig, name, views)
     assert [r.name for r in solution.left_out] == [f"sample_{i:03d}" for i in wrong]

@@ -60,16 +60,19 @@ def test_a_calibration_of_the_tcp(tmp_path):
     np.testing.assert_allclose(Calib.load(path).T_mount_cam()[:3, 3], [0.1, 0.0, 0.05 + 0.1034], atol=1e-12)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda d: d["parameters"].pop("robot_base_frame"), "lacks parameters.robot_base_frame"),
-    (lambda d: d["transform"]["rotation"].pop("w"), "lacks transform.rotation.w"),
-    (lambda d: d.pop("transform"), "lacks transform.translation.x, transform.translation.y"),
-    (lambda d: d.update(parameters=[1]), "lacks parameters.name"),
-    (lambda d: d["transform"]["rotation"].update(w=0.9), "norm 0.9"),
-    (lambda d: d["transform"]["rotation"].update(w=float("nan")), "not finite"),
-    (lambda d: d["transform"]["translation"].update(x="left"), "no number"),
-    (lambda d: d["parameters"].update(calibration_type="eye_to_hand"), "valid are eye_in_hand and eye_on_base"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["parameters"].pop("robot_base_frame"), "lacks parameters.robot_base_frame"),
+        (lambda d: d["transform"]["rotation"].pop("w"), "lacks transform.rotation.w"),
+        (lambda d: d.pop("transform"), "lacks transform.translation.x, transform.translation.y"),
+        (lambda d: d.update(parameters=[1]), "lacks parameters.name"),
+        (lambda d: d["transform"]["rotation"].update(w=0.9), "norm 0.9"),
+        (lambda d: d["transform"]["rotation"].update(w=float("nan")), "not finite"),
+        (lambda d: d["transform"]["translation"].update(x="left"), "no number"),
+        (lambda d: d["parameters"].update(calibration_type="eye_to_hand"), "valid are eye_in_hand and eye_on_base"),
+    ],
+)
 def test_broken_files_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as error:
         Calib.load(write(tmp_path / "broken.calib", change))
@@ -82,9 +85,14 @@ def test_what_is_no_yaml_is_refused(tmp_path):
         Calib.load(tmp_path / "x.calib")
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ({"tracking_base_frame": "camera_link"}, "no optical frame"), ({"robot_effector_frame": "tool0"}, "known are"),
-    ({"calibration_type": "eye_on_base", "robot_base_frame": "world"}, "link 0")])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tracking_base_frame": "camera_link"}, "no optical frame"),
+        ({"robot_effector_frame": "tool0"}, "known are"),
+        ({"calibration_type": "eye_on_base", "robot_base_frame": "world"}, "link 0"),
+    ],
+)
 def test_frames_whose_place_is_unknown_are_refused(tmp_path, values, message):
     calib = Calib.load(write(tmp_path / "c", lambda d: d["parameters"].update(values)))
     with pytest.raises(ValueError, match=message):

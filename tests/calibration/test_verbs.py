@@ -10,7 +10,7 @@ from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.store import Calib
 from genima_core.cameras import CameraRig
 from genima_core.geometry import make_transform
-from genima_ros import cli
+from genima_ros.cli import main as cli
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,9 @@ def samples(rig, board) -> SampleSet:
     taken: list[Sample] = []
     for seed, name in enumerate(("wrist", "front")):
         found = simulate(rig[name], board, board_for(rig[name], board), np.random.default_rng(seed))
-        taken += [Sample.at(f"sample_{len(taken) + i:03d}", s.stamp_s, s.q, s.views)
-                  for i, s in enumerate(found.samples)]
+        taken += [
+            Sample.at(f"sample_{len(taken) + i:03d}", s.stamp_s, s.q, s.views) for i, s in enumerate(found.samples)
+        ]
     return SampleSet(board, tuple(taken))
 
 
@@ -38,8 +39,20 @@ def run(*arguments) -> int:
 
 
 def test_from_samples_to_a_rig(rig, cell, capsys):
-    assert run("solve", cell / "samples", "--rig", cell / "rig.json", "--cameras", "wrist", "front", "--json",
-               cell / "solve.json") == 0
+    assert (
+        run(
+            "solve",
+            cell / "samples",
+            "--rig",
+            cell / "rig.json",
+            "--cameras",
+            "wrist",
+            "front",
+            "--json",
+            cell / "solve.json",
+        )
+        == 0
+    )
     rows = json.loads((cell / "solve.json").read_text())["rows"]
     assert [row["name"] for row in rows] == ["wrist", "front"]
     assert all(row["verdict"] == "good" and row["moved_mm"] == pytest.approx(10.0, abs=2.0) for row in rows)
@@ -58,8 +71,21 @@ def test_from_samples_to_a_rig(rig, cell, capsys):
 def test_a_calib_file_is_installed_elsewhere(rig, cell):
     Calib.of(rig["front"]).save(cell / "given.calib")
     before = (cell / "rig.json").read_bytes()
-    assert run("install", cell / "given.calib", "--rig", cell / "rig.json", "--out", cell / "new.json", "--calib",
-               cell / "calibrations", "--arm", "fr3") == 0
+    assert (
+        run(
+            "install",
+            cell / "given.calib",
+            "--rig",
+            cell / "rig.json",
+            "--out",
+            cell / "new.json",
+            "--calib",
+            cell / "calibrations",
+            "--arm",
+            "fr3",
+        )
+        == 0
+    )
     np.testing.assert_allclose(CameraRig.load(cell / "new.json")["front"].T_mount_cam, rig["front"].T_mount_cam)
     assert (cell / "rig.json").read_bytes() == before
     assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == "fr3_link0"

@@ -30,27 +30,36 @@ def test_fifteen_different_views_are_good(solution):
 
 
 def residuals(used: int, left_out: int) -> tuple[Residual, ...]:
-    return tuple(Residual(f"sample_{i:03d}", 0.5 if i < used else 40.0, 1.0 if i < used else 30.0, 0.1, i < used)
-                 for i in range(used + left_out))
+    return tuple(
+        Residual(f"sample_{i:03d}", 0.5 if i < used else 40.0, 1.0 if i < used else 30.0, 0.1, i < used)
+        for i in range(used + left_out)
+    )
 
 
-@pytest.mark.parametrize(("changes", "grade", "advice"), [
-    ({"residuals": residuals(8, 0)}, "usable", "too few views: 8; take 12 or more"),
-    ({"residuals": residuals(4, 0)}, "bad", "too few views: 4"),
-    ({"spread": Spread(30.0, 7.0, 0.5)}, "usable", "too little rotation.*30 degrees about one axis and by 7"),
-    ({"spread": Spread(30.0, 1.0, 0.5)}, "bad", "too little rotation"),
-    ({"spread": Spread(30.0, 20.0, 0.1)}, "usable", "10 % of the image"),
-    ({"rms_px": 2.0}, "usable", "2.0 px off.*flat and fixed"),
-    ({"rms_px": 9.0}, "bad", "9.0 px off"),
-    ({"board_scale": 0.98, "board_scale_error": 0.001}, "usable", "2.0 % smaller than given: measure a printed square"),
-    ({"board_scale": 1.1, "board_scale_error": 0.001}, "bad", "10.0 % larger"),
-    ({"board_scale": 1.004, "board_scale_error": 0.0001, "rms_px": 1.5}, "usable", "1.5 px"),
-    ({"uncertainty_mm": 3.0}, "usable", "uncertain by 3.0 mm"),
-    ({"uncertainty_deg": 1.0}, "bad", "1.00 degrees"),
-    ({"residuals": residuals(14, 1)}, "good", "bad pose left out: sample_014 .40.0 px, 30 mm off"),
-    ({"residuals": residuals(13, 7)}, "usable", "7 of 20 views contradict"),
-    ({"residuals": residuals(8, 8)}, "bad", "8 of 16 views contradict"),
-])
+@pytest.mark.parametrize(
+    ("changes", "grade", "advice"),
+    [
+        ({"residuals": residuals(8, 0)}, "usable", "too few views: 8; take 12 or more"),
+        ({"residuals": residuals(4, 0)}, "bad", "too few views: 4"),
+        ({"spread": Spread(30.0, 7.0, 0.5)}, "usable", "too little rotation.*30 degrees about one axis and by 7"),
+        ({"spread": Spread(30.0, 1.0, 0.5)}, "bad", "too little rotation"),
+        ({"spread": Spread(30.0, 20.0, 0.1)}, "usable", "10 % of the image"),
+        ({"rms_px": 2.0}, "usable", "2.0 px off.*flat and fixed"),
+        ({"rms_px": 9.0}, "bad", "9.0 px off"),
+        (
+            {"board_scale": 0.98, "board_scale_error": 0.001},
+            "usable",
+            "2.0 % smaller than given: measure a printed square",
+        ),
+        ({"board_scale": 1.1, "board_scale_error": 0.001}, "bad", "10.0 % larger"),
+        ({"board_scale": 1.004, "board_scale_error": 0.0001, "rms_px": 1.5}, "usable", "1.5 px"),
+        ({"uncertainty_mm": 3.0}, "usable", "uncertain by 3.0 mm"),
+        ({"uncertainty_deg": 1.0}, "bad", "1.00 degrees"),
+        ({"residuals": residuals(14, 1)}, "good", "bad pose left out: sample_014 .40.0 px, 30 mm off"),
+        ({"residuals": residuals(13, 7)}, "usable", "7 of 20 views contradict"),
+        ({"residuals": residuals(8, 8)}, "bad", "8 of 16 views contradict"),
+    ],
+)
 def test_the_advice_names_what_is_wrong(solution, changes, grade, advice):
     verdict = judge(replace(solution, **changes))
     assert verdict.grade == grade

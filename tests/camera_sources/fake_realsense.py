@@ -11,12 +11,18 @@ format = Enum("format", "rgb8 yuyv")
 distortion = Enum("distortion", "none brown_conrady inverse_brown_conrady modified_brown_conrady kannala_brandt4")
 timestamp_domain = Enum("timestamp_domain", "hardware_clock system_time global_time")
 camera_info = Enum("camera_info", "name serial_number usb_type_descriptor firmware_version")
-option = Enum("option", "enable_auto_exposure auto_exposure_priority enable_auto_white_balance exposure gain "
-                        "white_balance")
+option = Enum(
+    "option", "enable_auto_exposure auto_exposure_priority enable_auto_white_balance exposure gain white_balance"
+)
 
-RANGES = {option.exposure: (1.0, 10000.0), option.gain: (0.0, 128.0), option.white_balance: (2800.0, 6500.0),
-          option.enable_auto_exposure: (0.0, 1.0), option.auto_exposure_priority: (0.0, 1.0),
-          option.enable_auto_white_balance: (0.0, 1.0)}
+RANGES = {
+    option.exposure: (1.0, 10000.0),
+    option.gain: (0.0, 128.0),
+    option.white_balance: (2800.0, 6500.0),
+    option.enable_auto_exposure: (0.0, 1.0),
+    option.auto_exposure_priority: (0.0, 1.0),
+    option.enable_auto_white_balance: (0.0, 1.0),
+}
 SIZES = ((64, 48, 15), (64, 48, 30), (128, 96, 30))
 
 
@@ -45,8 +51,9 @@ class FakeProfile:
 
     def get_intrinsics(self) -> SimpleNamespace:
         width, height = self._size
-        return SimpleNamespace(width=width, height=height, fx=60.0, fy=60.0, ppx=31.5, ppy=23.5, model=self.model,
-                               coeffs=self.coeffs)
+        return SimpleNamespace(
+            width=width, height=height, fx=60.0, fy=60.0, ppx=31.5, ppy=23.5, model=self.model, coeffs=self.coeffs
+        )
 
 
 class FakeFrame:
@@ -103,7 +110,7 @@ class FakeSensor:
     def set_option(self, which: option, value: float) -> None:
         low, high = RANGES[which]
         if not low <= value <= high:
-            raise RuntimeError("out of range value for argument \"value\"")
+            raise RuntimeError('out of range value for argument "value"')
         self.options[which] = value
 
     def open(self, profile: FakeProfile) -> None:
@@ -127,8 +134,12 @@ class FakeSensor:
 
 class FakeDevice:
     def __init__(self, serial: str, usb: str = "3.2") -> None:
-        self._info = {camera_info.name: "Intel RealSense D415", camera_info.serial_number: serial,
-                      camera_info.usb_type_descriptor: usb, camera_info.firmware_version: "5.16.0.1"}
+        self._info = {
+            camera_info.name: "Intel RealSense D415",
+            camera_info.serial_number: serial,
+            camera_info.usb_type_descriptor: usb,
+            camera_info.firmware_version: "5.16.0.1",
+        }
         self.sensor, self.connected, self.resets = FakeSensor(), True, 0
 
     def supports(self, key: camera_info) -> bool:

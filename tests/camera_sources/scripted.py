@@ -70,8 +70,9 @@ class ScriptedOpener:
         self.closed += 1
 
 
-def frame(number: int, delay_s: float = 0.01, lens: Lens = LENS, size: tuple[int, int] = (48, 64),
-          timing: str = "device") -> Callable[[float], Frame]:
+def frame(
+    number: int, delay_s: float = 0.01, lens: Lens = LENS, size: tuple[int, int] = (48, 64), timing: str = "device"
+) -> Callable[[float], Frame]:
     """Number `number`, captured `delay_s` before it is read."""
     return lambda now_s: Frame(np.full((*size, 3), number % 256, np.uint8), now_s - delay_s, number, lens, timing)
 

@@ -16,25 +16,35 @@ POINTS = np.array([[0.0, 0.0, 1.0], [0.1, -0.05, 1.0], [-0.2, 0.15, 1.0], [0.25,
 
 def marked(lens: Lens, points: np.ndarray) -> np.ndarray:
     """A picture with a soft white dot where each point is seen."""
-    v, u = np.mgrid[:lens.camera.height, :lens.camera.width]
+    v, u = np.mgrid[: lens.camera.height, : lens.camera.width]
     picture = np.zeros((lens.camera.height, lens.camera.width))
     for x, y in lens.project(points):
-        picture += np.exp(-((u - x)**2 + (v - y)**2) / (2 * 6.0**2))
+        picture += np.exp(-((u - x) ** 2 + (v - y) ** 2) / (2 * 6.0**2))
     return np.repeat((255 * picture.clip(0, 1)).astype(np.uint8)[..., None], 3, 2)
 
 
 def centre_near(picture: np.ndarray, uv: np.ndarray, radius: float) -> np.ndarray:
     """Centroid of the brightness around a pixel."""
-    v, u = np.mgrid[:picture.shape[0], :picture.shape[1]]
+    v, u = np.mgrid[: picture.shape[0], : picture.shape[1]]
     weight = picture[..., 0].astype(float) * (np.hypot(u - uv[0], v - uv[1]) <= radius)
     return np.array([(u * weight).sum(), (v * weight).sum()]) / weight.sum()
 
 
-@pytest.mark.parametrize("lens", [Lens(CAMERA), Lens(CAMERA, "plumb_bob", K5),
-                                  Lens(CAMERA, "inverse_brown_conrady", K5)],
-                         ids=["straight", "plumb_bob", "inverse_brown_conrady"])
-@pytest.mark.parametrize(("crop", "size"), [(None, None), ((80, 0, 480, 480), None), ((80, 0, 480, 480), (256, 256)),
-                                            (None, (320, 240)), ((101, 13, 470, 460), (705, 690))])
+@pytest.mark.parametrize(
+    "lens",
+    [Lens(CAMERA), Lens(CAMERA, "plumb_bob", K5), Lens(CAMERA, "inverse_brown_conrady", K5)],
+    ids=["straight", "plumb_bob", "inverse_brown_conrady"],
+)
+@pytest.mark.parametrize(
+    ("crop", "size"),
+    [
+        (None, None),
+        ((80, 0, 480, 480), None),
+        ((80, 0, 480, 480), (256, 256)),
+        (None, (320, 240)),
+        ((101, 13, 470, 460), (705, 690)),
+    ],
+)
 def test_a_point_stays_on_its_mark(lens, crop, size):
     view = View(lens, crop, size)
     picture = view(marked(lens, POINTS))

@@ -53,8 +53,7 @@ def test_repeated_pictures_are_dropped_and_counted():
     assert reader.counts["repeated"] == 3
 
 
-@pytest.mark.parametrize("hang", [[None] * 12, [frame(5)] * 35],
-                         ids=["silent", "the same picture under new stamps"])
+@pytest.mark.parametrize("hang", [[None] * 12, [frame(5)] * 35], ids=["silent", "the same picture under new stamps"])
 def test_a_frozen_stream_is_opened_again(hang):
     clock = Clock()
     opener = ScriptedOpener(clock, [frame(4), frame(5), *hang, *(frame(i) for i in range(30))])
@@ -73,8 +72,9 @@ def test_a_sensor_never_takes_the_same_picture_twice():
     for distinct, count in ((False, 40), (True, 1)):
         clock = Clock()
         script = [lambda now_s, i=i: Frame(np.zeros((48, 64, 3), np.uint8), now_s, i, LENS) for i in range(40)]
-        reader = Reader(ScriptedOpener(clock, script), ReadingConfig(distinct=distinct), clock.steady_s, clock.ros_s,
-                        clock.wait)
+        reader = Reader(
+            ScriptedOpener(clock, script), ReadingConfig(distinct=distinct), clock.steady_s, clock.ros_s, clock.wait
+        )
         assert len(read(reader, 40)) == count
         assert bool(reader.counts["frozen"]) == distinct
 
@@ -124,6 +124,7 @@ def test_a_source_that_does_not_close_is_opened_again():
         opener.closed += 1
         if opener.closed == 1:
             raise RuntimeError("stop() failed")
+
     opener.close = refuse
     reader = reader_of(clock, opener)
     reader.step()
@@ -131,8 +132,9 @@ def test_a_source_that_does_not_close_is_opened_again():
     assert len(read(reader, 20)) == 1
 
 
-@pytest.mark.parametrize("other", [
-    frame(2, size=(96, 128)), frame(2, lens=replace(LENS, camera=LENS.camera.resize(32, 24)), size=(24, 32))])
+@pytest.mark.parametrize(
+    "other", [frame(2, size=(96, 128)), frame(2, lens=replace(LENS, camera=LENS.camera.resize(32, 24)), size=(24, 32))]
+)
 def test_pictures_of_another_size_are_refused(other):
     clock = Clock()
     reader = reader_of(clock, ScriptedOpener(clock, [frame(1), other, frame(3)]))
@@ -188,8 +190,9 @@ def test_it_says_where_the_stamps_are_from():
     assert reader.timing == "host"
 
 
-_EVENTS = st.one_of(st.none(), st.just("lost"), st.just("bug"),
-                    st.tuples(st.integers(0, 5), st.floats(-3.0, 3.0), st.booleans()))
+_EVENTS = st.one_of(
+    st.none(), st.just("lost"), st.just("bug"), st.tuples(st.integers(0, 5), st.floats(-3.0, 3.0), st.booleans())
+)
 
 
 @given(st.lists(_EVENTS, max_size=80), st.lists(st.booleans(), max_size=10))
@@ -204,6 +207,7 @@ def test_whatever_a_source_does_stamps_increase_and_nothing_is_raised(events, op
             return None
         number, delay_s, small = event
         return frame(number, delay_s, size=(24, 32) if small else (48, 64))
+
     opener = ScriptedOpener(clock, map(item, events), [None, *(lost() if bad else None for bad in openings)])
     reader = reader_of(clock, opener)
     frames = read(reader, 150)

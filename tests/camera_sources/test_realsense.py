@@ -13,8 +13,9 @@ from .fake_realsense import FakeDevice, FakeRealSense, distortion, option, times
 NOW_S = 1.7e9
 
 
-def opener_of(rs: FakeRealSense, serial: str = "222", profile: str = "64x48x30", lens: Lens | None = None,
-              **fixed: float) -> RealSenseOpener:
+def opener_of(
+    rs: FakeRealSense, serial: str = "222", profile: str = "64x48x30", lens: Lens | None = None, **fixed: float
+) -> RealSenseOpener:
     return RealSenseOpener(rs, RealSenseConfig(serial, Profile.parse(profile), **fixed), lens, lambda: NOW_S)
 
 
@@ -156,6 +157,7 @@ def test_a_clock_that_is_not_global_is_set_by_the_shortest_delay(device):
 def test_a_missing_pyrealsense2_names_what_to_install(monkeypatch):
     def missing(name: str) -> None:
         raise ImportError("libusb-1.0.so.0: cannot open shared object file")
+
     monkeypatch.setattr(realsense.importlib, "import_module", missing)
     with pytest.raises(RuntimeError, match=r"libusb-1\.0\.so\.0.*\.\[realsense\].*apt-get install libusb-1\.0-0"):
         realsense.import_realsense()

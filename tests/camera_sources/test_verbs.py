@@ -4,9 +4,9 @@ import sys
 import cv2
 import pytest
 
-from genima_core.camera_sources import verbs
 from genima_core.camera_sources.lens import Lens
-from genima_ros import cli
+from genima_ros.cli import cameras as verbs
+from genima_ros.cli import main as cli
 
 from .fake_realsense import FakeDevice, FakeRealSense, FakeSensor, frame_queue
 
@@ -24,6 +24,7 @@ class Streaming(FakeSensor):
             if not self.silent:
                 self.send(next(numbers), 0.0)
             return take(timeout_ms)
+
         queue.try_wait_for_frame = send_and_take
 
 

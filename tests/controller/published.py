@@ -18,8 +18,17 @@ import yaml
 from genima_core.controller.act import ActConfig
 from genima_core.controller.network import Statistics, TrainingBatch
 
-TINY = ActConfig(size=(64, 64), chunk_size=5, hidden=32, heads=2, feedforward=32, encoder_layers=1, decoder_layers=2,
-                 dropout=0.0, joint_dropout=0.0)
+TINY = ActConfig(
+    size=(64, 64),
+    chunk_size=5,
+    hidden=32,
+    heads=2,
+    feedforward=32,
+    encoder_layers=1,
+    decoder_layers=2,
+    dropout=0.0,
+    joint_dropout=0.0,
+)
 SPEECHLESS = replace(TINY, language=False)
 PAPER = ActConfig(dropout=0.0, joint_dropout=0.0)
 
@@ -62,9 +71,16 @@ def shapes(config: ActConfig) -> dict[str, tuple[int, ...]]:
     for i in range(config.decoder_layers):
         layer(f"{model}.transformer.decoder.layers.{i}", ("self_attn", "multihead_attn"))
     norm(f"{model}.transformer.decoder.norm", h)
-    for name, outer, inner in (("action_head", 8, h), ("is_pad_head", 1, h), ("input_proj_robot_state.0", h, 8),
-                               ("input_proj_robot_state.2", h, h), ("encoder_action_proj", h, 8),
-                               ("encoder_joint_proj", h, 8), ("latent_proj", 64, h), ("latent_out_proj", h, 32)):
+    for name, outer, inner in (
+        ("action_head", 8, h),
+        ("is_pad_head", 1, h),
+        ("input_proj_robot_state.0", h, 8),
+        ("input_proj_robot_state.2", h, h),
+        ("encoder_action_proj", h, 8),
+        ("encoder_joint_proj", h, 8),
+        ("latent_proj", 64, h),
+        ("latent_out_proj", h, 32),
+    ):
         linear(f"{model}.{name}", outer, inner)
     for name, count in (("query_embed", K), ("cls_embed", 1), ("additional_pos_embed", 3 if config.language else 2)):
         found[f"{model}.{name}.weight"] = (count, h)
@@ -115,8 +131,12 @@ def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 def state_dict(config: ActConfig) -> OrderedDict[str, torch.Tensor]:
     """As the original agent gives it: its parts are listed under two names each."""
     own = {name: weight(name, shape) for name, shape in shapes(config).items()}
-    again = {name.replace(long, short): value for name, value in own.items() for long, short in
-             (("actor.encoder_model.", "encoder."), ("actor.actor_model.", "actor_model.")) if name.startswith(long)}
+    again = {
+        name.replace(long, short): value
+        for name, value in own.items()
+        for long, short in (("actor.encoder_model.", "encoder."), ("actor.actor_model.", "actor_model."))
+        if name.startswith(long)
+    }
     return OrderedDict({**again, **own})
 
 
@@ -131,24 +151,41 @@ def batch(config: ActConfig, count: int = 2) -> TrainingBatch:
     is_pad = torch.zeros(count, config.chunk_size, dtype=torch.bool)
     is_pad[0, -2:] = True
     levels = (128 * (uniform("images", count, 4, 3, height, width) + 1)).floor()
-    return TrainingBatch(levels / 255, uniform("q", count, 7), (uniform("gripper", count) > 0).float(),
-                         1.7 * uniform("text", count, config.text_dim), uniform("actions", count, config.chunk_size, 7),
-                         (uniform("action gripper", count, config.chunk_size) > 0).float(), is_pad,
-                         torch.zeros(count, 4, 4, 2), torch.zeros(count, 4, 4, dtype=torch.bool))
+    return TrainingBatch(
+        levels / 255,
+        uniform("q", count, 7),
+        (uniform("gripper", count) > 0).float(),
+        1.7 * uniform("text", count, config.text_dim),
+        uniform("actions", count, config.chunk_size, 7),
+        (uniform("action gripper", count, config.chunk_size) > 0).float(),
+        is_pad,
+        torch.zeros(count, 4, 4, 2),
+        torch.zeros(count, 4, 4, dtype=torch.bool),
+    )
 
 
 def settings(config: ActConfig) -> dict:
     """The parts of config.yaml that matter, written as hydra writes them."""
     both = {"hidden_dim": config.hidden, "use_lang_cond": config.language}
     return {
-        "frame_stack": 1, "visual_observation_shape": list(config.size), "action_sequence": config.chunk_size,
+        "frame_stack": 1,
+        "visual_observation_shape": list(config.size),
+        "action_sequence": config.chunk_size,
         "env": {"cameras": ["front", "wrist", "left_shoulder", "right_shoulder"], "action_mode": "JOINT_POSITION"},
         "method": {
-            "_target_": "method.genima_act.GenimaACT", "lr": 5e-5,
-            "actor_model": {**both, "enc_layers": config.encoder_layers, "dec_layers": config.decoder_layers,
-                            "dim_feedforward": config.feedforward, "nheads": config.heads, "pre_norm": False,
-                            "num_queries": "${action_sequence}"},
-            "encoder_model": {**both, "position_embedding": "sine", "backbone": "resnet18", "dilation": False}},
+            "_target_": "method.genima_act.GenimaACT",
+            "lr": 5e-5,
+            "actor_model": {
+                **both,
+                "enc_layers": config.encoder_layers,
+                "dec_layers": config.decoder_layers,
+                "dim_feedforward": config.feedforward,
+                "nheads": config.heads,
+                "pre_norm": False,
+                "num_queries": "${action_sequence}",
+            },
+            "encoder_model": {**both, "position_embedding": "sine", "backbone": "resnet18", "dilation": False},
+        },
     }
 
 
@@ -157,8 +194,10 @@ def write(folder: Path, agent: dict[str, torch.Tensor], config: dict) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     s = statistics()
-    for name, mean, std in (("proprio_stats", [0.5, *s.q_mean.tolist()], [1 / 6, *s.q_std.tolist()]),
-                            ("action_stats", [*s.action_mean.tolist(), 0.5], [*s.action_std.tolist(), 1 / 6])):
+    for name, mean, std in (
+        ("proprio_stats", [0.5, *s.q_mean.tolist()], [1 / 6, *s.q_std.tolist()]),
+        ("action_stats", [*s.action_mean.tolist(), 0.5], [*s.action_std.tolist(), 1 / 6]),
+    ):
         (folder / f"{name}.json").write_text(json.dumps({"mean": mean, "std": std}))
     with pytest.MonkeyPatch.context() as patch:
         module = types.ModuleType("omegaconf.dictconfig")

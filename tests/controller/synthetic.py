@@ -13,8 +13,16 @@ from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import TrainingBatch
 from genima_core.targets import palette
 
-SMALL = {"size": (32, 32), "hidden": 32, "heads": 2, "feedforward": 32, "encoder_layers": 1, "decoder_layers": 1,
-         "latent": 4, "chunk_size": 5}
+SMALL = {
+    "size": (32, 32),
+    "hidden": 32,
+    "heads": 2,
+    "feedforward": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "latent": 4,
+    "chunk_size": 5,
+}
 
 
 def tiny(**model: object) -> Preset:
@@ -31,10 +39,24 @@ def tiny_paper(**model: object) -> Preset:
 
 def tiny_diffusion_policy(**model: object) -> Preset:
     """Diffusion Policy with a small network on small views, from no pretrained weights."""
-    small = {"size": (32, 32), "widths": (8, 16), "blocks": (1, 1), "film_stages": (1,), "text_dim": 64, "hidden": 16,
-             "keypoints": 8, "unet_widths": (16, 32), "kernel_size": 3, "step_dim": 16, "chunk_size": 8}
-    return Preset(replace(DIFFUSION_POLICY.model, **{**small, **model}), DIFFUSION_POLICY.augment,
-                  replace(DIFFUSION_POLICY.train, batch_size=4))
+    small = {
+        "size": (32, 32),
+        "widths": (8, 16),
+        "blocks": (1, 1),
+        "film_stages": (1,),
+        "text_dim": 64,
+        "hidden": 16,
+        "keypoints": 8,
+        "unet_widths": (16, 32),
+        "kernel_size": 3,
+        "step_dim": 16,
+        "chunk_size": 8,
+    }
+    return Preset(
+        replace(DIFFUSION_POLICY.model, **{**small, **model}),
+        DIFFUSION_POLICY.augment,
+        replace(DIFFUSION_POLICY.train, batch_size=4),
+    )
 
 
 def training_batch(batch: dict[str, torch.Tensor], text_dim: int, rig: CameraRig | None = None) -> TrainingBatch:
@@ -45,17 +67,28 @@ def training_batch(batch: dict[str, torch.Tensor], text_dim: int, rig: CameraRig
         pixels, shown = DrawnFrames(rig).visible(batch["q"], batch["actions"][:, -1])
     text = torch.randn(B, text_dim, generator=torch.Generator().manual_seed(0))
     images = batch["rgb"].float() / 255 * (batch["alpha"].float() / 255)
-    return TrainingBatch(images, batch["q"], batch["gripper"], text, batch["actions"], batch["action_gripper"],
-                         batch["is_pad"], pixels, shown)
+    return TrainingBatch(
+        images,
+        batch["q"],
+        batch["gripper"],
+        text,
+        batch["actions"],
+        batch["action_gripper"],
+        batch["is_pad"],
+        pixels,
+        shown,
+    )
 
 
 def inverse_kinematics(T_base_tcp: np.ndarray, q: np.ndarray, steps: int = 40) -> np.ndarray:
     """(N, 7) for poses (N, 4, 4) by damped least squares from q (N, 7)."""
+
     def error(q):
         T = panda.frame_pose(q, "tcp")
         R = T_base_tcp[:, :3, :3] @ T[:, :3, :3].swapaxes(1, 2)
         turn = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], -1)
         return np.concatenate([T_base_tcp[:, :3, 3] - T[:, :3, 3], 0.3 * turn], -1)
+
     for _ in range(steps):
         e = error(q)
         J = np.stack([(error(q + 1e-4 * np.eye(7)[i]) - e) / -1e-4 for i in range(7)], -1)
@@ -131,8 +164,9 @@ def spheres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray, gripper: np
     return np.ascontiguousarray(rgb.transpose(0, 1, 4, 2, 3)), alpha[:, :, None]
 
 
-def windows(rig: CameraRig, count: int, seed: int, chunk: int = 20, episodes: int = 50,
-            noise: float = 0.02) -> dict[str, torch.Tensor]:
+def windows(
+    rig: CameraRig, count: int, seed: int, chunk: int = 20, episodes: int = 50, noise: float = 0.02
+) -> dict[str, torch.Tensor]:
     """A batch of `count` windows: rgb, alpha, q, gripper, actions, action_gripper, is_pad."""
     rng = np.random.default_rng(seed)
     q, gripper = reaches(episodes, seed)
@@ -147,8 +181,12 @@ def windows(rig: CameraRig, count: int, seed: int, chunk: int = 20, episodes: in
     actions = actions + offset[:, None] * fade + rng.normal(0, noise, (count, 1, 7)) * (1 - fade)
     rgb, alpha = spheres(rig, q_now, actions[:, -1], action_gripper[:, -1])
     floats = {"q": q_now, "gripper": gripper[e, t], "actions": actions, "action_gripper": action_gripper}
-    return {"rgb": torch.from_numpy(rgb), "alpha": torch.from_numpy(alpha), "is_pad": torch.from_numpy(is_pad),
-            **{name: torch.from_numpy(value).float() for name, value in floats.items()}}
+    return {
+        "rgb": torch.from_numpy(rgb),
+        "alpha": torch.from_numpy(alpha),
+        "is_pad": torch.from_numpy(is_pad),
+        **{name: torch.from_numpy(value).float() for name, value in floats.items()},
+    }
 
 
 class Windows(Dataset):

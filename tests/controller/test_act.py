@@ -4,25 +4,31 @@ import pytest
 import torch
 
 from genima_core.controller.act import Act, ActConfig
-from genima_core.controller.robobase import rename
+from genima_core.importers.robobase import rename
 
 from . import published, synthetic
 
 # What GenimaACT (RoboBase) gives for the weights and inputs of `published`: the first sample's first action, the last
 # sample's last, and the second openings.
 ORIGINAL = {
-    "tiny": (published.TINY,
-             [2.191299, 1.824887, -1.095927, 1.292543, 1.890681, 0.608971, 3.510688],
-             [1.724927, 1.561985, -0.93366, 0.975818, 1.828541, 0.865066, 3.242274],
-             [0.132052, 0.146203]),
-    "speechless": (published.SPEECHLESS,
-                   [1.082669, 1.12093, -0.99105, 1.783746, 2.630457, 0.439129, 4.647636],
-                   [1.227637, 0.56577, -0.84964, 1.305716, 2.725947, 0.566647, 4.776127],
-                   [0.115689, 0.116102]),
-    "paper": (published.PAPER,
-              [0.429938, -4.998455, 0.495493, -5.382614, 0.324057, -0.822819, -1.272637],
-              [0.442146, -4.996069, 0.506692, -5.396408, 0.355767, -0.846135, -1.249353],
-              [0.397068]),
+    "tiny": (
+        published.TINY,
+        [2.191299, 1.824887, -1.095927, 1.292543, 1.890681, 0.608971, 3.510688],
+        [1.724927, 1.561985, -0.93366, 0.975818, 1.828541, 0.865066, 3.242274],
+        [0.132052, 0.146203],
+    ),
+    "speechless": (
+        published.SPEECHLESS,
+        [1.082669, 1.12093, -0.99105, 1.783746, 2.630457, 0.439129, 4.647636],
+        [1.227637, 0.56577, -0.84964, 1.305716, 2.725947, 0.566647, 4.776127],
+        [0.115689, 0.116102],
+    ),
+    "paper": (
+        published.PAPER,
+        [0.429938, -4.998455, 0.495493, -5.382614, 0.324057, -0.822819, -1.272637],
+        [0.442146, -4.996069, 0.506692, -5.396408, 0.355767, -0.846135, -1.249353],
+        [0.397068],
+    ),
 }
 ORIGINAL_LOSSES = {"tiny": (1.169042, 0.048057, 656.446777), "speechless": (1.280291, 0.056174, 656.446777)}
 
@@ -68,8 +74,12 @@ def test_losses_are_the_originals(rig, name):
 def test_order_of_the_views_makes_no_difference(tiny):
     b = published.batch(published.TINY)
     with torch.inference_mode():
-        torch.testing.assert_close(tiny(b.images, b.q, b.gripper, b.text).joints,
-                                   tiny(b.images.flip(1), b.q, b.gripper, b.text).joints, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            tiny(b.images, b.q, b.gripper, b.text).joints,
+            tiny(b.images.flip(1), b.q, b.gripper, b.text).joints,
+            atol=1e-5,
+            rtol=0,
+        )
 
 
 def test_everything_is_read(tiny):
@@ -86,8 +96,12 @@ def test_without_language_instructions_change_nothing(rig):
     model = network(rig, published.SPEECHLESS)
     b = published.batch(published.SPEECHLESS)
     with torch.inference_mode():
-        torch.testing.assert_close(model(b.images, b.q, b.gripper, b.text).joints,
-                                   model(b.images, b.q, b.gripper, b.text + 1).joints, atol=0, rtol=0)
+        torch.testing.assert_close(
+            model(b.images, b.q, b.gripper, b.text).joints,
+            model(b.images, b.q, b.gripper, b.text + 1).joints,
+            atol=0,
+            rtol=0,
+        )
 
 
 def test_padded_actions_change_no_loss(rig):
@@ -115,11 +129,14 @@ def test_every_parameter_but_one_head_learns(rig, batch):
     assert {n for n, _ in model.backbone.named_parameters() if ".bn" in n} == set(), "batch norm is frozen"
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"widths": (64, 128)}, "one length"),
-    ({"film_stages": (4,)}, "film_stages"),
-    ({"heads": 3}, "multiple of heads 3"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"widths": (64, 128)}, "one length"),
+        ({"film_stages": (4,)}, "film_stages"),
+        ({"heads": 3}, "multiple of heads 3"),
+    ],
+)
 def test_impossible_sizes_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(ActConfig(), **change)

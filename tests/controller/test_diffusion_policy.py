@@ -130,7 +130,7 @@ def test_everything_is_read(rig, batch):
 def test_even_heat_is_the_middle_of_a_view(rig, batch):
     model = network(rig, batch)
     nn.init.zeros_(model.heat.weight)
-    assert model.observe(*inputs(batch))[:, :4 * 8 * 2].abs().max() < 1e-6
+    assert model.observe(*inputs(batch))[:, : 4 * 8 * 2].abs().max() < 1e-6
 
 
 def test_every_parameter_learns(rig, batch):
@@ -160,8 +160,11 @@ def test_padded_actions_change_no_loss(rig, batch):
     last = batch.actions.clone()
     last[0, 5:], last[1, 1:] = last[0, 4], last[1, 0]
     base = replace(batch, actions=last, is_pad=is_pad)
-    other = replace(base, actions=last + is_pad[..., None],
-                    action_gripper=torch.where(is_pad, 1 - batch.action_gripper, batch.action_gripper))
+    other = replace(
+        base,
+        actions=last + is_pad[..., None],
+        action_gripper=torch.where(is_pad, 1 - batch.action_gripper, batch.action_gripper),
+    )
     torch.manual_seed(0)
     terms = model.losses(base)
     torch.manual_seed(0)
@@ -182,7 +185,7 @@ def test_actions_that_were_measured_are_never_clipped(rig, batch):
 def test_chunks_are_finite_and_within_the_range(rig, batch, sampler, scale):
     model = network(rig, batch, sampler=sampler)
     for p in model.unet.parameters():
-        p.data.mul_(scale ** 0.5)
+        p.data.mul_(scale**0.5)
     images, q, gripper, text = inputs(batch)
     prediction = model(images.round(), scale * q, gripper, scale * text)
     assert ((prediction.joints >= model.action_min - 1e-5) & (prediction.joints <= model.action_max + 1e-5)).all()
@@ -219,16 +222,22 @@ def test_a_captured_graph_gives_the_same(rig, batch, sampler):
             torch.testing.assert_close(ours, expected, rtol=1e-2, atol=1e-2)  # TF32
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"chunk_size": 22}, r"multiple of 4, because unet_widths .* halve the chunk 2 times: 20 or 24"),
-    ({"chunk_size": 2}, "4 or 8 would do"),
-    ({"widths": (64, 128)}, "one length"), ({"film_stages": (4,)}, "film_stages"),
-    ({"size": (32, 32)}, "more than 32 pixels"),
-    ({"unet_widths": (12, 24, 48)}, "multiples of 8"), ({"unet_widths": ()}, "multiples of 8"),
-    ({"kernel_size": 4}, "kernel_size 4 odd"), ({"step_dim": 15}, "step_dim 15"),
-    ({"steps": 101}, "1 to train_steps 100"),
-    ({"sampler": "euler"}, "sampler is 'euler'; valid are ddim, ddpm"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chunk_size": 22}, r"multiple of 4, because unet_widths .* halve the chunk 2 times: 20 or 24"),
+        ({"chunk_size": 2}, "4 or 8 would do"),
+        ({"widths": (64, 128)}, "one length"),
+        ({"film_stages": (4,)}, "film_stages"),
+        ({"size": (32, 32)}, "more than 32 pixels"),
+        ({"unet_widths": (12, 24, 48)}, "multiples of 8"),
+        ({"unet_widths": ()}, "multiples of 8"),
+        ({"kernel_size": 4}, "kernel_size 4 odd"),
+        ({"step_dim": 15}, "step_dim 15"),
+        ({"steps": 101}, "1 to train_steps 100"),
+        ({"sampler": "euler"}, "sampler is 'euler'; valid are ddim, ddpm"),
+    ],
+)
 def test_impossible_values_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(DiffusionPolicyConfig(), **change)

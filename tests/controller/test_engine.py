@@ -7,8 +7,20 @@ from genima_core.controller.engine import Engine, fold_norms
 from genima_core.controller.resnet import FilmResNet, FrozenBatchNorm
 from genima_core.sim.scene import default_rig
 
-CONFIG = ActConfig(size=(64, 64), chunk_size=4, text_dim=8, widths=(8, 16), blocks=(1, 2), film_stages=(1,), hidden=16,
-                   heads=2, feedforward=16, encoder_layers=1, decoder_layers=1, latent=4)
+CONFIG = ActConfig(
+    size=(64, 64),
+    chunk_size=4,
+    text_dim=8,
+    widths=(8, 16),
+    blocks=(1, 2),
+    film_stages=(1,),
+    hidden=16,
+    heads=2,
+    feedforward=16,
+    encoder_layers=1,
+    decoder_layers=1,
+    latent=4,
+)
 
 
 @pytest.fixture

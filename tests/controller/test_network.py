@@ -13,8 +13,11 @@ from genima_core.controller.networks import NETWORKS, load_config
 
 from . import synthetic
 
-TINY = {"act": synthetic.tiny_paper().model, "keypoint-act": synthetic.tiny().model,
-        "diffusion-policy": synthetic.tiny_diffusion_policy().model}
+TINY = {
+    "act": synthetic.tiny_paper().model,
+    "keypoint-act": synthetic.tiny().model,
+    "diffusion-policy": synthetic.tiny_diffusion_policy().model,
+}
 
 
 def test_every_network_has_a_preset():
@@ -28,12 +31,15 @@ def test_configuration_round_trip(tmp_path, name):
     assert json.loads((tmp_path / "config.json").read_text())["network"] == name
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"network": "diffuser"}, "network is 'diffuser'; valid are .*act"),
-    ({"network": None}, "network is None; valid are"),
-    ({"hiden": 3}, r"unknown keys \['hiden'\].*act has size"),
-    ({"heads": 5}, "multiple of heads 5"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": "diffuser"}, "network is 'diffuser'; valid are .*act"),
+        ({"network": None}, "network is None; valid are"),
+        ({"hiden": 3}, r"unknown keys \['hiden'\].*act has size"),
+        ({"heads": 5}, "multiple of heads 5"),
+    ],
+)
 def test_other_configurations_are_refused(tmp_path, change, message):
     path = tmp_path / "config.json"
     TINY["act"].save(path)

@@ -55,15 +55,18 @@ def test_same_input_same_chunk_also_after_loading_again(controller, folder, tmp_
     np.testing.assert_allclose(copied, first, atol=1e-6)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"targets": DRAWING[:3]}, r"\(4, 32, 32, 3\)"),
-    ({"targets": DRAWING.astype(np.float32)}, "uint8"),
-    ({"targets": np.zeros((4, 64, 64, 3), np.uint8)}, r"\(4, 32, 32, 3\)"),
-    ({"q": np.zeros(6)}, "7 finite"),
-    ({"q": np.full(7, np.nan)}, "7 finite"),
-    ({"gripper": float("nan")}, "opening"),
-    ({"gripper": 40.0}, "opening"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": DRAWING[:3]}, r"\(4, 32, 32, 3\)"),
+        ({"targets": DRAWING.astype(np.float32)}, "uint8"),
+        ({"targets": np.zeros((4, 64, 64, 3), np.uint8)}, r"\(4, 32, 32, 3\)"),
+        ({"q": np.zeros(6)}, "7 finite"),
+        ({"q": np.full(7, np.nan)}, "7 finite"),
+        ({"gripper": float("nan")}, "opening"),
+        ({"gripper": 40.0}, "opening"),
+    ],
+)
 def test_bad_input_is_refused(controller, change, message):
     arguments = {"targets": DRAWING, "q": panda.HOME, "gripper": 1.0, "instruction": "push the button", **change}
     with pytest.raises(ValueError, match=message):

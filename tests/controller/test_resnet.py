@@ -14,8 +14,9 @@ def backbone():
 def test_resnet_18_weights_of_transformers_fit(backbone, tmp_path):
     from transformers import ResNetConfig, ResNetModel
 
-    theirs = ResNetModel(ResNetConfig(embedding_size=64, hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2],
-                                      layer_type="basic")).eval()
+    theirs = ResNetModel(
+        ResNetConfig(embedding_size=64, hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic")
+    ).eval()
     theirs.save_pretrained(tmp_path)
     backbone.load_pretrained(tmp_path)
     for film in backbone.film_models.values():  # scales by one and shifts by zero

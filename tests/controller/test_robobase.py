@@ -7,7 +7,7 @@ import yaml
 from transformers import CLIPTextModelWithProjection
 
 from genima_core.controller.policy import Controller
-from genima_core.controller.robobase import convert_controller
+from genima_core.importers.robobase import convert_controller
 from genima_core.language import TextEncoder
 
 from . import published
@@ -99,15 +99,18 @@ def test_missing_files_are_named(rig, source, tmp_path, name):
         convert_controller(source, tmp_path / "out", rig)
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("latest.pt", b"no zip", "no snapshot that can be read"),
-    ("config.yaml", b"method: [", "is damaged"),
-    ("config.yaml", b"- 1", r"has no method\._target_"),
-    ("config.yaml", b"!!python/object/apply:os.system ['true']", "is damaged"),
-    ("proprio_stats.json", b"{", "8 numbers each"),
-    ("action_stats.json", b'{"mean": [1, 2], "std": [1, 2]}', "8 finite numbers each"),
-    ("action_stats.json", b'{"mean": 8, "std": [1, 2, 3, 4, 5, 6, 7, NaN]}', "8 finite numbers each"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("latest.pt", b"no zip", "no snapshot that can be read"),
+        ("config.yaml", b"method: [", "is damaged"),
+        ("config.yaml", b"- 1", r"has no method\._target_"),
+        ("config.yaml", b"!!python/object/apply:os.system ['true']", "is damaged"),
+        ("proprio_stats.json", b"{", "8 numbers each"),
+        ("action_stats.json", b'{"mean": [1, 2], "std": [1, 2]}', "8 finite numbers each"),
+        ("action_stats.json", b'{"mean": 8, "std": [1, 2, 3, 4, 5, 6, 7, NaN]}', "8 finite numbers each"),
+    ],
+)
 def test_damaged_files_are_refused(rig, source, tmp_path, name, content, message):
     source.with_name(name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -115,36 +118,55 @@ def test_damaged_files_are_refused(rig, source, tmp_path, name, content, message
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("name", "value", "message"), [
-    ("method._target_", "robobase.method.diffusion.Diffusion", "only 'method.genima_act.GenimaACT' can be converted"),
-    ("frame_stack", 2, "frame_stack is 2; only 1"),
-    ("env.cameras", ["front", "wrist"], r"sees the cameras \['front', 'wrist'\], the rig has \['wrist', 'front'"),
-    ("env.cameras", ["front", "wrist", "left_shoulder", "overhead"], "overhead"),
-    ("env.action_mode", "END_EFFECTOR_POSE", "only 'JOINT_POSITION'"),
-    ("visual_observation_shape", [64], "needs two numbers"),
-    ("method.encoder_model.backbone", "resnet50", "only 'resnet18'"),
-    ("method.encoder_model.use_lang_cond", True, "use_lang_cond is True; only False"),
-    ("method.actor_model.pre_norm", True, "only False"),
-    ("method.actor_model.nheads", "many", "'heads': 'many'"),
-    ("action_sequence", 20, "of another shape: actor.actor_model.query_embed"),
-])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "method._target_",
+            "robobase.method.diffusion.Diffusion",
+            "only 'method.genima_act.GenimaACT' can be converted",
+        ),
+        ("frame_stack", 2, "frame_stack is 2; only 1"),
+        ("env.cameras", ["front", "wrist"], r"sees the cameras \['front', 'wrist'\], the rig has \['wrist', 'front'"),
+        ("env.cameras", ["front", "wrist", "left_shoulder", "overhead"], "overhead"),
+        ("env.action_mode", "END_EFFECTOR_POSE", "only 'JOINT_POSITION'"),
+        ("visual_observation_shape", [64], "needs two numbers"),
+        ("method.encoder_model.backbone", "resnet50", "only 'resnet18'"),
+        ("method.encoder_model.use_lang_cond", True, "use_lang_cond is True; only False"),
+        ("method.actor_model.pre_norm", True, "only False"),
+        ("method.actor_model.nheads", "many", "'heads': 'many'"),
+        ("action_sequence", 20, "of another shape: actor.actor_model.query_embed"),
+    ],
+)
 def test_what_act_does_not_do_is_refused(rig, source, tmp_path, name, value, message):
     rewrite(source, name, value)
     with pytest.raises(ValueError, match=message):
         convert_controller(source, tmp_path / "out", rig)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda a: a.pop(HEAD), "missing: action_head.weight"),
-    (lambda a: a.update({"actor.actor_model.memory.weight": torch.zeros(2)}),
-     "unknown: actor.actor_model.memory.weight"),
-    (lambda a: a.update({"critic.weight": torch.zeros(2), "actor.other": torch.zeros(2)}),
-     "unknown: actor.other, critic.weight"),
-    (lambda a: a.update({"actor.encoder_model.backbone.0.resnet_film_model.conv1.weight": torch.zeros(64, 3, 7, 7)}),
-     "unknown: actor.encoder_model.backbone.0.body.conv1.weight, .*resnet_film_model.conv1.weight"),
-    (lambda a: a.update({HEAD: torch.zeros(14, 32)}), rf"{HEAD} \(14, 32\), not \(8, 32\)"),
-    (lambda a: a.update({HEAD: torch.full((8, 32), torch.nan)}), f"not finite: {HEAD}"),
-], ids=["missing", "extra", "foreign", "twice", "shape", "nan"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop(HEAD), "missing: action_head.weight"),
+        (
+            lambda a: a.update({"actor.actor_model.memory.weight": torch.zeros(2)}),
+            "unknown: actor.actor_model.memory.weight",
+        ),
+        (
+            lambda a: a.update({"critic.weight": torch.zeros(2), "actor.other": torch.zeros(2)}),
+            "unknown: actor.other, critic.weight",
+        ),
+        (
+            lambda a: a.update(
+                {"actor.encoder_model.backbone.0.resnet_film_model.conv1.weight": torch.zeros(64, 3, 7, 7)}
+            ),
+            "unknown: actor.encoder_model.backbone.0.body.conv1.weight, .*resnet_film_model.conv1.weight",
+        ),
+        (lambda a: a.update({HEAD: torch.zeros(14, 32)}), rf"{HEAD} \(14, 32\), not \(8, 32\)"),
+        (lambda a: a.update({HEAD: torch.full((8, 32), torch.nan)}), f"not finite: {HEAD}"),
+    ],
+    ids=["missing", "extra", "foreign", "twice", "shape", "nan"],
+)
 def test_other_tensors_are_refused_by_name(rig, source, agents, tmp_path, change, message):
     agent = dict(agents[False])
     change(agent)
@@ -174,20 +196,26 @@ class Payload:
 @pytest.mark.parametrize("key", ["cfg", "agent"])
 def test_nothing_in_a_pickle_is_executed(rig, source, tmp_path, key):
     evidence = tmp_path / "evidence"
-    for function, arguments in ((os.mkdir, (str(evidence),)), (open, (str(evidence), "w")),
-                                (exec, (f"open({str(evidence)!r}, 'w')",))):
+    for function, arguments in (
+        (os.mkdir, (str(evidence),)),
+        (open, (str(evidence), "w")),
+        (exec, (f"open({str(evidence)!r}, 'w')",)),
+    ):
         torch.save({"agent": {"actor.x": torch.zeros(1)}, key: Payload(function, *arguments)}, source)
         with pytest.raises(ValueError, match=r"asks for \S+, which weights do not need; nothing was executed"):
             convert_controller(source, tmp_path / "out", rig)
         assert not evidence.exists() and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("payload", "message"), [
-    ({"model": {}}, r"holds \['model'\]"),
-    ({"agent": {}}, "no state dict"),
-    ({"agent": {"actor.x": 3}}, "no state dict"),
-    ([1], "holds list"),
-])
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({"model": {}}, r"holds \['model'\]"),
+        ({"agent": {}}, "no state dict"),
+        ({"agent": {"actor.x": 3}}, "no state dict"),
+        ([1], "holds list"),
+    ],
+)
 def test_files_without_an_agent_are_refused(rig, source, tmp_path, payload, message):
     torch.save(payload, source)
     with pytest.raises(ValueError, match=message):

@@ -41,7 +41,8 @@ def test_overfits_one_batch(rig, windows):
     plain = windows.arrays["rgb"].float() / 255
     frames = learner.model.frames
     learner.augmentation = lambda rgb, alpha, q, goal, backgrounds: Pictures(
-        rgb.float() / 255, *frames.visible(q, goal), torch.zeros(len(rgb), dtype=torch.bool))
+        rgb.float() / 255, *frames.visible(q, goal), torch.zeros(len(rgb), dtype=torch.bool)
+    )
     torch.manual_seed(0)
     history = [learner.step(1.0, 0.9) for _ in range(60)]
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
@@ -153,8 +154,15 @@ def data(tmp_path):
 @pytest.fixture
 def pretrained(tmp_path):
     """Folders of a ResNet and of a CLIP text encoder of the same classes as the paper's, tiny and random."""
-    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1], layer_type="basic",
-                             downsample_in_first_stage=False)).save_pretrained(tmp_path / "resnet")
+    ResNetModel(
+        ResNetConfig(
+            embedding_size=8,
+            hidden_sizes=[8, 16, 16, 16],
+            depths=[1, 1, 1, 1],
+            layer_type="basic",
+            downsample_in_first_stage=False,
+        )
+    ).save_pretrained(tmp_path / "resnet")
     spelling = TextEncoder.tiny(32)
     config = spelling.model.config
     config.projection_dim = 64

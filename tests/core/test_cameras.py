@@ -51,8 +51,9 @@ def test_a_crop_moves_the_pixels(point_cam, left, top):
     np.testing.assert_allclose(cropped.project(point_cam), CAMERA.project(point_cam) - [left, top])
 
 
-@pytest.mark.parametrize(("size", "interpolation"), [
-    ((48, 32), cv2.INTER_AREA), ((32, 16), cv2.INTER_AREA), ((192, 160), cv2.INTER_LINEAR)])
+@pytest.mark.parametrize(
+    ("size", "interpolation"), [((48, 32), cv2.INTER_AREA), ((32, 16), cv2.INTER_AREA), ((192, 160), cv2.INTER_LINEAR)]
+)
 def test_a_resized_picture_shows_what_the_resized_camera_says(size, interpolation):
     point_cam = np.array([0.04, -0.03, 1.0])
     resized = cv2.resize(picture_of(point_cam, CAMERA), size, interpolation=interpolation)

@@ -22,8 +22,9 @@ def test_inverse_undoes_a_transform(T_a_b):
 
 
 def test_inverse_works_on_stacks(rng):
-    T = np.stack([geometry.make_transform(Rotation.random(random_state=i).as_matrix(), rng.normal(size=3))
-                  for i in range(6)]).reshape(2, 3, 4, 4)
+    T = np.stack(
+        [geometry.make_transform(Rotation.random(random_state=i).as_matrix(), rng.normal(size=3)) for i in range(6)]
+    ).reshape(2, 3, 4, 4)
     np.testing.assert_allclose(geometry.invert(T), np.linalg.inv(T), atol=1e-12)
 
 

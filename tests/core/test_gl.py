@@ -13,8 +13,9 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def test_both_renderers_use_egl():
-    result = run("import os; from genima_core import gl;"
-                 "print(os.environ['MUJOCO_GL'], os.environ['PYOPENGL_PLATFORM'])")
+    result = run(
+        "import os; from genima_core import gl;print(os.environ['MUJOCO_GL'], os.environ['PYOPENGL_PLATFORM'])"
+    )
     assert result.stdout.split() == ["egl", "egl"], result.stderr
 
 

@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 from genima_core import panda
 
 configurations = arrays.arrays(float, 7, elements=st.floats(0.0, 1.0)).map(
-    lambda x: panda.PANDA_LIMITS.lower + x * (panda.PANDA_LIMITS.upper - panda.PANDA_LIMITS.lower))
+    lambda x: panda.PANDA_LIMITS.lower + x * (panda.PANDA_LIMITS.upper - panda.PANDA_LIMITS.lower)
+)
 
 
 def test_the_arm_stretched_upwards():
@@ -40,7 +41,8 @@ def test_every_frame_is_a_rotation_at_link_distance(q):
     np.testing.assert_allclose(np.linalg.det(R), 1.0)
     lengths = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
     np.testing.assert_allclose(
-        lengths, [0.0, 0.316, 0.0825, np.hypot(0.0825, 0.384), 0.0, 0.088, 0.107, 0.1034], atol=1e-12)
+        lengths, [0.0, 0.316, 0.0825, np.hypot(0.0825, 0.384), 0.0, 0.088, 0.107, 0.1034], atol=1e-12
+    )
 
 
 @given(configurations, st.integers(1, 7), st.floats(-1.0, 1.0))

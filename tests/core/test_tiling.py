@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from genima_core.tiling import tile, untile
 
 views_of_any_size = st.tuples(st.just(4), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)).flatmap(
-    lambda shape: arrays.arrays(np.uint8, shape))
+    lambda shape: arrays.arrays(np.uint8, shape)
+)
 
 
 @given(views_of_any_size)

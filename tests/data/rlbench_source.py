@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from genima_core import geometry, panda
 from genima_core.cameras import CameraRig
-from genima_core.data.rlbench.conversion import Options, convert_rlbench
+from genima_core.importers.rlbench.conversion import Options, convert_rlbench
 
 from . import synthetic
 
@@ -34,8 +34,12 @@ def rlbench_classes():
     demo, observation = types.ModuleType("rlbench.demo"), types.ModuleType("rlbench.backend.observation")
     demo.Demo = type("Demo", (), {"__module__": "rlbench.demo"})
     observation.Observation = type("Observation", (), {"__module__": "rlbench.backend.observation"})
-    modules = {"rlbench": types.ModuleType("rlbench"), "rlbench.backend": types.ModuleType("rlbench.backend"),
-               "rlbench.demo": demo, "rlbench.backend.observation": observation}
+    modules = {
+        "rlbench": types.ModuleType("rlbench"),
+        "rlbench.backend": types.ModuleType("rlbench.backend"),
+        "rlbench.demo": demo,
+        "rlbench.backend.observation": observation,
+    }
     sys.modules.update(modules)
     try:
         yield demo.Demo, observation.Observation
@@ -57,18 +61,32 @@ def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: b
     for t in range(len(q)):
         misc = {"variation_index": 0, "joint_poses": joint_poses(q[t])}
         for camera in rig.cameras:
-            T_world_cam = T_WORLD_BASE @ camera.T_base_cam(panda.frame_pose(q[t], "hand")) @ np.diag([-1., -1., 1., 1.])
+            T_world_cam = (
+                T_WORLD_BASE @ camera.T_base_cam(panda.frame_pose(q[t], "hand")) @ np.diag([-1.0, -1.0, 1.0, 1.0])
+            )
             k = camera.intrinsics
             K = np.array([[-k.fx, 0.0, k.width / 2], [0.0, -k.fy, k.height / 2], [0.0, 0.0, 1.0]])
-            misc |= {f"{camera.name}_camera_extrinsics": T_world_cam, f"{camera.name}_camera_intrinsics": K,
-                     f"{camera.name}_camera_near": 0.01}
+            misc |= {
+                f"{camera.name}_camera_extrinsics": T_world_cam,
+                f"{camera.name}_camera_intrinsics": K,
+                f"{camera.name}_camera_near": 0.01,
+            }
         if commands and t > 0:
             misc["joint_position_action"] = np.append(q[t] - Q_ZERO + 0.001, gripper[t])
         T_world_tip = T_WORLD_BASE @ panda.frame_pose(q[t], "tcp") @ T_TCP_TIP
-        rows.append({"front_rgb": None, "wrist_depth": None, "joint_forces": np.ones(7),
-                     "joint_positions": q[t] - Q_ZERO, "joint_velocities": np.full(7, 0.125),
-                     "gripper_open": float(gripper[t]), "gripper_matrix": T_world_tip,
-                     "task_low_dim_state": np.arange(3.0), "misc": misc})
+        rows.append(
+            {
+                "front_rgb": None,
+                "wrist_depth": None,
+                "joint_forces": np.ones(7),
+                "joint_positions": q[t] - Q_ZERO,
+                "joint_velocities": np.full(7, 0.125),
+                "gripper_open": float(gripper[t]),
+                "gripper_matrix": T_world_tip,
+                "task_low_dim_state": np.arange(3.0),
+                "misc": misc,
+            }
+        )
     return rows
 
 
@@ -102,9 +120,16 @@ def write_episode(folder: Path, rows: list[dict], images: dict[str, np.ndarray],
         (folder / "low_dim_obs.pkl").write_bytes(pickle.dumps(demo, protocol=protocol))
 
 
-def write_variation(root: Path, task: str = "open_box", variation: str = "variation0", episodes: int = 1, T: int = 6,
-                    rig: CameraRig | None = None, edit: Callable[[list[dict]], object] | None = None,
-                    **options: int | bool) -> Path:
+def write_variation(
+    root: Path,
+    task: str = "open_box",
+    variation: str = "variation0",
+    episodes: int = 1,
+    T: int = 6,
+    rig: CameraRig | None = None,
+    edit: Callable[[list[dict]], object] | None = None,
+    **options: int | bool,
+) -> Path:
     """A variation's folder, with noise for pictures; `edit` changes the rows before they are pickled."""
     rig = rig or synthetic.rig()
     commands = options.pop("commands", True)

@@ -44,7 +44,11 @@ def test_round_trip_keeps_everything(tmp_path):
         for name in ("q", "dq", "gripper", "action_q", "action_gripper"):
             np.testing.assert_allclose(getattr(read, name), getattr(written, name), atol=1e-6)
         assert (read.instruction, read.task, read.seed, read.success) == (
-            written.instruction, written.task, written.seed, written.success)
+            written.instruction,
+            written.task,
+            written.seed,
+            written.success,
+        )
         assert tuple(read.images) == tuple(written.images)
         for name in written.images:
             assert psnr(read.images[name], written.images[name]) > 35
@@ -82,8 +86,12 @@ def test_layout_is_lerobot_v3(tmp_path):
     assert row["tasks"] == ["push the red button"]
     for camera in synthetic.rig().names:
         key = f"observation.images.{camera}"
-        assert (tmp_path / info["video_path"].format(video_key=key, chunk_index=row[f"videos/{key}/chunk_index"],
-                                                     file_index=row[f"videos/{key}/file_index"])).is_file()
+        assert (
+            tmp_path
+            / info["video_path"].format(
+                video_key=key, chunk_index=row[f"videos/{key}/chunk_index"], file_index=row[f"videos/{key}/file_index"]
+            )
+        ).is_file()
         assert (row[f"videos/{key}/from_timestamp"], row[f"videos/{key}/to_timestamp"]) == (0.0, 0.6)
     tasks = pq.read_table(tmp_path / "meta/tasks.parquet")
     assert tasks.to_pylist() == [{"task_index": 0, "task": "push the red button"}]
@@ -94,8 +102,9 @@ def test_statistics_are_those_of_all_rows(tmp_path):
     write(tmp_path, (0, 1, 2))
     stats = json.loads((tmp_path / "meta/stats.json").read_text())
     dataset = Dataset(tmp_path)
-    action = np.vstack([np.column_stack([e.action_q, e.action_gripper])
-                        for e in map(dataset.episode, range(len(dataset)))])
+    action = np.vstack(
+        [np.column_stack([e.action_q, e.action_gripper]) for e in map(dataset.episode, range(len(dataset)))]
+    )
     np.testing.assert_allclose(stats["action"]["mean"], action.mean(0), atol=1e-6)
     np.testing.assert_allclose(stats["action"]["std"], action.std(0), atol=1e-6)
     np.testing.assert_allclose(stats["action"]["min"], action.min(0), atol=1e-6)

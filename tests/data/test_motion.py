@@ -12,7 +12,8 @@ from .bags import recorded
 from .bags.recorded import BEGUN_S, Plan
 
 joints = st.lists(st.floats(0.1, 0.9), min_size=7, max_size=7).map(
-    lambda x: panda.PANDA_LIMITS.lower + np.array(x) * (panda.PANDA_LIMITS.upper - panda.PANDA_LIMITS.lower))
+    lambda x: panda.PANDA_LIMITS.lower + np.array(x) * (panda.PANDA_LIMITS.upper - panda.PANDA_LIMITS.lower)
+)
 
 
 def test_commands_are_what_is_replayed(tmp_path):
@@ -26,8 +27,13 @@ def test_commands_are_what_is_replayed(tmp_path):
     assert motion.opening[-1] == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("plan", [Plan(seconds=2.0, without=("joint_commands", "gripper_command"), camera_hz=5.0),
-                                  Plan(seconds=2.0, command_hz=2.0, gripper_commands=(), camera_hz=5.0)])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(seconds=2.0, without=("joint_commands", "gripper_command"), camera_hz=5.0),
+        Plan(seconds=2.0, command_hz=2.0, gripper_commands=(), camera_hz=5.0),
+    ],
+)
 def test_without_whole_commands_it_is_the_measured_joints(tmp_path, plan):
     motion = load_motion(recorded.write(tmp_path / "bag", plan))
     assert motion.source == "joint_states"

@@ -25,12 +25,18 @@ def test_what_was_saved_is_what_one_resumes_with(tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize(("other", "message"), [
-    (Origin("collected", {"seed": 2, "tasks": ("a", "b")}), "was collected with seed 1, not 2: choose another folder"),
-    (Origin("collected", {"seed": 1}), r"with tasks \['a', 'b'\], not None"),
-    (Origin("collected", {**FIRST.arguments, "size": 64}), "with size None, not 64"),
-    (Origin("converted from stones", FIRST.arguments), "was not converted from stones but collected"),
-])
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            Origin("collected", {"seed": 2, "tasks": ("a", "b")}),
+            "was collected with seed 1, not 2: choose another folder",
+        ),
+        (Origin("collected", {"seed": 1}), r"with tasks \['a', 'b'\], not None"),
+        (Origin("collected", {**FIRST.arguments, "size": 64}), "with size None, not 64"),
+        (Origin("converted from stones", FIRST.arguments), "was not converted from stones but collected"),
+    ],
+)
 def test_other_arguments_are_refused(tmp_path, other, message):
     begin(tmp_path)
     with pytest.raises(ValueError, match=message):

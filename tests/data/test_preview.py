@@ -27,8 +27,10 @@ def test_pictures_show_observation_drawing_and_controller_input(recorded, tmp_pa
     result = json.loads((tmp_path / "out.json").read_text())
     assert len(result["pictures"]) == len(result["windows"]) == 3
     for path in result["pictures"]:
-        observation, drawing, controller = (part.astype(int) for part in np.split(
-            np.delete(cv2.imread(path), [*range(512, 520), *range(1032, 1040)], axis=1), 3, axis=1))
+        observation, drawing, controller = (
+            part.astype(int)
+            for part in np.split(np.delete(cv2.imread(path), [*range(512, 520), *range(1032, 1040)], axis=1), 3, axis=1)
+        )
         assert observation.shape == (512, 512, 3)
         assert 0.01 < (observation != drawing).any(-1).mean() < 0.4
         assert (drawing != controller).any(-1).mean() > 0.5

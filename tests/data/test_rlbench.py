@@ -10,10 +10,10 @@ import pytest
 from genima_core import panda
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.origin import ORIGIN
-from genima_core.data.rlbench import conversion, layout
-from genima_core.data.rlbench.conversion import Options
-from genima_core.data.rlbench.demo import read_demo
 from genima_core.geometry import invert, transform_points
+from genima_core.importers.rlbench import conversion, layout
+from genima_core.importers.rlbench.conversion import Options
+from genima_core.importers.rlbench.demo import read_demo
 
 from . import rlbench_source, synthetic
 from .rlbench_source import episode_folder, run
@@ -72,7 +72,11 @@ def test_base_and_cameras_are_found_where_they_are(tmp_path):
     np.testing.assert_allclose(result["arm"]["T_world_base"], rlbench_source.T_WORLD_BASE, atol=2e-6)
     np.testing.assert_allclose(result["arm"]["tip_from_tcp_mm"], 1000 * rlbench_source.T_TCP_TIP[:3, 3], atol=0.5)
     assert {name: c["mount"] for name, c in result["cameras"].items()} == {
-        "wrist": "hand", "front": "base", "right_shoulder": "base", "left_shoulder": "base"}
+        "wrist": "hand",
+        "front": "base",
+        "right_shoulder": "base",
+        "left_shoulder": "base",
+    }
     for found, true in zip(Dataset(tmp_path / "set").rig.cameras, synthetic.rig().cameras, strict=True):
         assert (found.name, found.mount, found.target_radius_m) == (true.name, true.mount, true.target_radius_m)
         np.testing.assert_allclose(found.intrinsics.K, true.intrinsics.K, atol=1e-9)
@@ -131,11 +135,12 @@ def test_targets_lie_on_what_the_pictures_show(tmp_path):
         def build(self, spec):
             spec.add_material(name="glow", rgba=[1, 0, 0, 1], emission=1.0, specular=0.0)
             body = spec.worldbody.add_body(name="probe", mocap=True, pos=[0.5, 0, 0.1])
-            body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0], material="glow", contype=0,
-                          conaffinity=0)
+            body.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0], material="glow", contype=0, conaffinity=0
+            )
 
         def reset(self, cell, rng):
-            cell.model.geom_rgba[:, 3] = (cell.model.geom_matid == cell.model.material("glow").id)  # all else unseen
+            cell.model.geom_rgba[:, 3] = cell.model.geom_matid == cell.model.material("glow").id  # all else unseen
 
         def success(self, cell):
             return False
@@ -208,11 +213,18 @@ def test_root_task_and_variation_are_accepted_and_options_choose(tmp_path):
     def names(place, *arguments):
         return [demo.name for demo in layout.find_demos(place, *arguments)]
 
-    assert names(root, None, 1) == ["open_box/variation0/episode0", "open_box/variation2/episode0",
-                                    "open_box/variation10/episode0", "push_buttons/all_variations/episode0"]
+    assert names(root, None, 1) == [
+        "open_box/variation0/episode0",
+        "open_box/variation2/episode0",
+        "open_box/variation10/episode0",
+        "push_buttons/all_variations/episode0",
+    ]
     assert names(root, ("push_buttons",)) == ["push_buttons/all_variations/episode0"]
-    assert names(root / "open_box")[:3] == ["open_box/variation0/episode0", "open_box/variation0/episode1",
-                                            "open_box/variation2/episode0"]
+    assert names(root / "open_box")[:3] == [
+        "open_box/variation0/episode0",
+        "open_box/variation0/episode1",
+        "open_box/variation2/episode0",
+    ]
     assert names(root / "open_box/variation2") == ["open_box/variation2/episode0", "open_box/variation2/episode1"]
     run(root, tmp_path / "set", episodes=1, tasks=("open_box", "push_buttons"), description=1, fps=10)
     dataset = Dataset(tmp_path / "set")
@@ -227,12 +239,18 @@ def test_root_task_and_variation_are_accepted_and_options_choose(tmp_path):
         layout.find_demos(root)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"cameras": ("wrist", "front", "front", "overhead")}, "4 different"),
-    ({"cameras": ("wrist", "front", "top", "overhead")}, "unknown camera top; RLBench has wrist, front"),
-    ({"size": 4}, "size is 4"), ({"episodes": 0}, "episodes is 0"), ({"fps": 0}, "fps is 0"),
-    ({"description": -1}, "description is -1"), ({"tasks": ()}, "tasks names none"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cameras": ("wrist", "front", "front", "overhead")}, "4 different"),
+        ({"cameras": ("wrist", "front", "top", "overhead")}, "unknown camera top; RLBench has wrist, front"),
+        ({"size": 4}, "size is 4"),
+        ({"episodes": 0}, "episodes is 0"),
+        ({"fps": 0}, "fps is 0"),
+        ({"description": -1}, "description is -1"),
+        ({"tasks": ()}, "tasks names none"),
+    ],
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         Options(**options)

@@ -10,8 +10,8 @@ import types
 import numpy as np
 import pytest
 
-from genima_core.data.rlbench import pickles
-from genima_core.data.rlbench.pickles import read_pickle
+from genima_core.importers.rlbench import pickles
+from genima_core.importers.rlbench.pickles import read_pickle
 
 
 class Calls:
@@ -58,7 +58,7 @@ ATTACKS = {
     "through a module": lambda file: b"\x80\x04" + named("numpy", "os.system") + b"\x8c\x01x\x85R.",
     "through a class": lambda file: b"\x80\x04" + named("rlbench.demo", "Demo.__init__.__globals__") + b".",
     "through a function": lambda file: b"\x80\x04" + named("numpy._core.multiarray", "_reconstruct.__self__") + b".",
-    "our modules": lambda file: b"\x80\x04" + named("genima_core.data.rlbench.pickles", "pickle.loads") + b".",
+    "our modules": lambda file: b"\x80\x04" + named("genima_core.importers.rlbench.pickles", "pickle.loads") + b".",
     "old names": lambda file: b"cposix\nsystem\n(S'" + TOUCH.format(file).encode() + b"'\ntR.",
     "instance": lambda file: b"(S'" + TOUCH.format(file).encode() + b"'\niposix\nsystem\n.",
 }
@@ -77,14 +77,17 @@ OBJECT = np.dtype(object)
 ABUSES = {
     # Numpy's own function would unpickle the bytes once more, or call the class that it is given.
     "a scalar of any object": lambda: named("numpy._core.multiarray", "scalar") + b"K\x01C\x01x\x86R",
-    "an array of another class": lambda: (named("numpy._core.multiarray", "_reconstruct")
-                                          + named("rlbench.demo", "Demo") + b"K\x00\x85C\x01b\x87R"),
+    "an array of another class": lambda: (
+        named("numpy._core.multiarray", "_reconstruct") + named("rlbench.demo", "Demo") + b"K\x00\x85C\x01b\x87R"
+    ),
     "a dtype of anything": lambda: named("numpy", "dtype") + named("rlbench.demo", "Demo") + b"\x89\x88\x87R",
-    "a function's defaults": lambda: (named("numpy", "dtype") + b"N}" + b"\x8c\x0c__defaults__K\x01\x85s\x86b"),
-    "a function's function": lambda: (named("numpy", "dtype") + b"N}" + b"\x8c\x09_function"
-                                      + named("rlbench.demo", "Demo") + b"s\x86b"),
-    "a class's method": lambda: (named("rlbench.demo", "Demo") + b"N}" + b"\x8c\x0c__setstate__"
-                                 + named("numpy", "dtype") + b"s\x86b"),
+    "a function's defaults": lambda: named("numpy", "dtype") + b"N}" + b"\x8c\x0c__defaults__K\x01\x85s\x86b",
+    "a function's function": lambda: (
+        named("numpy", "dtype") + b"N}" + b"\x8c\x09_function" + named("rlbench.demo", "Demo") + b"s\x86b"
+    ),
+    "a class's method": lambda: (
+        named("rlbench.demo", "Demo") + b"N}" + b"\x8c\x0c__setstate__" + named("numpy", "dtype") + b"s\x86b"
+    ),
     "an object's slots": lambda: named("rlbench.demo", "Demo") + b")\x81N}\x8c\x09__class__K\x01s\x86b",
     "an object with arguments": lambda: named("rlbench.demo", "Demo") + b"K\x01\x85\x81",
     "numbers called": lambda: b"K\x01)R",
@@ -110,11 +113,20 @@ def test_admitted_names_cannot_be_abused(abuse, tmp_path):
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
-@pytest.mark.parametrize("value", [
-    np.arange(6.0).reshape(2, 3), np.arange(6, dtype=">i4").reshape(2, 3).T,
-    np.arange(24).reshape(2, 3, 4).swapaxes(0, 1), np.zeros((0, 3)), np.float32(0.5), np.bool_(True),
-    np.array(1 + 2j), [np.arange(2), np.arange(2)],
-], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(6.0).reshape(2, 3),
+        np.arange(6, dtype=">i4").reshape(2, 3).T,
+        np.arange(24).reshape(2, 3, 4).swapaxes(0, 1),
+        np.zeros((0, 3)),
+        np.float32(0.5),
+        np.bool_(True),
+        np.array(1 + 2j),
+        [np.arange(2), np.arange(2)],
+    ],
+    ids=str,
+)
 def test_arrays_keep_their_values(value, protocol, tmp_path):
     path = tmp_path / "values.pkl"
     path.write_bytes(pickle.dumps(value, protocol=protocol))

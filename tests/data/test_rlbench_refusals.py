@@ -24,6 +24,7 @@ def written_then(change):
     def make(root):
         rlbench_source.write_variation(root, episodes=2)
         change(episode_folder(root, 1))
+
     return make
 
 
@@ -42,53 +43,83 @@ def shaken(rows):
 
 
 def half_a_file(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 BAD = {
-    "camera": (written_then(lambda e: shutil.rmtree(e / "front_rgb")),
-               r"episode1 has no pictures of camera 'front' \(front_rgb\); it has those of left_shoulder, right_shoul"),
-    "count": (written_then(lambda e: (e / "front_rgb/5.png").unlink()),
-              "front_rgb holds 5 pictures, but the episode has 6 observations"),
-    "size": (written_then(lambda e: cv2.imwrite(str(e / "front_rgb/0.png"), np.zeros((8, 8, 3), np.uint8))),
-             "differ in size .*front 8x8"),
+    "camera": (
+        written_then(lambda e: shutil.rmtree(e / "front_rgb")),
+        r"episode1 has no pictures of camera 'front' \(front_rgb\); it has those of left_shoulder, right_shoul",
+    ),
+    "count": (
+        written_then(lambda e: (e / "front_rgb/5.png").unlink()),
+        "front_rgb holds 5 pictures, but the episode has 6 observations",
+    ),
+    "size": (
+        written_then(lambda e: cv2.imwrite(str(e / "front_rgb/0.png"), np.zeros((8, 8, 3), np.uint8))),
+        "differ in size .*front 8x8",
+    ),
     "half a picture": (written_then(lambda e: half_a_file(e / "wrist_rgb/0.png")), r"wrist_rgb/0\.png is damaged"),
-    "half a pickle": (written_then(lambda e: half_a_file(e / "low_dim_obs.pkl")),
-                      r"episode1/low_dim_obs\.pkl is damaged: .*; record the episode again or remove"),
+    "half a pickle": (
+        written_then(lambda e: half_a_file(e / "low_dim_obs.pkl")),
+        r"episode1/low_dim_obs\.pkl is damaged: .*; record the episode again or remove",
+    ),
     "empty pickle": (written_then(lambda e: (e / "low_dim_obs.pkl").write_bytes(b"")), "is damaged"),
     "no pickle": (written_then(lambda e: (e / "low_dim_obs.pkl").unlink()), "its recording was interrupted"),
-    "other pickle": (written_then(lambda e: (e / "low_dim_obs.pkl").write_bytes(pickle.dumps([1, 2]))),
-                     "is no RLBench demonstration"),
-    "no descriptions": (written_then(lambda e: (e.parents[1] / "variation_descriptions.pkl").unlink()),
-                        r"no variation_descriptions\.pkl"),
-    "other descriptions": (written_then(lambda e: (e / "variation_descriptions.pkl").write_bytes(pickle.dumps([]))),
-                           "no list of sentences"),
+    "other pickle": (
+        written_then(lambda e: (e / "low_dim_obs.pkl").write_bytes(pickle.dumps([1, 2]))),
+        "is no RLBench demonstration",
+    ),
+    "no descriptions": (
+        written_then(lambda e: (e.parents[1] / "variation_descriptions.pkl").unlink()),
+        r"no variation_descriptions\.pkl",
+    ),
+    "other descriptions": (
+        written_then(lambda e: (e / "variation_descriptions.pkl").write_bytes(pickle.dumps([]))),
+        "no list of sentences",
+    ),
     "one row": (lambda root: rlbench_source.write_variation(root, T=1), "holds 1 observations"),
-    "six joints": (edited(lambda row: row.update(joint_positions=np.zeros(6))),
-                   r"joint_positions of observation 0 has shape \(6,\), not \(7,\); only RLBench's Panda"),
+    "six joints": (
+        edited(lambda row: row.update(joint_positions=np.zeros(6))),
+        r"joint_positions of observation 0 has shape \(6,\), not \(7,\); only RLBench's Panda",
+    ),
     "NaN": (edited(lambda row: row.update(joint_positions=np.full(7, np.nan))), "holds NaN"),
     "texts": (edited(lambda row: row.update(joint_positions=["a"] * 7)), "not made of numbers"),
     "objects": (edited(lambda row: row.update(joint_positions=np.array([None] * 7))), "not made of numbers"),
     "opening": (edited(lambda row: row.update(gripper_open=40.0)), "opening is 0 to 40|opening is 40"),
-    "no gripper_matrix": (edited(lambda row: row.pop("gripper_matrix")),
-                          "lacks gripper_matrix: record with gripper_matrix=True in RLBench's ObservationConfig"),
-    "no joint_poses": (edited(lambda row: row["misc"].pop("joint_poses")),
-                       "lacks joint_poses: RLBench records it since commit 8fc31bfa"),
-    "no camera's data": (edited(lambda row: row["misc"].pop("front_camera_extrinsics")),
-                         "lacks front_camera_extrinsics: record with that camera switched on"),
+    "no gripper_matrix": (
+        edited(lambda row: row.pop("gripper_matrix")),
+        "lacks gripper_matrix: record with gripper_matrix=True in RLBench's ObservationConfig",
+    ),
+    "no joint_poses": (
+        edited(lambda row: row["misc"].pop("joint_poses")),
+        "lacks joint_poses: RLBench records it since commit 8fc31bfa",
+    ),
+    "no camera's data": (
+        edited(lambda row: row["misc"].pop("front_camera_extrinsics")),
+        "lacks front_camera_extrinsics: record with that camera switched on",
+    ),
     "other robot": (edited(other_robot), r"not of a Panda in RLBench's conventions: .* \(joint1 \d+, joint2 \d+"),
     "other tip": (edited(lambda row: row.update(gripper_matrix=np.eye(4))), "gripper tip is"),
     "no numbers": (set_misc("joint_poses", [np.zeros(7)] * 7), "not of a Panda"),
-    "shaken": (lambda root: rlbench_source.write_variation(root, edit=shaken),
-               r"camera 'front' is fixed to neither base nor hand: it moves \d+\.\d mm and .* against the base"),
+    "shaken": (
+        lambda root: rlbench_source.write_variation(root, edit=shaken),
+        r"camera 'front' is fixed to neither base nor hand: it moves \d+\.\d mm and .* against the base",
+    ),
     "not rigid": (set_misc("front_camera_extrinsics", np.zeros((4, 4))), "no rigid transforms"),
-    "resized": (set_misc("front_camera_intrinsics", np.array([[-50.0, 0, 64], [0, -50, 64], [0, 0, 1]])),
-                "was recorded with 128x128 pixels, but its pictures are 32x32"),
-    "mirrored": (set_misc("front_camera_intrinsics", np.array([[50.0, 0, 16], [0, -50, 16], [0, 0, 1]])),
-                 "focal lengths 50 and -50"),
+    "resized": (
+        set_misc("front_camera_intrinsics", np.array([[-50.0, 0, 64], [0, -50, 64], [0, 0, 1]])),
+        "was recorded with 128x128 pixels, but its pictures are 32x32",
+    ),
+    "mirrored": (
+        set_misc("front_camera_intrinsics", np.array([[50.0, 0, 16], [0, -50, 16], [0, 0, 1]])),
+        "focal lengths 50 and -50",
+    ),
     "empty": (lambda root: (root / "open_box/variation0/episodes").mkdir(parents=True), "no episodes of open_box"),
-    "something else": (lambda root: (root / "letters").mkdir(parents=True),
-                       "expected are <task>/variation<n>/episodes/episode<i>.* It holds letters"),
+    "something else": (
+        lambda root: (root / "letters").mkdir(parents=True),
+        "expected are <task>/variation<n>/episodes/episode<i>.* It holds letters",
+    ),
 }
 
 

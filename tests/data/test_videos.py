@@ -29,8 +29,12 @@ def test_statistics_are_those_of_the_frames_that_pass(tmp_path, rng):
     frames = {tmp_path / f"{i}.mp4": synthetic.frames(rng, 12, 32) for i in range(4)}
     for found, some in zip(encode_all(frames, 20), frames.values(), strict=True):
         pixels = some.reshape(-1, 3) / 255
-        for name, wanted in (("min", pixels.min(0)), ("max", pixels.max(0)), ("mean", pixels.mean(0)),
-                             ("std", pixels.std(0))):
+        for name, wanted in (
+            ("min", pixels.min(0)),
+            ("max", pixels.max(0)),
+            ("mean", pixels.mean(0)),
+            ("std", pixels.std(0)),
+        ):
             np.testing.assert_allclose(found[name], wanted.reshape(3, 1, 1), atol=1e-9)
         assert found["count"] == [12]
     assert all(len(video.decode(path, 0, 12)) == 12 for path in frames)
@@ -38,11 +42,12 @@ def test_statistics_are_those_of_the_frames_that_pass(tmp_path, rng):
 
 def test_frames_that_are_made_one_at_a_time_give_the_same(tmp_path):
     made = Made(130)
-    lazy, = encode_all({tmp_path / "lazy.mp4": made}, 20)
-    whole, = encode_all({tmp_path / "whole.mp4": np.stack(list(made))}, 20)
+    (lazy,) = encode_all({tmp_path / "lazy.mp4": made}, 20)
+    (whole,) = encode_all({tmp_path / "whole.mp4": np.stack(list(made))}, 20)
     assert {name: value.tolist() for name, value in lazy.items()} == {name: v.tolist() for name, v in whole.items()}
-    np.testing.assert_array_equal(video.decode(tmp_path / "lazy.mp4", 0, 130),
-                                  video.decode(tmp_path / "whole.mp4", 0, 130))
+    np.testing.assert_array_equal(
+        video.decode(tmp_path / "lazy.mp4", 0, 130), video.decode(tmp_path / "whole.mp4", 0, 130)
+    )
 
 
 def test_when_one_camera_fails_the_others_end_and_nothing_is_left(tmp_path):

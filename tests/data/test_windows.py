@@ -110,9 +110,15 @@ def test_actions_are_the_next_k_rows_and_padding_repeats_the_last(dataset, cache
 
 def test_items_have_the_agreed_shapes_and_types(cache, following):
     item = following[7]
-    expected = {"rgb": ((4, 3, 64, 64), torch.uint8), "alpha": ((4, 1, 64, 64), torch.uint8),
-                "q": ((7,), torch.float32), "gripper": ((), torch.float32), "actions": ((K, 7), torch.float32),
-                "action_gripper": ((K,), torch.float32), "is_pad": ((K,), torch.bool)}
+    expected = {
+        "rgb": ((4, 3, 64, 64), torch.uint8),
+        "alpha": ((4, 1, 64, 64), torch.uint8),
+        "q": ((7,), torch.float32),
+        "gripper": ((), torch.float32),
+        "actions": ((K, 7), torch.float32),
+        "action_gripper": ((K,), torch.float32),
+        "is_pad": ((K,), torch.bool),
+    }
     for key, (shape, dtype) in expected.items():
         assert (tuple(item[key].shape), item[key].dtype) == (shape, dtype), key
     batch = next(iter(torch.utils.data.DataLoader(following, batch_size=4)))
@@ -178,8 +184,10 @@ def test_a_bent_way_keeps_its_ends_and_the_limits(seed, steps):
 
 
 def test_splits_are_by_episode(cache):
-    train, val = FollowingWindows(cache, "train", show_progress=False), FollowingWindows(cache, "val",
-                                                                                         show_progress=False)
+    train, val = (
+        FollowingWindows(cache, "train", show_progress=False),
+        FollowingWindows(cache, "val", show_progress=False),
+    )
     assert (len(train), len(val)) == (2 * T, T)
     assert {train.instruction(i) for i in range(len(train))} == {"push button 0", "push button 1"}
     assert {val.instruction(i) for i in range(len(val))} == {"push button 2"}

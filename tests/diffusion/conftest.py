@@ -19,8 +19,9 @@ from . import synthetic
 def tiny() -> DiffusionConfig:
     """The demo preset, shrunk."""
     base = BaseConfig((16, 16, 16), heads=2, conditioning_channels=(4, 4, 4, 8), text_width=16)
-    autoencoder = replace(DEMO.autoencoder, latent_channels=8, width=16, encoder_blocks=1, decoder_blocks=1,
-                          batch_size=8)
+    autoencoder = replace(
+        DEMO.autoencoder, latent_channels=8, width=16, encoder_blocks=1, decoder_blocks=1, batch_size=8
+    )
     return replace(DEMO, size=(32, 32), base=base, autoencoder=autoencoder, batch_size=4, draw_steps=2)
 
 
@@ -37,8 +38,9 @@ def autoencoder(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, ti
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: DiffusionConfig,
-            autoencoder: Path) -> Path:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: DiffusionConfig, autoencoder: Path
+) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("diffusion")
     fit_diffusion(cache, out, tiny, build(tiny, autoencoder), steps=4, show_progress=False, checked=1)

@@ -21,8 +21,11 @@ def cache(folder: Path, rig: CameraRig, episodes: int = 4, length: int = 10, siz
     for n in range(N):
         for view in range(4):
             corner = rng.uniform(60, 200, (2, 2, 3))
-            images[n, view] = (corner[0, 0] + (corner[0, 1] - corner[0, 0]) * u[..., None] / size
-                               + (corner[1, 0] - corner[0, 0]) * v[..., None] / size).clip(0, 255)
+            images[n, view] = (
+                corner[0, 0]
+                + (corner[0, 1] - corner[0, 0]) * u[..., None] / size
+                + (corner[1, 0] - corner[0, 0]) * v[..., None] / size
+            ).clip(0, 255)
             for i, colour in enumerate(palette.target_colours(gripper[n])):
                 x, y = rng.uniform(0.2, 0.8, 2) * size
                 inside = (u - x) ** 2 + (v - y) ** 2 < (size / 9) ** 2
@@ -30,12 +33,26 @@ def cache(folder: Path, rig: CameraRig, episodes: int = 4, length: int = 10, siz
                 rgb[n, view][inside] = colour.light
                 images[n, view, int(y), int(x)] = colour.dark
     folder.mkdir(parents=True)
-    arrays = {"images": images, "target_rgb": rgb, "target_labels": labels,
-              "target_alpha": np.where(labels > 0, 255, 0).astype(np.uint8), "q": np.zeros((N, 7), np.float32),
-              "gripper": gripper, "action_gripper": gripper}
+    arrays = {
+        "images": images,
+        "target_rgb": rgb,
+        "target_labels": labels,
+        "target_alpha": np.where(labels > 0, 255, 0).astype(np.uint8),
+        "q": np.zeros((N, 7), np.float32),
+        "gripper": gripper,
+        "action_gripper": gripper,
+    }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     instructions = tuple(f"push the {('red', 'blue')[e % 2]} button" for e in range(episodes))
-    return WindowCache(folder=folder, dataset_root=folder, horizon=5, rig=rig.resize(size, size), fps=20,
-                       numbers=tuple(range(episodes)), offsets=np.arange(episodes + 1) * length,
-                       instructions=instructions, fingerprint="synthetic")
+    return WindowCache(
+        folder=folder,
+        dataset_root=folder,
+        horizon=5,
+        rig=rig.resize(size, size),
+        fps=20,
+        numbers=tuple(range(episodes)),
+        offsets=np.arange(episodes + 1) * length,
+        instructions=instructions,
+        fingerprint="synthetic",
+    )

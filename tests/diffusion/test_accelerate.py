@@ -11,8 +11,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from genima_core.diffusion.building import build
-from genima_core.diffusion.run import STATE
 from genima_core.diffusion.train import Resources, fit_diffusion
+from genima_core.training.run import STATE
 
 TWO_PROCESSES = """
 import pickle, sys
@@ -37,8 +37,17 @@ def learnt(folder):
 
 
 def train(cache, out, config, autoencoder, steps=4, **resources):
-    fit_diffusion(cache, out, config, build(config, autoencoder), steps=steps, every=2, show_progress=False, checked=1,
-                  resources=Resources(**resources))
+    fit_diffusion(
+        cache,
+        out,
+        config,
+        build(config, autoencoder),
+        steps=steps,
+        every=2,
+        show_progress=False,
+        checked=1,
+        resources=Resources(**resources),
+    )
     return learnt(out)
 
 
@@ -58,8 +67,16 @@ def test_two_processes_learn_what_one_does_in_two_parts_and_resume_exactly(cache
         task = tmp_path / "task.pickle"
         task.write_bytes(pickle.dumps((cache, config, autoencoder, together, steps)))
         # What `accelerate launch` starts on several GPUs; on CPUs it starts one process only.
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-                   str(tmp_path / "script.py"), str(task)]
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            "2",
+            str(tmp_path / "script.py"),
+            str(task),
+        ]
         environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=os.getcwd())
         assert done.returncode == 0, done.stderr[-3000:]
@@ -87,10 +104,13 @@ def test_a_resumed_run_in_parts_ends_where_an_uninterrupted_one_does(cache, conf
     assert_close(resumed, whole, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("resources", "message"), [
-    ({"accumulate": 3}, "a multiple of 3"),
-    ({"precision": "fp16"}, "fp16 needs a GPU"),
-])
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"accumulate": 3}, "a multiple of 3"),
+        ({"precision": "fp16"}, "fp16 needs a GPU"),
+    ],
+)
 def test_impossible_resources_are_refused(cache, config, autoencoder, tmp_path, resources, message):
     with pytest.raises(ValueError, match=message):
         train(cache, tmp_path, config, autoencoder, **resources)

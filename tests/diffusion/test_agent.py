@@ -40,12 +40,18 @@ def test_the_same_seed_gives_the_same_drawing(agent, images):
 
 def test_draws_what_the_stock_pipeline_draws(agent, images):
     """No part of the agent is more than a stock pipeline: prompt, guidance and noise are all there is to it."""
-    picture = agent.pipeline()(prompt(INSTRUCTION), torch.from_numpy(tile(images)).permute(2, 0, 1)[None] / 255,
-                             num_inference_steps=2, guidance_scale=0.0, generator=torch.Generator().manual_seed(3),
-                             output_type="np").images[0]
+    picture = agent.pipeline()(
+        prompt(INSTRUCTION),
+        torch.from_numpy(tile(images)).permute(2, 0, 1)[None] / 255,
+        num_inference_steps=2,
+        guidance_scale=0.0,
+        generator=torch.Generator().manual_seed(3),
+        output_type="np",
+    ).images[0]
     expected = untile((picture * 255).round().astype(np.uint8))
-    np.testing.assert_allclose(agent.draw(images, INSTRUCTION, seed=3, steps=2).astype(int), expected.astype(int),
-                               atol=1)
+    np.testing.assert_allclose(
+        agent.draw(images, INSTRUCTION, seed=3, steps=2).astype(int), expected.astype(int), atol=1
+    )
 
 
 def test_a_batch_draws_what_single_calls_draw(agent, rng):
@@ -62,8 +68,15 @@ def test_an_instruction_is_encoded_once(agent, images, monkeypatch):
     agent.draw(images, INSTRUCTION, seed=0)
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((4, 32, 31, 3), np.uint8), np.zeros((3, 32, 32, 3), np.uint8),
-                                   np.zeros((4, 32, 32, 4), np.uint8), np.zeros((4, 32, 32, 3), np.float32)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((4, 32, 31, 3), np.uint8),
+        np.zeros((3, 32, 32, 3), np.uint8),
+        np.zeros((4, 32, 32, 4), np.uint8),
+        np.zeros((4, 32, 32, 3), np.float32),
+    ],
+)
 def test_refuses_other_images(agent, wrong):
     with pytest.raises(ValueError, match=r"\(4, 32, 32, 3\) uint8"):
         agent.draw(wrong, INSTRUCTION, seed=0)
@@ -83,9 +96,17 @@ def test_a_missing_part_is_named(trained, tmp_path, part):
         DiffusionAgent.load(folder)
 
 
-@pytest.mark.parametrize("file", ["agent.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json",
-                                  "controlnet/config.json", "scheduler/scheduler_config.json",
-                                  "text_encoder/model.safetensors"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "agent.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "controlnet/config.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/model.safetensors",
+    ],
+)
 def test_a_damaged_part_is_an_error(trained, tmp_path, file):
     folder = tmp_path / "agent"
     shutil.copytree(trained / "agent", folder)
@@ -116,12 +137,23 @@ def test_weights_are_stored_in_half_precision_and_used_in_single(trained, agent)
 def test_an_agent_around_other_diffusers_classes_is_saved_and_loaded(tmp_path, images):
     """What preset sd-turbo is made of: another autoencoder and the paper's scheduler, through the same code."""
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(sample_size=8, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4,
-                                cross_attention_dim=16, attention_head_dim=2,
-                                down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-                                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
-    vae = AutoencoderKL(block_out_channels=(4, 4, 4, 4), norm_num_groups=2, latent_channels=4,
-                        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(4, 4, 4, 4),
+        norm_num_groups=2,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
     scheduler = EulerAncestralDiscreteScheduler(prediction_type="epsilon", timestep_spacing="trailing")
     networks = Networks("sd", vae, unet, ControlNetModel.from_unet(unet), Prompts((TextEncoder.tiny(16),)), scheduler)
     whole = DiffusionAgent.assemble(networks, (32, 32), 2)

@@ -27,8 +27,10 @@ def test_is_what_pipelines_ask_of_an_autoencoder():
     x = torch.rand(1, 3, 32, 32)
     distribution = model.encode(x, return_dict=False)[0]
     assert torch.equal(distribution.mode(), distribution.sample(torch.Generator()))
-    assert torch.equal(model.decode(distribution.mode(), return_dict=False, generator=None)[0],
-                       model.decode(distribution.mode()).sample)
+    assert torch.equal(
+        model.decode(distribution.mode(), return_dict=False, generator=None)[0],
+        model.decode(distribution.mode()).sample,
+    )
 
 
 def test_far_away_pixels_do_not_matter():

@@ -26,8 +26,9 @@ def bases(tmp_path_factory):
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_a_pretrained_preset_trains_and_its_base_stays_as_it_is(name, bases, cache, tmp_path, rng):
     base = bases[PRETRAINED[name]]
-    config = replace(PRESETS[name], size=(32, 32), batch_size=2, draw_steps=1, crop_px=2, warmup_steps=1,
-                     learning_rate=1e-3)
+    config = replace(
+        PRESETS[name], size=(32, 32), batch_size=2, draw_steps=1, crop_px=2, warmup_steps=1, learning_rate=1e-3
+    )
     pupil = build(config, base=str(base))
     learns = "unet" if name == "instruct-pix2pix" else "controlnet"
     assert pupil.trained == (learns,)
@@ -93,7 +94,7 @@ def test_half_a_download_is_an_error(bases, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(bases["sd"], base)
     whole = (base / "unet" / WEIGHTS).read_bytes()
-    (base / "unet" / WEIGHTS).write_bytes(whole[:len(whole) // 2])
+    (base / "unet" / WEIGHTS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="damaged"):
         load_base("sd", str(base))
     (base / "unet" / WEIGHTS).unlink()

@@ -54,8 +54,12 @@ def psnr_db(a, b):
 
 def stock(agent, images, seed, steps):
     """What a user of diffusers would call."""
-    call = {"image": Image.fromarray(tile(images)), "guidance_scale": 0.0, "num_inference_steps": steps,
-            "generator": torch.Generator().manual_seed(seed)}
+    call = {
+        "image": Image.fromarray(tile(images)),
+        "guidance_scale": 0.0,
+        "num_inference_steps": steps,
+        "generator": torch.Generator().manual_seed(seed),
+    }
     return untile(np.array(agent.pipeline()(prompt(INSTRUCTION), **call).images[0]))
 
 

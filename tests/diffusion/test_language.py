@@ -48,8 +48,15 @@ def test_saved_and_loaded_it_says_the_same(encoder, tmp_path):
 
 def test_loads_clip_with_its_projection_from_one_folder(encoder, tmp_path):
     encoder.tokenizer.save_pretrained(tmp_path)
-    config = CLIPTextConfig(vocab_size=len(encoder.tokenizer), hidden_size=16, intermediate_size=16, projection_dim=24,
-                            num_hidden_layers=1, num_attention_heads=2, eos_token_id=1)
+    config = CLIPTextConfig(
+        vocab_size=len(encoder.tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        projection_dim=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        eos_token_id=1,
+    )
     CLIPTextModelWithProjection(config).save_pretrained(tmp_path)
     loaded = TextEncoder.load(tmp_path)
     assert (loaded.width, loaded.pooled_width) == (16, 24)

@@ -10,10 +10,10 @@ from genima_core.diffusion import train
 from genima_core.diffusion.building import build
 from genima_core.diffusion.config import PRESETS, SD_TURBO, preset
 from genima_core.diffusion.examples import CodingPictures, DrawingExamples
-from genima_core.diffusion.run import STATE, Run, learning_rate, shuffled
 from genima_core.diffusion.train import fit_diffusion
 from genima_core.diffusion.train_autoencoder import train_autoencoder
 from genima_core.tiling import tile
+from genima_core.training.run import STATE, Run, learning_rate, shuffled
 
 
 def weights(folder):
@@ -30,6 +30,7 @@ def test_writes_everything_that_the_help_promises(trained):
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny, autoencoder, tmp_path, monkeypatch):
     """Stopped after two of four steps."""
+
     class Stopped(Exception):
         pass
 
@@ -42,10 +43,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save", stop)
         with pytest.raises(Stopped):
-            fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, every=2,
-                          show_progress=False, checked=1)
-    fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, show_progress=False,
-                  checked=1)
+            fit_diffusion(
+                cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, every=2, show_progress=False, checked=1
+            )
+    fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, show_progress=False, checked=1)
     for part in ("learner", "average"):
         for (name, a), b in zip(weights(trained)[part].items(), weights(tmp_path)[part].values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
@@ -70,6 +71,7 @@ def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
         with torch.no_grad():
             generator = torch.Generator().manual_seed(0)
             return train.drawing_loss(train.Learner(pupil), pupil, batch, config, generator).item()
+
     before = loss()
     fit_diffusion(cache, tmp_path, config, pupil, steps=25, show_progress=False, checked=1)
     assert loss() < 0.9 * before

@@ -44,6 +44,7 @@ def test_collecting_resumes_and_gives_the_same_with_two_workers(tmp_path):
 def test_failed_seeds_are_skipped_or_kept_and_marked(tmp_path, monkeypatch):
     def every_third_fails(collection, first_seed, workers):
         from dataclasses import replace
+
         attempts = demonstrations(collection, first_seed, workers)
         try:
             for seed, episode in attempts:

@@ -15,8 +15,13 @@ from pathlib import Path
 
 DEFINITIONS = Path(__file__).parents[1] / "interfaces"
 KINDS = (".action", ".msg", ".srv")
-GENERATORS = ("rosidl_generator_type_description", "rosidl_generator_c", "rosidl_typesupport_fastrtps_c",
-              "rosidl_typesupport_c", "rosidl_generator_py")
+GENERATORS = (
+    "rosidl_generator_type_description",
+    "rosidl_generator_c",
+    "rosidl_typesupport_fastrtps_c",
+    "rosidl_typesupport_c",
+    "rosidl_generator_py",
+)
 """Each needs those before it; Python asks for no more."""
 _TYPE = re.compile(r"^([a-z][a-z0-9_]*)/\w+", re.MULTILINE)
 LOG_LINES = 40
@@ -48,29 +53,37 @@ _PACKAGE = """\
 
 def missing() -> list[Path]:
     """Folders of the definitions whose packages are not installed here: installed ones are used as they are."""
-    return [folder for folder in sorted(DEFINITIONS.iterdir())
-            if folder.is_dir() and importlib.util.find_spec(folder.name) is None]
+    return [
+        folder
+        for folder in sorted(DEFINITIONS.iterdir())
+        if folder.is_dir() and importlib.util.find_spec(folder.name) is None
+    ]
 
 
 def obstacle() -> str:
     """What the machine lacks to build them; "" where it lacks nothing."""
     programs = [name for name in ("cmake", "make", "cc", "c++") if shutil.which(name) is None]
     if programs:
-        return f"message packages cannot be built: {', '.join(programs)} not found (apt-get install build-essential " \
-               "cmake)"
+        return (
+            f"message packages cannot be built: {', '.join(programs)} not found (apt-get install build-essential cmake)"
+        )
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         return "message packages cannot be built: Python.h not found (apt-get install python3-dev)"
     prefixes = (os.environ.get("AMENT_PREFIX_PATH") or sys.prefix).split(":")
-    if absent := [name for name in ("ament_cmake", *GENERATORS)
-                  if not any((Path(prefix) / "share" / name).is_dir() for prefix in prefixes)]:
-        return f"message packages cannot be built: {', '.join(absent)} not found (make env, or apt-get install " \
-               "ros-jazzy-rosidl-default-generators)"
+    if absent := [
+        name
+        for name in ("ament_cmake", *GENERATORS)
+        if not any((Path(prefix) / "share" / name).is_dir() for prefix in prefixes)
+    ]:
+        return (
+            f"message packages cannot be built: {', '.join(absent)} not found (make env, or apt-get install "
+            "ros-jazzy-rosidl-default-generators)"
+        )
     return ""
 
 
 def prefix(packages: list[Path], cache: Path) -> Path:
-    """Where these packages are, or will be, installed: a folder of their own for every change in what they are made of.
-    """
+    """Where these packages are, or will be, installed: one folder for each version of their sources."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for part in (sys.prefix, sys.version, *_ros_versions()):
         digest.update(part.encode())
@@ -99,8 +112,7 @@ def build(packages: list[Path], folder: Path) -> None:
 
 
 def load(folder: Path) -> None:
-    """Loads the libraries that the middleware opens by name: what LD_LIBRARY_PATH says is read when a process starts.
-    """
+    """Loads the libraries that the middleware opens by name: LD_LIBRARY_PATH is read when a process starts."""
     for path in sorted((folder / "lib").glob("*.so")):
         ctypes.CDLL(str(path))
 
@@ -124,23 +136,43 @@ def dependencies(package: Path) -> list[str]:
 def _build_one(package: Path, folder: Path) -> None:
     source, build_folder = folder / "build" / package.name, folder / "build" / package.name / "build"
     shutil.copytree(package, source)
-    (source / "CMakeLists.txt").write_text(_CMAKE.format(
-        package=package.name, generators=" ".join(GENERATORS), dependencies=" ".join(dependencies(package))))
+    (source / "CMakeLists.txt").write_text(
+        _CMAKE.format(
+            package=package.name, generators=" ".join(GENERATORS), dependencies=" ".join(dependencies(package))
+        )
+    )
     (source / "package.xml").write_text(_PACKAGE.format(package=package.name))
     prefixes = os.environ.get("AMENT_PREFIX_PATH") or sys.prefix
-    environment = os.environ | {"AMENT_PREFIX_PATH": prefixes,
-                                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "AMENT_PREFIX_PATH": prefixes,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     found = prefixes.replace(":", ";")
-    _run(["cmake", "-S", str(source), "-B", str(build_folder), f"-DCMAKE_PREFIX_PATH={found}",
-          f"-DCMAKE_INSTALL_PREFIX={folder}", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}",
-          "-DCMAKE_C_FLAGS=-O0", "-DCMAKE_CXX_FLAGS=-O0", f"-DCMAKE_INSTALL_RPATH={folder / 'lib'}"], environment)
+    _run(
+        [
+            "cmake",
+            "-S",
+            str(source),
+            "-B",
+            str(build_folder),
+            f"-DCMAKE_PREFIX_PATH={found}",
+            f"-DCMAKE_INSTALL_PREFIX={folder}",
+            "-DBUILD_TESTING=OFF",
+            f"-DPython3_EXECUTABLE={sys.executable}",
+            "-DCMAKE_C_FLAGS=-O0",
+            "-DCMAKE_CXX_FLAGS=-O0",
+            f"-DCMAKE_INSTALL_RPATH={folder / 'lib'}",
+        ],
+        environment,
+    )
     jobs = len(os.sched_getaffinity(0))
     _run(["cmake", "--build", str(build_folder), "--target", "install", "--parallel", str(jobs)], environment)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          check=False)
+    done = subprocess.run(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
         raise RuntimeError(f"{' '.join(command)} ended with status {done.returncode}:\n{last}")

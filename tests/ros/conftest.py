@@ -23,7 +23,7 @@ class Bench:
     def __init__(self) -> None:
         import rclpy
 
-        from genima_ros.run import make_executor
+        from genima_ros.nodes.run import make_executor
 
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
@@ -44,7 +44,7 @@ class Bench:
 
     def listen(self, topic) -> list:
         """Messages of a topic, as they come."""
-        from genima_ros import interfaces
+        from genima_ros.messages import interfaces
 
         messages: list = []
         interfaces.subscribe(self.probe, topic, messages.append)
@@ -52,7 +52,7 @@ class Bench:
 
     def talk(self, topic):
         """A publisher that already has a listener."""
-        from genima_ros import interfaces
+        from genima_ros.messages import interfaces
 
         publisher = interfaces.publish(self.probe, topic)
         self.until(lambda: publisher.get_subscription_count() > 0)
@@ -78,7 +78,7 @@ class Bench:
 
     def call(self, node: str, service: str, **request: object):
         """The response of a service."""
-        from genima_ros import interfaces
+        from genima_ros.messages import interfaces
 
         kind = interfaces.SERVICES[service].type
         client = self.probe.create_client(kind, f"{node}/{service}")
@@ -89,10 +89,11 @@ class Bench:
 
     def problem(self, node: str, diagnostics: list, text: str) -> Callable[[], bool]:
         """Whether the node's newest diagnostics report a problem with this text."""
-        from genima_ros.diagnostics import read_diagnostics
+        from genima_ros.messages.diagnostics import read_diagnostics
 
         def reported() -> bool:
             return any(text in read_diagnostics(message).get(node, {}).get("message", "") for message in diagnostics)
+
         return reported
 
     def now_s(self) -> float:
@@ -170,13 +171,26 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
     ramp = torch.zeros(controller.chunk_size, 7)
     ramp[:, 0] = torch.linspace(0.01, 0.2, controller.chunk_size)
     # A prior that no sphere moves: the goal is where the arm is.
-    statistics = replace(GoalStatistics.unit(controller.chunk_size), action_mean=ramp,
-                         action_std=torch.full((controller.chunk_size, 7), 1e-4), goal_precision=1e9 * torch.eye(7))
+    statistics = replace(
+        GoalStatistics.unit(controller.chunk_size),
+        action_mean=ramp,
+        action_std=torch.full((controller.chunk_size, 7), 1e-4),
+        goal_precision=1e9 * torch.eye(7),
+    )
     network = KeypointAct(controller, rig, statistics)
     Controller(network, TextEncoder.tiny(controller.text_dim)).save(folder / "controller")
-    info = CheckpointInfo(format=FORMAT, preset="demo", tasks=("push_button",), chunk_size=controller.chunk_size,
-                          dt_s=controller.dt_s, view_size=rig.size[0], rig=rig.fingerprint(), dataset="none", seeds=(),
-                          revision="unknown")
+    info = CheckpointInfo(
+        format=FORMAT,
+        preset="demo",
+        tasks=("push_button",),
+        chunk_size=controller.chunk_size,
+        dt_s=controller.dt_s,
+        view_size=rig.size[0],
+        rig=rig.fingerprint(),
+        dataset="none",
+        seeds=(),
+        revision="unknown",
+    )
     rig.save(folder / "rig.json")
     (folder / "checkpoint.json").write_text(json.dumps(asdict(info)))
     return folder

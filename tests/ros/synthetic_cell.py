@@ -8,7 +8,7 @@ import rclpy
 
 from genima_core.cameras import PinholeCamera
 from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
-from genima_ros import conversions, interfaces
+from genima_ros.messages import conversions, interfaces
 
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 FPS = 20.0
@@ -25,9 +25,11 @@ class SyntheticCell:
         self._rng = np.random.default_rng(seed)
         self._images = {name: interfaces.publish(node, interfaces.camera_image(name)) for name in CAMERAS}
         self._infos = {name: interfaces.publish(node, interfaces.camera_info(name)) for name in CAMERAS}
-        self._arms = {"joint_states": interfaces.publish(node, interfaces.JOINT_STATES),
-                      "leader_joint_states": interfaces.publish(node, interfaces.LEADER_JOINT_STATES),
-                      "joint_commands": interfaces.publish(node, interfaces.JOINT_COMMANDS)}
+        self._arms = {
+            "joint_states": interfaces.publish(node, interfaces.JOINT_STATES),
+            "leader_joint_states": interfaces.publish(node, interfaces.LEADER_JOINT_STATES),
+            "joint_commands": interfaces.publish(node, interfaces.JOINT_COMMANDS),
+        }
         self.joint_names = dict.fromkeys(self._arms, (*JOINT_NAMES, *FINGER_NAMES))
         self._intrinsics = PinholeCamera.from_fov(SIZE, SIZE, 1.0)
         self._next_frame_s = 0.0

@@ -10,8 +10,8 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from genima_core.streaming.arm_state import MODES
-from genima_ros import interfaces
-from genima_ros.arm_monitor_node import ArmMonitorNode, load_message
+from genima_ros.messages import interfaces
+from genima_ros.nodes.arm_monitor_node import ArmMonitorNode, load_message
 
 pytestmark = pytest.mark.ros
 
@@ -54,7 +54,9 @@ def test_the_state_becomes_a_status(bench, interface_packages, type_name):
     bench.until(lambda: statuses[-1].level == ERROR)
     assert "reflex with joint_velocity_violation, cartesian_reflex" in statuses[-1].message
     assert {pair.key: pair.value for pair in statuses[-1].values} == {
-        "mode": "reflex", "errors": "joint_velocity_violation, cartesian_reflex"}
+        "mode": "reflex",
+        "errors": "joint_velocity_violation, cartesian_reflex",
+    }
     driver.mode, driver.errors = "guiding", ()
     bench.until(lambda: statuses[-1].level == WARN)
     assert "guiding" in statuses[-1].message
@@ -105,17 +107,23 @@ def test_bytes_that_are_no_state_count_as_silence(bench, interface_packages):
     bench.until(bench.problem("arm_monitor", diagnostics, "robot_state is no franka_msgs/msg/FrankaRobotState"))
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("FrankaState", "valid is a message such as franka_msgs/msg/FrankaRobotState"),
-    ("std_msgs/msg/String", "which has no current_errors and no robot_mode"),
-    ("std_msgs/msg/FrankaState", "multipanda_ros2 for a Panda")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("FrankaState", "valid is a message such as franka_msgs/msg/FrankaRobotState"),
+        ("std_msgs/msg/String", "which has no current_errors and no robot_mode"),
+        ("std_msgs/msg/FrankaState", "multipanda_ros2 for a Panda"),
+    ],
+)
 def test_another_type_is_refused(name, words):
     with pytest.raises((ValueError, RuntimeError), match=words):
         load_message(name)
 
 
 def test_without_franka_msgs_the_error_names_what_to_install():
-    code = ("import sys; sys.modules['franka_msgs'] = None\nfrom genima_ros.arm_monitor_node import load_message\n"
-            "try:\n    load_message('franka_msgs/msg/FrankaState')\nexcept RuntimeError as error:\n    print(error)")
+    code = (
+        "import sys; sys.modules['franka_msgs'] = None\nfrom genima_ros.nodes.arm_monitor_node import load_message\n"
+        "try:\n    load_message('franka_msgs/msg/FrankaState')\nexcept RuntimeError as error:\n    print(error)"
+    )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "apt-get install ros-jazzy-franka-msgs" in output and "multipanda_ros2" in output

@@ -7,7 +7,7 @@ import yaml
 
 from genima_core.panda import ARM_LIMITS, JOINT_NAMES, narrow_limits
 from genima_core.streaming.config import StreamerConfig
-from genima_ros.arms import absolute, load_arm, parameters_of, remappings_of
+from genima_ros.graph.arms import absolute, load_arm, parameters_of, remappings_of
 
 FOLDER = Path(__file__).parents[2] / "config" / "arms"
 ARMS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -22,8 +22,9 @@ def test_a_shipped_arm_suits_the_streamer(name):
     arm = load_arm(name, FOLDER)
     values = parameters_of(arm)
     names = ("arm", "joint_names", "receiver_follows_horizon")
-    config = StreamerConfig(**{key: tuple(values[key]) if isinstance(values[key], list) else values[key]
-                               for key in names})
+    config = StreamerConfig(
+        **{key: tuple(values[key]) if isinstance(values[key], list) else values[key] for key in names}
+    )
     assert config.limits is ARM_LIMITS[arm.model] or asdict(config.limits).keys() == asdict(ARM_LIMITS["fr3"]).keys()
     np.testing.assert_array_equal(config.limits.upper, ARM_LIMITS[arm.model].upper)
 
@@ -68,25 +69,32 @@ def test_a_file_of_ones_own(tmp_path):
     assert arm.joint_names[0] == "fr3_joint1"
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"model": "ur5"}, "'ur5'; valid are 'panda', 'fr3'"),
-    ({"joint_names": list(JOINT_NAMES[:6])}, "seven joints are needed"),
-    ({"joint_names": ["a"] * 7}, "no name twice"),
-    ({"colour": "white"}, "no parameter colour; valid are model"),
-    ({"upper_position_limits": [3.0] * 7}, "upper position limit of joint 1 is 3, wider than the fr3's own of 2.7437"),
-    ({"lower_position_limits": [-2.0] * 6}, "seven numbers"),
-    ({"velocity_limits": [1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 1.0]}, "velocity limit of joint 6 is 9"),
-    ({"velocity_limits": [float("nan")] * 7}, "seven numbers"),
-    ({"velocity_limits": [0.0] * 7}, "nothing is left of joint 1"),
-    ({"command": "joint_state"}, "receiver_follows_horizon"),
-    ({"joint_states": ""}, "joint_states is empty"),
-    ({"recovery": {"kind": "action"}}, "give both, or none"),
-    ({"recovery": {"hardware": "x"}}, "controller_manager"),
-    ({"recovery": ["x"]}, "needs a mapping"),
-    ({"gripper": {"kind": "franka_hand"}}, "has no action"),
-    ({"gripper": {"kind": "gripper_command", "action": "a"}}, "has no joints"),
-    ({"gripper": {"kind": "none"}, "finger_names": ["a", "b"]}, r"finger_names: \[\] to an arm with a fixed tool"),
-    ({"gripper": {"kind": "suction"}}, "'suction'; valid are 'franka_hand'")])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "ur5"}, "'ur5'; valid are 'panda', 'fr3'"),
+        ({"joint_names": list(JOINT_NAMES[:6])}, "seven joints are needed"),
+        ({"joint_names": ["a"] * 7}, "no name twice"),
+        ({"colour": "white"}, "no parameter colour; valid are model"),
+        (
+            {"upper_position_limits": [3.0] * 7},
+            "upper position limit of joint 1 is 3, wider than the fr3's own of 2.7437",
+        ),
+        ({"lower_position_limits": [-2.0] * 6}, "seven numbers"),
+        ({"velocity_limits": [1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 1.0]}, "velocity limit of joint 6 is 9"),
+        ({"velocity_limits": [float("nan")] * 7}, "seven numbers"),
+        ({"velocity_limits": [0.0] * 7}, "nothing is left of joint 1"),
+        ({"command": "joint_state"}, "receiver_follows_horizon"),
+        ({"joint_states": ""}, "joint_states is empty"),
+        ({"recovery": {"kind": "action"}}, "give both, or none"),
+        ({"recovery": {"hardware": "x"}}, "controller_manager"),
+        ({"recovery": ["x"]}, "needs a mapping"),
+        ({"gripper": {"kind": "franka_hand"}}, "has no action"),
+        ({"gripper": {"kind": "gripper_command", "action": "a"}}, "has no joints"),
+        ({"gripper": {"kind": "none"}, "finger_names": ["a", "b"]}, r"finger_names: \[\] to an arm with a fixed tool"),
+        ({"gripper": {"kind": "suction"}}, "'suction'; valid are 'franka_hand'"),
+    ],
+)
 def test_what_is_wrong_with_an_arm_is_explained(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words) as caught:
         load_arm(change(tmp_path, **changes), FOLDER)

@@ -24,8 +24,10 @@ def test_they_travel(bench, interface_packages):
 
 
 def test_processes_started_from_here_have_them(interface_packages):
-    code = ("import rclpy; from rclpy.action import ActionClient; from control_msgs.action import GripperCommand; "
-            "rclpy.init(); ActionClient(rclpy.create_node('client'), GripperCommand, 'gripper_cmd')")
+    code = (
+        "import rclpy; from rclpy.action import ActionClient; from control_msgs.action import GripperCommand; "
+        "rclpy.init(); ActionClient(rclpy.create_node('client'), GripperCommand, 'gripper_cmd')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -49,8 +51,11 @@ def test_what_is_defined_decides_where_they_are(tmp_path, monkeypatch):
 
 
 def test_dependencies_are_read_from_the_definitions(tmp_path):
-    for folder, text in (("msg/A.msg", "std_msgs/Header header\nfloat64 x # geometry_msgs/Pose\nown_msgs/B b\nB[] bs"),
-                         ("msg/B.msg", "float64 value"), ("srv/C.srv", "---\nsensor_msgs/JointState[2] states")):
+    for folder, text in (
+        ("msg/A.msg", "std_msgs/Header header\nfloat64 x # geometry_msgs/Pose\nown_msgs/B b\nB[] bs"),
+        ("msg/B.msg", "float64 value"),
+        ("srv/C.srv", "---\nsensor_msgs/JointState[2] states"),
+    ):
         path = tmp_path / "own_msgs" / folder
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -18,9 +18,10 @@ from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, make_transform
 from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES, frame_pose
 from genima_core.sim.scene import default_rig
-from genima_ros import cli, conversions, interfaces
-from genima_ros.calibration_link import CalibrationLink
-from genima_ros.graph import find_arm
+from genima_ros.cli import main as cli
+from genima_ros.clients.calibration_client import CalibrationLink
+from genima_ros.graph.graph import find_arm
+from genima_ros.messages import conversions, interfaces
 
 from ..calibration.pictures import photograph
 
@@ -40,8 +41,13 @@ class BoardCell:
         self.info_size = rig.size
         self.speed = 0.0
         self.pictures = {name: np.full((*rig.size[::-1], 3), 120, np.uint8) for name in rig.names}
-        self._publishers = {name: (interfaces.publish(node, interfaces.camera_image(name)),
-                                   interfaces.publish(node, interfaces.camera_info(name))) for name in rig.names}
+        self._publishers = {
+            name: (
+                interfaces.publish(node, interfaces.camera_image(name)),
+                interfaces.publish(node, interfaces.camera_info(name)),
+            )
+            for name in rig.names
+        }
         self._joints = interfaces.publish(node, interfaces.JOINT_STATES)
         self.timer = node.create_timer(PERIOD_S, self.tick)
 
@@ -134,8 +140,9 @@ def keys(monkeypatch) -> Iterator:
 def test_collecting_by_itself_waits_for_new_poses(cell, keys, tmp_path, capfd):
     cell.show_board("front", in_front(0.6))
     folder = tmp_path / "samples"
-    move = cell.node.create_timer(PERIOD_S, lambda: setattr(
-        cell, "q", HOME + 0.1 * len(list(folder.glob("sample_*.json")))))
+    move = cell.node.create_timer(
+        PERIOD_S, lambda: setattr(cell, "q", HOME + 0.1 * len(list(folder.glob("sample_*.json"))))
+    )
     assert cli.run(["calibrate", "collect", str(folder), "--auto", "--count", "2", "--domain", str(DOMAIN)]) == 0
     move.cancel()
     taken = SampleSet.load(folder)
@@ -152,8 +159,9 @@ def test_keys_take_undo_and_end(cell, keys, tmp_path, capfd):
     cell.show_board("front", in_front(0.6))
     folder = tmp_path / "samples"
     # A key that comes before the arm has settled is answered; so it is pressed until a sample is there, or several.
-    press = cell.node.create_timer(0.5, lambda: (keys.write("uuuuuq" if any(folder.glob("sample_*.json")) else " "),
-                                                 keys.flush()))
+    press = cell.node.create_timer(
+        0.5, lambda: (keys.write("uuuuuq" if any(folder.glob("sample_*.json")) else " "), keys.flush())
+    )
     assert cli.run(["calibrate", "collect", str(folder), "--domain", str(DOMAIN)]) == 1
     press.cancel()
     output = capfd.readouterr().out
@@ -169,8 +177,19 @@ def test_another_board_in_the_same_folder_is_refused(tmp_path, capfd):
 
 def run_check(folder, rig: CameraRig, *options: str) -> int:
     rig.save(folder / "rig.json")
-    return cli.run(["calibrate", "check", "--rig", str(folder / "rig.json"), "--out", str(folder / "check.png"),
-                    "--domain", str(DOMAIN), *options])
+    return cli.run(
+        [
+            "calibrate",
+            "check",
+            "--rig",
+            str(folder / "rig.json"),
+            "--out",
+            str(folder / "check.png"),
+            "--domain",
+            str(DOMAIN),
+            *options,
+        ]
+    )
 
 
 def test_the_check_draws_the_spheres_where_the_joints_are(cell, wide_rig, tmp_path, capfd):
@@ -197,8 +216,11 @@ def test_the_check_compares_cameras_that_see_the_board(cell, wide_rig, tmp_path,
     assert run_check(tmp_path, wide_rig, *large) == 0
     assert "right_shoulder and left_shoulder see the board" in capfd.readouterr().out
     shift = make_transform(np.eye(3), np.array([0.03, 0.0, 0.0]))
-    knocked = CameraRig(tuple(replace(c, T_mount_cam=shift @ c.T_mount_cam) if c.name == "left_shoulder" else c
-                              for c in wide_rig.cameras))
+    knocked = CameraRig(
+        tuple(
+            replace(c, T_mount_cam=shift @ c.T_mount_cam) if c.name == "left_shoulder" else c for c in wide_rig.cameras
+        )
+    )
     assert run_check(tmp_path, knocked, "--json", str(tmp_path / "check.json"), *large) == 1
     assert "calibrate again" in capfd.readouterr().out
     (row,) = json.loads((tmp_path / "check.json").read_text())["rows"]

@@ -15,10 +15,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Frame, SourceLost
 from genima_core.cameras import PinholeCamera
-from genima_ros import conversions, interfaces
-from genima_ros.camera_node import CameraNode, CameraParameters, make_opener
-from genima_ros.diagnostics import read_diagnostics
-from genima_ros.topic_source import camera_info_to_lens
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.nodes.camera_node import CameraNode, CameraParameters, make_opener
+from genima_ros.nodes.cameras.topic_source import camera_info_to_lens
 
 pytestmark = pytest.mark.ros
 
@@ -64,6 +64,7 @@ def start(bench):
     def begin(*args, **parameters) -> CameraNode:
         nodes.append(bench.node(CameraNode, *args, parameters={"name": "front", "look_s": 0.0, **parameters}))
         return nodes[-1]
+
     yield begin
     for node in nodes:
         node.close()
@@ -78,8 +79,10 @@ def live(start):
         def make(_, ros_s, wait) -> Live:
             made.append(Live(ros_s, wait))
             return made[-1]
+
         start(make, serial="222", freeze_s=0.1, retry_s=0.01, retry_longest_s=0.02, diagnostics_s=0.1, **parameters)
         return made[-1]
+
     return begin
 
 
@@ -103,8 +106,13 @@ def picture_folder(path, count: int = 3, lens: Lens = LENS):
 def test_a_folder_becomes_a_camera_of_the_working_size(bench, start, tmp_path):
     images = bench.listen(interfaces.camera_image("front"))
     infos = bench.listen(interfaces.camera_info("front"))
-    start(source="folder", path=str(picture_folder(tmp_path / "pictures")), profile="64x48x50", crop="square",
-          size="24x24")
+    start(
+        source="folder",
+        path=str(picture_folder(tmp_path / "pictures")),
+        profile="64x48x50",
+        crop="square",
+        size="24x24",
+    )
     bench.until(lambda: len(images) >= 6 and len(infos) >= 6)
     assert conversions.camera_info_to_camera(infos[0]) == LENS.camera.crop(8, 0, 48, 48).resize(24, 24)
     rgb = conversions.image_to_rgb(images[0])
@@ -175,6 +183,7 @@ def drive():
     def begin(info: CameraInfo) -> Driver:
         drivers.append(Driver(info))
         return drivers[-1]
+
     yield begin
     for driver in drivers:
         driver.close()
@@ -218,7 +227,7 @@ def test_of_a_rectified_topic_the_projection_counts():
 
 
 def test_a_topic_where_nothing_comes_is_explained(start, monkeypatch):
-    monkeypatch.setattr("genima_ros.topic_source.OPEN_S", 0.1)
+    monkeypatch.setattr("genima_ros.nodes.cameras.topic_source.OPEN_S", 0.1)
     with pytest.raises(OSError, match=r"nothing comes on /camera/front/color/image_raw and .*camera_info"):
         start(source="topic", topic="/camera/front/color/image_raw")
     with pytest.raises(ValueError, match="full name"):
@@ -301,25 +310,30 @@ def test_a_second_publisher_that_comes_later_is_a_warning(bench, live):
     bench.until(bench.problem("camera", diagnostics, "2 publishers"))
 
 
-@pytest.mark.parametrize(("parameters", "text"), [
-    ({"name": "", "serial": "1"}, "call the node camera_front"),
-    ({}, "serial number; genima cameras"),
-    ({"source": "folder"}, "needs a path"),
-    ({"source": "topic"}, "needs a topic"),
-    ({"source": "webcam"}, "'realsense', 'topic', 'folder', 'video'"),
-    ({"serial": "1", "profile": "640x480"}, "640x480x30"),
-    ({"serial": "1", "exposure_us": 40000.0}, "longer than the 33333 us"),
-    ({"serial": "1", "diagnostics_s": 0.0}, "diagnostics_s"),
-    ({"serial": "1", "freeze_s": 0.0}, "freeze_s"),
-    ({"serial": "1", "resolution": "640x480"}, "valid are name, source"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"name": "", "serial": "1"}, "call the node camera_front"),
+        ({}, "serial number; genima cameras"),
+        ({"source": "folder"}, "needs a path"),
+        ({"source": "topic"}, "needs a topic"),
+        ({"source": "webcam"}, "'realsense', 'topic', 'folder', 'video'"),
+        ({"serial": "1", "profile": "640x480"}, "640x480x30"),
+        ({"serial": "1", "exposure_us": 40000.0}, "longer than the 33333 us"),
+        ({"serial": "1", "diagnostics_s": 0.0}, "diagnostics_s"),
+        ({"serial": "1", "freeze_s": 0.0}, "freeze_s"),
+        ({"serial": "1", "resolution": "640x480"}, "valid are name, source"),
+    ],
+)
 def test_wrong_parameters_are_explained(start, parameters, text):
     with pytest.raises(ValueError, match=text):
         start(lambda _, ros_s, wait: Live(ros_s, wait), **parameters)
 
 
-@pytest.mark.parametrize(("parameters", "text"), [({"crop": "round"}, "square"), ({"crop": "50,0,48,48"}, "64x48"),
-                                                  ({"size": "256"}, "256x256")])
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [({"crop": "round"}, "square"), ({"crop": "50,0,48,48"}, "64x48"), ({"size": "256"}, "256x256")],
+)
 def test_cuts_that_the_camera_lacks_are_explained(start, tmp_path, parameters, text):
     with pytest.raises(ValueError, match=text):
         start(source="folder", path=str(picture_folder(tmp_path / "pictures")), **parameters)

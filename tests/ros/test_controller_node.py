@@ -9,8 +9,8 @@ from std_msgs.msg import Bool
 
 from genima_core.panda import HOME, JOINT_NAMES
 from genima_core.tiling import tile
-from genima_ros import conversions, interfaces
-from genima_ros.controller_node import ControllerNode, ControllerParameters, load_controller
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.controller_node import ControllerNode, ControllerParameters, load_controller
 
 pytestmark = pytest.mark.ros
 
@@ -39,8 +39,12 @@ class Graph:
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
 
     def start(self, execution: str, clock_s=time.monotonic, **parameters) -> None:
-        self.bench.node(ControllerNode, lambda _: self.controller, clock_s,
-                        parameters={"execution": execution, "instruction": "push", "gate": False, **parameters})
+        self.bench.node(
+            ControllerNode,
+            lambda _: self.controller,
+            clock_s,
+            parameters={"execution": execution, "instruction": "push", "gate": False, **parameters},
+        )
         self.states = self.bench.talk(interfaces.JOINT_STATES)
         self.drawings = self.bench.talk(interfaces.TARGETS)
         self.streamer = self.bench.talk(interfaces.CHUNK_WANTED)
@@ -50,7 +54,7 @@ class Graph:
         self.bench.settle("controller")
 
     def feel(self, stamp_s: float, q=HOME, names=(*JOINT_NAMES, *FINGERS)) -> None:
-        positions = np.array([*q, 0.01, 0.01])[:len(names)]
+        positions = np.array([*q, 0.01, 0.01])[: len(names)]
         self.states.publish(conversions.to_joint_state(names, positions, stamp_s))
         self.bench.settle("controller")
 
@@ -157,10 +161,14 @@ def test_nothing_is_sent_that_nobody_wants(graph, drawing, execution):
     assert not graph.chunks
 
 
-@pytest.mark.parametrize(("names", "q", "words"), [
-    (JOINT_NAMES, HOME, "panda_finger_joint1"),
-    ((*(f"fr3_joint{i}" for i in range(1, 8)), *FINGERS), HOME, "lacks panda_joint1"),
-    ((*JOINT_NAMES, *FINGERS), np.full(7, np.nan), "non-finite")])
+@pytest.mark.parametrize(
+    ("names", "q", "words"),
+    [
+        (JOINT_NAMES, HOME, "panda_finger_joint1"),
+        ((*(f"fr3_joint{i}" for i in range(1, 8)), *FINGERS), HOME, "lacks panda_joint1"),
+        ((*JOINT_NAMES, *FINGERS), np.full(7, np.nan), "non-finite"),
+    ],
+)
 def test_bad_joint_states_are_explained(graph, drawing, names, q, words):
     graph.start("async")
     graph.want()
@@ -192,8 +200,12 @@ def test_actions_that_are_not_finite_are_not_sent(graph, drawing):
 
 def test_a_missing_streamer_is_reported(graph):
     graph.start("sync")
-    states = graph.bench.probe.create_timer(0.1, lambda: graph.states.publish(
-        conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.0, 0.0], graph.bench.now_s())))
+    states = graph.bench.probe.create_timer(
+        0.1,
+        lambda: graph.states.publish(
+            conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.0, 0.0], graph.bench.now_s())
+        ),
+    )
     graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "nobody listens: no /chunk_wanted"))
     states.cancel()
 

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image, JointState
 from genima_core.cameras import PinholeCamera
 from genima_core.panda import JOINT_NAMES
 from genima_core.types import ActionChunk
-from genima_ros import conversions
+from genima_ros.messages import conversions
 
 pytestmark = pytest.mark.ros
 
@@ -41,8 +41,9 @@ def test_rgb8_is_not_copied():
     assert not image.flags.writeable
 
 
-@pytest.mark.parametrize(("encoding", "code"), [
-    ("bgr8", cv2.COLOR_RGB2BGR), ("rgba8", cv2.COLOR_RGB2RGBA), ("bgra8", cv2.COLOR_RGB2BGRA)])
+@pytest.mark.parametrize(
+    ("encoding", "code"), [("bgr8", cv2.COLOR_RGB2BGR), ("rgba8", cv2.COLOR_RGB2RGBA), ("bgra8", cv2.COLOR_RGB2BGRA)]
+)
 def test_other_encodings_become_rgb(encoding, code):
     rgb = np.random.default_rng(1).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     assert (conversions.image_to_rgb(make_image(cv2.cvtColor(rgb, code), encoding)) == rgb).all()
@@ -59,13 +60,16 @@ def test_padded_rows_are_cut_off():
     assert (conversions.image_to_rgb(message) == 9).all()
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"encoding": "bayer_rggb8"}, "encoding 'bayer_rggb8'; readable are rgb8"),
-    ({"data": array.array("B", bytes(5))}, "has 5 bytes"),
-    ({"data": array.array("B")}, "has 0 bytes"),
-    ({"width": 7}, "step"),
-    ({"height": 0}, "no pixels"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"encoding": "bayer_rggb8"}, "encoding 'bayer_rggb8'; readable are rgb8"),
+        ({"data": array.array("B", bytes(5))}, "has 5 bytes"),
+        ({"data": array.array("B")}, "has 0 bytes"),
+        ({"width": 7}, "step"),
+        ({"height": 0}, "no pixels"),
+    ],
+)
 def test_broken_images_are_refused(change, words):
     message = conversions.rgb_to_image(np.zeros((2, 3, 3), np.uint8), 0.0)
     for name, value in change.items():
@@ -95,12 +99,18 @@ def test_joints_are_found_by_name(rng):
     assert conversions.velocities_by_name(message, JOINT_NAMES) == pytest.approx(2 * positions[:7])
 
 
-@pytest.mark.parametrize(("message", "words"), [
-    (JointState(), "lacks panda_joint1"),
-    (JointState(name=[f"fr3_joint{i}" for i in range(1, 8)], position=[0.0] * 7), "it has fr3_joint1"),
-    (JointState(name=list(JOINT_NAMES), position=[0.0] * 6), "7 names but 6 positions"),
-    (JointState(name=list(JOINT_NAMES), position=[0.0] * 6 + [float("nan")]), "non-finite positions for panda_joint7"),
-])
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (JointState(), "lacks panda_joint1"),
+        (JointState(name=[f"fr3_joint{i}" for i in range(1, 8)], position=[0.0] * 7), "it has fr3_joint1"),
+        (JointState(name=list(JOINT_NAMES), position=[0.0] * 6), "7 names but 6 positions"),
+        (
+            JointState(name=list(JOINT_NAMES), position=[0.0] * 6 + [float("nan")]),
+            "non-finite positions for panda_joint7",
+        ),
+    ],
+)
 def test_broken_joint_states_are_refused(message, words):
     with pytest.raises(ValueError, match=words):
         conversions.positions_by_name(message, JOINT_NAMES)
@@ -136,9 +146,16 @@ def turn_back(message):
     message.points[4].time_from_start = message.points[2].time_from_start
 
 
-@pytest.mark.parametrize(("damage", "words"), [
-    (rename, "elbow"), (shorten, "each needs 8"), (spoil, "non-finite"), (turn_back, "do not increase"),
-    (lambda message: message.points.clear(), "no points")])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (rename, "elbow"),
+        (shorten, "each needs 8"),
+        (spoil, "non-finite"),
+        (turn_back, "do not increase"),
+        (lambda message: message.points.clear(), "no points"),
+    ],
+)
 def test_broken_chunks_are_refused(damage, words):
     message = conversions.chunk_to_trajectory(make_chunk(), JOINT_NAMES)
     damage(message)
@@ -149,5 +166,10 @@ def test_broken_chunks_are_refused(damage, words):
 def make_image(pixels: np.ndarray, encoding: str, padding: int = 0) -> Image:
     height, width, channels = pixels.shape
     rows = np.concatenate([pixels.reshape(height, -1), np.zeros((height, padding), np.uint8)], axis=1)
-    return Image(height=height, width=width, encoding=encoding, step=width * channels + padding,
-                 data=array.array("B", rows.tobytes()))
+    return Image(
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=width * channels + padding,
+        data=array.array("B", rows.tobytes()),
+    )

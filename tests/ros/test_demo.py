@@ -9,14 +9,23 @@ from PIL import Image
 pytest.importorskip("rclpy")
 
 from genima_core.panda import HOME, PANDA_LIMITS
-from genima_ros.demo import demo
-from genima_ros.demo_film import FPS, write_episode
-from genima_ros.demo_observer import CommandSet, Frame, violations
+from genima_ros.cli.demo import demo
+from genima_ros.clients.demo_film import FPS, write_episode
+from genima_ros.clients.demo_observer import CommandSet, Frame, violations
 
 pytestmark = pytest.mark.ros
 
-KEYS = {"episodes", "successes", "target_rate_hz", "command_rate_hz", "command_jitter_p99_ms", "command_gap_max_ms",
-        "limit_violations", "latency_ms", "memory_peak_mb"}
+KEYS = {
+    "episodes",
+    "successes",
+    "target_rate_hz",
+    "command_rate_hz",
+    "command_jitter_p99_ms",
+    "command_gap_max_ms",
+    "limit_violations",
+    "latency_ms",
+    "memory_peak_mb",
+}
 
 
 def stream(q: np.ndarray, dq: np.ndarray, period_s: float = 0.02) -> list[CommandSet]:

@@ -8,8 +8,8 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import String
 
 from genima_core.tiling import tile, untile
-from genima_ros import conversions, interfaces
-from genima_ros.diffusion_node import DiffusionNode, DiffusionParameters, load_agent
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.diffusion_node import DiffusionNode, DiffusionParameters, load_agent
 
 pytestmark = pytest.mark.ros
 
@@ -97,6 +97,7 @@ def test_images_too_far_apart_are_not_combined(graph, drawing):
     def send_one_late() -> None:
         stamp_s = next(seconds)
         graph.send(drawing, [stamp_s, stamp_s, stamp_s, stamp_s + 0.5])
+
     timer = graph.bench.probe.create_timer(0.1, send_one_late)
     graph.refuses("500 ms apart")
     timer.cancel()
@@ -131,10 +132,14 @@ def test_missing_camera_is_named_with_its_topic(graph, drawing):
     graph.refuses("/left_shoulder/color/image_raw")
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda message: setattr(message, "encoding", "16UC1"), "encoding '16UC1'"),
-    (lambda message: message.data.pop(), "bytes"),
-    (lambda message: setattr(message, "height", message.height // 2), "bytes")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda message: setattr(message, "encoding", "16UC1"), "encoding '16UC1'"),
+        (lambda message: message.data.pop(), "bytes"),
+        (lambda message: setattr(message, "height", message.height // 2), "bytes"),
+    ],
+)
 def test_broken_images_are_explained(graph, drawing, change, words):
     graph.start(instruction="push")
     message = conversions.rgb_to_image(drawing[1], 1.0)

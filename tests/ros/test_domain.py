@@ -6,16 +6,20 @@ import sys
 
 import pytest
 
-from genima_ros import domain
-from genima_ros.domain import claim, own_domain
+from genima_ros.graph import domain
+from genima_ros.graph.domain import claim, own_domain
 
 pytestmark = pytest.mark.ros
 
 
 def test_two_processes_get_different_domains():
-    code = "from genima_ros.domain import own_domain\nwith own_domain() as ours:\n print(ours, flush=True); input()"
-    others = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-              for _ in range(3)]
+    code = (
+        "from genima_ros.graph.domain import own_domain\nwith own_domain() as ours:\n print(ours, flush=True); input()"
+    )
+    others = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     try:
         theirs = [int(other.stdout.readline()) for other in others]
         with own_domain() as ours:

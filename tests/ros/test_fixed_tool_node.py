@@ -2,8 +2,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_ros import conversions, interfaces
-from genima_ros.fixed_tool_node import FixedToolNode
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.fixed_tool_node import FixedToolNode
 
 pytestmark = pytest.mark.ros
 

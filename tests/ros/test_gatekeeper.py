@@ -12,8 +12,8 @@ from std_msgs.msg import Bool
 from genima_core.panda import HOME, JOINT_NAMES
 from genima_core.targets.gate import Gate
 from genima_core.tiling import tile
-from genima_ros import conversions, interfaces
-from genima_ros.controller_node import ControllerNode
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.controller_node import ControllerNode
 
 pytestmark = pytest.mark.ros
 
@@ -48,8 +48,11 @@ class Graph:
         self.chunks = bench.listen(interfaces.ACTION_CHUNK)
         self.states = bench.listen(interfaces.GATE)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
-        node = bench.node(lambda load, **options: ControllerNode(load, gate=lambda _: gate, **options),
-                          lambda _: FakeController(), parameters={"execution": execution, "instruction": "push"})
+        node = bench.node(
+            lambda load, **options: ControllerNode(load, gate=lambda _: gate, **options),
+            lambda _: FakeController(),
+            parameters={"execution": execution, "instruction": "push"},
+        )
         assert node.parameters.gate  # what is checked by default is a real arm
         self.joints = bench.talk(interfaces.JOINT_STATES)
         self.drawings, self.observations = bench.talk(interfaces.TARGETS), bench.talk(interfaces.OBSERVATION)
@@ -92,7 +95,7 @@ def test_a_good_drawing_is_followed(graph, gate, drawing, observation_first):
 
 
 def test_a_bad_drawing_pauses_the_policy_until_the_operator_resumes(graph, gate, drawing):
-    gate.reasons = BAD,
+    gate.reasons = (BAD,)
     graph.draw(drawing, drawing)
     graph.gate_says(f"closed: {BAD}")
     graph.bench.until(graph.bench.problem("controller", graph.diagnostics, f"the policy pauses: {BAD}"))
@@ -124,8 +127,14 @@ def test_it_closes_again_while_the_cause_lasts(graph, gate, drawing):
 def test_what_cannot_be_checked_closes_it(bench, rig, drawing):
     graph = Graph(bench, Gate(rig, duration_s=1.0), "async")
     graph.draw(drawing, drawing[:, :32, :32])
-    graph.bench.until(lambda: graph.states and graph.states[-1].data.startswith(
-        "closed: the drawing cannot be checked: the observation is (4, 32, 32, 3)"))
+    graph.bench.until(
+        lambda: (
+            graph.states
+            and graph.states[-1].data.startswith(
+                "closed: the drawing cannot be checked: the observation is (4, 32, 32, 3)"
+            )
+        )
+    )
     assert not graph.chunks
 
 

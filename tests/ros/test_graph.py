@@ -8,32 +8,46 @@ import yaml
 
 pytest.importorskip("rclpy")
 
-from genima_ros import graph
-from genima_ros.arm_monitor_node import ArmMonitorParameters
-from genima_ros.arms import ArmSetup, parameters_of, parameters_of_leader
-from genima_ros.camera_node import CameraParameters
-from genima_ros.controller_node import ControllerParameters
-from genima_ros.diffusion_node import DiffusionParameters
-from genima_ros.grippers.parameters import GripperParameters
-from genima_ros.leader_node import LeaderParameters
-from genima_ros.markers_node import MarkersParameters
-from genima_ros.modes import MODES
-from genima_ros.overrides import from_overrides
-from genima_ros.rig_node import RigParameters
-from genima_ros.sim_node import SimParameters
-from genima_ros.streamer_node import StreamerParameters
-from genima_ros.teleop_node import TeleopParameters
+from genima_core.config import from_overrides
+from genima_ros.graph import graph
+from genima_ros.graph.arms import ArmSetup, parameters_of, parameters_of_leader
+from genima_ros.graph.modes import MODES
+from genima_ros.nodes.arm_monitor_node import ArmMonitorParameters
+from genima_ros.nodes.camera_node import CameraParameters
+from genima_ros.nodes.controller_node import ControllerParameters
+from genima_ros.nodes.diffusion_node import DiffusionParameters
+from genima_ros.nodes.grippers.parameters import GripperParameters
+from genima_ros.nodes.leader_node import LeaderParameters
+from genima_ros.nodes.markers_node import MarkersParameters
+from genima_ros.nodes.rig_node import RigParameters
+from genima_ros.nodes.sim_node import SimParameters
+from genima_ros.nodes.streamer_node import StreamerParameters
+from genima_ros.nodes.teleop_node import TeleopParameters
 
 pytestmark = pytest.mark.ros
 
-PARAMETERS = {"sim": SimParameters, "streamer": StreamerParameters, "diffusion": DiffusionParameters,
-              "controller": ControllerParameters, "markers": MarkersParameters, "leader": LeaderParameters,
-              "teleop": TeleopParameters, "arm_monitor": ArmMonitorParameters,
-              "rig": RigParameters, "gripper": GripperParameters}
+PARAMETERS = {
+    "sim": SimParameters,
+    "streamer": StreamerParameters,
+    "diffusion": DiffusionParameters,
+    "controller": ControllerParameters,
+    "markers": MarkersParameters,
+    "leader": LeaderParameters,
+    "teleop": TeleopParameters,
+    "arm_monitor": ArmMonitorParameters,
+    "rig": RigParameters,
+    "gripper": GripperParameters,
+}
 ROOT = Path(__file__).parents[2]
 NEEDED = {"real": ("arm:=fr3",), "teleop_real": ("arm:=fr3",)}
-OF_ARMS = {*parameters_of(ArmSetup("panda")), *parameters_of_leader(ArmSetup("panda")), "lower_position_limits",
-           "upper_position_limits", "velocity_limits", "action"}
+OF_ARMS = {
+    *parameters_of(ArmSetup("panda")),
+    *parameters_of_leader(ArmSetup("panda")),
+    "lower_position_limits",
+    "upper_position_limits",
+    "velocity_limits",
+    "action",
+}
 DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
 """Topics that only some drivers have."""
 
@@ -46,7 +60,7 @@ def resolve(*texts: str, mode: str = "sim") -> dict[str, graph.NodeProcess]:
 def test_every_node_exists_and_has_its_parameters(mode):
     arguments = {argument.name for argument in MODES[mode].arguments}
     for node in MODES[mode].nodes:
-        assert callable(import_module(f"genima_ros.{node.executable}").main)
+        assert callable(import_module(f"genima_ros.nodes.{node.executable}").main)
         assert (ROOT / "scripts" / node.executable).exists()
         assert set(node.parameters) <= {field.name for field in fields(PARAMETERS[node.name])}
         assert set(node.parameters) - {"rig"} - OF_ARMS <= arguments
@@ -71,14 +85,25 @@ def test_arguments_of_one_name_are_the_same_in_every_graph():
     """Launch declares each once."""
     for mode in MODES.values():
         for argument in mode.arguments:
-            assert all(argument == other for another in MODES.values() for other in another.arguments
-                       if other.name == argument.name)
+            assert all(
+                argument == other
+                for another in MODES.values()
+                for other in another.arguments
+                if other.name == argument.name
+            )
 
 
-@pytest.mark.parametrize(("words", "expected"), [
-    ((), ("sim", ())), (("sim", "seed:=7"), ("sim", ("seed:=7",))), (("seed:=7",), ("sim", ("seed:=7",))),
-    (("teleop", "sim", "seed:=7"), ("teleop_sim", ("seed:=7",))), (("teleop", "real"), ("teleop_real", ())),
-    (("sim", "seed=7", "x"), ("sim", ("seed=7", "x")))])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), ("sim", ())),
+        (("sim", "seed:=7"), ("sim", ("seed:=7",))),
+        (("seed:=7",), ("sim", ("seed:=7",))),
+        (("teleop", "sim", "seed:=7"), ("teleop_sim", ("seed:=7",))),
+        (("teleop", "real"), ("teleop_real", ())),
+        (("sim", "seed=7", "x"), ("sim", ("seed=7", "x"))),
+    ],
+)
 def test_bare_words_name_the_graph(words, expected):
     assert graph.split_words(words) == expected
 
@@ -158,15 +183,22 @@ def test_each_section_of_the_cameras_file_is_a_camera_node():
     assert path not in processes["streamer"].parameter_files
     sections = yaml.safe_load(path.read_text())
     shared = sections.pop("/**")["ros__parameters"]
-    serials = {from_overrides(CameraParameters, shared | section["ros__parameters"], name).serial
-               for name, section in sections.items()}
+    serials = {
+        from_overrides(CameraParameters, shared | section["ros__parameters"], name).serial
+        for name, section in sections.items()
+    }
     assert len(serials) == 4
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("front: {ros__parameters: {}}", "section 'front'; valid are /.., camera_front"),
-    ("/**: {ros__parameters: {}}", "has no camera"), ("", "has no camera"),
-    ("camera_front: {serial: '1'}", "ros__parameters")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("front: {ros__parameters: {}}", "section 'front'; valid are /.., camera_front"),
+        ("/**: {ros__parameters: {}}", "has no camera"),
+        ("", "has no camera"),
+        ("camera_front: {serial: '1'}", "ros__parameters"),
+    ],
+)
 def test_wrong_camera_files_are_explained(tmp_path, text, words):
     path = tmp_path / "cameras.yaml"
     path.write_text(text)
@@ -175,8 +207,8 @@ def test_wrong_camera_files_are_explained(tmp_path, text, words):
 
 
 def test_renamed_topics_exist():
-    from genima_ros import interfaces
-    from genima_ros.arms import COMMAND_TOPICS
+    from genima_ros.graph.arms import COMMAND_TOPICS
+    from genima_ros.messages import interfaces
 
     names = {topic.name for topic in vars(interfaces).values() if isinstance(topic, interfaces.Topic)}
     for mode in ("real", "teleop_real"):
@@ -206,13 +238,19 @@ def test_command_lines_keep_types():
     command = resolve("instruction:=7", "checkpoint:=/a b")["diffusion"].command()
     assert "instruction:=" + json.dumps("7") in command
     assert 'checkpoint:="/a b"' in command
-    assert command[1:3] == ["-m", "genima_ros.diffusion_node"]
+    assert command[1:3] == ["-m", "genima_ros.nodes.diffusion_node"]
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("sed:=7", "no argument sed for sim; valid are task, seed"), ("seed=7", "write name:=value"),
-    ("seed:=seven", "needs int"), ("execution:=fast", "choose from sync, async"),
-    ("rviz:=maybe", "neither true nor false")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sed:=7", "no argument sed for sim; valid are task, seed"),
+        ("seed=7", "write name:=value"),
+        ("seed:=seven", "needs int"),
+        ("execution:=fast", "choose from sync, async"),
+        ("rviz:=maybe", "neither true nor false"),
+    ],
+)
 def test_wrong_arguments_are_explained(text, words):
     with pytest.raises(ValueError, match=words):
         resolve(text)
@@ -227,9 +265,15 @@ def test_empty_means_not_given():
     assert graph.argument_values("sim", {"seed": "", "checkpoint": ""})["checkpoint"] == "checkpoints/demo"
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("streamr:\n  ros__parameters: {}\n", "section 'streamr'; valid are /.., sim, streamer"),
-    ("streamer:\n  enabled: true\n", "ros__parameters"), ("just text", "just text"), ("a: [", "is not YAML")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("streamr:\n  ros__parameters: {}\n", "section 'streamr'; valid are /.., sim, streamer"),
+        ("streamer:\n  enabled: true\n", "ros__parameters"),
+        ("just text", "just text"),
+        ("a: [", "is not YAML"),
+    ],
+)
 def test_wrong_parameter_files_are_explained(tmp_path, text, words):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
@@ -255,13 +299,18 @@ def test_teleoperation_has_markers_where_somebody_looks_at_them(texts):
 
 
 def test_rviz_shows_topics_that_are_published():
-    from genima_ros import interfaces
+    from genima_ros.messages import interfaces
 
     displays = yaml.safe_load((ROOT / "config" / "genima.rviz").read_text())["Visualization Manager"]["Displays"]
     topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
     cameras = ("wrist", "front", "right_shoulder", "left_shoulder")
-    published = (interfaces.TARGETS, interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS, interfaces.ROBOT_MARKERS,
-                 *map(interfaces.target_image, cameras))
+    published = (
+        interfaces.TARGETS,
+        interfaces.TARGET_MARKERS,
+        interfaces.CAMERA_MARKERS,
+        interfaces.ROBOT_MARKERS,
+        *map(interfaces.target_image, cameras),
+    )
     assert topics == {f"/{topic.name}" for topic in published}
 
 
@@ -269,17 +318,21 @@ def test_rviz_can_hear_what_it_shows():
     """A subscriber that asks for more than the publisher offers gets nothing, and RViz does not say so."""
     from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
-    from genima_ros import interfaces
+    from genima_ros.messages import interfaces
 
     cameras = ("wrist", "front", "right_shoulder", "left_shoulder")
-    published = (interfaces.TARGETS, interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS, interfaces.ROBOT_MARKERS,
-                 *map(interfaces.target_image, cameras))
+    published = (
+        interfaces.TARGETS,
+        interfaces.TARGET_MARKERS,
+        interfaces.CAMERA_MARKERS,
+        interfaces.ROBOT_MARKERS,
+        *map(interfaces.target_image, cameras),
+    )
     topics = {f"/{topic.name}": topic for topic in published}
     kinds = {"MarkerArray": "rviz_default_plugins/MarkerArray", "Image": "rviz_default_plugins/Image"}
     displays = yaml.safe_load((ROOT / "config" / "genima.rviz").read_text())["Visualization Manager"]["Displays"]
     for display in (display for display in displays if "Topic" in display):
         topic, asked = topics[display["Topic"]["Value"]], display["Topic"]
         assert display["Class"] == kinds[topic.type.__name__]
-        assert (asked["Reliability Policy"] == "Best Effort" or topic.qos.reliability == ReliabilityPolicy.RELIABLE)
-        assert (asked["Durability Policy"] == "Volatile"
-                or topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL)
+        assert asked["Reliability Policy"] == "Best Effort" or topic.qos.reliability == ReliabilityPolicy.RELIABLE
+        assert asked["Durability Policy"] == "Volatile" or topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL

@@ -13,9 +13,9 @@ from std_msgs.msg import Float64
 
 from genima_core.panda import HOME, JOINT_NAMES
 from genima_core.types import ActionChunk
-from genima_ros import conversions, interfaces
-from genima_ros.gripper_node import GripperNode
-from genima_ros.streamer_node import StreamerNode
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.gripper_node import GripperNode
+from genima_ros.nodes.streamer_node import StreamerNode
 
 pytestmark = pytest.mark.ros
 
@@ -43,8 +43,14 @@ class Server:
             return CancelResponse.REJECT if self.behaviour == "hang" else CancelResponse.ACCEPT
 
         self._server = ActionServer(
-            self._node, kind, name, self._execute, callback_group=ReentrantCallbackGroup(), cancel_callback=cancel,
-            goal_callback=lambda _: GoalResponse.REJECT if self.behaviour == "reject" else GoalResponse.ACCEPT)
+            self._node,
+            kind,
+            name,
+            self._execute,
+            callback_group=ReentrantCallbackGroup(),
+            cancel_callback=cancel,
+            goal_callback=lambda _: GoalResponse.REJECT if self.behaviour == "reject" else GoalResponse.ACCEPT,
+        )
         self._executor = MultiThreadedExecutor(4, context=self._context)
         self._executor.add_node(self._node)
         self._thread = Thread(target=self._executor.spin, daemon=True)
@@ -81,6 +87,7 @@ def serve(bench, interface_packages):
     def begin(kind: type, name: str, result) -> Server:
         servers.append(Server(kind, name, int(os.environ["ROS_DOMAIN_ID"]), result))
         return servers[-1]
+
     yield begin
     for server in servers:
         server.close()
@@ -91,8 +98,10 @@ def robotiq(serve):
     from control_msgs.action import ParallelGripperCommand
 
     def result(behaviour: str):
-        return ParallelGripperCommand.Result(reached_goal=behaviour in ("succeed", "slow"),
-                                             stalled=behaviour == "stall")
+        return ParallelGripperCommand.Result(
+            reached_goal=behaviour in ("succeed", "slow"), stalled=behaviour == "stall"
+        )
+
     return lambda: serve(ParallelGripperCommand, "gripper_cmd", result)
 
 
@@ -104,7 +113,7 @@ class Cell:
         self.states = bench.listen(interfaces.GRIPPER_STATE)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
         self.node = bench.node(GripperNode, parameters=QUICK | parameters)
-        self.gripping = self.node.gripping
+        self.control = self.node.control
         self.joints = bench.talk(interfaces.GRIPPER_JOINT_STATES)
         self.command = bench.talk(interfaces.GRIPPER_COMMAND)
 
@@ -126,7 +135,7 @@ def test_a_width_becomes_a_position_of_the_joint(bench, robotiq):
     server = robotiq()
     cell = start_robotiq(bench)
     cell.ask(0.07)
-    bench.until(lambda: cell.gripping.state == "idle" and server.goals)
+    bench.until(lambda: cell.control.state == "idle" and server.goals)
     assert list(server.goals[-1].command.name) == ["finger_joint"]
     assert server.goals[-1].command.position[0] == pytest.approx(0.3475)
     cell.measure(["finger_joint"], [0.695])
@@ -141,7 +150,7 @@ def test_the_command_of_older_distributions(bench, serve):
     server = serve(GripperCommand, "gripper_cmd", lambda _: GripperCommand.Result(reached_goal=True))
     cell = Cell(bench, kind="gripper_command", action="gripper_cmd", force_n=15.0, **ROBOTIQ)
     cell.ask(0.0)
-    bench.until(lambda: cell.gripping.state == "idle" and server.goals)
+    bench.until(lambda: cell.control.state == "idle" and server.goals)
     assert server.goals[-1].command.position == pytest.approx(0.695)
     assert server.goals[-1].command.max_effort == 15.0
 
@@ -156,7 +165,7 @@ def test_the_franka_hand_grasps_to_close_and_moves_to_open(bench, serve):
     bench.until(lambda: cell.states)
     assert cell.states[-1].position[0] == pytest.approx(0.08)
     cell.ask(0.02)
-    bench.until(lambda: cell.gripping.state == "idle" and grasp.goals)
+    bench.until(lambda: cell.control.state == "idle" and grasp.goals)
     assert (grasp.goals[-1].width, grasp.goals[-1].epsilon.outer) == (0.02, 0.08)
     assert not move.goals
     cell.measure(FINGERS, [0.01, 0.01])
@@ -174,8 +183,8 @@ def test_an_object_between_the_fingers_is_held_not_an_error(bench, robotiq):
     cell.measure(["finger_joint"], [0.3])
     bench.until(lambda: cell.states)
     cell.ask(0.0)
-    bench.until(lambda: cell.gripping.holding)
-    assert cell.gripping.problem == ""
+    bench.until(lambda: cell.control.holding)
+    assert cell.control.problem == ""
 
 
 def test_many_commands_become_few_goals_and_the_last_one_wins(bench, robotiq):
@@ -185,8 +194,13 @@ def test_many_commands_become_few_goals_and_the_last_one_wins(bench, robotiq):
     for width_m in widths:
         cell.ask(float(width_m))
         bench.executor.spin_once(timeout_sec=0.001)
-    bench.until(lambda: server.goals and server.goals[-1].command.position[0] == pytest.approx(0.0, abs=1e-9)
-                and cell.gripping.state == "idle")
+    bench.until(
+        lambda: (
+            server.goals
+            and server.goals[-1].command.position[0] == pytest.approx(0.0, abs=1e-9)
+            and cell.control.state == "idle"
+        )
+    )
     assert len(server.goals) < 100
 
 
@@ -196,11 +210,11 @@ def test_a_newer_width_breaks_off_a_slow_motion(bench, robotiq):
     cell = start_robotiq(bench)
     cell.ask(0.14)
     bench.until(lambda: server.goals)
-    server.behaviour = "succeed" if cell.gripping.state == "idle" else "slow"
+    server.behaviour = "succeed" if cell.control.state == "idle" else "slow"
     cell.ask(0.0)
     bench.until(lambda: server.cancelled >= 1)
     server.behaviour = "succeed"
-    bench.until(lambda: len(server.goals) >= 2 and cell.gripping.state == "idle")
+    bench.until(lambda: len(server.goals) >= 2 and cell.control.state == "idle")
     assert server.goals[-1].command.position[0] == pytest.approx(0.695)
 
 
@@ -210,9 +224,9 @@ def test_a_gripper_that_hangs_is_said_and_tried_again(bench, robotiq):
     cell = start_robotiq(bench)
     cell.ask(0.14)
     cell.says("it hangs")
-    assert cell.gripping.hanging
+    assert cell.control.hanging
     server.behaviour = "succeed"
-    bench.until(lambda: cell.gripping.state == "idle" and not cell.gripping.hanging)
+    bench.until(lambda: cell.control.state == "idle" and not cell.control.hanging)
 
 
 def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
@@ -222,19 +236,26 @@ def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
     cell = start_robotiq(bench)
     commands, wanted = bench.listen(interfaces.JOINT_COMMANDS), bench.listen(interfaces.CHUNK_WANTED)
     joints = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
-    bench.probe.create_timer(0.01, lambda: joints.publish(conversions.to_joint_state(
-        JOINT_NAMES, commands[-1].position if commands else HOME, bench.now_s(), np.zeros(7))))
+    bench.probe.create_timer(
+        0.01,
+        lambda: joints.publish(
+            conversions.to_joint_state(
+                JOINT_NAMES, commands[-1].position if commands else HOME, bench.now_s(), np.zeros(7)
+            )
+        ),
+    )
     bench.node(StreamerNode, parameters={"enabled": True, "gripper_max_width_m": 0.14})
     chunks = bench.talk(interfaces.ACTION_CHUNK)
     cell.ask(0.0)
-    bench.until(lambda: cell.gripping.hanging and wanted and wanted[-1].data)
+    bench.until(lambda: cell.control.hanging and wanted and wanted[-1].data)
     goal = HOME + np.linspace(0.1, 1, 10)[:, None] * np.array([0.2, 0, 0, 0, 0, 0, 0])
     now_s = bench.now_s()
-    chunks.publish(conversions.chunk_to_trajectory(ActionChunk(goal, np.ones(10), 0.05, now_s, now_s), JOINT_NAMES,
-                                                   0.14))
+    chunks.publish(
+        conversions.chunk_to_trajectory(ActionChunk(goal, np.ones(10), 0.05, now_s, now_s), JOINT_NAMES, 0.14)
+    )
     bench.until(lambda: commands and abs(commands[-1].position[0] - HOME[0] - 0.2) < 1e-3)
-    assert cell.gripping.wanted_m == pytest.approx(0.14)
-    assert cell.gripping.hanging or cell.gripping.problem or server.goals
+    assert cell.control.wanted_m == pytest.approx(0.14)
+    assert cell.control.hanging or cell.control.problem or server.goals
 
 
 @pytest.mark.parametrize(("behaviour", "words"), [("reject", "refused the goal"), ("abort", "has not done it")])
@@ -245,7 +266,7 @@ def test_what_a_gripper_refuses_is_said_and_tried_again(bench, robotiq, behaviou
     cell.ask(0.14)
     cell.says(words)
     server.behaviour = "succeed"
-    bench.until(lambda: cell.gripping.state == "idle" and server.goals)
+    bench.until(lambda: cell.control.state == "idle" and server.goals)
 
 
 def test_a_gripper_that_comes_later_gets_the_newest_width(bench, robotiq):
@@ -254,7 +275,7 @@ def test_a_gripper_that_comes_later_gets_the_newest_width(bench, robotiq):
     cell.ask(0.07)
     cell.says("there is no gripper")
     server = robotiq()
-    bench.until(lambda: server.goals and cell.gripping.state == "idle")
+    bench.until(lambda: server.goals and cell.control.state == "idle")
     assert server.goals[-1].command.position[0] == pytest.approx(0.3475)
 
 
@@ -277,9 +298,16 @@ def test_without_its_messages_the_error_says_what_to_install(bench, monkeypatch)
             bench.node(GripperNode, parameters={"kind": kind, "action": "gripper", **parameters})
 
 
-@pytest.mark.parametrize(("parameters", "words"), [
-    ({"kind": "suction"}, "'franka_hand'"), ({"kind": "gripper_command"}, "moved by one joint"),
-    ({"force_n": 0.0}, "force_n"), ({"open_position": 0.0}, "must differ"), ({"action": ""}, "name the gripper's")])
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"kind": "suction"}, "'franka_hand'"),
+        ({"kind": "gripper_command"}, "moved by one joint"),
+        ({"force_n": 0.0}, "force_n"),
+        ({"open_position": 0.0}, "must differ"),
+        ({"action": ""}, "name the gripper's"),
+    ],
+)
 def test_wrong_parameters_are_explained(bench, parameters, words):
     with pytest.raises(ValueError, match=words):
         bench.node(GripperNode, lambda *_: None, parameters=parameters)

@@ -7,16 +7,22 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from genima_ros.handeye import handeye_arguments
+from genima_ros.graph.handeye import handeye_arguments
 
 FILE = Path(__file__).parents[2] / "launch" / "calibrate.launch.py"
 
 
 def test_easy_handeye2_gets_the_frames_of_the_camera(rig):
     assert handeye_arguments(rig, "wrist", "panda", "board") == {
-        "name": "wrist", "calibration_type": "eye_in_hand", "robot_base_frame": "panda_link0",
-        "robot_effector_frame": "panda_hand", "tracking_base_frame": "wrist_color_optical_frame",
-        "tracking_marker_frame": "board", "move_group": "panda_arm", "move_group_namespace": "/"}
+        "name": "wrist",
+        "calibration_type": "eye_in_hand",
+        "robot_base_frame": "panda_link0",
+        "robot_effector_frame": "panda_hand",
+        "tracking_base_frame": "wrist_color_optical_frame",
+        "tracking_marker_frame": "board",
+        "move_group": "panda_arm",
+        "move_group_namespace": "/",
+    }
     assert handeye_arguments(rig, "front", "panda", "board")["calibration_type"] == "eye_on_base"
     with pytest.raises(KeyError, match="no camera 'top'"):
         handeye_arguments(rig, "top", "panda", "board")
@@ -46,15 +52,21 @@ def launch_file(monkeypatch, tmp_path):
             raise PackageNotFoundError(package)
         return str(share / package)
 
-    modules = {"launch": {"LaunchDescription": Action},
-               "launch.actions": dict.fromkeys(("DeclareLaunchArgument", "IncludeLaunchDescription", "OpaqueFunction"),
-                                               Action),
-               "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Action},
-               "launch.substitutions": {"LaunchConfiguration": Configuration},
-               "launch_ros": {}, "launch_ros.actions": {"Node": Action},
-               "ament_index_python": {},
-               "ament_index_python.packages": {"PackageNotFoundError": PackageNotFoundError,
-                                               "get_package_share_directory": find}}
+    modules = {
+        "launch": {"LaunchDescription": Action},
+        "launch.actions": dict.fromkeys(
+            ("DeclareLaunchArgument", "IncludeLaunchDescription", "OpaqueFunction"), Action
+        ),
+        "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Action},
+        "launch.substitutions": {"LaunchConfiguration": Configuration},
+        "launch_ros": {},
+        "launch_ros.actions": {"Node": Action},
+        "ament_index_python": {},
+        "ament_index_python.packages": {
+            "PackageNotFoundError": PackageNotFoundError,
+            "get_package_share_directory": find,
+        },
+    }
     for name, members in modules.items():
         module = ModuleType(name)
         vars(module).update(members)

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_ros import graph
-from genima_ros.modes import MODES
+from genima_ros.graph import graph
+from genima_ros.graph.modes import MODES
 
 pytestmark = pytest.mark.ros
 
@@ -32,17 +32,21 @@ class Configuration(Action):
 @pytest.fixture
 def stand_ins(monkeypatch):
     """Modules that record what would be launched."""
-    for name, members in {"launch": {"LaunchDescription": Action},
-                          "launch.actions": dict.fromkeys(("DeclareLaunchArgument", "ExecuteProcess", "OpaqueFunction",
-                                                           "SetEnvironmentVariable"), Action),
-                          "launch.substitutions": {"LaunchConfiguration": Configuration},
-                          "launch_ros": {}, "launch_ros.actions": {"Node": Action}}.items():
+    for name, members in {
+        "launch": {"LaunchDescription": Action},
+        "launch.actions": dict.fromkeys(
+            ("DeclareLaunchArgument", "ExecuteProcess", "OpaqueFunction", "SetEnvironmentVariable"), Action
+        ),
+        "launch.substitutions": {"LaunchConfiguration": Configuration},
+        "launch_ros": {},
+        "launch_ros.actions": {"Node": Action},
+    }.items():
         module = ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "genima_ros.launching", raising=False)
+    monkeypatch.delitem(sys.modules, "genima_ros.graph.launching", raising=False)
     yield
-    sys.modules.pop("genima_ros.launching", None)
+    sys.modules.pop("genima_ros.graph.launching", None)
 
 
 def load(path: Path):
@@ -52,8 +56,11 @@ def load(path: Path):
     return module
 
 
-GRAPHS = {"genima": ("sim", "teleop_sim", "real", "teleop_real"), "sim": ("sim",),
-          "teleop": ("teleop_real", "teleop_sim")}
+GRAPHS = {
+    "genima": ("sim", "teleop_sim", "real", "teleop_real"),
+    "sim": ("sim",),
+    "teleop": ("teleop_real", "teleop_sim"),
+}
 """Launch file to the graphs that it starts, the default first."""
 
 
@@ -65,8 +72,7 @@ def test_the_launch_files_are_these():
 def test_launch_files_start_the_graph(stand_ins, name, mode):
     actions = load(LAUNCH / f"{name}.launch.py").generate_launch_description().positional[0]
     declared = {action.positional[0]: action for action in actions if hasattr(action, "default_value")}
-    assert set(declared) - {"mode"} == {argument.name for mode in GRAPHS[name]
-                                         for argument in MODES[mode].arguments}
+    assert set(declared) - {"mode"} == {argument.name for mode in GRAPHS[name] for argument in MODES[mode].arguments}
     given = {"execution": "async"} | ({"arm": "fr3"} if mode.endswith("real") else {"seed": "7"})
     context = {name: action.default_value for name, action in declared.items()} | given
     if "mode" in declared:
@@ -77,8 +83,8 @@ def test_launch_files_start_the_graph(stand_ins, name, mode):
     assert [node.executable for node in nodes] == [process.executable for process in expected]
     for node, process in zip(nodes, expected, strict=True):
         assert node.package == "genima_ros"
-        assert node.parameters[:len(process.parameter_files)] == [str(file) for file in process.parameter_files]
-        assert (node.parameters[len(process.parameter_files):] or [{}])[0] == process.parameters
+        assert node.parameters[: len(process.parameter_files)] == [str(file) for file in process.parameter_files]
+        assert (node.parameters[len(process.parameter_files) :] or [{}])[0] == process.parameters
         assert node.additional_env == process.environment
         assert node.respawn == process.respawn
         assert node.remappings == list(process.remappings)

@@ -11,8 +11,8 @@ from std_srvs.srv import Trigger
 from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
 from genima_core.sim.experts import Trajectory
 from genima_core.sim.operator import START
-from genima_ros import conversions, interfaces
-from genima_ros.leader_node import LeaderNode, LeaderParameters, make_planner
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.leader_node import LeaderNode, LeaderParameters, make_planner
 
 pytestmark = pytest.mark.ros
 
@@ -92,8 +92,9 @@ def test_sliders_move_it(bench, planner):
     bench.until(lambda: conversions.gripper_opening(states[-1], FINGER_NAMES) == pytest.approx(0.25))
 
 
-@pytest.mark.parametrize(("names", "q"), [(JOINT_NAMES, np.full(7, 9.0)), (JOINT_NAMES[1:], HOME[1:]),
-                                         (JOINT_NAMES, np.full(7, np.nan))])
+@pytest.mark.parametrize(
+    ("names", "q"), [(JOINT_NAMES, np.full(7, 9.0)), (JOINT_NAMES[1:], HOME[1:]), (JOINT_NAMES, np.full(7, np.nan))]
+)
 def test_a_bad_command_moves_nothing(bench, planner, names, q):
     diagnostics, states = bench.listen(interfaces.DIAGNOSTICS), bench.listen(interfaces.LEADER_JOINT_STATES)
     start(bench, planner)

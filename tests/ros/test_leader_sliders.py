@@ -9,11 +9,11 @@ from rich.console import Console
 
 from genima_core.panda import HOME, PANDA_LIMITS
 from genima_core.sim.operator import START
-from genima_ros import interfaces
-from genima_ros.keyboard import keys
-from genima_ros.leader_link import LeaderLink
-from genima_ros.leader_node import LeaderNode
-from genima_ros.leader_sliders import Sliders, leader, move
+from genima_ros.cli.leader import Sliders, leader, move
+from genima_ros.cli.terminal.keyboard import keys
+from genima_ros.clients.leader_client import LeaderLink
+from genima_ros.messages import interfaces
+from genima_ros.nodes.leader_node import LeaderNode
 
 pytestmark = pytest.mark.ros
 

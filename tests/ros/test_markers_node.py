@@ -15,11 +15,11 @@ from genima_core.targets.draw import over_observation
 from genima_core.targets.triangulation import camera_poses
 from genima_core.tiling import tile
 from genima_core.types import ActionChunk
-from genima_ros import conversions, interfaces
-from genima_ros.camera_markers import camera_markers, frustum
-from genima_ros.marker_shapes import Sheet
-from genima_ros.markers_node import GATE_COLUMNS, MarkersNode, gate_words
-from genima_ros.target_markers import FRESH, OLD, drawn_markers, locate, planned_markers
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.markers.cameras import camera_markers, frustum
+from genima_ros.nodes.markers.shapes import Sheet
+from genima_ros.nodes.markers.targets import FRESH, OLD, drawn_markers, locate, planned_markers
+from genima_ros.nodes.markers_node import GATE_COLUMNS, MarkersNode, gate_words
 
 pytestmark = pytest.mark.ros
 
@@ -81,8 +81,10 @@ def test_drawn_targets_are_where_the_drawing_says(rig, true_drawing):
     shown = np.array([position(sphere) for sphere in spheres])
     assert shown.shape == (4, 3)
     for camera, T_base_cam in zip(rig.cameras[1:], camera_poses(rig, HOME)[1:], strict=True):
-        planned_px, drawn_px = (camera.intrinsics.project(transform_points(invert(T_base_cam), points))
-                                for points in (target_poses(Q_TARGET)[:, :3, 3], shown))
+        planned_px, drawn_px = (
+            camera.intrinsics.project(transform_points(invert(T_base_cam), points))
+            for points in (target_poses(Q_TARGET)[:, :3, 3], shown)
+        )
         assert np.linalg.norm(planned_px - drawn_px, axis=1).max() < 2.0
 
 
@@ -162,5 +164,6 @@ def test_a_broken_chunk_is_explained(bench):
     bench.node(MarkersNode)
     chunk = ActionChunk(np.tile(HOME, (20, 1)), np.zeros(20), 0.05, 1.0, 1.0)
     bench.talk(interfaces.ACTION_CHUNK).publish(
-        conversions.chunk_to_trajectory(chunk, [f"fr3_joint{i}" for i in range(1, 8)]))
+        conversions.chunk_to_trajectory(chunk, [f"fr3_joint{i}" for i in range(1, 8)])
+    )
     bench.until(bench.problem("markers", diagnostics, "fr3_joint1"))

@@ -8,9 +8,9 @@ pytest.importorskip("rclpy")
 
 from rclpy.node import Node
 
-from genima_ros.overrides import from_overrides
-from genima_ros.parameters import declare_dataclass
-from genima_ros.run import NODE_OPTIONS
+from genima_core.config import from_overrides
+from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.run import NODE_OPTIONS
 
 pytestmark = pytest.mark.ros
 
@@ -41,8 +41,9 @@ def test_defaults_become_parameters(bench):
 
 
 def test_overrides_reach_the_dataclass(bench):
-    node = bench.node(ConfiguredNode, parameters={"rate_hz": 5, "mode": "fast", "names": ["c"], "folder": "/tmp",
-                                                  "rig": "rig.json"})
+    node = bench.node(
+        ConfiguredNode, parameters={"rate_hz": 5, "mode": "fast", "names": ["c"], "folder": "/tmp", "rig": "rig.json"}
+    )
     assert node.config == Config(5.0, mode="fast", names=("c",), folder=Path("/tmp"), rig=Path("rig.json"))
     assert node.get_parameter("rate_hz").value == 5.0
 
@@ -59,11 +60,17 @@ def test_unknown_name_lists_the_valid_ones(bench):
         bench.node(ConfiguredNode, parameters={"rate": 5.0})
 
 
-@pytest.mark.parametrize(("overrides", "words"), [
-    ({"count": 3.5}, "count of node is 3.5 .float.; it needs a int"),
-    ({"rate_hz": "fast"}, "rate_hz"), ({"on": 1}, "on"), ({"names": "a"}, "needs a list"),
-    ({"mode": "medium"}, "'medium'; valid are 'slow', 'fast'"), ({"nothing": 1}, "valid are rate_hz"),
-])
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"count": 3.5}, "count of node is 3.5 .float.; it needs a int"),
+        ({"rate_hz": "fast"}, "rate_hz"),
+        ({"on": 1}, "on"),
+        ({"names": "a"}, "needs a list"),
+        ({"mode": "medium"}, "'medium'; valid are 'slow', 'fast'"),
+        ({"nothing": 1}, "valid are rate_hz"),
+    ],
+)
 def test_wrong_values_are_named(overrides, words):
     with pytest.raises(ValueError, match=words):
         from_overrides(Config, overrides, "node")

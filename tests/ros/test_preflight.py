@@ -10,10 +10,10 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import String
 
 from genima_core.panda import HOME, JOINT_NAMES
-from genima_ros import conversions, interfaces
-from genima_ros.preflight import preflight
-from genima_ros.preflight_observer import PreflightObserver
-from genima_ros.streamer_node import StreamerNode
+from genima_ros.cli.preflight import preflight
+from genima_ros.clients.preflight_observer import PreflightObserver
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.streamer_node import StreamerNode
 
 pytestmark = pytest.mark.ros
 
@@ -49,8 +49,13 @@ def test_it_sees_what_runs(bench, observer, rig):
 
     def complete() -> bool:
         observer.spin(0.01)
-        return len(observer._q) > 5 and "streamer" in observer.diagnostics and observer._rig is not None \
+        return (
+            len(observer._q) > 5
+            and "streamer" in observer.diagnostics
+            and observer._rig is not None
             and observer._cameras["front"].repeated > 3
+        )
+
     bench.until(complete)
     seen = observer.report()
     assert seen.rig.fingerprint() == rig.fingerprint()
@@ -71,12 +76,20 @@ def test_where_nothing_runs_nothing_is_ready(tmp_path, untrained, capfd):
     findings = json.loads(file.read_text())
     assert not findings["ok"]
     assert {f["name"] for f in findings["findings"] if f["status"] == "failed"} >= {
-        "camera wrist", "joint states", "arm", "streamer", "nodes", "policy"}
+        "camera wrist",
+        "joint states",
+        "arm",
+        "streamer",
+        "nodes",
+        "policy",
+    }
     assert "Do not enable the arm" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "seconds", "text"), [
-    (("arm:=ur5",), 1.0, "no arm 'ur5'"), (("rig:=a",), 1.0, "valid are arm:="), ((), 0.1, "1 to 600")])
+@pytest.mark.parametrize(
+    ("words", "seconds", "text"),
+    [(("arm:=ur5",), 1.0, "no arm 'ur5'"), (("rig:=a",), 1.0, "valid are arm:="), ((), 0.1, "1 to 600")],
+)
 def test_bad_input_is_explained(words, seconds, text):
     with pytest.raises((ValueError, OSError), match=text):
         preflight(words, seconds=seconds)

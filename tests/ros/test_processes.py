@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_ros.graph import NodeProcess
-from genima_ros.observer import Observer
-from genima_ros.processes import RunningGraph, node_environment
-from genima_ros.up import wait_ready
+from genima_ros.cli.up import wait_ready
+from genima_ros.clients.observer import Observer
+from genima_ros.graph.graph import NodeProcess
+from genima_ros.graph.processes import RunningGraph, node_environment
 
 pytestmark = pytest.mark.ros
 
@@ -74,12 +74,13 @@ def test_a_node_that_cannot_start_says_why_and_is_not_tried_again(lines):
 def test_nodes_end_with_their_parent():
     code = (
         "import os, sys\n"
-        "from genima_ros.graph import NodeProcess\n"
-        "from genima_ros.processes import RunningGraph, node_environment\n"
+        "from genima_ros.graph.graph import NodeProcess\n"
+        "from genima_ros.graph.processes import RunningGraph, node_environment\n"
         "process = NodeProcess('markers', 'markers_node', {}, (), (), 10, False)\n"
         "with RunningGraph([process], node_environment(os.environ), lambda *_: None) as graph:\n"
         "    print(graph.pids['markers'], flush=True)\n"
-        "    sys.stdin.read()\n")
+        "    sys.stdin.read()\n"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
     assert alive(child)

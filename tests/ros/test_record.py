@@ -17,11 +17,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.recording import UNFINISHED
-from genima_ros.keyboard import Keyboard, Line, keys
-from genima_ros.record_table import names, show
+from genima_ros.cli.terminal.keyboard import Keyboard, Line, keys
+from genima_ros.cli.terminal.record_table import names, show
 
 from .synthetic_cell import FPS
 
@@ -34,8 +34,12 @@ PATIENCE_S = 120.0
 
 @pytest.fixture
 def cell() -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("synthetic_cell.py"))],
-                               env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("synthetic_cell.py"))],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     process.stdout.readline()
     yield
     process.kill()
@@ -65,14 +69,30 @@ class Operator:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         lenient = folder / "lenient.yaml"
-        lenient.write_text("recorder: {ros__parameters: {lost_share: 1.0, rate_share: 0.0, camera_gap_s: 60.0, "
-                           "joint_gap_s: 60.0, skew_ms: 10000.0, joint_skew_ms: 10000.0, end_s: 60.0, delay_s: 60.0, "
-                           "least_s: 0.0, reserve_mb: 0.0, stale_s: 30.0, rerecord_s: 0.2}}")
-        command = [sys.executable, "-m", "genima_ros.cli", "record", "--fps", str(FPS), "--config", str(lenient),
-                   *options]
-        self.process = subprocess.Popen(command, cwd=folder, preexec_fn=prepare, stderr=subprocess.STDOUT,
-                                        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
-                                        **streams)
+        lenient.write_text(
+            "recorder: {ros__parameters: {lost_share: 1.0, rate_share: 0.0, camera_gap_s: 60.0, "
+            "joint_gap_s: 60.0, skew_ms: 10000.0, joint_skew_ms: 10000.0, end_s: 60.0, delay_s: 60.0, "
+            "least_s: 0.0, reserve_mb: 0.0, stale_s: 30.0, rerecord_s: 0.2}}"
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "genima_ros.cli.main",
+            "record",
+            "--fps",
+            str(FPS),
+            "--config",
+            str(lenient),
+            *options,
+        ]
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            preexec_fn=prepare,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
+            **streams,
+        )
 
     def type(self, keys: str) -> None:
         os.write(self.master or self.process.stdin.fileno(), keys.encode())
@@ -235,10 +255,27 @@ def test_a_line_is_typed_corrected_and_given_up():
 def test_the_table_shows_what_the_recorder_says():
     from rich.console import Console
 
-    values = {"front.rate_hz": 29.9, "front.age_ms": 12.0, "front.skew_ms": float("nan"), "front.lost": 3.0,
-              "state": "recording", "episode": 4.0, "seconds": 2.0, "written_mb": 7.0, "again_in_s": 0.0, "label": "",
-              "kept": 4.0, "suspect": 1.0, "discarded": 2.0, "minutes_left": "None", "free_gb": 10.0, "waiting_mb": 0.0,
-              "overflow": 0.0, "message": "front is silent", "instruction": "push"}
+    values = {
+        "front.rate_hz": 29.9,
+        "front.age_ms": 12.0,
+        "front.skew_ms": float("nan"),
+        "front.lost": 3.0,
+        "state": "recording",
+        "episode": 4.0,
+        "seconds": 2.0,
+        "written_mb": 7.0,
+        "again_in_s": 0.0,
+        "label": "",
+        "kept": 4.0,
+        "suspect": 1.0,
+        "discarded": 2.0,
+        "minutes_left": "None",
+        "free_gb": 10.0,
+        "waiting_mb": 0.0,
+        "overflow": 0.0,
+        "message": "front is silent",
+        "instruction": "push",
+    }
     assert names(values) == ["front"]
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(show(values, {"teleop": "mirroring"}, "a note", True, 5))

@@ -8,19 +8,28 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Bool, Int64, String
 
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.reader import open_bag
 from genima_core.panda import JOINT_NAMES
-from genima_ros import interfaces
-from genima_ros.diagnostics import read_diagnostics
-from genima_ros.recorder_node import RecorderNode
+from genima_ros.messages import interfaces
+from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.nodes.recorder_node import RecorderNode
 
 from .synthetic_cell import CAMERAS, FPS, SyntheticCell
 
 pytestmark = pytest.mark.ros
 
-LENIENT = {"lost_share": 1.0, "rate_share": 0.0, "camera_gap_s": 60.0, "joint_gap_s": 60.0, "skew_ms": 1e4,
-           "joint_skew_ms": 1e4, "end_s": 60.0, "delay_s": 60.0, "least_s": 0.0}
+LENIENT = {
+    "lost_share": 1.0,
+    "rate_share": 0.0,
+    "camera_gap_s": 60.0,
+    "joint_gap_s": 60.0,
+    "skew_ms": 1e4,
+    "joint_skew_ms": 1e4,
+    "end_s": 60.0,
+    "delay_s": 60.0,
+    "least_s": 0.0,
+}
 """How busy the machine is must not decide."""
 
 
@@ -44,8 +53,9 @@ class Recording:
 
     def wait_for_streams(self) -> None:
         """Until an episode could start."""
-        self.bench.until(lambda: all(self.value(f"{name}.rate_hz") > 0 for name in (*CAMERAS, "joint_states",
-                                                                                    "leader_joint_states")))
+        self.bench.until(
+            lambda: all(self.value(f"{name}.rate_hz") > 0 for name in (*CAMERAS, "joint_states", "leader_joint_states"))
+        )
 
     def value(self, key: str) -> float:
         newest = read_diagnostics(self.diagnostics[-1]).get("recorder", {}) if self.diagnostics else {}
@@ -86,8 +96,12 @@ def test_an_episode_holds_every_stream_and_is_judged(recording, bench, rig):
     assert recording.states[-1].data is False
     folder = recording.out / "episode_000000"
     about, bag = About.load(folder), open_bag(folder)
-    assert (about.task, about.instruction, about.seed, about.rig) == ("push_button", "push the button", 42,
-                                                                      json.loads(json.dumps(rig.to_dict())))
+    assert (about.task, about.instruction, about.seed, about.rig) == (
+        "push_button",
+        "push the button",
+        42,
+        json.loads(json.dumps(rig.to_dict())),
+    )
     assert bag.finished
     counts = {name: topic.count for name, topic in bag.topics.items()}
     for name in CAMERAS:

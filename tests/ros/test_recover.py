@@ -17,14 +17,14 @@ from std_srvs.srv import Trigger
 from genima_core.panda import HOME, JOINT_NAMES
 from genima_core.streaming.arm_state import MODES, read_status
 from genima_core.streaming.streamer import State
-from genima_ros import conversions, interfaces
-from genima_ros.arm_status import StatusTeller
-from genima_ros.arms import ArmSetup, Recovery, load_arm
-from genima_ros.graph import share_folder
-from genima_ros.recover import read_arguments, recover, tell
-from genima_ros.recovery import plan, recover_by
-from genima_ros.recovery_link import RecoveryLink
-from genima_ros.streamer_node import StreamerNode
+from genima_ros.cli.recover import read_arguments, recover, tell
+from genima_ros.clients.recovery_client import RecoveryLink
+from genima_ros.graph.arms import ArmSetup, Recovery, load_arm
+from genima_ros.graph.graph import share_folder
+from genima_ros.graph.recovery import plan, recover_by
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.arm_status import StatusTeller
+from genima_ros.nodes.streamer_node import StreamerNode
 
 from .test_sim_node import FakeCell, SimNode
 
@@ -54,11 +54,16 @@ class Driver:
         node.create_service(SwitchController, "/controller_manager/switch_controller", self.switch)
         self.silent = rclpy.create_node("silent", context=bench.context)  # nobody spins it
         hanging = self.silent if spoilt == "the hardware hangs" else node
-        hanging.create_service(SetHardwareComponentState, "/controller_manager/set_hardware_component_state",
-                               self.set_hardware)
-        self.server = ActionServer(node, ErrorRecovery, "/action_server/error_recovery", self.recover,
-                                   goal_callback=lambda _: GoalResponse.REJECT if spoilt == "recovery is refused"
-                                   else GoalResponse.ACCEPT)
+        hanging.create_service(
+            SetHardwareComponentState, "/controller_manager/set_hardware_component_state", self.set_hardware
+        )
+        self.server = ActionServer(
+            node,
+            ErrorRecovery,
+            "/action_server/error_recovery",
+            self.recover,
+            goal_callback=lambda _: GoalResponse.REJECT if spoilt == "recovery is refused" else GoalResponse.ACCEPT,
+        )
         self.teller = StatusTeller(node)
         node.create_timer(0.02, lambda: self.teller.tell(self.status, bench.now_s()))
 
@@ -69,8 +74,11 @@ class Driver:
         return response
 
     def switch(self, request, response):
-        self.calls.append(("off", *request.deactivate_controllers) if request.deactivate_controllers
-                          else ("on", *request.activate_controllers))
+        self.calls.append(
+            ("off", *request.deactivate_controllers)
+            if request.deactivate_controllers
+            else ("on", *request.activate_controllers)
+        )
         response.ok = not (request.activate_controllers and self.spoilt == "controllers stay inactive")
         if response.ok:
             self.states |= dict.fromkeys(request.deactivate_controllers, "inactive")
@@ -121,8 +129,9 @@ def start_streamer(bench):
     """A streamer that is enabled and watches the arm; its newest state, and its commands."""
     states, commands = bench.listen(interfaces.STREAMER_STATE), bench.listen(interfaces.JOINT_COMMANDS)
     publisher = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
-    bench.probe.create_timer(0.01, lambda: publisher.publish(
-        conversions.to_joint_state(JOINT_NAMES, HOME, bench.now_s(), np.zeros(7))))
+    bench.probe.create_timer(
+        0.01, lambda: publisher.publish(conversions.to_joint_state(JOINT_NAMES, HOME, bench.now_s(), np.zeros(7)))
+    )
     bench.node(StreamerNode, parameters={"enabled": True, "watch_arm_status": True})
     return states, commands
 
@@ -136,8 +145,12 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     bench.until(lambda: states and states[-1].data.startswith(State.FAULT))
     outcomes = run(bench, load_arm("fr3", ARMS))
     assert [outcome.ok for outcome in outcomes] == [True] * 7, outcomes
-    assert driver.calls == [("off", CONTROLLERS[-1]), ("recover",), ("hardware", "FrankaHardwareInterface", "active"),
-                            ("on", *CONTROLLERS)]
+    assert driver.calls == [
+        ("off", CONTROLLERS[-1]),
+        ("recover",),
+        ("hardware", "FrankaHardwareInterface", "active"),
+        ("on", *CONTROLLERS),
+    ]
     count, seen = len(commands), len(states)
     bench.until(lambda: len(states) > seen + 2)  # a second
     assert len(commands) == count
@@ -147,14 +160,18 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     assert np.array(commands[count].position) == pytest.approx(HOME)
 
 
-@pytest.mark.parametrize(("spoilt", "step", "said", "todo"), [
-    ("a controller is unknown", "deactivate controllers", "no controller joint_state_broadcaster", "restart"),
-    ("recovery is refused", "recover from the error", "refused the goal", "release the user stop"),
-    ("recovery fails", "recover from the error", "did not recover", "out of contact by hand"),
-    ("the hardware stays inactive", "activate the hardware", "unconfigured", "restart the arm's driver"),
-    ("the hardware hangs", "activate the hardware", "gave no answer within 1 s", "restart the arm's driver"),
-    ("controllers stay inactive", "activate controllers", "its hardware is not active", "restart"),
-    ("the user stop is pressed", "wait for the arm", "release the user stop", "release the user stop")])
+@pytest.mark.parametrize(
+    ("spoilt", "step", "said", "todo"),
+    [
+        ("a controller is unknown", "deactivate controllers", "no controller joint_state_broadcaster", "restart"),
+        ("recovery is refused", "recover from the error", "refused the goal", "release the user stop"),
+        ("recovery fails", "recover from the error", "did not recover", "out of contact by hand"),
+        ("the hardware stays inactive", "activate the hardware", "unconfigured", "restart the arm's driver"),
+        ("the hardware hangs", "activate the hardware", "gave no answer within 1 s", "restart the arm's driver"),
+        ("controllers stay inactive", "activate controllers", "its hardware is not active", "restart"),
+        ("the user stop is pressed", "wait for the arm", "release the user stop", "release the user stop"),
+    ],
+)
 def test_the_first_step_that_fails_is_the_last(bench, make_driver, spoilt, step, said, todo):
     driver = make_driver(spoilt)
     start_streamer(bench)
@@ -186,8 +203,14 @@ def test_a_driver_that_is_not_there_or_hangs_is_said(bench, interface_packages):
     silent.destroy_node()
 
 
-@pytest.mark.parametrize(("success", "error", "said"), [
-    (True, "", "recovered"), (False, "No errors", "there was no error"), (False, "robot is locked", "robot is locked")])
+@pytest.mark.parametrize(
+    ("success", "error", "said"),
+    [
+        (True, "", "recovered"),
+        (False, "No errors", "there was no error"),
+        (False, "robot is locked", "robot is locked"),
+    ],
+)
 def test_a_panda_is_recovered_by_a_service(bench, interface_packages, success, error, said):
     from franka_msgs.srv import ErrorRecovery
 
@@ -239,10 +262,18 @@ def test_a_refusal_is_told_with_its_reason(bench):
 
 # ---- the steps as data, and the verb
 
+
 def test_the_steps_come_from_the_arms_file():
     fr3 = load_arm("fr3", ARMS)
-    assert [step.call for step in plan(fr3)] == ["disable", "deactivate", "action", "hardware", "activate", "wait",
-                                                 "reset"]
+    assert [step.call for step in plan(fr3)] == [
+        "disable",
+        "deactivate",
+        "action",
+        "hardware",
+        "activate",
+        "wait",
+        "reset",
+    ]
     names = {step.call: step.target for step in plan(fr3, "/left")}
     assert names["action"] == "/left/action_server/error_recovery" and names["hardware"] == "/left/controller_manager"
     assert names["wait"] == "/arm_status" and names["reset"] == "/streamer/reset_fault"

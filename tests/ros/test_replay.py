@@ -15,11 +15,11 @@ from std_msgs.msg import String
 
 from genima_core.data.motion import load_motion
 from genima_core.panda import HOME, PANDA_LIMITS
-from genima_ros import interfaces
-from genima_ros.replay import replay, run
-from genima_ros.replayer import Replayer
-from genima_ros.sim_node import SimNode
-from genima_ros.streamer_node import StreamerNode
+from genima_ros.cli.replay import replay, run
+from genima_ros.clients.replayer import Replayer
+from genima_ros.messages import interfaces
+from genima_ros.nodes.sim_node import SimNode
+from genima_ros.nodes.streamer_node import StreamerNode
 
 from ..data.bags import recorded
 from .test_sim_node import FakeCell

@@ -7,8 +7,8 @@ pytest.importorskip("rclpy")
 
 from genima_core.cameras import CameraRig
 from genima_core.geometry import from_quat_xyzw
-from genima_ros import interfaces
-from genima_ros.rig_node import TF_STATIC, RigNode, to_transform
+from genima_ros.messages import interfaces
+from genima_ros.nodes.rig_node import TF_STATIC, RigNode, to_transform
 
 pytestmark = pytest.mark.ros
 
@@ -29,8 +29,10 @@ def test_who_comes_later_still_hears_where_the_cameras_are(bench, rig, path):
 def test_where_tf_is_installed_the_cameras_are_frames(bench, rig, path, interface_packages):
     from tf2_msgs.msg import TFMessage
 
-    bench.node(RigNode, parameters={"rig": path, "base_frame": "cell_fr3_link0", "hand_frame": "tool",
-                                    "leave_out": ["left_shoulder"]})
+    bench.node(
+        RigNode,
+        parameters={"rig": path, "base_frame": "cell_fr3_link0", "hand_frame": "tool", "leave_out": ["left_shoulder"]},
+    )
     heard: list = []
     bench.probe.create_subscription(TFMessage, TF_STATIC, heard.append, interfaces.LATCHED)
     bench.until(lambda: heard)

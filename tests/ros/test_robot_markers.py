@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 from genima_core.panda import HOME
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.task import make_task
-from genima_ros.robot_markers import mesh_poses, robot_markers
+from genima_ros.nodes.markers.robot import mesh_poses, robot_markers
 
 
 def test_meshes_lie_where_the_simulated_bodies_are():

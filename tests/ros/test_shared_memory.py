@@ -5,8 +5,8 @@ pytest.importorskip("rclpy")
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from genima_ros import shared_memory
-from genima_ros.shared_memory import PROFILES, make_room
+from genima_ros.graph import shared_memory
+from genima_ros.graph.shared_memory import PROFILES, make_room
 
 
 def test_it_names_our_profiles_where_there_is_room(tmp_path, monkeypatch):

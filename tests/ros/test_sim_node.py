@@ -11,8 +11,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from genima_core.cameras import CameraRig
 from genima_core.panda import HOME, JOINT_NAMES
-from genima_ros import conversions, interfaces
-from genima_ros.sim_node import SimNode, SimParameters
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.sim_node import SimNode, SimParameters
 
 pytestmark = pytest.mark.ros
 
@@ -161,9 +161,14 @@ def test_an_arm_in_the_way_of_every_scene_is_said(bench, cell):
     assert "lift it" in response.message
 
 
-@pytest.mark.parametrize("message", [
-    trajectory(np.full(7, np.nan)), trajectory(HOME, [f"fr3_joint{i}" for i in range(1, 8)]),
-    JointTrajectory(joint_names=list(JOINT_NAMES))])
+@pytest.mark.parametrize(
+    "message",
+    [
+        trajectory(np.full(7, np.nan)),
+        trajectory(HOME, [f"fr3_joint{i}" for i in range(1, 8)]),
+        JointTrajectory(joint_names=list(JOINT_NAMES)),
+    ],
+)
 def test_bad_commands_move_nothing(bench, cell, message):
     diagnostics = bench.listen(interfaces.DIAGNOSTICS)
     start(bench, cell)
@@ -226,7 +231,7 @@ def test_rates_and_sizes_must_be_positive(bench, cell):
 
 
 def test_unknown_task_names_the_known_ones():
-    from genima_ros.sim_node import make_cell
+    from genima_ros.nodes.sim_node import make_cell
 
     with pytest.raises(ValueError, match="push_button"):
         make_cell(SimParameters(task="juggle"))

@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_ros.stream_meter import WINDOW_S, StreamMeter
+from genima_core.data.bags.stream_meter import WINDOW_S, StreamMeter
 
 
 class Clock:

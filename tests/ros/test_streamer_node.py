@@ -12,10 +12,10 @@ from rclpy.parameter import Parameter
 
 from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
 from genima_core.types import ActionChunk
-from genima_ros import conversions, interfaces
-from genima_ros.demo_observer import CommandSet, violations
-from genima_ros.diagnostics import read_diagnostics
-from genima_ros.streamer_node import StreamerNode, WidthFilter
+from genima_ros.clients.demo_observer import CommandSet, violations
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.nodes.streamer_node import StreamerNode, WidthFilter
 
 pytestmark = pytest.mark.ros
 
@@ -40,8 +40,9 @@ def send_chunk(bench, publisher, offset_rad: float, K: int = 10, change=None) ->
     positions = np.tile(HOME, (K, 1))
     positions[:, 0] += offset_rad * np.linspace(1 / K, 1, K)
     now_s = bench.now_s()
-    message = conversions.chunk_to_trajectory(ActionChunk(positions, np.zeros(K), 0.05, now_s + 0.05, now_s),
-                                              JOINT_NAMES)
+    message = conversions.chunk_to_trajectory(
+        ActionChunk(positions, np.zeros(K), 0.05, now_s + 0.05, now_s), JOINT_NAMES
+    )
     if change is not None:
         change(message)
     publisher.publish(message)
@@ -63,8 +64,10 @@ def test_a_chunk_becomes_smooth_motion_and_the_gripper_closes(bench):
     bench.until(lambda: wanted[-1].data)
     assert arm.commands[-1].position[0] == pytest.approx(HOME[0] + 0.2, abs=1e-3)
     assert widths[-1].data == 0.0
-    stream = [CommandSet(conversions.seconds(c.header.stamp), 0.0, np.array(c.position), np.array(c.velocity))
-              for c in arm.commands]
+    stream = [
+        CommandSet(conversions.seconds(c.header.stamp), 0.0, np.array(c.position), np.array(c.velocity))
+        for c in arm.commands
+    ]
     assert violations(stream, PANDA_LIMITS) == 0
     for message in trajectories:
         assert list(message.joint_names) == list(JOINT_NAMES)
@@ -74,9 +77,13 @@ def test_a_chunk_becomes_smooth_motion_and_the_gripper_closes(bench):
         assert np.abs(message.points[-1].velocities).max() < 1e-6
 
 
-@pytest.mark.parametrize(("command", "topic", "read"), [
-    ("joint_state", interfaces.ARM_JOINT_STATE, lambda message: message.position),
-    ("float64_array", interfaces.ARM_POSITIONS, lambda message: message.data)])
+@pytest.mark.parametrize(
+    ("command", "topic", "read"),
+    [
+        ("joint_state", interfaces.ARM_JOINT_STATE, lambda message: message.position),
+        ("float64_array", interfaces.ARM_POSITIONS, lambda message: message.data),
+    ],
+)
 def test_other_arm_controllers_get_what_they_understand(bench, command, topic, read):
     Arm(bench)
     messages = bench.listen(topic)
@@ -117,14 +124,17 @@ def test_stop_ends_the_commands_smoothly(bench):
     assert end.positions[0] < HOME[0] + 0.6
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda message: message.joint_names.__setitem__(0, "shoulder"), "panda_joint1"),
-    (lambda message: message.points[3].positions.__setitem__(0, float("nan")), "finite"),
-    (lambda message: message.points[3].positions.__setitem__(3, 1.5), "panda_joint4"),
-    (lambda message: setattr(message.points[5], "time_from_start", message.points[2].time_from_start), "increas"),
-    (lambda message: setattr(message.header.stamp, "sec", message.header.stamp.sec - 60), "old"),
-    (lambda message: message.points.clear(), "action_chunk not used"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda message: message.joint_names.__setitem__(0, "shoulder"), "panda_joint1"),
+        (lambda message: message.points[3].positions.__setitem__(0, float("nan")), "finite"),
+        (lambda message: message.points[3].positions.__setitem__(3, 1.5), "panda_joint4"),
+        (lambda message: setattr(message.points[5], "time_from_start", message.points[2].time_from_start), "increas"),
+        (lambda message: setattr(message.header.stamp, "sec", message.header.stamp.sec - 60), "old"),
+        (lambda message: message.points.clear(), "action_chunk not used"),
+    ],
+)
 def test_bad_chunks_move_nothing_and_are_explained(bench, change, words):
     arm = Arm(bench)
     wanted, diagnostics = bench.listen(interfaces.CHUNK_WANTED), bench.listen(interfaces.DIAGNOSTICS)
@@ -139,7 +149,7 @@ def test_bad_chunks_move_nothing_and_are_explained(bench, change, words):
 @pytest.mark.parametrize("names", [[f"fr3_joint{i}" for i in range(1, 8)], JOINT_NAMES[:6]])
 def test_renamed_or_missing_joints_are_explained(bench, names):
     diagnostics = bench.listen(interfaces.DIAGNOSTICS)
-    arm = Arm(bench, names, HOME[:len(names)])
+    arm = Arm(bench, names, HOME[: len(names)])
     start(bench)
     bench.until(bench.problem("streamer", diagnostics, "joint_states not used"))
     assert not arm.commands
@@ -162,7 +172,8 @@ def test_targets_are_followed_and_bad_ones_explained(bench):
     bench.until(lambda: arm.commands)
     q = HOME + 0.03
     timer = bench.probe.create_timer(
-        0.01, lambda: publisher.publish(conversions.to_joint_state(JOINT_NAMES, q, bench.now_s(), np.zeros(7))))
+        0.01, lambda: publisher.publish(conversions.to_joint_state(JOINT_NAMES, q, bench.now_s(), np.zeros(7)))
+    )
     bench.until(lambda: np.abs(np.array(arm.commands[-1].position) - q).max() < 1e-3)
     assert states[-1].data == "tracking"
     q[0] += 1.0
@@ -242,14 +253,17 @@ def test_it_stops_before_the_arm_touches_the_table(bench):
     def lower(message):
         for k, point in enumerate(message.points):
             point.positions[1] += 0.03 * k
+
     send_chunk(bench, publisher, 0.0, K=20, change=lower)
     bench.until(lambda: states[-1].data.startswith("holding: Going on would bring finger"))
     assert 0 < arm.commands[-1].position[1] - HOME[1] < 0.5
 
 
 def test_without_mujoco_the_error_names_what_to_install():
-    code = ("import sys; sys.modules['mujoco'] = None\nfrom genima_ros.streamer_node import make_clearance, Margins\n"
-            "try:\n    make_clearance(Margins())\nexcept RuntimeError as error:\n    print(error)")
+    code = (
+        "import sys; sys.modules['mujoco'] = None\nfrom genima_ros.nodes.streamer_node import make_clearance, Margins\n"
+        "try:\n    make_clearance(Margins())\nexcept RuntimeError as error:\n    print(error)"
+    )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "genima_ros[sim]" in output and "check_collisions" in output
 
@@ -275,6 +289,8 @@ def test_a_command_without_horizon_must_say_so(bench):
 
 
 def test_nothing_heavy_is_imported():
-    code = ("import sys, genima_ros.streamer_node; heavy = {'torch', 'mujoco', 'pyrender', 'diffusers', 'cv2'} "
-            "& set(sys.modules); sys.exit(str(heavy) if heavy else 0)")
+    code = (
+        "import sys, genima_ros.nodes.streamer_node; heavy = {'torch', 'mujoco', 'pyrender', 'diffusers', 'cv2'} "
+        "& set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

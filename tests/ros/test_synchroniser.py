@@ -2,13 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genima_ros.synchroniser import Synchroniser
+from genima_core.synchroniser import Synchroniser
 
 NAMES = ("a", "b", "c", "d")
 
 
-@given(events=st.lists(st.tuples(st.sampled_from(NAMES), st.floats(0.0, 10.0)), max_size=60),
-       slack_s=st.floats(0.001, 1.0))
+@given(
+    events=st.lists(st.tuples(st.sampled_from(NAMES), st.floats(0.0, 10.0)), max_size=60), slack_s=st.floats(0.001, 1.0)
+)
 def test_sets_are_within_the_slack_and_use_each_message_once(events, slack_s):
     synchroniser = Synchroniser(NAMES, slack_s)
     used = set()

@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
-from genima_ros import conversions, interfaces
-from genima_ros.diagnostics import read_diagnostics
-from genima_ros.streamer_node import StreamerNode
-from genima_ros.teleop_node import TeleopNode
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.nodes.streamer_node import StreamerNode
+from genima_ros.nodes.teleop_node import TeleopNode
 
 pytestmark = pytest.mark.ros
 
@@ -42,20 +42,31 @@ class Arm:
 @pytest.fixture
 def cell(bench):
     """Both nodes, a follower and (after `leader`) a leader; everything that is said."""
+
     class Cell:
         def __init__(self):
             self.states, self.streamer_states = [], []
             interfaces.subscribe(bench.probe, interfaces.TELEOP_STATE, lambda m: self.states.append(m.data))
             interfaces.subscribe(bench.probe, interfaces.STREAMER_STATE, lambda m: self.streamer_states.append(m.data))
             self.targets, self.widths = bench.listen(interfaces.JOINT_TARGET), bench.listen(interfaces.GRIPPER_COMMAND)
-            self.commands, self.diagnostics = bench.listen(interfaces.JOINT_COMMANDS), bench.listen(
-                interfaces.DIAGNOSTICS)
+            self.commands, self.diagnostics = (
+                bench.listen(interfaces.JOINT_COMMANDS),
+                bench.listen(interfaces.DIAGNOSTICS),
+            )
 
         def start(self, enabled=True, **parameters):
             self.follower = Arm(bench, interfaces.JOINT_STATES, commands=self.commands)
-            bench.node(StreamerNode, parameters={"enabled": enabled, "period_s": 0.005, "target_timeout_s": 1.0,
-                                                 "joint_state_timeout_s": 5.0, "joint_state_fault_s": 9.0,
-                                                 "max_gap_s": 5.0})
+            bench.node(
+                StreamerNode,
+                parameters={
+                    "enabled": enabled,
+                    "period_s": 0.005,
+                    "target_timeout_s": 1.0,
+                    "joint_state_timeout_s": 5.0,
+                    "joint_state_fault_s": 9.0,
+                    "max_gap_s": 5.0,
+                },
+            )
             bench.node(TeleopNode, parameters={**TOLERANT, **parameters})
             bench.until(lambda: self.states and self.streamer_states)
             return self
@@ -72,6 +83,7 @@ def cell(bench):
 
         def until(self, state):
             bench.until(lambda: self.states[-1].partition(":")[0] == state)
+
     return Cell()
 
 
@@ -87,10 +99,14 @@ def test_the_follower_approaches_and_mirrors_arm_and_gripper(cell, bench):
     bench.until(lambda: np.abs(np.array(cell.commands[-1].position) - leader.q).max() < 1e-3)
     assert set(cell.targets[-1].name) == {*JOINT_NAMES, conversions.GRIPPER_JOINT}
     bench.until(lambda: cell.widths and cell.widths[-1].data == pytest.approx(0.04))
-    bench.until(lambda: any(read_diagnostics(m).get("streamer", {}).get("follow_latency_ms_p99", 0) > 0
-                            for m in cell.diagnostics))
-    bench.until(lambda: any(read_diagnostics(m).get("teleop", {}).get("state") == "mirroring"
-                            for m in cell.diagnostics))
+    bench.until(
+        lambda: any(
+            read_diagnostics(m).get("streamer", {}).get("follow_latency_ms_p99", 0) > 0 for m in cell.diagnostics
+        )
+    )
+    bench.until(
+        lambda: any(read_diagnostics(m).get("teleop", {}).get("state") == "mirroring" for m in cell.diagnostics)
+    )
     values = [read_diagnostics(m)["teleop"] for m in cell.diagnostics if "teleop" in read_diagnostics(m)][-1]
     assert {"progress", "distance_rad", "leader_age_ms", "follower_age_ms"} <= set(values)
     assert bench.call("teleop", "pause").success
@@ -115,12 +131,18 @@ def test_engaging_is_refused_with_the_reason(cell, bench):
     assert not cell.targets
 
 
-@pytest.mark.parametrize(("spoil", "words"), [
-    (lambda bench, leader: setattr(leader, "q", leader.q + 0.4), "jumped"),
-    (lambda bench, leader: setattr(leader, "names", JOINT_NAMES[:6]) or setattr(leader, "q", leader.q[:6]), "lacks"),
-    (lambda bench, leader: interfaces.publish(bench.probe, interfaces.LEADER_JOINT_STATES), "2 publish"),
-    (lambda bench, leader: bench.call("streamer", "stop"), "disabled"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda bench, leader: setattr(leader, "q", leader.q + 0.4), "jumped"),
+        (
+            lambda bench, leader: setattr(leader, "names", JOINT_NAMES[:6]) or setattr(leader, "q", leader.q[:6]),
+            "lacks",
+        ),
+        (lambda bench, leader: interfaces.publish(bench.probe, interfaces.LEADER_JOINT_STATES), "2 publish"),
+        (lambda bench, leader: bench.call("streamer", "stop"), "disabled"),
+    ],
+)
 def test_what_ends_it_is_said_and_nothing_restarts_by_itself(cell, bench, spoil, words):
     cell.start()
     leader = cell.leader(HOME + 0.02)
@@ -148,6 +170,8 @@ def test_a_wrong_parameter_is_refused(bench):
 
 
 def test_nothing_heavy_is_imported():
-    code = ("import sys, genima_ros.teleop_node; heavy = {'torch', 'mujoco', 'pyrender', 'diffusers', 'cv2'} "
-            "& set(sys.modules); sys.exit(str(heavy) if heavy else 0)")
+    code = (
+        "import sys, genima_ros.nodes.teleop_node; heavy = {'torch', 'mujoco', 'pyrender', 'diffusers', 'cv2'} "
+        "& set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

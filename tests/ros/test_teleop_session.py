@@ -12,12 +12,13 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.data.dataset import Dataset
-from genima_ros import cli, interfaces
-from genima_ros.observer import Observer
-from genima_ros.record_session import MISSING, RECORDER
+from genima_ros.cli import main as cli
+from genima_ros.clients.observer import Observer
+from genima_ros.clients.record_session import MISSING, RECORDER
+from genima_ros.messages import interfaces
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.usefixtures("fresh_accelerate")]
 
@@ -25,8 +26,16 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240.0
 """Reached only by a test that fails."""
 SEED = 1000
-BOUNDS = {"joint_gap_s": 2.0, "leader_gap_s": 2.0, "camera_gap_s": 2.0, "lost_share": 0.9, "rate_share": 0.1,
-          "skew_ms": 1000.0, "joint_skew_ms": 1000.0, "end_s": 2.0}
+BOUNDS = {
+    "joint_gap_s": 2.0,
+    "leader_gap_s": 2.0,
+    "camera_gap_s": 2.0,
+    "lost_share": 0.9,
+    "rate_share": 0.1,
+    "skew_ms": 1000.0,
+    "joint_skew_ms": 1000.0,
+    "end_s": 2.0,
+}
 """Wide enough for a machine that does other things: what makes an episode suspect has tests of its own."""
 
 
@@ -83,11 +92,16 @@ class Operator(Observer):
 
 def start(folder: Path, name: str, *arguments: object, **options) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "genima_ros.cli", *map(str, arguments)], cwd=folder, text=True,
-        stdout=(folder / f"{name}.log").open("w"), stderr=subprocess.STDOUT,
+        [sys.executable, "-m", "genima_ros.cli.main", *map(str, arguments)],
+        cwd=folder,
+        text=True,
+        stdout=(folder / f"{name}.log").open("w"),
+        stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options)
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +110,26 @@ def session(tmp_path_factory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("session")
     (folder / "bounds.yaml").write_text(json.dumps({"recorder": {"ros__parameters": BOUNDS}}))
     up = start(folder, "up", "up", "teleop", "sim", f"seed:={SEED}")
-    record = start(folder, "record", "record", "--task", "push_button", "--out", folder / "bags", "--episodes", 3,
-                   "--config", folder / "bounds.yaml", stdin=subprocess.PIPE)
+    record = start(
+        folder,
+        "record",
+        "record",
+        "--task",
+        "push_button",
+        "--out",
+        folder / "bags",
+        "--episodes",
+        3,
+        "--config",
+        folder / "bounds.yaml",
+        stdin=subprocess.PIPE,
+    )
     try:
         with Operator(record, up, folder / "record.log") as operator:
-            operator.wait(lambda: {"sim", "leader", "teleop", "streamer", "recorder"} <= set(operator.diagnostics),
-                          "diagnostics of every node")
+            operator.wait(
+                lambda: {"sim", "leader", "teleop", "streamer", "recorder"} <= set(operator.diagnostics),
+                "diagnostics of every node",
+            )
             operator.engage()
             operator.record()
             operator.end()
@@ -162,20 +190,89 @@ def test_recordings_become_a_checkpoint_that_evaluates(session):
     assert abs(episode.image_stamps_s - episode.stamps_s[:, None]).max() < 0.1
     assert abs(episode.action_q[:-1] - episode.q[1:]).max() < 0.1  # the arm does what it is told
     run("train", "autoencoder", "--data", data, "--out", session / "autoencoder", "--steps", 2, "--workers", 1)
-    run("train", "diffusion", "--data", data, "--out", session / "diffusion", "--steps", 1, "--workers", 1,
-        "--autoencoder", session / "autoencoder", "--checked", 1, "--batch-size", 2)
-    run("train", "controller", "--data", data, "--out", session / "controller", "--steps", 1, "--workers", 1,
-        "--autoencoder", session / "autoencoder", "--checked", 2, "--batch-size", 2, "--backgrounds", 4)
-    run("checkpoint", "--data", data, "--autoencoder", session / "autoencoder", "--diffusion", session / "diffusion",
-        "--controller", session / "controller", "--out", session / "checkpoint")
-    run("eval", "push_button", "--checkpoint", session / "checkpoint", "--episodes", 1, "--timeout-s", 0.5,
-        "--score-episodes", 0, "--json", session / "eval.json")
+    run(
+        "train",
+        "diffusion",
+        "--data",
+        data,
+        "--out",
+        session / "diffusion",
+        "--steps",
+        1,
+        "--workers",
+        1,
+        "--autoencoder",
+        session / "autoencoder",
+        "--checked",
+        1,
+        "--batch-size",
+        2,
+    )
+    run(
+        "train",
+        "controller",
+        "--data",
+        data,
+        "--out",
+        session / "controller",
+        "--steps",
+        1,
+        "--workers",
+        1,
+        "--autoencoder",
+        session / "autoencoder",
+        "--checked",
+        2,
+        "--batch-size",
+        2,
+        "--backgrounds",
+        4,
+    )
+    run(
+        "checkpoint",
+        "--data",
+        data,
+        "--autoencoder",
+        session / "autoencoder",
+        "--diffusion",
+        session / "diffusion",
+        "--controller",
+        session / "controller",
+        "--out",
+        session / "checkpoint",
+    )
+    run(
+        "eval",
+        "push_button",
+        "--checkpoint",
+        session / "checkpoint",
+        "--episodes",
+        1,
+        "--timeout-s",
+        0.5,
+        "--score-episodes",
+        0,
+        "--json",
+        session / "eval.json",
+    )
     assert json.loads((session / "eval.json").read_text())["episodes"] == 1
 
 
 def test_a_recorded_episode_solves_its_task_again(session):
     result = session / "replay.json"
-    done = subprocess.run([sys.executable, "-m", "genima_ros.cli", "replay", session / "bags/episode_000000", "--sim",
-                           "--json", result], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "genima_ros.cli.main",
+            "replay",
+            session / "bags/episode_000000",
+            "--sim",
+            "--json",
+            result,
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert done.returncode == 0
     assert json.loads(result.read_text())["success"]

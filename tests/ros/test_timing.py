@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from genima_ros.timing import ClockPair, PeriodMeter
+from genima_core.timing import ClockPair, PeriodMeter
 
 
 def test_regular_ticks_have_no_jitter():
@@ -10,7 +10,8 @@ def test_regular_ticks_have_no_jitter():
     for i in range(100):
         meter.tick(0.02 * i)
     assert meter.summary() == pytest.approx(
-        {"period_ms_median": 20.0, "jitter_ms_p50": 0.0, "jitter_ms_p99": 0.0, "gap_ms_max": 20.0}, abs=1e-6)
+        {"period_ms_median": 20.0, "jitter_ms_p50": 0.0, "jitter_ms_p99": 0.0, "gap_ms_max": 20.0}, abs=1e-6
+    )
 
 
 def test_one_late_tick_is_the_longest_gap():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genima_ros.trajectory_follower import TrajectoryFollower
+from genima_core.sim.trajectory_follower import TrajectoryFollower
 
 HERE = np.zeros(7)
 
@@ -31,6 +31,7 @@ def test_a_cubic_is_followed_exactly(t_s):
 
     def velocity(t):
         return (-2 + 6 * t - 3 * t**2)[..., None] * np.ones(7)
+
     follower = TrajectoryFollower(HERE)
     follower.replace(0.0, -0.1, times_s, position(times_s - 0.1), velocity(times_s - 0.1))  # the first point is now
     follower.replace(0.0, 0.0, times_s, position(times_s), velocity(times_s))
@@ -49,9 +50,17 @@ def test_a_new_trajectory_continues_from_the_desired_state():
     assert follower.sample(0.9)[0] == pytest.approx(HERE - 1)
 
 
-@pytest.mark.parametrize(("times_s", "q"), [
-    ([], np.zeros((0, 7))), ([0.1], np.zeros((1, 6))), ([0.2, 0.1], np.zeros((2, 7))), ([-1.0], np.zeros((1, 7))),
-    ([0.1], np.full((1, 7), np.nan)), ([0.1, 0.2], np.zeros((1, 7)))])
+@pytest.mark.parametrize(
+    ("times_s", "q"),
+    [
+        ([], np.zeros((0, 7))),
+        ([0.1], np.zeros((1, 6))),
+        ([0.2, 0.1], np.zeros((2, 7))),
+        ([-1.0], np.zeros((1, 7))),
+        ([0.1], np.full((1, 7), np.nan)),
+        ([0.1, 0.2], np.zeros((1, 7))),
+    ],
+)
 def test_what_it_cannot_follow_changes_nothing(times_s, q):
     follower = TrajectoryFollower(HERE)
     with pytest.raises(ValueError):

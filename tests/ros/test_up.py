@@ -21,9 +21,9 @@ from genima_core.panda import JOINT_NAMES, frame_pose
 from genima_core.targets.detect import find_centres, true_centres
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
-from genima_ros import conversions, interfaces
-from genima_ros.modes import MODES
-from genima_ros.observer import Observer
+from genima_ros.clients.observer import Observer
+from genima_ros.graph.modes import MODES
+from genima_ros.messages import conversions, interfaces
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -48,10 +48,18 @@ class Witness(Observer):
         for name in cameras:
             interfaces.subscribe(self.node, interfaces.camera_image(name), lambda _, name=name: self.seen.add(name))
         interfaces.subscribe(self.node, interfaces.TARGETS, self._on_drawing)
-        interfaces.subscribe(self.node, interfaces.ACTION_CHUNK, lambda message: self.chunks.append(
-            (self.now_s(), conversions.trajectory_to_chunk(message, JOINT_NAMES))))
-        interfaces.subscribe(self.node, interfaces.JOINT_COMMANDS, lambda message: self.commands.append(
-            (conversions.seconds(message.header.stamp), np.array(message.position), np.array(message.velocity))))
+        interfaces.subscribe(
+            self.node,
+            interfaces.ACTION_CHUNK,
+            lambda message: self.chunks.append((self.now_s(), conversions.trajectory_to_chunk(message, JOINT_NAMES))),
+        )
+        interfaces.subscribe(
+            self.node,
+            interfaces.JOINT_COMMANDS,
+            lambda message: self.commands.append(
+                (conversions.seconds(message.header.stamp), np.array(message.position), np.array(message.velocity))
+            ),
+        )
         interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
 
     def now_s(self) -> float:
@@ -82,10 +90,14 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
     """`genima up` with these arguments, until the test ends."""
     with (folder / "up.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "genima_ros.cli", "up", *arguments],
-            stdout=log, stderr=subprocess.STDOUT, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [sys.executable, "-m", "genima_ros.cli.main", "up", *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         try:
             yield process
         finally:
@@ -106,8 +118,11 @@ def children(pid: int) -> dict[str, int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             command = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            result |= {word.removeprefix("genima_ros."): int(child) for word in command
-                       if word.startswith("genima_ros.")}
+            result |= {
+                word.removeprefix("genima_ros.nodes."): int(child)
+                for word in command
+                if word.startswith("genima_ros.nodes.")
+            }
     return result
 
 
@@ -170,8 +185,11 @@ def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tm
     """Without a recorder: this test says when something is recorded."""
     with started(tmp_path, "teleop", "sim", "seed:=1000") as up, Witness(()) as witness:
         said = {"teleop": "", "scene": None, "success": None}
-        for key, topic in (("teleop", interfaces.TELEOP_STATE), ("scene", interfaces.SCENE),
-                           ("success", interfaces.SUCCESS)):
+        for key, topic in (
+            ("teleop", interfaces.TELEOP_STATE),
+            ("scene", interfaces.SCENE),
+            ("success", interfaces.SUCCESS),
+        ):
             interfaces.subscribe(witness.node, topic, lambda message, key=key: said.update({key: message.data}))
         recording = interfaces.publish(witness.node, interfaces.RECORDING)
         recording.publish(Bool(data=False))
@@ -205,13 +223,24 @@ def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tm
         assert witness.diagnostics["streamer"]["limit_violations"] == 0
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["sim", "checkpoint:=/nowhere"], "make demo-checkpoint"), (["sim", "sed:=7"], "valid are task, seed"),
-    (["config:=/nowhere.yaml"], "does not exist"), (["teleop", "sim", "checkpoint:=x"], "no argument checkpoint for"),
-    (["teleop"], "valid are sim, teleop sim, real, teleop real")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sim", "checkpoint:=/nowhere"], "make demo-checkpoint"),
+        (["sim", "sed:=7"], "valid are task, seed"),
+        (["config:=/nowhere.yaml"], "does not exist"),
+        (["teleop", "sim", "checkpoint:=x"], "no argument checkpoint for"),
+        (["teleop"], "valid are sim, teleop sim, real, teleop real"),
+    ],
+)
 def test_bad_input_is_one_line_and_starts_nothing(arguments, words):
-    result = subprocess.run([sys.executable, "-m", "genima_ros.cli", "up", *arguments], cwd=ROOT,
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-m", "genima_ros.cli.main", "up", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 1
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

@@ -27,8 +27,7 @@ class Probe(Task):
     def build(self, spec):
         spec.add_material(name="glow", rgba=[1, 0, 0, 1], emission=1.0, specular=0.0)
         body = spec.worldbody.add_body(name="probe", mocap=True, pos=[0.5, 0, 0.1])
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.012, 0, 0], material="glow",
-                      contype=0, conaffinity=0)
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.012, 0, 0], material="glow", contype=0, conaffinity=0)
 
     def reset(self, cell, rng):
         pass
@@ -65,8 +64,11 @@ def test_a_ball_is_seen_where_the_camera_projects_it(rig):
         for camera in rig.cameras:
             T_base_cam = camera.T_base_cam(T_base_hand)
             # In front of the hand for the wrist camera, anywhere over the table for the others.
-            p = (T_base_cam[:3, 3] + T_base_cam[:3, :3] @ [*rng.uniform(-0.1, 0.1, 2), 0.25]
-                 if camera.mount == "hand" else rng.uniform([0.2, -0.4, 0.05], [0.7, 0.4, 0.6]))
+            p = (
+                T_base_cam[:3, 3] + T_base_cam[:3, :3] @ [*rng.uniform(-0.1, 0.1, 2), 0.25]
+                if camera.mount == "hand"
+                else rng.uniform([0.2, -0.4, 0.05], [0.7, 0.4, 0.6])
+            )
             cell.data.mocap_pos[0] = p
             mujoco.mj_forward(cell.model, cell.data)
             p_cam = transform_points(invert(T_base_cam), p)
@@ -104,11 +106,13 @@ def test_unknown_camera(cell):
 
 
 def test_no_opengl_gives_one_clear_error():
-    code = ("import mujoco\n"
-            "from genima_core.sim.cell import Cell, default_rig\n"
-            "from genima_core.sim.task import make_task\n"
-            "cell = Cell(make_task('push_button'), default_rig(64, 64))\n"
-            "cell.observe()")
+    code = (
+        "import mujoco\n"
+        "from genima_core.sim.cell import Cell, default_rig\n"
+        "from genima_core.sim.task import make_task\n"
+        "cell = Cell(make_task('push_button'), default_rig(64, 64))\n"
+        "cell.observe()"
+    )
     # GLFW without a display cannot make a context, on any machine.
     environment = {**os.environ, "MUJOCO_GL": "glfw", "PYOPENGL_PLATFORM": "egl", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

@@ -10,7 +10,8 @@ import mujoco  # isort: skip
 
 LIMITS = panda.PANDA_LIMITS
 joints = st.lists(st.floats(0, 1), min_size=7, max_size=7).map(
-    lambda x: LIMITS.lower + np.array(x) * (LIMITS.upper - LIMITS.lower))
+    lambda x: LIMITS.lower + np.array(x) * (LIMITS.upper - LIMITS.lower)
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -20,8 +21,13 @@ def test_every_frame_matches_forward_kinematics(cell, q):
     mujoco.mj_kinematics(cell.model, cell.data)
     expected = panda.forward_kinematics(q)
     for i, frame in enumerate(panda.FRAMES):
-        pose = (cell.site_pose("tcp") if frame == "tcp" else cell.body_pose("hand") if frame == "hand"
-                else cell.body_pose(frame.replace("joint", "link")))
+        pose = (
+            cell.site_pose("tcp")
+            if frame == "tcp"
+            else cell.body_pose("hand")
+            if frame == "hand"
+            else cell.body_pose(frame.replace("joint", "link"))
+        )
         np.testing.assert_allclose(pose, expected[i], atol=1e-9, err_msg=frame)
 
 
@@ -143,9 +149,15 @@ def test_a_bad_command_moves_nothing(cell, command):
     assert cell.time_s == 0.0
 
 
-@pytest.mark.parametrize(("gripper", "duration_s", "message"), [(np.nan, 0.1, "gripper_command"),
-                                                               (np.inf, 0.1, "gripper_command"),
-                                                               (1.0, -0.1, "duration_s"), (1.0, np.nan, "duration_s")])
+@pytest.mark.parametrize(
+    ("gripper", "duration_s", "message"),
+    [
+        (np.nan, 0.1, "gripper_command"),
+        (np.inf, 0.1, "gripper_command"),
+        (1.0, -0.1, "duration_s"),
+        (1.0, np.nan, "duration_s"),
+    ],
+)
 def test_bad_gripper_or_duration(cell, gripper, duration_s, message):
     cell.reset(0)
     with pytest.raises(ValueError, match=message):

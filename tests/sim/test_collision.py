@@ -125,8 +125,15 @@ def test_the_nearest_pair_is_found_among_all(model, rng):
     assert found > 3
 
 
-@pytest.mark.parametrize("change", [{"self_clearance_m": -0.01}, {"hand_clearance_m": 10.0},
-                                    {"arm_clearance_m": float("nan")}, {"table_height_m": 750.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"self_clearance_m": -0.01},
+        {"hand_clearance_m": 10.0},
+        {"arm_clearance_m": float("nan")},
+        {"table_height_m": 750.0},
+    ],
+)
 def test_margins_in_other_units_are_refused(change):
     with pytest.raises(ValueError, match="metres"):
         Margins(**change)

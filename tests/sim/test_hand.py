@@ -13,7 +13,8 @@ DT_S = 0.01
 MARGIN = 1e-6
 
 joints = st.lists(st.floats(0.05, 0.95), min_size=7, max_size=7).map(
-    lambda x: PANDA_LIMITS.lower + np.array(x) * (PANDA_LIMITS.upper - PANDA_LIMITS.lower))
+    lambda x: PANDA_LIMITS.lower + np.array(x) * (PANDA_LIMITS.upper - PANDA_LIMITS.lower)
+)
 
 
 def sample(leader: Hand, begin_s: float, duration_s: float) -> list[hand.Lead]:
@@ -74,9 +75,16 @@ def test_a_demonstration_given_up_half_way_goes_on_smoothly(cell):
     np.testing.assert_allclose(leads[-1].q, HOME, atol=1e-6)
 
 
-@pytest.mark.parametrize(("q", "opening", "words"), [
-    (np.full(7, 9.0), 1.0, "cannot go to"), (np.full(7, np.nan), 1.0, "cannot go to"), (HOME[:6], 1.0, "7 positions"),
-    (HOME, 1.5, "cannot open to 1.5"), (HOME, np.nan, "cannot open")])
+@pytest.mark.parametrize(
+    ("q", "opening", "words"),
+    [
+        (np.full(7, 9.0), 1.0, "cannot go to"),
+        (np.full(7, np.nan), 1.0, "cannot go to"),
+        (HOME[:6], 1.0, "7 positions"),
+        (HOME, 1.5, "cannot open to 1.5"),
+        (HOME, np.nan, "cannot open"),
+    ],
+)
 def test_what_is_not_valid_moves_nothing(q, opening, words):
     leader = Hand(HOME)
     with pytest.raises(ValueError, match=words):

@@ -16,8 +16,9 @@ LOW = np.array([0.1, 0.55, 0.0, -2.0, 0.0, 2.55, 0.9])
 class Session:
     """An operator with time, a cell that places scenes at once, and a planner that goes straight down."""
 
-    def __init__(self, first_scene: int | None = 7, cell: bool = True, unreachable: tuple[int, ...] = (),
-                 **options) -> None:
+    def __init__(
+        self, first_scene: int | None = 7, cell: bool = True, unreachable: tuple[int, ...] = (), **options
+    ) -> None:
         self.now_s, self.asked, self.planned, self.warnings, self.leads = 100.0, 0, [], [], []
         self.cell, self.unreachable = cell, unreachable
         self.operator = Operator(Hand(simulated.START), self._plan, self._next_scene, self.warnings.append, **options)

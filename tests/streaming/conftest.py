@@ -34,8 +34,14 @@ class Bench:
         """(n, 7) of the commands that were published."""
         return np.array([command.q for command in self.log if command.q is not None])
 
-    def send(self, positions: np.ndarray, age_s: float = 0.0, dt_s: float = 0.05,
-             names: Sequence[str] = JOINT_NAMES, times_s: np.ndarray | None = None) -> str | None:
+    def send(
+        self,
+        positions: np.ndarray,
+        age_s: float = 0.0,
+        dt_s: float = 0.05,
+        names: Sequence[str] = JOINT_NAMES,
+        times_s: np.ndarray | None = None,
+    ) -> str | None:
         times_s = dt_s * np.arange(len(positions)) if times_s is None else times_s
         return self.streamer.on_chunk(names, times_s, positions, self.now_s - age_s, self.now_s)
 
@@ -72,6 +78,7 @@ def make_bench() -> Callable[..., Bench]:
 @pytest.fixture(scope="session")
 def started(make_bench) -> Callable[..., Bench]:
     """Makes a bench that holds."""
+
     def make(**config) -> Bench:
         bench = make_bench(**config)
         bench.run(0.1)
@@ -83,9 +90,13 @@ def started(make_bench) -> Callable[..., Bench]:
 @pytest.fixture(scope="session")
 def broken_limits() -> Callable[..., dict[str, float]]:
     """Shares above 1 of each limit that commands (n, 7), one period apart, use by their finite differences."""
+
     def measure(q: np.ndarray, limits: JointLimits, period_s: float = PERIOD_S) -> dict[str, float]:
-        share = {"position": float(np.max(np.abs(q - (limits.upper + limits.lower) / 2)
-                                          / ((limits.upper - limits.lower) / 2)))}
+        share = {
+            "position": float(
+                np.max(np.abs(q - (limits.upper + limits.lower) / 2) / ((limits.upper - limits.lower) / 2))
+            )
+        }
         for order, name in enumerate(("velocity", "acceleration", "jerk"), start=1):
             rates = np.diff(q, order, axis=0) / period_s**order
             share[name] = float(np.max(np.abs(rates) / getattr(limits, name), initial=0.0))
@@ -97,6 +108,7 @@ def broken_limits() -> Callable[..., dict[str, float]]:
 @pytest.fixture(scope="session")
 def sweep() -> Callable[..., np.ndarray]:
     """Positions (n, 7) of a smooth motion away from home at times (n,) s: peak about 1 rad/s and 2 rad/s²."""
+
     def at(times_s: np.ndarray, size: float = 0.5) -> np.ndarray:
         direction = np.array([1.0, 0.8, -1.0, 0.6, 1.0, 0.7, -1.0])
         return HOME + size * (1 - np.cos(2.0 * np.asarray(times_s)[:, None])) * direction
@@ -107,6 +119,7 @@ def sweep() -> Callable[..., np.ndarray]:
 @pytest.fixture
 def tracking(started, sweep):
     """A bench in the middle of a chunk at full speed."""
+
     def make(**config):
         bench = started(**{"execution": "async", **config})
         assert bench.send(sweep(CHUNK_S)) is None

@@ -36,9 +36,15 @@ def hostile_chunk(rng, q, limits, kind):
 def config_of(rng):
     # Chunks that the streamer would refuse as jumps are let through half of the time: its shaping has to cope.
     trusting = {"max_jump_rad": 100.0, "max_speed_ratio": float(rng.choice([5.0, 1e9]))} if rng.random() < 0.5 else {}
-    return {"arm": str(rng.choice(["panda", "fr3"])), "execution": str(rng.choice(["async", "async", "async", "sync"])),
-            "receiver_follows_horizon": bool(rng.random() < 0.3), "velocity_scale": float(rng.choice([1.0, 1.0, 0.3])),
-            "jerk_factor": float(rng.choice([0.1, 0.1, 1.0])), "smoothing": int(rng.integers(2)), **trusting}
+    return {
+        "arm": str(rng.choice(["panda", "fr3"])),
+        "execution": str(rng.choice(["async", "async", "async", "sync"])),
+        "receiver_follows_horizon": bool(rng.random() < 0.3),
+        "velocity_scale": float(rng.choice([1.0, 1.0, 0.3])),
+        "jerk_factor": float(rng.choice([0.1, 0.1, 1.0])),
+        "smoothing": int(rng.integers(2)),
+        **trusting,
+    }
 
 
 @pytest.mark.parametrize("shard", range(10))

@@ -21,11 +21,17 @@ def test_only_the_move_mode_without_errors_may_be_moved_and_errors_are_named(mod
     assert "\n" not in status.message
 
 
-@pytest.mark.parametrize(("error", "words"), [
-    ("joint_motion_generator_velocity_discontinuity", "not smooth"),
-    ("joint_motion_generator_acceleration_discontinuity", "not smooth"),
-    ("cartesian_reflex", "out of contact by hand"), ("communication_constraints_violation", "real-time kernel"),
-    ("joint_position_limits_violation", "guide it back by hand"), ("joint_velocity_violation", "velocity_scale")])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("joint_motion_generator_velocity_discontinuity", "not smooth"),
+        ("joint_motion_generator_acceleration_discontinuity", "not smooth"),
+        ("cartesian_reflex", "out of contact by hand"),
+        ("communication_constraints_violation", "real-time kernel"),
+        ("joint_position_limits_violation", "guide it back by hand"),
+        ("joint_velocity_violation", "velocity_scale"),
+    ],
+)
 def test_the_commonest_errors_come_with_a_remedy(error, words):
     assert words in read_status(REFLEX, [error]).message
 

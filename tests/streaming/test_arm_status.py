@@ -30,8 +30,10 @@ def run(bench, duration_s: float, level: int | None = 0, message: str = "") -> N
 @pytest.fixture
 def watched(make_bench):
     """A streamer that watches its arm's status, enabled, with joint states."""
+
     def begin(**config):
         return make_bench(watch_arm_status=True, **{"execution": "async", **config})
+
     return begin
 
 

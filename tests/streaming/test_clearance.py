@@ -42,21 +42,30 @@ def bench_with(make_bench, wall, q=HOME, **config):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), execution=st.sampled_from(["async", "sync"]), follows=st.booleans(),
-       room=st.floats(MARGIN + 0.01, 1.0))
-def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(make_bench, broken_limits, seed, execution, follows,
-                                                                    room):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    execution=st.sampled_from(["async", "sync"]),
+    follows=st.booleans(),
+    room=st.floats(MARGIN + 0.01, 1.0),
+)
+def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
+    make_bench, broken_limits, seed, execution, follows, room
+):
     rng = np.random.default_rng(seed)
     a = rng.normal(size=7)
     a /= np.abs(a).sum()
     wall = Wall(a, float(HOME @ a) + room)
-    bench = bench_with(make_bench, wall, execution=execution, receiver_follows_horizon=follows, max_jump_rad=100.0,
-                       max_speed_ratio=1e9)
+    bench = bench_with(
+        make_bench, wall, execution=execution, receiver_follows_horizon=follows, max_jump_rad=100.0, max_speed_ratio=1e9
+    )
     segments = [[bench.q]]
     for _ in range(30):
         goal = bench.q + rng.uniform(-2, 2, 7)
-        positions = np.clip(bench.q + np.linspace(0, 1, K)[:, None] * (goal - bench.q) + rng.normal(0, 0.05, (K, 7)),
-                            PANDA_LIMITS.lower, PANDA_LIMITS.upper)
+        positions = np.clip(
+            bench.q + np.linspace(0, 1, K)[:, None] * (goal - bench.q) + rng.normal(0, 0.05, (K, 7)),
+            PANDA_LIMITS.lower,
+            PANDA_LIMITS.upper,
+        )
         bench.send(positions)
         if rng.random() < 0.2:
             bench.streamer.set_velocity_scale(float(rng.uniform(0.05, 1.0)))
@@ -111,14 +120,16 @@ def test_targets_that_lead_into_contact_end_in_a_stop_and_a_pause(make_bench):
     q, answers = HOME.copy(), []
     for _ in range(300):
         q[0] += 0.3 * bench.period_s
-        answers.append(bench.streamer.on_target(JOINT_NAMES, q, [0.3 * (len(answers) > 0), *np.zeros(6)], bench.now_s,
-                                                bench.now_s))
+        answers.append(
+            bench.streamer.on_target(JOINT_NAMES, q, [0.3 * (len(answers) > 0), *np.zeros(6)], bench.now_s, bench.now_s)
+        )
         assert wall.distance(bench.step().q) >= MARGIN - 1e-9
     assert answers[0] is None and "hand and wall" in answers[-1]
     assert np.abs(bench.last.dq).max() == 0
 
 
 # ---- emergency stop
+
 
 def test_an_emergency_stop_is_as_quick_as_any_and_needs_reset_and_enable(tracking, broken_limits):
     bench, other = tracking(), tracking()
@@ -165,6 +176,7 @@ def test_an_emergency_stop_also_ends_the_relief_after_another_fault(tracking):
 
 
 # ---- velocity scale
+
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1.01, float("nan"), float("inf")])
 def test_a_bad_velocity_scale_is_refused(scale):

@@ -83,8 +83,10 @@ class Cell:
     def swing(self, size=0.3, rate=2.0):
         """The leader moves from where it is."""
         begin_s, (q, _) = self.now_s, self.motion(self.now_s)
-        self.motion = lambda t: (q + size * (1 - np.cos(rate * (t - begin_s))) / 2,
-                                 np.full(7, size * rate * np.sin(rate * (t - begin_s)) / 2))
+        self.motion = lambda t: (
+            q + size * (1 - np.cos(rate * (t - begin_s))) / 2,
+            np.full(7, size * rate * np.sin(rate * (t - begin_s)) / 2),
+        )
 
 
 @pytest.fixture
@@ -95,6 +97,7 @@ def cell(make_bench):
 @pytest.fixture
 def mirroring(cell):
     """Makes a cell that mirrors a moving leader."""
+
     def make(**options):
         made = cell(leader=HOME + 0.05, **options)
         assert made.mirror.engage(made.now_s) is None
@@ -109,11 +112,14 @@ def mirroring(cell):
 
 
 def commands_keep_limits(made, broken_limits):
-    return (not broken_limits(made.bench.commands, PANDA_LIMITS, STEP_S)
-            and made.bench.streamer.statistics(made.now_s).limit_violations == 0)
+    return (
+        not broken_limits(made.bench.commands, PANDA_LIMITS, STEP_S)
+        and made.bench.streamer.statistics(made.now_s).limit_violations == 0
+    )
 
 
 # ---- engaging
+
 
 def test_the_follower_approaches_slowly_and_all_joints_arrive_together(cell, broken_limits):
     made = cell()
@@ -162,16 +168,19 @@ def test_a_leader_without_velocities_is_mirrored_too(cell):
     assert made.until(Mirroring.MIRRORING).distance_rad < 0.03
 
 
-@pytest.mark.parametrize(("spoil", "words"), [
-    (lambda made: setattr(made, "leads", False), "leader"),
-    (lambda made: made.mirror.on_leaders(2), "all but one"),
-    (lambda made: setattr(made, "follows", False), "follower"),
-    (lambda made: made.bench.streamer.disable(), "~/enable"),
-    (lambda made: (setattr(made, "streams", False), made.run(3.5)), "streamer is silent"),
-    (lambda made: setattr(made, "names", [f"fr3_joint{i}" for i in range(1, 8)]), "panda_joint1"),
-    (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, HOME)), "limit"),
-    (lambda made: setattr(made, "stamp_shift_s", -1.0), "stamped 1.000 s ago"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda made: setattr(made, "leads", False), "leader"),
+        (lambda made: made.mirror.on_leaders(2), "all but one"),
+        (lambda made: setattr(made, "follows", False), "follower"),
+        (lambda made: made.bench.streamer.disable(), "~/enable"),
+        (lambda made: (setattr(made, "streams", False), made.run(3.5)), "streamer is silent"),
+        (lambda made: setattr(made, "names", [f"fr3_joint{i}" for i in range(1, 8)]), "panda_joint1"),
+        (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, HOME)), "limit"),
+        (lambda made: setattr(made, "stamp_shift_s", -1.0), "stamped 1.000 s ago"),
+    ],
+)
 def test_engaging_is_refused_with_the_reason(cell, spoil, words):
     made = cell()
     spoil(made)
@@ -192,6 +201,7 @@ def test_an_fr3_leader_has_its_own_limits(cell):
 
 
 # ---- clutch
+
 
 def test_pause_stops_smoothly_and_engaging_again_goes_on(mirroring, broken_limits):
     made = mirroring()
@@ -220,6 +230,7 @@ def test_pausing_and_stopping_when_nothing_moves(cell):
 
 
 # ---- what ends it
+
 
 def jump(made):
     made.stay(made.motion(made.now_s)[0] + 0.2)
@@ -298,17 +309,27 @@ def test_engaging_while_the_streamer_never_holds_gives_up(cell):
 
 # ---- gripper and rates
 
-@pytest.mark.parametrize(("fingers_m", "scale", "width_m"), [
-    ((0.04, 0.04), {}, 0.08), ((0.01, 0.01), {}, 0.02), ((0.05, 0.05), {}, 0.08),
-    ((0.02, 0.02), {"gripper_max_width_m": 0.14}, 0.07)])
+
+@pytest.mark.parametrize(
+    ("fingers_m", "scale", "width_m"),
+    [
+        ((0.04, 0.04), {}, 0.08),
+        ((0.01, 0.01), {}, 0.02),
+        ((0.05, 0.05), {}, 0.08),
+        ((0.02, 0.02), {"gripper_max_width_m": 0.14}, 0.07),
+    ],
+)
 def test_the_fingers_become_the_gripper_s_width(cell, fingers_m, scale, width_m):
     made = cell(leader=HOME, **scale)
     made.fingers_m = fingers_m
     made.run(0.05)
     made.mirror.engage(made.now_s)
     made.until(Mirroring.MIRRORING)
-    widths = [output.target.width_m for output in made.outputs if output.target is not None
-              and output.state is Mirroring.MIRRORING]
+    widths = [
+        output.target.width_m
+        for output in made.outputs
+        if output.target is not None and output.state is Mirroring.MIRRORING
+    ]
     assert widths[-1] == pytest.approx(width_m)
 
 
@@ -327,8 +348,16 @@ def test_a_fast_leader_is_thinned_out():
     assert sent <= 250
 
 
-@pytest.mark.parametrize("wrong", [{"leader_arm": "ur5"}, {"joint_names": ("a",) * 7}, {"approach_speed": 0.0},
-                                   {"leader_margin_rad": -1.0}, {"max_rate_hz": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"leader_arm": "ur5"},
+        {"joint_names": ("a",) * 7},
+        {"approach_speed": 0.0},
+        {"leader_margin_rad": -1.0},
+        {"max_rate_hz": float("nan")},
+    ],
+)
 def test_a_wrong_configuration_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MirrorConfig(**wrong)
@@ -340,8 +369,23 @@ def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
     rng = np.random.default_rng(seed)
     made = Cell(make_bench, leader=HOME + rng.uniform(-0.1, 0.1, 7))
     for _ in range(40):
-        event = rng.choice(["engage", "engage", "pause", "stop", "swing", "swing", "jump", "silent", "shift", "names",
-                            "two", "one", "nothing"])
+        event = rng.choice(
+            [
+                "engage",
+                "engage",
+                "pause",
+                "stop",
+                "swing",
+                "swing",
+                "jump",
+                "silent",
+                "shift",
+                "names",
+                "two",
+                "one",
+                "nothing",
+            ]
+        )
         if event in ("engage", "pause", "stop"):
             getattr(made.mirror, event)(made.now_s)
         elif event == "swing":
@@ -374,8 +418,11 @@ def test_a_leader_that_passes_by_is_not_taken_over_from(cell):
     made.motion = lambda t: (q + 0.3 * np.sin(5 * (t - begin_s)), np.full(7, 1.5 * np.cos(5 * (t - begin_s))))
     assert made.mirror.engage(made.now_s) is None
     made.run(4.0)
-    begun = [i for i in range(1, len(made.outputs)) if made.outputs[i].state is Mirroring.MIRRORING
-             and made.outputs[i - 1].state is not Mirroring.MIRRORING]
+    begun = [
+        i
+        for i in range(1, len(made.outputs))
+        if made.outputs[i].state is Mirroring.MIRRORING and made.outputs[i - 1].state is not Mirroring.MIRRORING
+    ]
     assert all(np.abs(made.leader_speed(i)).max() <= 0.35 for i in begun)
 
 

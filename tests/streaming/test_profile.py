@@ -17,10 +17,14 @@ def constant(q, dq=ZERO, ddq=ZERO):
 
 def wave(start_s=0.0, size=0.4, rate=2.0):
     """A smooth motion that starts at rest at home."""
+
     def at(times):
         angle = rate * (start_s + times[:, None])
-        return (HOME + size * (1 - np.cos(angle)) * np.ones(7), size * rate * np.sin(angle) * np.ones(7),
-                size * rate**2 * np.cos(angle) * np.ones(7))
+        return (
+            HOME + size * (1 - np.cos(angle)) * np.ones(7),
+            size * rate * np.sin(angle) * np.ones(7),
+            size * rate**2 * np.cos(angle) * np.ones(7),
+        )
 
     return at
 

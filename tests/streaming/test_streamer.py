@@ -10,6 +10,7 @@ from .chunks import CHUNK_S, END_S, K
 
 # ---- starting
 
+
 def test_nothing_is_commanded_before_a_joint_state(make_bench):
     bench = make_bench()
     bench.connected = False
@@ -54,6 +55,7 @@ def test_disabling_stops_smoothly_and_enabling_starts_where_the_arm_is_then(trac
 
 
 # ---- executing
+
 
 @pytest.mark.parametrize("execution", ["sync", "async"])
 def test_a_chunk_is_executed_to_its_end(started, sweep, execution, broken_limits):
@@ -186,6 +188,7 @@ def test_the_horizon_always_ends_at_rest(tracking):
 
 
 # ---- stopping
+
 
 def test_without_a_successor_the_arm_rests_within_300_ms_and_goes_on_with_a_late_chunk(tracking, sweep, broken_limits):
     """The diffusion node is killed, and comes back."""

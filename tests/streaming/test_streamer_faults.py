@@ -60,6 +60,7 @@ def test_a_chunk_that_comes_during_a_stop_waits_for_its_end(tracking, sweep, bro
 
 # ---- watchdogs
 
+
 def test_lost_joint_states_stop_the_arm_without_any_callback(tracking, broken_limits):
     bench = tracking()
     bench.connected = False
@@ -175,6 +176,7 @@ def test_a_lagging_arm_is_no_fault(started, sweep):
 
 # ---- time
 
+
 @pytest.mark.parametrize("jump_s", [-50.0, -0.1, 0.3, 5.0])
 def test_a_jump_of_the_clock_stops_without_a_step(tracking, sweep, broken_limits, jump_s):
     bench = tracking()
@@ -219,9 +221,12 @@ def test_a_pause_moves_the_command_along_the_last_horizon_where_the_receiver_fol
         bench = tracking(receiver_follows_horizon=True)
         promised = bench.last
         bench.step(wait_s=wait_s)
-        moved = np.column_stack([np.interp(wait_s, [0.0, *promised.horizon_times_s], [promised.q[i],
-                                                                                     *promised.horizon_q[:, i]])
-                                 for i in range(7)])[0]
+        moved = np.column_stack(
+            [
+                np.interp(wait_s, [0.0, *promised.horizon_times_s], [promised.q[i], *promised.horizon_q[:, i]])
+                for i in range(7)
+            ]
+        )[0]
         assert np.abs(bench.last.q - moved).max() < (1e-4 if exact else 0.01)
         bench.run(1.0)
         assert bench.streamer.statistics(bench.now_s).limit_violations == 0
@@ -236,11 +241,23 @@ def test_a_step_without_a_time_is_one_period_later(tracking):
 
 # ---- configuration
 
-@pytest.mark.parametrize("wrong", [
-    {"execution": "fast"}, {"arm": "ur5"}, {"velocity_scale": 0.0}, {"velocity_scale": 1.5}, {"period_s": 0.0},
-    {"joint_names": ("a", "b")}, {"joint_names": ("a",) * 7}, {"execution_horizon": -1}, {"rest_after_s": 0.01},
-    {"position_margin_rad": 5.0}, {"smoothing": -1},
-])
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"execution": "fast"},
+        {"arm": "ur5"},
+        {"velocity_scale": 0.0},
+        {"velocity_scale": 1.5},
+        {"period_s": 0.0},
+        {"joint_names": ("a", "b")},
+        {"joint_names": ("a",) * 7},
+        {"execution_horizon": -1},
+        {"rest_after_s": 0.01},
+        {"position_margin_rad": 5.0},
+        {"smoothing": -1},
+    ],
+)
 def test_a_wrong_configuration_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         StreamerConfig(**wrong)

@@ -54,6 +54,7 @@ class Sender:
 @pytest.fixture
 def following(started):
     """A bench at 5 ms that follows at full speed, and its sender."""
+
     def make(**config):
         bench = started(**{"period_s": 0.005, **config})
         sender = Sender(bench)
@@ -67,6 +68,7 @@ def following(started):
 
 # ---- following
 
+
 @pytest.mark.parametrize("period_s", [0.005, 0.02])
 @pytest.mark.parametrize(("execution", "measures_velocity"), [("sync", True), ("async", True), ("sync", False)])
 def test_a_smooth_leader_is_followed_without_lag(started, broken_limits, period_s, execution, measures_velocity):
@@ -74,7 +76,7 @@ def test_a_smooth_leader_is_followed_without_lag(started, broken_limits, period_
     sender = Sender(bench, measures_velocity=measures_velocity)
     sender.run(6.0)
     assert not any(sender.reasons) and bench.last.state is State.TRACKING and not bench.last.wants_chunk
-    assert max(sender.errors_rad[round(1 / period_s):]) < (0.005 if measures_velocity else 0.01)
+    assert max(sender.errors_rad[round(1 / period_s) :]) < (0.005 if measures_velocity else 0.01)
     assert not broken_limits(bench.commands, PANDA_LIMITS, period_s)
     assert bench.streamer.statistics(bench.now_s).limit_violations == 0
 
@@ -102,6 +104,7 @@ def test_a_leader_that_is_too_fast_for_the_limits_is_followed_within_them(starte
 
     def motion(t):
         return HOME + 0.15 * np.sin(12 * t) * (np.arange(7) == 1), 1.8 * np.cos(12 * t) * (np.arange(7) == 1)
+
     Sender(bench, lambda t: motion(t) if t > 0 else (HOME, np.zeros(7))).run(2.0)
     assert not broken_limits(bench.commands, PANDA_LIMITS, 0.005)
 
@@ -124,6 +127,7 @@ def test_latencies_are_counted_from_the_stamp_to_the_command(following):
 
 # ---- who moves the arm
 
+
 @pytest.mark.parametrize("execution", ["sync", "async"])
 def test_chunks_wait_for_the_end_of_targets(following, sweep, execution):
     bench, sender = following(execution=execution)
@@ -145,8 +149,10 @@ def test_targets_wait_for_the_end_of_a_chunk(tracking):
 
 # ---- bad targets
 
+
 def bad_targets(q, dq, now_s):
     """Kind of refusal to the arguments of on_target."""
+
     def change(i, value):
         changed = q.copy()
         changed[i] = value
@@ -170,8 +176,9 @@ def bad_targets(q, dq, now_s):
 @pytest.mark.parametrize("kind", bad_targets(HOME, HOME, 0.0))
 def test_a_bad_target_stops_the_arm_until_its_sender_pauses(following, broken_limits, kind):
     bench, sender = following()
-    reason = bench.streamer.on_target(*bad_targets(*leader(bench.now_s - sender.begin_s), bench.now_s)[kind],
-                                      bench.now_s)
+    reason = bench.streamer.on_target(
+        *bad_targets(*leader(bench.now_s - sender.begin_s), bench.now_s)[kind], bench.now_s
+    )
     assert reason and reason.endswith(".")
     assert sender.run(bench.period_s).state is State.STOPPING and bench.last.reason == reason
     sender.run(1.5)
@@ -242,6 +249,7 @@ def test_nothing_is_followed_again_by_itself(following, broken_limits, break_off
     def send_and_step():
         sender.send(bench.now_s)
         return bench.step()
+
     for _ in range(600):
         send_and_step()
     assert bench.last.state in (State.HOLDING, State.FAULT)
@@ -277,19 +285,35 @@ def test_a_late_step_gives_waiting_targets_their_turn(following):
 
 # ---- whatever comes
 
-@given(seed=st.integers(0, 2**32 - 1), arm=st.sampled_from(["panda", "fr3"]), period_s=st.sampled_from([0.005, 0.02]),
-       trusting=st.booleans(), follows=st.booleans(), jerk_factor=st.sampled_from([0.1, 1.0]))
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    arm=st.sampled_from(["panda", "fr3"]),
+    period_s=st.sampled_from([0.005, 0.02]),
+    trusting=st.booleans(),
+    follows=st.booleans(),
+    jerk_factor=st.sampled_from([0.1, 1.0]),
+)
 @settings(max_examples=20)
 def test_no_target_breaks_a_limit(make_bench, broken_limits, seed, arm, period_s, trusting, follows, jerk_factor):
     rng, limits = np.random.default_rng(seed), ARM_LIMITS[arm]
     trust = {"max_start_rad": 9.0, "max_lag_rad": 9.0, "max_speed_ratio": 1e6} if trusting else {}
-    bench = make_bench(rng.uniform(limits.lower, limits.upper), arm=arm, period_s=period_s, jerk_factor=jerk_factor,
-                       receiver_follows_horizon=follows, target_pause_s=0.02, **trust)
+    bench = make_bench(
+        rng.uniform(limits.lower, limits.upper),
+        arm=arm,
+        period_s=period_s,
+        jerk_factor=jerk_factor,
+        receiver_follows_horizon=follows,
+        target_pause_s=0.02,
+        **trust,
+    )
     bench.step()
     q, dq = bench.q.copy(), np.zeros(7)
     segments = [[bench.q]]
     for _ in range(300):
-        kind = rng.choice(["walk", "walk", "still", "far", "edge", "bad", "none"], p=[.3, .3, .1, .1, .1, .02, .08])
+        kind = rng.choice(
+            ["walk", "walk", "still", "far", "edge", "bad", "none"], p=[0.3, 0.3, 0.1, 0.1, 0.1, 0.02, 0.08]
+        )
         if kind == "walk":
             dq = np.clip(dq + rng.normal(0, 0.3, 7), -2, 2)
             q = np.clip(q + dq * 0.01, limits.lower, limits.upper)
@@ -303,7 +327,7 @@ def test_no_target_breaks_a_limit(make_bench, broken_limits, seed, arm, period_s
             q = rng.uniform(-4, 4, 7)
         if kind != "none":
             velocities = dq if rng.random() < 0.7 else []
-            stamp_s = bench.now_s - rng.choice([0.0, 0.004, 0.05, 0.3], p=[.5, .4, .08, .02])
+            stamp_s = bench.now_s - rng.choice([0.0, 0.004, 0.05, 0.3], p=[0.5, 0.4, 0.08, 0.02])
             bench.streamer.on_target(JOINT_NAMES, q, velocities, stamp_s, bench.now_s)
         wait_s = period_s if rng.random() < 0.97 else float(rng.choice([0.001, 0.05, 0.15, 0.3]))
         bench.connected = rng.random() < 0.98

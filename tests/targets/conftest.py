@@ -11,14 +11,19 @@ from genima_core.targets.renderer import TargetRenderer, TargetViews
 @pytest.fixture(scope="session")
 def rig() -> CameraRig:
     """A hand camera that sees the gripper's target, and three cameras that see the whole arm; 64×64."""
+
     def base_camera(name: str, eye: tuple, radius_m: float) -> RigCamera:
         return RigCamera(name, PinholeCamera.from_fov(64, 64, 0.85), "base", look_at(eye, (0.25, 0.0, 0.45)), radius_m)
 
     T_hand_cam = look_at((0.08, 0.0, 0.0), (0.04, 0.0, 0.15), up=(1.0, 0.0, 0.0))
-    return CameraRig((RigCamera("wrist", PinholeCamera.from_fov(64, 64, 1.4), "hand", T_hand_cam, 0.03),
-                      base_camera("front", (1.5, 0.1, 0.9), 0.08),
-                      base_camera("right_shoulder", (-0.2, -1.1, 1.1), 0.065),
-                      base_camera("left_shoulder", (-0.2, 1.1, 1.1), 0.065)))
+    return CameraRig(
+        (
+            RigCamera("wrist", PinholeCamera.from_fov(64, 64, 1.4), "hand", T_hand_cam, 0.03),
+            base_camera("front", (1.5, 0.1, 0.9), 0.08),
+            base_camera("right_shoulder", (-0.2, -1.1, 1.1), 0.065),
+            base_camera("left_shoulder", (-0.2, 1.1, 1.1), 0.065),
+        )
+    )
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,9 @@ def test_procedural_shape_and_type(rng, height, width):
 
 
 def test_procedural_is_determined_by_the_generator():
-    first, second, other = (ProceduralBackgrounds().sample(np.random.default_rng(seed), 30, 64, 64)
-                            for seed in (5, 5, 6))
+    first, second, other = (
+        ProceduralBackgrounds().sample(np.random.default_rng(seed), 30, 64, 64) for seed in (5, 5, 6)
+    )
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
 
@@ -46,8 +47,9 @@ def test_folder_reads_every_readable_image_in_any_size(folder, rng):
 
 
 def test_folder_is_determined_by_the_generator(folder):
-    first, second = (FolderBackgrounds(folder, cached_images=1).sample(np.random.default_rng(1), 10, 32, 32)
-                     for _ in range(2))
+    first, second = (
+        FolderBackgrounds(folder, cached_images=1).sample(np.random.default_rng(1), 10, 32, 32) for _ in range(2)
+    )
     np.testing.assert_array_equal(first, second)
 
 

@@ -14,8 +14,9 @@ DRAWINGS = 40
 def truths(renderer):
     """Rendered targets of many poses, with the gripper open or closed."""
     rng = np.random.default_rng(7)
-    arms = [np.array([0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785]) + 0.15 * rng.standard_normal(7)
-            for _ in range(DRAWINGS)]
+    arms = [
+        np.array([0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785]) + 0.15 * rng.standard_normal(7) for _ in range(DRAWINGS)
+    ]
     return [renderer.render(q, q + 0.1 * rng.standard_normal(7), i % 2) for i, q in enumerate(arms)]
 
 
@@ -27,8 +28,9 @@ def summary(scores) -> tuple[float, float]:
 
 @pytest.mark.parametrize("given", ["observation", "drawing only"])
 def test_finds_ground_truth(truths, scene, given):
-    found, error = summary([score_drawing(over_observation(t, scene), t, scene if given == "observation" else None)
-                            for t in truths])
+    found, error = summary(
+        [score_drawing(over_observation(t, scene), t, scene if given == "observation" else None) for t in truths]
+    )
     assert found >= 0.99
     assert error < 0.5
 

@@ -6,8 +6,9 @@ from genima_core.targets.views import TargetViews
 
 
 def flat_views(alpha: int, colour: tuple = (255, 0, 0)) -> TargetViews:
-    return TargetViews(np.full((4, 8, 8, 3), colour, np.uint8), np.full((4, 8, 8), alpha, np.uint8),
-                       np.full((4, 8, 8), 1, np.uint8))
+    return TargetViews(
+        np.full((4, 8, 8, 3), colour, np.uint8), np.full((4, 8, 8), alpha, np.uint8), np.full((4, 8, 8), 1, np.uint8)
+    )
 
 
 def test_nothing_drawn_leaves_the_observation(scene, views):

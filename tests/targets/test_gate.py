@@ -35,8 +35,14 @@ def drawing(renderer, scene, q_target):
 def painted_over(rig, drawing, scene, q_target, target, views=slice(None)):
     """The drawing without one sphere in some views."""
     labels = outline_labels(rig, camera_poses(rig, Q_NOW), target_poses(q_target)[:, :3, 3])
-    rim = np.stack([np.max([np.roll(view == target + 1, (dv, du), (0, 1)) for dv in range(-2, 3)
-                            for du in range(-2, 3)], axis=0) for view in labels])
+    rim = np.stack(
+        [
+            np.max(
+                [np.roll(view == target + 1, (dv, du), (0, 1)) for dv in range(-2, 3) for du in range(-2, 3)], axis=0
+            )
+            for view in labels
+        ]
+    )
     result = drawing.copy()
     result[views] = np.where(rim[..., None], scene, drawing)[views]
     return result
@@ -119,8 +125,10 @@ def test_a_missing_sphere_is_named(gate, rig, drawing, scene, q_target, target):
     assert any(reason.startswith(words) for reason in nowhere.reasons)
     assert np.isnan(nowhere.points[target]).all()
     missing = gate.check(painted_over(rig, drawing, scene, q_target, target, views=2), Q_NOW, scene)
-    assert any(reason.startswith(f"the {TARGET_NAMES[target]} sphere is missing in the right_shoulder view")
-               for reason in missing.reasons)
+    assert any(
+        reason.startswith(f"the {TARGET_NAMES[target]} sphere is missing in the right_shoulder view")
+        for reason in missing.reasons
+    )
 
 
 def test_a_sphere_that_one_view_shows_elsewhere(gate, rig, renderer, scene, drawing, q_target):
@@ -169,9 +177,14 @@ def test_nothing_drawn_and_only_noise(gate, scene, rng):
     assert not verdict.passed
 
 
-@pytest.mark.parametrize(("drawing_shape", "q", "words"), [
-    ((4, 32, 32, 3), Q_NOW, "the drawing is"), ((4, 64, 64, 3), np.full(7, np.nan), "finite"),
-    ((4, 64, 64, 3), np.zeros(6), "7 finite numbers")])
+@pytest.mark.parametrize(
+    ("drawing_shape", "q", "words"),
+    [
+        ((4, 32, 32, 3), Q_NOW, "the drawing is"),
+        ((4, 64, 64, 3), np.full(7, np.nan), "finite"),
+        ((4, 64, 64, 3), np.zeros(6), "7 finite numbers"),
+    ],
+)
 def test_wrong_input_is_explained(gate, drawing_shape, q, words):
     with pytest.raises(ValueError, match=words):
         gate.check(np.zeros(drawing_shape, np.uint8), q)

@@ -27,7 +27,7 @@ def outlines(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray) -> tuple[n
         p = transform_points(invert(camera.T_base_cam(T_base_hand)), p_base)
         x, y, z = np.where(p[:, 2:] > r, p, np.nan).T
         centres.append(np.stack([k.fx * x * z, k.fy * y * z], -1) / (z**2 - r**2)[:, None] + [k.cx, k.cy])
-        areas.append(np.pi * k.fx * k.fy * r**2 * np.sqrt(x**2 + y**2 + z**2 - r**2) / (z**2 - r**2)**1.5)
+        areas.append(np.pi * k.fx * k.fy * r**2 * np.sqrt(x**2 + y**2 + z**2 - r**2) / (z**2 - r**2) ** 1.5)
     return np.array(centres), np.array(areas)
 
 
@@ -94,8 +94,9 @@ def test_stripes_turn_with_the_joint(renderer):
     """Joint 7 turns the gripper's frame about its own z axis: its sphere stays where it is, its stripes do not."""
     turned = panda.HOME + np.eye(7)[6] * 0.5
     before, after = (renderer.render(panda.HOME, q, 1.0) for q in (panda.HOME, turned))
-    np.testing.assert_allclose(panda.frame_pose(panda.HOME, "tcp")[:3, 3], panda.frame_pose(turned, "tcp")[:3, 3],
-                               atol=1e-9)
+    np.testing.assert_allclose(
+        panda.frame_pose(panda.HOME, "tcp")[:3, 3], panda.frame_pose(turned, "tcp")[:3, 3], atol=1e-9
+    )
     assert (before.labels != after.labels).sum() <= 3  # the outline is a polygon, which turns too
     gripper = (before.labels == 4) & (before.alpha == 255)
     others = (before.labels != 4) & (before.alpha == 255)
@@ -203,7 +204,8 @@ def test_views_need_not_be_square(rig):
 def test_contexts_of_two_renderers_and_of_mujoco_live_side_by_side(rig, views):
     model = mujoco.MjModel.from_xml_string(
         "<mujoco><worldbody><light pos='0 0 3'/><geom type='sphere' size='.3' rgba='1 0 0 1'/>"
-        "<camera name='c' pos='0 -2 0' xyaxes='1 0 0 0 0 1'/></worldbody></mujoco>")
+        "<camera name='c' pos='0 -2 0' xyaxes='1 0 0 0 0 1'/></worldbody></mujoco>"
+    )
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     cell_renderer = mujoco.Renderer(model, 32, 32)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from genima_core.cameras import CameraRig
-from genima_core.data.bags.about import FILE as ABOUT
+from genima_core.data.bags.episode_info import FILE as ABOUT
 from genima_core.data.bags.episodes import Options, read_episode
 from genima_core.data.bags.metadata import FILE as METADATA
 from genima_core.data.bags.reader import find_bags
@@ -82,8 +82,9 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
 
 def _check_same_rig(rig: CameraRig, other: CameraRig, out: Path) -> None:
     if rig.fingerprint() != other.fingerprint():
-        raise ValueError(f"its camera rig is another one than that of the episodes in {out}; convert it into a data "
-                         "set of its own")
+        raise ValueError(
+            f"its camera rig is another one than that of the episodes in {out}; convert it into a data set of its own"
+        )
 
 
 def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
@@ -95,8 +96,10 @@ def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
     tags = {bag: _tag(bag) for bag in bags}
     names = {tag.partition(" ")[0] for tag in done}
     if changed := [bag.name for bag in bags if bag.name in names and tags[bag] not in done]:
-        raise ValueError(f"{', '.join(changed)} changed after being converted into {out} (recorded again, or labelled "
-                         "otherwise); choose another folder")
+        raise ValueError(
+            f"{', '.join(changed)} changed after being converted into {out} (recorded again, or labelled "
+            "otherwise); choose another folder"
+        )
     return [bag for bag in bags if tags[bag] not in done]
 
 
@@ -116,19 +119,34 @@ def _summary(source: Path, out: Path, added: list[Episode], left_out: dict[str, 
     skew_ms = None
     if added:
         late = np.concatenate([1e3 * np.abs(e.image_stamps_s - e.stamps_s[:, None]).ravel() for e in added])
-        skew_ms = {"p50": round(float(np.percentile(late, 50)), 2), "p99": round(float(np.percentile(late, 99)), 2),
-                   "max": round(float(late.max()), 2)}
+        skew_ms = {
+            "p50": round(float(np.percentile(late, 50)), 2),
+            "p99": round(float(np.percentile(late, 99)), 2),
+            "max": round(float(late.max()), 2),
+        }
     for name, reason in left_out.items():
         print(f"left out {name}: {reason}")
     ratio = round(frames / fps / seconds, 2) if added else None
     speed = f" ({ratio:g} x real time)" if added else ""
-    print(f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {len(added)} new in {seconds:.0f} s{speed}, "
-          f"{len(left_out)} left out")
-    return {"source": str(source), "out": str(out), "episodes": len(dataset), "added": len(added),
-            "skipped": left_out, "frames": sum(dataset.lengths), "seconds": round(seconds, 2),
-            "real_time_ratio": ratio, "skew_ms": skew_ms, "fingerprint": dataset.fingerprint()}
+    print(
+        f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {len(added)} new in {seconds:.0f} s{speed}, "
+        f"{len(left_out)} left out"
+    )
+    return {
+        "source": str(source),
+        "out": str(out),
+        "episodes": len(dataset),
+        "added": len(added),
+        "skipped": left_out,
+        "frames": sum(dataset.lengths),
+        "seconds": round(seconds, 2),
+        "real_time_ratio": ratio,
+        "skew_ms": skew_ms,
+        "fingerprint": dataset.fingerprint(),
+    }
 
 
 def _progress(shown: bool) -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-                    disable=not shown)
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), disable=not shown
+    )

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from genima_core.cameras import CameraRig
-from genima_core.data.bags import resample, roles
-from genima_core.data.bags.about import About
+from genima_core.data.bags import resample
+from genima_core.data.bags import topic_roles as roles
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, read_recording
 from genima_core.data.bags.views import Cut, RecordedFrames, check_cameras
@@ -46,11 +47,13 @@ class Options:
     def arguments(self) -> dict[str, object]:
         """By name, for `Origin`."""
         return {name: value for name, value in asdict(self).items() if name != "rig"} | {
-            "rig": None if self.rig is None else self.rig.fingerprint()}
+            "rig": None if self.rig is None else self.rig.fingerprint()
+        }
 
 
-def read_episode(folder: Path, options: Options, on_frame: Callable[[], None] = lambda: None) -> \
-        tuple[Episode, CameraRig]:
+def read_episode(
+    folder: Path, options: Options, on_frame: Callable[[], None] = lambda: None
+) -> tuple[Episode, CameraRig]:
     """A recording as an episode whose frames are read only when they are written, and the rig of its views.
 
     Args:
@@ -82,14 +85,32 @@ def read_episode(folder: Path, options: Options, on_frame: Callable[[], None] = 
     views = options.cut.rig(rig)
 
     images = {name: _in_order(name, recording.image_stamps_s[name]) for name in rig.names}
-    times_s = resample.grid({**{f"camera {name}": stamps_s for name, (_, stamps_s) in images.items()},
-                             "joints": recording.arm.stamps_s, "fingers": recording.gripper.stamps_s}, options.fps)
+    times_s = resample.grid(
+        {
+            **{f"camera {name}": stamps_s for name, (_, stamps_s) in images.items()},
+            "joints": recording.arm.stamps_s,
+            "fingers": recording.gripper.stamps_s,
+        },
+        options.fps,
+    )
     shown = {name: resample.nearest(stamps_s, times_s) for name, (_, stamps_s) in images.items()}
-    frames = {name: RecordedFrames(folder, about.streams[f"camera/{name}"], numbers[shown[name]], rig.size, options.cut,
-                                   on_frame) for name, (numbers, _) in images.items()}
+    frames = {
+        name: RecordedFrames(
+            folder, about.streams[f"camera/{name}"], numbers[shown[name]], rig.size, options.cut, on_frame
+        )
+        for name, (numbers, _) in images.items()
+    }
     image_stamps_s = np.column_stack([stamps_s[shown[name]] for name, (_, stamps_s) in images.items()])
-    return Episode(stamps_s=times_s, image_stamps_s=image_stamps_s, images=frames, **_motion(recording, times_s),
-                   instruction=instruction, task=about.task, seed=about.seed, success=success), views
+    return Episode(
+        stamps_s=times_s,
+        image_stamps_s=image_stamps_s,
+        images=frames,
+        **_motion(recording, times_s),
+        instruction=instruction,
+        task=about.task,
+        seed=about.seed,
+        success=success,
+    ), views
 
 
 def _check_wanted(about: About, options: Options) -> None:
@@ -101,8 +122,10 @@ def _check_wanted(about: About, options: Options) -> None:
 
 def _rig(about: About) -> CameraRig:
     if about.rig is None:
-        raise ValueError("it does not say what its cameras were: give --rig, a rig's file or the folder of a data set "
-                         "that was recorded with them")
+        raise ValueError(
+            "it does not say what its cameras were: give --rig, a rig's file or the folder of a data set "
+            "that was recorded with them"
+        )
     try:
         return CameraRig.from_dict(about.rig)
     except (KeyError, TypeError) as error:
@@ -120,14 +143,19 @@ def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
     step_s = times_s[1] - times_s[0]
     next_s = times_s + step_s
     arm = resample.interpolated(recording.arm.stamps_s, recording.arm.values, np.append(times_s, next_s[-1]))
-    opening = resample.interpolated(recording.gripper.stamps_s, recording.gripper.values,
-                                    np.append(times_s, next_s[-1]))[:, 0]
+    opening = resample.interpolated(
+        recording.gripper.stamps_s, recording.gripper.values, np.append(times_s, next_s[-1])
+    )[:, 0]
     q, dq, action = arm[:-1, :7], arm[:-1, 7:], arm[1:, :7]
     commands, held = recording.commands, recording.gripper_commands
     commanded = resample.covered(commands.stamps_s, next_s, LONGEST_GAP_S)
     if commanded.any():
         set_points = resample.interpolated(commands.stamps_s, commands.values, next_s)
         action = np.where(commanded[:, None], set_points, action)
-    return {"q": q, "dq": dq if np.isfinite(dq).all() else np.gradient(q, step_s, axis=0), "gripper": opening[:-1],
-            "action_q": action,
-            "action_gripper": resample.held(held.stamps_s, held.values[:, 0], next_s, opening[1:])}
+    return {
+        "q": q,
+        "dq": dq if np.isfinite(dq).all() else np.gradient(q, step_s, axis=0),
+        "gripper": opening[:-1],
+        "action_q": action,
+        "action_gripper": resample.held(held.stamps_s, held.values[:, 0], next_s, opening[1:]),
+    }

@@ -11,8 +11,18 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from zstandard import ZstdError
 
 MAGIC = b"\x89MCAP0\r\n"
-UNREADABLE = (McapError, ZstdError, ValueError, EOFError, RuntimeError, KeyError, IndexError, OverflowError,
-              MemoryError, struct.error)
+UNREADABLE = (
+    McapError,
+    ZstdError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
 """What mcap and its decompressors raise on bytes that are not theirs."""
 
 
@@ -77,8 +87,10 @@ class McapFile:
                     following = next((offset for offset in offsets if offset > start), None)
                     if record is None and following is None:
                         if start < size or self._finished:
-                            self._report(f"{self.path.name} is cut off: {size - start} bytes after byte {start} are no "
-                                         f"whole record ({line(error)})")
+                            self._report(
+                                f"{self.path.name} is cut off: {size - start} bytes after byte {start} are no "
+                                f"whole record ({line(error)})"
+                            )
                         break
                     if record is None:
                         self._report(f"{self.path.name} is damaged: {following - start} bytes after byte {start}")

@@ -76,8 +76,10 @@ def image_to_rgb(message: object) -> np.ndarray:
         return to_rgb(message.data, message.width, message.height, message.encoding, message.step)
     pixels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR) if len(message.data) else None
     if pixels is None:
-        raise ValueError(f"a picture of format {message.format!r} with {len(message.data)} bytes cannot be decoded; "
-                         "readable are JPEG and PNG")
+        raise ValueError(
+            f"a picture of format {message.format!r} with {len(message.data)} bytes cannot be decoded; "
+            "readable are JPEG and PNG"
+        )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 

@@ -35,19 +35,35 @@ def write_metadata(folder: Path, file: str, topics: list[TopicCount], begin_ns: 
     """
     begin, length = {"nanoseconds_since_epoch": begin_ns}, {"nanoseconds": end_ns - begin_ns}
     total = sum(topic.count for topic in topics)
-    content = {"rosbag2_bagfile_information": {
-        "version": VERSION, "storage_identifier": "mcap", "duration": length, "starting_time": begin,
-        "message_count": total,
-        "topics_with_message_count": [{
-            "topic_metadata": {"name": topic.name, "type": topic.type, "serialization_format": "cdr",
-                               "offered_qos_profiles": yaml.safe_load(topic.qos) or [] if topic.qos else [],
-                               "type_description_hash": topic.hash},
-            "message_count": topic.count} for topic in topics],
-        # MCAP compresses its chunks itself; these are for bags whose files are compressed as a whole.
-        "compression_format": "", "compression_mode": "",
-        "relative_file_paths": [file],
-        "files": [{"path": file, "starting_time": begin, "duration": length, "message_count": total}],
-        "custom_data": None, "ros_distro": DISTRO}}
+    content = {
+        "rosbag2_bagfile_information": {
+            "version": VERSION,
+            "storage_identifier": "mcap",
+            "duration": length,
+            "starting_time": begin,
+            "message_count": total,
+            "topics_with_message_count": [
+                {
+                    "topic_metadata": {
+                        "name": topic.name,
+                        "type": topic.type,
+                        "serialization_format": "cdr",
+                        "offered_qos_profiles": yaml.safe_load(topic.qos) or [] if topic.qos else [],
+                        "type_description_hash": topic.hash,
+                    },
+                    "message_count": topic.count,
+                }
+                for topic in topics
+            ],
+            # MCAP compresses its chunks itself; these are for bags whose files are compressed as a whole.
+            "compression_format": "",
+            "compression_mode": "",
+            "relative_file_paths": [file],
+            "files": [{"path": file, "starting_time": begin, "duration": length, "message_count": total}],
+            "custom_data": None,
+            "ros_distro": DISTRO,
+        }
+    }
     temporary = folder / f".{FILE}.part"
     try:
         with temporary.open("w") as stream:

@@ -8,8 +8,8 @@ from genima_core.data.bags import messages, stamps
 from genima_core.data.bags.pictures import Pictures
 from genima_core.data.bags.quality import CameraQuality, Quality, StreamQuality
 from genima_core.data.bags.reader import Bag
-from genima_core.data.bags.roles import infer
 from genima_core.data.bags.stamps import Stamps
+from genima_core.data.bags.topic_roles import infer
 
 CLOCK_JITTER_NS = 2_000_000
 """Stamps of a stream may be swapped by this much without a clock having been set back."""
@@ -47,14 +47,27 @@ class QualityMeter:
         images = {role.removeprefix("camera/"): self._camera(role, 1e9 / fps, begun_ns, ended_ns) for role in cameras}
         skews = stamps.percentiles(stamps.spread_ms([captured[role] for role in cameras if len(captured[role])]))
         joints = captured.get("joint_states", np.zeros(0, np.int64))
-        to_joints = [1e-6 * stamps.distances_ns(stamps.within(captured[role], [joints]), joints) for role in cameras
-                     if len(joints)]
+        to_joints = [
+            1e-6 * stamps.distances_ns(stamps.within(captured[role], [joints]), joints)
+            for role in cameras
+            if len(joints)
+        ]
         joint_skews = stamps.percentiles(np.concatenate(to_joints) if to_joints else np.zeros(0))
-        return Quality(1e-9 * (ended_ns - begun_ns), sum(image.expected for image in images.values()),
-                       sum(image.lost for image in images.values()), overflow, *skews, *joint_skews, fps, images,
-                       {role: StreamQuality(**self._stream(role, begun_ns, ended_ns)) for role in captured
-                        if role in ("joint_states", "leader_joint_states", "gripper_state", "joint_commands",
-                                    "gripper_command")})
+        return Quality(
+            1e-9 * (ended_ns - begun_ns),
+            sum(image.expected for image in images.values()),
+            sum(image.lost for image in images.values()),
+            overflow,
+            *skews,
+            *joint_skews,
+            fps,
+            images,
+            {
+                role: StreamQuality(**self._stream(role, begun_ns, ended_ns))
+                for role in captured
+                if role in ("joint_states", "leader_joint_states", "gripper_state", "joint_commands", "gripper_command")
+            },
+        )
 
     def _camera(self, role: str, period_ns: float, begun_ns: int, ended_ns: int) -> CameraQuality:
         stream, captured_ns = self._stream(role, begun_ns, ended_ns), self._stamps[role].captured_ns
@@ -67,21 +80,32 @@ class QualityMeter:
         else:
             lost = int((ended_ns - begun_ns) / period_ns)
         fresh = stream["messages"] - stream["repeated"]
-        return CameraQuality(**stream, expected=fresh + lost, lost=lost, frozen=pictures.frozen, black=pictures.black,
-                             overexposed=pictures.overexposed, unreadable=pictures.unreadable,
-                             unreadable_reason=pictures.reason, sizes=tuple(pictures.sizes))
+        return CameraQuality(
+            **stream,
+            expected=fresh + lost,
+            lost=lost,
+            frozen=pictures.frozen,
+            black=pictures.black,
+            overexposed=pictures.overexposed,
+            unreadable=pictures.unreadable,
+            unreadable_reason=pictures.reason,
+            sizes=tuple(pictures.sizes),
+        )
 
     def _stream(self, role: str, begun_ns: int, ended_ns: int) -> dict:
         captured_ns, received_ns = self._stamps[role].captured_ns, self._stamps[role].received_ns
         there, steps = len(captured_ns) > 0, np.diff(captured_ns)
         whole_s = 1e-9 * (ended_ns - begun_ns)
         return {
-            "messages": len(captured_ns), "rate_hz": stamps.rate_hz(captured_ns),
+            "messages": len(captured_ns),
+            "rate_hz": stamps.rate_hz(captured_ns),
             "gap_s": stamps.longest_gap_s(captured_ns),
             "late_s": max(0.0, 1e-9 * (received_ns[0] - begun_ns)) if there else whole_s,
             "early_s": max(0.0, 1e-9 * (ended_ns - received_ns[-1])) if there else whole_s,
             "delay_s": 1e-9 * float(np.median(received_ns - captured_ns)) if there else None,
-            "repeated": int((steps == 0).sum()), "backwards": int((steps < -CLOCK_JITTER_NS).sum())}
+            "repeated": int((steps == 0).sum()),
+            "backwards": int((steps < -CLOCK_JITTER_NS).sum()),
+        }
 
     def _motion(self) -> Callable[[], float]:
         before = self._joint_state
@@ -89,6 +113,7 @@ class QualityMeter:
         def moved_rad() -> float:
             q0, q1 = self._positions(before), self._positions(self._joint_state)
             return float(np.abs(q1 - q0).max(initial=0.0)) if q0.shape == q1.shape else 0.0
+
         return moved_rad
 
     def _positions(self, data: bytes) -> np.ndarray:
@@ -107,8 +132,13 @@ def quality_of_bag(bag: Bag) -> Quality:
     """
     about = bag.about or infer(bag)
     roles = {topic: role for role, topic in about.streams.items()}
-    unexpected = ("instruction", "success", "scene", "gripper_command",
-                  *(("gripper_state",) if about.finger_names else ()))
+    unexpected = (
+        "instruction",
+        "success",
+        "scene",
+        "gripper_command",
+        *(("gripper_state",) if about.finger_names else ()),
+    )
     expected = [role for role in about.streams if not role.startswith("camera_info/") and role not in unexpected]
     meter = QualityMeter(about.fps, expected, about.joint_names)
     begun_ns = ended_ns = None

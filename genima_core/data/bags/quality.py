@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-NAMES = {"joint_states": "the arm's joint states", "leader_joint_states": "the leader's joint states",
-         "gripper_state": "the gripper's widths", "joint_commands": "commands", "gripper_command": "gripper commands"}
+NAMES = {
+    "joint_states": "the arm's joint states",
+    "leader_joint_states": "the leader's joint states",
+    "gripper_state": "the gripper's widths",
+    "joint_commands": "commands",
+    "gripper_command": "gripper commands",
+}
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,14 @@ def suspect(quality: Quality, bounds: QualityBounds) -> tuple[str, ...]:
     if (quality.skew_ms_p99 or 0.0) > bounds.skew_ms:
         reasons.append(f"cameras are up to {quality.skew_ms_p99:.0f} ms apart (p99; valid is {bounds.skew_ms:g} ms)")
     if (quality.joint_skew_ms_p99 or 0.0) > bounds.joint_skew_ms:
-        reasons.append(f"images are up to {quality.joint_skew_ms_p99:.0f} ms from the nearest joint state (p99; valid "
-                       f"is {bounds.joint_skew_ms:g} ms)")
+        reasons.append(
+            f"images are up to {quality.joint_skew_ms_p99:.0f} ms from the nearest joint state (p99; valid "
+            f"is {bounds.joint_skew_ms:g} ms)"
+        )
     if quality.overflow:
-        reasons.append(f"{quality.overflow} messages did not fit into the recorder's queue: the disk or the processor "
-                       "is too slow")
+        reasons.append(
+            f"{quality.overflow} messages did not fit into the recorder's queue: the disk or the processor is too slow"
+        )
     return tuple(reasons)
 
 
@@ -125,14 +133,19 @@ def _of_camera(camera: str, images: CameraQuality, fps: float, bounds: QualityBo
         return
     if images.lost > bounds.lost_share * images.expected:
         yield f"{camera} dropped {images.lost} of {images.expected} frames"
-    if images.rate_hz is not None and (images.rate_hz < bounds.rate_share * fps
-                                       or bounds.rate_share * images.rate_hz > fps):
+    if images.rate_hz is not None and (
+        images.rate_hz < bounds.rate_share * fps or bounds.rate_share * images.rate_hz > fps
+    ):
         yield f"{camera} ran at {images.rate_hz:.1f} Hz instead of {fps:g}"
     yield from _at_ends(camera, images, bounds)
     if images.gap_s > bounds.camera_gap_s:
         yield f"{camera} was silent for {images.gap_s:.2f} s"
-    for what, count in (("show the same picture while the arm moved", images.frozen), ("are black", images.black),
-                        ("are overexposed", images.overexposed), ("have the stamp of the one before", images.repeated)):
+    for what, count in (
+        ("show the same picture while the arm moved", images.frozen),
+        ("are black", images.black),
+        ("are overexposed", images.overexposed),
+        ("have the stamp of the one before", images.repeated),
+    ):
         if count > bounds.bad_share * images.messages:
             yield f"{camera}: {count} of {images.messages} images {what}"
     if images.unreadable:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import yaml
 
-from genima_core.data.bags import about, metadata
+from genima_core.data.bags import episode_info as about
+from genima_core.data.bags import metadata
 from genima_core.data.bags.mcap_file import McapFile, line
 
 
@@ -54,8 +55,10 @@ class Bag:
     def topics(self) -> Mapping[str, Topic]:
         """Name to type and count; by metadata.yaml where the bag is finished, else by reading all of it."""
         if self.finished:
-            return {t["topic_metadata"]["name"]: Topic(t["topic_metadata"]["type"], t["message_count"])
-                    for t in read_metadata(self.folder)["topics_with_message_count"]}
+            return {
+                t["topic_metadata"]["name"]: Topic(t["topic_metadata"]["type"], t["message_count"])
+                for t in read_metadata(self.folder)["topics_with_message_count"]
+            }
         types, counts = {}, Counter()
         for message in self.messages():
             types[message.topic] = message.type
@@ -135,8 +138,9 @@ def open_bag(folder: Path) -> Bag:
         about_bag = read_metadata(folder)
         storage = about_bag["storage_identifier"]
         if storage not in ("mcap", "sqlite3"):
-            raise ValueError(f"{folder} is stored as {storage!r}; readable are mcap and sqlite3: convert it with ros2 "
-                             "bag convert")
+            raise ValueError(
+                f"{folder} is stored as {storage!r}; readable are mcap and sqlite3: convert it with ros2 bag convert"
+            )
         files = tuple(folder / Path(name).name for name in about_bag["relative_file_paths"])
         if missing := [path.name for path in files if not path.is_file()]:
             raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which its {metadata.FILE} names")

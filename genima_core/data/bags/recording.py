@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.meter import QualityMeter
 from genima_core.data.bags.quality import Quality, QualityBounds, suspect
 from genima_core.data.bags.writer import BagWriter
@@ -56,8 +56,10 @@ class RecordingConfig:
 
     def stored(self) -> dict[str, str]:
         """Role to topic in the bag."""
-        return {role: f"{topic}/compressed" if role.startswith("camera/") and self.images == "jpeg" else topic
-                for role, topic in self.streams.items()}
+        return {
+            role: f"{topic}/compressed" if role.startswith("camera/") and self.images == "jpeg" else topic
+            for role, topic in self.streams.items()
+        }
 
 
 def free_bytes(folder: Path) -> int:
@@ -72,8 +74,15 @@ class EpisodeRecorder:
     `finish` keeps what was written.
     """
 
-    def __init__(self, folder: Path, about: About, config: RecordingConfig, begun_ns: int,
-                 latched: Iterable[Message] = (), free: Callable[[Path], int] = free_bytes) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        about: About,
+        config: RecordingConfig,
+        begun_ns: int,
+        latched: Iterable[Message] = (),
+        free: Callable[[Path], int] = free_bytes,
+    ) -> None:
         """`latched` came before and is written first; `begun_ns` is of the clock that messages are received by.
 
         Raises:
@@ -133,8 +142,9 @@ class EpisodeRecorder:
         reasons = suspect(quality, self._config.bounds)
         if self.problem:
             reasons = (self.problem, *reasons)
-        self.about = replace(self.about, instruction=instruction or self.about.instruction, suspect=reasons,
-                             quality=quality.to_dict())
+        self.about = replace(
+            self.about, instruction=instruction or self.about.instruction, suspect=reasons, quality=quality.to_dict()
+        )
         try:
             self.about.save(self.folder)
         except OSError as error:

@@ -45,8 +45,10 @@ def repair(folder: Path) -> Repair:
     """
     bag = _open(Path(folder))
     if bag.storage != "mcap" or len(bag.files) != 1:
-        raise ValueError(f"{bag.folder} holds {len(bag.files)} files of {bag.storage}; repaired are bags of one MCAP "
-                         "file, as genima record writes them: use ros2 bag reindex")
+        raise ValueError(
+            f"{bag.folder} holds {len(bag.files)} files of {bag.storage}; repaired are bags of one MCAP "
+            "file, as genima record writes them: use ros2 bag reindex"
+        )
     if bag.being_recorded:
         raise ValueError(f"{bag.folder} is being recorded; repair it when that has ended")
     found: dict[str, int] = {}
@@ -73,10 +75,13 @@ def _copy(bag: Bag, folder: Path) -> BagWriter:
     for channel, schema, message in file.messages():
         if channel.topic not in writer.counts:
             if channel.message_encoding != "cdr":
-                raise ValueError(f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}; "
-                                 "messages of ROS 2 are 'cdr'")
-            description = Description(schema.name, schema.encoding, schema.data,
-                                      channel.metadata.get("topic_type_hash", ""))
+                raise ValueError(
+                    f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}; "
+                    "messages of ROS 2 are 'cdr'"
+                )
+            description = Description(
+                schema.name, schema.encoding, schema.data, channel.metadata.get("topic_type_hash", "")
+            )
             writer.declare(channel.topic, description, channel.metadata.get("offered_qos_profiles", ""))
         writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
     for note in file.notes():
@@ -86,8 +91,7 @@ def _copy(bag: Bag, folder: Path) -> BagWriter:
 
 
 def _swap(bag: Bag, writer: BagWriter) -> None:
-    """Puts the new file in the old one's place; killed at any moment, there is one of them under a name that is found.
-    """
+    """Replaces the old file by the new one; whenever it is killed, one of them is left under a name that is found."""
     (old,) = bag.files
     if bag.damage:
         _keep(old)
@@ -124,6 +128,7 @@ def _open(folder: Path) -> Bag:
 
 
 def _agrees(bag: Bag, found: dict[str, int]) -> bool:
-    told = {t["topic_metadata"]["name"]: t["message_count"]
-            for t in read_metadata(bag.folder)["topics_with_message_count"]}
+    told = {
+        t["topic_metadata"]["name"]: t["message_count"] for t in read_metadata(bag.folder)["topics_with_message_count"]
+    }
     return {name: count for name, count in told.items() if count} == found

@@ -20,8 +20,10 @@ def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
     back_s = latest - stamps_s
     if back_s.max() > STEP_BACK_S:
         at = int(back_s.argmax())
-        raise ValueError(f"the clock of {stream} jumps back by {back_s[at]:.3f} s at its message {at}; synchronise the "
-                         "clocks (NTP, or global time of the cameras) and record again")
+        raise ValueError(
+            f"the clock of {stream} jumps back by {back_s[at]:.3f} s at its message {at}; synchronise the "
+            "clocks (NTP, or global time of the cameras) and record again"
+        )
     return np.append(True, stamps_s[1:] > latest[:-1])
 
 
@@ -37,8 +39,10 @@ def grid(streams: Mapping[str, np.ndarray], fps: int) -> np.ndarray:
     begin_s, end_s = streams[late][0], streams[early][-1]
     rows = int(np.floor((end_s - begin_s) * fps + 1e-3)) + 1
     if rows < 2:
-        raise ValueError(f"its streams have {max(end_s - begin_s, 0.0):.3f} s in common, which is less than two rows "
-                         f"at {fps} per second: {late} begins last, {early} ends first")
+        raise ValueError(
+            f"its streams have {max(end_s - begin_s, 0.0):.3f} s in common, which is less than two rows "
+            f"at {fps} per second: {late} begins last, {early} ends first"
+        )
     return begin_s + np.arange(rows) / fps
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from genima_core.cameras import PinholeCamera
 from genima_core.data.bags import messages
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.reader import Bag, Message
 from genima_core.data.bags.resample import increasing
 
@@ -69,9 +69,14 @@ class _Reading:
         self.arm, self.gripper, self.commands, self.gripper_commands = _Rows(), _Rows(), _Rows(), _Rows()
         self.instruction, self.success = "", None
         self.joints_seen: tuple[str, ...] = ()
-        take = {"joint_states": self._take_joints, "joint_commands": self._take_command,
-                "gripper_state": self._take_gripper_state, "gripper_command": self._take_gripper_command,
-                "instruction": self._take_instruction, "success": self._take_success}
+        take = {
+            "joint_states": self._take_joints,
+            "joint_commands": self._take_command,
+            "gripper_state": self._take_gripper_state,
+            "gripper_command": self._take_gripper_command,
+            "instruction": self._take_instruction,
+            "success": self._take_success,
+        }
         self.takers = {topic: take[role] for role, topic in about.streams.items() if role in take}
         for role, topic in about.streams.items():
             kind, _, name = role.partition("/")
@@ -90,8 +95,10 @@ class _Reading:
             return
         info = messages.deserialize(message.data, message.type)
         if any(abs(value) > 1e-9 for value in info.d):
-            raise ValueError(f"camera {name} has distortion {np.round(info.d, 4).tolist()}; record its rectified "
-                             "images (image_proc) or let the camera rectify")
+            raise ValueError(
+                f"camera {name} has distortion {np.round(info.d, 4).tolist()}; record its rectified "
+                "images (image_proc) or let the camera rectify"
+            )
         k = info.k
         self.cameras[name] = PinholeCamera(info.width, info.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
 
@@ -134,17 +141,25 @@ class _Reading:
         for name, stamps_s in self.images.items():
             if not stamps_s:
                 raise ValueError(f"it has no images of camera {name}")
-        for kind, names, rows in (("joints", self.about.joint_names, self.arm),
-                                  ("fingers", self.about.finger_names, self.gripper)):
+        for kind, names, rows in (
+            ("joints", self.about.joint_names, self.arm),
+            ("fingers", self.about.finger_names, self.gripper),
+        ):
             if not rows.stamps_s:
                 seen = f"their messages have {', '.join(self.joints_seen)}" if self.joints_seen else "there are none"
                 if not names:
                     raise ValueError("it has no messages on gripper/state, and its arm's joint states have no fingers")
                 raise ValueError(f"it has no joint states with the {kind} {', '.join(names)}; {seen}")
-        return Recording({name: np.array(stamps_s) for name, stamps_s in self.images.items()}, self.cameras,
-                         self.arm.series("joint_states", 14), self.gripper.series("joint_states", 1),
-                         self.commands.series("joint_commands", 7), self.gripper_commands.series("gripper_command", 1),
-                         self.instruction, self.success)
+        return Recording(
+            {name: np.array(stamps_s) for name, stamps_s in self.images.items()},
+            self.cameras,
+            self.arm.series("joint_states", 14),
+            self.gripper.series("joint_states", 1),
+            self.commands.series("joint_commands", 7),
+            self.gripper_commands.series("gripper_command", 1),
+            self.instruction,
+            self.success,
+        )
 
 
 class _Rows:

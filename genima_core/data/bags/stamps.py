@@ -52,7 +52,7 @@ def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
     lost = 0
     for i in np.nonzero(steps >= 1.5)[0]:
         most = round(float(steps[i])) - 1
-        spans = np.cumsum(steps[i:i + 2 * most + 3])
+        spans = np.cumsum(steps[i : i + 2 * most + 3])
         lost += int(np.maximum(0, np.round(spans) - np.arange(1, len(spans) + 1)).min())
     return lost
 

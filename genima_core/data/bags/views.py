@@ -45,9 +45,11 @@ class Cut:
         else:
             rectangle = self._numbers()
         if self.size is not None and rectangle[2] != rectangle[3]:
-            raise ValueError(f"--size {self.size} makes square views, and these are {rectangle[2]}x{rectangle[3]}: add "
-                             f"--crop square, which keeps the middle {side}x{side}, or --crop left,top,width,height "
-                             "with equal width and height")
+            raise ValueError(
+                f"--size {self.size} makes square views, and these are {rectangle[2]}x{rectangle[3]}: add "
+                f"--crop square, which keeps the middle {side}x{side}, or --crop left,top,width,height "
+                "with equal width and height"
+            )
         return rectangle
 
     def rig(self, rig: CameraRig) -> CameraRig:
@@ -63,7 +65,7 @@ class Cut:
     def view(self, image: np.ndarray) -> np.ndarray:
         """The view of an image (H, W, 3)."""
         left, top, width, height = self.rectangle(image.shape[1], image.shape[0])
-        part = image[top:top + height, left:left + width]
+        part = image[top : top + height, left : left + width]
         if self.size in (None, width):
             return part
         return cv2.resize(part, (self.size, self.size), interpolation=cv2.INTER_AREA)
@@ -87,10 +89,15 @@ def check_cameras(rig: CameraRig, recorded: Mapping[str, PinholeCamera]) -> None
             continue
         focal = max(abs(theirs.fx / ours.fx - 1), abs(theirs.fy / ours.fy - 1))
         centre = max(abs(theirs.cx - ours.cx), abs(theirs.cy - ours.cy)) / ours.width
-        if (ours.width, ours.height) != (theirs.width, theirs.height) or focal > FOCAL_TOLERANCE or \
-                centre > CENTRE_TOLERANCE:
-            raise ValueError(f"camera {name} was recorded with {_words(theirs)}, but the rig says {_words(ours)}: "
-                             "give the rig of this recording with --rig")
+        if (
+            (ours.width, ours.height) != (theirs.width, theirs.height)
+            or focal > FOCAL_TOLERANCE
+            or centre > CENTRE_TOLERANCE
+        ):
+            raise ValueError(
+                f"camera {name} was recorded with {_words(theirs)}, but the rig says {_words(ours)}: "
+                "give the rig of this recording with --rig"
+            )
 
 
 class RecordedFrames:
@@ -98,8 +105,15 @@ class RecordedFrames:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, bag: Path, topic: str, chosen: np.ndarray, size: tuple[int, int], cut: Cut,
-                 on_frame: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        bag: Path,
+        topic: str,
+        chosen: np.ndarray,
+        size: tuple[int, int],
+        cut: Cut,
+        on_frame: Callable[[], None] = lambda: None,
+    ) -> None:
         """
         Args:
             bag: Its folder.
@@ -130,8 +144,9 @@ class RecordedFrames:
                 t += 1
             if t == len(self._chosen):
                 return
-        raise ValueError(f"{self._topic} ends after {number + 1} images; a moment ago there were "
-                         f"{self._chosen[-1] + 1}")
+        raise ValueError(
+            f"{self._topic} ends after {number + 1} images; a moment ago there were {self._chosen[-1] + 1}"
+        )
 
     def _view(self, message: Message, number: int) -> np.ndarray:
         try:
@@ -140,11 +155,15 @@ class RecordedFrames:
             raise ValueError(f"image {number} of {self._topic} cannot be decoded: {error}") from error
         size = image.shape[1], image.shape[0]
         if size != self._size:
-            raise ValueError(f"image {number} of {self._topic} is {size[0]}x{size[1]}; the rig says "
-                             f"{self._size[0]}x{self._size[1]}: give the rig of this recording with --rig")
+            raise ValueError(
+                f"image {number} of {self._topic} is {size[0]}x{size[1]}; the rig says "
+                f"{self._size[0]}x{self._size[1]}: give the rig of this recording with --rig"
+            )
         return self._cut.view(image)
 
 
 def _words(camera: PinholeCamera) -> str:
-    return (f"{camera.width}x{camera.height}, fx {camera.fx:.1f}, fy {camera.fy:.1f}, cx {camera.cx:.1f}, "
-            f"cy {camera.cy:.1f}")
+    return (
+        f"{camera.width}x{camera.height}, fx {camera.fx:.1f}, fy {camera.fy:.1f}, cx {camera.cx:.1f}, "
+        f"cy {camera.cy:.1f}"
+    )

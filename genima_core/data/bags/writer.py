@@ -65,8 +65,9 @@ class BagWriter:
             ValueError: an unknown type, or another than the topic had before.
         """
         if topic not in self._channels:
-            self.declare(topic, Description(type, "ros2msg", messages.definition(type).encode(),
-                                            messages.type_hash(type)), qos)
+            self.declare(
+                topic, Description(type, "ros2msg", messages.definition(type).encode(), messages.type_hash(type)), qos
+            )
         channel, known = self._channels[topic]
         if type != known.type:
             raise ValueError(f"{topic} carries {known.type}, not {type}; a topic of a bag has one type")
@@ -85,7 +86,8 @@ class BagWriter:
         with self._guard():
             if description.type not in self._schemas:
                 self._schemas[description.type] = self._writer.register_schema(
-                    description.type, description.encoding, description.definition)
+                    description.type, description.encoding, description.definition
+                )
             details = {"offered_qos_profiles": qos, "topic_type_hash": description.hash}
             channel = self._writer.register_channel(topic, "cdr", self._schemas[description.type], details)
         self._channels[topic] = channel, TopicCount(topic, description.type, qos, 0, description.hash)

@@ -48,18 +48,47 @@ class PushButton(Task):
 
     def build(self, spec: mujoco.MjSpec) -> None:
         button = spec.worldbody.add_body(name="button")
-        button.add_geom(name="button_base", type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0, BASE_HEIGHT_M / 2],
-                        size=[BASE_HALF_M, BASE_HALF_M, BASE_HEIGHT_M / 2], rgba=[0.12, 0.12, 0.14, 1],
-                        contype=0, conaffinity=1)
-        button.add_geom(name="button_ring", type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, BASE_HEIGHT_M],
-                        size=[CAP_RADIUS_M + 0.012, 0.002, 0], rgba=[0.95, 0.95, 0.95, 1], contype=0, conaffinity=0)
+        button.add_geom(
+            name="button_base",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=[0, 0, BASE_HEIGHT_M / 2],
+            size=[BASE_HALF_M, BASE_HALF_M, BASE_HEIGHT_M / 2],
+            rgba=[0.12, 0.12, 0.14, 1],
+            contype=0,
+            conaffinity=1,
+        )
+        button.add_geom(
+            name="button_ring",
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            pos=[0, 0, BASE_HEIGHT_M],
+            size=[CAP_RADIUS_M + 0.012, 0.002, 0],
+            rgba=[0.95, 0.95, 0.95, 1],
+            contype=0,
+            conaffinity=0,
+        )
         cap = button.add_body(name="button_cap", pos=[0, 0, BASE_HEIGHT_M], gravcomp=1)
         # The cap reaches down into the base, so that no gap opens when it is pressed in.
-        cap.add_geom(name="button_cap", type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, CAP_HEIGHT_M / 2],
-                     size=[CAP_RADIUS_M, CAP_HEIGHT_M / 2, 0], rgba=[0.05, 0.25, 0.95, 1], mass=0.1,
-                     contype=0, conaffinity=1, friction=[1.0, 0.02, 0.0001])
-        cap.add_joint(name="button_cap", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 0, 1], limited=True,
-                      range=[-TRAVEL_M, 0], stiffness=SPRING_N_M, springref=PRELOAD_M, damping=8.0)
+        cap.add_geom(
+            name="button_cap",
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            pos=[0, 0, CAP_HEIGHT_M / 2],
+            size=[CAP_RADIUS_M, CAP_HEIGHT_M / 2, 0],
+            rgba=[0.05, 0.25, 0.95, 1],
+            mass=0.1,
+            contype=0,
+            conaffinity=1,
+            friction=[1.0, 0.02, 0.0001],
+        )
+        cap.add_joint(
+            name="button_cap",
+            type=mujoco.mjtJoint.mjJNT_SLIDE,
+            axis=[0, 0, 1],
+            limited=True,
+            range=[-TRAVEL_M, 0],
+            stiffness=SPRING_N_M,
+            springref=PRELOAD_M,
+            damping=8.0,
+        )
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         position = [rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0]
@@ -88,8 +117,11 @@ class PushButton(Task):
             point = 0.65 * start + 0.35 * hover.T_base_tcp[:3, 3]
             point[2] = contact[2] + HOVER_M
             direction = (contact - start)[:2] / max(beside, 1e-6)
-            rise = Waypoint(geometry.make_transform(point_down(point)[:3, :3], point), gripper=0.0,
-                            velocity=(0.12 * direction[0], 0.12 * direction[1], 0.0))
+            rise = Waypoint(
+                geometry.make_transform(point_down(point)[:3, :3], point),
+                gripper=0.0,
+                velocity=(0.12 * direction[0], 0.12 * direction[1], 0.0),
+            )
             return rise, hover, press
         return hover, press
 

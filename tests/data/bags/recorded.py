@@ -11,7 +11,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from genima_core import panda
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.data.bags import messages
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.writer import BagWriter
 
@@ -98,10 +98,18 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
         for number, stamp_s in enumerate(stamps_s):
             pixels = picture(number, i, size)
             broken = number == plan.damaged_image and i == 3
-            lines += [(stamp_s, *_image(image_topic, header(plan.edit(image_topic, number, stamp_s)), pixels, plan.raw,
-                                        broken)),
-                      (stamp_s, f"/{name}/color/camera_info", "sensor_msgs/msg/CameraInfo",
-                       camera_info(intrinsics, header(stamp_s)))]
+            lines += [
+                (
+                    stamp_s,
+                    *_image(image_topic, header(plan.edit(image_topic, number, stamp_s)), pixels, plan.raw, broken),
+                ),
+                (
+                    stamp_s,
+                    f"/{name}/color/camera_info",
+                    "sensor_msgs/msg/CameraInfo",
+                    camera_info(intrinsics, header(stamp_s)),
+                ),
+            ]
     for number, stamp_s in enumerate(BEGUN_S + np.arange(0, plan.seconds, 1 / plan.joint_hz)):
         shifted = plan.edit("/joint_states", number, stamp_s)
         fingers = np.full(2, opening([stamp_s])[0] * panda.FINGER_OPEN_M)
@@ -109,32 +117,65 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
         names, positions = (*panda.JOINT_NAMES, *FINGERS), np.append(q([stamp_s])[0], fingers)
         if plan.gripper_width_m:
             names, positions, velocity = panda.JOINT_NAMES, positions[:7], velocity[:7]
-            lines.append((stamp_s, "/gripper/state", "sensor_msgs/msg/JointState", joint_state(
-                stamp_s, ("gripper",), opening([stamp_s]) * plan.gripper_width_m, np.zeros(0))))
-        lines.append((stamp_s, "/joint_states", "sensor_msgs/msg/JointState",
-                      joint_state(shifted, names, positions, velocity)))
+            lines.append(
+                (
+                    stamp_s,
+                    "/gripper/state",
+                    "sensor_msgs/msg/JointState",
+                    joint_state(stamp_s, ("gripper",), opening([stamp_s]) * plan.gripper_width_m, np.zeros(0)),
+                )
+            )
+        lines.append(
+            (stamp_s, "/joint_states", "sensor_msgs/msg/JointState", joint_state(shifted, names, positions, velocity))
+        )
     for stamp_s in BEGUN_S + np.arange(0, plan.seconds, 1 / plan.command_hz) if plan.command_hz else ():
-        lines.append((stamp_s, "/joint_commands", "sensor_msgs/msg/JointState",
-                      joint_state(stamp_s, panda.JOINT_NAMES, commanded([stamp_s])[0], np.zeros(0))))
+        lines.append(
+            (
+                stamp_s,
+                "/joint_commands",
+                "sensor_msgs/msg/JointState",
+                joint_state(stamp_s, panda.JOINT_NAMES, commanded([stamp_s])[0], np.zeros(0)),
+            )
+        )
     for after_s, value in plan.gripper_commands:
-        lines.append((BEGUN_S + after_s, "/gripper/command", "std_msgs/msg/Float64",
-                      TYPES["std_msgs/msg/Float64"](data=value * (plan.gripper_width_m or panda.GRIPPER_WIDTH_M))))
+        lines.append(
+            (
+                BEGUN_S + after_s,
+                "/gripper/command",
+                "std_msgs/msg/Float64",
+                TYPES["std_msgs/msg/Float64"](data=value * (plan.gripper_width_m or panda.GRIPPER_WIDTH_M)),
+            )
+        )
     lines.append((BEGUN_S, "/instruction", "std_msgs/msg/String", TYPES["std_msgs/msg/String"](data="push it")))
     if plan.success is not None:
-        lines.append((BEGUN_S + plan.seconds, "/success", "std_msgs/msg/Bool",
-                      TYPES["std_msgs/msg/Bool"](data=plan.success)))
-    streams |= {"joint_states": "/joint_states", "joint_commands": "/joint_commands",
-                "gripper_command": "/gripper/command", "gripper_state": "/gripper/state",
-                "instruction": "/instruction", "success": "/success"}
+        lines.append(
+            (BEGUN_S + plan.seconds, "/success", "std_msgs/msg/Bool", TYPES["std_msgs/msg/Bool"](data=plan.success))
+        )
+    streams |= {
+        "joint_states": "/joint_states",
+        "joint_commands": "/joint_commands",
+        "gripper_command": "/gripper/command",
+        "gripper_state": "/gripper/state",
+        "instruction": "/instruction",
+        "success": "/success",
+    }
     left_out = {streams[role] for role in plan.without}
     writer = BagWriter(folder)
     for time_s, topic, kind, message in sorted(lines, key=lambda line: line[:2]):
         if topic not in left_out:
             writer.write(topic, kind, messages.serialize(message, kind), round(time_s * 1e9), round(time_s * 1e9))
-    known = About(task="push_button", instruction="push the red button", label="success", streams=streams,
-                  joint_names=panda.JOINT_NAMES, finger_names=() if plan.gripper_width_m else FINGERS,
-                  gripper_max_width_m=plan.gripper_width_m or panda.GRIPPER_WIDTH_M, rig=plan.rig.to_dict(), seed=7,
-                  begun_at="2026-01-01T10:00:00+00:00")
+    known = About(
+        task="push_button",
+        instruction="push the red button",
+        label="success",
+        streams=streams,
+        joint_names=panda.JOINT_NAMES,
+        finger_names=() if plan.gripper_width_m else FINGERS,
+        gripper_max_width_m=plan.gripper_width_m or panda.GRIPPER_WIDTH_M,
+        rig=plan.rig.to_dict(),
+        seed=7,
+        begun_at="2026-01-01T10:00:00+00:00",
+    )
     replace(known, **(about or {})).save(folder)
     if finished:
         writer.close()
@@ -149,8 +190,9 @@ def as_sqlite3(folder: Path, copy: Path) -> Path:
         connections = {}
         for message in open_bag(folder).messages():
             if message.topic not in connections:
-                connections[message.topic] = writer.add_connection(message.topic, message.type,
-                                                                   typestore=messages.typestore())
+                connections[message.topic] = writer.add_connection(
+                    message.topic, message.type, typestore=messages.typestore()
+                )
             writer.write(connections[message.topic], message.received_ns, message.data)
     return copy
 
@@ -161,15 +203,26 @@ def header(stamp_s: float) -> object:
 
 
 def joint_state(stamp_s: float, names: tuple[str, ...], position: np.ndarray, velocity: np.ndarray) -> object:
-    return TYPES["sensor_msgs/msg/JointState"](header(stamp_s), list(names), np.asarray(position, float),
-                                               np.asarray(velocity, float), np.zeros(0))
+    return TYPES["sensor_msgs/msg/JointState"](
+        header(stamp_s), list(names), np.asarray(position, float), np.asarray(velocity, float), np.zeros(0)
+    )
 
 
 def camera_info(camera: PinholeCamera, stamped: object) -> object:
     region = TYPES["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
     return TYPES["sensor_msgs/msg/CameraInfo"](
-        stamped, camera.height, camera.width, "plumb_bob", np.zeros(5), camera.K.ravel(), np.eye(3).ravel(),
-        np.hstack([camera.K, np.zeros((3, 1))]).ravel(), 0, 0, region)
+        stamped,
+        camera.height,
+        camera.width,
+        "plumb_bob",
+        np.zeros(5),
+        camera.K.ravel(),
+        np.eye(3).ravel(),
+        np.hstack([camera.K, np.zeros((3, 1))]).ravel(),
+        0,
+        0,
+        region,
+    )
 
 
 def _image(topic: str, stamped: object, pixels: np.ndarray, raw: bool, broken: bool) -> tuple[str, str, object]:
@@ -178,6 +231,9 @@ def _image(topic: str, stamped: object, pixels: np.ndarray, raw: bool, broken: b
         kind = "sensor_msgs/msg/Image"
         return topic, kind, TYPES[kind](stamped, height, width, "rgb8", 0, 3 * width, pixels.ravel())
     kind = "sensor_msgs/msg/CompressedImage"
-    data = np.frombuffer(b"no picture", np.uint8) if broken else cv2.imencode(
-        ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].ravel()
+    data = (
+        np.frombuffer(b"no picture", np.uint8)
+        if broken
+        else cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].ravel()
+    )
     return topic, kind, TYPES[kind](stamped, "jpeg", data)

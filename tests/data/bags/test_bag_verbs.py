@@ -6,7 +6,7 @@ from pathlib import Path
 from rosbags.convert.cli import main as rosbags_convert
 
 from genima_core.data.bags.reader import open_bag
-from genima_ros import cli
+from genima_ros.cli import main as cli
 
 from . import recorded
 
@@ -29,8 +29,12 @@ def test_a_finished_bag_that_was_cut_is_damaged_until_it_is_mended(tmp_path, cap
 
 def test_a_mended_recording_is_measured_and_stays_suspect(tmp_path):
     interrupted = "its recording was interrupted"
-    folder = recorded.write(tmp_path / "episode_000000", recorded.Plan(seconds=2.0, without=("camera/front",)),
-                            about={"suspect": (interrupted,)}, finished=False)
+    folder = recorded.write(
+        tmp_path / "episode_000000",
+        recorded.Plan(seconds=2.0, without=("camera/front",)),
+        about={"suspect": (interrupted,)},
+        finished=False,
+    )
     assert cli.run(["bag", "repair", str(folder)]) == 0
     about = state(folder, tmp_path)["about"]
     assert about["suspect"] == [interrupted, "front sent no image"]

@@ -97,7 +97,7 @@ def test_what_was_not_commanded_or_measured_is_taken_from_the_joints(tmp_path):
 def test_raw_images_convert_as_well(tmp_path):
     run(recorded.write(tmp_path / "bags/one", Plan(raw=True)), tmp_path / "set")
     frame = Dataset(tmp_path / "set").episode(0).images["front"][0]
-    assert (np.argwhere(frame[..., 0].astype(int) - frame[..., 1] > 60).mean(0) == pytest.approx([8, 8], abs=1))
+    assert np.argwhere(frame[..., 0].astype(int) - frame[..., 1] > 60).mean(0) == pytest.approx([8, 8], abs=1)
 
 
 def test_frames_are_read_when_they_are_taken_and_as_often_as_they_are(tmp_path):
@@ -115,9 +115,17 @@ def test_frames_are_read_when_they_are_taken_and_as_often_as_they_are(tmp_path):
 # Views.
 
 
-@pytest.mark.parametrize(("options", "size"), [
-    ({"crop": "square"}, (48, 48)), ({"crop": "square", "size": 32}, (32, 32)), ({"crop": "4,2,32,32"}, (32, 32)),
-    ({"crop": "2,4,40,40", "size": 20}, (20, 20)), ({}, (64, 48)), ({"crop": "0,0,60,40"}, (60, 40))])
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({"crop": "square"}, (48, 48)),
+        ({"crop": "square", "size": 32}, (32, 32)),
+        ({"crop": "4,2,32,32"}, (32, 32)),
+        ({"crop": "2,4,40,40", "size": 20}, (20, 20)),
+        ({}, (64, 48)),
+        ({"crop": "0,0,60,40"}, (60, 40)),
+    ],
+)
 def test_the_rig_is_cut_together_with_the_images(tmp_path, options, size):
     rig = synthetic.rig(64)
     rig = CameraRig(tuple(replace(c, intrinsics=replace(c.intrinsics, height=48, cy=23.5)) for c in rig.cameras))
@@ -144,9 +152,15 @@ def test_views_that_are_not_square_are_not_squeezed(tmp_path):
     assert "crop 64x64 at (0, 0) leaves the 64x48 image" in reason(tmp_path / "b", Plan(rig=rig), crop="0,0,64,64")
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"fps": 0}, "fps is 0"), ({"size": 8}, "size is 8"), ({"crop": "round"}, "crop is 'round'; valid are square and"),
-    ({"crop": "1,2,3"}, "crop is '1,2,3'")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fps": 0}, "fps is 0"),
+        ({"size": 8}, "size is 8"),
+        ({"crop": "round"}, "crop is 'round'; valid are square and"),
+        ({"crop": "1,2,3"}, "crop is '1,2,3'"),
+    ],
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         Options(**options)
@@ -192,24 +206,45 @@ def test_each_episode_that_is_left_out_has_its_reason(tmp_path, capsys):
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize(("plan", "about", "message"), [
-    (Plan(without=("joint_states",)), None, "no joint states with the joints panda_joint1, .*; there are none"),
-    (Plan(), {"joint_names": tuple(f"fr3_joint{i}" for i in range(1, 8))}, "joints fr3_joint1, .*; their messages have "
-                                                                         "panda_joint1"),
-    (Plan(without=("camera/front",)), None, "it has no images of camera front"),
-    (Plan(seconds=0.04), None, r"0\.0\d\d s in common, which is less than two rows at 20 per second"),
-    (Plan(image_size=(48, 48)), None,
-     "image 0 of /.*/color/image_raw/compressed is 48x48; the rig says 32x32: give the rig of .* --rig"),
-    (Plan(infos={"front": synthetic.rig(64)["front"].intrinsics}), None,
-     "camera front was recorded with 64x64, fx .*, but the rig says 32x32, fx .*--rig"),
-    (Plan(infos={"front": replace(synthetic.rig()["front"].intrinsics, fx=50.0)}), None,
-     "camera front was recorded with 32x32, fx 50.0"),
-    (Plan(edit=lambda topic, n, s: s - 5 * (topic == "/joint_states" and n > 50)), None,
-     r"the clock of joint_states jumps back by 4\.990 s at its message 51"),
-    (Plan(edit=lambda topic, n, s: s - 5 * (topic.startswith("/front") and n > 5)), None,
-     r"the clock of camera front jumps back by 4\.967 s at its message 6"),
-    (Plan(without=("instruction",)), {"instruction": ""}, "it says no instruction; give --instruction"),
-])
+@pytest.mark.parametrize(
+    ("plan", "about", "message"),
+    [
+        (Plan(without=("joint_states",)), None, "no joint states with the joints panda_joint1, .*; there are none"),
+        (
+            Plan(),
+            {"joint_names": tuple(f"fr3_joint{i}" for i in range(1, 8))},
+            "joints fr3_joint1, .*; their messages have panda_joint1",
+        ),
+        (Plan(without=("camera/front",)), None, "it has no images of camera front"),
+        (Plan(seconds=0.04), None, r"0\.0\d\d s in common, which is less than two rows at 20 per second"),
+        (
+            Plan(image_size=(48, 48)),
+            None,
+            "image 0 of /.*/color/image_raw/compressed is 48x48; the rig says 32x32: give the rig of .* --rig",
+        ),
+        (
+            Plan(infos={"front": synthetic.rig(64)["front"].intrinsics}),
+            None,
+            "camera front was recorded with 64x64, fx .*, but the rig says 32x32, fx .*--rig",
+        ),
+        (
+            Plan(infos={"front": replace(synthetic.rig()["front"].intrinsics, fx=50.0)}),
+            None,
+            "camera front was recorded with 32x32, fx 50.0",
+        ),
+        (
+            Plan(edit=lambda topic, n, s: s - 5 * (topic == "/joint_states" and n > 50)),
+            None,
+            r"the clock of joint_states jumps back by 4\.990 s at its message 51",
+        ),
+        (
+            Plan(edit=lambda topic, n, s: s - 5 * (topic.startswith("/front") and n > 5)),
+            None,
+            r"the clock of camera front jumps back by 4\.967 s at its message 6",
+        ),
+        (Plan(without=("instruction",)), {"instruction": ""}, "it says no instruction; give --instruction"),
+    ],
+)
 def test_what_cannot_be_converted_is_refused(tmp_path, plan, about, message):
     text = reason(tmp_path, plan, about)
     assert re.search(message, text), text
@@ -226,7 +261,7 @@ def test_another_rig_within_one_data_set_is_left_out(tmp_path):
 def test_half_a_bag_is_refused_with_the_remedy(tmp_path):
     folder = recorded.write(tmp_path / "bags/one")
     file = next(folder.glob("*.mcap"))
-    file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ValueError, match=f"one: .*genima bag repair {folder}"):
         run(folder, tmp_path / "set")
     assert not (tmp_path / "set").exists()
@@ -255,8 +290,11 @@ def test_again_adds_nothing_and_new_episodes_are_appended(tmp_path):
     assert Dataset(tmp_path / "set").seeds == (0, 2, 1)
     shutil.rmtree(bags / "episode_0")  # what is in the data set stays there
     assert run(bags, tmp_path / "set")["episodes"] == 3
-    for options, message in (({"fps": 10}, "fps 20, not 10"), ({"crop": "square"}, "crop None, not 'square'"),
-                             ({"include_failures": True}, "include_failures False, not True")):
+    for options, message in (
+        ({"fps": 10}, "fps 20, not 10"),
+        ({"crop": "square"}, "crop None, not 'square'"),
+        ({"include_failures": True}, "include_failures False, not True"),
+    ):
         with pytest.raises(ValueError, match=f"was converted from recordings with {message}: choose another folder"):
             run(bags, tmp_path / "set", **options)
     with pytest.raises(ValueError, match="with source"):
@@ -331,9 +369,16 @@ def test_a_recording_without_episode_json_is_understood_by_its_topics(tmp_path, 
     np.testing.assert_allclose(dataset.episode(0).q, recorded.q(dataset.episode(0).stamps_s), atol=1e-4)
 
 
-@pytest.mark.parametrize(("role", "message"), [
-    ("joint_states", "it has no episode.json, and not the topics from which it could be understood: <camera>/color/"),
-    ("camera/front", "it has no camera front, which its rig lists")])
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [
+        (
+            "joint_states",
+            "it has no episode.json, and not the topics from which it could be understood: <camera>/color/",
+        ),
+        ("camera/front", "it has no camera front, which its rig lists"),
+    ],
+)
 def test_a_recording_of_something_else_is_refused(tmp_path, role, message):
     folder = recorded.write(tmp_path / "bags/one", Plan(without=(role,)))
     (folder / "episode.json").unlink()

@@ -29,17 +29,27 @@ class Episode:
     def __init__(self, rng: np.random.Generator) -> None:
         frames = BEGUN_NS + PERIOD_NS // 2 + PERIOD_NS * np.arange(FRAMES)
         joints = BEGUN_NS + JOINT_PERIOD_NS * np.arange(100 * SECONDS)
-        self.captured = {"camera/wrist": frames, "camera/front": frames + 3_000_000, "joint_states": joints,
-                         "joint_commands": joints}
+        self.captured = {
+            "camera/wrist": frames,
+            "camera/front": frames + 3_000_000,
+            "joint_states": joints,
+            "joint_commands": joints,
+        }
         self.delays_ns = dict.fromkeys(self.captured, 2_000_000)
-        self.pictures = {role: rng.integers(30, 200, (FRAMES, 16, 16, 3), dtype=np.uint8)
-                         for role in self.captured if role.startswith("camera/")}
+        self.pictures = {
+            role: rng.integers(30, 200, (FRAMES, 16, 16, 3), dtype=np.uint8)
+            for role in self.captured
+            if role.startswith("camera/")
+        }
         self.q = np.linspace(0.0, 1.0, 100 * SECONDS)
 
     def quality(self, expected=EXPECTED) -> Quality:
         meter = QualityMeter(FPS, expected, JOINT_NAMES)
-        events = [(int(captured_ns), role, k) for role, stream in self.captured.items()
-                  for k, captured_ns in enumerate(stream)]
+        events = [
+            (int(captured_ns), role, k)
+            for role, stream in self.captured.items()
+            for k, captured_ns in enumerate(stream)
+        ]
         for order, (captured_ns, role, k) in enumerate(sorted(events, key=lambda event: event[::2])):
             del order
             data, image = b"", None
@@ -53,8 +63,9 @@ class Episode:
 
 def image_message(picture: np.ndarray):
     height, width, _ = picture.shape
-    return messages.typestore().types["sensor_msgs/msg/Image"](header(), height, width, "rgb8", 0, 3 * width,
-                                                             picture.ravel())
+    return messages.typestore().types["sensor_msgs/msg/Image"](
+        header(), height, width, "rgb8", 0, 3 * width, picture.ravel()
+    )
 
 
 def header():
@@ -64,8 +75,9 @@ def header():
 
 def joint_state(q: float) -> bytes:
     kind = messages.typestore().types["sensor_msgs/msg/JointState"]
-    return messages.serialize(kind(header(), list(JOINT_NAMES), np.full(7, q), np.zeros(7), np.zeros(0)),
-                              "sensor_msgs/msg/JointState")
+    return messages.serialize(
+        kind(header(), list(JOINT_NAMES), np.full(7, q), np.zeros(7), np.zeros(0)), "sensor_msgs/msg/JointState"
+    )
 
 
 @pytest.fixture
@@ -126,8 +138,10 @@ def test_a_camera_with_another_clock_loses_nothing(rate):
     assert stamps.count_lost(captured_ns, PERIOD_NS) == 0
 
 
-@given(st.lists(st.integers(-10**6, 10**6), min_size=1, max_size=50),
-       st.lists(st.integers(-10**6, 10**6), min_size=1, max_size=50))
+@given(
+    st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=50),
+    st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=50),
+)
 def test_distances_are_to_the_nearest(wanted, captured):
     found = np.abs(stamps.distances_ns(np.array(wanted), np.array(captured)))
     assert (found == np.abs(np.subtract.outer(wanted, captured)).min(axis=1)).all()
@@ -237,8 +251,13 @@ def test_a_camera_that_changes_its_size(episode, rng):
     meter = QualityMeter(FPS, ("camera/front",))
     for k, size in enumerate((16, 16, 32)):
         captured_ns = BEGUN_NS + k * PERIOD_NS
-        meter.add("camera/front", b"", captured_ns, captured_ns,
-                  image_message(rng.integers(30, 200, (size, size, 3), dtype=np.uint8)))
+        meter.add(
+            "camera/front",
+            b"",
+            captured_ns,
+            captured_ns,
+            image_message(rng.integers(30, 200, (size, size, 3), dtype=np.uint8)),
+        )
     assert "front changed its size: 16x16, 32x32" in reasons(meter.result(BEGUN_NS, BEGUN_NS + 10**8))
 
 

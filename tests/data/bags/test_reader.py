@@ -109,23 +109,26 @@ def test_types_that_only_the_file_knows_are_kept(tmp_path):
 
 def test_an_end_that_is_missing_shows_without_reading_all(bag):
     data = file_of(bag).read_bytes()
-    file_of(bag).write_bytes(data[:len(data) // 2])
+    file_of(bag).write_bytes(data[: len(data) // 2])
     assert "the end of bag_0.mcap is missing" in open_bag(bag).flaw()
 
 
 def test_an_interrupted_bag_that_ends_after_a_record_has_no_damage(bag):
     data = file_of(bag).read_bytes()
-    file_of(bag).write_bytes(data[:chunk_offsets(bag)[4]])
+    file_of(bag).write_bytes(data[: chunk_offsets(bag)[4]])
     (bag / FILE).unlink()
     assert read(bag) == (list(range(40)), "")
     assert repair(bag).damage == "" and not list(bag.glob(f"*{KEPT}"))
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ("storage_identifier: mcap", "storage_identifier: tape", "stored as 'tape'; readable are mcap and sqlite3"),
-    ("name: /text", "nome: /text", "genima bag repair writes it anew"),
-    ("bag_0.mcap", "other.mcap", "lacks other.mcap, which its metadata.yaml names"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("storage_identifier: mcap", "storage_identifier: tape", "stored as 'tape'; readable are mcap and sqlite3"),
+        ("name: /text", "nome: /text", "genima bag repair writes it anew"),
+        ("bag_0.mcap", "other.mcap", "lacks other.mcap, which its metadata.yaml names"),
+    ],
+)
 def test_metadata_that_cannot_be_used_is_told(bag, old, new, words):
     path = bag / FILE
     path.write_text(path.read_text().replace(old, new))

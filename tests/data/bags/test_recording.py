@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.numbering import folder_of, next_number, number_of
 from genima_core.data.bags.reader import open_bag
@@ -23,8 +23,11 @@ IMAGE, JPEG, TEXT = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", 
 JOINT_STATE = "sensor_msgs/msg/JointState"
 BEGUN_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 33_333_333
-CONFIG = RecordingConfig({"camera/front": "/front/color/image_raw", "joint_states": "/joint_states",
-                          "instruction": "/instruction"}, ("camera/front", "joint_states"), reserve_mb=0.0)
+CONFIG = RecordingConfig(
+    {"camera/front": "/front/color/image_raw", "joint_states": "/joint_states", "instruction": "/instruction"},
+    ("camera/front", "joint_states"),
+    reserve_mb=0.0,
+)
 ABOUT = About(task="push_button", instruction="push it")
 ROOT = Path(__file__).parents[3]
 
@@ -38,8 +41,9 @@ def image(k: int, size: int = 32) -> Message:
 
 def joint_state(k: int) -> Message:
     stamp_ns = BEGUN_NS + k * PERIOD_NS // 3
-    message = messages.typestore().types[JOINT_STATE](header(stamp_ns), list(ABOUT.joint_names), np.full(7, 0.01 * k),
-                                                      np.zeros(7), np.zeros(0))
+    message = messages.typestore().types[JOINT_STATE](
+        header(stamp_ns), list(ABOUT.joint_names), np.full(7, 0.01 * k), np.zeros(7), np.zeros(0)
+    )
     return Message("/joint_states", JOINT_STATE, messages.serialize(message, JOINT_STATE), stamp_ns + 10**6, stamp_ns)
 
 
@@ -78,7 +82,10 @@ def test_what_came_is_in_the_bag(tmp_path):
     stored = list(bag.messages())
     assert bag.finished
     assert {name: topic.count for name, topic in bag.topics.items()} == {
-        "/front/color/image_raw/compressed": 30, "/joint_states": 90, "/instruction": 1}
+        "/front/color/image_raw/compressed": 30,
+        "/joint_states": 90,
+        "/instruction": 1,
+    }
     assert stored[0].topic == "/instruction"
     assert (stored[0].received_ns, stored[0].published_ns) == (BEGUN_NS, 5)
     assert [m.data for m in stored if m.topic == "/joint_states"] == [joint_state(k).data for k in range(90)]
@@ -177,13 +184,18 @@ def test_a_full_queue_is_counted_and_makes_it_suspect(tmp_path):
 def child(script: str, *arguments: object) -> subprocess.Popen:
     """Runs a script that can use this module's names."""
     lines = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_recording import *\n"
-    return subprocess.Popen([sys.executable, "-c", lines + textwrap.dedent(script), *map(str, arguments)],
-                            stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(
+        [sys.executable, "-c", lines + textwrap.dedent(script), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 def test_kill_9_leaves_all_that_was_flushed(tmp_path):
     """The child says how many images were there when the writer last flushed."""
-    process = child("""
+    process = child(
+        """
         recorder = start(Path(sys.argv[1]), replace(CONFIG, flush_s=0.0))
         for k in range(10**6):
             recorder.add(image(k))
@@ -195,7 +207,9 @@ def test_kill_9_leaves_all_that_was_flushed(tmp_path):
                 while recorder.written_mb == size:  # the next flush, which writes nothing else than these
                     recorder.add(joint_state(k))
                 print(k + 1, flush=True)
-        """, tmp_path / "e")
+        """,
+        tmp_path / "e",
+    )
     for _ in range(3):
         told = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
@@ -210,7 +224,8 @@ def test_kill_9_leaves_all_that_was_flushed(tmp_path):
 
 def test_a_disk_error_stops_it_and_keeps_what_was_written(tmp_path):
     """A limit of the file size gives the error that a full disk gives, in the midst of a write."""
-    process = child("""
+    process = child(
+        """
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
         recorder = start(Path(sys.argv[1]), replace(CONFIG, flush_s=0.0))
@@ -220,7 +235,9 @@ def test_a_disk_error_stops_it_and_keeps_what_was_written(tmp_path):
             k += 1
         about = recorder.finish(BEGUN_NS + k * PERIOD_NS)
         print(about.suspect[0], flush=True)
-        """, tmp_path / "e")
+        """,
+        tmp_path / "e",
+    )
     told, _ = process.communicate()
     assert process.returncode == 0
     assert "writing stopped" in told

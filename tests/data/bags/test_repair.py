@@ -10,12 +10,12 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.about import About
+from genima_core.data.bags.episode_info import About
 from genima_core.data.bags.metadata import FILE
 from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.data.bags.repair import KEPT, repair
 from genima_core.data.bags.writer import BagWriter
-from genima_ros import cli
+from genima_ros.cli import main as cli
 
 from . import recorded
 
@@ -53,14 +53,14 @@ def damaged(whole: Path, folder: Path, change, keep_metadata: bool = False) -> P
 def test_a_file_cut_anywhere_is_mended(whole, tmp_path, seed):
     recorded_before = list(open_bag(whole).messages())
     share = random.Random(seed).random()
-    folder = damaged(whole, tmp_path / "bag", lambda data: data[:int(share * len(data))], keep_metadata=seed % 2 == 0)
+    folder = damaged(whole, tmp_path / "bag", lambda data: data[: int(share * len(data))], keep_metadata=seed % 2 == 0)
     try:
         done = repair(folder)
     except ValueError as error:
         assert share < 0.5 and "nothing can be read" in str(error)  # not even the first chunk
         return
     left = list(open_bag(folder).messages())
-    assert left == recorded_before[:len(left)]
+    assert left == recorded_before[: len(left)]
     assert len(left) == done.messages >= MESSAGES * share - 200  # the end of the file is its index
     with Reader(folder) as reader:
         assert reader.message_count == len(left)
@@ -133,20 +133,23 @@ def test_metadata_that_disagrees_is_written_anew(whole, tmp_path):
 
 
 def test_a_repair_that_was_cut_off_itself_is_done_again(whole, tmp_path):
-    folder = damaged(whole, tmp_path / "bag", lambda data: data[:len(data) // 2])
+    folder = damaged(whole, tmp_path / "bag", lambda data: data[: len(data) // 2])
     (folder / ".repair" / "bag").mkdir(parents=True)
     (folder / ".repair" / "bag" / "bag_0.mcap").write_bytes(b"half")
     assert repair(folder).changed
     assert not (folder / ".repair").exists()
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda folder: None, "there is no bag"),
-    (lambda folder: folder.mkdir(), "neither metadata.yaml nor an MCAP file"),
-    (lambda folder: (folder.mkdir(), (folder / "a.mcap").write_bytes(b"")), "nothing can be read"),
-    (lambda folder: (folder.mkdir(), (folder / "a.mcap").write_bytes(b"\x89MCAP0\r\n")), "nothing can be read"),
-    (lambda folder: (folder.mkdir(), (folder / "a.mcap").write_bytes(b"something else")), "nothing can be read"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: None, "there is no bag"),
+        (lambda folder: folder.mkdir(), "neither metadata.yaml nor an MCAP file"),
+        (lambda folder: (folder.mkdir(), (folder / "a.mcap").write_bytes(b"")), "nothing can be read"),
+        (lambda folder: (folder.mkdir(), (folder / "a.mcap").write_bytes(b"\x89MCAP0\r\n")), "nothing can be read"),
+        (lambda folder: (folder.mkdir(), (folder / "a.mcap").write_bytes(b"something else")), "nothing can be read"),
+    ],
+)
 def test_what_is_no_bag_is_said_to_be_none(tmp_path, make, words):
     make(tmp_path / "bag")
     with pytest.raises((ValueError, FileNotFoundError), match=words):
@@ -178,8 +181,15 @@ def test_bags_are_found_by_name(whole, tmp_path):
 
 
 def test_what_is_known_of_an_episode_is_kept(tmp_path):
-    about = About(task="push_button", instruction="push", streams={"joint_states": "/joint_states"}, label="failure",
-                  suspect=("a", "b"), quality={"x": 1.5}, seed=3)
+    about = About(
+        task="push_button",
+        instruction="push",
+        streams={"joint_states": "/joint_states"},
+        label="failure",
+        suspect=("a", "b"),
+        quality={"x": 1.5},
+        seed=3,
+    )
     about.save(tmp_path)
     assert About.load(tmp_path) == about
     (tmp_path / "episode.json").write_text(json.dumps({"format": 1, "task": "x"}))

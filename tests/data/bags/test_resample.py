@@ -67,14 +67,16 @@ def test_streams_without_two_common_rows_are_refused():
 def test_commands_are_used_where_they_are_dense():
     stamps_s = np.array([1.0, 1.1, 2.0, 2.1])
     times_s = np.array([0.99, 1.0, 1.05, 1.1, 1.5, 2.05, 2.1, 2.2])
-    np.testing.assert_array_equal(resample.covered(stamps_s, times_s, 0.25),
-                                  [False, True, True, True, False, True, True, False])
+    np.testing.assert_array_equal(
+        resample.covered(stamps_s, times_s, 0.25), [False, True, True, True, False, True, True, False]
+    )
     assert not resample.covered(np.zeros(0), times_s, 0.25).any()
 
 
 def test_the_last_command_holds():
     before = np.array([9.0, 8.0, 7.0, 6.0])
     times_s = np.array([0.5, 1.0, 1.9, 2.0])
-    np.testing.assert_array_equal(resample.held(np.array([1.0, 2.0]), np.array([0.3, 0.4]), times_s, before),
-                                  [9.0, 0.3, 0.3, 0.4])
+    np.testing.assert_array_equal(
+        resample.held(np.array([1.0, 2.0]), np.array([0.3, 0.4]), times_s, before), [9.0, 0.3, 0.3, 0.4]
+    )
     np.testing.assert_array_equal(resample.held(np.zeros(0), np.zeros(0), times_s, before), before)

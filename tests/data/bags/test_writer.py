@@ -21,9 +21,18 @@ from genima_core.data.bags.writer import BagWriter
 from . import recorded
 
 STRING = "std_msgs/msg/String"
-QOS = "\n".join(["- history: keep_last", "  depth: 1", "  reliability: reliable", "  durability: volatile",
-                 *(f"  {name}: {{sec: 0, nsec: 0}}" for name in ("deadline", "lifespan")), "  liveliness: automatic",
-                 "  liveliness_lease_duration: {sec: 0, nsec: 0}", "  avoid_ros_namespace_conventions: false"])
+QOS = "\n".join(
+    [
+        "- history: keep_last",
+        "  depth: 1",
+        "  reliability: reliable",
+        "  durability: volatile",
+        *(f"  {name}: {{sec: 0, nsec: 0}}" for name in ("deadline", "lifespan")),
+        "  liveliness: automatic",
+        "  liveliness_lease_duration: {sec: 0, nsec: 0}",
+        "  avoid_ros_namespace_conventions: false",
+    ]
+)
 
 CHILD = """
 import sys
@@ -157,8 +166,13 @@ writer.close()
 
 def test_a_full_disk_keeps_what_was_written(tmp_path):
     most = 300_000
-    child = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "bag")], capture_output=True, text=True,
-                           check=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    child = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "bag")],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    )
     written, *refusals = child.stdout.splitlines()
     assert all("could not be written before" in line for line in refusals) and len(refusals) == 2
     bag = open_bag(tmp_path / "bag")
@@ -205,5 +219,3 @@ def test_a_damaged_picture_is_refused():
     jpeg = messages.typestore().types[messages.JPEG](recorded.header(5.0), "jpeg", np.arange(9, dtype=np.uint8))
     with pytest.raises(ValueError, match="cannot be decoded"):
         messages.image_to_rgb(jpeg)
-
-

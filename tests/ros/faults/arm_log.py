@@ -9,7 +9,7 @@ import numpy as np
 from sensor_msgs.msg import JointState
 
 from genima_core.panda import JOINT_NAMES
-from genima_ros.conversions import positions_by_name, seconds, velocities_by_name
+from genima_ros.messages.conversions import positions_by_name, seconds, velocities_by_name
 
 STILL = 0.02
 """rad/s: a joint slower than this counts as still; what is left then is the servo's last millimetre."""
@@ -35,9 +35,13 @@ class ArmLog:
 
     def add(self, message: JointState) -> None:
         speeds = np.abs(velocities_by_name(message, JOINT_NAMES))
-        self._samples.append(Sample(self._machine_s(seconds(message.header.stamp)),
-                                    positions_by_name(message, JOINT_NAMES),
-                                    float(speeds.max())))
+        self._samples.append(
+            Sample(
+                self._machine_s(seconds(message.header.stamp)),
+                positions_by_name(message, JOINT_NAMES),
+                float(speeds.max()),
+            )
+        )
 
     @property
     def last(self) -> Sample:

@@ -13,13 +13,14 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from genima_ros import graph, interfaces
-from genima_ros.conversions import seconds
-from genima_ros.diagnostics import read_diagnostics
-from genima_ros.observer import Observer
-from genima_ros.processes import RunningGraph
-from genima_ros.streamer_node import StreamerParameters
-from genima_ros.up import READY_S, wait_ready
+from genima_ros.cli.up import READY_S, wait_ready
+from genima_ros.clients.observer import Observer
+from genima_ros.graph import graph
+from genima_ros.graph.processes import RunningGraph
+from genima_ros.messages import interfaces
+from genima_ros.messages.conversions import seconds
+from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.nodes.streamer_node import StreamerParameters
 
 from .arm_log import ArmLog
 from .script import EVERY_S, Dive, Script
@@ -62,9 +63,19 @@ class FaultyCell(Observer):
         for service in ("emergency_stop", "enable", "stop", "reset_fault"):
             self.service("streamer", service)
         images = [interfaces.camera_image(name) for name in cameras]
-        self.wire = Wire(self.node, [*images, interfaces.JOINT_STATES, interfaces.TARGETS, interfaces.OBSERVATION,
-                                     interfaces.ACTION_CHUNK, interfaces.ARM_TRAJECTORY, interfaces.ARM_STATUS,
-                                     interfaces.CAMERA_RIG])
+        self.wire = Wire(
+            self.node,
+            [
+                *images,
+                interfaces.JOINT_STATES,
+                interfaces.TARGETS,
+                interfaces.OBSERVATION,
+                interfaces.ACTION_CHUNK,
+                interfaces.ARM_TRAJECTORY,
+                interfaces.ARM_STATUS,
+                interfaces.CAMERA_RIG,
+            ],
+        )
         flicker = itertools.count()
         for topic in images:  # every real picture differs from the one before, simulated ones may not
             self.wire.usually(topic, lambda message: _with_noise(message, next(flicker)))
@@ -93,8 +104,10 @@ class FaultyCell(Observer):
     def machine_s(self, stamp_s: float) -> float:
         """A stamp of the nodes in the time of this process, whose clock no fault sets."""
         now_s = self.now_s()
-        return min((stamp_s, stamp_s - self.clock.offset_s, stamp_s - self.clock.before_s),
-                   key=lambda candidate_s: abs(candidate_s - now_s))
+        return min(
+            (stamp_s, stamp_s - self.clock.offset_s, stamp_s - self.clock.before_s),
+            key=lambda candidate_s: abs(candidate_s - now_s),
+        )
 
     def is_up_to_date(self) -> bool:
         """The newest joint state is a new one."""
@@ -105,8 +118,10 @@ class FaultyCell(Observer):
 
     def heard(self, who: str, pattern: str, since_s: float) -> str | None:
         """The first thing since then that matches, or None."""
-        return next((what for at_s, name, what in self.said if at_s >= since_s and name == who
-                     and re.search(pattern, what)), None)
+        return next(
+            (what for at_s, name, what in self.said if at_s >= since_s and name == who and re.search(pattern, what)),
+            None,
+        )
 
     def _on_told(self, message: JointState) -> None:
         self.told.append((self.now_s(), np.array(message.position[:7])))
@@ -161,8 +176,10 @@ class FaultyCell(Observer):
             self._check_graphs()
             if self.now_s() > end_s:
                 newest = {who: said for _, who, said in self.said}
-                raise TimeoutError(f"waited in vain for {what}; at last: "
-                                   f"{'; '.join(f'{who} said {said}' for who, said in newest.items())}")
+                raise TimeoutError(
+                    f"waited in vain for {what}; at last: "
+                    f"{'; '.join(f'{who} said {said}' for who, said in newest.items())}"
+                )
 
     def wait_for(self, duration_s: float) -> None:
         end_s = self.now_s() + duration_s
@@ -208,8 +225,13 @@ class FaultyCell(Observer):
         Raises:
             RuntimeError: it failed.
         """
-        command = subprocess.Popen([sys.executable, "-m", f"{graph.PACKAGE}.cli", *words], env=self.environment,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = subprocess.Popen(
+            [sys.executable, "-m", f"{graph.PACKAGE}.cli", *words],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         self.wait(lambda: command.poll() is not None, f"the end of genima {' '.join(words)}")
         if command.returncode:
             raise RuntimeError(f"genima {' '.join(words)} failed: {command.communicate()[0]}")

@@ -10,13 +10,14 @@ from typing import TextIO
 import yaml
 
 from genima_core.checkpoint import Checkpoint
-from genima_ros import graph, interfaces
-from genima_ros.controller_node import ControllerParameters
-from genima_ros.diffusion_node import DiffusionParameters
-from genima_ros.processes import ProcessOutput, RunningGraph
-from genima_ros.shared_memory import make_room
-from genima_ros.streamer_node import StreamerParameters
-from genima_ros.up import READY_S, wait_ready
+from genima_ros.cli.up import READY_S, wait_ready
+from genima_ros.graph import graph
+from genima_ros.graph.processes import ProcessOutput, RunningGraph
+from genima_ros.graph.shared_memory import make_room
+from genima_ros.messages import interfaces
+from genima_ros.nodes.controller_node import ControllerParameters
+from genima_ros.nodes.diffusion_node import DiffusionParameters
+from genima_ros.nodes.streamer_node import StreamerParameters
 
 from .faulty_cell import FaultyCell
 from .shifted_clock import ShiftedClock
@@ -35,8 +36,10 @@ def running_cell(checkpoint: Path, folder: Path, environment: Mapping[str, str],
     make_room(os.environ)  # this process sends images
     config = folder / "real_limits.yaml"
     config.write_text(yaml.safe_dump(real_limits()))
-    values = graph.argument_values("sim", {"checkpoint": str(checkpoint), "execution": "async", "gate": "true",
-                                           "config": str(config), "seed": str(SEED)})
+    values = graph.argument_values(
+        "sim",
+        {"checkpoint": str(checkpoint), "execution": "async", "gate": "true", "config": str(config), "seed": str(SEED)},
+    )
     with ExitStack() as stack:
         clock = ShiftedClock(folder)
         cell = stack.enter_context(FaultyCell(environment, rig.names, clock))
@@ -45,11 +48,12 @@ def running_cell(checkpoint: Path, folder: Path, environment: Mapping[str, str],
             "sim": [interfaces.ARM_TRAJECTORY],
             "streamer": [interfaces.JOINT_STATES, interfaces.ACTION_CHUNK, interfaces.ARM_STATUS],
             "diffusion": [interfaces.CAMERA_RIG, *map(interfaces.camera_image, rig.names)],
-            "controller": [interfaces.JOINT_STATES, interfaces.TARGETS, interfaces.OBSERVATION,
-                           interfaces.CAMERA_RIG]}
-        processes = [replace(processes[name], remappings=(*processes[name].remappings,
-                                                          *cell.wire.remappings(*topics)))
-                     for name, topics in receives.items()]
+            "controller": [interfaces.JOINT_STATES, interfaces.TARGETS, interfaces.OBSERVATION, interfaces.CAMERA_RIG],
+        }
+        processes = [
+            replace(processes[name], remappings=(*processes[name].remappings, *cell.wire.remappings(*topics)))
+            for name, topics in receives.items()
+        ]
         output = ProcessOutput(log, receives, colour=False)
 
         def line(name: str, text: str) -> None:
@@ -59,8 +63,7 @@ def running_cell(checkpoint: Path, folder: Path, environment: Mapping[str, str],
 
         for name in ("streamer", "others"):
             mine = [process for process in processes if (process.name == "streamer") == (name == "streamer")]
-            cell.graphs[name] = stack.enter_context(
-                RunningGraph(mine, {**environment, **clock.environment}, line))
+            cell.graphs[name] = stack.enter_context(RunningGraph(mine, {**environment, **clock.environment}, line))
         for running in cell.graphs.values():
             wait_ready(running, cell, READY_S)
         yield cell
@@ -70,9 +73,15 @@ def real_limits() -> dict:
     """Parameters of a real cell, whatever config/sim.yaml relaxes; at full speed, where stops take longest."""
     folder = graph.share_folder() / "config"
     sim, real = (yaml.safe_load((folder / name).read_text()) for name in ("sim.yaml", "real.yaml"))
-    defaults = {"streamer": StreamerParameters(), "controller": ControllerParameters(),
-                "diffusion": DiffusionParameters()}
-    result = {node: {name: getattr(parameters, name) for name in sim.get(node, {}).get("ros__parameters", {})}
-              | real.get(node, {}).get("ros__parameters", {}) for node, parameters in defaults.items()}
+    defaults = {
+        "streamer": StreamerParameters(),
+        "controller": ControllerParameters(),
+        "diffusion": DiffusionParameters(),
+    }
+    result = {
+        node: {name: getattr(parameters, name) for name in sim.get(node, {}).get("ros__parameters", {})}
+        | real.get(node, {}).get("ros__parameters", {})
+        for node, parameters in defaults.items()
+    }
     result["streamer"] |= {"velocity_scale": 1.0, "watch_arm_status": True}
     return {node: {"ros__parameters": section} for node, section in result.items()}

@@ -5,7 +5,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
 from genima_core.types import ActionChunk
-from genima_ros.conversions import chunk_to_trajectory
+from genima_ros.messages.conversions import chunk_to_trajectory
 
 K, DT_S = 20, 0.05
 EVERY_S = 0.2
@@ -39,8 +39,9 @@ class Script:
         """What comes from now on, observed at captured_s (now by default)."""
         start_s = now_s + DT_S
         positions = self.at(start_s + DT_S * np.arange(K))
-        return chunk_to_trajectory(ActionChunk(positions, np.ones(K), DT_S, start_s,
-                                               now_s if captured_s is None else captured_s), JOINT_NAMES)
+        return chunk_to_trajectory(
+            ActionChunk(positions, np.ones(K), DT_S, start_s, now_s if captured_s is None else captured_s), JOINT_NAMES
+        )
 
 
 class Dive(Script):

@@ -28,8 +28,11 @@ class ShiftedClock:
         compiler = find_compiler()
         if compiler is None:
             return
-        made = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"],
-                              capture_output=True, text=True)
+        made = subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"],
+            capture_output=True,
+            text=True,
+        )
         if made.returncode:
             raise RuntimeError(f"{SOURCE.name} does not compile: {made.stderr}")
         self._file.write_bytes(struct.pack("d", 0.0))

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from genima_ros.conversions import seconds, to_time
+from genima_ros.messages.conversions import seconds, to_time
 
 from .wire import Change
 
@@ -25,6 +25,7 @@ def unchanged(message: object) -> object:
 
 def restamped(by_s: float) -> Change:
     """Stamps by a clock that differs by so much."""
+
     def change(message):
         message.header.stamp = to_time(seconds(message.header.stamp) + by_s)
         return message
@@ -49,8 +50,10 @@ def frozen(new_stamps: bool) -> Change:
 
 # ---- pictures
 
+
 def resized(width: int, height: int) -> Change:
     """Another size, cut out or repeated."""
+
     def change(message: Image) -> Image:
         message.data = array.array("B", np.resize(np.frombuffer(message.data, np.uint8), width * height * 3).tobytes())
         message.width, message.height, message.step = width, height, 3 * width
@@ -61,6 +64,7 @@ def resized(width: int, height: int) -> Change:
 
 def encoded(encoding: str) -> Change:
     """The same bytes under another name."""
+
     def change(message: Image) -> Image:
         message.encoding = encoding
         return message
@@ -70,6 +74,7 @@ def encoded(encoding: str) -> Change:
 
 def noisy(levels: float, rng: np.random.Generator) -> Change:
     """Gaussian noise of so many of 255 levels."""
+
     def change(message: Image) -> Image:
         pixels = np.frombuffer(message.data, np.uint8) + rng.normal(0.0, levels, len(message.data))
         message.data = array.array("B", np.clip(pixels, 0, 255).astype(np.uint8).tobytes())
@@ -87,8 +92,10 @@ def mirrored(message: Image) -> Image:
 
 # ---- joint states
 
+
 def joint_at(joint: int, value: float) -> Change:
     """One joint is said to be there."""
+
     def change(message: JointState) -> JointState:
         message.position[joint] = value
         return message
@@ -98,6 +105,7 @@ def joint_at(joint: int, value: float) -> Change:
 
 def joint_beside(joint: int, by: float) -> Change:
     """One joint is said to be so far from where it is."""
+
     def change(message: JointState) -> JointState:
         message.position[joint] += by
         return message
@@ -112,6 +120,7 @@ def stuck_values() -> Change:
 
 def renamed(old: str, new: str) -> Change:
     """Another arm's joint names."""
+
     def change(message: JointState | JointTrajectory):
         names = message.name if isinstance(message, JointState) else message.joint_names
         names[:] = [name.replace(old, new) for name in names]
@@ -128,6 +137,7 @@ def shortened(message: JointState) -> JointState:
 
 # ---- the arm's status
 
+
 def guided(message: DiagnosticStatus) -> DiagnosticStatus:
     """A person leads the arm by hand."""
     message.level, message.message = DiagnosticStatus.WARN, "it is guided by hand"
@@ -135,6 +145,7 @@ def guided(message: DiagnosticStatus) -> DiagnosticStatus:
 
 
 # ---- chunks
+
 
 def with_values(message: JointTrajectory, values: Sequence[Sequence[float]]) -> JointTrajectory:
     """The same chunk with positions (n, 8)."""

@@ -10,8 +10,8 @@ from std_msgs.msg import String
 from genima_core.calibration.store import placed
 from genima_core.cameras import CameraRig
 from genima_core.panda import forward_kinematics
-from genima_ros import interfaces
-from genima_ros.interfaces import Topic
+from genima_ros.messages import interfaces
+from genima_ros.messages.interfaces import Topic
 
 from . import spoiling
 from .faulty_cell import FaultyCell
@@ -88,6 +88,7 @@ def continued(node: str):
 
 def bad_chunk(spoil: Callable[[object], object]):
     """One bad chunk; its sender sends no other meanwhile."""
+
     def strike(cell: FaultyCell) -> None:
         cell.scripted = False
         cell.wire.send(interfaces.ACTION_CHUNK, spoil(cell.script.chunk(cell.now_s())))
@@ -123,6 +124,7 @@ def draws_nothing(cell: FaultyCell) -> None:
 
 def camera_moved(by_m: float):
     """The rig says that the front camera is elsewhere than in training."""
+
     def strike(cell: FaultyCell) -> None:
         rig = CameraRig.from_dict(json.loads(cell.rig.data))
         T_base_cam = rig["front"].T_mount_cam.copy()

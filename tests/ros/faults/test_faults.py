@@ -27,8 +27,11 @@ def outcomes(request, tmp_path_factory) -> dict[str, dict]:
 
     In a process of its own, because messages go through it: what earlier tests have left would make them late.
     """
-    left = [item.callspec.params["fault"].name for item in request.session.items
-            if item.path == Path(__file__) and hasattr(item, "callspec")]
+    left = [
+        item.callspec.params["fault"].name
+        for item in request.session.items
+        if item.path == Path(__file__) and hasattr(item, "callspec")
+    ]
     rows: dict[str, dict] = {}
     for _ in range(RUNS):
         rows |= run(left, tmp_path_factory.mktemp("faults") / "faults.json")
@@ -40,9 +43,13 @@ def outcomes(request, tmp_path_factory) -> dict[str, dict]:
 
 def run(names: list[str], result: Path) -> dict[str, dict]:
     chosen = f"^({'|'.join(map(re.escape, names))})$"
-    done = subprocess.run([sys.executable, ROOT / "benchmarks/faults.py", "--only", chosen, "--json", result],
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks/faults.py", "--only", chosen, "--json", result],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert result.is_file(), done.stdout
     return {row["name"]: row for row in json.loads(result.read_text())["rows"]}
 

@@ -116,8 +116,10 @@ def run_trial(cell: FaultyCell, fault: Fault) -> Outcome:
         outcome = _try(cell, fault)
         if not outcome.void:
             return outcome
-    raise TimeoutError(f"the simulator paused for up to {outcome.pause_s:.2f} s in {ATTEMPTS} trials of "
-                       f"{fault.name!r}: the machine is too busy")
+    raise TimeoutError(
+        f"the simulator paused for up to {outcome.pause_s:.2f} s in {ATTEMPTS} trials of "
+        f"{fault.name!r}: the machine is too busy"
+    )
 
 
 def _try(cell: FaultyCell, fault: Fault) -> Outcome:
@@ -133,8 +135,11 @@ def _try(cell: FaultyCell, fault: Fault) -> Outcome:
         fault.strike(cell)
         if fault.limit is None:
             return _go_on_through(cell, fault, strike)
-        cell.wait(lambda: _is_over(cell, fault, strike), f"a still arm after {fault.name!r} and the message "
-                                                         f"{fault.says[1]!r} of {fault.says[0]}", PATIENCE_S)
+        cell.wait(
+            lambda: _is_over(cell, fault, strike),
+            f"a still arm after {fault.name!r} and the message {fault.says[1]!r} of {fault.says[0]}",
+            PATIENCE_S,
+        )
         limit_s = fault.limit.after_s(cell, strike)
         still_s = cell.arm.still_since(strike.at_s) - strike.at_s
     finally:

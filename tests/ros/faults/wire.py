@@ -9,8 +9,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 
-from genima_ros import interfaces
-from genima_ros.interfaces import Topic
+from genima_ros.messages import interfaces
+from genima_ros.messages.interfaces import Topic
 
 PREFIX = "wire/"
 """Before the names under which receivers get the topics."""
@@ -41,11 +41,17 @@ class Wire:
         self._receivers: dict[str, list[Callable[[object], None]]] = {name: [] for name in self._topics}
         self._late: list[tuple[float, str, bytes]] = []
         self._usual: dict[str, Change] = {}
-        self._publishers = {name: interfaces.publish(node, Topic(PREFIX + name, topic.type, topic.qos))
-                            for name, topic in self._topics.items()}
+        self._publishers = {
+            name: interfaces.publish(node, Topic(PREFIX + name, topic.type, topic.qos))
+            for name, topic in self._topics.items()
+        }
         for name, topic in self._topics.items():
-            qos = QoSProfile(history=topic.qos.history, depth=QUEUE, reliability=topic.qos.reliability,
-                             durability=topic.qos.durability)
+            qos = QoSProfile(
+                history=topic.qos.history,
+                depth=QUEUE,
+                reliability=topic.qos.reliability,
+                durability=topic.qos.durability,
+            )
             node.create_subscription(topic.type, name, lambda data, name=name: self._pass_on(name, data), qos, raw=True)
         node.create_timer(RELEASE_EVERY_S, self._release, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

@@ -1,0 +1,184 @@
+"""Moves a gripper to the newest width that was asked for: a state machine, stepped with the time as an argument."""
+
+from enum import StrEnum
+from math import isfinite
+
+from genima_core.gripper.config import GripperConfig
+from genima_core.gripper.goal import Answer, Driver, Goal
+
+
+class State(StrEnum):
+    IDLE = "idle"
+    """Nothing was asked for, or it is done."""
+    ASKED = "asked"
+    """A goal was sent; nobody has taken it on yet."""
+    MOVING = "moving"
+    STOPPING = "stopping"
+    """Its end is awaited: a newer width is there, or it took too long."""
+    WAITING = "waiting"
+    """For a gripper that is not there, or for the time to try again."""
+
+
+class GripperControl:
+    """Newest width wins; at most one goal is under way; nothing here waits or raises.
+
+    A goal without an answer in time is cancelled; one that does not even end then is given up and its gripper is called
+    hanging. Failures are tried again after a growing pause; another width than the one that failed, after the shortest.
+    """
+
+    def __init__(self, config: GripperConfig, driver: Driver) -> None:
+        self.config = config
+        self._driver = driver
+        self._wanted_m: float | None = None
+        self._reached_m: float | None = None
+        """Width of the last goal that succeeded, if nothing has moved the fingers since."""
+        self._held_m: float | None = None
+        """Width at which an object stopped the closing fingers."""
+        self._measured_m: float | None = None
+        self._goal: Goal | None = None
+        self._until_s = 0.0
+        self._state = State.IDLE
+        self._number = self._failures = 0
+        self._failed_m: float | None = None
+        self._failed_s = float("-inf")
+        self.goals = 0
+        """How many were sent."""
+        self.problem = ""
+        """What is wrong now, in one sentence; "" for nothing."""
+        self.hanging = False
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def wanted_m(self) -> float | None:
+        return self._wanted_m
+
+    @property
+    def holding(self) -> bool:
+        """Whether an object is between the fingers."""
+        return self._held_m is not None
+
+    def command(self, width_m: float) -> str | None:
+        """Ask for a width; None, or why it is refused and changes nothing."""
+        limit_m, slack_m = self.config.max_width_m, self.config.slack_m
+        if not isfinite(width_m) or not -slack_m <= width_m <= limit_m + slack_m:
+            return f"a width of {width_m:g} m was asked for; valid is 0 to {limit_m:g} m"
+        self._wanted_m = min(max(width_m, 0.0), limit_m)
+        return None
+
+    def measured(self, width_m: float) -> None:
+        """Where the fingers are; a width that is no number is passed over."""
+        if not isfinite(width_m):
+            return
+        self._measured_m = width_m
+        if self._held_m is not None and width_m < self._held_m - self.config.preempt_m:
+            self._held_m = self._reached_m = None  # what was held is gone: close on
+
+    def step(self, now_s: float) -> State:
+        """Evaluate every limit of time, and do what is due."""
+        if self._goal is not None:
+            self._watch(now_s)
+        if self._goal is None:
+            self._begin(now_s)
+        return self._state
+
+    def _watch(self, now_s: float) -> None:
+        """What is too late, or no longer wanted, of the goal under way."""
+        if not self._driver.ready():
+            self._give_up("the gripper has gone while it moved; look at its driver", now_s)
+        elif self._state is State.ASKED and now_s >= self._until_s:
+            self._driver.cancel(self._goal.number)
+            self._hang(f"the gripper has not taken a goal on for {self.config.accept_s:g} s", now_s)
+        elif self._state is State.MOVING and now_s >= self._until_s:
+            self.problem = f"the gripper has not arrived within {self.config.finish_s:g} s; it is stopped"
+            self._stop(now_s)
+        elif self._state is State.MOVING and abs(self._wanted_m - self._goal.width_m) > self.config.preempt_m:
+            self._stop(now_s)
+        elif self._state is State.STOPPING and now_s >= self._until_s:
+            self._hang(f"the gripper has not stopped within {self.config.cancel_s:g} s", now_s)
+
+    def on_accepted(self, number: int, now_s: float) -> None:
+        """A goal was taken on."""
+        if self._is_current(number) and self._state is State.ASKED:
+            self._state, self._until_s = State.MOVING, now_s + self.config.finish_s
+
+    def on_rejected(self, number: int, now_s: float) -> None:
+        if self._is_current(number):
+            self._give_up("the gripper has refused the goal; look at its driver", now_s)
+
+    def on_answer(self, number: int, answer: Answer, now_s: float) -> None:
+        """A goal has ended; one that was given up says at least that the gripper does not hang any more."""
+        if not self._is_current(number):
+            if self.hanging:
+                self.hanging, self._failed_s = False, float("-inf")
+            return
+        goal, stopping = self._goal, self._state is State.STOPPING
+        if answer.succeeded or (goal.closing and answer.stalled):
+            self._goal, self._reached_m = None, goal.width_m
+            self._failures, self._failed_m, self.hanging, self.problem = 0, None, False, ""
+            self._held_m = self._stopped_at(goal, answer)
+        elif stopping and not self.problem:
+            self._goal, self._reached_m, self.hanging = None, None, False
+        else:
+            self._give_up(self.problem or f"the gripper has not done it: {answer.message or 'no reason given'}", now_s)
+            self.hanging = False
+
+    def _is_current(self, number: int) -> bool:
+        return self._goal is not None and self._goal.number == number
+
+    def _stopped_at(self, goal: Goal, answer: Answer) -> float | None:
+        """Width of what the closing fingers hold."""
+        if not goal.closing or self._measured_m is None:
+            return None
+        met = answer.stalled or self._measured_m > goal.width_m + self.config.preempt_m
+        return self._measured_m if met else None
+
+    def _begin(self, now_s: float) -> None:
+        if self._wanted_m is None or self._is_done(self._wanted_m):
+            self._state = State.IDLE
+            return
+        if not self._driver.ready():
+            self._state, self.problem = State.WAITING, "there is no gripper; start its driver"
+            return
+        if now_s < self._failed_s + self._pause_s():
+            self._state = State.WAITING
+            return
+        self._number += 1
+        self.goals += 1
+        self._goal = Goal(self._number, self._wanted_m, self._is_closing(self._wanted_m))
+        self._held_m = None
+        self._state, self._until_s = State.ASKED, now_s + self.config.accept_s
+        if self._failed_m is None:
+            self.problem = ""
+        self._driver.send(self._goal)
+
+    def _is_done(self, width_m: float) -> bool:
+        if self._held_m is not None and width_m <= self._held_m + self.config.tolerance_m:
+            return True  # closed as far as what is held allows
+        return self._reached_m is not None and abs(width_m - self._reached_m) <= self.config.tolerance_m
+
+    def _is_closing(self, width_m: float) -> bool:
+        if self._measured_m is not None:
+            return width_m < self._measured_m
+        return width_m < self.config.max_width_m / 2
+
+    def _pause_s(self) -> float:
+        if self._failed_m is not None and abs(self._wanted_m - self._failed_m) > self.config.preempt_m:
+            return self.config.retry_s
+        return min(self.config.retry_s * 2.0 ** (self._failures - 1), self.config.retry_longest_s)
+
+    def _stop(self, now_s: float) -> None:
+        self._state, self._until_s = State.STOPPING, now_s + self.config.cancel_s
+        self._driver.cancel(self._goal.number)
+
+    def _hang(self, message: str, now_s: float) -> None:
+        self._give_up(f"{message}: it hangs; free it, or restart its driver", now_s)
+        self.hanging = True
+
+    def _give_up(self, message: str, now_s: float) -> None:
+        self._failed_m, self._failed_s = self._goal.width_m, now_s
+        self._failures = min(self._failures + 1, 32)
+        self._goal, self._reached_m, self._held_m = None, None, None
+        self._state, self.problem = State.WAITING, message

@@ -1,0 +1,192 @@
+"""RLBench demonstrations become a data set."""
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from genima_core.cameras import CameraRig
+from genima_core.data.cache import resized
+from genima_core.data.dataset import Dataset, DatasetWriter
+from genima_core.data.episode import Episode
+from genima_core.data.origin import Origin, resume
+from genima_core.importers.rlbench import layout
+from genima_core.importers.rlbench.demo import Demo, read_demo
+from genima_core.importers.rlbench.layout import DemoFolder
+from genima_core.importers.rlbench.rig import ArmFit, check_same_rig, find_rig, fit_arm
+
+FITTED_ROWS = 32
+"""Rows of each episode that base and cameras are found from; enough of them to see a camera move."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides what ends up in the data set."""
+
+    cameras: tuple[str, str, str, str] = layout.CAMERAS[:4]
+    """In tile order."""
+    size: int | None = None
+    """Width and height of each view; None keeps RLBench's."""
+    tasks: tuple[str, ...] | None = None
+    """None is all."""
+    episodes: int | None = None
+    """Most episodes of each variation; None is all."""
+    fps: int = 20
+    """RLBench's simulation steps by 0.05 s."""
+    description: int = 0
+    """Which of the sentences that describe a variation becomes the instruction."""
+
+    def __post_init__(self) -> None:
+        if unknown := [camera for camera in self.cameras if camera not in layout.CAMERAS]:
+            raise ValueError(f"unknown camera {', '.join(unknown)}; RLBench has {', '.join(layout.CAMERAS)}")
+        if len(self.cameras) != 4 or len(set(self.cameras)) != 4:
+            raise ValueError(f"cameras {', '.join(self.cameras)}: 4 different ones are needed")
+        if self.tasks is not None and not self.tasks:
+            raise ValueError("tasks names none; leave it out to convert all")
+        for name, least in (("size", 16), ("episodes", 1), ("fps", 1), ("description", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value}; it must be at least {least}")
+
+
+def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict:
+    """Writes RLBench's demonstrations as a data set, and goes on where it was interrupted.
+
+    All numbers are read and checked before anything is written. Where a recording has the joint positions that
+    RLBench's planner commanded (since April 2024), they are the actions; else an action is what the next row measured.
+    The last row repeats its predecessor's. All joint positions are in the vendor's convention afterwards, from which
+    RLBench's differs (see `fit_arm`). RLBench keeps only successes, and nothing from which a scene could be drawn
+    again here, so no episode has a seed.
+
+    Args:
+        source: The data set, a task's folder or a variation's.
+        out: Folder of the data set.
+        options: What to convert and how.
+        show_progress: Print bars.
+
+    Returns:
+        What was done, for `--json`.
+
+    Raises:
+        FileNotFoundError, ValueError: not RLBench's, damaged, of another arm, or `out` holds something else.
+    """
+    begun_s = time.monotonic()
+    folders = layout.find_demos(source, options.tasks, options.episodes)
+    origin = Origin(
+        "converted from RLBench",
+        {"source": str(Path(source).resolve()), **asdict(options)},
+        tuple(folder.name for folder in folders),
+    )
+    done, report = _done_before(out, origin)
+    added = 0
+    if done < len(folders):
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            disable=not show_progress,
+        ) as progress:
+            demos = [_examine(folder, options) for folder in progress.track(folders, description="reading numbers")]
+            arm, rig, size, report = _frames(demos, folders, options)
+            if done:
+                known = Dataset(out).rig
+                check_same_rig(known, rig)
+                rig = known
+            with DatasetWriter(out, rig, fps=options.fps) as writer:
+                done, _ = _done_before(out, origin)  # once more, now that nobody else writes there
+                replace(origin, report=report).save(out)
+                for folder in progress.track(folders[done:], description="converting"):
+                    writer.add(_episode(folder, options, arm, rig, size))
+                    added += 1
+    else:
+        print(f"{out} holds all {done} episodes of {source} already; there is nothing to do")
+    return _summary(source, out, report, added, time.monotonic() - begun_s)
+
+
+def _done_before(out: Path, origin: Origin) -> tuple[int, dict]:
+    """How many of the episodes are in `out` already, and how well their arm and cameras fitted.
+
+    Raises:
+        ValueError: `out` holds something else.
+    """
+    known, before = resume(out, origin)
+    if before.episodes[:known] != origin.episodes[:known]:
+        raise ValueError(
+            f"{out} holds {known} episodes which are no longer the first {known} of "
+            f"{origin.arguments['source']}; choose another folder"
+        )
+    return known, dict(before.report)
+
+
+def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int]]:
+    """Some rows of an episode and the size of its pictures, after checking all that can be checked quickly."""
+    layout.check_cameras(folder.path, options.cameras)
+    demo = read_demo(folder.path, options.cameras)
+    layout.read_instruction(folder.path, options.description)
+    return demo.some(FITTED_ROWS), layout.image_size(folder.path, options.cameras, len(demo))
+
+
+def _frames(
+    examined: list[tuple[Demo, tuple[int, int]]], folders: tuple[DemoFolder, ...], options: Options
+) -> tuple[ArmFit, CameraRig, tuple[int, int], dict]:
+    """The arm, the rig of the data set, the size of the recorded pictures, and how well it all fits."""
+    demos, sizes = zip(*examined, strict=True)
+    for folder, size in zip(folders, sizes, strict=True):
+        if size != sizes[0]:
+            raise ValueError(
+                f"the pictures of {folder.path} are {size[0]}x{size[1]}, those of {folders[0].path} "
+                f"{sizes[0][0]}x{sizes[0][1]}; convert them into data sets of their own"
+            )
+    arm = fit_arm(demos)
+    rig, cameras = find_rig(demos, options.cameras, sizes[0], arm)
+    if options.size is not None:
+        rig = rig.resize(options.size, options.size)
+    commanded = sum(demo.command is not None for demo in demos)
+    return arm, rig, sizes[0], {"arm": arm.report(), "cameras": cameras, "episodes_with_commands": commanded}
+
+
+def _episode(folder: DemoFolder, options: Options, arm: ArmFit, rig: CameraRig, size: tuple[int, int]) -> Episode:
+    demo = read_demo(folder.path, options.cameras)
+    T, q = len(demo), demo.q + arm.q_zero
+    action = np.column_stack([demo.q, demo.gripper]) if demo.command is None else demo.command
+    action = np.vstack([action[1:], action[-1:]]) + np.append(arm.q_zero, 0.0)
+    stamps_s = np.arange(T) / options.fps
+    return Episode(
+        stamps_s=stamps_s,
+        image_stamps_s=np.repeat(stamps_s[:, None], len(options.cameras), axis=1),
+        images={name: resized(layout.read_images(folder.path, name, T, size), rig.size) for name in options.cameras},
+        q=q,
+        dq=np.gradient(q, 1 / options.fps, axis=0) if demo.dq is None else demo.dq,
+        gripper=demo.gripper,
+        action_q=action[:, :7],
+        action_gripper=action[:, 7],
+        instruction=layout.read_instruction(folder.path, options.description),
+        task=folder.task,
+        seed=-1,
+        success=True,
+    )
+
+
+def _summary(source: Path, out: Path, report: dict, added: int, seconds: float) -> dict:
+    dataset = Dataset(out)
+    arm, tasks = report["arm"], Counter(dataset.tasks)
+    print(
+        f"{out}: {len(dataset)} episodes of {len(tasks)} tasks, {sum(dataset.lengths)} frames; {added} new in "
+        f"{seconds:.0f} s. The recorded joints are within {arm['residual_mm_median']:.1f} mm (median; "
+        f"{arm['residual_mm_max']:.1f} at most) of ours, with {arm['joint4_zero_deg']:.2f}° added to joint 4"
+    )
+    return {
+        "source": str(source),
+        "out": str(out),
+        "episodes": len(dataset),
+        "added": added,
+        "frames": sum(dataset.lengths),
+        "tasks": dict(tasks),
+        **report,
+        "seconds": round(seconds, 2),
+        "fingerprint": dataset.fingerprint(),
+    }

@@ -1,0 +1,123 @@
+"""The numbers of one RLBench demonstration, as it recorded them: poses in its world frame, cameras as PyRep's."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from genima_core.importers.rlbench import pickles
+
+_FILE = "low_dim_obs.pkl"
+_COMMAND = "joint_position_action"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """T rows of numbers, and C cameras."""
+
+    q: np.ndarray
+    """(T, 7) measured, rad."""
+    gripper: np.ndarray
+    """(T,) measured: 1 where the gripper is open by more than nine tenths, else 0."""
+    dq: np.ndarray | None
+    """(T, 7) measured, rad/s; None where it was not recorded."""
+    command: np.ndarray | None
+    """(T, 8) joints, rad, and opening that row t had been commanded to reach; row 0 is NaN. None where missing."""
+    p_world_joint: np.ndarray
+    """(T, 7, 3) origins of the joints' frames."""
+    T_world_tip: np.ndarray
+    """(T, 4, 4) pose of the point between the fingertips."""
+    K: np.ndarray
+    """(T, C, 3, 3) intrinsics of the cameras that were asked for; PyRep's focal lengths are negative."""
+    T_world_cam: np.ndarray
+    """(T, C, 4, 4) their poses; x left, y up, z forward where focal lengths are negative."""
+
+    def __len__(self) -> int:
+        return len(self.q)
+
+    def some(self, count: int) -> "Demo":
+        """At most `count` rows, evenly spread from the first to the last."""
+        rows = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
+        values = (getattr(self, field.name) for field in fields(self))
+        return Demo(*(None if value is None else value[rows] for value in values))
+
+
+def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
+    """The numbers in an episode's folder.
+
+    Raises:
+        FileNotFoundError: the episode has no pickle.
+        ValueError: damaged, too short, of another robot, or something that is needed was not recorded.
+    """
+    path = episode / _FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{episode} has no {_FILE}, which RLBench writes last: its recording was interrupted. "
+            "Remove the folder or record it again"
+        )
+    demo = pickles.read_pickle(path)
+    observations = demo.observations if isinstance(demo, pickles.Demo) else demo
+    if not isinstance(observations, list) or not all(isinstance(o, pickles.Observation) for o in observations):
+        raise ValueError(f"{path} is no RLBench demonstration, which is a list of observations")
+    if len(observations) < 2:
+        raise ValueError(
+            f"{path} holds {len(observations)} observations; a demonstration needs 2 at least: remove the "
+            "episode's folder"
+        )
+    rows = [row.values() for row in observations]
+
+    def column(name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
+        return _column(path, rows, name, shape, first)
+
+    command = None
+    if _recorded(rows[1:], _COMMAND):
+        # Nothing had been commanded yet when the first row was recorded.
+        command = np.vstack([np.full(8, np.nan), column(_COMMAND, (8,), first=1)])
+    gripper = column("gripper_open", ())
+    opening = gripper if command is None else np.concatenate([gripper, command[1:, 7]])
+    if opening.min() < 0 or opening.max() > 1:
+        raise ValueError(f"{path}: the gripper's opening is {opening.min():g} to {opening.max():g}; valid is 0 to 1")
+    return Demo(
+        q=column("joint_positions", (7,)),
+        gripper=gripper,
+        dq=column("joint_velocities", (7,)) if _recorded(rows, "joint_velocities") else None,
+        command=command,
+        p_world_joint=column("joint_poses", (7, 7))[..., :3],
+        T_world_tip=column("gripper_matrix", (4, 4)),
+        K=np.stack([column(f"{camera}_camera_intrinsics", (3, 3)) for camera in cameras], axis=1),
+        T_world_cam=np.stack([column(f"{camera}_camera_extrinsics", (4, 4)) for camera in cameras], axis=1),
+    )
+
+
+def _recorded(rows: list[dict], name: str) -> bool:
+    return all(row.get(name) is not None for row in rows)
+
+
+def _column(path: Path, rows: list[dict], name: str, shape: tuple[int, ...], first: int) -> np.ndarray:
+    """(T - first, *shape) float64 of one attribute, from row `first` on."""
+    if not _recorded(rows[first:], name):
+        raise ValueError(f"{path} lacks {name}: {_remedy(name)}")
+    result = np.empty((len(rows) - first, *shape))
+    for t, row in enumerate(rows[first:]):
+        try:
+            value = np.asarray(row[name], dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path}: {name} of observation {first + t} is not made of numbers ({error})") from error
+        if value.shape != shape:
+            robot = "; only RLBench's Panda, with 7 joints, can be converted" if name.startswith("joint") else ""
+            raise ValueError(f"{path}: {name} of observation {first + t} has shape {value.shape}, not {shape}{robot}")
+        if not np.isfinite(value).all():
+            raise ValueError(
+                f"{path}: {name} of observation {first + t} holds NaN or infinite numbers; record the "
+                "episode again or remove its folder"
+            )
+        result[t] = value
+    return result
+
+
+def _remedy(name: str) -> str:
+    if name == "joint_poses":
+        return "RLBench records it since commit 8fc31bfa (July 2024); record with that version or a later one"
+    if "_camera_" in name:
+        return "record with that camera switched on in RLBench's ObservationConfig, or choose others with --cameras"
+    return f"record with {name}=True in RLBench's ObservationConfig, as its dataset_generator.py does"

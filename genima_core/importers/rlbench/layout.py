@@ -1,0 +1,194 @@
+"""Where RLBench keeps what, its instructions and its pictures.
+
+`<root>/<task>/variation<n>/episodes/episode<i>/` has a folder `<camera>_rgb` of numbered pictures for each camera, and
+a pickle with everything else. `variation_descriptions.pkl` lies beside `episodes`, or, below `all_variations`, inside
+each episode.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from genima_core.importers.rlbench import pickles
+
+CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder", "overhead")
+"""RLBench's cameras; the first four in the order in which the paper tiles them."""
+
+EXPECTED = "<task>/variation<n>/episodes/episode<i>"
+_ALL_VARIATIONS = "all_variations"
+_DESCRIPTIONS = "variation_descriptions.pkl"
+
+
+@dataclass(frozen=True)
+class DemoFolder:
+    """Where one demonstration lies."""
+
+    task: str
+    name: str
+    """Below the root, such as open_box/variation0/episode3."""
+    path: Path
+
+
+def find_variations(root: Path) -> list[tuple[str, Path]]:
+    """Task and folder of each variation at or below `root`: a root, a task's folder or a variation's. May be empty.
+
+    Raises:
+        ValueError: a task has single variations and all of them in one folder as well.
+    """
+    root = Path(root).resolve()
+    if not root.is_dir():
+        return []
+    if (root / "episodes").is_dir():
+        return [(root.parent.name, root)]
+    return _variations_of(root) or [pair for path in sorted(root.iterdir()) for pair in _variations_of(path)]
+
+
+def find_demos(root: Path, tasks: tuple[str, ...] | None = None, most: int | None = None) -> tuple[DemoFolder, ...]:
+    """The demonstrations at or below `root`, in a fixed order; at most `most` of each variation.
+
+    Raises:
+        FileNotFoundError: no such folder, or no demonstrations in it.
+        ValueError: an unknown task.
+    """
+    if not Path(root).is_dir():
+        raise FileNotFoundError(f"{root} is no folder; an RLBench data set is one")
+    found = find_variations(root)
+    present = list(dict.fromkeys(task for task, _ in found))
+    if unknown := sorted(set(tasks or ()) - set(present)):
+        raise ValueError(f"{root} has no task {', '.join(unknown)}; it has {', '.join(present) or 'none'}")
+    demos = []
+    for task, variation in found:
+        if tasks is None or task in tasks:
+            # RLBench leaves a variation empty where its planner found no way.
+            episodes = _numbered(variation / "episodes", "episode")
+            demos += [DemoFolder(task, f"{task}/{variation.name}/{e.name}", e) for e in episodes[:most]]
+    if not demos and found:
+        raise FileNotFoundError(
+            f"{root} holds no episodes of {', '.join(tasks or present)}, only empty folders, as "
+            "RLBench leaves them where its planner finds no way; record again"
+        )
+    if not demos:
+        raise FileNotFoundError(
+            f"{root} holds no RLBench episodes; expected are {EXPECTED}, or the part of that below "
+            f"a task or a variation. It holds {listing(root)}"
+        )
+    return tuple(demos)
+
+
+def listing(folder: Path) -> str:
+    """The first names in a folder, for messages."""
+    names = sorted(path.name for path in Path(folder).iterdir())
+    return f"{', '.join(names[:8]) or 'nothing'}{' ...' if len(names) > 8 else ''}"
+
+
+def read_instruction(episode: Path, index: int = 0) -> str:
+    """One of the sentences that describe what an episode does.
+
+    Raises:
+        FileNotFoundError, ValueError: none were recorded; there are fewer, or the file is damaged.
+    """
+    places = [episode / _DESCRIPTIONS, episode.parents[1] / _DESCRIPTIONS]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"there is no {_DESCRIPTIONS}, which holds the instructions, in {places[0].parent} or "
+            f"{places[1].parent}; RLBench's dataset_generator.py writes it"
+        )
+    texts = pickles.read_pickle(path)
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"{path} is no list of sentences")
+    if not 0 <= index < len(texts):
+        raise ValueError(f"{path} has no description {index}; valid are 0 to {len(texts) - 1}")
+    return texts[index].strip()
+
+
+def check_cameras(episode: Path, cameras: tuple[str, ...]) -> None:
+    """
+    Raises:
+        FileNotFoundError: one of the cameras was not recorded.
+    """
+    for camera in cameras:
+        if not _pictures(episode, camera).is_dir():
+            there = sorted(path.name.removesuffix("_rgb") for path in episode.glob("*_rgb"))
+            raise FileNotFoundError(
+                f"{episode} has no pictures of camera {camera!r} ({camera}_rgb); it has those of "
+                f"{', '.join(there) or 'none'}: choose with --cameras"
+            )
+
+
+def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int, int]:
+    """Width and height of an episode's pictures, judged by the first of each camera; all files must be there.
+
+    Raises:
+        ValueError: too few or too many pictures, or different sizes.
+    """
+    sizes = {}
+    for camera in cameras:
+        folder = _pictures(episode, camera)
+        names = {path.name for path in folder.glob("*.png")}
+        if names != {f"{t}.png" for t in range(rows)}:
+            raise ValueError(
+                f"{folder} holds {len(names)} pictures, but the episode has {rows} observations, which "
+                f"need 0.png to {rows - 1}.png; record the episode again or remove its folder"
+            )
+        sizes[camera] = _read_image(folder / "0.png").shape[1::-1]
+    if len(set(sizes.values())) != 1:
+        different = ", ".join(f"{camera} {width}x{height}" for camera, (width, height) in sizes.items())
+        raise ValueError(f"the pictures of {episode} differ in size ({different}); record all cameras with one size")
+    return sizes[cameras[0]]
+
+
+def read_images(episode: Path, camera: str, rows: int, size: tuple[int, int]) -> np.ndarray:
+    """One camera's pictures (T, H, W, 3) uint8 RGB, of the given width and height.
+
+    Raises:
+        ValueError: a picture is damaged or of another size.
+    """
+    frames = np.empty((rows, size[1], size[0], 3), np.uint8)
+    for t in range(rows):
+        path = _pictures(episode, camera) / f"{t}.png"
+        frame = _read_image(path)
+        if frame.shape != frames.shape[1:]:
+            raise ValueError(f"{path} is {frame.shape[1]}x{frame.shape[0]}; the other pictures are {size[0]}x{size[1]}")
+        frames[t] = frame
+    return frames
+
+
+def _pictures(episode: Path, camera: str) -> Path:
+    return episode / f"{camera}_rgb"
+
+
+def _read_image(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's SyntaxError is about the picture
+        raise ValueError(f"{path} is damaged: {error}; record the episode again or remove its folder") from error
+
+
+def _variations_of(task: Path) -> list[tuple[str, Path]]:
+    if not task.is_dir():
+        return []
+    found = [path for path in _numbered(task, "variation") if (path / "episodes").is_dir()]
+    together = task / _ALL_VARIATIONS
+    if (together / "episodes").is_dir():
+        if found:
+            raise ValueError(
+                f"{task} has both {found[0].name} and {_ALL_VARIATIONS}, which may hold the same "
+                "episodes; convert one of these folders"
+            )
+        found = [together]
+    return [(task.name, path) for path in found]
+
+
+def _numbered(folder: Path, prefix: str) -> list[Path]:
+    """Folders `<prefix><number>`, by number."""
+    found = [
+        (int(match[1]), path)
+        for path in folder.iterdir()
+        if (match := re.fullmatch(rf"{prefix}(\d+)", path.name)) and path.is_dir()
+    ]
+    return [path for _, path in sorted(found)]

@@ -1,0 +1,199 @@
+"""Reads RLBench's pickles without running anything that they ask for.
+
+Unpickling calls whatever a file names. Here each of the few names that a recording contains stands for something inert
+of ours, so that nothing of numpy, of RLBench or of Python is called; every other name is refused.
+"""
+
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+_NUMBERS = re.compile(r"[?biufc]\d{0,2}")
+"""Numpy's codes of numbers, such as f8; objects, texts and records are none."""
+
+
+class _Attributes:
+    """What an object of a recording is reduced to."""
+
+    __slots__ = ("attributes",)
+
+    def __new__(cls) -> "_Attributes":
+        self = super().__new__(cls)
+        self.attributes = {}
+        return self
+
+    def __setstate__(self, state: object) -> None:
+        if type(state) is not dict:
+            raise pickle.UnpicklingError("an object whose attributes are no dict")
+        self.attributes = state
+
+
+class Demo(_Attributes):
+    """What stands for a `rlbench.demo.Demo`."""
+
+    __slots__ = ()
+
+    @property
+    def observations(self) -> object:
+        return self.attributes.get("_observations")
+
+
+class Observation(_Attributes):
+    """What stands for a `rlbench.backend.observation.Observation`."""
+
+    __slots__ = ()
+
+    def values(self) -> dict[str, object]:
+        """The attributes, and what RLBench keeps in the dict `misc` among them."""
+        misc = self.attributes.get("misc")
+        return {**misc, **self.attributes} if isinstance(misc, dict) else dict(self.attributes)
+
+
+def read_pickle(path: Path) -> object:
+    """What a pickle of RLBench holds: lists, dicts, texts, numbers, `Demo` and `Observation`.
+
+    Arrays and numpy's scalars come as objects that `np.asarray` makes arrays of.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged, or asks for anything that a recording does not contain.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            return _Unpickler(file).load()
+        except _RefusedError as refusal:
+            raise ValueError(
+                f"{path} asks for {refusal}, which no RLBench recording contains. Opening it could run "
+                "any program, so it is refused; record it again, or ask where it comes from"
+            ) from None
+        except (
+            pickle.UnpicklingError,
+            EOFError,
+            AttributeError,
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+            MemoryError,
+            OverflowError,
+            ImportError,
+        ) as error:
+            raise ValueError(
+                f"{path} is damaged: {error or type(error).__name__}; record the episode again or remove its folder"
+            ) from error
+
+
+class _RefusedError(Exception):
+    """Names what was asked for."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        try:
+            return _ADMITTED[module, name]
+        except KeyError:
+            raise _RefusedError(f"{module}.{name}") from None
+
+
+class _Function:
+    """Stands for a function. Unlike a function's, its attributes cannot be set by a pickle."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: object) -> object:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError("it changes a function")
+
+
+class _Dtype:
+    """Stands for a numpy dtype."""
+
+    __slots__ = ("_code", "_order")
+
+    def __init__(self, code: str) -> None:
+        self._code, self._order = code, "="
+
+    def __setstate__(self, state: tuple) -> None:
+        order = state[1]
+        if type(order) is not str or order not in tuple("<>|="):
+            raise pickle.UnpicklingError("an array of unknown byte order")
+        self._order = order
+
+    def resolve(self) -> np.dtype:
+        if not _NUMBERS.fullmatch(self._code):
+            raise ValueError(f"values of type {self._code!r} are no numbers")
+        return np.dtype(self._code).newbyteorder(self._order)
+
+
+class _Array:
+    """Stands for a numpy array until somebody asks for its numbers."""
+
+    __slots__ = ("_axes", "_data", "_dtype", "_order", "_shape")
+
+    def __init__(self) -> None:
+        self._shape, self._dtype, self._data, self._order, self._axes = (0,), None, b"", "C", None
+
+    def __setstate__(self, state: tuple) -> None:
+        _, self._shape, self._dtype, fortran, self._data = state
+        self._order = "F" if fortran else "C"
+
+    def place(self, data: bytes, dtype: object, shape: tuple, order: str, axes: tuple | None) -> "_Array":
+        """Sets what protocol 5 hands over at once; `axes` is the transposition that follows."""
+        self._shape, self._dtype, self._data = shape, dtype, data
+        self._order, self._axes = ("F" if order == "F" else "C"), axes
+        return self
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        if not isinstance(self._dtype, _Dtype) or not isinstance(self._data, bytes | bytearray):
+            raise ValueError("an array without numbers")
+        values = np.frombuffer(self._data, self._dtype.resolve()).reshape(self._shape, order=self._order)
+        return np.array(values if self._axes is None else values.transpose(self._axes), dtype=dtype)
+
+
+_NDARRAY = "numpy.ndarray"
+
+
+def _reconstruct(kind: object, shape: object, code: object) -> _Array:
+    if type(kind) is not str or kind != _NDARRAY:
+        raise pickle.UnpicklingError("an array that is none of numpy's")
+    return _Array()
+
+
+def _from_buffer(data: bytes, dtype: object, shape: tuple, order: str, axes: tuple | None = None) -> _Array:
+    return _Array().place(data, dtype, shape, order, axes)
+
+
+def _scalar(dtype: object, data: bytes) -> _Array:
+    return _Array().place(data, dtype, (), "C", None)
+
+
+def _dtype(code: object, align: object, copy: object) -> _Dtype:
+    if type(code) is not str:
+        raise pickle.UnpicklingError("an array whose type is no text")
+    return _Dtype(code)
+
+
+# Numpy's functions moved from numpy.core to numpy._core with version 2.0. `Demo` keeps the state of the random
+# generator as `np.random.get_state` returns it: a tuple of a text, an array and numbers, which needs no more names.
+_ADMITTED: dict[tuple[str, str], object] = {
+    ("rlbench.demo", "Demo"): Demo,
+    ("rlbench.backend.observation", "Observation"): Observation,
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): _Function(_dtype),
+} | {
+    (f"numpy.{core}.{module}", name): _Function(function)
+    for core in ("core", "_core")
+    for module, name, function in (
+        ("multiarray", "_reconstruct", _reconstruct),
+        ("multiarray", "scalar", _scalar),
+        ("numeric", "_frombuffer", _from_buffer),
+    )
+}

@@ -1,0 +1,265 @@
+"""Reads the published controller's checkpoints (RoboBase's snapshots); nothing that a pickle asks for is executed."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor
+
+from genima_core.cameras import CameraRig
+from genima_core.controller.act import Act, ActConfig
+from genima_core.controller.network import Statistics
+from genima_core.controller.policy import Controller
+from genima_core.language import TextEncoder
+
+CONFIGS = ("config.yaml", ".hydra/config.yaml", "../.hydra/config.yaml", "../../.hydra/config.yaml")
+"""Where the configuration may lie, seen from the snapshot: GENIMA's training puts it beside it, hydra above it."""
+CLIP = "openai/clip-vit-base-patch32"
+"""What the published controller embeds instructions with."""
+
+PREFIXES = (
+    ("actor.encoder_model.backbone.0.resnet_film_model.", "backbone."),
+    ("actor.encoder_model.backbone.0.body.", "backbone."),  # without language: torchvision's ResNet
+    ("actor.encoder_model.backbone.0.film_models.", "backbone.film_models."),
+    ("actor.encoder_model.", ""),
+    *(
+        (f"actor.actor_model.{name}.", f"posterior.{name}.")
+        for name in ("encoder", "cls_embed", "encoder_joint_proj", "encoder_action_proj", "latent_proj")
+    ),
+    ("actor.actor_model.", ""),
+)
+"""Beginnings of the names there and in `Act`; the first that fits counts."""
+
+IGNORED = (
+    ("encoder.", "a second name of actor.encoder_model"),
+    ("actor_model.", "a second name of actor.actor_model"),
+    ("actor.projection_layer.", "joins stacked frames, and there is one"),
+    ("actor.actor_model.pos_table", "computed"),
+    ("clip_model.", "the text encoder has its own folder"),
+)
+"""Beginnings of names that are left out, and why."""
+
+
+def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: str | None = None) -> dict:
+    """Turns a RoboBase checkpoint into a controller folder.
+
+    Args:
+        source: Snapshot (.pt); the statistics lie beside it, and config.yaml there or above.
+        out: Folder for `Controller.load`; an older one is replaced at the end.
+        rig: Cameras that the targets will be drawn for; resized to the checkpoint's views.
+        text_encoder: Name or folder of the CLIP model that it was trained with; ViT-B/32 by default.
+
+    Returns:
+        What was done: snapshot, configuration, text encoder, number of parameters, and ignored names by reason.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, asks for code, or describes a network that `Act` is not.
+    """
+    snapshot = Path(source)
+    if not snapshot.is_file():
+        raise FileNotFoundError(f"{snapshot} is no file; give a snapshot, e.g. latest.pt of GENIMA's controller_act")
+    settings_path = find_config(snapshot)
+    config = read_config(settings_path, rig)
+    agent = read_agent(snapshot)
+    kept, ignored = rename(agent)
+    model = Act(config, rig.resize(*config.size), read_statistics(snapshot.parent))
+    check(agent, kept, model.state_dict(), snapshot)
+    model.load_state_dict({ours: agent[name] for name, ours in kept.items()})
+    name = text_encoder or (CLIP if config.language else None)
+    text = TextEncoder.load(name) if name else TextEncoder.tiny(config.text_dim)
+    if config.language and text.pooled_width != config.text_dim:
+        raise ValueError(
+            f"the text encoder {name} gives {text.pooled_width} numbers, the checkpoint reads "
+            f"{config.text_dim}; give the one that it was trained with ({CLIP})"
+        )
+    # In full precision: the converted network gives the original's numbers.
+    Controller(model.eval(), text).save(out, torch.float32)
+    return {
+        "snapshot": str(snapshot),
+        "config": str(settings_path),
+        "text_encoder": name,
+        "tensors": len(kept),
+        "parameters": sum(agent[name].numel() for name in kept),
+        "ignored": ignored,
+    }
+
+
+def find_config(snapshot: Path) -> Path:
+    """The configuration that a snapshot was trained with."""
+    for name in CONFIGS:
+        if (snapshot.parent / name).is_file():
+            return (snapshot.parent / name).resolve()
+    raise FileNotFoundError(
+        f"config.yaml is missing: it is looked for as {', '.join(CONFIGS)} from {snapshot.parent}; "
+        "copy it from the training run"
+    )
+
+
+def read_config(path: Path, rig: CameraRig) -> ActConfig:
+    """The network that a config.yaml describes.
+
+    Raises:
+        ValueError: damaged, or something that `Act` does not do.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}; copy it from the training run") from error
+
+    def get(name: str) -> object:
+        value = settings
+        for key in name.split("."):
+            if not isinstance(value, Mapping) or key not in value:
+                raise ValueError(f"{path} has no {name}; it is no configuration of a GENIMA controller")
+            value = value[key]
+        reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
+        return get(reference[1]) if reference else value
+
+    def need(name: str, *valid: object) -> None:
+        if get(name) not in valid:
+            raise ValueError(f"{path}: {name} is {get(name)!r}; only {' or '.join(map(repr, valid))} can be converted")
+
+    need("method._target_", "method.genima_act.GenimaACT")
+    need("env.action_mode", "JOINT_POSITION")
+    need("frame_stack", 1)
+    need("method.encoder_model.backbone", "resnet18")
+    need("method.encoder_model.position_embedding", "sine", "v2")
+    need("method.encoder_model.dilation", False)
+    need("method.actor_model.pre_norm", False)
+    for name in ("hidden_dim", "use_lang_cond"):
+        need(f"method.encoder_model.{name}", get(f"method.actor_model.{name}"))
+    need("method.actor_model.num_queries", get("action_sequence"))
+    cameras, size = get("env.cameras"), get("visual_observation_shape")
+    # Their order makes no difference to the network (see `Act`).
+    if not isinstance(cameras, list) or sorted(map(str, cameras)) != sorted(rig.names):
+        raise ValueError(
+            f"{path}: the checkpoint sees the cameras {cameras}, the rig has {list(rig.names)}; give the "
+            "rig that it was trained with, its cameras named alike"
+        )
+    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(s, int) and s >= 32 for s in size):
+        raise ValueError(f"{path}: visual_observation_shape is {size}; it needs two numbers of pixels from 32 on")
+    numbers = {
+        ours: get(f"method.actor_model.{theirs}")
+        for ours, theirs in (
+            ("chunk_size", "num_queries"),
+            ("hidden", "hidden_dim"),
+            ("heads", "nheads"),
+            ("feedforward", "dim_feedforward"),
+            ("encoder_layers", "enc_layers"),
+            ("decoder_layers", "dec_layers"),
+        )
+    }
+    if wrong := {k: v for k, v in numbers.items() if not isinstance(v, int) or v < 1}:
+        raise ValueError(f"{path}: {wrong} must be whole numbers from 1 on")
+    return ActConfig(size=tuple(size), language=bool(get("method.actor_model.use_lang_cond")), **numbers)
+
+
+def read_statistics(folder: Path) -> Statistics:
+    """Means and deviations of joints and actions, which GENIMA's training writes beside its snapshots."""
+    found = {}
+    for name in ("proprio_stats.json", "action_stats.json"):
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing: GENIMA's training writes it beside its snapshots; without it "
+                "nobody knows what the network's numbers mean"
+            )
+        try:
+            data = json.loads(path.read_text())
+            mean, std = (torch.tensor(data[key], dtype=torch.float64) for key in ("mean", "std"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} needs mean and std, 8 numbers each ({error}); copy it again") from error
+        if mean.shape != (8,) or std.shape != (8,) or not (mean.isfinite() & std.isfinite() & (std >= 0)).all():
+            raise ValueError(f"{path} needs mean and std, 8 finite numbers each, not {data}; copy it again")
+        # The gripper comes first in the state and last in an action, and is normalised in neither.
+        joints = slice(1, None) if name == "proprio_stats.json" else slice(None, 7)
+        found[name] = mean[joints].float(), (std[joints] + (1e-10 if name == "proprio_stats.json" else 0)).float()
+    return Statistics(*found["proprio_stats.json"], *found["action_stats.json"])
+
+
+class Inert:
+    """Stands for an object of the configuration that was pickled beside the weights; keeps nothing, does nothing."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_OMEGACONF = (
+    "dictconfig.DictConfig",
+    "listconfig.ListConfig",
+    "base.ContainerMetadata",
+    "base.Metadata",
+    *(f"nodes.{kind}Node" for kind in ("Any", "Integer", "Float", "String", "Boolean", "Interpolation")),
+)
+INERT = (
+    *(f"omegaconf.{name}" for name in _OMEGACONF),
+    "typing.Any",
+    "collections.defaultdict",
+    *(f"builtins.{name}" for name in ("dict", "list", "tuple", "int", "float", "bool", "str")),
+)
+"""Names in the pickle of a snapshot's `cfg` (OmegaConf's); each gives an `Inert` instead."""
+
+
+def read_agent(path: Path) -> dict[str, Tensor]:
+    """The state dict under `agent`, read by torch's unpickler for weights, which calls nothing but what it knows."""
+    try:
+        with torch.serialization.safe_globals([(Inert, name) for name in INERT]):
+            payload = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has many of its own
+        if asked := re.search(r"GLOBAL (\S+)", str(error)):
+            raise ValueError(
+                f"{path} asks for {asked[1]}, which weights do not need; nothing was executed. Where it "
+                "was trained, write it anew as torch.save({'agent': agent.state_dict()}, ...)"
+            ) from error
+        raise ValueError(
+            f"{path} is no snapshot that can be read ({str(error).splitlines()[0]}); copy it again"
+        ) from error
+    agent = payload.get("agent") if isinstance(payload, Mapping) else None
+    if not isinstance(agent, Mapping) or not agent or not all(isinstance(v, Tensor) for v in agent.values()):
+        held = sorted(map(str, payload)) if isinstance(payload, Mapping) else type(payload).__name__
+        raise ValueError(f"{path} has no state dict under `agent`; it holds {held}")
+    return dict(agent)
+
+
+def rename(names: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """`Act`'s names of tensors by the checkpoint's, and the names that are left out by reason; unknown ones stay."""
+    kept: dict[str, str] = {}
+    ignored: dict[str, list[str]] = {}
+    for name in names:
+        reason = next((reason for prefix, reason in IGNORED if name.startswith(prefix)), None)
+        if reason is None:
+            there, here = next((pair for pair in PREFIXES if name.startswith(pair[0])), ("", ""))
+            kept[name] = here + name.removeprefix(there)
+        else:
+            ignored.setdefault(reason, []).append(name)
+    return kept, ignored
+
+
+def check(agent: Mapping[str, Tensor], kept: Mapping[str, str], expected: Mapping[str, Tensor], path: Path) -> None:
+    """
+    Raises:
+        ValueError: names, shapes or values that do not fit.
+    """
+    counts = Counter(kept.values())
+    fits = [name for name, ours in kept.items() if ours in expected and counts[ours] == 1]
+    faults = {
+        "missing": sorted(set(expected) - set(kept.values())),
+        "unknown": sorted(set(kept) - set(fits)),
+        "of another shape": [
+            f"{name} {tuple(agent[name].shape)}, not {tuple(expected[kept[name]].shape)}"
+            for name in fits
+            if agent[name].shape != expected[kept[name]].shape
+        ],
+        "not finite": [name for name in fits if not agent[name].isfinite().all()],
+    }
+    if any(faults.values()):
+        listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+        raise ValueError(f"{path} does not fit its config.yaml: {listed}")

@@ -1,0 +1,72 @@
+"""Two clocks side by side, and how regularly a loop runs."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+READING_S = 2e-4
+"""Two readings further apart were interrupted, and say nothing about the clocks."""
+
+
+class ClockPair:
+    """Translates between a steady clock, which loops run on, and ROS time, which stamps are in."""
+
+    def __init__(self, steady_s: Callable[[], float], ros_s: Callable[[], float]) -> None:
+        self._steady_s = steady_s
+        self._ros_s = ros_s
+        self._ros_minus_steady_s: float | None = None
+
+    def to_ros(self, steady_s: float) -> float:
+        return steady_s + self._offset_s()
+
+    def to_steady(self, ros_s: float) -> float:
+        return ros_s - self._offset_s()
+
+    def _offset_s(self) -> float:
+        before_s = self._steady_s()
+        ros_s = self._ros_s()
+        after_s = self._steady_s()
+        if after_s - before_s < READING_S or self._ros_minus_steady_s is None:
+            self._ros_minus_steady_s = ros_s - (before_s + after_s) / 2
+        return self._ros_minus_steady_s
+
+
+class PeriodMeter:
+    """Periods of a loop that should tick every `nominal_s`; keeps the last `window` of them."""
+
+    def __init__(self, nominal_s: float, window: int = 6000) -> None:
+        self.nominal_s = nominal_s
+        self.longest_s = 0.0
+        self._last_s: float | None = None
+        self._periods_s = np.zeros(window)
+        self._count = 0
+
+    def tick(self, now_s: float) -> None:
+        """One tick at `now_s`, s of a steady clock."""
+        if self._last_s is not None:
+            period_s = now_s - self._last_s
+            self._periods_s[self._count % len(self._periods_s)] = period_s
+            self._count += 1
+            self.longest_s = max(self.longest_s, period_s)
+        self._last_s = now_s
+
+    def pause(self) -> None:
+        """The next tick starts a new run: the time until then is no period."""
+        self._last_s = None
+
+    @property
+    def periods_s(self) -> np.ndarray:
+        return self._periods_s[: min(self._count, len(self._periods_s))]
+
+    def summary(self) -> dict[str, float]:
+        """Milliseconds: median period, p50 and p99 of the deviation from nominal, longest period; NaN before any."""
+        if not self._count:
+            return dict.fromkeys(("period_ms_median", "jitter_ms_p50", "jitter_ms_p99", "gap_ms_max"), float("nan"))
+        deviation_ms = 1e3 * np.abs(self.periods_s - self.nominal_s)
+        p50, p99 = np.percentile(deviation_ms, [50, 99])
+        return {
+            "period_ms_median": 1e3 * float(np.median(self.periods_s)),
+            "jitter_ms_p50": float(p50),
+            "jitter_ms_p99": float(p99),
+            "gap_ms_max": 1e3 * self.longest_s,
+        }

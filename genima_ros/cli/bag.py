@@ -1,0 +1,198 @@
+"""`genima bag info` and `genima bag repair`."""
+
+import json as json_format
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from genima_core.data.bags.meter import quality_of_bag
+from genima_core.data.bags.quality import QualityBounds, suspect
+from genima_core.data.bags.reader import Bag, find_bags, open_bag, read_metadata
+from genima_core.data.bags.repair import repair
+
+
+def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
+    """Shows what a recorded episode holds, or each of a folder of episodes; exit status 1 if one needs repair.
+
+    Args:
+        path: A bag's folder, or a folder of them.
+        json: File for the same as JSON.
+    """
+    bags = _found(path)
+    described = [describe(folder) for folder in bags]
+    console = Console()
+    if bags == [Path(path)]:
+        _show_one(described[0], console)
+    else:
+        _show_many(described, console)
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_format.dumps({"bags": described}, indent=2) + "\n")
+    broken = [row["folder"] for row in described if row["state"] not in ("finished", "recording")]
+    if broken:
+        console.print(f"{len(broken)} not finished or damaged; genima bag repair {path} mends them", highlight=False)
+    return 1 if broken else 0
+
+
+def mend(path: tyro.conf.Positional[Path]) -> int:
+    """Mends recordings that were cut off, by a killed recorder or a full disk; whole ones are left alone.
+
+    What is mended is measured like a new episode, and stays suspect: its end is missing.
+
+    Exit status 1 if nothing could be read from one of them.
+
+    Args:
+        path: A bag's folder, or a folder of them.
+    """
+    status = 0
+    for folder in _found(path):
+        try:
+            result = repair(folder)
+        except ValueError as error:
+            print(f"{folder.name}: {error}")
+            status = 1
+            continue
+        _judge(folder, result.changed)
+        print(
+            f"{folder.name}: {result.done}"
+            + (f", {result.messages} messages" if result.changed else "")
+            + (f"; not readable: {result.damage}" if result.damage else "")
+        )
+    return status
+
+
+def _judge(folder: Path, changed: bool) -> None:
+    """Measures a recording of ours that was mended, or whose recorder died before it could; what was against it before
+    stays, such as its interruption.
+    """
+    bag = open_bag(folder)
+    try:
+        about = bag.about
+    except ValueError:  # `info` tells
+        return
+    if about is not None and (changed or not about.quality):
+        quality = quality_of_bag(bag)
+        reasons = dict.fromkeys((*about.suspect, *suspect(quality, QualityBounds())))
+        replace(about, quality=quality.to_dict(), suspect=tuple(reasons)).save(folder)
+
+
+def describe(folder: Path) -> dict:
+    """All that `info` shows of one bag."""
+    row = {
+        "folder": str(folder),
+        "name": folder.name,
+        "state": "damaged",
+        "problem": "",
+        "duration_s": 0.0,
+        "size_bytes": 0,
+        "topics": {},
+        "about": None,
+    }
+    try:
+        bag = open_bag(folder)
+        row["size_bytes"] = bag.size_bytes
+        row["duration_s"], counts = _duration(bag)
+        row["topics"] = {
+            name: {"type": kind, "count": count, "rate_hz": count / max(row["duration_s"], 1e-9) if count > 1 else 0.0}
+            for name, (kind, count) in counts.items()
+        }
+        row["problem"] = bag.flaw() or bag.damage
+        row["state"] = (
+            "recording"
+            if bag.being_recorded
+            else "interrupted"
+            if not bag.finished
+            else "damaged"
+            if row["problem"]
+            else "finished"
+        )
+    except (ValueError, FileNotFoundError) as error:
+        row["problem"] = str(error)
+        return row
+    try:
+        about = bag.about
+    except ValueError as error:  # the messages are whole, and repair mends only those
+        row["problem"] = "; ".join(
+            filter(None, [row["problem"], f"{error}; without the file it is read as a bag of somebody else's"])
+        )
+        return row
+    if about is not None:
+        row["about"] = {
+            "task": about.task,
+            "instruction": about.instruction,
+            "label": about.label,
+            "suspect": list(about.suspect),
+            "seed": about.seed,
+            "begun_at": about.begun_at,
+            "quality": dict(about.quality),
+        }
+    return row
+
+
+def _duration(bag: Bag) -> tuple[float, dict[str, tuple[str, int]]]:
+    """Length in s, and type and number of messages of each topic; of an interrupted bag by reading it."""
+    if bag.finished:
+        return (
+            read_metadata(bag.folder)["duration"]["nanoseconds"] * 1e-9,
+            {name: (topic.type, topic.count) for name, topic in bag.topics.items()},
+        )
+    counts: dict[str, tuple[str, int]] = {}
+    begin_ns = end_ns = None
+    for message in bag.messages():
+        counts[message.topic] = message.type, counts.get(message.topic, ("", 0))[1] + 1
+        begin_ns = message.received_ns if begin_ns is None else min(begin_ns, message.received_ns)
+        end_ns = message.received_ns if end_ns is None else max(end_ns, message.received_ns)
+    return 0.0 if begin_ns is None else (end_ns - begin_ns) * 1e-9, counts
+
+
+def _found(path: Path) -> list[Path]:
+    bags = find_bags(path)
+    if not bags:
+        raise FileNotFoundError(f"there is no bag in {path}; give the folder of an episode, or one that holds episodes")
+    return bags
+
+
+def _show_one(row: dict, console: Console) -> None:
+    about: dict = row["about"] or {}
+    lines = [
+        ("bag", row["folder"]),
+        ("state", row["state"] + (f": {row['problem']}" if row["problem"] else "")),
+        ("length", f"{row['duration_s']:.1f} s, {row['size_bytes'] / 1e6:.1f} MB"),
+    ]
+    if about:
+        lines += [
+            ("task", f"{about['task']}: {about['instruction']}"),
+            ("label", about["label"] or "none"),
+            ("suspect", "; ".join(about["suspect"]) or "no"),
+            ("begun", about["begun_at"]),
+        ]
+        lines += [(name, _text(value)) for name, value in about["quality"].items() if not isinstance(value, dict)]
+    for name, value in lines:
+        console.print(f"{name:<24}{value}", highlight=False, markup=False)
+    table = Table("topic", "type", "messages", "Hz", box=None)
+    for name, topic in row["topics"].items():
+        table.add_row(name, topic["type"], str(topic["count"]), f"{topic['rate_hz']:.1f}" if topic["rate_hz"] else "")
+    console.print(table)
+
+
+def _show_many(rows: list[dict], console: Console) -> None:
+    table = Table("episode", "length", "MB", "state", "label", "task", "suspect", box=None)
+    for row in rows:
+        about: dict = row["about"] or {}
+        table.add_row(
+            row["name"],
+            f"{row['duration_s']:.1f} s",
+            f"{row['size_bytes'] / 1e6:.1f}",
+            row["state"],
+            about.get("label", ""),
+            about.get("task", ""),
+            "; ".join(about.get("suspect", ())) or row["problem"],
+        )
+    console.print(table)
+
+
+def _text(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,66 @@
+"""`genima bench`: runs the scripts of benchmarks/ and collects what they measured."""
+
+import json as json_format
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+NETWORKS = ("diffusion", "controller", "training")
+"""Benchmarks that take a device."""
+
+
+def bench(
+    names: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME ...]"), tyro.conf.Positional] = (),
+    device: str | None = None,
+    json: Path | None = None,
+) -> int:
+    """Runs benchmarks, all of them if none is named; exit status 0 when each reached what it must.
+
+    Args:
+        names: scripts of benchmarks/, without .py. For a script's own options: python benchmarks/NAME.py --help
+        device: cpu or cuda, for those that run networks; by default cuda where there is one.
+        json: collects the results of all in this file, under the key rows.
+    """
+    known = benchmarks()
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"no benchmark {', '.join(unknown)}; valid are {', '.join(known)}")
+    rows, failed = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names or known:
+            print(f"== {name}", flush=True)
+            results = Path(scratch) / f"{name}.json"
+            # A process each: GL contexts, thread counts and peak memory of one must not colour the next.
+            options = ["--device", device] if device and name in NETWORKS else []
+            if subprocess.run([sys.executable, str(known[name]), "--json", str(results), *options]).returncode:
+                failed.append(name)
+            if results.is_file():
+                rows += rows_of(name, json_format.loads(results.read_text()))
+    if json is not None:
+        json.write_text(json_format.dumps({"rows": rows, "failed": failed}, indent=2) + "\n")
+    if failed:
+        print(f"genima: missed its aim or failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def benchmarks() -> dict[str, Path]:
+    """Name to script.
+
+    Raises:
+        FileNotFoundError: this is an installed package without the source tree.
+    """
+    scripts = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
+    if not scripts:
+        raise FileNotFoundError(f"no benchmarks in {FOLDER}; they are part of the source tree: run genima from a clone")
+    return scripts
+
+
+def rows_of(name: str, results: dict) -> list[dict]:
+    """A script's rows, each marked with its benchmark, and what it could not run; a script without rows is one row."""
+    rows = [{"benchmark": name, **row} for row in results.get("rows", [results])]
+    return rows + [{"benchmark": name, "not_run": line} for line in results.get("not_run", [])]

@@ -1,0 +1,268 @@
+"""`genima calibrate collect` and `check`: what needs a running cell."""
+
+import json as json_format
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import tyro
+
+from genima_core.calibration.board import Board
+from genima_core.calibration.drift import Drift, cameras_apart, drift, from_known_board
+from genima_core.calibration.samples import (
+    BOARD_FILE,
+    CameraView,
+    Sample,
+    SampleSet,
+    next_name,
+    read_board,
+    read_sample,
+    write_board,
+    write_sample,
+)
+from genima_core.calibration.solution import Solution, load_solutions
+from genima_core.calibration.store import check_intrinsics
+from genima_core.calibration.verbs import DEFAULT_BOARD
+from genima_core.cameras import CameraRig
+from genima_ros.cli.terminal.keyboard import Keyboard
+from genima_ros.graph.arms import ArmSetup
+from genima_ros.graph.graph import find_arm
+
+if TYPE_CHECKING:
+    from genima_ros.clients.calibration_client import Moment
+
+SPIN_S = 0.05
+REST_S = 20.0
+NEW_POSE_RAD = 0.05
+CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
+
+
+def collect(
+    folder: tyro.conf.Positional[Path],
+    cameras: tuple[str, ...] = CAMERAS,
+    board: Board = DEFAULT_BOARD,
+    auto: bool = False,
+    count: int = 0,
+    arm: str = "sim",
+    arm_namespace: str = "",
+    domain: int | None = None,
+) -> int:
+    """Takes samples of a running cell: what the cameras see of the board, while the arm is at rest.
+
+    You move the arm, by hand or by teleoperation, 15 times or more; turn the hand differently each time. For cameras at
+    the base the hand holds the board, for a camera on the hand the board lies on the table: nobody may move it there.
+    Keys: space takes a sample, u deletes the last one, q ends. Exit status 0 if a sample was taken.
+
+    Args:
+        folder: Where the samples are, or will be; numbers go on after those that are there.
+        cameras: Names of the cameras; each may see the board or not.
+        board: The printed board, with lengths as measured.
+        auto: Takes a sample whenever the arm comes to rest at a new pose where a camera sees the board.
+        count: Ends after this many; 0 goes on until q.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up real`.
+        arm_namespace: Namespace of the arm's driver.
+        domain: ROS domain; by default ROS_DOMAIN_ID.
+    """
+    from genima_ros.clients.calibration_client import CalibrationLink  # not at the top: `--help` works without ROS
+
+    setup, session = find_arm(arm), CollectSession(folder, board)
+    with CalibrationLink(_domain(domain), cameras, setup, arm_namespace) as link, Keyboard(sys.stdin) as keyboard:
+        link.wait_ready()
+        print(f"samples go to {folder}; space takes one, u deletes the last one, q ends", flush=True)
+        while not (count and session.taken >= count):
+            link.spin(SPIN_S)
+            keys = keyboard.read()
+            if "u" in keys:
+                print(session.undo(), flush=True)
+            if " " in keys:
+                moment = link.moment()
+                print(f"no sample: {link.why_not()}" if moment is None else session.take(moment), flush=True)
+            elif auto and link.q is not None and session.is_new(link.q) and (moment := link.moment()) is not None:
+                print(session.take(moment), flush=True)
+            if "q" in keys:
+                break
+    print(f"{session.taken} samples taken; next: genima calibrate solve {folder} --rig rig.json", flush=True)
+    return 0 if session.taken else 1
+
+
+class CollectSession:
+    """The folder that samples go to."""
+
+    def __init__(self, folder: Path, board: Board) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
+            raise ValueError(
+                f"the samples in {folder} are of another board ({there}); give the same one ({board}), or "
+                "another folder"
+            )
+        write_board(folder, board)
+        self.folder, self.board, self.taken = folder, board, 0
+        self._tried = [read_sample(file).q for file in sorted(folder.glob("sample_*.json"))]
+
+    def is_new(self, q: np.ndarray) -> bool:
+        """Whether no sample was taken or tried near these joints (7,) rad."""
+        return all(np.abs(q - tried).max() > NEW_POSE_RAD for tried in self._tried)
+
+    def take(self, moment) -> str:
+        """Saves a `calibration_link.Moment` as a sample, if any camera sees the board; says what was seen."""
+        self._tried.append(moment.q)
+        views = detect(moment, self.board)
+        if not views:
+            return f"no sample: none of {', '.join(moment.images)} sees the board"
+        sample = Sample.at(
+            next_name(file.stem for file in self.folder.glob("sample_*.json")), moment.stamp_s, moment.q, views
+        )
+        write_sample(self.folder, sample)
+        self.taken += 1
+        seen = ", ".join(f"{name} {len(views[name].detection.ids) if name in views else 0}" for name in moment.images)
+        return f"{sample.name}: corners seen by {seen}"
+
+    def undo(self) -> str:
+        """Deletes the newest sample of this session."""
+        if not self.taken:
+            return "nothing to delete"
+        last = max(self.folder.glob("sample_*.json"))
+        last.unlink()
+        self.taken -= 1
+        return f"{last.stem} deleted"
+
+
+def check(
+    rig: Path,
+    out: Path = Path("calibration_check.png"),
+    samples: Path | None = None,
+    solution: Path | None = None,
+    board: Board = DEFAULT_BOARD,
+    arm: str = "sim",
+    arm_namespace: str = "",
+    limit_px: float = 3.0,
+    limit_mm: float = 10.0,
+    domain: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Shows the arm's joint spheres over the four live images, and measures drift where the board is seen.
+
+    Exit status 1 if anything measured exceeds a limit.
+
+    Args:
+        rig: rig.json to check.
+        out: The picture.
+        samples: Instead of the live cell, a folder of samples taken since: each camera's drift from all of them.
+        solution: solution.json of the calibration, if the board is still fixed as it was then.
+        board: The board that may be in view.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up real`.
+        arm_namespace: Namespace of the arm's driver.
+        limit_px: Of the corners' errors.
+        limit_mm: Of the cameras' and the board's errors.
+        domain: ROS domain; by default ROS_DOMAIN_ID.
+        json: Writes what was measured to this file.
+    """
+    stored = CameraRig.load(rig)
+    if samples is not None:
+        rows = _check_samples(stored, SampleSet.load(samples))
+    else:
+        solutions = {} if solution is None else load_solutions(solution)
+        moment = _one_moment(stored, find_arm(arm), arm_namespace, _domain(domain))
+        rows = _check_live(stored, out, solutions, board, moment)
+    for row in rows:
+        print(row["text"])
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_format.dumps({"rows": rows}, indent=2) + "\n")
+    if not rows:
+        print("no camera sees the board, so no drift was measured; look at the picture")
+    off = [row["name"] for row in rows if row["px"] > limit_px or (row["mm"] or 0.0) > limit_mm]
+    if off:
+        print(f"beyond {limit_px:g} px or {limit_mm:g} mm: {', '.join(off)}; calibrate again", flush=True)
+    return 1 if off else 0
+
+
+def _check_samples(rig: CameraRig, samples: SampleSet) -> list[dict]:
+    rows = []
+    for camera in rig.cameras:
+        if camera.name in samples.cameras:
+            found = drift(camera, samples)
+            rows.append({"name": camera.name, **asdict(found), "text": _drift_text(found)})
+    return rows
+
+
+def _drift_text(found: Drift) -> str:
+    text = f"{found.camera}: corners {found.px:.1f} px off the stored extrinsics (rms, {found.views} views)"
+    if found.mm is None:
+        return f"{text}; too few different views to tell how far it moved"
+    return f"{text}; solved anew it is {found.mm:.1f} mm and {found.deg:.2f} degrees away"
+
+
+def _check_live(
+    rig: CameraRig, out: Path, solutions: Mapping[str, Solution], board: Board, moment: "Moment"
+) -> list[dict]:
+    check_intrinsics(rig, moment.cameras)
+    rig = rig.resize(*_one_size(moment.cameras))
+    _write_overlay(rig, moment, out)
+    sample = Sample.at("now", moment.stamp_s, moment.q, detect(moment, board))
+    rows = []
+    for name in sample.views:
+        if name in solutions:
+            px, mm = from_known_board(rig[name], sample, board, solutions[name].T_other_board)
+            rows.append(
+                {
+                    "name": name,
+                    "px": px,
+                    "mm": mm,
+                    "text": f"{name}: {px:.1f} px, {mm:.1f} mm from where the board was calibrated",
+                }
+            )
+    for pair in cameras_apart(rig, sample, board):
+        rows.append(
+            {
+                "name": f"{pair.first} and {pair.second}",
+                "px": pair.px,
+                "mm": pair.mm,
+                "text": f"{pair.first} and {pair.second} see the board {pair.px:.1f} px, {pair.mm:.1f} mm apart",
+            }
+        )
+    return rows
+
+
+def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> "Moment":
+    from genima_ros.clients.calibration_client import CalibrationLink
+
+    with CalibrationLink(domain, rig.names, arm, namespace) as link:
+        link.wait_ready()
+        if not link.spin_until(lambda: not link.why_not(), REST_S):
+            raise RuntimeError(f"no picture of the arm at rest within {REST_S:.0f} s: {link.why_not()}")
+        return link.moment()
+
+
+def _one_size(cameras: dict) -> tuple[int, int]:
+    sizes = {name: (camera.width, camera.height) for name, camera in cameras.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"the cameras' images differ in size: {sizes}; set one profile for all")
+    return next(iter(sizes.values()))
+
+
+def _write_overlay(rig: CameraRig, moment, out: Path) -> None:
+    from genima_core.calibration.overlay import overlay  # not at the top: rendering needs the extra "sim"
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    picture = overlay(rig, moment.images, moment.q, moment.opening)
+    if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"cannot write {out}; the name must end in .png")
+    print(f"{out}: each sphere should sit on its joint, in all four views")
+
+
+def detect(moment, board: Board) -> dict[str, CameraView]:
+    """What each camera sees of the board; without those that see too little of it."""
+    found = {name: board.detect(image) for name, image in moment.images.items()}
+    return {
+        name: CameraView(moment.cameras[name], detection) for name, detection in found.items() if detection is not None
+    }
+
+
+def _domain(domain: int | None) -> int:
+    return int(os.environ.get("ROS_DOMAIN_ID", "0")) if domain is None else domain

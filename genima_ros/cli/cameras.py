@@ -1,0 +1,104 @@
+"""`genima cameras`."""
+
+import json as json_format
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from genima_core.camera_sources.devices import Device, devices
+from genima_core.camera_sources.playback import INTRINSICS
+from genima_core.camera_sources.profile import Profile, in_short, nearest
+from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, import_realsense
+
+PREFERRED = Profile(640, 480, 30)
+SETTLED = 30
+"""Pictures until exposure and white balance have settled."""
+WITHIN_S = 5.0
+
+
+def cameras(save: Path | None = None, json: Path | None = None) -> int:
+    """Lists the connected RealSense cameras: serial number, USB, firmware, colour profiles.
+
+    Exit status 1 if there is none, or a picture could not be taken.
+
+    Args:
+        save: Folder for a picture of each, with its intrinsics: <serial>/picture.png and intrinsics.json, which the
+            camera node plays as source folder.
+        json: File for the same as JSON.
+    """
+    rs = import_realsense()
+    found = [about for _, about in devices(rs)]
+    if not found:
+        raise RuntimeError(
+            "no RealSense camera is connected; check cable and port, and on Linux librealsense's udev rules"
+        )
+    problems = {} if save is None else save_pictures(rs, found, save, time.monotonic)
+    show(found, problems)
+    if json is not None:
+        rows = [
+            {
+                **asdict(about),
+                "profiles": [str(profile) for profile in about.profiles],
+                "usb2": about.slow,
+                "problem": problems.get(about.serial, ""),
+            }
+            for about in found
+        ]
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_format.dumps({"cameras": rows}, indent=2) + "\n")
+    return 1 if problems else 0
+
+
+def show(found: list[Device], problems: dict[str, str]) -> None:
+    """A table, and a line for whatever is wrong."""
+    console = Console()
+    table = Table("camera", "serial", "USB", "firmware", "colour profiles", box=None)
+    for about in found:
+        table.add_row(about.name, about.serial, about.usb or "?", about.firmware, in_short(about.profiles) or "none")
+    console.print(table)
+    for about in found:
+        if about.slow:
+            print(f"{about.serial} hangs on USB {about.usb}: use a USB 3 port and a USB 3 cable")
+        if about.serial in problems:
+            print(f"{about.serial}: {problems[about.serial]}")
+
+
+def save_pictures(rs: ModuleType, found: list[Device], folder: Path, clock_s: Callable[[], float]) -> dict[str, str]:
+    """A settled picture of each camera; serial number to what went wrong."""
+    problems = {}
+    for about in found:
+        try:
+            save_picture(rs, about, folder / about.serial, clock_s)
+        except (OSError, RuntimeError, ValueError) as error:
+            problems[about.serial] = f"no picture: {error}"
+    return problems
+
+
+def save_picture(rs: ModuleType, about: Device, folder: Path, clock_s: Callable[[], float]) -> None:
+    """
+    Raises:
+        ValueError, OSError, RuntimeError: it cannot be opened; no picture came.
+    """
+    if not about.profiles:
+        raise ValueError("it has no colour stream")
+    config = RealSenseConfig(about.serial, nearest(about.profiles, PREFERRED, 1)[0])
+    source = RealSenseOpener(rs, config, None, time.time).open()
+    try:
+        frame, count, end_s = None, 0, clock_s() + WITHIN_S
+        while count < SETTLED and clock_s() < end_s:
+            if (newer := source.read(0.2)) is not None:
+                frame, count = newer, count + 1
+    finally:
+        source.close()
+    if frame is None:
+        raise OSError(f"nothing came within {WITHIN_S:g} s; unplug it and plug it in again")
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.lens.save(folder / INTRINSICS)
+    if not cv2.imwrite(str(folder / "picture.png"), cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"{folder / 'picture.png'} cannot be written")

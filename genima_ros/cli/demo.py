@@ -1,0 +1,253 @@
+"""`genima demo`: the whole graph on the simulated cell, watched from outside."""
+
+import json as json_module
+import math
+import os
+import sys
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from genima_core.checkpoint import Checkpoint
+from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
+from genima_ros.clients.demo_film import write_episode
+from genima_ros.graph import graph
+from genima_ros.graph.domain import own_domain
+from genima_ros.graph.processes import RunningGraph
+
+CALL_S = 10.0
+REST_S = 5.0
+SETTLE_S = 0.4
+MEMORY_EVERY_S = 2.0
+SPIN_S = 0.1
+AFTERWARDS_S = 1.0
+"""The film goes on for this long after success."""
+
+
+def demo(
+    episodes: int = 3,
+    seed: int = 20000,
+    checkpoint: Path = Path("checkpoints/demo"),
+    out: Path = Path("runs/demo"),
+    execution: Literal["sync", "async"] = "sync",
+    task: str = "push_button",
+    timeout_s: float = 25.0,
+    domain: int | None = None,
+    json: Path | None = None,
+) -> None:
+    """Runs a checkpoint on the simulated cell as a ROS 2 graph; writes videos, drawings and measurements.
+
+    Succeeds when the graph did its work, whether or not the policy solved its task: `genima eval` measures that.
+
+    Args:
+        episodes: Scenes to try.
+        seed: First scene.
+        checkpoint: Folder with the trained models.
+        out: Each run gets a folder of its own in here.
+        execution: sync: execute a chunk, then look again; async: splice in every new chunk.
+        task: What to do.
+        timeout_s: Seconds an episode may take; unlike in `genima eval`, drawing takes time here.
+        domain: ROS domain; by default one that nobody else uses, never that of a real cell.
+        json: Another file for the summary.
+    """
+    if episodes < 1:
+        raise ValueError(f"--episodes is {episodes}; at least 1 is needed")
+    rig = Checkpoint.open(graph.find_checkpoint(checkpoint)).rig
+    values = graph.argument_values(
+        "sim", {"checkpoint": str(checkpoint), "execution": execution, "task": task, "seed": str(seed - 1)}
+    )  # every episode begins with a reset to the next
+    folder = Path(out) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder.mkdir(parents=True)
+    began_s = time.monotonic()
+    with terminate_as_interrupt(), ExitStack() as stack:
+        from genima_ros.clients.demo_observer import DemoObserver  # not at the top: `--help` works without ROS
+
+        log = stack.enter_context((folder / "nodes.log").open("w"))
+        domain = stack.enter_context(own_domain()) if domain is None else domain
+        running, observer = start("sim", values, stack, domain, lambda domain: DemoObserver(domain, rig.names), log)
+        print(
+            f"starting {len(running.processes)} nodes in ROS domain {domain}; their output goes to "
+            f"{folder / 'nodes.log'}",
+            flush=True,
+        )
+        wait_ready(running, observer, READY_S)
+        print(f"all nodes are ready after {time.monotonic() - began_s:.0f} s", flush=True)
+        memory = Memory(running)
+        results, films = [], []
+        for episode in range(episodes):
+            result = run_episode(running, observer, memory, timeout_s)
+            results.append(result)
+            print(
+                f"  scene {seed + episode}: {'success' if result['success'] else 'no success'} after "
+                f"{result['duration_s']:.1f} s, {result['drawings']} drawings",
+                flush=True,
+            )
+            films.append((seed + episode, observer.frames, observer.followed, result["success"]))
+        observer.call("streamer", "stop", CALL_S)
+        observer.spin(1.5)  # one more diagnostics message of every node
+        summary = summarise(results, observer, memory, execution, task, checkpoint, seed, time.monotonic() - began_s)
+    for film in films:  # only now: encoding would take the processors from the nodes
+        write_episode(folder, *film)
+    (folder / "summary.json").write_text(json_module.dumps(summary, indent=2) + "\n")
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_module.dumps(summary, indent=2) + "\n")
+    if not observer.drawings or not observer.chunks:
+        raise RuntimeError(
+            f"the graph ran, but made {observer.drawings} drawings and {observer.chunks} chunks; "
+            f"see {folder / 'nodes.log'}"
+        )
+    print_summary(summary, folder)
+
+
+def run_episode(running: RunningGraph, observer, memory: "Memory", timeout_s: float) -> dict:
+    """One scene, from its reset until success or time-out."""
+    observer.call("streamer", "stop", CALL_S)
+    if not observer.spin_until(observer.arm_is_quiet, REST_S):
+        raise RuntimeError("the streamer did not stop commanding the arm")
+    if observer.diagnostics["streamer"]["state"] == "fault":
+        observer.call("streamer", "reset_fault", CALL_S)
+    observer.call("sim", "reset", CALL_S)
+    # The arm is somewhere else now. The streamer starts from where it was measured last, so let that be news first.
+    placed_s = observer.joint_stamp_s
+    if not observer.spin_until(lambda: observer.joint_stamp_s > placed_s + SETTLE_S, CALL_S):
+        raise RuntimeError("no joint states from the simulated cell")
+    observer.begin_episode()
+    observer.call("streamer", "enable", CALL_S, data=True)
+    begin_s = time.monotonic()
+    while not observer.succeeded and time.monotonic() - begin_s < timeout_s:
+        observer.spin_until(lambda: observer.succeeded, SPIN_S)
+        running.check()
+        memory.sample()
+    duration_s = time.monotonic() - begin_s
+    observer.end_episode()
+    success = observer.succeeded
+    observer.spin(AFTERWARDS_S)
+    return {
+        "success": success,
+        "duration_s": duration_s,
+        "drawings": observer.drawings_in_episode,
+        "chunks": observer.chunks_in_episode,
+    }
+
+
+class Memory:
+    """Peak of what all nodes hold together, MB; pages that several share are counted once."""
+
+    def __init__(self, running: RunningGraph) -> None:
+        self._running = running
+        self._next_s = 0.0
+        self.peak_mb = 0.0
+
+    def sample(self) -> None:
+        """Looks, if it is time again."""
+        if time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + MEMORY_EVERY_S
+        total_kb = 0
+        for pid in self._running.pids.values():
+            try:
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total_kb += int(line.split()[1])
+            except OSError:
+                continue  # it ended just now, or the kernel does not tell
+        self.peak_mb = max(self.peak_mb, total_kb / 1024)
+
+
+def summarise(
+    results: list[dict], observer, memory: Memory, execution: str, task: str, checkpoint: Path, seed: int, wall_s: float
+) -> dict:
+    """Everything measured. Jitter and gaps are by the streamer's clock; the observer, busy as it is, adds its own."""
+    diagnostics = observer.diagnostics
+    streamer = diagnostics["streamer"]
+
+    def stage(node: str) -> dict:
+        return {"median": diagnostics[node].get("latency_ms_median"), "p95": diagnostics[node].get("latency_ms_p95")}
+
+    commands = observer.command_statistics()
+
+    def measured(key: str) -> float | None:
+        """A number, or None where nothing could be measured: JSON has no NaN."""
+        value = streamer.get(key)
+        return value if isinstance(value, float) and math.isfinite(value) else None
+
+    duration_s = sum(result["duration_s"] for result in results)
+    return {
+        "episodes": len(results),
+        "successes": sum(result["success"] for result in results),
+        "target_rate_hz": sum(result["drawings"] for result in results) / duration_s,
+        "command_rate_hz": commands["rate_hz"],
+        "command_jitter_p99_ms": measured("tracking_jitter_ms_p99"),
+        "command_gap_max_ms": measured("tracking_gap_ms_max"),
+        "limit_violations": commands["limit_violations"],
+        "latency_ms": {
+            "render_and_physics": stage("sim"),
+            "draw": stage("diffusion"),
+            "act": stage("controller"),
+            "stream": stage("streamer"),
+            "capture_to_drawing": quantiles(observer.drawing_latencies_s),
+            "capture_to_chunk": quantiles(observer.chunk_latencies_s),
+        },
+        "memory_peak_mb": memory.peak_mb,
+        "execution": execution,
+        "task": task,
+        "checkpoint": str(checkpoint),
+        "seeds": [seed, seed + len(results) - 1],
+        "observer": commands,
+        "streamer": {
+            key: measured(key)
+            for key in (
+                "accepted",
+                "rejected",
+                "stops",
+                "limit_violations",
+                "jitter_ms_p50",
+                "jitter_ms_p99",
+                "gap_ms_max",
+                "tracking_jitter_ms_p50",
+                "tracking_jitter_ms_p99",
+                "tracking_gap_ms_max",
+            )
+        },
+        "simulation_slip_s": diagnostics["sim"]["slip_s"],
+        "cpu_count": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "wall_s": wall_s,
+        "runs": results,
+    }
+
+
+def quantiles(values_s: list[float]) -> dict:
+    """Median and p95 in ms; None without values."""
+    if not values_s:
+        return {"median": None, "p95": None}
+    median, p95 = np.percentile(values_s, [50, 95]) * 1e3
+    return {"median": float(median), "p95": float(p95)}
+
+
+def print_summary(summary: dict, folder: Path) -> None:
+    draw_ms, act_ms = (number(summary["latency_ms"][stage]["median"]) for stage in ("draw", "act"))
+    jitter_ms, gap_ms = number(summary["command_jitter_p99_ms"]), number(summary["command_gap_max_ms"])
+    print(
+        f"""
+{summary["successes"]} of {summary["episodes"]} scenes solved, in {summary["wall_s"]:.0f} s altogether
+  targets drawn      {summary["target_rate_hz"]:6.2f} Hz   (a drawing takes {draw_ms} ms, its chunk {act_ms} ms)
+  commands           {summary["command_rate_hz"]:6.2f} Hz   (jitter p99 {jitter_ms} ms, longest gap {gap_ms} ms)
+  limits exceeded    {summary["limit_violations"]:6d}
+  memory             {summary["memory_peak_mb"]:6.0f} MB
+look at
+  {folder}/episode_*.mp4 and .gif   left what the cameras see, right the targets drawn onto it
+  {folder}/episode_*_targets_*.png  the drawings that were followed
+  {folder}/summary.json             all measurements""",
+        file=sys.stdout,
+        flush=True,
+    )
+
+
+def number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f}"

@@ -1,0 +1,134 @@
+"""`genima replay`: a recorded episode once more, through the streamer and its limits."""
+
+import json as json_module
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.progress import BarColumn, Progress, TextColumn
+
+from genima_core.data.motion import Motion, approach, deviations, load_motion
+from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
+from genima_ros.graph import graph
+from genima_ros.graph.arms import remappings_of
+from genima_ros.graph.domain import own_domain
+
+SPEEDS = (0.05, 2.0)
+SUCCESS_S = 2.0
+"""The cell may see the task solved a little after the arm has come to rest."""
+
+
+def replay(
+    episode: tyro.conf.Positional[Path],
+    index: int = 0,
+    speed: float = 1.0,
+    sim: bool = False,
+    arm: str = "sim",
+    arm_namespace: str = "",
+    domain: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Replays the joints of a recorded episode on the arm that a running streamer commands, all its limits on.
+
+    First the arm goes slowly to where the recording begins. Ctrl-C stops it smoothly. Exits with 0 when the recording
+    was followed to its end.
+
+    Args:
+        episode: Folder of a recorded episode (a bag), or of a data set.
+        index: Which episode of a data set.
+        speed: Times as fast as recorded, 0.05 to 2; what is too fast for the arm is played slower, or refused.
+        sim: In a simulated cell of its own, with the scene of the recording: is the task solved again?
+        domain: ROS domain of the streamer; by default ROS_DOMAIN_ID. With --sim, one of this process alone.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up teleop real`.
+        arm_namespace: Namespace of the arm's driver.
+        json: Where to write what happened.
+    """
+    if not SPEEDS[0] <= speed <= SPEEDS[1]:
+        raise ValueError(f"--speed is {speed}; valid is {SPEEDS[0]} to {SPEEDS[1]}")
+    motion = load_motion(episode, index).at_speed(speed)
+    if sim and motion.seed < 0:
+        raise ValueError(f"{episode} was not recorded in simulation (it names no scene), so --sim cannot set it up")
+    print(f"{episode}: {motion.duration_s:.1f} s at {speed:g} times its speed, from its {motion.source}", flush=True)
+    with terminate_as_interrupt(), ExitStack() as stack:
+        replayer = _start_cell(motion, stack, domain) if sim else _join(motion, stack, domain, arm, arm_namespace)
+        result = run(replayer, motion, sim)
+    result = {
+        "episode": str(episode),
+        "index": index,
+        "speed": speed,
+        "task": motion.task,
+        "seed": motion.seed,
+        "source": motion.source,
+        "duration_s": motion.duration_s,
+        **result,
+    }
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_module.dumps(result, indent=2) + "\n")
+    solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
+    print(
+        f"replayed to its end; the arm was {result['median_error_rad']:.4f} rad (median), "
+        f"{result['max_error_rad']:.4f} rad (max) from where it was recorded{solved}"
+    )
+    return 0
+
+
+def run(replayer, motion: Motion, sim: bool) -> dict[str, object]:
+    """The approach, then the motion; measured errors, and whether the cell saw its task solved (None: no cell)."""
+    replayer.wait_ready()
+    seconds = TextColumn("{task.completed:.0f} of {task.total:.0f} s")
+    with Progress(TextColumn("{task.description}"), BarColumn(), seconds) as progress:
+
+        def follow(name: str, q: np.ndarray, opening: np.ndarray, step_s: float) -> tuple[np.ndarray, np.ndarray]:
+            total_s = (len(q) - 1) * step_s
+            bar = progress.add_task(name, total=total_s)
+            return replayer.follow(
+                q, opening, step_s, lambda elapsed_s: progress.update(bar, completed=min(elapsed_s, total_s))
+            )
+
+        way, step_s = approach(replayer.q, motion.q[0])
+        follow("approach", way, np.full(len(way), motion.opening[0]), step_s)
+        stamps_s, q = follow("replay", motion.q, motion.opening, motion.step_s)
+    if sim:
+        replayer.spin_until(lambda: replayer.succeeded, SUCCESS_S)
+    errors = deviations(motion, stamps_s, q)
+    return {
+        "max_error_rad": float(errors.max()),
+        "median_error_rad": float(np.median(errors)),
+        "success": replayer.succeeded if sim else None,
+    }
+
+
+def _join(motion: Motion, stack: ExitStack, domain: int | None, arm: str, namespace: str):
+    """Whatever runs in the domain."""
+    from genima_ros.clients.replayer import Replayer  # not at the top: `--help` works without ROS
+
+    if domain is None:
+        domain = int(os.environ.get("ROS_DOMAIN_ID", "0"))
+    setup = graph.find_arm(arm)
+    return stack.enter_context(
+        Replayer(domain, motion.joint_names, remappings_of(setup, namespace).items(), setup.gripper.max_width_m)
+    )
+
+
+def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):
+    """A simulated cell with the recording's scene, and a streamer."""
+    from genima_ros.clients.replayer import Replayer
+
+    if domain is None:
+        domain = stack.enter_context(own_domain())
+    given = {"seed": str(motion.seed), "task": motion.task, "camera_rate_hz": "1"}
+    values, nowhere = graph.argument_values("teleop_sim", given), Path(os.devnull)
+    running, replayer = start(
+        "teleop_sim",
+        values,
+        stack,
+        domain,
+        lambda domain: Replayer(domain, motion.joint_names),
+        log=stack.enter_context(nowhere.open("w")),
+        only=("sim", "streamer"),
+    )
+    wait_ready(running, replayer, READY_S)
+    return replayer

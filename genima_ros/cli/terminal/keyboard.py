@@ -1,0 +1,95 @@
+"""Single keys from a terminal, over SSH as well, or the same characters from a pipe; reading never waits."""
+
+import os
+import re
+import select
+import termios
+import tty
+from contextlib import suppress
+from typing import TextIO
+
+ENTER, ESCAPE, BACKSPACE = ("\n", "\r"), "\x1b", ("\x7f", "\b")
+ARROWS = {
+    f"\x1b{kind}{letter}": name
+    for kind in "[O"
+    for letter, name in (("A", "up"), ("B", "down"), ("C", "right"), ("D", "left"))
+}
+SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|[^\x1b[O])")
+"""What a terminal sends for a key that is no character: arrows and the like, and characters with Alt."""
+
+
+class Keyboard:
+    """Context manager: a terminal gives keys as they are pressed and shows nothing of them; it is put back at the end.
+
+    Ctrl-C stays what it is. A process in the background of a shell is left alone: it reads no keys.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._file = stream.fileno()
+        self.is_terminal = os.isatty(self._file)
+        self._before: list | None = None
+        self._ended = False
+        self._half = b""
+        """First bytes of a character whose others are still on their way."""
+
+    def __enter__(self) -> "Keyboard":
+        if self.is_terminal and os.tcgetpgrp(self._file) != os.getpgrp():
+            self._ended = True  # touching the terminal would stop the process
+        elif self.is_terminal:
+            self._before = termios.tcgetattr(self._file)
+            tty.setcbreak(self._file, termios.TCSANOW)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            with suppress(termios.error):  # the terminal may be gone, as when SSH breaks off
+                termios.tcsetattr(self._file, termios.TCSANOW, self._before)
+            self._before = None
+
+    def read(self) -> list[str]:
+        """Keys pressed since the last time (see `keys`); the end of a pipe only means that no more come."""
+        if self._ended or not select.select([self._file], [], [], 0)[0]:
+            return []
+        try:
+            data = self._half + os.read(self._file, 1024)
+        except OSError:
+            data = b""
+        if data == self._half:
+            self._ended = True
+            return []
+        text = data.decode(errors="ignore")
+        self._half = data[len(text.encode()) :] if len(data) - len(text.encode()) < 4 else b""
+        return keys(text)
+
+
+def keys(text: str) -> list[str]:
+    """Single keys of what a terminal sent: characters, and up, down, left, right; other keys are left out."""
+    found = []
+    while text:
+        sequence = SEQUENCE.match(text)
+        if sequence is None:
+            found.append(text[0])
+        elif sequence[0] in ARROWS:
+            found.append(ARROWS[sequence[0]])
+        text = text[len(sequence[0]) if sequence else 1 :]
+    return found
+
+
+class Line:
+    """A line of text that is being typed."""
+
+    def __init__(self, question: str) -> None:
+        self.question = question
+        self.text = ""
+
+    def type(self, key: str) -> str | None:
+        """Takes a key; the text once Enter is pressed, "" when it is given up, None until then."""
+        if key in ENTER:
+            return self.text.strip()
+        if key == ESCAPE:
+            return ""
+        if key in BACKSPACE:
+            self.text = self.text[:-1]
+        elif len(key) == 1 and key.isprintable():
+            self.text += key
+        return None

@@ -1,0 +1,92 @@
+"""What the operator sees while recording: every stream, the episode, the disk, and the keys."""
+
+import math
+from collections.abc import Mapping
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+KEYS = (
+    ("e", "engage"),
+    ("p", "pause"),
+    ("space", "start/stop"),
+    ("y", "success"),
+    ("n", "failure"),
+    ("x", "discard"),
+    ("r", "re-record"),
+    ("i", "instruction"),
+    ("b", "bell"),
+    ("q", "quit"),
+    ("Ctrl-X", "EMERGENCY STOP"),
+)
+COLUMNS = {
+    "rate Hz": ("rate_hz", ".1f"),
+    "age ms": ("age_ms", ".0f"),
+    "skew ms": ("skew_ms", ".1f"),
+    "lost": ("lost", ".0f"),
+}
+STALE_MS = 1000.0
+
+Values = Mapping[str, float | str]
+
+
+def show(recorder: Values, states: Mapping[str, str], note: str, bell: bool, goal: int) -> Group:
+    """All of it; `recorder` are the node's diagnostics, empty until it has spoken, `goal` 0 without a number."""
+    if not recorder:
+        return Group(Text("the recorder starts ..."))
+    lines = [
+        streams(recorder),
+        Text("   ".join(f"{name} {state}" for name, state in states.items()), style="cyan"),
+        episode(recorder, goal),
+        disk(recorder),
+    ]
+    if recorder["message"] != "ok":
+        lines.append(Text(str(recorder["message"]), style="bold yellow"))
+    lines.append(Text(note, style="yellow" if "suspect" in note else "bold"))
+    keys = Text("  ".join(f"[{key}] {meaning}" for key, meaning in KEYS), style="dim")
+    return Group(*lines, keys, Text("bell on" if bell else "bell off", style="dim"))
+
+
+def streams(recorder: Values) -> Table:
+    """A row a stream."""
+    table = Table("stream", *COLUMNS, title=str(recorder.get("instruction", "")) or None)
+    for name in names(recorder):
+        cells = [cell(recorder.get(f"{name}.{key}"), form) for key, form in COLUMNS.values()]
+        age_ms = recorder.get(f"{name}.age_ms")
+        fresh = isinstance(age_ms, float) and abs(age_ms) < STALE_MS
+        table.add_row(name, *cells, style=None if fresh else "red")
+    return table
+
+
+def names(recorder: Values) -> list[str]:
+    """Streams in the node's order."""
+    return [key.removesuffix(".rate_hz") for key in recorder if key.endswith(".rate_hz")]
+
+
+def episode(recorder: Values, goal: int) -> Text:
+    number, kept = f"episode {recorder['episode']:.0f}", f"{recorder['kept']:.0f}{f' of {goal}' if goal else ''} kept"
+    now = {
+        "recording": f"● {number}  {recorder['seconds']:.1f} s  {recorder['written_mb']:.0f} MB",
+        "again": f"{number} starts again in {recorder['again_in_s']:.0f} s",
+    }.get(str(recorder["state"]), f"next is {number}")
+    label = f", labelled {recorder['label']}" if recorder["label"] else ""
+    style = "bold red" if recorder["state"] == "recording" else "bold"
+    return Text(
+        f"{now}{label}   ({kept}, {recorder['suspect']:.0f} suspect, {recorder['discarded']:.0f} discarded)",
+        style=style,
+    )
+
+
+def disk(recorder: Values) -> Text:
+    minutes = cell(recorder["minutes_left"], ".0f")
+    lasts = f", for {minutes} min" if minutes else ""
+    lost = f", {recorder['overflow']:.0f} messages lost in the queue" if recorder["overflow"] else ""
+    return Text(
+        f"disk {cell(recorder['free_gb'], '.1f') or '?'} GB free{lasts}; {recorder['waiting_mb']:.1f} MB waiting{lost}"
+    )
+
+
+def cell(value: object, form: str) -> str:
+    """A number as text; "" where there is none."""
+    return format(value, form) if isinstance(value, float) and math.isfinite(value) else ""

@@ -1,0 +1,130 @@
+"""What a running cell shows while its arm is at rest, for calibration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
+from genima_core.cameras import PinholeCamera
+from genima_ros.clients.observer import Observer
+from genima_ros.graph.arms import ArmSetup, remappings_of
+from genima_ros.messages import conversions, interfaces
+
+FOUND_S = 10.0
+REST_RAD = 0.002
+"""Within this the joints are at rest."""
+SETTLE_S = 0.3
+"""An image counts when it was captured this long after the arm came to rest: what it holds has stopped swinging."""
+AHEAD_S = 0.2
+"""An image may be this much newer than the newest joint state."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All cameras and the arm, at rest."""
+
+    stamp_s: float
+    """Of the oldest image."""
+    q: np.ndarray
+    """(7,) rad."""
+    opening: float
+    """0 closed to 1 open; 1 where the joint states tell nothing of the fingers."""
+    images: dict[str, np.ndarray]
+    """Camera name to (H, W, 3) uint8."""
+    cameras: dict[str, PinholeCamera]
+
+
+class CalibrationLink(Observer):
+    """Keeps the newest image, intrinsics and joints of a running cell; commands nothing."""
+
+    def __init__(self, domain: int, cameras: Sequence[str], arm: ArmSetup, namespace: str = "") -> None:
+        super().__init__(domain, "calibration", remappings_of(arm, namespace).items())
+        self.domain, self.cameras = domain, tuple(cameras)
+        self.joint_names, self.finger_names = arm.joint_names, arm.finger_names
+        self.q: np.ndarray | None = None
+        self.opening = 1.0
+        self._joint_stamp_s = self._rest_since_s = -np.inf
+        self._rest_q: np.ndarray | None = None
+        self._images: dict[str, Image] = {}
+        self._infos: dict[str, CameraInfo] = {}
+        for name in cameras:
+            interfaces.subscribe(
+                self.node,
+                interfaces.camera_image(name),
+                lambda message, name=name: self._images.update({name: message}),
+            )
+            interfaces.subscribe(
+                self.node, interfaces.camera_info(name), lambda message, name=name: self._infos.update({name: message})
+            )
+        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
+
+    def wait_ready(self, timeout_s: float = FOUND_S) -> None:
+        """
+        Raises:
+            RuntimeError: a stream is missing; names which.
+        """
+        if not self.spin_until(lambda: not self.missing, timeout_s):
+            raise RuntimeError(
+                f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}; start the "
+                "cameras and the arm's driver (genima up), and check --cameras and --arm"
+            )
+
+    @property
+    def missing(self) -> list[str]:
+        """Topics that are silent."""
+        return [
+            *(interfaces.camera_image(name).name for name in self.cameras if name not in self._images),
+            *(interfaces.camera_info(name).name for name in self.cameras if name not in self._infos),
+            *([interfaces.JOINT_STATES.name] if self.q is None else []),
+        ]
+
+    def why_not(self) -> str:
+        """Why there is no `moment` now; "" if there is one."""
+        if self.missing:
+            return f"nothing arrives on {', '.join(self.missing)}"
+        settled_s = self._rest_since_s + SETTLE_S
+        if self._joint_stamp_s < settled_s:
+            return "the arm moves"
+        early = [name for name, s in self._stamps_s().items() if s < settled_s]
+        late = [name for name, s in self._stamps_s().items() if s > self._joint_stamp_s + AHEAD_S]
+        if early:
+            ago_s = self._joint_stamp_s - settled_s
+            return (
+                f"no image of {', '.join(early)} since the arm came to rest ({ago_s:.1f} s ago by the stamps): "
+                "wait, or check that cameras and arm share one clock"
+            )
+        return f"the images of {', '.join(late)} are ahead of the joint states; check the clocks" if late else ""
+
+    def moment(self) -> Moment | None:
+        """What is seen now, if all of it was captured while the arm was at rest.
+
+        Raises:
+            ValueError: an image is not of the size that its camera_info tells, or is distorted.
+        """
+        if self.why_not():
+            return None
+        images = {name: conversions.image_to_rgb(self._images[name]) for name in self.cameras}
+        cameras = {name: conversions.camera_info_to_camera(self._infos[name]) for name in self.cameras}
+        for name, image in images.items():
+            height, width = image.shape[:2]
+            if (width, height) != (cameras[name].width, cameras[name].height):
+                raise ValueError(
+                    f"images of camera {name!r} are {width}x{height}; its camera_info is for "
+                    f"{cameras[name].width}x{cameras[name].height}: intrinsics of another size are wrong, "
+                    "so let the driver publish both at one size"
+                )
+        return Moment(min(self._stamps_s().values()), self.q.copy(), self.opening, images, cameras)
+
+    def _stamps_s(self) -> dict[str, float]:
+        return {name: conversions.seconds(message.header.stamp) for name, message in self._images.items()}
+
+    def _on_joint_state(self, message: JointState) -> None:
+        if not set(self.joint_names) <= set(message.name):
+            return
+        self.q = conversions.positions_by_name(message, self.joint_names)
+        self._joint_stamp_s = conversions.seconds(message.header.stamp)
+        if self._rest_q is None or np.abs(self.q - self._rest_q).max() > REST_RAD:
+            self._rest_q, self._rest_since_s = self.q, self._joint_stamp_s
+        if self.finger_names and set(self.finger_names) <= set(message.name):
+            self.opening = conversions.gripper_opening(message, self.finger_names)

@@ -1,0 +1,53 @@
+"""The simulated leader from outside: where it is, and where it shall be."""
+
+import numpy as np
+from sensor_msgs.msg import JointState
+
+from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, JOINT_NAMES
+from genima_ros.clients.observer import Observer
+from genima_ros.messages import conversions, interfaces
+
+FOUND_S = 10.0
+
+
+class LeaderLink(Observer):
+    """Knows the leader's joints and moves it; see `leader_node`."""
+
+    def __init__(self, domain: int) -> None:
+        super().__init__(domain, "leader_link")
+        self.domain = domain
+        self.q: np.ndarray | None = None
+        """(7,) rad, of its newest joint state."""
+        self.opening = 1.0
+        self._command = interfaces.publish(self.node, interfaces.LEADER_COMMAND)
+        interfaces.subscribe(self.node, interfaces.LEADER_JOINT_STATES, self._on_joint_state)
+
+    @property
+    def heard(self) -> bool:
+        """Whether somebody takes what is sent."""
+        return self._command.get_subscription_count() > 0
+
+    def wait_ready(self, timeout_s: float = FOUND_S) -> None:
+        """
+        Raises:
+            RuntimeError: no simulated leader is there.
+        """
+        if not self.spin_until(lambda: self.heard and self.q is not None, timeout_s):
+            raise RuntimeError(
+                f"no simulated leader is there in ROS domain {self.domain}; start it: genima up teleop sim"
+            )
+
+    def send(self, q: np.ndarray, opening: float) -> None:
+        """Where the leader shall be: (7,) rad, and the gripper's opening."""
+        self._command.publish(
+            conversions.to_joint_state(
+                (*JOINT_NAMES, *FINGER_NAMES),
+                np.concatenate([q, np.full(2, opening * FINGER_OPEN_M)]),
+                self.node.get_clock().now().nanoseconds * 1e-9,
+            )
+        )
+
+    def _on_joint_state(self, message: JointState) -> None:
+        if set((*JOINT_NAMES, *FINGER_NAMES)) <= set(message.name):
+            self.q = conversions.positions_by_name(message, JOINT_NAMES)
+            self.opening = conversions.gripper_opening(message, FINGER_NAMES)

@@ -1,0 +1,148 @@
+"""Keys of the operator become calls of services; the answers come when they come, so nothing waits."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from std_msgs.msg import Bool, String
+
+from genima_ros.cli.terminal.keyboard import Line
+from genima_ros.clients.observer import Observer
+from genima_ros.messages import interfaces
+
+STATES = {"teleop": interfaces.TELEOP_STATE, "streamer": interfaces.STREAMER_STATE}
+RECORDER, TELEOP, STREAMER = "recorder", "teleop", "streamer"
+CALLS = {
+    "e": (TELEOP, "engage"),
+    "p": (TELEOP, "pause"),
+    "x": (RECORDER, "discard"),
+    "r": (RECORDER, "rerecord"),
+    "y": (RECORDER, "label"),
+    "n": (RECORDER, "label"),
+}
+EMERGENCY_STOP = "\x18"
+"""Ctrl-X: no single key, and no character of an instruction, so it works while one is typed."""
+ANSWER_S = 20.0
+"""Finishing a long episode on a slow disk takes a while."""
+MISSING = {
+    TELEOP: "there is no node teleop: start `genima up teleop sim` or, for a robot, `genima up teleop real`",
+    STREAMER: "there is no node streamer: press the button on the robot",
+    RECORDER: "the recorder does not answer yet",
+}
+
+
+class RecordSession(Observer):
+    """The graph as the operator sees it, and the keys; `press` queues them, `step` acts on them one after the other."""
+
+    def __init__(self, domain: int, ring: Callable[[int], None], instruction: str = "") -> None:
+        """`ring(times)` sounds the bell, if that is on."""
+        super().__init__(domain, "record")
+        self.states = dict.fromkeys(STATES, "absent")
+        self.recording = self.quitting = False
+        self.bell = True
+        self.note = ""
+        """What the operator should know now."""
+        self.notes: deque[str] = deque()
+        """Everything that was noted and is not shown yet."""
+        self.discarded = 0
+        self.line: Line | None = None
+        self._ring, self._keys, self._pending, self._asked_s = ring, deque(), None, 0.0
+        self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
+        if instruction:
+            self._instruction.publish(String(data=instruction))
+        interfaces.subscribe(self.node, interfaces.RECORDING, self._on_recording)
+        for name, topic in STATES.items():
+            interfaces.subscribe(self.node, topic, lambda message, name=name: self.states.update({name: message.data}))
+        self._clients = {
+            (node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
+            for node, name in {*CALLS.values(), (STREAMER, "emergency_stop"), (RECORDER, "start"), (RECORDER, "stop")}
+        }
+
+    def press(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if key == EMERGENCY_STOP:
+                self._stop_arm()
+            else:
+                self._keys.append(key)
+
+    def step(self) -> None:
+        """Acts on the keys so far; one that needs the recorder waits for the answer to the one before."""
+        if self._pending is not None and time.monotonic() - self._asked_s > ANSWER_S:
+            self._pending = None  # whoever was asked has ended meanwhile
+            self.say(f"there was no answer within {ANSWER_S:g} s; try again")
+        while self._keys and self._pending is None:
+            key = self._keys.popleft()
+            if self.line is not None:
+                self._type(key)
+            elif key == " ":
+                self._call(RECORDER, "stop" if self.recording else "start")
+            elif key in CALLS:
+                self._call(*CALLS[key], **({"data": key == "y"} if key in "yn" else {}))
+            elif key == "i":
+                self.line = Line("instruction (Enter sets it, Esc leaves it): ")
+            elif key == "b":
+                self.bell = not self.bell
+            elif key == "q":
+                self.quitting = True
+                if self.recording:
+                    self._call(RECORDER, "stop")
+
+    @property
+    def over(self) -> bool:
+        """Whether the operator has quit and nothing is under way any more."""
+        return self.quitting and self._pending is None and not self.recording
+
+    def say(self, text: str) -> None:
+        self.note = text
+        self.notes.append(text)
+
+    def _type(self, key: str) -> None:
+        text = self.line.type(key)
+        if text is None:
+            return
+        self.line = None
+        if text:
+            self._instruction.publish(String(data=text))
+            self.say(f"instruction: {text}")
+
+    def _stop_arm(self) -> None:
+        """At once, not after the answers to the keys before."""
+        client = self._clients[STREAMER, "emergency_stop"]
+        if not client.service_is_ready():
+            self.say(MISSING[STREAMER])
+            return
+        future = client.call_async(client.srv_type.Request())
+        future.add_done_callback(lambda future: self.say(future.result().message))
+
+    def _call(self, node: str, service: str, **request: object) -> None:
+        client = self._clients[node, service]
+        if not client.service_is_ready():
+            self.say(MISSING[node])
+            return
+        self._pending, self._asked_s = client.call_async(client.srv_type.Request(**request)), time.monotonic()
+        self._pending.add_done_callback(lambda future: self._answered(service, future))
+
+    def _answered(self, service: str, future) -> None:
+        response = future.result()
+        if future is self._pending:
+            self._pending = None
+        self.say(response.message)
+        if service in ("start", "stop") and response.success:
+            self.recording = service == "start"
+        if service in ("discard", "rerecord") and response.success:
+            self.recording = False
+            self.discarded += 1
+        if not response.success or "suspect" in response.message:
+            self._sound(3)
+        elif service in ("start", "stop"):
+            self._sound(1)
+
+    def _on_recording(self, message: Bool) -> None:
+        # Without a call under way the recorder stopped or started by itself, or by somebody else's call.
+        if message.data != self.recording and self._pending is None:
+            self._sound(1 if message.data else 3)
+        self.recording = message.data
+
+    def _sound(self, times: int) -> None:
+        if self.bell:
+            self._ring(times)

@@ -1,0 +1,183 @@
+"""Streams actions through a running streamer from outside, and watches what the arm makes of them."""
+
+import array
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+import numpy as np
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from genima_core.panda import GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_ros.clients.observer import Observer
+from genima_ros.messages import conversions, interfaces
+
+FOUND_S = 10.0
+"""A streamer that runs is heard of within this time."""
+ACCEPTED_S = 3.0
+SILENT_S = 3.0
+"""The streamer says twice a second how it is."""
+STOP_S = 5.0
+ARRIVED_RAD = 0.05
+LEAD_S = 0.2
+"""Async mode plays actions when they are due; the first one is due this long after it was sent."""
+TELEOP_MOVES = ("approaching", "mirroring")
+REPORTED_S = 1.5
+"""Diagnostics come once a second."""
+
+
+class Replayer(Observer):
+    """Knows the arm's joints, the streamer's state and the cell's success; sends chunks."""
+
+    def __init__(
+        self,
+        domain: int,
+        joint_names: Sequence[str] = JOINT_NAMES,
+        remappings: Iterable[tuple[str, str]] = (),
+        gripper_max_width_m: float = GRIPPER_WIDTH_M,
+    ) -> None:
+        super().__init__(domain, "replay", remappings)
+        self.joint_names = tuple(joint_names)
+        self.gripper_max_width_m = gripper_max_width_m
+        self.succeeded = False
+        self.q: np.ndarray | None = None
+        """(7,) measured, rad."""
+        self.state = self.reason = self.teleop = ""
+        self._wanted = False
+        self._heard_s = -math.inf
+        self._reasons: list[str] = []
+        self._measured: list[tuple[float, np.ndarray]] = []
+        self._chunks = interfaces.publish(self.node, interfaces.ACTION_CHUNK)
+        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
+        interfaces.subscribe(self.node, interfaces.STREAMER_STATE, self._on_streamer_state)
+        interfaces.subscribe(self.node, interfaces.CHUNK_WANTED, lambda m: setattr(self, "_wanted", m.data))
+        interfaces.subscribe(self.node, interfaces.TELEOP_STATE, self._on_teleop_state)
+        interfaces.subscribe(self.node, interfaces.SUCCESS, self._on_success)
+
+    def wait_ready(self, timeout_s: float = FOUND_S) -> None:
+        """Returns when the streamer is at rest and takes chunks.
+
+        Raises:
+            RuntimeError: there is none, it is disabled or in FAULT, or teleoperation moves the arm; says what to do.
+        """
+        if not self.spin_until(self._streamer_is_there, timeout_s):
+            raise RuntimeError(
+                "no streamer is running here; start one (genima up teleop sim, or genima up teleop real)"
+                ", or replay in a simulated cell of its own: --sim"
+            )
+        if not self.spin_until(lambda: self.q is not None, timeout_s):
+            raise RuntimeError(f"no joint states with {', '.join(self.joint_names)} arrive; start the arm's driver")
+        if self.teleop in TELEOP_MOVES:
+            raise RuntimeError(f"teleoperation is {self.teleop} and moves the arm; pause it first (p in genima record)")
+        if not self.spin_until(lambda: "disabled" not in str(self.diagnostics["streamer"]["reason"]), REPORTED_S):
+            raise RuntimeError(
+                "the streamer is disabled; when nobody is near the arm, enable it: ros2 service call "
+                "/streamer/enable std_srvs/srv/SetBool '{data: true}'"
+            )
+        if not self.spin_until(lambda: self.state == "holding" and self._wanted, timeout_s):
+            raise RuntimeError(f"the streamer is {self.state}: {self.reason or 'something else moves the arm'}")
+
+    def _streamer_is_there(self) -> bool:
+        return bool(self.state and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
+
+    def follow(
+        self,
+        q: np.ndarray,
+        openings: np.ndarray | None,
+        step_s: float,
+        progress: Callable[[float], object] = lambda _: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lets the arm follow actions `q` (n, 7), and the gripper openings (n,), until it is at rest at the last one.
+
+        However that ends otherwise, the streamer is told to stop: nothing moves on without somebody who watches.
+
+        `progress` is told the seconds since the motion began. Returns stamps (m,) since then, and positions (m, 7).
+
+        Raises:
+            RuntimeError: refused, or stopped before the end, for the streamer's reason.
+        """
+        try:
+            return self._follow(q, openings, step_s, progress)
+        except BaseException:
+            self._halt()
+            raise
+
+    def _halt(self) -> None:
+        if self.state in ("holding", "fault"):
+            return
+        print("stopping smoothly; the streamer is disabled then, enable it to move the arm again", flush=True)
+        with suppress(RuntimeError):  # it is gone, and with it what it commanded
+            self.call("streamer", "stop", STOP_S)
+        self.spin_until(lambda: self.state in ("holding", "fault"), STOP_S)
+
+    def _follow(
+        self, q: np.ndarray, openings: np.ndarray | None, step_s: float, progress: Callable[[float], object]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self._reasons, self._measured = [], []
+        self._chunks.publish(self._chunk(q, openings, step_s))
+        if not self.spin_until(lambda: self.state not in ("", "holding"), ACCEPTED_S):
+            self.spin(REPORTED_S)
+            report = self.diagnostics.get("streamer", {})
+            now, last = str(report.get("message", "")), report.get("last_problem") or "it is silent"
+            raise RuntimeError(f"the streamer does not take the motion: {now if 'action_chunk' in now else last}")
+        begin_s = self._now_s()
+        planned_s = (len(q) - 1) * step_s
+
+        def over() -> bool:
+            progress(self._now_s() - begin_s)
+            return self.state in ("holding", "fault") or self._now_s() - self._heard_s > SILENT_S
+
+        self.spin_until(over, math.inf)  # the streamer plays slower what is too fast, so nobody knows how long it takes
+        if self._now_s() - self._heard_s > SILENT_S:
+            raise RuntimeError(f"the streamer fell silent after {self._now_s() - begin_s:.1f} s; look at its process")
+        early = self._now_s() - begin_s < 0.95 * planned_s
+        if early or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
+            reasons = "; ".join(dict.fromkeys(self._reasons)) or self.reason or "no reason given"
+            raise RuntimeError(
+                f"the arm stopped after {self._now_s() - begin_s:.1f} of {planned_s:.1f} s, "
+                f"{self._distance(q[-1]):.3f} rad from the end of the motion; the streamer is "
+                f"{self.state}: {reasons}"
+            )
+        return np.array([s for s, _ in self._measured]) - begin_s, np.array([at for _, at in self._measured])
+
+    def _distance(self, q: np.ndarray) -> float:
+        return float(np.abs(self.q - q).max())
+
+    def _chunk(self, q: np.ndarray, openings: np.ndarray | None, step_s: float) -> JointTrajectory:
+        message = JointTrajectory(joint_names=[*self.joint_names])
+        values = np.asarray(q, dtype=np.float64)
+        if openings is not None:
+            message.joint_names.append(conversions.GRIPPER_JOINT)
+            values = np.column_stack([values, np.clip(openings, 0.0, 1.0) * self.gripper_max_width_m])
+        message.header.stamp = conversions.to_time(self._now_s())
+        message.points = [
+            JointTrajectoryPoint(
+                positions=array.array("d", row), time_from_start=conversions.to_duration(LEAD_S + k * step_s)
+            )
+            for k, row in enumerate(values)
+        ]
+        return message
+
+    def _on_joint_state(self, message: JointState) -> None:
+        if set(self.joint_names) <= set(message.name):
+            with suppress(ValueError):  # the streamer says what is wrong with it
+                self.q = conversions.positions_by_name(message, self.joint_names)
+                self._measured.append((conversions.seconds(message.header.stamp), self.q))
+
+    def _on_streamer_state(self, message: String) -> None:
+        self._heard_s = self._now_s()
+        self.state, _, reason = message.data.partition(":")
+        self.reason = reason.strip()
+        if self.state in ("stopping", "fault") and self.reason:
+            self._reasons.append(self.reason)
+
+    def _on_teleop_state(self, message: String) -> None:
+        self.teleop = message.data.partition(":")[0]
+
+    def _on_success(self, message: Bool) -> None:
+        self.succeeded = message.data
+
+    def _now_s(self) -> float:
+        return self.node.get_clock().now().nanoseconds * 1e-9

@@ -1,0 +1,60 @@
+"""ROS domains for what must not meet anything else on this machine."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+DOMAINS = range(1, 102)
+"""Usable on Linux without touching its ephemeral ports; 0 is where everybody is who sets none (docs.ros.org)."""
+PARTICIPANTS = range(8)
+"""Processes of a domain whose ports are looked at."""
+
+
+@contextmanager
+def claim(purpose: str, domain: int) -> Iterator[bool]:
+    """Whether nobody else has claimed a domain for this; then nobody can until the end of the context.
+
+    The claim is the name of a socket, so it holds for as far as local discovery reaches (one network namespace, all
+    users), and ends with the process, however that ends.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as held:
+        try:
+            held.bind(f"\0genima-{purpose}-{domain}")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """A ROS domain without any other node on this machine, for this process and its children.
+
+    Raises:
+        RuntimeError: every domain is in use.
+    """
+    with ExitStack() as stack:
+        for i in range(len(DOMAINS)):
+            domain = DOMAINS[(os.getpid() + i) % len(DOMAINS)]
+            if not _inhabited(domain) and stack.enter_context(claim("own", domain)):
+                yield domain
+                return
+        raise RuntimeError(
+            f"ROS domains {DOMAINS[0]} to {DOMAINS[-1]} are all in use on this machine: end some of "
+            "their processes, or choose one with --domain"
+        )
+
+
+def _inhabited(domain: int) -> bool:
+    """Whether a DDS participant listens where the standard puts its discovery (DDSI-RTPS 2.5, section 9.6.2.3)."""
+    for participant in PARTICIPANTS:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain + 2 * participant))
+            except OSError:
+                return True
+    return False

@@ -1,0 +1,252 @@
+"""Which nodes run together, as data: `processes` is what both front ends, `genima up` and the launch files, start."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from genima_core.sim.task import DEFAULT_TASK
+from genima_ros.graph.arms import ArmSetup, absolute, load_arm, parameters_of, parameters_of_leader, remappings_of
+from genima_ros.graph.modes import NodeEntry, get_mode, spoken
+
+PACKAGE = "genima_ros"
+CAMERA = "camera_"
+"""How the names of camera nodes begin; the camera's name in the rig follows."""
+
+
+@dataclass(frozen=True)
+class NodeProcess:
+    """A node with everything decided."""
+
+    name: str
+    executable: str
+    parameters: Mapping[str, object]
+    parameter_files: tuple[Path, ...]
+    remappings: tuple[tuple[str, str], ...]
+    niceness: int
+    respawn: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self) -> list[str]:
+        """The command line that starts the node without `ros2 run`."""
+        ros = [option for path in self.parameter_files for option in ("--params-file", str(path))]
+        # JSON is YAML: strings stay strings, whatever they look like.
+        ros += [option for name, value in self.parameters.items() for option in ("-p", f"{name}:={json.dumps(value)}")]
+        ros += [option for old, new in self.remappings for option in ("-r", f"{old}:={new}")]
+        return [sys.executable, "-m", f"{PACKAGE}.nodes.{self.executable}", "--ros-args", *ros]
+
+
+def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """The graph's name and the arguments of a command line such as ``teleop sim seed:=1000``; the graph is `sim` where
+    none is named.
+    """
+    words = tuple(words)
+    count = next((i for i, word in enumerate(words) if "=" in word), len(words))
+    return "_".join(words[:count]) or "sim", words[count:]
+
+
+def next_step(mode: str, values: Mapping[str, object]) -> str:
+    """What to do when all nodes are ready; "" where that is plain."""
+    return get_mode(mode).next_step.format(task=values.get("task") or DEFAULT_TASK)
+
+
+def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
+    """Values of all arguments of a mode from ``name:=value`` texts.
+
+    Raises:
+        ValueError: another form, an unknown name, or a value that is not valid.
+    """
+    given: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition(":=")
+        if not separator:
+            raise ValueError(f"{text!r} is no argument; write name:=value, for example seed:=20001")
+        given[name] = value
+    return argument_values(mode, given)
+
+
+def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Old and new names of topics from ``old:=new`` texts.
+
+    Raises:
+        ValueError: another form.
+    """
+    pairs = [text.partition(":=") for text in texts]
+    for text, (old, separator, new) in zip(texts, pairs, strict=True):
+        if not (old and separator and new):
+            raise ValueError(
+                f"{text!r} renames no topic; write old:=new, for example joint_states:=/franka/joint_states"
+            )
+    return tuple((old, new) for old, _, new in pairs)
+
+
+def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
+    """Values of all arguments of a mode; those not given, or given as "", have their defaults.
+
+    Raises:
+        ValueError: an unknown name, or a value that is not valid.
+    """
+    arguments = {argument.name: argument for argument in get_mode(mode).arguments}
+    unknown = sorted(set(given) - set(arguments))
+    if unknown:
+        raise ValueError(f"no argument {', '.join(unknown)} for {spoken(mode)}; valid are {', '.join(arguments)}")
+    for name, argument in arguments.items():
+        if argument.required and not given.get(name):
+            raise ValueError(f"{spoken(mode)} needs {name}:=...: {argument.help}")
+    return {
+        name: argument.parse(given[name]) if given.get(name) else argument.default
+        for name, argument in arguments.items()
+    }
+
+
+def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
+    """The nodes to start for these argument values (see `argument_values`).
+
+    Raises:
+        ValueError, FileNotFoundError: a parameter file names a node that does not exist; a file is missing.
+    """
+    entry = get_mode(mode)
+    cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
+    known, renamed = dict(values), {}
+    if entry.learned:
+        checkpoint = find_checkpoint(str(values["checkpoint"]))
+        known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
+    if known.get("rig"):
+        known["rig"] = str(Path(str(known["rig"])).absolute())
+    if "arm" in values:
+        parameters, renamed = arm_values(values)
+        known |= parameters
+    files = [share_folder() / "config" / entry.parameter_file]
+    if values["config"]:
+        files.append(Path(str(values["config"])).absolute())
+    for path in files:
+        check_parameter_file(path, [node.name for node in entry.nodes])
+    return [
+        NodeProcess(
+            name=node.name,
+            executable=node.executable,
+            parameters={name: known[name] for name in node.parameters if known.get(name) is not None},
+            parameter_files=(node.parameter_file,) if node.parameter_file else tuple(files),
+            remappings=(*node.remappings, *renamed.items()),
+            niceness=node.niceness,
+            respawn=node.respawn and bool(values.get("respawn")),
+            environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))},
+        )
+        for node in (*entry.nodes, *cameras)
+        if node.condition is None or known[node.condition]
+    ]
+
+
+def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+    """Parameters of nodes and new names of topics that follow from which arm (and leader) a cell has.
+
+    Raises:
+        ValueError, FileNotFoundError: no such arm; what is wrong with its file.
+    """
+    arm = find_arm(str(values["arm"]))
+    parameters, renamed = parameters_of(arm), remappings_of(arm, str(values["arm_namespace"]))
+    parameters["robot_state"] = arm.robot_state
+    parameters["fixed_tool"] = arm.gripper.kind == "none"
+    parameters["action"] = arm.gripper.action and absolute(str(values["arm_namespace"]), arm.gripper.action)
+    if "leader_arm" in values:
+        leader = find_arm(str(values["leader_arm"] or values["arm"]))
+        parameters |= parameters_of_leader(leader)
+        renamed |= remappings_of(leader, str(values["leader_namespace"]), "leader/")
+    return parameters, renamed
+
+
+def find_arm(name: str) -> ArmSetup:
+    """The arm of this name in config/arms, or of the file with this path; see `load_arm`."""
+    return load_arm(name, share_folder() / "config" / "arms")
+
+
+def camera_entries(path: Path) -> list[NodeEntry]:
+    """A camera node for each section of a parameter file; its name is the section's.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; a section that is no camera's, or none that is.
+    """
+    names = [name.strip("/") for name in sections_of(path) if name.strip("/").startswith(CAMERA)]
+    check_parameter_file(path, names or [f"{CAMERA}front"])
+    if not names:
+        raise ValueError(
+            f"{path} has no camera; give each a section called {CAMERA} and the camera's name, such as {CAMERA}front"
+        )
+    return [
+        NodeEntry(
+            name, "camera_node", (), niceness=1, respawn=True, remappings=(("__node", name),), parameter_file=path
+        )
+        for name in names
+    ]
+
+
+def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
+    """Finds what ROS would ignore without a word: sections for nodes that do not exist.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; not a parameter file of these nodes.
+    """
+    nodes = tuple(nodes)
+    valid = ("/**", *nodes)
+    for name, section in sections_of(path).items():
+        if name.strip("/") not in nodes and name != "/**":
+            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(valid)}")
+        if not isinstance(section, dict) or list(section) != ["ros__parameters"]:
+            raise ValueError(f"{path}: section {name!r} must hold the key ros__parameters, and only that")
+
+
+def sections_of(path: Path) -> dict[str, object]:
+    """Sections of a parameter file; of what is no mapping, its text as the name of one.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; not YAML.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"parameter file {path} does not exist")
+    try:
+        sections = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    return (
+        {str(name): section for name, section in sections.items()}
+        if isinstance(sections, dict)
+        else {str(sections)[:40]: None}
+    )
+
+
+def rviz_command(values: Mapping[str, object]) -> list[str]:
+    """RViz with our displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
+    frame = find_arm(str(values.get("arm") or "sim")).base_frame
+    command = ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz"), "-f", frame]
+    if namespace := values.get("arm_namespace"):
+        command += ["--ros-args", "-r", f"/robot_description:={absolute(str(namespace), 'robot_description')}"]
+    return command
+
+
+def share_folder() -> Path:
+    """The folder with config/ and launch/: the source tree, or share/genima_ros of the prefix it is installed in.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    prefixes = [Path(sys.prefix), *map(Path, filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":")))]
+    candidates = [Path(__file__).parents[2], *(prefix / "share" / PACKAGE for prefix in prefixes)]
+    for folder in candidates:
+        if (folder / "package.xml").is_file() and (folder / "config").is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"no config folder of {PACKAGE} in {', '.join(map(str, candidates))}; install the package anew: pip install ."
+    )
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """An absolute path; a relative one is looked for here, then beside the sources."""
+    path = Path(path)
+    if path.is_absolute() or path.exists():
+        return path.absolute()
+    beside_sources = Path(__file__).parents[2] / path
+    return beside_sources if beside_sources.exists() else path.absolute()

@@ -1,0 +1,44 @@
+"""easy_handeye2 with the frames of our rig, as data, which `launch/` starts."""
+
+from pathlib import Path
+
+from genima_core.calibration.store import Calib
+from genima_core.cameras import CameraRig
+
+EASY_HANDEYE2 = "easy_handeye2"
+
+
+def handeye_arguments(rig: CameraRig, camera: str, arm: str, marker_frame: str) -> dict[str, str]:
+    """Arguments of easy_handeye2's calibrate.launch.py for one camera of the rig.
+
+    Raises:
+        KeyError: the rig has no such camera.
+    """
+    calib = Calib.of(rig[camera], arm)
+    return {
+        "name": calib.name,
+        "calibration_type": calib.calibration_type,
+        "robot_base_frame": calib.robot_base_frame,
+        "robot_effector_frame": calib.robot_effector_frame,
+        "tracking_base_frame": calib.tracking_base_frame,
+        "tracking_marker_frame": marker_frame,
+        "move_group": f"{arm}_arm",
+        "move_group_namespace": "/",
+    }  # it wants both, and uses neither by default
+
+
+def handeye_launch_file() -> Path:
+    """easy_handeye2's calibrate.launch.py.
+
+    Raises:
+        RuntimeError: easy_handeye2 is not installed.
+    """
+    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+    try:
+        return Path(get_package_share_directory(EASY_HANDEYE2)) / "launch" / "calibrate.launch.py"
+    except PackageNotFoundError as error:
+        raise RuntimeError(
+            f"{EASY_HANDEYE2} is not installed; build it in your colcon workspace (it is no apt "
+            "package) and source that, or calibrate without it: genima calibrate collect"
+        ) from error

@@ -1,0 +1,250 @@
+"""The graphs that can be started: which nodes, with which arguments; data, and nothing but data."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One ``name:=value`` of a mode."""
+
+    name: str
+    kind: type[str] | type[int] | type[float] | type[bool]
+    help: str
+    default: str | int | float | bool | None = None
+    """None leaves the value to the parameter files and the node's own default."""
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+    def parse(self, text: str) -> str | int | float | bool:
+        """The value that a command line means by `text`.
+
+        Raises:
+            ValueError: not of its kind, or not among the choices.
+        """
+        if self.kind is bool:
+            if text.lower() not in ("true", "false"):
+                raise ValueError(f"{self.name}:={text} is neither true nor false")
+            return text.lower() == "true"
+        if self.choices and text not in self.choices:
+            raise ValueError(f"{self.name}:={text} is not valid; choose from {', '.join(self.choices)}")
+        try:
+            return self.kind(text)
+        except ValueError:
+            raise ValueError(f"{self.name}:={text} is not valid; it needs {self.kind.__name__}") from None
+
+
+@dataclass(frozen=True)
+class NodeEntry:
+    """A node of the graph."""
+
+    name: str
+    executable: str
+    """Module of this package and name of the executable in lib/genima_ros."""
+    parameters: tuple[str, ...]
+    """Parameters that take their values from the arguments of the same names, the checkpoint (`rig`), or the arm; in a
+    graph without these the node's own default holds."""
+    niceness: int
+    """The streamer runs at 0 and everything slow above it: that keeps commands regular when all cores are busy."""
+    respawn: bool = False
+    """Whether to start it again when it dies; for nodes that hold no state of the robot."""
+    threads: int = 1
+    """Of numerical libraries; 0 means half of the cores. Threads that share a core with another busy process wait for
+    it again and again: on two cores that run a whole graph, one thread draws faster than two."""
+    remappings: tuple[tuple[str, str], ...] = ()
+    condition: str | None = None
+    """Argument that must be true, or what the arm must have (`robot_state`, the gripper's `action`, a `fixed_tool`)."""
+    parameter_file: Path | None = None
+    """Read instead of the mode's and the user's."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    arguments: tuple[Argument, ...]
+    nodes: tuple[NodeEntry, ...]
+    parameter_file: str
+    """In config/; overrides defaults, and is overridden by arguments."""
+    next_step: str = ""
+    """What to do when all nodes are ready."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether it runs a checkpoint."""
+        return any(argument.name == "checkpoint" for argument in self.arguments)
+
+
+_TASK = Argument("task", str, "what the arm shall do")
+_SEED = Argument("seed", int, "scene to start with")
+_CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
+_SHARED = (
+    Argument(
+        "execution",
+        str,
+        "sync: execute a chunk, then look again; async: splice in every new chunk",
+        choices=("sync", "async"),
+    ),
+    Argument("config", str, "YAML file with further parameters", ""),
+    Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
+)
+_RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
+_OF_LEARNED = (
+    Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
+    Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
+    Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
+    Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
+    Argument("instruction", str, "what to do, until something is published on the topic"),
+    Argument("gate", bool, "check each drawing before it moves the arm; one that fails pauses the policy"),
+)
+_OF_A_CELL = (
+    Argument(
+        "arm", str, "the arm and its driver: a name in config/arms (fr3, panda), or a file like those", required=True
+    ),
+    Argument("arm_namespace", str, "namespace of the arm's driver, e.g. /follower; none by default", ""),
+    Argument(
+        "cameras",
+        str,
+        "YAML file with a section of parameters for each camera node, as config/cameras.yaml; "
+        "none where the cameras have drivers of their own",
+        "",
+    ),
+    _RESPAWN,
+)
+_OF_A_LEADER = (
+    Argument("leader_arm", str, "likewise of the leader; by default the follower's"),
+    Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
+)
+_LEARNED = (
+    NodeEntry(
+        "diffusion",
+        "diffusion_node",
+        ("checkpoint", "device", "compiled", "steps", "instruction"),
+        niceness=5,
+        respawn=True,
+        threads=0,
+    ),
+    NodeEntry(
+        "controller",
+        "controller_node",
+        (
+            "checkpoint",
+            "device",
+            "execution",
+            "instruction",
+            "gate",
+            "arm",
+            "joint_names",
+            "finger_names",
+            "gripper_max_width_m",
+        ),
+        niceness=4,
+        respawn=True,
+    ),
+)
+_MARKERS = NodeEntry("markers", "markers_node", ("joint_names", "base_frame"), niceness=5, respawn=True)
+_MARKERS_IN_RVIZ = replace(_MARKERS, condition="rviz")
+_STREAMER = NodeEntry(
+    "streamer",
+    "streamer_node",
+    (
+        "execution",
+        "arm",
+        "joint_names",
+        "command",
+        "receiver_follows_horizon",
+        "lower_position_limits",
+        "upper_position_limits",
+        "velocity_limits",
+        "gripper_max_width_m",
+    ),
+    niceness=0,
+)
+_TELEOP = NodeEntry(
+    "teleop",
+    "teleop_node",
+    (
+        "arm",
+        "joint_names",
+        "gripper_max_width_m",
+        "leader_arm",
+        "leader_joint_names",
+        "leader_finger_names",
+        "leader_gripper_max_width_m",
+    ),
+    niceness=0,
+)
+_ARM_MONITOR = NodeEntry(
+    "arm_monitor", "arm_monitor_node", ("robot_state_type",), niceness=1, respawn=True, condition="robot_state"
+)
+_GRIPPER = NodeEntry(
+    "gripper",
+    "gripper_node",
+    ("kind", "action", "gripper_joints", "open_position", "closed_position", "max_width_m"),
+    niceness=1,
+    respawn=True,
+    condition="action",
+)
+_FIXED_TOOL = NodeEntry("gripper", "fixed_tool_node", (), niceness=1, respawn=True, condition="fixed_tool")
+_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "base_frame", "hand_frame"), niceness=5, respawn=True, condition="rig")
+_RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
+_ENABLE = (
+    "when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool '{{data: true}}'"
+)
+
+MODES = {
+    "sim": Mode(
+        arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED, _RESPAWN),
+        nodes=(
+            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
+            _STREAMER,
+            *_LEARNED,
+            _MARKERS,
+        ),
+        parameter_file="sim.yaml",
+    ),
+    "teleop_sim": Mode(
+        arguments=(
+            _TASK,
+            _SEED,
+            _CAMERA_RATE,
+            Argument("view_size", int, "width and height of the images, px"),
+            *_SHARED,
+        ),
+        nodes=(
+            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "view_size"), niceness=2),
+            NodeEntry("leader", "leader_node", ("task",), niceness=1),
+            _TELEOP,
+            _STREAMER,
+            _MARKERS_IN_RVIZ,
+        ),
+        parameter_file="teleop_sim.yaml",
+        next_step="in another terminal: genima record --task {task}",
+    ),
+    "real": Mode(
+        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG),
+        nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _FIXED_TOOL, _RIG_NODE, *_LEARNED, _MARKERS),
+        parameter_file="real.yaml",
+        next_step=f"genima preflight; then, {_ENABLE}",
+    ),
+    "teleop_real": Mode(
+        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
+        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _FIXED_TOOL, _RIG_NODE, _MARKERS_IN_RVIZ),
+        parameter_file="teleop_real.yaml",
+        next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
+    ),
+}
+
+
+def get_mode(name: str) -> Mode:
+    """The graph of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in MODES:
+        raise ValueError(f"there is no graph {spoken(name)!r}; valid are {', '.join(map(spoken, MODES))}")
+    return MODES[name]
+
+
+def spoken(name: str) -> str:
+    """A graph's name as it is typed."""
+    return name.replace("_", " ")

@@ -1,0 +1,109 @@
+"""Which pip extra or apt package brings what is missing, read from the distribution's own metadata."""
+
+import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata, version
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+DISTRIBUTION = "genima_ros"
+
+_DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "OpenGL": "pyrender",
+    "PIL": "pillow",
+    "rclpy": "ros-jazzy-rclpy",
+    "yaml": "pyyaml",
+}
+"""Modules that are not called like the distribution that brings them."""
+
+_APT = (
+    "control_msgs",
+    "controller_manager_msgs",
+    "cv_bridge",
+    "easy_handeye2",
+    "franka_msgs",
+    "launch",
+    "launch_ros",
+    "message_filters",
+    "realsense2_camera",
+    "rosbag2_py",
+    "rviz2",
+    "tf2_msgs",
+    "tf2_ros",
+)
+"""ROS packages that no wheel brings."""
+
+_FROM_SOURCE = {"easy_handeye2": "easy_handeye2", "franka_msgs": "franka_ros2 (FR3) or multipanda_ros2 (Panda)"}
+"""Of these, those that the Debian packages of Jazzy lack, and what brings them."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One requirement of the distribution, and what is installed of it."""
+
+    name: str
+    required: str
+    """Version specifier, "" for any."""
+    installed: str | None
+    """Version, None where it is missing."""
+
+    @property
+    def ok(self) -> bool:
+        return self.installed is not None and Requirement(self.name + self.required).specifier.contains(
+            self.installed, prereleases=True
+        )
+
+
+def extras() -> dict[str, list[Package]]:
+    """Each extra's packages; the core's under "".
+
+    Raises:
+        RuntimeError: the distribution itself is not installed.
+    """
+    try:
+        about = metadata(DISTRIBUTION)
+    except PackageNotFoundError as error:
+        raise RuntimeError(f"{DISTRIBUTION} is not installed; in its source tree: pip install -e .") from error
+    groups: dict[str, list[Package]] = {extra: [] for extra in ("", *(about.get_all("Provides-Extra") or ()))}
+    for requirement in map(Requirement, about.get_all("Requires-Dist") or ()):
+        for extra, packages in groups.items():
+            if (requirement.marker is None and not extra) or (
+                requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
+            ):
+                packages.append(Package(requirement.name, str(requirement.specifier), _installed(requirement.name)))
+                break
+    return groups
+
+
+def remedy(module: str) -> str:
+    """How to get a module that could not be imported."""
+    top = module.partition(".")[0]
+    if top in _FROM_SOURCE:
+        return (
+            f"build {_FROM_SOURCE[top]} in a colcon workspace and source that, or, where your distribution has it, "
+            f"apt-get install {apt_package(top)}"
+        )
+    if top in _APT:
+        return f"apt-get install {apt_package(top)}, and source that ROS 2"
+    name = canonicalize_name(_DISTRIBUTIONS.get(top, top))
+    if top.endswith(("_msgs", "_srvs", "_interfaces")):
+        name = "ros-jazzy-common-interfaces"
+    for extra, packages in extras().items():
+        if name in (canonicalize_name(p.name) for p in packages):
+            source = f"'{DISTRIBUTION}[{extra}]'" if extra else DISTRIBUTION
+            return f"in the source tree: make env, or pip install {source.replace(DISTRIBUTION, '.')}"
+    return "genima doctor says what is missing here"
+
+
+def apt_package(ros_package: str) -> str:
+    """Name of the Debian package of a ROS package, for the ROS 2 that is sourced, else Jazzy."""
+    return f"ros-{os.environ.get('ROS_DISTRO', 'jazzy')}-{ros_package.replace('_', '-')}"
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

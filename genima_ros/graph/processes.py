@@ -1,0 +1,181 @@
+"""The nodes of a graph as child processes: started, watched, and all of them ended."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TextIO
+
+from genima_ros.graph.graph import NodeProcess
+
+PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
+COLOURS = (36, 33, 35, 32, 34, 31)
+RESPAWN_AFTER_S = 1.0
+SETTLED_S = 10.0
+"""A node that ends by itself sooner than this has a reason that a new start will not cure."""
+PATIENCE_S = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+PR_SET_PDEATHSIG = 1
+
+
+def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict[str, str]:
+    """What nodes need to find each other and their packages, added to `base` where it says nothing."""
+    environment = {
+        "AMENT_PREFIX_PATH": sys.prefix,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",
+        "PYTHONUNBUFFERED": "1",
+        # Threads that wait for work must not spin on cores that other nodes need.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TRANSFORMERS_VERBOSITY": "error",  # it would like torchvision, which nothing here needs
+        **base,
+    }
+    if domain is not None:
+        environment["ROS_DOMAIN_ID"] = str(domain)
+    return environment
+
+
+class ProcessOutput:
+    """Prints the lines of several processes, each with its name before it; with a `log`, only problems are shown."""
+
+    def __init__(
+        self, stream: TextIO, names: Iterable[str], colour: bool | None = None, log: TextIO | None = None
+    ) -> None:
+        self._stream = stream
+        self._log = log
+        self._lock = threading.Lock()
+        names = list(names)
+        self._width = max(map(len, names), default=0)
+        self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+        self._colour = stream.isatty() if colour is None else colour
+
+    def line(self, name: str, text: str) -> None:
+        prefix = f"[{name}]".ljust(self._width + 2)
+        if self._colour:
+            prefix = f"\033[{self._colours.get(name, 37)}m{prefix}\033[0m"
+        with self._lock, contextlib.suppress(ValueError, OSError):  # the stream may be gone at the very end
+            if self._log is not None:
+                self._log.write(f"[{name}] {text}\n")
+                if not any(mark in text for mark in PROBLEMS):
+                    return
+            self._stream.write(f"{prefix} {text}\n")
+            self._stream.flush()
+
+
+class RunningGraph:
+    """Context manager: starts the processes on entry and ends every one of them on exit.
+
+    The thread that enters must live as long as the graph: the kernel ends the children when it dies.
+    """
+
+    def __init__(
+        self,
+        processes: Iterable[NodeProcess],
+        environment: Mapping[str, str],
+        line: Callable[[str, str], None],
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.processes = tuple(processes)
+        self._environment = dict(environment)
+        self._line = line
+        self._clock_s = clock_s
+        self._children: dict[str, subprocess.Popen] = {}
+        self._started_s: dict[str, float] = {}
+        self._due_s: dict[str, float] = {}
+        self._readers: list[threading.Thread] = []
+
+    def __enter__(self) -> "RunningGraph":
+        try:
+            for process in self.processes:
+                self._start(process)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Node name to process id, of those that run."""
+        return {name: child.pid for name, child in self._children.items() if child.poll() is None}
+
+    def check(self) -> None:
+        """Starts again what died and may be; call it now and then.
+
+        Raises:
+            RuntimeError: a node ended that the graph cannot do without.
+        """
+        now_s = self._clock_s()
+        for process in self.processes:
+            child = self._children[process.name]
+            status = child.poll()
+            if status is None:
+                continue
+            due_s = self._due_s.get(process.name)
+            if due_s is None:
+                # A signal (negative status) came from outside, so a new start may well succeed.
+                if not process.respawn or (status >= 0 and now_s - self._started_s[process.name] < SETTLED_S):
+                    raise RuntimeError(f"node {process.name} ended with {_ending(status)}; its last lines are above")
+                self._due_s[process.name] = now_s + RESPAWN_AFTER_S
+                self._line(process.name, f"ended with {_ending(status)}; starting it again in {RESPAWN_AFTER_S:.0f} s")
+            elif now_s >= due_s:
+                del self._due_s[process.name]
+                self._start(process)
+
+    def stop(self) -> None:
+        """Asks all to end, then insists; returns when none is left."""
+        for ask, patience_s in PATIENCE_S:
+            alive = [child for child in self._children.values() if child.poll() is None]
+            for child in alive:
+                with contextlib.suppress(ProcessLookupError):
+                    child.send_signal(ask)
+            deadline_s = self._clock_s() + patience_s
+            for child in alive:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(max(0.0, deadline_s - self._clock_s()))
+        for reader in self._readers:
+            reader.join(1.0)
+
+    def _start(self, process: NodeProcess) -> None:
+        parent = os.getpid()
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def prepare() -> None:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before the line above
+                os._exit(1)
+            # A group of its own: Ctrl-C reaches it through us only, once. Not a session of its own: the kernel
+            # shares out CPU time by session first, and niceness would mean nothing.
+            os.setpgid(0, 0)
+            os.nice(process.niceness)
+
+        child = subprocess.Popen(
+            process.command(),
+            env={**self._environment, **process.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            preexec_fn=prepare,
+        )
+        self._children[process.name] = child
+        self._started_s[process.name] = self._clock_s()
+        reader = threading.Thread(target=self._read, args=(process.name, child), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    def _read(self, name: str, child: subprocess.Popen) -> None:
+        for text in child.stdout:
+            self._line(name, text.rstrip("\n"))
+        child.stdout.close()
+
+
+def _ending(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

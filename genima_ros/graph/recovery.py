@@ -1,0 +1,117 @@
+"""The steps out of a reflex stop, as data from the arm's file; none of them moves the arm."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from genima_ros.graph.arms import ArmSetup, absolute
+
+GRAPH = "start the graph (genima up ...) in another terminal, then try again"
+BY_HAND = (
+    "release the user stop; unlock the joints and activate FCI in Desk; move the arm out of contact by hand; "
+    "then try again"
+)
+ENABLE = "ros2 service call /streamer/enable std_srvs/srv/SetBool '{data: true}'"
+
+
+class Absent(RuntimeError):
+    """Nobody offers what a step needs."""
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    call: Literal["disable", "trigger", "service", "action", "deactivate", "hardware", "activate", "wait", "reset"]
+    """What `RecoveryLink` does for it."""
+    target: str
+    """Full name of the service, action or topic; of the controller manager."""
+    items: tuple[str, ...] = ()
+    """Controllers, or the hardware component."""
+    if_absent: str = "start the arm's driver, then try again"
+    if_failed: str = BY_HAND
+
+
+@dataclass(frozen=True)
+class Outcome:
+    step: str
+    ok: bool
+    message: str
+    todo: str = ""
+    """What a person must do."""
+
+
+def plan(arm: ArmSetup, namespace: str = "") -> tuple[Step, ...]:
+    """What to do for this arm, in this order; names that the file leaves out leave their steps out.
+
+    The streamer is disabled first and stays so. Controllers are deactivated before anything comes back to life: a
+    trajectory controller would go on along its old trajectory.
+    """
+    recovery = arm.recovery
+    manager = absolute(namespace, recovery.controller_manager)
+    steps = [Step("turn motion off", "disable", "/streamer/stop", if_absent=GRAPH, if_failed=GRAPH)]
+    if recovery.controllers:
+        steps.append(
+            Step(
+                "deactivate controllers",
+                "deactivate",
+                manager,
+                recovery.controllers,
+                if_failed="restart the arm's driver, then try again",
+            )
+        )
+    if recovery.kind:
+        absent = "start the simulated cell, or name the real arm: genima recover arm:=fr3"
+        steps.append(
+            Step(
+                "recover from the error",
+                recovery.kind,
+                absolute(namespace, recovery.name),
+                **({"if_absent": absent} if recovery.kind == "trigger" else {}),
+            )
+        )
+    if recovery.hardware:
+        steps.append(
+            Step(
+                "activate the hardware",
+                "hardware",
+                manager,
+                (recovery.hardware,),
+                if_failed="restart the arm's driver: after a recovery some versions of franka_ros2 cannot "
+                "activate the hardware; then try again",
+            )
+        )
+    if recovery.controllers:
+        steps.append(
+            Step(
+                "activate controllers",
+                "activate",
+                manager,
+                recovery.controllers,
+                if_failed="read what the driver says, restart it, then try again",
+            )
+        )
+    steps += [
+        Step("wait for the arm", "wait", "/arm_status", if_absent=GRAPH),
+        Step(
+            "reset the streamer's fault",
+            "reset",
+            "/streamer/reset_fault",
+            if_absent=GRAPH,
+            if_failed="do what it says, then try again",
+        ),
+    ]
+    return tuple(steps)
+
+
+def recover_by(steps: Sequence[Step], perform: Callable[[Step], str]) -> Iterator[Outcome]:
+    """Performs the steps until one fails; each outcome comes at once.
+
+    `perform` returns what came of a step, and raises RuntimeError (Absent where nobody is there).
+    """
+    for step in steps:
+        try:
+            yield Outcome(step.name, True, perform(step))
+        except RuntimeError as error:
+            todo = step.if_absent if isinstance(error, Absent) else step.if_failed
+            yield Outcome(step.name, False, str(error), todo)
+            return

@@ -1,0 +1,148 @@
+"""Every topic and service of the graph: name, type and QoS. Names are relative; launch only remaps."""
+
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import MarkerArray
+
+_LAST = HistoryPolicy.KEEP_LAST
+NEWEST = QoSProfile(history=_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Sensor data: a slow reader sees the newest message and never a queue."""
+RELIABLE = QoSProfile(history=_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(
+    history=_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+"""State: a node that starts later still gets the last message."""
+EVENTS = QoSProfile(history=_LAST, depth=20, reliability=ReliabilityPolicy.RELIABLE)
+
+
+@dataclass(frozen=True)
+class Topic:
+    name: str
+    type: type
+    qos: QoSProfile
+
+
+@dataclass(frozen=True)
+class Service:
+    name: str
+    type: type
+
+
+JOINT_STATES = Topic("joint_states", JointState, NEWEST)
+INSTRUCTION = Topic("instruction", String, LATCHED)
+TARGETS = Topic("targets/image", Image, RELIABLE)
+OBSERVATION = Topic("targets/observation", Image, RELIABLE)
+"""The four images that a drawing was drawn over, tiled and stamped like it; for the target gate."""
+GATE = Topic("gate", String, LATCHED)
+"""The target gate: "open" or "closed: reasons"."""
+TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)
+CAMERA_MARKERS = Topic("cameras/markers", MarkerArray, RELIABLE)
+"""The rig's cameras, in the arm's base frame."""
+ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
+"""The simulated arm; a real one has a robot_description and TF."""
+ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
+GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
+GRIPPER_STATE = Topic("gripper/state", JointState, NEWEST)
+"""Of a gripper with a driver of its own: its width in m, as the position of `gripper`."""
+GRIPPER_JOINT_STATES = Topic("gripper/joint_states", JointState, NEWEST)
+"""Of a gripper with a driver of its own, as that sends them."""
+DIAGNOSTICS = Topic("diagnostics", DiagnosticArray, EVENTS)
+SUCCESS = Topic("success", Bool, LATCHED)
+CHUNK_WANTED = Topic("chunk_wanted", Bool, LATCHED)
+"""The streamer's side of the sync hand-shake, see `controller_node`."""
+JOINT_COMMANDS = Topic("joint_commands", JointState, EVENTS)
+"""Every set point with the time it is meant for, whatever the arm controller speaks; for recorders."""
+
+ARM_TRAJECTORY = Topic("arm_controller/joint_trajectory", JointTrajectory, RELIABLE)
+ARM_JOINT_STATE = Topic("arm_controller/joint_commands", JointState, RELIABLE)
+ARM_POSITIONS = Topic("arm_controller/commands", Float64MultiArray, RELIABLE)
+ARM_COMMANDS = {"joint_trajectory": ARM_TRAJECTORY, "joint_state": ARM_JOINT_STATE, "float64_array": ARM_POSITIONS}
+"""What the streamer can speak to the arm controller, by the value of its parameter `command`."""
+
+ARM_STATUS = Topic("arm_status", DiagnosticStatus, RELIABLE)
+"""Whether the arm may be moved (level OK), is in another mode (WARN) or in an error (ERROR); ten times a second."""
+
+LEADER_JOINT_STATES = Topic("leader/joint_states", JointState, NEWEST)
+LEADER_GRIPPER_JOINT_STATES = Topic("leader/gripper/joint_states", JointState, NEWEST)
+LEADER_COMMAND = Topic("leader/joint_command", JointState, RELIABLE)
+"""Where the simulated leader shall go, as if a hand moved it."""
+JOINT_TARGET = Topic("joint_target", JointState, NEWEST)
+"""What the streamer follows at once, as it comes: seven joints with velocities, and the gripper's width in m."""
+STREAMER_STATE = Topic("streamer_state", String, LATCHED)
+"""State and, after a colon, its reason; on every change of the state."""
+TELEOP_STATE = Topic("teleop_state", String, LATCHED)
+"""Likewise of joint mirroring."""
+RECORDING = Topic("recording", Bool, LATCHED)
+SCENE = Topic("scene", Int64, LATCHED)
+"""Seed of the simulated scene."""
+CAMERA_RIG = Topic("camera_rig", String, LATCHED)
+"""The rig that the images are taken with, as JSON (`CameraRig.to_dict`)."""
+
+RESET = Service("~/reset", Trigger)
+ENABLE = Service("~/enable", SetBool)
+STOP = Service("~/stop", Trigger)
+EMERGENCY_STOP = Service("~/emergency_stop", Trigger)
+RESET_FAULT = Service("~/reset_fault", Trigger)
+ENGAGE = Service("~/engage", Trigger)
+PAUSE = Service("~/pause", Trigger)
+START = Service("~/start", Trigger)
+DISCARD = Service("~/discard", Trigger)
+RERECORD = Service("~/rerecord", Trigger)
+LABEL = Service("~/label", SetBool)
+PERFORM = Service("~/perform", Trigger)
+RESUME = Service("~/resume", Trigger)
+REFLEX = Service("~/reflex", Trigger)
+ERROR_RECOVERY = Service("~/error_recovery", Trigger)
+SERVICES = {
+    service.name.removeprefix("~/"): service
+    for service in (
+        RESET,
+        ENABLE,
+        STOP,
+        EMERGENCY_STOP,
+        RESET_FAULT,
+        ENGAGE,
+        PAUSE,
+        START,
+        DISCARD,
+        RERECORD,
+        LABEL,
+        PERFORM,
+        RESUME,
+        REFLEX,
+        ERROR_RECOVERY,
+    )
+}
+
+
+def robot_state(kind: type) -> Topic:
+    """What the arm's driver says of its mode and errors, in a message of its own type."""
+    return Topic("robot_state", kind, NEWEST)
+
+
+def camera_image(camera: str) -> Topic:
+    return Topic(f"{camera}/color/image_raw", Image, NEWEST)
+
+
+def camera_info(camera: str) -> Topic:
+    return Topic(f"{camera}/color/camera_info", CameraInfo, NEWEST)
+
+
+def target_image(camera: str) -> Topic:
+    return Topic(f"targets/{camera}/image", Image, RELIABLE)
+
+
+def publish(node, topic: Topic):
+    """A publisher of `topic` on an rclpy node."""
+    return node.create_publisher(topic.type, topic.name, topic.qos)
+
+
+def subscribe(node, topic: Topic, callback):
+    """A subscription to `topic` on an rclpy node."""
+    return node.create_subscription(topic.type, topic.name, callback, topic.qos)

@@ -1,0 +1,130 @@
+"""Watches the state of a real arm and says whether it may be moved."""
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+
+from genima_core.streaming.arm_state import read_status, silent_status
+from genima_core.streaming.arm_status import ArmStatus, Level
+from genima_ros.graph.packages import remedy
+from genima_ros.messages import interfaces
+from genima_ros.messages.arm_status import StatusTeller
+from genima_ros.messages.diagnostics import Diagnostics
+from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.run import NODE_OPTIONS, run
+
+TICK_S = 0.01
+"""States come up to a thousand times a second; only the newest is looked at, this often."""
+
+
+@dataclass(frozen=True)
+class ArmMonitorParameters:
+    robot_state_type: str = "franka_msgs/msg/FrankaRobotState"
+    """With the fields robot_mode and current_errors; multipanda_ros2 has franka_msgs/msg/FrankaState."""
+    robot_state_timeout_s: float = 0.3
+    """Without a state for this long the arm must not be moved; drivers send 30 a second or more."""
+
+    def __post_init__(self) -> None:
+        if not self.robot_state_timeout_s > 0:
+            raise ValueError(f"robot_state_timeout_s is {self.robot_state_timeout_s}; it must be positive")
+
+
+class ArmMonitorNode(Node):
+    """Turns the driver's state into arm_status.
+
+    Publishes: arm_status, diagnostics.
+    Subscribes: robot_state.
+    """
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
+        super().__init__("arm_monitor", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, ArmMonitorParameters)
+        self._kind = load_message(self.parameters.robot_state_type)
+        self._clock_s = clock_s
+        self._newest: tuple[bytes, float] | None = None
+        self._status: ArmStatus | None = None
+        self._heard_s = clock_s()
+        self._teller = StatusTeller(self)
+        self._diagnostics = Diagnostics(self, (), lambda: {"mode": "" if self._status is None else self._status.mode})
+        topic = interfaces.robot_state(self._kind)
+        self.create_subscription(topic.type, topic.name, self._on_state, topic.qos, raw=True)
+        self._timer = self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _on_state(self, data: bytes) -> None:
+        self._newest = data, self._clock_s()
+
+    def _tick(self) -> None:
+        now_s, limit_s = self._clock_s(), self.parameters.robot_state_timeout_s
+        self._look()
+        status = self._status
+        if status is None or now_s - self._heard_s > limit_s:
+            status = silent_status(status, limit_s)
+        self._teller.tell(status, now_s)
+        if status.level is not Level.OK:
+            self._diagnostics.warn(f"the arm is not to be moved: {status.message}", "arm")
+        self._diagnostics.worked(self._clock_s() - now_s)
+
+    def _look(self) -> None:
+        if self._newest is None:
+            return
+        (data, heard_s), self._newest = self._newest, None
+        try:
+            state = deserialize_message(data, self._kind)
+        except RuntimeError as error:
+            self._diagnostics.warn(
+                f"robot_state is no {self.parameters.robot_state_type} ({error}); source the "
+                "franka_msgs of the driver's own workspace",
+                "robot_state",
+            )
+            return
+        self._heard_s = heard_s
+        self._status = read_status(
+            state.robot_mode, errors_of(state.current_errors), errors_of(getattr(state, "last_motion_errors", None))
+        )
+
+
+def errors_of(flags: object) -> tuple[str, ...]:
+    """Names of the fields that are true; none of None."""
+    kinds = {} if flags is None else flags.get_fields_and_field_types()
+    return tuple(name for name, kind in kinds.items() if kind == "boolean" and getattr(flags, name))
+
+
+def load_message(name: str) -> type:
+    """The class of a message with an arm's mode and errors, such as franka_msgs/msg/FrankaRobotState.
+
+    Raises:
+        ValueError, RuntimeError: no such form or without these fields; the package or the message is missing.
+    """
+    package, _, kind = name.partition("/msg/")
+    if not (package and kind):
+        raise ValueError(f"robot_state_type is {name!r}; valid is a message such as franka_msgs/msg/FrankaRobotState")
+    try:
+        module = importlib.import_module(f"{package}.msg")
+    except ImportError as error:
+        raise RuntimeError(f"robot_state_type {name} needs {package} ({error}): {remedy(package)}") from error
+    message = getattr(module, kind, None)
+    if message is None:
+        raise RuntimeError(
+            f"{package} has no message {kind}; source the workspace of its driver: franka_ros2 for "
+            "an FR3, multipanda_ros2 for a Panda"
+        )
+    missing = {"robot_mode", "current_errors"} - set(message.get_fields_and_field_types())
+    if missing:
+        raise ValueError(
+            f"robot_state_type is {name}, which has no {' and no '.join(sorted(missing))}; valid are "
+            "franka_msgs/msg/FrankaRobotState and franka_msgs/msg/FrankaState"
+        )
+    return message
+
+
+def main() -> None:
+    run(ArmMonitorNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""One camera: reads a RealSense, another driver's topic, a folder or a video; publishes what the rig needs of it."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import Literal
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from genima_core.camera_sources.lens import Lens, View, parse_crop, parse_size
+from genima_core.camera_sources.playback import INTRINSICS, FolderOpener, VideoOpener
+from genima_core.camera_sources.profile import Profile
+from genima_core.camera_sources.reader import Reader, ReadingConfig
+from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, import_realsense
+from genima_core.camera_sources.source import Frame, Opener
+from genima_ros.graph.graph import CAMERA
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.diagnostics import Diagnostics
+from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.cameras.topic_source import TopicOpener
+from genima_ros.nodes.run import NODE_OPTIONS, run
+
+WATCH_S = 0.25
+LOOK_EVERY_S = 0.05
+CLOSE_S = 3.0
+"""A driver that does not come back by then is left behind."""
+TIMINGS = {
+    "estimated": "the device's clock is not global time: stamps rest on the shortest delay seen, and are late by that; "
+    "update firmware and librealsense",
+    "host": "the device gives no time of its own: stamps say when the host got the picture, which is late by exposure "
+    "and transfer; build librealsense with metadata support",
+}
+
+
+@dataclass(frozen=True)
+class CameraParameters:
+    name: str = ""
+    """Of the rig's camera: its topics are `<name>/color/image_raw` and `camera_info`. By default what follows "camera_"
+    in the node's name."""
+    source: Literal["realsense", "topic", "folder", "video"] = "realsense"
+    serial: str = ""
+    """Of the RealSense; `genima cameras` lists them. In YAML in quotes: it is no number."""
+    topic: str = ""
+    """With pictures of another driver, such as realsense-ros: a full name, with camera_info beside it."""
+    path: Path | None = None
+    """Folder of pictures, or video."""
+    profile: str = "640x480x30"
+    """Width, height and rate of the RealSense's colour stream; of a folder only the rate counts, else nothing."""
+    crop: str = ""
+    """"square" (the largest in the middle) or left,top,width,height in px; "" keeps all."""
+    size: str = ""
+    """Width and height that the cut-out is resized to, such as 256x256; "" keeps it."""
+    intrinsics: Path | None = None
+    """JSON file that replaces the RealSense's own intrinsics; of a folder or video by default the intrinsics.json in or
+    beside it."""
+    frame_id: str = ""
+    """<name>_color_optical_frame by default."""
+    exposure_us: float | None = None
+    """Fixed exposure; the camera's own automatic by default, which changes with the scene."""
+    gain: float | None = None
+    white_balance_k: float | None = None
+    freeze_s: float = 1.0
+    retry_s: float = 0.5
+    retry_longest_s: float = 8.0
+    reset_after: int = 3
+    """Failures in a row until the device is reset."""
+    look_s: float = 1.0
+    """How long to look for another node on the same topics before the start."""
+    diagnostics_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.diagnostics_s > 0:
+            raise ValueError(f"diagnostics_s is {self.diagnostics_s}; it must be positive")
+        if self.source == "realsense" and not self.serial:
+            raise ValueError("a RealSense needs its serial number; genima cameras lists them")
+        if self.source == "topic" and not self.topic:
+            raise ValueError("source topic needs a topic, such as /camera/front/color/image_raw")
+        if self.source in ("folder", "video") and self.path is None:
+            raise ValueError(f"source {self.source} needs a path")
+        period_us = 1e6 / Profile.parse(self.profile).fps
+        if self.exposure_us is not None and self.exposure_us > period_us:
+            raise ValueError(
+                f"exposure_us is {self.exposure_us:g}, longer than the {period_us:.0f} us between two "
+                f"pictures of profile {self.profile}: expose for less, or take a slower profile"
+            )
+
+    @property
+    def reading(self) -> ReadingConfig:
+        return ReadingConfig(
+            self.freeze_s,
+            self.retry_s,
+            self.retry_longest_s,
+            self.reset_after,
+            distinct=self.source in ("realsense", "topic"),
+        )
+
+
+def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
+    """The opener of real runs.
+
+    Raises:
+        ValueError, OSError, RuntimeError: no intrinsics; pyrealsense2 is missing.
+    """
+    profile, path = Profile.parse(parameters.profile), parameters.path
+    lens = None if parameters.intrinsics is None else Lens.load(parameters.intrinsics)
+    if parameters.source == "realsense":
+        config = RealSenseConfig(
+            parameters.serial, profile, parameters.exposure_us, parameters.gain, parameters.white_balance_k
+        )
+        return RealSenseOpener(import_realsense(), config, lens, ros_s)
+    if parameters.source == "topic":
+        return TopicOpener(parameters.topic)
+    if parameters.source == "folder":
+        return FolderOpener(path, lens or Lens.load(path / INTRINSICS), profile.fps, ros_s, wait)
+    return VideoOpener(path, lens or Lens.load(path.parent / INTRINSICS), ros_s, wait)
+
+
+class CameraNode(Node):
+    """A thread reads, makes the view and publishes; a timer reports what it finds.
+
+    Publishes: <name>/color/image_raw (rgb8) and <name>/color/camera_info, both stamped with the capture time and
+    without distortion; diagnostics.
+    """
+
+    def __init__(self, make: Callable[..., Opener] = make_opener, **options) -> None:
+        super().__init__("camera", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, CameraParameters)
+        self.name = self.parameters.name or self.get_name().partition(CAMERA)[2]
+        if not self.name:
+            raise ValueError(
+                "a camera needs the name that it has in the rig, such as front: set the parameter name, "
+                f"or call the node {CAMERA}front"
+            )
+        self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
+        self._ended = Event()
+        self._topic = interfaces.camera_image(self.name)
+        self._refuse_two()
+        self._opener = make(self.parameters, self._ros_s, self._ended.wait)
+        self._reader = Reader(self._opener, self.parameters.reading, time.monotonic, self._ros_s, self._ended.wait)
+        try:
+            self._view = self._first_view()
+        except ValueError:
+            self._reader.close()
+            raise
+        self._images = interfaces.publish(self, self._topic)
+        self._infos = interfaces.publish(self, interfaces.camera_info(self.name))
+        self._ages_s: deque[float] = deque(maxlen=1000)
+        self._diagnostics = Diagnostics(self, (), self._values, self.parameters.diagnostics_s)
+        self._timer = self.create_timer(WATCH_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._thread = Thread(target=self._read, name="reading", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
+            self._reader.close()
+
+    def _refuse_two(self) -> None:
+        end_s = time.monotonic() + self.parameters.look_s
+        while not (others := self._senders()) and time.monotonic() < end_s:
+            self._ended.wait(LOOK_EVERY_S)
+        if others:
+            raise ValueError(
+                f"{self.resolve_topic_name(self._topic.name)} has a publisher already; end that camera "
+                "node, or give this one another name"
+            )
+
+    def _first_view(self) -> View:
+        lens = self._reader.lens
+        crop = parse_crop(self.parameters.crop, lens.camera.width, lens.camera.height)
+        return View(lens, crop, parse_size(self.parameters.size))
+
+    def _read(self) -> None:
+        while not self._ended.is_set():
+            if (frame := self._reader.step()) is not None:
+                self._publish(frame)
+
+    def _publish(self, frame: Frame) -> None:
+        self._view = self._view.of(frame.lens)
+        self._images.publish(conversions.rgb_to_image(self._view(frame.rgb), frame.stamp_s, self.frame_id))
+        self._infos.publish(conversions.camera_to_camera_info(self._view.camera, frame.stamp_s, self.frame_id))
+        self._ages_s.append(self._ros_s() - frame.stamp_s)
+
+    def _watch(self) -> None:
+        if not self._thread.is_alive():
+            raise RuntimeError(f"the thread that reads {self.name} has ended; its error is above")
+        while self._ages_s:
+            self._diagnostics.worked(self._ages_s.popleft())
+        reader = self._reader
+        if reader.problem:
+            state = "" if reader.connected else "; it will be opened again"
+            self._diagnostics.warn(f"{self.name}: {reader.problem}{state}", "source")
+        if reader.timing in TIMINGS:
+            self._diagnostics.warn(f"{self.name}: {TIMINGS[reader.timing]}", "timing")
+        if self._opener.warning:
+            self._diagnostics.warn(f"{self.name}: {self._opener.warning}", "device")
+        if (count := self._senders()) > 1:
+            self._diagnostics.warn(
+                f"{self.resolve_topic_name(self._topic.name)} has {count} publishers; end all but one", "publishers"
+            )
+
+    def _senders(self) -> int:
+        return self.count_publishers(self.resolve_topic_name(self._topic.name))
+
+    def _ros_s(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _values(self) -> dict[str, object]:
+        counts = ("frames", "repeated", "misplaced", "frozen", "lost", "reopened", "resets", "clock_jumps")
+        return {
+            "connected": self._reader.connected,
+            "stamps": self._reader.timing,
+            "source": self.parameters.serial or self.parameters.topic or str(self.parameters.path),
+            **{name: self._reader.counts[name] for name in counts},
+        }
+
+
+def main() -> None:
+    run(CameraNode, sends_images=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Are the cameras that run those that the models were trained with, and where the rig says they are?"""
+
+import json
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import String
+
+from genima_core.cameras import CameraRig
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.diagnostics import Diagnostics
+
+
+def read_rig(message: String) -> CameraRig:
+    """The rig of a message on camera_rig.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    try:
+        return CameraRig.from_dict(json.loads(message.data))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"camera_rig holds no rig ({error!r}); `genima calibrate install` writes one") from error
+
+
+class RigWatch:
+    """Compares with the rig of training what comes on camera_rig, and that with each camera_info.
+
+    Subscribes: camera_rig, <camera>/color/camera_info. Warns in the node's diagnostics; nothing stops.
+    """
+
+    def __init__(self, node: Node, trained: CameraRig, diagnostics: Diagnostics) -> None:
+        self._trained = self._running = trained
+        self._diagnostics = diagnostics
+        self._heard = False
+        self._changed = ""
+        self._infos: dict[str, CameraInfo] = {}
+        interfaces.subscribe(node, interfaces.CAMERA_RIG, self._on_rig)
+        for name in trained.names:
+            interfaces.subscribe(
+                node, interfaces.camera_info(name), lambda message, name=name: self._infos.update({name: message})
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rig that runs; "" while nobody said which that is."""
+        return self._running.fingerprint() if self._heard else ""
+
+    def remind(self) -> None:
+        """Call it now and then: what is wrong stays in the diagnostics."""
+        if self._changed:
+            self._diagnostics.warn(self._changed, "rig")
+        for name, message in self._infos.items():
+            try:
+                text = self._running[name].intrinsics.difference(conversions.camera_info_to_camera(message))
+            except ValueError as error:
+                text = str(error)
+            if text:
+                self._diagnostics.warn(
+                    f"camera {name} is not the one of the rig: by its camera_info {text}; crop and "
+                    "resize as for the calibration, or calibrate again",
+                    f"camera_info {name}",
+                )
+
+    def _on_rig(self, message: String) -> None:
+        try:
+            rig = read_rig(message)
+        except ValueError as error:
+            self._changed = str(error)
+            return
+        self._heard = True
+        if rig.names == self._trained.names:
+            self._running = rig
+        differences = self._trained.differences(rig)
+        self._changed = (
+            differences
+            and (
+                f"another rig than the checkpoint's ({rig.fingerprint()}, not {self._trained.fingerprint()}"
+                f"): {'; '.join(differences)}. Put the cameras back, or train on recordings of this rig"
+            )
+        ) or ""

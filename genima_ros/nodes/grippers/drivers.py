@@ -1,0 +1,89 @@
+"""What a goal becomes for each kind of gripper; their message packages are imported only here, where one is used."""
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+
+from rclpy.action import ActionClient
+from rclpy.node import Node
+
+from genima_core.gripper.goal import Answer, Goal
+from genima_ros.graph.packages import remedy
+from genima_ros.nodes.grippers.action_driver import ActionDriver
+from genima_ros.nodes.grippers.parameters import GripperParameters
+
+
+def make_driver(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+    """The driver of a gripper of this kind.
+
+    Raises:
+        RuntimeError: its message package is missing; names what to install.
+    """
+    return {
+        "franka_hand": franka_hand,
+        "gripper_command": gripper_command,
+        "parallel_gripper_command": parallel_gripper_command,
+    }[parameters.kind](node, parameters, clock_s)
+
+
+def franka_hand(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+    """Opens by move, which fails at an object, and closes by grasp, which takes an object of any size."""
+    actions = _import("franka_msgs.action", parameters.kind)
+    move, grasp = (
+        ActionClient(node, kind, f"{parameters.action}/{name}")
+        for kind, name in ((actions.Move, "move"), (actions.Grasp, "grasp"))
+    )
+
+    def translate(goal: Goal) -> tuple[ActionClient, object]:
+        if not goal.closing:
+            return move, actions.Move.Goal(width=goal.width_m, speed=parameters.speed_m_s)
+        message = actions.Grasp.Goal(width=goal.width_m, speed=parameters.speed_m_s, force=parameters.force_n)
+        message.epsilon.inner = message.epsilon.outer = parameters.max_width_m
+        return grasp, message
+
+    return ActionDriver((move, grasp), translate, lambda result: Answer(result.success, message=result.error), clock_s)
+
+
+def gripper_command(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+    """control_msgs/GripperCommand, as grippers of ROS 2 before Jazzy have it."""
+    actions = _import("control_msgs.action", parameters.kind)
+    client = ActionClient(node, actions.GripperCommand, parameters.action)
+
+    def translate(goal: Goal) -> tuple[ActionClient, object]:
+        message = actions.GripperCommand.Goal()
+        message.command.position = parameters.to_position(goal.width_m)
+        message.command.max_effort = parameters.force_n
+        return client, message
+
+    return ActionDriver((client,), translate, _read_stall, clock_s)
+
+
+def parallel_gripper_command(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+    """control_msgs/ParallelGripperCommand, the gripper action controller of Jazzy (Robotiq 2F-140, for one)."""
+    actions = _import("control_msgs.action", parameters.kind)
+    client = ActionClient(node, actions.ParallelGripperCommand, parameters.action)
+
+    def translate(goal: Goal) -> tuple[ActionClient, object]:
+        message = actions.ParallelGripperCommand.Goal()
+        message.command.name = list(parameters.gripper_joints)
+        message.command.position = [parameters.to_position(goal.width_m)]
+        message.command.effort = [parameters.force_n]
+        return client, message
+
+    return ActionDriver((client,), translate, _read_stall, clock_s)
+
+
+def _read_stall(result: object) -> Answer:
+    return Answer(
+        result.reached_goal,
+        result.stalled,
+        "" if result.reached_goal or result.stalled else "it neither arrived nor met anything",
+    )
+
+
+def _import(module: str, kind: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise RuntimeError(f"a gripper of kind {kind} needs {package} ({error}): {remedy(package)}") from error

@@ -1,0 +1,152 @@
+"""Shows in RViz where the arm is about to be, and where the cameras are."""
+
+import textwrap
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import MarkerArray
+
+from genima_core.cameras import CameraRig
+from genima_core.panda import JOINT_NAMES
+from genima_core.tiling import untile
+from genima_core.types import ActionChunk
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.diagnostics import Diagnostics
+from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.cameras.rig_watch import read_rig
+from genima_ros.nodes.markers.cameras import camera_markers
+from genima_ros.nodes.markers.shapes import Sheet
+from genima_ros.nodes.markers.targets import OLD, Drawn, drawn_markers, locate, planned_markers
+from genima_ros.nodes.run import NODE_OPTIONS, run
+
+HISTORY = 500
+"""Joint states that are kept for the capture times of drawings."""
+STATE_STEP_S = 0.005
+"""Between those: they reach back 2.5 s also where an arm tells its state at 1 kHz."""
+GATE_LETTERS, GATE_COLUMNS = 240, 36
+"""Of the gate's reasons, and of a line: RViz breaks none by itself, and cuts off at both ends what is too wide."""
+
+
+@dataclass(frozen=True)
+class MarkersParameters:
+    base_frame: str = "panda_link0"
+    joint_names: tuple[str, ...] = JOINT_NAMES
+    radius_m: float = 0.065
+    """Of the drawn targets; the planned ones are half as large."""
+    rate_hz: float = 10.0
+    fade_s: float = 4.0
+    """Targets grow fainter over this age, that of the pictures they come from, and then disappear."""
+
+
+class MarkersNode(Node):
+    """Everything is in the base frame, so no TF is needed; what is not looked at is not made.
+
+    Publishes: targets/markers (drawn targets translucent, planned ones solid with their joints' axes and the gripper's
+    way, the age of each, and why the target gate is closed), cameras/markers, diagnostics.
+    Subscribes: action_chunk, targets/image, joint_states, camera_rig, gate.
+    """
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
+        super().__init__("markers", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, MarkersParameters)
+        self._clock_s = clock_s
+        self._chunk: ActionChunk | None = None
+        self._drawn: Drawn | None = None
+        self._rig: CameraRig | None = None
+        self._states: deque[tuple[float, np.ndarray]] = deque(maxlen=HISTORY)
+        self._gate = ""
+        self._targets = interfaces.publish(self, interfaces.TARGET_MARKERS)
+        self._cameras = interfaces.publish(self, interfaces.CAMERA_MARKERS)
+        self._diagnostics = Diagnostics(self, ("action_chunk", "drawing"))
+        for topic, callback in (
+            (interfaces.ACTION_CHUNK, self._on_chunk),
+            (interfaces.TARGETS, self._on_drawing),
+            (interfaces.JOINT_STATES, self._on_joint_state),
+            (interfaces.CAMERA_RIG, self._on_rig),
+            (interfaces.GATE, self._on_gate),
+        ):
+            interfaces.subscribe(self, topic, callback)
+        self._timer = self.create_timer(
+            1 / self.parameters.rate_hz, self._show, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        try:
+            self._chunk = conversions.trajectory_to_chunk(message, self.parameters.joint_names)
+        except ValueError as error:
+            self._diagnostics.warn(f"action_chunk not shown: {error}", "action_chunk")
+            return
+        self._diagnostics.received("action_chunk", self._chunk.stamp_s)
+
+    def _on_drawing(self, message: Image) -> None:
+        if self._rig is None or not self._states or not self._targets.get_subscription_count():
+            return
+        stamp_s = conversions.seconds(message.header.stamp)
+        _, q = min(self._states, key=lambda state: abs(state[0] - stamp_s))
+        try:
+            self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, stamp_s)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            self._diagnostics.warn(f"drawing not shown: {error}", "drawing")
+            return
+        self._diagnostics.received("drawing", stamp_s)
+
+    def _on_joint_state(self, message: JointState) -> None:
+        stamp_s = conversions.seconds(message.header.stamp)
+        if self._states and 0.0 <= stamp_s - self._states[-1][0] < STATE_STEP_S:
+            return
+        try:
+            q = conversions.positions_by_name(message, self.parameters.joint_names)
+        except ValueError as error:
+            self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
+            return
+        self._states.append((stamp_s, q))
+
+    def _on_rig(self, message: String) -> None:
+        try:
+            self._rig = read_rig(message)
+        except ValueError as error:
+            self._diagnostics.warn(str(error), "rig")
+
+    def _on_gate(self, message: String) -> None:
+        self._gate = message.data if message.data.startswith("closed") else ""
+
+    def _show(self) -> None:
+        began_s, now = self._clock_s(), self.get_clock().now()
+        sheet = Sheet(self.parameters.base_frame, now.to_msg(), conversions.to_duration(3 / self.parameters.rate_hz))
+        if self._targets.get_subscription_count():
+            markers = list(self._target_markers(sheet, now.nanoseconds * 1e-9))
+            if markers:
+                self._targets.publish(MarkerArray(markers=markers))
+                self._diagnostics.worked(self._clock_s() - began_s)
+        if self._cameras.get_subscription_count() and self._rig is not None and self._states:
+            self._cameras.publish(MarkerArray(markers=list(camera_markers(sheet, self._rig, self._states[-1][1]))))
+
+    def _target_markers(self, sheet: Sheet, now_s: float):
+        radius_m, fade_s = self.parameters.radius_m, self.parameters.fade_s
+        if self._chunk is not None and (age_s := now_s - self._chunk.stamp_s) < fade_s:
+            yield from planned_markers(sheet, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
+        if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
+            yield from drawn_markers(sheet, self._drawn, radius_m, fade_s, max(age_s, 0.0))
+        if self._gate:
+            yield sheet.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, OLD)
+
+
+def gate_words(state: str) -> str:
+    """The gate's state in lines that fit into the picture."""
+    return textwrap.fill(textwrap.shorten(f"gate {state}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
+
+
+def main() -> None:
+    run(MarkersNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""Records episodes of four cameras, both arms and the commands, as they arrive."""
+
+import json
+import shutil
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from std_msgs.msg import Bool, Int64, String
+from std_srvs.srv import SetBool, Trigger
+
+from genima_core.cameras import CameraRig
+from genima_core.checkpoint import git_revision
+from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.numbering import folder_of, next_number, number_of
+from genima_core.data.bags.recording import EpisodeRecorder, Message, verdict
+from genima_core.data.bags.stream_meter import StreamMeter
+from genima_ros.messages import interfaces
+from genima_ros.messages.diagnostics import Diagnostics
+from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.recording.inputs import StreamInputs
+from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, inputs, name_of
+from genima_ros.nodes.recording.start_checks import refusal
+from genima_ros.nodes.run import NODE_OPTIONS, run
+
+TAKE_S = 0.01
+WATCH_S = 0.1
+ADAPT_EVERY = 10
+"""Looks at what publishers offer are far between: they cost more than they change."""
+DIAGNOSTICS_S = 0.5
+"""The operator's table shows them."""
+
+
+@dataclass
+class Session:
+    """What became of the episodes since the node started."""
+
+    kept: dict[int, bool] = field(default_factory=dict)
+    """Number to whether it is suspect."""
+    discarded: int = 0
+    verdict: str = ""
+
+
+class RecorderNode(Node):
+    """Takes what arrived every 10 ms, and gives it to an `EpisodeRecorder` while one runs.
+
+    Publishes: recording (Bool, latched), diagnostics (twice a second: every stream, disk, session).
+    Subscribes: `<camera>/color/image_raw` and `camera_info`, joint_states, leader/joint_states, joint_commands,
+    gripper/command, gripper/state, instruction, success, scene, camera_rig. Stored are the bytes as received; log_time
+    is when the middleware received them, publish_time when they were captured (header), or sent where there is no
+    header.
+    Services: ~/start, ~/stop, ~/discard, ~/rerecord (Trigger), ~/label (SetBool, true for success).
+    """
+
+    def __init__(self, **options) -> None:
+        super().__init__("recorder", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, RecorderParameters)
+        self._rig = None if self.parameters.rig is None else CameraRig.load(self.parameters.rig).to_dict()
+        self._inputs = StreamInputs(self, inputs(self.parameters))
+        cameras = {f"camera/{name}": StreamMeter(self.parameters.fps) for name in self.parameters.cameras}
+        others = {
+            role: StreamMeter() for role in (*JOINTS, *self.parameters.gripper, "joint_commands", "gripper_command")
+        }
+        self._meters = {**cameras, **others}
+        self._revision = git_revision()
+        self._latched: dict[str, Message] = {}
+        self._joints: dict[str, deque[bytes]] = {role: deque(maxlen=20) for role in JOINTS}
+        self._episode: EpisodeRecorder | None = None
+        self._last: EpisodeRecorder | None = None
+        self._label, self._again_s, self._begun_s, self._watched = "", None, 0.0, 0
+        self._session = Session()
+        self._recording = interfaces.publish(self, interfaces.RECORDING)
+        self._recording.publish(Bool(data=False))
+        for service, callback in (
+            (interfaces.START, self._on_start),
+            (interfaces.STOP, self._on_stop),
+            (interfaces.DISCARD, self._on_discard),
+            (interfaces.RERECORD, self._on_rerecord),
+            (interfaces.LABEL, self._on_label),
+        ):
+            self.create_service(service.type, service.name, callback)
+        self._diagnostics = Diagnostics(self, (), self._values, DIAGNOSTICS_S)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers_ = (
+            self.create_timer(TAKE_S, self._take, clock=steady),
+            self.create_timer(WATCH_S, self._watch, clock=steady),
+        )
+
+    def close(self) -> None:
+        """Finishes an episode that runs, without a label that nobody gave."""
+        if self._episode is not None:
+            self.get_logger().info(self._finish())
+        self._inputs.close()
+
+    def _take(self) -> None:
+        for role, message in self._inputs.take():
+            if role in LATCHED:
+                self._latched[role] = message
+            elif role in self._meters:
+                self._meters[role].add(message.captured_ns)
+            if role in self._joints:
+                self._joints[role].append(message.data)
+            if self._episode is not None:
+                self._episode.add(message)
+
+    def _watch(self) -> None:
+        episode, self._watched = self._episode, self._watched + 1
+        if episode is None:
+            if self._watched % ADAPT_EVERY == 0:
+                self._inputs.adapt()
+            if self._again_s is not None and time.monotonic() >= self._again_s:
+                started, text = self._start()
+                if not started:
+                    self._diagnostics.warn(f"not recorded again: {text}", "start")
+            return
+        if episode.problem:
+            self._diagnostics.warn(f"the recording stopped: {self._finish()}", "disk")
+        elif episode.minutes_left is not None and episode.minutes_left < self.parameters.warn_minutes:
+            self._diagnostics.warn(
+                f"the disk of {self.parameters.out} is full in {episode.minutes_left:.1f} min: make space, or stop",
+                "disk",
+            )
+        for role in self.parameters.expected:
+            silent_s = self._meters[role].silent_s
+            if silent_s > self.parameters.stale_s:
+                self._diagnostics.warn(f"{name_of(role)} is silent for {silent_s:.0f} s", role)
+
+    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._start()
+        return response
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._episode is None:
+            waited, self._again_s = self._again_s is not None, None
+            response.success = waited
+            response.message = "it will not be recorded again" if waited else "nothing is being recorded"
+        else:
+            response.success, response.message = True, self._finish()
+        return response
+
+    def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._again_s is not None:
+            self._again_s, response.success, response.message = None, True, "it will not be recorded again"
+        else:
+            response.success, response.message = self._discard()
+        return response
+
+    def _on_rerecord(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._discard()
+        if response.success:
+            self._again_s = time.monotonic() + self.parameters.rerecord_s
+            response.message += f"; it starts again in {self.parameters.rerecord_s:g} s"
+        return response
+
+    def _on_label(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        label = "success" if request.data else "failure"
+        response.success = self._episode is not None or self._last is not None
+        episode = self._episode or self._last
+        if episode is None:
+            response.message = "there is no episode of this session to be labelled"
+            return response
+        try:
+            episode.relabel(label)
+            response.message = f"{name_of_episode(episode)} is labelled {label}"
+        except OSError as error:
+            response.success, response.message = False, f"{name_of_episode(episode)} cannot be labelled: {error}"
+        return response
+
+    def _start(self) -> tuple[bool, str]:
+        self._again_s = None
+        if self._episode is not None:
+            return False, f"{name_of_episode(self._episode)} is being recorded; stop it first"
+        self._take()  # what came before does not belong to it
+        problem = refusal(self.parameters, self._inputs, self._meters, self._joints, time.time_ns())
+        if problem:
+            return False, problem
+        number = next_number(self.parameters.out)
+        try:
+            self._episode = EpisodeRecorder(
+                folder_of(self.parameters.out, number),
+                self._about(),
+                self.parameters.recording(self._inputs.topics),
+                time.time_ns(),
+                self._latched.values(),
+            )
+        except OSError as error:
+            return False, f"episode {number} cannot be written: {error}"
+        self._begun_s = time.monotonic()
+        for meter in self._meters.values():
+            meter.reset()
+        self._recording.publish(Bool(data=True))
+        self.get_logger().info(f"episode {number} starts")
+        return True, f"episode {number}"
+
+    def _finish(self) -> str:
+        self._take()
+        ended_ns = time.time_ns()
+        self._recording.publish(Bool(data=False))
+        episode, self._episode = self._episode, None
+        about = episode.finish(ended_ns, self._instruction())
+        self._last = episode
+        self._session.kept[number_of(episode.folder)] = bool(about.suspect)
+        self._session.verdict = verdict(name_of_episode(episode), about.quality, about.suspect)
+        return self._session.verdict
+
+    def _discard(self) -> tuple[bool, str]:
+        episode = self._episode or self._last
+        if episode is None:
+            return False, "there is no episode of this session to discard"
+        if self._episode is not None:
+            self._recording.publish(Bool(data=False))
+        self._episode = self._last = None
+        self._session.kept.pop(number_of(episode.folder), None)
+        self._session.discarded += 1
+        self._session.verdict = f"{name_of_episode(episode)} is discarded"
+        try:
+            episode.discard()
+        except OSError as error:
+            return False, f"{name_of_episode(episode)} cannot be removed: {error}"
+        return True, self._session.verdict
+
+    def _about(self) -> About:
+        rig, scene = self._rig, self._latched.get("scene")
+        if rig is None and "camera_rig" in self._latched:
+            try:
+                rig = json.loads(deserialize_message(self._latched["camera_rig"].data, String).data)
+            except json.JSONDecodeError as error:
+                self._diagnostics.warn(f"camera_rig is not JSON ({error}); give the recorder a rig file", "camera_rig")
+        return About(
+            task=self.parameters.task,
+            instruction=self._instruction(),
+            joint_names=self.parameters.joint_names,
+            finger_names=self.parameters.finger_names,
+            gripper_max_width_m=self.parameters.gripper_max_width_m,
+            leader_joint_names=self.parameters.leader_joint_names,
+            rig=rig,
+            seed=-1 if scene is None else deserialize_message(scene.data, Int64).data,
+            revision=self._revision,
+            begun_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+
+    def _instruction(self) -> str:
+        message = self._latched.get("instruction")
+        return self.parameters.instruction if message is None else deserialize_message(message.data, String).data
+
+    def _values(self) -> dict[str, object]:
+        episode, now_ns = self._episode, time.time_ns()
+        reference = self._meters[f"camera/{self.parameters.cameras[0]}"]
+        values = {
+            "state": "recording" if episode else "again" if self._again_s is not None else "idle",
+            "episode": number_of(episode.folder) if episode else next_number(self.parameters.out),
+            "seconds": time.monotonic() - self._begun_s if episode else 0.0,
+            "again_in_s": 0.0 if self._again_s is None else max(0.0, self._again_s - time.monotonic()),
+            "label": (episode or self._last).about.label if episode or self._last else "",
+            "instruction": self._instruction(),
+            "kept": len(self._session.kept),
+            "suspect": sum(self._session.kept.values()),
+            "discarded": self._session.discarded,
+            "verdict": self._session.verdict,
+            "free_gb": free_gb(self.parameters.out),
+            "minutes_left": (episode or self._last).minutes_left if episode or self._last else None,
+            "written_mb": episode.written_mb if episode else 0.0,
+            "waiting_mb": episode.waiting_mb if episode else 0.0,
+            "overflow": episode.overflow if episode else 0,
+        }
+        for role, meter in self._meters.items():
+            values |= {
+                f"{name_of(role)}.rate_hz": meter.rate_hz,
+                f"{name_of(role)}.age_ms": 1e3 * meter.age_s(now_ns),
+                f"{name_of(role)}.skew_ms": meter.skew_ms(reference),
+                f"{name_of(role)}.lost": meter.lost,
+            }
+        return values
+
+
+def name_of_episode(episode: EpisodeRecorder) -> str:
+    return f"episode {number_of(episode.folder)}"
+
+
+def free_gb(out: Path) -> float | None:
+    try:
+        return shutil.disk_usage(out).free / 1e9
+    except OSError:
+        return None
+
+
+def main() -> None:
+    run(RecorderNode)
+
+
+if __name__ == "__main__":
+    main()

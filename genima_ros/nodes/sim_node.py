@@ -1,0 +1,320 @@
+"""The simulated cell in real time, speaking what real cameras and a real arm controller speak."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from genima_core.cameras import CameraRig
+from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_core.sim.task import DEFAULT_TASK, make_task
+from genima_core.sim.trajectory_follower import TrajectoryFollower
+from genima_core.streaming.arm_state import MODES, read_status
+from genima_core.streaming.arm_status import ArmStatus
+from genima_core.timing import ClockPair, PeriodMeter
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.arm_status import StatusTeller
+from genima_ros.messages.diagnostics import Diagnostics
+from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.markers.robot import robot_markers
+from genima_ros.nodes.run import NODE_OPTIONS, run
+
+if TYPE_CHECKING:
+    from genima_core.sim.cell import Cell
+
+PHYSICS_S = 0.002
+SLICE_S = 0.01
+"""Physics steps between two samples of the commanded trajectory."""
+RENDER_UNTIL_S = 0.006
+"""A step that has taken this long leaves the other cameras to the next one, so that physics waits for one view at
+most; small views are drawn all in one step."""
+CATCH_UP_S = 0.1
+"""Simulated time that lags further behind than this is given up, and counted as slip."""
+SCENES_TRIED = 100
+"""Where the arm stays, scenes with an object where the arm is are passed over."""
+MOVE, REFLEX = read_status(MODES.index("move"), ()), read_status(MODES.index("reflex"), ("cartesian_reflex",))
+
+
+@dataclass(frozen=True)
+class SimParameters:
+    task: str = DEFAULT_TASK
+    seed: int = 20000
+    """Scene to start with; every reset goes to the next one."""
+    reset_arm: bool = True
+    """Whether a reset puts the arm back to its start. Else it stays, and goes on following its commands; scenes with an
+    object where it is are passed over."""
+    rig: Path | None = None
+    """rig.json of a checkpoint; the default cameras without."""
+    view_size: int = 64
+    """Width and height of the default cameras' images, px."""
+    rate_hz: float = 100.0
+    """Of physics and joint states."""
+    camera_rate_hz: float = 10.0
+
+
+def make_cell(parameters: SimParameters) -> "Cell":
+    """The cell of real runs."""
+    task = make_task(parameters.task)
+    from genima_core.sim.cell import Cell, default_rig  # not at the top: tests and an unknown task need no MuJoCo
+
+    size = parameters.view_size
+    return Cell(task, default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig))
+
+
+class SimNode(Node):
+    """Steps a `Cell` against the wall clock, and renders between the steps.
+
+    Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
+    joint_states (arm and fingers), robot/markers (if anybody looks), instruction, scene (its seed), camera_rig,
+    success (on change), arm_status, diagnostics.
+    Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
+    gripper/command (width in m).
+    Services: ~/reset places the next scene. The arm is back at its start, so disable the streamer before; with
+    reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and ignores commands until
+    ~/error_recovery.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[SimParameters], "Cell"] = make_cell,
+        clock_s: Callable[[], float] = time.monotonic,
+        **options,
+    ) -> None:
+        super().__init__("sim", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, SimParameters)
+        if min(self.parameters.rate_hz, self.parameters.camera_rate_hz) <= 0:
+            raise ValueError(
+                f"rate_hz and camera_rate_hz must be positive, not {self.parameters.rate_hz} and "
+                f"{self.parameters.camera_rate_hz}"
+            )
+        if self.parameters.view_size < 16:
+            raise ValueError(f"view_size is {self.parameters.view_size}; it must be at least 16")
+        self.cell = make(self.parameters)
+        self.cell.render(self.cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
+        self._clock_s = clock_s
+        self._clocks = ClockPair(clock_s, self._ros_now_s)
+        self._seed = self.parameters.seed
+        self._slip_s = 0.0
+        self._periods = PeriodMeter(1 / self.parameters.rate_hz)
+        names = self.cell.rig.names
+        self._images = {name: interfaces.publish(self, interfaces.camera_image(name)) for name in names}
+        self._infos = {name: interfaces.publish(self, interfaces.camera_info(name)) for name in names}
+        self._joint_states = interfaces.publish(self, interfaces.JOINT_STATES)
+        self._instruction = interfaces.publish(self, interfaces.INSTRUCTION)
+        self._success = interfaces.publish(self, interfaces.SUCCESS)
+        self._scene = interfaces.publish(self, interfaces.SCENE)
+        self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
+        self._rig.publish(String(data=json.dumps(self.cell.rig.to_dict())))
+        self._robot = interfaces.publish(self, interfaces.ROBOT_MARKERS)
+        self._status, self._teller = MOVE, StatusTeller(self)
+        interfaces.subscribe(self, interfaces.ARM_TRAJECTORY, self._on_trajectory)
+        interfaces.subscribe(self, interfaces.ARM_JOINT_STATE, self._on_joint_command)
+        interfaces.subscribe(self, interfaces.ARM_POSITIONS, self._on_positions)
+        interfaces.subscribe(self, interfaces.GRIPPER_COMMAND, self._on_gripper)
+        for service, answer in (
+            (interfaces.RESET, self._on_reset),
+            (interfaces.REFLEX, self._on_reflex),
+            (interfaces.ERROR_RECOVERY, self._on_error_recovery),
+        ):
+            self.create_service(service.type, service.name, answer)
+        self._diagnostics = Diagnostics(self, ("command",), self._values)
+        self._place_arm()
+        self._timer = self.create_timer(
+            1 / self.parameters.rate_hz, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def close(self) -> None:
+        self.cell.close()
+
+    def _place_arm(self) -> None:
+        """A scene from its beginning, whatever moved before."""
+        self.cell.reset(self._seed)
+        self._arm = TrajectoryFollower(self.cell.q)
+        self._opening = self.cell.gripper
+        self._simulated_s = self._clock_s()
+        self._waiting: deque[str] = deque()
+        self._next_frame_s = self._simulated_s
+        self._announce_scene()
+
+    def _place_objects(self) -> None:
+        """A scene around the arm, which notices nothing.
+
+        Raises:
+            RuntimeError: the arm stands in the way of every scene's objects.
+        """
+        for _ in range(SCENES_TRIED):
+            self.cell.reset(self._seed, "here")
+            if self.cell.arm_is_free:
+                self._announce_scene()
+                return
+            self._seed += 1
+        self._announce_scene()
+        raise RuntimeError(f"the arm is where objects belong in each of {SCENES_TRIED} scenes; lift it and reset again")
+
+    def _announce_scene(self) -> None:
+        self._succeeded = False
+        self._success.publish(Bool(data=False))
+        self._instruction.publish(String(data=self.cell.instruction))
+        self._scene.publish(Int64(data=self._seed))
+
+    def _tick(self) -> None:
+        begin_s = self._clock_s()
+        self._periods.tick(begin_s)
+        self._teller.tell(self._status, begin_s)
+        if self._step_physics(begin_s):
+            self._publish_state(begin_s)
+        self._diagnostics.worked(self._clock_s() - begin_s)
+
+    def _publish_state(self, begin_s: float) -> None:
+        stamp_s = self._clocks.to_ros(self._simulated_s)
+        fingers_m = np.full(2, self.cell.gripper * FINGER_OPEN_M)
+        self._joint_states.publish(
+            conversions.to_joint_state(
+                (*JOINT_NAMES, *FINGER_NAMES),
+                np.concatenate([self.cell.q, fingers_m]),
+                stamp_s,
+                np.concatenate([self.cell.dq, np.zeros(2)]),
+            )
+        )
+        if self.cell.success() and not self._succeeded:
+            self._succeeded = True
+            self._success.publish(Bool(data=True))
+        self._render_next(begin_s, stamp_s)
+
+    def _step_physics(self, now_s: float) -> bool:
+        """Simulates until now; False if that is less than one physics step away."""
+        before_s = self._simulated_s
+        behind_s = now_s - self._simulated_s
+        if behind_s > CATCH_UP_S:
+            self._slip_s += behind_s - CATCH_UP_S
+            self._simulated_s = now_s - CATCH_UP_S
+        while (steps := int((now_s - self._simulated_s) / PHYSICS_S + 1e-6)) > 0:
+            duration_s = min(steps * PHYSICS_S, SLICE_S)
+            self._simulated_s += duration_s
+            self.cell.step(self._arm.sample(self._simulated_s)[0], self._opening, duration_s)
+        return self._simulated_s > before_s
+
+    def _render_next(self, now_s: float, stamp_s: float) -> None:
+        if not self._waiting and now_s >= self._next_frame_s:
+            period_s = 1 / self.parameters.camera_rate_hz
+            self._next_frame_s = max(self._next_frame_s + period_s, now_s)
+            self._waiting.extend(self.cell.rig.names)
+            if self._robot.get_subscription_count():
+                self._robot.publish(robot_markers(self.cell.q, self.cell.gripper, conversions.to_time(stamp_s)))
+        while self._waiting and self._clock_s() - now_s < RENDER_UNTIL_S:
+            name = self._waiting.popleft()
+            frame_id = f"{name}_color_optical_frame"
+            self._images[name].publish(conversions.rgb_to_image(self.cell.render(name), stamp_s, frame_id))
+            self._infos[name].publish(
+                conversions.camera_to_camera_info(self.cell.rig[name].intrinsics, stamp_s, frame_id)
+            )
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        if self._ignores_commands():
+            return
+        try:
+            columns = [list(message.joint_names).index(name) for name in JOINT_NAMES]
+            q = np.array([point.positions for point in message.points], dtype=np.float64)[:, columns]
+            dq = None
+            if all(len(point.velocities) == len(message.joint_names) for point in message.points):
+                dq = np.array([point.velocities for point in message.points], dtype=np.float64)[:, columns]
+            now_s = self._clock_s()
+            stamp_s = conversions.seconds(message.header.stamp)
+            start_s = now_s if stamp_s == 0 else self._clocks.to_steady(stamp_s)
+            self._arm.replace(now_s, start_s, [conversions.seconds(p.time_from_start) for p in message.points], q, dq)
+        except (ValueError, IndexError) as error:
+            self._diagnostics.warn(f"arm controller refuses a trajectory: {error}", "trajectory")
+            return
+        self._diagnostics.received("command", self._ros_now_s())
+
+    def _on_joint_command(self, message: JointState) -> None:
+        try:
+            self._command_positions(conversions.positions_by_name(message, JOINT_NAMES))
+        except ValueError as error:
+            self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
+
+    def _on_positions(self, message: Float64MultiArray) -> None:
+        try:
+            self._command_positions(np.array(message.data, dtype=np.float64))
+        except ValueError as error:
+            self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
+
+    def _command_positions(self, q: np.ndarray) -> None:
+        if self._ignores_commands():
+            return
+        now_s = self._clock_s()
+        self._arm.replace(now_s, now_s, np.array([0.02]), q[None], None)
+        self._diagnostics.received("command", self._ros_now_s())
+
+    def _ignores_commands(self) -> bool:
+        if self._status is MOVE:
+            return False
+        self._diagnostics.warn(
+            f"the arm ignores commands: {self._status.message}; then call ~/error_recovery", "reflex"
+        )
+        return True
+
+    def _on_gripper(self, message: Float64) -> None:
+        if not 0.0 <= message.data <= GRIPPER_WIDTH_M:
+            self._diagnostics.warn(
+                f"gripper width {message.data} m refused; valid is 0 to {GRIPPER_WIDTH_M} m", "gripper"
+            )
+            return
+        self._opening = message.data / GRIPPER_WIDTH_M
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._seed += 1
+        try:
+            self._place_arm() if self.parameters.reset_arm else self._place_objects()
+        except RuntimeError as error:
+            response.success, response.message = False, str(error)
+        else:
+            response.success, response.message = True, f"scene {self._seed}"
+        return response
+
+    def _on_reflex(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = True, "the arm is in reflex"
+        return self._enter(REFLEX, response)
+
+    def _on_error_recovery(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = True, "there was no error" if self._status is MOVE else "recovered"
+        return self._enter(MOVE, response)
+
+    def _enter(self, status: ArmStatus, response: Trigger.Response) -> Trigger.Response:
+        """Another status of the arm, which stays where it is: the next command begins there."""
+        if status is not self._status:
+            self._status = status
+            self._arm.hold(self.cell.q)
+            self._teller.tell(status, self._clock_s())
+        return response
+
+    def _ros_now_s(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _values(self) -> dict[str, object]:
+        return {
+            "scene": self._seed,
+            "success": self._succeeded,
+            "sim_time_s": self.cell.time_s,
+            "slip_s": self._slip_s,
+            **self._periods.summary(),
+        }
+
+
+def main() -> None:
+    run(SimNode, sends_images=True)
+
+
+if __name__ == "__main__":
+    main()
