@@ -35,7 +35,7 @@ class ArmDescription:
     links: tuple[tuple[float, ...], ...] = ()
     """Poses of the joints' frames in the one before, seven rows of 16 numbers."""
     hand: tuple[float, ...] = ()
-    """Pose of the hand in joint 7's frame (of a URDF: in its link): x, y, z (m), roll, pitch, yaw (rad), or 16 numbers."""
+    """Pose of the hand in joint 7's frame (of a URDF, its link): x, y, z (m), roll, pitch, yaw (rad), or 16 numbers."""
     tcp: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     """Pose of the tool centre point in the hand, likewise."""
     base_frame: str = "base_link"
