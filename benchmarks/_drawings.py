@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.evaluation.sources import stack
-from genima_core.panda import target_poses
 from genima_core.policy import Policy
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell, default_rig
@@ -132,7 +132,7 @@ def with_spheres_of_another_scene(
 ) -> np.ndarray:
     """Another scene's true spheres over this scene's picture: what a model draws that does not look."""
     other = _other(replace(sample, source="truth"), samples, rng)
-    shown = outline_labels(rig, camera_poses(rig, other.q), target_poses(other.q_target)[:, :3, 3]) > 0
+    shown = outline_labels(rig, camera_poses(rig, other.q), PANDA.target_poses(other.q_target)[:, :3, 3]) > 0
     return np.where(shown[..., None], other.drawing, sample.observation)
 
 

@@ -14,7 +14,7 @@ import tyro
 from rclpy.signals import SignalHandlerOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import to_joint_state
 from genima_ros.nodes.run import make_executor
@@ -28,10 +28,10 @@ EASE_S = 2.0
 def motion(time_s: float) -> tuple[np.ndarray, np.ndarray]:
     """q, dq (7,) at a time after the beginning; at rest before."""
     if time_s <= 0:
-        return HOME, np.zeros(7)
+        return PANDA.home, np.zeros(7)
     eased = time_s - EASE_S / 2 if time_s > EASE_S else time_s**2 / (2 * EASE_S)
     return (
-        HOME + SPEED / RATES * (1 - np.cos(RATES * eased)),
+        PANDA.home + SPEED / RATES * (1 - np.cos(RATES * eased)),
         SPEED * np.sin(RATES * eased) * min(time_s / EASE_S, 1.0),
     )
 
@@ -59,7 +59,7 @@ def main(rate_hz: float = 100.0) -> None:
         # The stamp is when it is there; published at once.
         now_s = time.time()
         q, dq = motion(-1.0 if begin_s is None else now_s - begin_s)
-        publisher.publish(to_joint_state(JOINT_NAMES, q, now_s, dq))
+        publisher.publish(to_joint_state(PANDA.joint_names, q, now_s, dq))
         due_s = max(due_s + 1 / rate_hz, now_s - 1 / rate_hz)
         time.sleep(max(0.0, due_s - time.time()))
 

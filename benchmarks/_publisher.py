@@ -23,8 +23,8 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Float64, String
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
-from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
 from genima_ros.graph.shared_memory import make_room
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import camera_to_camera_info, rgb_to_image, to_joint_state
@@ -143,9 +143,11 @@ def arm_messages(count: int = 200) -> tuple[list, list]:
     states, commands = [], []
     for k in range(count):
         phase = 2 * np.pi * k / count
-        q, dq = HOME + 0.3 * np.sin(phase), np.full(7, 0.3 * np.cos(phase))
-        states.append(to_joint_state((*JOINT_NAMES, *FINGER_NAMES), [*q, 0.04, 0.04], 0.0, [*dq, 0.0, 0.0]))
-        commands.append(to_joint_state(JOINT_NAMES, q, 0.0, dq))
+        q, dq = PANDA.home + 0.3 * np.sin(phase), np.full(7, 0.3 * np.cos(phase))
+        states.append(
+            to_joint_state((*PANDA.joint_names, *PANDA.gripper.joints), [*q, 0.04, 0.04], 0.0, [*dq, 0.0, 0.0])
+        )
+        commands.append(to_joint_state(PANDA.joint_names, q, 0.0, dq))
     return states, commands
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
 from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.simulated import board_for, simulate
@@ -61,7 +62,7 @@ def _measure(camera: RigCamera, seeds: range, views: int, noise_px: float) -> di
     board = Board()
     errors_mm, errors_deg, uncertainty_mm, left_out, times_s, grades = [], [], [], 0, [], []
     for seed in track(seeds, camera.name):
-        samples = simulate(camera, board, board_for(camera, board), np.random.default_rng(seed), views, noise_px)
+        samples = simulate(PANDA, camera, board, board_for(camera, board), np.random.default_rng(seed), views, noise_px)
         begin_s = time.perf_counter()
         solution = solve(camera.name, camera.mount, camera.intrinsics, pose_views(samples, camera.name, camera.mount))
         times_s.append(time.perf_counter() - begin_s)

@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.collision import ClearanceModel
 from genima_core.sim.experts import plan
@@ -40,8 +40,8 @@ def main(scenes: int = 10, configurations: int = 20_000, seed: int = 0, json: Pa
         json: where to write the results for machines
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    rng, model = np.random.default_rng(seed), ClearanceModel()
-    lower, upper = panda.PANDA_LIMITS.lower, panda.PANDA_LIMITS.upper
+    rng, model = np.random.default_rng(seed), ClearanceModel(PANDA)
+    lower, upper = PANDA.limits.lower, PANDA.limits.upper
     everywhere = rng.uniform(lower, upper, (configurations, 7))
     cell = Cell(make_task(DEFAULT_TASK), default_rig(64, 64))
     demonstrations = [_demonstration(cell, seed + i) for i in range(scenes)]

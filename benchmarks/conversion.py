@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from genima_core import geometry
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.data.bags import messages
 from genima_core.data.bags.conversion import convert_recordings
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.episodes import Options
 from genima_core.data.bags.writer import BagWriter
-from genima_core.panda import HOME, JOINT_NAMES
 
 LEAST_RATIO = 5.0
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
@@ -118,8 +118,8 @@ def _record(folder: Path, seconds: float, size: int, rng: np.random.Generator) -
             0.002 * i,
         )
     for role, names, rate_hz in (
-        ("joint_states", (*JOINT_NAMES, *FINGERS), JOINT_HZ),
-        ("joint_commands", JOINT_NAMES, COMMAND_HZ),
+        ("joint_states", (*PANDA.joint_names, *FINGERS), JOINT_HZ),
+        ("joint_commands", PANDA.joint_names, COMMAND_HZ),
     ):
         streams[role] = f"/{role}"
         phase = 2 * np.pi * np.arange(400) / 400
@@ -127,7 +127,7 @@ def _record(folder: Path, seconds: float, size: int, rng: np.random.Generator) -
             types["sensor_msgs/msg/JointState"](
                 header,
                 list(names),
-                np.append(HOME + 0.3 * np.sin(p), np.full(len(names) - 7, 0.04)),
+                np.append(PANDA.home + 0.3 * np.sin(p), np.full(len(names) - 7, 0.04)),
                 np.append(np.full(7, 0.3 * np.cos(p)), np.zeros(len(names) - 7)),
                 np.zeros(0),
             )
@@ -138,13 +138,11 @@ def _record(folder: Path, seconds: float, size: int, rng: np.random.Generator) -
     for due_ns, topic, kind, buffer in sorted(lines, key=lambda line: line[:2]):
         struct.pack_into("<iI", buffer, 4, *divmod(due_ns, 10**9))  # CDR's own four bytes come first
         writer.write(topic, kind, bytes(buffer), due_ns, due_ns)
-    About(
+    EpisodeInfo(
         task="push_button",
         instruction="push the button",
         label="success",
         streams=streams,
-        joint_names=JOINT_NAMES,
-        finger_names=FINGERS,
         fps=CAMERA_HZ,
         rig=rig.to_dict(),
     ).save(folder)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.geometry import invert, transform_points
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell, default_rig
@@ -80,7 +80,7 @@ def _run(cell: Cell, seeds: range, start: str) -> dict:
         "peak_joint_speed_rad_s": round(float(np.max(peaks)), 3),
         "physics_times_real_time": round(simulated_s / busy_s, 1),
         "targets_in_view": {
-            name: dict(zip(panda.TARGET_FRAMES, np.mean(seen, axis=0).round(4).tolist(), strict=True))
+            name: dict(zip(PANDA.drawn_frames, np.mean(seen, axis=0).round(4).tolist(), strict=True))
             for name, seen in inside.items()
         },
     }
@@ -88,7 +88,7 @@ def _run(cell: Cell, seeds: range, start: str) -> dict:
 
 def _targets_inside(cell: Cell) -> dict[str, np.ndarray]:
     q = cell.q
-    T_base_hand, p_base = panda.frame_pose(q, "hand"), panda.target_poses(q)[:, :3, 3]
+    T_base_hand, p_base = PANDA.frame_pose(q, "hand"), PANDA.target_poses(q)[:, :3, 3]
     return {
         c.name: c.intrinsics.contains(c.intrinsics.project(transform_points(invert(c.T_base_cam(T_base_hand)), p_base)))
         for c in cell.rig.cameras
@@ -105,7 +105,7 @@ def _render_ms(cell: Cell, repeats: int = 20) -> float:
 
 def _show(results: dict) -> None:
     table = Table("start", "solved", "frames min / median / max", "peak rad/s", "x real time")
-    views = Table("start", "camera", *(f"{frame} in view" for frame in panda.TARGET_FRAMES))
+    views = Table("start", "camera", *(f"{frame} in view" for frame in PANDA.drawn_frames))
     for start in ("home", "anywhere"):
         row = results[start]
         low, median, high = row["length_min_median_max"]

@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 
+from genima_core.arm import PANDA
 from genima_core.checkpoint import Checkpoint
-from genima_core.panda import target_poses
 from genima_core.targets.gate import Gate, GateConfig, Measures, Verdict
 
 LEAST_CAUGHT, MOST_FALSE = 0.95, 0.02
@@ -69,7 +69,7 @@ def main(
 
     def points(sample: Sample) -> np.ndarray:
         return (
-            target_poses(sample.q_target)[:, :3, 3]
+            PANDA.target_poses(sample.q_target)[:, :3, 3]
             if sample.source == "truth"
             else gate.check(sample.drawing, sample.q).points
         )

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from sensor_msgs.msg import JointState
 
-from genima_core.panda import JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_ros.clients.observer import Observer
 from genima_ros.graph.graph import NodeProcess
 from genima_ros.graph.processes import PROBLEMS, RunningGraph, node_environment
@@ -111,7 +111,7 @@ class Watch(Observer):
         self.teleop = message.data
 
     def _keep(self, message: JointState, log: list) -> None:
-        log.append((seconds(message.header.stamp), time.time(), positions_by_name(message, JOINT_NAMES)))
+        log.append((seconds(message.header.stamp), time.time(), positions_by_name(message, PANDA.joint_names)))
 
 
 def measure(watch: Watch, graph: RunningGraph, seconds: float) -> dict:

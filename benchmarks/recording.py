@@ -20,7 +20,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.messages import header_stamp_ns
 from genima_core.data.bags.reader import find_bags, open_bag
 from genima_ros.clients.observer import Observer
@@ -114,7 +114,7 @@ class Bench:
         end(publisher)
         bag_folder = find_bags(out)[0]
         expected, lost = frames(bag_folder, json_format.loads(line))
-        quality = About.load(bag_folder).quality
+        quality = EpisodeInfo.load(bag_folder).quality
         if not memory_mb:
             raise RuntimeError("the recorder was ready only when all was over; this machine is too busy")
         settled = memory_mb[len(memory_mb) // 10 :]
@@ -271,7 +271,7 @@ def inspect(folder: Path, killed_ns: int) -> tuple[float | None, str]:
         return None, f"cannot be read: {error}"
     if bag.finished:
         return None, bag.damage
-    begun = About.load(folder).begun_at
+    begun = EpisodeInfo.load(folder).begun_at
     age_s = 1e-9 * (killed_ns - np.datetime64(begun.removesuffix("+00:00")).astype("datetime64[ns]").astype(int))
     if age_s < LIMIT_LAST_S:
         return None, ""

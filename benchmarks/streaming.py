@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from ruckig import InputParameter, OutputParameter, Result, Ruckig
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.streaming.playback import shaping_limits
 from genima_core.streaming.streamer import Streamer, StreamerConfig
 
@@ -84,7 +84,7 @@ def motion(times_s: np.ndarray) -> np.ndarray:
     """Positions (n, 7): every joint at its own rhythm, up to about 1 rad/s and 2 rad/s²."""
     rates = np.array([1.2, 1.5, 1.0, 1.7, 2.0, 1.3, 2.2])
     direction = np.array([1.0, 0.8, -1.0, -0.6, 1.0, -0.7, 1.0])
-    return HOME + direction * 0.9 / rates * (1 - np.cos(rates * np.asarray(times_s)[:, None]))
+    return PANDA.home + direction * 0.9 / rates * (1 - np.cos(rates * np.asarray(times_s)[:, None]))
 
 
 def _chunks(scenario: Scenario, seconds: float, rng: np.random.Generator) -> list[tuple[float, float, np.ndarray]]:
@@ -106,15 +106,15 @@ def _stream(chunks: list, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     streamer = Streamer(StreamerConfig(execution="async"))
     streamer.enable()
     # The first step only takes up the measured position, so the motion begins with the second.
-    streamer.on_joint_state(JOINT_NAMES, HOME, [], -PERIOD_S, -PERIOD_S)
+    streamer.on_joint_state(PANDA.joint_names, PANDA.home, [], -PERIOD_S, -PERIOD_S)
     streamer.step(-PERIOD_S)
     waiting, commands, step_ms = list(chunks), [], []
     for k in range(round(seconds / PERIOD_S)):
         now_s = k * PERIOD_S
-        streamer.on_joint_state(JOINT_NAMES, commands[-1] if commands else HOME, [], now_s, now_s)
+        streamer.on_joint_state(PANDA.joint_names, commands[-1] if commands else PANDA.home, [], now_s, now_s)
         while waiting and waiting[0][0] <= now_s + 1e-9:
             _, stamp_s, positions = waiting.pop(0)
-            problem = streamer.on_chunk(JOINT_NAMES, DT_S * np.arange(K), positions, stamp_s, now_s)
+            problem = streamer.on_chunk(PANDA.joint_names, DT_S * np.arange(K), positions, stamp_s, now_s)
             if problem is not None:
                 raise RuntimeError(problem)
         begin = time.perf_counter()
@@ -130,7 +130,7 @@ def _ruckig_to_actions(with_velocity: bool) -> Callable:
         limits = shaping_limits(StreamerConfig())
         ruckig, request, state = Ruckig(7, PERIOD_S), InputParameter(7), OutputParameter(7)
         request.max_velocity, request.max_acceleration = limits.velocity, limits.acceleration
-        request.max_jerk, request.current_position = limits.jerk, HOME
+        request.max_jerk, request.current_position = limits.jerk, PANDA.home
         commands, step_ms = [], []
         for k in range(round(seconds / PERIOD_S)):
             stamp_s, positions = _current(chunks, k * PERIOD_S)
@@ -172,7 +172,7 @@ def _score(q: np.ndarray) -> dict[str, float]:
     error = np.abs(q - motion(times_s))[settled]
     lags_s = np.arange(-0.04, 0.2, 0.002)
     lag_s = lags_s[np.argmin([np.abs(q - motion(times_s - lag))[settled].mean() for lag in lags_s])]
-    limits, broken = (PANDA_LIMITS.velocity, PANDA_LIMITS.acceleration, PANDA_LIMITS.jerk), 0
+    limits, broken = (PANDA.limits.velocity, PANDA.limits.acceleration, PANDA.limits.jerk), 0
     for order, most in enumerate(limits, start=1):
         broken += int((np.abs(np.diff(q, order, axis=0)) / PERIOD_S**order > most * (1 + 1e-6)).any(axis=1).sum())
     return {

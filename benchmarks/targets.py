@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.geometry import look_at, opencv_to_opengl
 from genima_core.targets.backgrounds import ProceduralBackgrounds
@@ -67,7 +67,7 @@ def make_rig(size: int) -> CameraRig:
 
 def _measure(rig: CameraRig, rng: np.random.Generator, repeats: int) -> list[dict]:
     size = rig.size[0]
-    poses = [(panda.HOME + 0.15 * rng.standard_normal(7), 0.1 * rng.standard_normal(7)) for _ in range(repeats)]
+    poses = [(PANDA.home + 0.15 * rng.standard_normal(7), 0.1 * rng.standard_normal(7)) for _ in range(repeats)]
     poses = [(q, q + step) for q, step in poses]
     renderer = TargetRenderer(rig)
     renderer.render(*poses[0], 1.0)
@@ -130,10 +130,10 @@ def _stock_ms(renderer: TargetRenderer, poses: list) -> float:
 
     def render(i: int) -> None:
         q_now, q_target = poses[i]
-        T_base_hand = panda.frame_pose(q_now, "hand")
+        T_base_hand = PANDA.frame_pose(q_now, "hand")
         for camera, node in zip(renderer.rig.cameras, cameras, strict=True):
             scene.set_pose(node, opencv_to_opengl(camera.T_base_cam(T_base_hand)))
-            for sphere, T_base_target in zip(spheres, panda.target_poses(q_target), strict=True):
+            for sphere, T_base_target in zip(spheres, PANDA.target_poses(q_target), strict=True):
                 scene.set_pose(sphere, T_base_target @ np.diag([camera.target_radius_m] * 3 + [1.0]))
             scene.main_camera_node = node
             stock.render(scene, pyrender.RenderFlags.FLAT | pyrender.RenderFlags.RGBA)

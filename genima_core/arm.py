@@ -63,6 +63,10 @@ class Gripper:
         """0 closed to 1 open; a fixed tool is closed."""
         return 0.0 if self.kind == "none" else float(np.clip(width_m / self.max_width_m, 0.0, 1.0))
 
+    def joint_positions(self, opening: float) -> np.ndarray:
+        """Positions (n,) of its joints at an opening from 0 to 1: each has the same share."""
+        return np.full(len(self.joints), self.to_position(opening * self.max_width_m) / max(1, len(self.joints)))
+
 
 @dataclass(frozen=True)
 class Capsule:

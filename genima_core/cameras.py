@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from genima_core.arm import PANDA, Arm
+from genima_core.arm_description import arm_from
 from genima_core.geometry import invert, rotation_angle
 
 MOVED_M, MOVED_RAD, ZOOMED = 0.002, np.deg2rad(0.2), 0.01
@@ -123,9 +125,11 @@ class RigCamera:
 
 @dataclass(frozen=True)
 class CameraRig:
-    """The cameras in tile order: top left, top right, bottom left, bottom right."""
+    """The cameras in tile order (top left, top right, bottom left, bottom right), and the arm that they watch."""
 
     cameras: tuple[RigCamera, ...]
+    arm: Arm = PANDA
+    """Whose base and hand the cameras are mounted on, and whose frames are drawn."""
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != 4 or len(self.cameras) != 4:
@@ -150,10 +154,12 @@ class CameraRig:
         raise KeyError(f"no camera {name!r}; the rig has {', '.join(self.names)}")
 
     def resize(self, width: int, height: int) -> "CameraRig":
-        return CameraRig(tuple(replace(c, intrinsics=c.intrinsics.resize(width, height)) for c in self.cameras))
+        cameras = tuple(replace(c, intrinsics=c.intrinsics.resize(width, height)) for c in self.cameras)
+        return replace(self, cameras=cameras)
 
     def to_dict(self) -> dict:
         return {
+            "arm": self.arm.to_dict(),
             "cameras": [
                 {
                     "name": c.name,
@@ -163,7 +169,7 @@ class CameraRig:
                     "target_radius_m": c.target_radius_m,
                 }
                 for c in self.cameras
-            ]
+            ],
         }
 
     @classmethod
@@ -178,7 +184,8 @@ class CameraRig:
                     c["target_radius_m"],
                 )
                 for c in data["cameras"]
-            )
+            ),
+            arm_from(data["arm"]),
         )
 
     def save(self, path: Path) -> None:
@@ -210,5 +217,6 @@ class CameraRig:
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change when any camera changes by more than rounding (1e-6)."""
-        text = json.dumps(json.loads(json.dumps(self.to_dict()), parse_float=lambda x: round(float(x), 6)))
+        cameras = {"cameras": self.to_dict()["cameras"]}
+        text = json.dumps(json.loads(json.dumps(cameras), parse_float=lambda x: round(float(x), 6)))
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from genima_core.arm import Arm
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.checkpoint import Checkpoint
-from genima_core.panda import JointLimits
 
 LATE_S = 0.5
 """A picture or joint state that is older when it comes tells of yesterday's cell."""
@@ -78,8 +78,9 @@ class CellSeen:
 @dataclass(frozen=True)
 class Wanted:
     checkpoint: Checkpoint
-    joint_names: tuple[str, ...]
-    limits: JointLimits
+    arm: Arm
+    arm_name: str
+    """As the nodes are told it: a name in config/arms, or a file."""
     simulated: bool
     """Simulated pictures repeat, and nobody says where the cameras are but the simulation."""
 
@@ -185,7 +186,7 @@ def _joints(arm: ArmSeen, wanted: Wanted) -> Finding:
     problem = _silent(arm.states, "start the arm's driver, and compare the names of topics (arm:=...)")
     if problem is not None:
         return Finding("joint states", "failed", *problem)
-    missing = [name for name in wanted.joint_names if name not in arm.names]
+    missing = [name for name in wanted.arm.joint_names if name not in arm.names]
     if missing or arm.q is None:
         return Finding(
             "joint states",
@@ -193,13 +194,13 @@ def _joints(arm: ArmSeen, wanted: Wanted) -> Finding:
             f"{', '.join(missing)} missing; there are {', '.join(arm.names)}",
             "choose the arm that this is (arm:=...), or a file with its joint names",
         )
-    over = np.maximum(wanted.limits.lower - arm.q[-1], arm.q[-1] - wanted.limits.upper)
+    over = np.maximum(wanted.arm.limits.lower - arm.q[-1], arm.q[-1] - wanted.arm.limits.upper)
     if (over > 0).any():
         i = int(np.argmax(over))
         return Finding(
             "joint states",
             "failed",
-            f"{wanted.joint_names[i]} is at {arm.q[-1, i]:.3f} rad, beyond its limit by {over[i]:.3f} rad",
+            f"{wanted.arm.joint_names[i]} is at {arm.q[-1, i]:.3f} rad, beyond its limit by {over[i]:.3f} rad",
             "guide the arm back by hand",
         )
     if (turned := float(np.ptp(arm.q, axis=0).max())) > STILL_RAD:
@@ -274,7 +275,7 @@ def _nodes(seen: CellSeen) -> Finding:
 def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
     """Whether all work with the same checkpoint, arm and execution."""
     settings, info = seen.settings or {}, wanted.checkpoint.info
-    for name in ("checkpoint", "execution", "joint_names", "arm"):
+    for name in ("checkpoint", "execution"):
         values = {node: str(values[name]) for node, values in settings.items() if name in values}
         if len(set(values.values())) > 1:
             return Finding(
@@ -284,12 +285,11 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
                 "start all nodes by one command",
             )
     for node, values in settings.items():
-        names = tuple(values.get("joint_names", wanted.joint_names))
-        if names != wanted.joint_names:
+        if node not in ("streamer", "teleop") and values.get("arm", wanted.arm_name) != wanted.arm_name:
             return Finding(
                 "configuration",
                 "failed",
-                f"{node} works with {', '.join(names)}; the arm that was named has {', '.join(wanted.joint_names)}",
+                f"{node} works with the arm {values['arm']}, not with {wanted.arm_name}",
                 "name the arm that runs here (arm:=...)",
             )
     found = (

@@ -150,6 +150,13 @@ def arm_file(name: str, folder: Path) -> Path:
     )
 
 
+def arm_argument(name: str) -> str:
+    """The same arm as a parameter of a node, which may run in another folder."""
+    folder = share_folder() / "config" / "arms"
+    path = arm_file(name, folder)
+    return name if path.parent == folder and path.stem == name else str(path.absolute())
+
+
 def arm_setup(data: Mapping[str, Any], folder: Path) -> ArmSetup:
     """The arm of a file's contents: `arm`, `gripper` and the fields of `ArmDriver`; ValueError for what is wrong."""
     driver = from_overrides(ArmDriver, {k: v for k, v in data.items() if k not in ("arm", "gripper")}, "the arm")

@@ -18,7 +18,9 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
     ("geometry", "types", "gl", "config", "timing"),
-    ("cameras", "panda", "pixels", "synchroniser", "tiling"),
+    ("arm",),
+    ("arm_description", "panda"),
+    ("cameras", "pixels", "synchroniser", "tiling"),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
     ("data", "language", "capture", "calibration"),
     ("training",),
@@ -51,7 +53,6 @@ ENTRY_POINTS = {
     "genima_ros.nodes.camera_node": {"", "ros"},
     "genima_ros.nodes.rig_node": {"", "ros"},
     "genima_ros.nodes.gripper_node": {"", "ros"},
-    "genima_ros.nodes.fixed_tool_node": {"", "ros"},
     "genima_ros.nodes.sim_node": {"", "ros", "sim"},
     "genima_ros.nodes.leader_node": {"", "ros", "sim"},
     "genima_ros.nodes.recorder_node": {"", "ros", "record"},

@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
 from genima_core.checkpoint import Checkpoint, CheckpointInfo
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
 from genima_core.preflight import ArmSeen, CameraSeen, CellSeen, Stream, Wanted, judge
 from genima_core.sim.cell import default_rig
 
 RIG = default_rig(64, 64)
 SETTINGS = {
-    "streamer": {"execution": "sync", "arm": "panda", "joint_names": list(JOINT_NAMES), "velocity_scale": 0.1},
+    "streamer": {"execution": "sync", "arm": "sim", "velocity_scale": 0.1},
     "diffusion": {"checkpoint": "/models/a", "slack_s": 0.06},
-    "controller": {"checkpoint": "/models/a", "execution": "sync", "joint_names": list(JOINT_NAMES)},
+    "controller": {"checkpoint": "/models/a", "execution": "sync", "arm": "sim"},
 }
 
 
@@ -26,7 +26,7 @@ def stream(rate_hz: float, begin_s: float = 100.0, age_s: float = 0.01, count: i
 @pytest.fixture
 def wanted(tmp_path) -> Wanted:
     info = CheckpointInfo(1, "demo", ("push_button",), 20, 0.05, 64, RIG.fingerprint(), "abc", (1,), "def")
-    return Wanted(Checkpoint(tmp_path, info, RIG), JOINT_NAMES, PANDA_LIMITS, simulated=False)
+    return Wanted(Checkpoint(tmp_path, info, RIG), PANDA.joint_names, PANDA.limits, simulated=False)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def seen() -> CellSeen:
         camera.name: CameraSeen(stream(10.0, 100.0 + 0.01 * i), (64, 64), 0, camera.intrinsics)
         for i, camera in enumerate(RIG.cameras)
     }
-    arm = ArmSeen(stream(100.0, 99.0, count=700), (*JOINT_NAMES, "other"), np.tile(HOME, (700, 1)), (0, ""))
+    arm = ArmSeen(stream(100.0, 99.0, count=700), (*PANDA.joint_names, "other"), np.tile(PANDA.home, (700, 1)), (0, ""))
     return CellSeen(
         cameras,
         arm,
@@ -101,8 +101,8 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: replace(s, rig=MOVED_RIG), "rig", "warning", "front: it is 12 mm and 0.0 degrees away"),
         (lambda s: arm(s, states=Stream(publishers=0)), "joint states", "failed", "nothing comes"),
         (lambda s: arm(s, names=("fr3_joint1",), q=None), "joint states", "failed", "panda_joint1"),
-        (lambda s: arm(s, q=np.tile(PANDA_LIMITS.upper + 0.1, (9, 1))), "joint states", "failed", "limit by 0.1"),
-        (lambda s: arm(s, q=HOME + np.linspace(0, 0.2, 9)[:, None]), "joint states", "warning", "moved by 0.2"),
+        (lambda s: arm(s, q=np.tile(PANDA.limits.upper + 0.1, (9, 1))), "joint states", "failed", "limit by 0.1"),
+        (lambda s: arm(s, q=PANDA.home + np.linspace(0, 0.2, 9)[:, None]), "joint states", "warning", "moved by 0.2"),
         (lambda s: arm(s, states=stream(30.0, 99.0, count=210)), "joint states", "warning", "30 Hz"),
         (lambda s: arm(s, states=stream(5.0, 99.0)), "pictures to joint states", "failed", "p99"),
         (lambda s: arm(s, states=stream(100.0, 500.0)), "pictures to joint states", "failed", "no picture"),
@@ -117,10 +117,10 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: settings(s, "controller", checkpoint="/models/b"), "configuration", "failed", "/models/b"),
         (lambda s: settings(s, "controller", execution="async"), "configuration", "failed", "execution differs"),
         (
-            lambda s: replace(s, settings={"streamer": {"joint_names": ["a"]}}),
+            lambda s: settings(s, "controller", arm="fr3"),
             "configuration",
             "failed",
-            "works with a",
+            "works with the arm fr3, not with sim",
         ),
         (lambda s: replace(s, instruction=""), "policy", "failed", "no instruction"),
         (lambda s: replace(s, gate="closed: noise"), "policy", "failed", "noise"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genima_core import panda
+from genima_core.arm import Arm
 from genima_core.calibration.board import Board, Detection
 from genima_core.cameras import PinholeCamera
 
@@ -42,9 +42,9 @@ class Sample:
     """By name, the cameras that saw the board."""
 
     @classmethod
-    def at(cls, name: str, stamp_s: float, q: np.ndarray, views: Mapping[str, CameraView]) -> "Sample":
+    def at(cls, arm: Arm, name: str, stamp_s: float, q: np.ndarray, views: Mapping[str, CameraView]) -> "Sample":
         """With the hand where forward kinematics puts it."""
-        return cls(name, stamp_s, np.asarray(q, np.float64), panda.frame_pose(q, "hand"), views)
+        return cls(name, stamp_s, np.asarray(q, np.float64), arm.frame_pose(q, "hand"), views)
 
 
 @dataclass(frozen=True)

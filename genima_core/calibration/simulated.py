@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genima_core import panda
+from genima_core.arm import Arm, frame_index
 from genima_core.calibration.board import Board, Detection
 from genima_core.calibration.reprojection import mount_to_other
 from genima_core.calibration.samples import CameraView, Sample, SampleSet
@@ -36,21 +36,16 @@ def board_for(camera: RigCamera, board: Board) -> np.ndarray:
 
 
 def poses_that_show(
-    camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator, count: int
+    arm: Arm, camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator, count: int
 ) -> np.ndarray:
     """Random joint positions (count, 7) in rad at which the camera sees the whole board, not too slanted.
 
     Raises:
         ValueError: there are not so many.
     """
-    limits = panda.PANDA_LIMITS
-    q = rng.uniform(
-        np.maximum(limits.lower, panda.HOME - JOINT_RANGE_RAD),
-        np.minimum(limits.upper, panda.HOME + JOINT_RANGE_RAD),
-        (TRIES, 7),
-    )
-    frames = panda.forward_kinematics(q)
-    T_base_hand, T_base_tcp = (frames[:, panda.frame_index(name)] for name in ("hand", "tcp"))
+    q = rng.uniform(arm.clip(arm.home - JOINT_RANGE_RAD), arm.clip(arm.home + JOINT_RANGE_RAD), (TRIES, 7))
+    frames = arm.forward_kinematics(q)
+    T_base_hand, T_base_tcp = (frames[:, frame_index(name)] for name in ("hand", "tcp"))
     T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, T_base_hand) @ T_other_board
     corners = board.corners @ np.swapaxes(T_cam_board[:, :3, :3], 1, 2) + T_cam_board[:, None, :3, 3]
     uv, size = camera.intrinsics.project(corners), (camera.intrinsics.width, camera.intrinsics.height)
@@ -72,6 +67,7 @@ def poses_that_show(
 
 
 def simulate(
+    arm: Arm,
     camera: RigCamera,
     board: Board,
     T_other_board: np.ndarray,
@@ -81,12 +77,12 @@ def simulate(
 ) -> SampleSet:
     """Samples of one camera: every corner of the board, each coordinate with Gaussian noise."""
     samples = []
-    for i, q in enumerate(poses_that_show(camera, board, T_other_board, rng, count)):
-        T_mount_other = mount_to_other(camera.mount, panda.frame_pose(q, "hand"))
+    for i, q in enumerate(poses_that_show(arm, camera, board, T_other_board, rng, count)):
+        T_mount_other = mount_to_other(camera.mount, arm.frame_pose(q, "hand"))
         uv = board.project(invert(camera.T_mount_cam) @ T_mount_other @ T_other_board, camera.intrinsics)
         detection = Detection(np.arange(len(uv)), uv + rng.normal(0.0, noise_px, uv.shape))
         views = {camera.name: CameraView(camera.intrinsics, detection)}
-        samples.append(Sample.at(f"sample_{i:03d}", float(i), q, views))
+        samples.append(Sample.at(arm, f"sample_{i:03d}", float(i), q, views))
     return SampleSet(board, tuple(samples))
 
 

@@ -41,7 +41,7 @@ class Spread:
     turn_deg: float
     """Rotation of the hand about its most used axis, root mean square."""
     second_turn_deg: float
-    """About the second axis; rotation about one axis alone leaves the solution open."""
+    """EpisodeInfo the second axis; rotation about one axis alone leaves the solution open."""
     coverage: float
     """Share of the image, in width times height, between the outermost corners seen."""
 

@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
+from genima_core.arm import HAND_YAW_RAD, TCP_Z_M
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.geometry import from_quat_xyzw, make_transform, to_quat_xyzw
-from genima_core.panda import HAND_YAW, TCP_Z_M
 
 TYPES = {"eye_in_hand": "hand", "eye_on_base": "base"}
 """easy_handeye2's name of what we call the mount."""
@@ -29,7 +29,7 @@ _PARAMETERS = (
 _T_HAND_EFFECTOR = {
     "hand": np.eye(4),
     "hand_tcp": make_transform(np.eye(3), np.array([0.0, 0.0, TCP_Z_M])),
-    "link8": make_transform(Rotation.from_euler("z", -HAND_YAW).as_matrix(), np.zeros(3)),
+    "link8": make_transform(Rotation.from_euler("z", -HAND_YAW_RAD).as_matrix(), np.zeros(3)),
 }
 """Frames of the vendor's description that a calibration may refer to, without the arm's prefix, in the hand frame."""
 
@@ -164,11 +164,12 @@ def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> Camer
                 f"camera {name!r} was calibrated as mounted on the {mount}; the rig has it on the "
                 f"{rig[name].mount}: correct the rig file or calibrate again"
             )
-    return CameraRig(
-        tuple(
+    return replace(
+        rig,
+        cameras=tuple(
             replace(camera, T_mount_cam=poses[camera.name][1]) if camera.name in poses else camera
             for camera in rig.cameras
-        )
+        ),
     )
 
 

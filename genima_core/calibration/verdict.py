@@ -19,7 +19,7 @@ class VerdictBounds:
     views: int = 12
     views_least: int = 6
     turn_deg: float = 10.0
-    """About the second most used axis."""
+    """EpisodeInfo the second most used axis."""
     turn_least_deg: float = 4.0
     coverage: float = 0.15
     rms_px: float = 1.0

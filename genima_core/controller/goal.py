@@ -6,12 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from genima_core.arm import frame_index
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import Statistics
-from genima_core.panda import PANDA_LIMITS, TARGET_FRAMES, frame_index
-
-_LAST_JOINT = tuple(min(frame_index(name), 6) for name in TARGET_FRAMES)
-"""Index of the last joint that moves each drawn frame."""
 
 
 class GoalSolver(torch.nn.Module):
@@ -25,12 +22,14 @@ class GoalSolver(torch.nn.Module):
         super().__init__()
         self.frames = frames
         self.iterations, self.sigma_px, self.outlier_px = iterations, sigma_px, outlier_px
-        self.register_buffer("lower", torch.tensor(PANDA_LIMITS.lower, dtype=torch.float32), persistent=False)
-        self.register_buffer("upper", torch.tensor(PANDA_LIMITS.upper, dtype=torch.float32), persistent=False)
-        moved = torch.zeros(len(TARGET_FRAMES), 7)
-        for target, last in enumerate(_LAST_JOINT):
-            moved[target, : last + 1] = 1
-        self.register_buffer("moved", moved, persistent=False)
+        arm = frames.rig.arm
+        last = torch.tensor([min(frame_index(name), 6) for name in arm.drawn_frames])  # joint that moves each frame
+        for name, value in (
+            ("lower", torch.tensor(arm.limits.lower, dtype=torch.float32)),
+            ("upper", torch.tensor(arm.limits.upper, dtype=torch.float32)),
+            ("moved", (torch.arange(7) <= last[:, None]).float()),
+        ):
+            self.register_buffer(name, value, persistent=False)
 
     @torch.no_grad()
     def forward(self, q_now: Tensor, pixels: Tensor, weight: Tensor, prior: Tensor, precision: Tensor) -> Tensor:

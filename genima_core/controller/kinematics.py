@@ -1,10 +1,10 @@
-"""Where the drawn frames are, as a differentiable function of joint positions; checked against `panda`."""
+"""Where the drawn frames are, as a differentiable function of joint positions; checked against `Arm`."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genima_core import panda
+from genima_core.arm import frame_index
 from genima_core.cameras import CameraRig
 
 BEHIND_PX = -1e4
@@ -12,21 +12,20 @@ BEHIND_PX = -1e4
 
 
 class DrawnFrames(torch.nn.Module):
-    """Origins of `panda.TARGET_FRAMES` in the base frame, and their pixels in the views of a rig."""
+    """Origins of the arm's drawn frames in the base frame, and their pixels in the views of a rig."""
 
     def __init__(self, rig: CameraRig):
         super().__init__()
         self.rig = rig
-        # Each joint's transform is a constant times a rotation about z: taken from `panda`, not written twice.
-        zero = panda.forward_kinematics(np.zeros(7))
-        links = [zero[0], *(np.linalg.inv(zero[i - 1]) @ zero[i] for i in range(1, 7))]
-        hand, tcp = (np.linalg.inv(zero[6]) @ zero[panda.frame_index(name)] for name in ("hand", "tcp"))
+        arm = rig.arm
+        hand = arm.T_joint7_hand
+        self._drawn = [frame_index(name) for name in arm.drawn_frames]
         intrinsics = [(k.fx, k.fy, k.cx, k.cy) for k in (c.intrinsics for c in rig.cameras)]
         radii = [c.target_radius_m * c.intrinsics.fx for c in rig.cameras]
         for name, value in (
-            ("links", np.stack(links)),
+            ("links", arm.links),
             ("joint7_hand", hand),
-            ("joint7_tcp", tcp),
+            ("joint7_tcp", hand @ arm.T_hand_tcp),
             ("mounts", np.stack([c.T_mount_cam for c in rig.cameras])),
             ("intrinsics", intrinsics),
             ("radii", radii),
@@ -51,8 +50,9 @@ class DrawnFrames(torch.nn.Module):
         """Origins (..., 4, 3) in metres of base, elbow, wrist and gripper from poses of joints 1 to 7."""
         if isinstance(poses, Tensor):
             poses = poses.unbind(-3)
-        tcp = poses[6] @ self.joint7_tcp[:, 3:]
-        return torch.stack([poses[1][..., :3, 3], poses[3][..., :3, 3], poses[5][..., :3, 3], tcp[..., :3, 0]], dim=-2)
+        hand, tcp = ((poses[6] @ T[:, 3:])[..., :3, 0] for T in (self.joint7_hand, self.joint7_tcp))
+        every = [*(pose[..., :3, 3] for pose in poses), hand, tcp]
+        return torch.stack([every[index] for index in self._drawn], dim=-2)
 
     def forward(self, q: Tensor) -> Tensor:
         """Origins (..., 4, 3) in metres of base, elbow, wrist and gripper for joint positions (..., 7)."""

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from genima_core.cameras import CameraRig
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.panda import HOME
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,7 @@ class Statistics:
     @classmethod
     def unit(cls, chunk_size: int) -> Self:
         """Of no data."""
-        return cls(
-            torch.tensor(HOME, dtype=torch.float32),
-            torch.ones(7),
-            torch.tensor(HOME, dtype=torch.float32),
-            torch.ones(7),
-        )
+        return cls(torch.zeros(7), torch.ones(7), torch.zeros(7), torch.ones(7))
 
     @classmethod
     def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
 from genima_core.controller.engine import Engine
 from genima_core.controller.network import Network
 from genima_core.controller.networks import NETWORKS, load_config
 from genima_core.language import TextEncoder
-from genima_core.panda import PANDA_LIMITS
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
 REMEDY = (
@@ -35,10 +35,17 @@ class Controller:
     tuned: bool = False
     compiled: bool = False
     """See `Engine`."""
+    cell_arm: Arm | None = None
+    """The arm that is moved, where it is not the one of training: an FR3 may follow what a Panda taught."""
 
     @cached_property
     def engine(self) -> Engine:
         return Engine(self.model, self.tuned, self.compiled)
+
+    @property
+    def arm(self) -> Arm:
+        """Whose limits the actions keep."""
+        return self.cell_arm or self.model.frames.rig.arm
 
     @property
     def chunk_size(self) -> int:
@@ -145,5 +152,4 @@ class Controller:
         positions, opened = joints[0].double().numpy(), opened[0].double().numpy()
         if not np.isfinite(positions).all() or not np.isfinite(opened).all():
             raise RuntimeError(f"the controller's output is not finite: its weights are damaged; {REMEDY}")
-        positions = np.clip(positions, PANDA_LIMITS.lower + MARGIN_RAD, PANDA_LIMITS.upper - MARGIN_RAD)
-        return positions, (opened > 0.5).astype(np.float64)
+        return self.arm.clip(positions, MARGIN_RAD), (opened > 0.5).astype(np.float64)

@@ -22,7 +22,6 @@ from rich.progress import track
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
-from genima_core.panda import PANDA_LIMITS
 from genima_core.targets import palette, renderer
 from genima_core.targets.renderer import TargetRenderer, TargetViews
 
@@ -258,10 +257,11 @@ class WindowCache:
 
     def moved_ends(self, moved: MovedEnds) -> tuple[np.ndarray, np.ndarray]:
         """Starts and goals (N, count, 7) rad of the moved windows, within the limits of the joints."""
-        limits = PANDA_LIMITS.lower.astype(np.float32), PANDA_LIMITS.upper.astype(np.float32)
+        arm = self.rig.arm
         rng = np.random.default_rng(moved.seed)
         offset = rng.normal(0, moved.sigma_rad, (2, len(self), moved.count, 7)).astype(np.float32)
-        return (np.clip(self.q[:, None] + offset[0], *limits), np.clip(self.q_target[:, None] + offset[1], *limits))
+        starts, goals = self.q[:, None] + offset[0], self.q_target[:, None] + offset[1]
+        return arm.clip(starts).astype(np.float32), arm.clip(goals).astype(np.float32)
 
     def moved_targets(
         self, moved: MovedEnds, workers: int = 1, show_progress: bool = True

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from genima_core import panda
 from genima_core.cameras import CameraRig
 from genima_core.data import video
 from genima_core.data.episode import Episode
@@ -61,7 +60,7 @@ def skew_key(camera: str) -> str:
 
 def features(rig: CameraRig, fps: int) -> dict[str, dict]:
     """The ``features`` of info.json."""
-    joints = list(panda.JOINT_NAMES)
+    joints = list(rig.arm.joint_names)
     width, height = rig.size
     result = {
         video_key(name): {

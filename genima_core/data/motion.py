@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from genima_core.arm import PANDA, Arm
 from genima_core.data.bags import topic_roles as roles
 from genima_core.data.bags.episodes import LONGEST_GAP_S
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, Series, read_recording
 from genima_core.data.dataset import Dataset
-from genima_core.panda import JOINT_NAMES
 
 STEP_S = 0.04
 """Between two actions: 0.4 mrad per rad/s² are lost in between."""
@@ -40,7 +40,7 @@ class Motion:
     """Of the simulated scene; -1 where there was none."""
     source: str
     """Where the actions come from: joint_commands, joint_states or action."""
-    joint_names: tuple[str, ...] = JOINT_NAMES
+    arm: Arm = PANDA
 
     @property
     def duration_s(self) -> float:
@@ -65,7 +65,7 @@ def load_motion(path: Path, index: int = 0) -> Motion:
         motion = _of_recording(read_recording(bag, about, ()), about.task, about.seed)
     except ValueError as error:
         raise ValueError(f"{path} cannot be replayed: {error}") from error
-    return replace(motion, joint_names=tuple(about.joint_names) or JOINT_NAMES)
+    return replace(motion, arm=about.arm)
 
 
 def approach(q: np.ndarray, goal: np.ndarray, speed: float = APPROACH_SPEED) -> tuple[np.ndarray, float]:
@@ -88,12 +88,14 @@ def deviations(motion: Motion, stamps_s: np.ndarray, q: np.ndarray) -> np.ndarra
 
 
 def _of_dataset(path: Path, index: int) -> Motion:
-    episode = Dataset(path).episode(index)
+    dataset = Dataset(path)
+    episode = dataset.episode(index)
     stamps_s = episode.stamps_s
     # A command is due at the next row; the first row is where the arm was.
     commanded = Series(stamps_s, np.vstack([episode.q[:1], episode.action_q[:-1]]))
     openings = Series(stamps_s, np.append(episode.action_gripper[:1], episode.action_gripper[:-1])[:, None])
-    return _on_grid(commanded, openings, Series(stamps_s, episode.q), episode.task, episode.seed, "action")
+    motion = _on_grid(commanded, openings, Series(stamps_s, episode.q), episode.task, episode.seed, "action")
+    return replace(motion, arm=dataset.rig.arm)
 
 
 def _of_recording(recording: Recording, task: str, seed: int) -> Motion:
@@ -116,7 +118,7 @@ def _on_grid(commanded: Series, openings: Series, measured: Series, task: str, s
     if end_s - begin_s < 2 * STEP_S:
         raise ValueError(f"it lasts {end_s - begin_s:.2f} s, which is no motion")
     grid_s = np.linspace(begin_s, end_s, round((end_s - begin_s) / STEP_S) + 1)
-    q = np.stack([np.interp(grid_s, commanded.stamps_s, commanded.values[:, i]) for i in range(len(JOINT_NAMES))], 1)
+    q = np.stack([np.interp(grid_s, commanded.stamps_s, commanded.values[:, i]) for i in range(7)], 1)
     last = np.clip(np.searchsorted(openings.stamps_s, grid_s, side="right") - 1, 0, None)
     return Motion(
         q,

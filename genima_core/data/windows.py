@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
+from genima_core.arm import Arm
 from genima_core.data.cache import MovedEnds, WindowCache
-from genima_core.panda import PANDA_LIMITS
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
 
@@ -104,7 +104,9 @@ class FollowingWindows(TorchDataset):
             moved = MovedEnds(variants - 1, sigma_rad, seed)
             self._moved_rgb, self._moved_alpha = cache.moved_targets(moved, workers, show_progress)
             q_now, q_goal = (ends[part] for ends in cache.moved_ends(moved))
-            path = np.concatenate([path, moved_actions(starts[:, 0], path[:, 0], q_now, q_goal)], axis=1)
+            path = np.concatenate(
+                [path, moved_actions(self.cache.rig.arm, starts[:, 0], path[:, 0], q_now, q_goal)], axis=1
+            )
             starts = np.concatenate([starts, q_now], axis=1)
         self.q = torch.from_numpy(starts)
         """(windows, V, 7)."""
@@ -147,7 +149,7 @@ class FollowingWindows(TorchDataset):
         )
 
 
-def moved_actions(q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np.ndarray) -> np.ndarray:
+def moved_actions(arm: Arm, q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np.ndarray) -> np.ndarray:
     """The demonstrated way, bent so that it leads from another start to another goal.
 
     The offset at the start fades into the offset at the goal along a smoothstep, so both ends keep their velocity.
@@ -165,10 +167,6 @@ def moved_actions(q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np
     s = np.arange(1, K + 1, dtype=path.dtype)[:, None] / K
     s = s * s * (3 - 2 * s)
     at_start, at_goal = (q_now - q[:, None])[:, :, None], (q_goal - path[:, -1:])[:, :, None]
-    actions = np.clip(
-        path[:, None] + at_start * (1 - s) + at_goal * s,
-        PANDA_LIMITS.lower.astype(path.dtype),
-        PANDA_LIMITS.upper.astype(path.dtype),
-    )
+    actions = arm.clip(path[:, None] + at_start * (1 - s) + at_goal * s).astype(path.dtype)
     actions[:, :, -1] = q_goal
     return actions

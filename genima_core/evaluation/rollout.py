@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genima_core import panda
+from genima_core.arm import Arm
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
 from genima_core.streaming.streamer import Streamer, StreamerConfig
@@ -57,20 +57,20 @@ def roll_out(
     period_s, ticks = config.period_s, round(0.1 / config.period_s)
     for tick in range(round(timeout_s / period_s)):
         now_s = cell.time_s
-        streamer.on_joint_state(panda.JOINT_NAMES, cell.q, cell.dq, now_s, now_s)
+        streamer.on_joint_state(cell.arm.joint_names, cell.q, cell.dq, now_s, now_s)
         command = timed("stream", streamer.step, now_s)
         if command.wants_chunk:
             observation = timed("observe", cell.observe)
             drawing = timed("draw", draw, observation, seed * 1000 + drawings)
             chunk = timed("act", policy.act, drawing, observation, now_s + policy.checkpoint.info.dt_s)
             drawings += 1
-            send(streamer, chunk, now_s)
+            send(streamer, cell.arm, chunk, now_s)
         if record and drawing is not None and tick % ticks == 0:
             images = [cell.render(name) for name in cell.rig.names]
             frames.append(np.hstack([tile(images), tile(drawing)]))
         hold = command.q if command.q is not None else hold
         if command.gripper_width_m is not None:
-            gripper = command.gripper_width_m / panda.GRIPPER_WIDTH_M
+            gripper = command.gripper_width_m / cell.arm.gripper.max_width_m
         cell.step(hold, float(np.clip(gripper, 0.0, 1.0)), period_s)
         if cell.success():
             break
@@ -87,12 +87,12 @@ def roll_out(
     )
 
 
-def send(streamer: Streamer, chunk: ActionChunk, now_s: float) -> str | None:
+def send(streamer: Streamer, arm: Arm, chunk: ActionChunk, now_s: float) -> str | None:
     """Hands a chunk to the streamer as the ROS message would; None if taken, else why not."""
     times_s = chunk.start_s - chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.positions))
-    widths = chunk.gripper[:, None] * panda.GRIPPER_WIDTH_M
+    widths = chunk.gripper[:, None] * arm.gripper.max_width_m
     return streamer.on_chunk(
-        (*panda.JOINT_NAMES, streamer.config.gripper_joint),
+        (*arm.joint_names, streamer.config.gripper_joint),
         times_s,
         np.hstack([chunk.positions, widths]),
         chunk.stamp_s,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genima_core import panda
+from genima_core.arm import Arm
 from genima_core.evaluation.sources import stack
 from genima_core.policy import Policy
 from genima_core.sim import experts
@@ -87,14 +87,14 @@ def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, st
                     drawn.visible,
                     drawn.error_px,
                     *(np.abs(end - states[last][0]) for end in ends),
-                    *(_tcp_distance(end, states[last][0]) for end in ends),
+                    *(_tcp_distance(cell.arm, end, states[last][0]) for end in ends),
                 )
             )
     return Scores(cell.rig.names, *(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def _tcp_distance(q: np.ndarray, q_true: np.ndarray) -> float:
-    p, p_true = panda.frame_pose(np.stack([q, q_true]), "tcp")[:, :3, 3]
+def _tcp_distance(arm: Arm, q: np.ndarray, q_true: np.ndarray) -> float:
+    p, p_true = arm.frame_pose(np.stack([q, q_true]), "tcp")[:, :3, 3]
     return float(np.linalg.norm(p - p_true))
 
 

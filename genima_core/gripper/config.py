@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GripperConfig:
-    max_width_m: float = 0.08
-    """Between the open fingers."""
     slack_m: float = 0.002
-    """A width outside of 0 to max_width_m by no more is taken as the nearest valid one; others are refused."""
+    """A width outside of 0 to the gripper's own by no more is taken as the nearest valid one; others are refused."""
     tolerance_m: float = 0.001
     """Widths nearer to each other are the same."""
     preempt_m: float = 0.005
@@ -26,7 +24,6 @@ class GripperConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "max_width_m",
             "slack_m",
             "tolerance_m",
             "preempt_m",

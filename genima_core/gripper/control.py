@@ -26,8 +26,8 @@ class GripperControl:
     hanging. Failures are tried again after a growing pause; another width than the one that failed, after the shortest.
     """
 
-    def __init__(self, config: GripperConfig, driver: Driver) -> None:
-        self.config = config
+    def __init__(self, config: GripperConfig, max_width_m: float, driver: Driver) -> None:
+        self.config, self._max_width_m = config, max_width_m
         self._driver = driver
         self._wanted_m: float | None = None
         self._reached_m: float | None = None
@@ -62,7 +62,7 @@ class GripperControl:
 
     def command(self, width_m: float) -> str | None:
         """Ask for a width; None, or why it is refused and changes nothing."""
-        limit_m, slack_m = self.config.max_width_m, self.config.slack_m
+        limit_m, slack_m = self._max_width_m, self.config.slack_m
         if not isfinite(width_m) or not -slack_m <= width_m <= limit_m + slack_m:
             return f"a width of {width_m:g} m was asked for; valid is 0 to {limit_m:g} m"
         self._wanted_m = min(max(width_m, 0.0), limit_m)
@@ -162,7 +162,7 @@ class GripperControl:
     def _is_closing(self, width_m: float) -> bool:
         if self._measured_m is not None:
             return width_m < self._measured_m
-        return width_m < self.config.max_width_m / 2
+        return width_m < self._max_width_m / 2
 
     def _pause_s(self) -> float:
         if self._failed_m is not None and abs(self._wanted_m - self._failed_m) > self.config.preempt_m:

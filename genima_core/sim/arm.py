@@ -1,11 +1,12 @@
-"""The Panda as a MuJoCo model: the kinematic tree of `panda`, dressed with the meshes of gymnasium-robotics.
+"""An arm as a MuJoCo model: its own kinematic tree, dressed with the Franka meshes of gymnasium-robotics.
 
 The fragment that ships with the meshes shifts joint 6 and places the hand differently, so the tree is our own.
 """
 
 import numpy as np
 
-from genima_core import geometry, gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.arm import FINGER_Z_M, Arm
 from genima_core.sim.meshes import mesh_folder
 
 import mujoco  # isort: skip
@@ -34,41 +35,34 @@ _GREY = (0.23, 0.24, 0.26, 1.0)
 _LINK_COLOURS = (_WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _WHITE, _GREY)
 
 
-def add_arm(spec: mujoco.MjSpec, meshes: bool = True, detailed: bool = True) -> None:
+def add_arm(spec: mujoco.MjSpec, arm: Arm, meshes: bool = True, detailed: bool = True) -> None:
     """Adds the arm, the hand and their servos; the base frame is the world frame.
 
-    Bodies ``link0`` to ``link7`` and ``hand`` sit in the frames of `panda.FRAMES`, site ``tcp`` in the tcp frame.
+    Bodies ``link0`` to ``link7`` and ``hand`` sit in the frames of `arm.FRAMES`, site ``tcp`` in the tcp frame.
     The compiler of `spec` is set to radians. Without `meshes` only the kinematics are built, for inverse kinematics.
     `detailed` chooses the vendor's visual meshes over its light ones, which are drawn in a sixth of the time.
     """
     spec.compiler.degree = False
+    if meshes and arm.shapes != "franka":
+        raise ValueError(f"the arm {arm.name} has no meshes; the simulated cell shows arms with `meshes: franka`")
     if meshes:
         _load_meshes(spec, detailed)
-    frames = panda.forward_kinematics(np.zeros(7))
     body = spec.worldbody.add_body(name="link0")
     if meshes:
         _dress(body, "link0", _LINK_MASSES_KG[0], _LINK_COLOURS[0], collide=False)
-    T_base_parent = np.eye(4)
-    for i in range(7):
-        body = _add_body(body, f"link{i + 1}", geometry.invert(T_base_parent) @ frames[i])
+    for i, joint in enumerate(arm.joint_names):
+        lower, upper = float(arm.limits.lower[i]), float(arm.limits.upper[i])
+        body = _add_body(body, f"link{i + 1}", arm.links[i])
         body.add_joint(
-            name=panda.JOINT_NAMES[i],
+            name=joint,
             type=mujoco.mjtJoint.mjJNT_HINGE,
             axis=[0, 0, 1],
             limited=True,
-            range=[panda.PANDA_LIMITS.lower[i], panda.PANDA_LIMITS.upper[i]],
+            range=[lower, upper],
             armature=_ARMATURE[i],
             damping=1.0,
         )
-        _servo(
-            spec,
-            panda.JOINT_NAMES[i],
-            _STIFFNESS[i],
-            _DAMPING[i],
-            _FORCE_NM[i],
-            panda.PANDA_LIMITS.lower[i],
-            panda.PANDA_LIMITS.upper[i],
-        )
+        _servo(spec, joint, _STIFFNESS[i], _DAMPING[i], _FORCE_NM[i], lower, upper)
         if meshes:
             _dress(body, f"link{i + 1}", _LINK_MASSES_KG[i + 1], _LINK_COLOURS[i + 1], collide=i >= 3)
         else:
@@ -79,31 +73,33 @@ def add_arm(spec: mujoco.MjSpec, meshes: bool = True, detailed: bool = True) -> 
                 contype=0,
                 conaffinity=0,
             )
-        T_base_parent = frames[i]
-    hand = _add_body(body, HAND_BODY, geometry.invert(frames[6]) @ frames[7])
-    hand.add_site(name=TCP_SITE, pos=[0, 0, panda.TCP_Z_M], rgba=[0, 0, 0, 0])
+    hand = _add_body(body, HAND_BODY, arm.T_joint7_hand)
+    hand.add_site(
+        name=TCP_SITE, pos=arm.T_hand_tcp[:3, 3], quat=geometry.to_quat_wxyz(arm.T_hand_tcp), rgba=[0, 0, 0, 0]
+    )
     if meshes:
         _dress(hand, "hand", _HAND_MASS_KG, _GREY, collide=True)
-        _add_fingers(spec, hand)
+        _add_fingers(spec, hand, arm)
 
 
-def _add_fingers(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
-    for side, joint in enumerate(panda.FINGER_NAMES):
+def _add_fingers(spec: mujoco.MjSpec, hand: mujoco.MjsBody, arm: Arm) -> None:
+    travel_m = arm.gripper.max_width_m / 2
+    for side, joint in enumerate(arm.gripper.joints):
         yaw = np.pi * side  # the second finger is the first one, turned
         T_hand_finger = np.eye(4)
         T_hand_finger[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-        T_hand_finger[2, 3] = panda.FINGER_Z_M
+        T_hand_finger[2, 3] = FINGER_Z_M
         finger = _add_body(hand, f"finger{side + 1}", T_hand_finger)
         finger.add_joint(
             name=joint,
             type=mujoco.mjtJoint.mjJNT_SLIDE,
             axis=[0, 1, 0],
             limited=True,
-            range=[0, panda.FINGER_OPEN_M],
+            range=[0, travel_m],
             armature=0.1,
             damping=2.0,
         )
-        _servo(spec, joint, 600.0, 20.0, 40.0, 0.0, panda.FINGER_OPEN_M)
+        _servo(spec, joint, 600.0, 20.0, 40.0, 0.0, travel_m)
         finger.add_geom(
             type=mujoco.mjtGeom.mjGEOM_MESH,
             meshname="finger_visual",

@@ -1,11 +1,11 @@
-"""The simulated cell: a Panda on a table, four cameras and a task."""
+"""The simulated cell: an arm on a table, four cameras and a task."""
 
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from genima_core import gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.cameras import CameraRig
 from genima_core.sim.arm import HAND_BODY, TCP_SITE
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
@@ -41,7 +41,7 @@ class Cell:
 
     def __init__(self, task: Task, rig: CameraRig) -> None:
         self.task = task
-        self.rig = rig
+        self.rig, self.arm = rig, rig.arm
         self.rng = np.random.default_rng(0)
         width, height = rig.size
         self._supersample = 2 if max(rig.size) <= SMALL_VIEW_PX else 1
@@ -51,13 +51,14 @@ class Cell:
         task.build(spec)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
-        self._arm_q = [self.model.joint(name).qposadr[0] for name in panda.JOINT_NAMES]
-        self._arm_dq = [self.model.joint(name).dofadr[0] for name in panda.JOINT_NAMES]
-        self._finger_q = [self.model.joint(name).qposadr[0] for name in panda.FINGER_NAMES]
-        self._finger_dq = [self.model.joint(name).dofadr[0] for name in panda.FINGER_NAMES]
-        self._arm_ctrl = np.array([self.model.actuator(name).id for name in panda.JOINT_NAMES])
-        self._finger_ctrl = [self.model.actuator(name).id for name in panda.FINGER_NAMES]
-        self.inverse_kinematics = InverseKinematics()
+        self._arm_q = [self.model.joint(name).qposadr[0] for name in self.arm.joint_names]
+        self._arm_dq = [self.model.joint(name).dofadr[0] for name in self.arm.joint_names]
+        self._finger_q = [self.model.joint(name).qposadr[0] for name in self.arm.gripper.joints]
+        self._finger_dq = [self.model.joint(name).dofadr[0] for name in self.arm.gripper.joints]
+        self._arm_ctrl = np.array([self.model.actuator(name).id for name in self.arm.joint_names])
+        self._finger_ctrl = [self.model.actuator(name).id for name in self.arm.gripper.joints]
+        self._finger_open_m = self.arm.gripper.max_width_m / len(self._finger_q)
+        self.inverse_kinematics = InverseKinematics(self.arm)
         self._renderer: mujoco.Renderer | None = None
         self._option = mujoco.MjvOption()
         self._option.geomgroup[:] = [1, 1, 1, 0, 0, 0]
@@ -84,7 +85,7 @@ class Cell:
     @property
     def gripper(self) -> float:
         """Opening, 0 closed to 1 open."""
-        return float(np.clip(self.data.qpos[self._finger_q].mean() / panda.FINGER_OPEN_M, 0.0, 1.0))
+        return float(np.clip(self.data.qpos[self._finger_q].sum() / self.arm.gripper.max_width_m, 0.0, 1.0))
 
     @property
     def arm_is_free(self) -> bool:
@@ -113,7 +114,7 @@ class Cell:
         if start == "here":
             self._restore_arm(*arm)
         elif start == "home":
-            self._place_arm(panda.HOME + start_rng.normal(0.0, HOME_NOISE_RAD, 7), 1.0)
+            self._place_arm(self.arm.home + start_rng.normal(0.0, HOME_NOISE_RAD, 7), 1.0)
         else:
             self._place_arm_anywhere(start_rng)
 
@@ -135,8 +136,8 @@ class Cell:
         steps = round(duration_s / PHYSICS_STEP_S)
         ramp = max(1, min(steps, round(COMMAND_RAMP_S / PHYSICS_STEP_S)))
         q_before = self.data.ctrl[self._arm_ctrl].copy()
-        q_command = np.clip(q_command, panda.PANDA_LIMITS.lower, panda.PANDA_LIMITS.upper)
-        self.data.ctrl[self._finger_ctrl] = np.clip(gripper_command, 0.0, 1.0) * panda.FINGER_OPEN_M
+        q_command = self.arm.clip(q_command)
+        self.data.ctrl[self._finger_ctrl] = np.clip(gripper_command, 0.0, 1.0) * self._finger_open_m
         glide = q_before + (q_command - q_before) * (np.arange(1, ramp + 1) / ramp)[:, None]
         for i in range(steps):
             if i < ramp:
@@ -247,7 +248,7 @@ class Cell:
 
     def _place_arm(self, q: np.ndarray, opening: float) -> None:
         self.data.qpos[self._arm_q] = self.data.ctrl[self._arm_ctrl] = q
-        self.data.qpos[self._finger_q] = self.data.ctrl[self._finger_ctrl] = opening * panda.FINGER_OPEN_M
+        self.data.qpos[self._finger_q] = self.data.ctrl[self._finger_ctrl] = opening * self._finger_open_m
         mujoco.mj_forward(self.model, self.data)
 
 

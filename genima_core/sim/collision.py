@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from genima_core import gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.arm import Arm
 from genima_core.sim.arm import COLLISION_GROUP, add_arm
 from genima_core.sim.margins import Margins
 from genima_core.types import Contact
@@ -31,20 +32,22 @@ ABOVE_TABLE = 3
 class ClearanceModel:
     """The arm alone above its table; one thread at a time. Parts are convex hulls, so the truth is a little wider."""
 
-    def __init__(self, margins: Margins = Margins()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, arm: Arm, margins: Margins = Margins()) -> None:  # noqa: B008 (frozen)
         """
         Raises:
             RuntimeError: the meshes are not installed.
+            ValueError: nobody has described the arm's shapes.
         """
         self.margins = margins
-        self._model, least = _build(margins)
+        self._model, least = _build(arm, margins)
         self._data = mujoco.MjData(self._model)
         self._least_m = least
-        self._arm = [self._model.joint(name).qposadr[0] for name in panda.JOINT_NAMES]
-        self._fingers = [self._model.joint(name).qposadr[0] for name in panda.FINGER_NAMES]
+        self._arm = [self._model.joint(name).qposadr[0] for name in arm.joint_names]
+        self._fingers = [self._model.joint(name).qposadr[0] for name in arm.gripper.joints if arm.shapes == "franka"]
+        self._finger_open_m = arm.gripper.max_width_m / max(1, len(self._fingers))
         self._bodies = [self._model.body(body).name for body in self._model.geom_bodyid]
         self._free = np.zeros_like(least)
-        self._lever_m = _levers(self._model)
+        self._lever_m = _levers(self._model, arm)
 
     def check(self, q: np.ndarray, opening: float = 1.0) -> Contact | None:
         """The two bodies that are nearest to each other for their margin, if that is less than it, at `q` (7,) rad.
@@ -115,7 +118,7 @@ class ClearanceModel:
     def _place(self, q: np.ndarray, opening: float) -> None:
         data = self._data
         data.qpos[self._arm] = q
-        data.qpos[self._fingers] = opening * panda.FINGER_OPEN_M
+        data.qpos[self._fingers] = opening * self._finger_open_m
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_collision(self._model, data)
 
@@ -124,16 +127,10 @@ def _in_order(one: str, other: str) -> tuple[str, str]:
     return (one, other) if one < other else (other, one)
 
 
-def _build(margins: Margins) -> tuple[mujoco.MjModel, np.ndarray]:
+def _build(arm: Arm, margins: Margins) -> tuple[mujoco.MjModel, np.ndarray]:
     """The model, and the margin (geoms, geoms) of each pair."""
     spec = mujoco.MjSpec()
-    add_arm(spec, detailed=False)
-    for geom in list(spec.geoms):
-        if geom.group != COLLISION_GROUP:
-            spec.delete(geom)
-    for mesh in list(spec.meshes):
-        if mesh.name.endswith("_visual"):
-            spec.delete(mesh)
+    _add_shapes(spec, arm)
     spec.compiler.boundmass, spec.compiler.boundinertia = 1e-3, 1e-6  # the fingers' was in what is left out
     table = spec.worldbody.add_body(name=TABLE, pos=[0, 0, margins.table_height_m])
     table.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.1], contype=0, conaffinity=0)
@@ -157,6 +154,26 @@ def _build(margins: Margins) -> tuple[mujoco.MjModel, np.ndarray]:
     return model, least
 
 
+def _add_shapes(spec: mujoco.MjSpec, arm: Arm) -> None:
+    """The arm's bodies with their collision geoms, and nothing else."""
+    if not arm.shapes:
+        raise ValueError(f"the shapes of the arm {arm.name} are not known; describe them as `capsules` of its arm file")
+    add_arm(spec, arm, meshes=arm.shapes == "franka", detailed=False)
+    for geom in list(spec.geoms):
+        if geom.group != COLLISION_GROUP:
+            spec.delete(geom)
+    for mesh in list(spec.meshes):
+        if mesh.name.endswith("_visual"):
+            spec.delete(mesh)
+    for shape in arm.shapes if isinstance(arm.shapes, tuple) else ():
+        spec.body(f"link{shape.link}").add_geom(
+            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+            fromto=[*shape.start_m, *shape.end_m],
+            size=[shape.radius_m, 0, 0],
+            group=COLLISION_GROUP,
+        )
+
+
 def _least(one: str, other: str, margins: Margins) -> float | None:
     """The margin of two bodies; None if they are not compared."""
     if TABLE in (one, other):
@@ -172,11 +189,13 @@ def _place_in_chain(body: str) -> int:
     return CHAIN.index("finger" if body.startswith("finger") else body)
 
 
-def _levers(model: mujoco.MjModel) -> np.ndarray:
+def _levers(model: mujoco.MjModel, arm: Arm) -> np.ndarray:
     """How far a rad of each joint (7,) can move any point of the arm, at most, m."""
     # From a joint's axis to the farthest point beyond it: the offsets of the frames on the way, and a body's size.
     offsets = np.linalg.norm(model.body_pos, axis=1)
-    offsets[[model.joint(name).bodyid[0] for name in panda.FINGER_NAMES]] += panda.FINGER_OPEN_M
+    if arm.shapes == "franka":
+        fingers = [model.joint(name).bodyid[0] for name in arm.gripper.joints]
+        offsets[fingers] += arm.gripper.max_width_m / len(fingers)
     sizes = np.zeros(model.nbody)
     for geom, body in enumerate(model.geom_bodyid):
         if np.isfinite(model.geom_rbound[geom]) and model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE:
@@ -184,7 +203,7 @@ def _levers(model: mujoco.MjModel) -> np.ndarray:
             sizes[body] = max(sizes[body], reach)
     levers = np.zeros(7)
     for i in range(7):
-        joint = model.joint(panda.JOINT_NAMES[i]).bodyid[0]
+        joint = model.joint(arm.joint_names[i]).bodyid[0]
         for body in range(model.nbody):
             way, b = sizes[body], body
             while b not in (0, joint):

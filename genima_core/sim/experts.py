@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genima_core import panda
+from genima_core.arm import Arm
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -48,8 +48,8 @@ def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
     knots_q, knots_dq, knots_s, openings = [cell.q], [np.zeros(7)], [0.0], []
     for waypoint in cell.task.waypoints(cell):
         q = cell.inverse_kinematics.solve(waypoint.T_base_tcp)
-        dq = _joint_velocity(q, np.asarray(waypoint.velocity))
-        duration_s = _move_duration(knots_q[-1], q, knots_dq[-1], dq)
+        dq = _joint_velocity(cell.arm, q, np.asarray(waypoint.velocity))
+        duration_s = _move_duration(cell.arm, knots_q[-1], q, knots_dq[-1], dq)
         knots_q.append(q)
         knots_dq.append(dq)
         knots_s.append(knots_s[-1] + duration_s)
@@ -110,13 +110,13 @@ def _quintic(
     return q0 + s * (v0 + s * s * (c3 + s * (c4 + s * c5)))
 
 
-def _move_duration(q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray) -> float:
+def _move_duration(arm: Arm, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray) -> float:
     """The shortest time in which no joint and not the gripper is faster than allowed."""
     duration_s = SHORTEST_MOVE_S
     fractions = np.linspace(0.0, 1.0, 41)
     while True:
         q = np.array([_quintic(s, duration_s, q0, q1, dq0, dq1) for s in fractions])
-        tcp = panda.frame_pose(q, "tcp")[:, :3, 3]
+        tcp = arm.frame_pose(q, "tcp")[:, :3, 3]
         step_s = duration_s / (len(fractions) - 1)
         speed = np.abs(np.diff(q, axis=0)).max() / step_s
         tcp_speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1).max() / step_s
@@ -125,8 +125,8 @@ def _move_duration(q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndar
         duration_s *= 1.05
 
 
-def _joint_velocity(q: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+def _joint_velocity(arm: Arm, q: np.ndarray, velocity: np.ndarray) -> np.ndarray:
     """Joint velocities that move the tcp at `velocity` (3,) m/s without turning it."""
     if not velocity.any():
         return np.zeros(7)
-    return np.linalg.pinv(panda.jacobian(q, "tcp"), rcond=1e-3) @ np.concatenate([velocity, np.zeros(3)])
+    return np.linalg.pinv(arm.jacobian(q, "tcp"), rcond=1e-3) @ np.concatenate([velocity, np.zeros(3)])

@@ -7,7 +7,7 @@ import numpy as np
 from ruckig import InputParameter, Ruckig, RuckigError, Trajectory
 from scipy.interpolate import CubicSpline
 
-from genima_core import panda
+from genima_core.arm import Arm
 from genima_core.sim.experts import Trajectory as Demonstration
 
 SPEED = 0.6
@@ -41,7 +41,8 @@ class Hand:
     All times are seconds of one clock and given by the caller, never decreasing.
     """
 
-    def __init__(self, q: np.ndarray, opening: float = 1.0) -> None:
+    def __init__(self, arm: Arm, q: np.ndarray, opening: float = 1.0) -> None:
+        self.arm = arm
         self._motion: Motion = _rest(np.array(q, dtype=np.float64))
         self._begin_s = self._end_s = -np.inf
         self._opening, self._wanted_opening, self._opening_s = float(opening), float(opening), -np.inf
@@ -51,10 +52,10 @@ class Hand:
         """To rest at `q` (7,), by the shortest smooth motion; without an `opening` the fingers stay.
 
         Raises:
-            ValueError: not seven finite positions within the Panda's limits, or no opening from 0 to 1.
+            ValueError: not seven finite positions within the arm's limits, or no opening from 0 to 1.
         """
         q = np.asarray(q, dtype=np.float64)
-        limits = panda.PANDA_LIMITS
+        limits = self.arm.limits
         if q.shape != (7,) or not np.isfinite(q).all() or (q < limits.lower).any() or (q > limits.upper).any():
             raise ValueError(
                 f"the leader cannot go to {np.round(q, 3).tolist()} rad; valid are 7 positions from "

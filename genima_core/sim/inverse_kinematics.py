@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from genima_core import geometry, gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.arm import Arm
 from genima_core.sim.arm import TCP_SITE, add_arm
 
 import mink  # isort: skip
@@ -34,9 +35,10 @@ def point_down(p_base: np.ndarray, yaw: float = 0.0, tilt_x: float = 0.0, tilt_y
 class InverseKinematics:
     """Solves for joint positions within the limits; of all solutions the one nearest to the home posture."""
 
-    def __init__(self) -> None:
+    def __init__(self, arm: Arm) -> None:
+        self._home = arm.home
         spec = mujoco.MjSpec()
-        add_arm(spec, meshes=False)
+        add_arm(spec, arm, meshes=False)
         self._model = spec.compile()
         self._limits = [mink.ConfigurationLimit(self._model, min_distance_from_limits=0.02)]
 
@@ -47,7 +49,7 @@ class InverseKinematics:
             ValueError: the pose is out of reach.
         """
         # The search starts at home, turned to the goal: the same pose always gives the same configuration.
-        posture = panda.HOME.copy()
+        posture = self._home.copy()
         posture[0] = np.arctan2(T_base_tcp[1, 3], T_base_tcp[0, 3])
         configuration = mink.Configuration(self._model, posture)
         reach = mink.FrameTask(TCP_SITE, "site", position_cost=1.0, orientation_cost=0.3)

@@ -7,13 +7,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from genima_core import panda
+from genima_core.arm import Arm
 from genima_core.sim.experts import Trajectory
 from genima_core.sim.hand import Hand, Lead
 from genima_core.sim.planning import Planner
 
-START = panda.HOME + np.array([0.25, 0.12, -0.10, 0.15, 0.10, -0.12, 0.20])
-"""Where the leader waits at first: a little away from an arm at home, so that engaging has something to do."""
+START_FROM_HOME_RAD = np.array([0.25, 0.12, -0.10, 0.15, 0.10, -0.12, 0.20])
+"""Where the leader waits at first: a little away from home, so that engaging has something to do."""
 READY_NOISE_RAD = 0.03
 LIFT_BELOW_M = 0.25
 """A gripper lower than this goes straight up before it goes back, so that it sweeps nothing off the table."""
@@ -164,18 +164,17 @@ class Operator:
         """To a ready pose, the fingers open, and straight up first where the gripper is low."""
         lead = self._hand.at(now_s)
         rng = np.random.default_rng((self.performed, 0 if self.scene is None else self.scene))
-        ready = panda.HOME + rng.normal(0.0, READY_NOISE_RAD, 7)
-        low = panda.frame_pose(lead.q, "tcp")[2, 3] < LIFT_BELOW_M
-        self._moves = deque([lifted(lead.q), ready] if low else [ready])
+        ready = self._hand.arm.home + rng.normal(0.0, READY_NOISE_RAD, 7)
+        low = self._hand.arm.frame_pose(lead.q, "tcp")[2, 3] < LIFT_BELOW_M
+        self._moves = deque([lifted(self._hand.arm, lead.q), ready] if low else [ready])
         self._hand.move(self._moves.popleft(), now_s, opening=1.0)
         self._planned = None
         self.activity = Activity.READY
 
 
-def lifted(q: np.ndarray, height_m: float = LIFT_M) -> np.ndarray:
+def lifted(arm: Arm, q: np.ndarray, height_m: float = LIFT_M) -> np.ndarray:
     """Joints (7,) with the tcp straight above where `q` has it, as far as the joints allow."""
     step = np.array([0.0, 0.0, height_m / LIFT_STEPS, 0.0, 0.0, 0.0])
-    limits = panda.PANDA_LIMITS
     for _ in range(LIFT_STEPS):
-        q = np.clip(q + np.linalg.pinv(panda.jacobian(q, "tcp"), rcond=1e-2) @ step, limits.lower, limits.upper)
+        q = arm.clip(q + np.linalg.pinv(arm.jacobian(q, "tcp"), rcond=1e-2) @ step)
     return q

@@ -3,6 +3,7 @@
 import numpy as np
 
 from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.arm import PANDA, Arm
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.sim.arm import HAND_BODY, add_arm
 
@@ -18,7 +19,7 @@ _FLOOR_RGB = (0.42, 0.44, 0.47)
 _SKY_RGB = (0.63, 0.68, 0.74)
 
 
-def default_rig(width: int = 256, height: int = 256) -> CameraRig:
+def default_rig(width: int = 256, height: int = 256, arm: Arm = PANDA) -> CameraRig:
     """The demo's cameras in tile order: wrist, front, right_shoulder, left_shoulder.
 
     Radii are the paper's. The static cameras see joints 2, 4, 6 and the gripper wherever the experts move.
@@ -48,7 +49,8 @@ def default_rig(width: int = 256, height: int = 256) -> CameraRig:
         tuple(
             RigCamera(name, PinholeCamera.from_fov(width, height, np.deg2rad(fovy_deg)), mount, T_mount_cam, radius_m)
             for name, mount, T_mount_cam, fovy_deg, radius_m in placements
-        )
+        ),
+        arm,
     )
 
 
@@ -69,7 +71,7 @@ def build_scene(rig: CameraRig, buffer_size: tuple[int, int], detailed: bool = T
     spec.visual.headlight.ambient = [0.38, 0.38, 0.38]
     spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
-    add_arm(spec, detailed=detailed)
+    add_arm(spec, rig.arm, detailed=detailed)
     _add_room(spec.worldbody, spec)
     for camera in rig.cameras:
         _add_camera(spec, camera)

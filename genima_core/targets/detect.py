@@ -7,7 +7,6 @@ import numpy as np
 
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, transform_points
-from genima_core.panda import frame_pose, target_poses
 from genima_core.targets import palette
 from genima_core.targets.views import TargetViews
 
@@ -40,8 +39,8 @@ def true_centres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray) -> np.
 
     Also where another sphere hides them or they lie outside the view; NaN behind the camera.
     """
-    T_base_hand = frame_pose(q_now, "hand")
-    p_base = target_poses(q_target)[:, :3, 3]
+    T_base_hand = rig.arm.frame_pose(q_now, "hand")
+    p_base = rig.arm.target_poses(q_target)[:, :3, 3]
     return np.stack(
         [c.intrinsics.project(transform_points(invert(c.T_base_cam(T_base_hand)), p_base)) for c in rig.cameras]
     )

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from genima_core.cameras import CameraRig
-from genima_core.panda import PANDA_LIMITS, JointLimits, target_poses
 from genima_core.targets.detect import find_centres, label_centres
 from genima_core.targets.outlines import outline_labels
 from genima_core.targets.palette import TARGET_NAMES
@@ -108,7 +107,6 @@ class Gate:
     duration_s: float
     """Time that the arm has to get to what is drawn: chunk size times its period."""
     config: GateConfig = GateConfig()
-    limits: JointLimits = PANDA_LIMITS
 
     def check(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None = None) -> Verdict:
         """The verdict on a drawing (4, H, W, 3) uint8, drawn while the arm was at `q_now` (7,) rad.
@@ -122,11 +120,11 @@ class Gate:
         T_base_cam = camera_poses(self.rig, q_now)
         centres = find_centres(drawing)
         points, error_px, allowed_px = self._locate(T_base_cam, centres)
-        arm = reach(points, q_now, self.limits)
+        arm = reach(self.rig.arm, points, q_now)
         drawn = np.isfinite(centres[..., 0]) | ~np.isfinite(points[:, 0])  # what is nowhere has been said already
         unseen = np.where(drawn, 0.0, _parts(outline_labels(self.rig, T_base_cam, arm.points)))
-        speed = np.abs(arm.q - q_now) / self.duration_s / self.limits.velocity
-        tcp_speed = float(np.linalg.norm(arm.points[3] - target_poses(q_now)[3, :3, 3])) / self.duration_s
+        speed = np.abs(arm.q - q_now) / self.duration_s / self.rig.arm.limits.velocity
+        tcp_speed = float(np.linalg.norm(arm.points[3] - self.rig.arm.target_poses(q_now)[3, :3, 3])) / self.duration_s
         noise = np.array([_noise(view) for view in drawing])
         spheres = outline_labels(self.rig, T_base_cam, np.where(np.isfinite(points), points, arm.points)) > 0
         scene = (

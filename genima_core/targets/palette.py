@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TARGET_NAMES = ("base", "elbow", "wrist", "gripper")
-"""In the order of `panda.TARGET_FRAMES`; label i + 1 in label images."""
+"""In the order of `Arm.drawn_frames`; label i + 1 in label images."""
 
 GRIPPER_OPEN_ABOVE = 0.1
 """Openings above this are drawn as open, as in the original implementation."""

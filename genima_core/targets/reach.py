@@ -4,12 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genima_core import panda
-from genima_core.panda import FRAMES, PANDA_LIMITS, TARGET_FRAMES, JointLimits, frame_index
+from genima_core.arm import Arm, frame_index
 
-_INDEX = [frame_index(name) for name in TARGET_FRAMES]
-_MOVED = np.array([[FRAMES.index(f"joint{joint + 1}") <= min(index, 6) for joint in range(7)] for index in _INDEX])
-"""Which joints move each drawn frame, (4, 7)."""
 STAY_M_PER_RAD = 0.004
 """What a joint is held by where it is: four points leave the seventh open, and a stretched arm more."""
 ITERATIONS = 15
@@ -23,32 +19,32 @@ class Reach:
     q: np.ndarray
     """(7,) rad, within the limits."""
     points: np.ndarray
-    """(4, 3) m, where its `TARGET_FRAMES` are."""
+    """(4, 3) m, where its drawn frames are."""
     distance_m: np.ndarray
     """(4,) from there to what was asked for; NaN where nothing was."""
 
 
-def reach(points: np.ndarray, q_start: np.ndarray, limits: JointLimits = PANDA_LIMITS) -> Reach:
-    """The arm nearest to `points` (4, 3) m, the origins of `TARGET_FRAMES`; those that are NaN do not count.
+def reach(arm: Arm, points: np.ndarray, q_start: np.ndarray) -> Reach:
+    """The configuration nearest to `points` (4, 3) m, the origins of the drawn frames; NaN points do not count.
 
     Searched from `q_start` (7,) rad, where joints stay that the points leave open, and from the home position.
     """
-    found = [_search(points, start, q_start, limits) for start in (q_start, panda.HOME)]
+    found = [_search(arm, points, start, q_start) for start in (q_start, arm.home)]
     return min(found, key=lambda result: _loss(result.points, points, result.q, q_start))
 
 
-def _search(points: np.ndarray, start: np.ndarray, stay: np.ndarray, limits: JointLimits) -> Reach:
+def _search(arm: Arm, points: np.ndarray, start: np.ndarray, stay: np.ndarray) -> Reach:
     asked = np.isfinite(points).all(axis=-1)
-    q, damping = np.clip(start, limits.lower, limits.upper), 1e-4
-    origins, J = _frames(q)
+    q, damping = arm.clip(start), 1e-4
+    origins, J = _frames(arm, q)
     loss = _loss(origins, points, q, stay)
     for _ in range(ITERATIONS):
         error, J_asked = (points - origins)[asked].reshape(-1), J[asked].reshape(-1, 7)
         A = J_asked.T @ J_asked + (STAY_M_PER_RAD**2 + damping) * np.eye(7)
         step = np.linalg.solve(A, J_asked.T @ error + STAY_M_PER_RAD**2 * (stay - q))
         longest = np.abs(step).max()
-        trial = np.clip(q + step * min(1.0, LONGEST_STEP_RAD / max(longest, 1e-12)), limits.lower, limits.upper)
-        trial_origins, trial_J = _frames(trial)
+        trial = arm.clip(q + step * min(1.0, LONGEST_STEP_RAD / max(longest, 1e-12)))
+        trial_origins, trial_J = _frames(arm, trial)
         trial_loss = _loss(trial_origins, points, trial, stay)
         if trial_loss < loss:
             q, origins, J, loss, damping = trial, trial_origins, trial_J, trial_loss, damping / 4
@@ -63,10 +59,10 @@ def _loss(origins: np.ndarray, points: np.ndarray, q: np.ndarray, stay: np.ndarr
     return float(np.nansum((points - origins) ** 2) + STAY_M_PER_RAD**2 * np.sum((q - stay) ** 2))
 
 
-def _frames(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _frames(arm: Arm, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Origins (4, 3) m of the drawn frames and their derivatives (4, 3, 7) m/rad."""
-    poses = panda.forward_kinematics(q)
-    origins = poses[_INDEX, :3, 3]
+    poses, index = arm.forward_kinematics(q), np.array([frame_index(name) for name in arm.drawn_frames])
+    origins = poses[index, :3, 3]
     arms = origins[:, None] - poses[None, :7, :3, 3]
-    J = np.cross(poses[None, :7, :3, 2], arms) * _MOVED[..., None]
+    J = np.cross(poses[None, :7, :3, 2], arms) * (np.arange(7) <= np.minimum(index, 6)[:, None])[..., None]
     return origins, J.transpose(0, 2, 1)

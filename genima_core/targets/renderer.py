@@ -6,7 +6,6 @@ import numpy as np
 from genima_core import gl  # noqa: F401  (selects EGL; OpenGL and pyrender read that when they are imported)
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.geometry import opencv_to_opengl
-from genima_core.panda import frame_pose, target_poses
 from genima_core.targets import palette
 from genima_core.targets.views import TargetViews
 
@@ -61,8 +60,8 @@ class TargetRenderer:
         for name, q in (("q_now", q_now), ("q_target", q_target)):
             if not np.all(np.isfinite(q)):
                 raise ValueError(f"{name} is {np.asarray(q).tolist()}: not finite; rendering needs 7 angles in rad")
-        T_base_target = target_poses(q_target)
-        T_base_hand = frame_pose(q_now, "hand")
+        T_base_target = self.rig.arm.target_poses(q_target)
+        T_base_hand = self.rig.arm.frame_pose(q_now, "hand")
         spheres = self.sphere_nodes(gripper_target)
         for view, (camera, node) in enumerate(zip(self.rig.cameras, self._cameras, strict=True)):
             self._scene.set_pose(node, opencv_to_opengl(camera.T_base_cam(T_base_hand)))

@@ -4,14 +4,13 @@ import numpy as np
 
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, transform_points
-from genima_core.panda import frame_pose
 
 ROUNDS = 3
 
 
 def camera_poses(rig: CameraRig, q_now: np.ndarray) -> np.ndarray:
     """T_base_cam (views, 4, 4) of all cameras while the arm is at `q_now` (7,) rad, which places those on the hand."""
-    T_base_hand = frame_pose(q_now, "hand")
+    T_base_hand = rig.arm.frame_pose(q_now, "hand")
     return np.stack([camera.T_base_cam(T_base_hand) for camera in rig.cameras])
 
 

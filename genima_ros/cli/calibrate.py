@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import tyro
 
+from genima_core.arm import Arm
 from genima_core.calibration.board import Board
 from genima_core.calibration.drift import Drift, cameras_apart, drift, from_known_board
 from genima_core.calibration.samples import (
@@ -29,9 +30,8 @@ from genima_core.calibration.solution import Solution, load_solutions
 from genima_core.calibration.store import check_intrinsics
 from genima_core.calibration.verbs import DEFAULT_BOARD
 from genima_core.cameras import CameraRig
+from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.cli.terminal.keyboard import Keyboard
-from genima_ros.graph.arms import ArmSetup
-from genima_ros.graph.graph import find_arm
 
 if TYPE_CHECKING:
     from genima_ros.clients.calibration_client import Moment
@@ -70,7 +70,8 @@ def collect(
     """
     from genima_ros.clients.calibration_client import CalibrationLink  # not at the top: `--help` works without ROS
 
-    setup, session = find_arm(arm), CollectSession(folder, board)
+    setup = find_arm(arm)
+    session = CollectSession(folder, board, setup.arm)
     with CalibrationLink(_domain(domain), cameras, setup, arm_namespace) as link, Keyboard(sys.stdin) as keyboard:
         link.wait_ready()
         print(f"samples go to {folder}; space takes one, u deletes the last one, q ends", flush=True)
@@ -93,7 +94,7 @@ def collect(
 class CollectSession:
     """The folder that samples go to."""
 
-    def __init__(self, folder: Path, board: Board) -> None:
+    def __init__(self, folder: Path, board: Board, arm: Arm) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
             raise ValueError(
@@ -101,7 +102,7 @@ class CollectSession:
                 "another folder"
             )
         write_board(folder, board)
-        self.folder, self.board, self.taken = folder, board, 0
+        self.folder, self.board, self.arm, self.taken = folder, board, arm, 0
         self._tried = [read_sample(file).q for file in sorted(folder.glob("sample_*.json"))]
 
     def is_new(self, q: np.ndarray) -> bool:
@@ -115,7 +116,11 @@ class CollectSession:
         if not views:
             return f"no sample: none of {', '.join(moment.images)} sees the board"
         sample = Sample.at(
-            next_name(file.stem for file in self.folder.glob("sample_*.json")), moment.stamp_s, moment.q, views
+            self.arm,
+            next_name(file.stem for file in self.folder.glob("sample_*.json")),
+            moment.stamp_s,
+            moment.q,
+            views,
         )
         write_sample(self.folder, sample)
         self.taken += 1
@@ -204,7 +209,7 @@ def _check_live(
     check_intrinsics(rig, moment.cameras)
     rig = rig.resize(*_one_size(moment.cameras))
     _write_overlay(rig, moment, out)
-    sample = Sample.at("now", moment.stamp_s, moment.q, detect(moment, board))
+    sample = Sample.at(rig.arm, "now", moment.stamp_s, moment.q, detect(moment, board))
     rows = []
     for name in sample.views:
         if name in solutions:

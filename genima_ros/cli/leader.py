@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_ros.cli.terminal.keyboard import Keyboard
 
 REPEAT_S = 0.5
@@ -40,12 +40,12 @@ class Sliders:
             self.joint = (self.joint + (1 if key == "down" else -1)) % 7
         elif key in ("+", "=", "right", "-", "left", "<", ">"):
             step = self._step_rad * (FINE if key in "<>" else 1.0) * (-1 if key in ("-", "left", "<") else 1)
-            i, limits = self.joint, PANDA_LIMITS
+            i, limits = self.joint, PANDA.limits
             self.q[i] = np.clip(self.q[i] + step, limits.lower[i], limits.upper[i])
         elif key == "g":
             self.opening = 0.0 if self.opening > 0.5 else 1.0
         elif key == "h":
-            self.q = HOME.copy()
+            self.q = PANDA.home.copy()
 
     def table(self, measured: np.ndarray, problem: str = "") -> Table:
         """The sliders within their limits, with where the leader is."""
@@ -65,8 +65,8 @@ class Sliders:
             ("there", "right"),
         ):
             table.add_column(column, justify=justify)
-        for i, name in enumerate(JOINT_NAMES):
-            lower, upper = PANDA_LIMITS.lower[i], PANDA_LIMITS.upper[i]
+        for i, name in enumerate(PANDA.joint_names):
+            lower, upper = PANDA.limits.lower[i], PANDA.limits.upper[i]
             table.add_row(
                 f"{i + 1} {name}",
                 f"{lower:.2f}",

@@ -10,12 +10,11 @@ from typing import Annotated
 import tyro
 
 from genima_core.checkpoint import Checkpoint
-from genima_core.panda import narrow_limits
 from genima_core.preflight import Finding, Wanted, judge
+from genima_ros.arms import arm_argument, find_arm
 from genima_ros.cli.recover import read_arguments
 from genima_ros.cli.terminal.status_table import status_table
-from genima_ros.graph.arms import remappings_of
-from genima_ros.graph.graph import find_arm, find_checkpoint
+from genima_ros.graph.graph import find_checkpoint
 from genima_ros.graph.processes import node_environment
 
 ARGUMENTS = {"arm": "sim", "arm_namespace": "", "checkpoint": "checkpoints/demo"}
@@ -44,11 +43,9 @@ def preflight(
     if not 1.0 <= seconds <= 600.0:
         raise ValueError(f"--seconds is {seconds:g}; give 1 to 600")
     given = read_arguments(words, ARGUMENTS)
-    arm = find_arm(given["arm"])
-    limits = narrow_limits(arm.model, arm.lower_position_limits, arm.upper_position_limits, arm.velocity_limits)
-    wanted = Wanted(
-        Checkpoint.open(find_checkpoint(given["checkpoint"])), arm.joint_names, limits, simulated=not arm.robot_state
-    )
+    setup = find_arm(given["arm"])
+    checkpoint = Checkpoint.open(find_checkpoint(given["checkpoint"]))
+    wanted = Wanted(checkpoint, setup.arm, arm_argument(given["arm"]), simulated=not setup.driver.robot_state)
     environment = node_environment(os.environ)
     # The nodes that `genima up` starts are met only in the same range.
     os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
@@ -57,8 +54,8 @@ def preflight(
     with PreflightObserver(
         int(environment.get("ROS_DOMAIN_ID", "0")),
         wanted.checkpoint.rig.names,
-        arm.joint_names,
-        remappings_of(arm, given["arm_namespace"]).items(),
+        setup.arm.joint_names,
+        setup.remappings(given["arm_namespace"]).items(),
     ) as observer:
         observer.spin(seconds)
         findings = list(judge(observer.report(), wanted))

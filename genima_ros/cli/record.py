@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from genima_core.cameras import CameraRig
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.numbering import episodes_in, next_number, number_of
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt
@@ -24,7 +24,6 @@ SPIN_S = 0.05
 SHOW_S = 0.25
 LOOK_ROUND_S = 3.0
 """After this time a recorder on another machine would be known."""
-OF_ARMS = ("joint_names", "finger_names", "gripper_max_width_m", "leader_joint_names")
 """The recorder's parameters that the arms decide."""
 LABEL_S = 5.0
 """After the last of the wanted episodes there is this time to label or discard it."""
@@ -93,7 +92,7 @@ def record(
     of_arms, renamed = graph.arm_values(
         {"arm": arm, "arm_namespace": arm_namespace, "leader_arm": leader_arm, "leader_namespace": leader_namespace}
     )
-    parameters |= {name: of_arms[name] for name in OF_ARMS}
+    parameters |= {name: of_arms[name] for name in ("arm", "leader_arm")}
     first = next_number(out)
     environment = node_environment(os.environ)
     # Our node must meet the recorder's: same domain, same range.
@@ -228,9 +227,9 @@ def summarise(task: str, out: Path, first: int, discarded: int) -> dict:
         if number_of(folder) < first:
             continue
         try:
-            about = About.load(folder)
+            about = EpisodeInfo.load(folder)
         except (FileNotFoundError, ValueError) as error:
-            about = About(task=task, instruction="", suspect=(str(error),))
+            about = EpisodeInfo(task=task, instruction="", suspect=(str(error),))
         kept.append(
             {
                 "episode": number_of(folder),

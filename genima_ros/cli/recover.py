@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from genima_ros.arms import find_arm
 from genima_ros.cli.up import terminate_as_interrupt
-from genima_ros.graph.graph import find_arm
 from genima_ros.graph.processes import node_environment
 from genima_ros.graph.recovery import ENABLE, Outcome, plan, recover_by
 

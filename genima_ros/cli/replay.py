@@ -10,9 +10,9 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from genima_core.data.motion import Motion, approach, deviations, load_motion
+from genima_ros.arms import find_arm
 from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
-from genima_ros.graph.arms import remappings_of
 from genima_ros.graph.domain import own_domain
 
 SPEEDS = (0.05, 2.0)
@@ -107,10 +107,8 @@ def _join(motion: Motion, stack: ExitStack, domain: int | None, arm: str, namesp
 
     if domain is None:
         domain = int(os.environ.get("ROS_DOMAIN_ID", "0"))
-    setup = graph.find_arm(arm)
-    return stack.enter_context(
-        Replayer(domain, motion.joint_names, remappings_of(setup, namespace).items(), setup.gripper.max_width_m)
-    )
+    setup = find_arm(arm)
+    return stack.enter_context(Replayer(domain, setup.arm, setup.remappings(namespace).items()))
 
 
 def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):
@@ -126,7 +124,7 @@ def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):
         values,
         stack,
         domain,
-        lambda domain: Replayer(domain, motion.joint_names),
+        lambda domain: Replayer(domain, find_arm("sim").arm),
         log=stack.enter_context(nowhere.open("w")),
         only=("sim", "streamer"),
     )

@@ -7,8 +7,8 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from genima_core.cameras import PinholeCamera
+from genima_ros.arms import ArmSetup
 from genima_ros.clients.observer import Observer
-from genima_ros.graph.arms import ArmSetup, remappings_of
 from genima_ros.messages import conversions, interfaces
 
 FOUND_S = 10.0
@@ -39,9 +39,9 @@ class CalibrationLink(Observer):
     """Keeps the newest image, intrinsics and joints of a running cell; commands nothing."""
 
     def __init__(self, domain: int, cameras: Sequence[str], arm: ArmSetup, namespace: str = "") -> None:
-        super().__init__(domain, "calibration", remappings_of(arm, namespace).items())
+        super().__init__(domain, "calibration", arm.remappings(namespace).items())
         self.domain, self.cameras = domain, tuple(cameras)
-        self.joint_names, self.finger_names = arm.joint_names, arm.finger_names
+        self._setup = arm
         self.q: np.ndarray | None = None
         self.opening = 1.0
         self._joint_stamp_s = self._rest_since_s = -np.inf
@@ -120,11 +120,11 @@ class CalibrationLink(Observer):
         return {name: conversions.seconds(message.header.stamp) for name, message in self._images.items()}
 
     def _on_joint_state(self, message: JointState) -> None:
-        if not set(self.joint_names) <= set(message.name):
+        if not set(self._setup.arm.joint_names) <= set(message.name):
             return
-        self.q = conversions.positions_by_name(message, self.joint_names)
+        self.q = conversions.positions_by_name(message, self._setup.arm.joint_names)
         self._joint_stamp_s = conversions.seconds(message.header.stamp)
         if self._rest_q is None or np.abs(self.q - self._rest_q).max() > REST_RAD:
             self._rest_q, self._rest_since_s = self.q, self._joint_stamp_s
-        if self.finger_names and set(self.finger_names) <= set(message.name):
-            self.opening = conversions.gripper_opening(message, self.finger_names)
+        if not self._setup.gripper_has_node and set(self._setup.arm.gripper.joints) <= set(message.name):
+            self.opening = conversions.gripper_opening(message, self._setup.arm.gripper)

@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
-from genima_core.panda import PANDA_LIMITS, JointLimits
+from genima_core.arm import PANDA, JointLimits
 from genima_core.tiling import tile
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import interfaces
@@ -98,7 +98,7 @@ class DemoObserver(Observer):
         """No commands flow."""
         return time.monotonic() - self._last_command_s > QUIET_S
 
-    def command_statistics(self, limits: JointLimits = PANDA_LIMITS) -> dict[str, float | int]:
+    def command_statistics(self, limits: JointLimits = PANDA.limits) -> dict[str, float | int]:
         """Rate, jitter and gaps as received here, and how many commanded differences exceed a limit."""
         periods_s = np.concatenate(
             [np.diff([c.received_s for c in stream]) for stream in self._streams if stream] or [np.zeros(0)]

@@ -3,7 +3,7 @@
 import numpy as np
 from sensor_msgs.msg import JointState
 
-from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
 
@@ -41,13 +41,13 @@ class LeaderLink(Observer):
         """Where the leader shall be: (7,) rad, and the gripper's opening."""
         self._command.publish(
             conversions.to_joint_state(
-                (*JOINT_NAMES, *FINGER_NAMES),
-                np.concatenate([q, np.full(2, opening * FINGER_OPEN_M)]),
+                (*PANDA.joint_names, *PANDA.gripper.joints),
+                np.concatenate([q, PANDA.gripper.joint_positions(opening)]),
                 self.node.get_clock().now().nanoseconds * 1e-9,
             )
         )
 
     def _on_joint_state(self, message: JointState) -> None:
-        if set((*JOINT_NAMES, *FINGER_NAMES)) <= set(message.name):
-            self.q = conversions.positions_by_name(message, JOINT_NAMES)
-            self.opening = conversions.gripper_opening(message, FINGER_NAMES)
+        if {*PANDA.joint_names, *PANDA.gripper.joints} <= set(message.name):
+            self.q = conversions.positions_by_name(message, PANDA.joint_names)
+            self.opening = conversions.gripper_opening(message, PANDA.gripper)

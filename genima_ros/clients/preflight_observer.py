@@ -15,7 +15,7 @@ from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.cameras.rig_watch import read_rig
 
-SETTINGS = ("checkpoint", "execution", "joint_names", "arm", "velocity_scale", "slack_s")
+SETTINGS = ("checkpoint", "execution", "arm", "velocity_scale", "slack_s")
 """Parameters that nodes must share, or that tell what is allowed."""
 ASKED = ("streamer", "diffusion", "controller")
 ANSWER_S = 2.0

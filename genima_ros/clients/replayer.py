@@ -2,7 +2,7 @@
 
 import array
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -10,7 +10,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from genima_core.panda import GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_core.arm import Arm
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
 
@@ -34,13 +34,11 @@ class Replayer(Observer):
     def __init__(
         self,
         domain: int,
-        joint_names: Sequence[str] = JOINT_NAMES,
+        arm: Arm,
         remappings: Iterable[tuple[str, str]] = (),
-        gripper_max_width_m: float = GRIPPER_WIDTH_M,
     ) -> None:
         super().__init__(domain, "replay", remappings)
-        self.joint_names = tuple(joint_names)
-        self.gripper_max_width_m = gripper_max_width_m
+        self.arm = arm
         self.succeeded = False
         self.q: np.ndarray | None = None
         """(7,) measured, rad."""
@@ -68,7 +66,7 @@ class Replayer(Observer):
                 ", or replay in a simulated cell of its own: --sim"
             )
         if not self.spin_until(lambda: self.q is not None, timeout_s):
-            raise RuntimeError(f"no joint states with {', '.join(self.joint_names)} arrive; start the arm's driver")
+            raise RuntimeError(f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver")
         if self.teleop in TELEOP_MOVES:
             raise RuntimeError(f"teleoperation is {self.teleop} and moves the arm; pause it first (p in genima record)")
         if not self.spin_until(lambda: "disabled" not in str(self.diagnostics["streamer"]["reason"]), REPORTED_S):
@@ -146,11 +144,11 @@ class Replayer(Observer):
         return float(np.abs(self.q - q).max())
 
     def _chunk(self, q: np.ndarray, openings: np.ndarray | None, step_s: float) -> JointTrajectory:
-        message = JointTrajectory(joint_names=[*self.joint_names])
+        message = JointTrajectory(joint_names=[*self.arm.joint_names])
         values = np.asarray(q, dtype=np.float64)
         if openings is not None:
             message.joint_names.append(conversions.GRIPPER_JOINT)
-            values = np.column_stack([values, np.clip(openings, 0.0, 1.0) * self.gripper_max_width_m])
+            values = np.column_stack([values, np.clip(openings, 0.0, 1.0) * self.arm.gripper.max_width_m])
         message.header.stamp = conversions.to_time(self._now_s())
         message.points = [
             JointTrajectoryPoint(
@@ -161,9 +159,9 @@ class Replayer(Observer):
         return message
 
     def _on_joint_state(self, message: JointState) -> None:
-        if set(self.joint_names) <= set(message.name):
+        if set(self.arm.joint_names) <= set(message.name):
             with suppress(ValueError):  # the streamer says what is wrong with it
-                self.q = conversions.positions_by_name(message, self.joint_names)
+                self.q = conversions.positions_by_name(message, self.arm.joint_names)
                 self._measured.append((conversions.seconds(message.header.stamp), self.q))
 
     def _on_streamer_state(self, message: String) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 
 from genima_core.sim.task import DEFAULT_TASK
-from genima_ros.graph.arms import ArmSetup, absolute, load_arm, parameters_of, parameters_of_leader, remappings_of
+from genima_ros.arms import absolute, arm_argument, find_arm
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
+from genima_ros.share import PACKAGE, share_folder
 
-PACKAGE = "genima_ros"
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
 
@@ -117,9 +117,11 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
     if known.get("rig"):
         known["rig"] = str(Path(str(known["rig"])).absolute())
+    of_streaming: dict[str, dict[str, object]] = {}
     if "arm" in values:
         parameters, renamed = arm_values(values)
         known |= parameters
+        of_streaming = streaming_parameters(values)
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
         files.append(Path(str(values["config"])).absolute())
@@ -129,7 +131,11 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         NodeProcess(
             name=node.name,
             executable=node.executable,
-            parameters={name: known[name] for name in node.parameters if known.get(name) is not None},
+            parameters={
+                name: value
+                for name, value in (known | of_streaming.get(node.name, {})).items()
+                if name in node.parameters and value is not None
+            },
             parameter_files=(node.parameter_file,) if node.parameter_file else tuple(files),
             remappings=(*node.remappings, *renamed.items()),
             niceness=node.niceness,
@@ -147,21 +153,54 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
     Raises:
         ValueError, FileNotFoundError: no such arm; what is wrong with its file.
     """
-    arm = find_arm(str(values["arm"]))
-    parameters, renamed = parameters_of(arm), remappings_of(arm, str(values["arm_namespace"]))
-    parameters["robot_state"] = arm.robot_state
-    parameters["fixed_tool"] = arm.gripper.kind == "none"
-    parameters["action"] = arm.gripper.action and absolute(str(values["arm_namespace"]), arm.gripper.action)
+    name, namespace = str(values["arm"]), str(values["arm_namespace"])
+    setup, renamed = find_arm(name), find_arm(name).remappings(namespace)
+    action = setup.gripper_driver.action
+    parameters: dict[str, object] = {
+        "arm": arm_argument(name),
+        "robot_state": setup.driver.robot_state,
+        "gripper": setup.gripper_has_node,
+        "action": absolute(namespace, action) if action else None,
+    }
     if "leader_arm" in values:
-        leader = find_arm(str(values["leader_arm"] or values["arm"]))
-        parameters |= parameters_of_leader(leader)
-        renamed |= remappings_of(leader, str(values["leader_namespace"]), "leader/")
+        leader_name = str(values["leader_arm"] or name)
+        leader = find_arm(leader_name)
+        parameters["leader_arm"] = arm_argument(leader_name)
+        renamed |= leader.remappings(str(values["leader_namespace"]), "leader/")
     return parameters, renamed
 
 
-def find_arm(name: str) -> ArmSetup:
-    """The arm of this name in config/arms, or of the file with this path; see `load_arm`."""
-    return load_arm(name, share_folder() / "config" / "arms")
+def streaming_parameters(values: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Parameters of the streamer and teleop nodes that follow from the arms."""
+    setup = find_arm(str(values["arm"]))
+    arm, driver = setup.arm, setup.driver
+    common = {
+        "arm": arm.name,
+        "joint_names": list(arm.joint_names),
+        "gripper_max_width_m": arm.gripper.max_width_m,
+    }
+    narrow = {
+        name: list(limits)
+        for name in ("lower_position_limits", "upper_position_limits", "velocity_limits")
+        if (limits := getattr(driver, name))
+    }
+    streamer = {
+        **common,
+        **narrow,
+        "command": driver.command,
+        "receiver_follows_horizon": driver.receiver_follows_horizon,
+    }
+    if "leader_arm" not in values:
+        return {"streamer": streamer}
+    leader = find_arm(str(values["leader_arm"] or values["arm"])).arm
+    teleop = {
+        **common,
+        "leader_arm": leader.name,
+        "leader_joint_names": list(leader.joint_names),
+        "leader_finger_names": list(leader.gripper.joints) or [""],
+        "leader_gripper_max_width_m": leader.gripper.max_width_m,
+    }
+    return {"streamer": streamer, "teleop": teleop}
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:
@@ -220,27 +259,11 @@ def sections_of(path: Path) -> dict[str, object]:
 
 def rviz_command(values: Mapping[str, object]) -> list[str]:
     """RViz with our displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
-    frame = find_arm(str(values.get("arm") or "sim")).base_frame
+    frame = find_arm(str(values.get("arm") or "sim")).arm.base_frame
     command = ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz"), "-f", frame]
     if namespace := values.get("arm_namespace"):
         command += ["--ros-args", "-r", f"/robot_description:={absolute(str(namespace), 'robot_description')}"]
     return command
-
-
-def share_folder() -> Path:
-    """The folder with config/ and launch/: the source tree, or share/genima_ros of the prefix it is installed in.
-
-    Raises:
-        FileNotFoundError: neither is there.
-    """
-    prefixes = [Path(sys.prefix), *map(Path, filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":")))]
-    candidates = [Path(__file__).parents[2], *(prefix / "share" / PACKAGE for prefix in prefixes)]
-    for folder in candidates:
-        if (folder / "package.xml").is_file() and (folder / "config").is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"no config folder of {PACKAGE} in {', '.join(map(str, candidates))}; install the package anew: pip install ."
-    )
 
 
 def find_checkpoint(path: str | Path) -> Path:

@@ -53,7 +53,7 @@ class NodeEntry:
     it again and again: on two cores that run a whole graph, one thread draws faster than two."""
     remappings: tuple[tuple[str, str], ...] = ()
     condition: str | None = None
-    """Argument that must be true, or what the arm must have (`robot_state`, the gripper's `action`, a `fixed_tool`)."""
+    """Argument that must be true, or what the arm must have (`robot_state`, a `gripper` with a node)."""
     parameter_file: Path | None = None
     """Read instead of the mode's and the user's."""
 
@@ -125,22 +125,12 @@ _LEARNED = (
     NodeEntry(
         "controller",
         "controller_node",
-        (
-            "checkpoint",
-            "device",
-            "execution",
-            "instruction",
-            "gate",
-            "arm",
-            "joint_names",
-            "finger_names",
-            "gripper_max_width_m",
-        ),
+        ("checkpoint", "device", "execution", "instruction", "gate", "arm"),
         niceness=4,
         respawn=True,
     ),
 )
-_MARKERS = NodeEntry("markers", "markers_node", ("joint_names", "base_frame"), niceness=5, respawn=True)
+_MARKERS = NodeEntry("markers", "markers_node", ("arm",), niceness=5, respawn=True)
 _MARKERS_IN_RVIZ = replace(_MARKERS, condition="rviz")
 _STREAMER = NodeEntry(
     "streamer",
@@ -172,19 +162,16 @@ _TELEOP = NodeEntry(
     ),
     niceness=0,
 )
-_ARM_MONITOR = NodeEntry(
-    "arm_monitor", "arm_monitor_node", ("robot_state_type",), niceness=1, respawn=True, condition="robot_state"
-)
+_ARM_MONITOR = NodeEntry("arm_monitor", "arm_monitor_node", ("arm",), niceness=1, respawn=True, condition="robot_state")
 _GRIPPER = NodeEntry(
     "gripper",
     "gripper_node",
-    ("kind", "action", "gripper_joints", "open_position", "closed_position", "max_width_m"),
+    ("arm", "action"),
     niceness=1,
     respawn=True,
-    condition="action",
+    condition="gripper",
 )
-_FIXED_TOOL = NodeEntry("gripper", "fixed_tool_node", (), niceness=1, respawn=True, condition="fixed_tool")
-_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "base_frame", "hand_frame"), niceness=5, respawn=True, condition="rig")
+_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm"), niceness=5, respawn=True, condition="rig")
 _RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
 _ENABLE = (
     "when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool '{{data: true}}'"
@@ -221,13 +208,13 @@ MODES = {
     ),
     "real": Mode(
         arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG),
-        nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _FIXED_TOOL, _RIG_NODE, *_LEARNED, _MARKERS),
+        nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED, _MARKERS),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
     ),
     "teleop_real": Mode(
         arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
-        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _FIXED_TOOL, _RIG_NODE, _MARKERS_IN_RVIZ),
+        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, _MARKERS_IN_RVIZ),
         parameter_file="teleop_real.yaml",
         next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
     ),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genima_ros.graph.arms import ArmSetup, absolute
+from genima_ros.arms import ArmSetup, absolute
 
 GRAPH = "start the graph (genima up ...) in another terminal, then try again"
 BY_HAND = (
@@ -46,7 +46,7 @@ def plan(arm: ArmSetup, namespace: str = "") -> tuple[Step, ...]:
     The streamer is disabled first and stays so. Controllers are deactivated before anything comes back to life: a
     trajectory controller would go on along its old trajectory.
     """
-    recovery = arm.recovery
+    recovery = arm.driver.recovery
     manager = absolute(namespace, recovery.controller_manager)
     steps = [Step("turn motion off", "disable", "/streamer/stop", if_absent=GRAPH, if_failed=GRAPH)]
     if recovery.controllers:

@@ -11,8 +11,8 @@ from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from genima_core.arm import Arm, Gripper
 from genima_core.cameras import PinholeCamera
-from genima_core.panda import GRIPPER_WIDTH_M
 from genima_core.pixels import ENCODINGS, to_rgb
 from genima_core.types import ActionChunk
 
@@ -98,7 +98,7 @@ def positions_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
     if missing:
         raise ValueError(
             f"joint state lacks {', '.join(missing)}; it has {', '.join(message.name) or 'no joints'}: "
-            "set the parameters joint_names and finger_names to the robot's"
+            "name the arm that the robot is (parameter arm)"
         )
     positions = np.array([values[name] for name in names], dtype=np.float64)
     if not np.isfinite(positions).all():
@@ -116,9 +116,9 @@ def velocities_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
     return np.where(np.isfinite(velocities), velocities, 0.0)
 
 
-def gripper_opening(message: JointState, fingers: Sequence[str]) -> float:
-    """0 closed to 1 open from the finger joints, metres each."""
-    return float(np.clip(positions_by_name(message, fingers).sum() / GRIPPER_WIDTH_M, 0.0, 1.0))
+def gripper_opening(message: JointState, gripper: Gripper) -> float:
+    """0 closed to 1 open, from the gripper's joints."""
+    return gripper.to_opening(gripper.to_width_m(float(positions_by_name(message, gripper.joints).sum())))
 
 
 def to_joint_state(
@@ -131,27 +131,24 @@ def to_joint_state(
     return message
 
 
-def chunk_to_trajectory(chunk: ActionChunk, joints: Sequence[str], width_m: float = GRIPPER_WIDTH_M) -> JointTrajectory:
-    """Stamped with the capture time; action k's `time_from_start` is its due time after the stamp.
-
-    `width_m` is that of the open gripper.
-    """
-    message = JointTrajectory(joint_names=[*joints, GRIPPER_JOINT])
+def chunk_to_trajectory(chunk: ActionChunk, arm: Arm) -> JointTrajectory:
+    """Stamped with the capture time; action k's `time_from_start` is its due time after the stamp."""
+    message = JointTrajectory(joint_names=[*arm.joint_names, GRIPPER_JOINT])
     message.header.stamp = to_time(chunk.stamp_s)
     offset_s = chunk.start_s - chunk.stamp_s
     for k, (q, opening) in enumerate(zip(chunk.positions, chunk.gripper, strict=True)):
         message.points.append(
             JointTrajectoryPoint(
-                positions=array.array("d", [*q, opening * width_m]),
+                positions=array.array("d", [*q, opening * arm.gripper.max_width_m]),
                 time_from_start=to_duration(offset_s + k * chunk.dt_s),
             )
         )
     return message
 
 
-def trajectory_to_chunk(message: JointTrajectory, joints: Sequence[str]) -> ActionChunk:
+def trajectory_to_chunk(message: JointTrajectory, arm: Arm) -> ActionChunk:
     """The chunk of a trajectory with evenly spaced points; joints may come in any order."""
-    columns = [*joints, GRIPPER_JOINT]
+    columns = [*arm.joint_names, GRIPPER_JOINT]
     if sorted(message.joint_names) != sorted(columns):
         raise ValueError(
             f"chunk is for joints {', '.join(message.joint_names) or 'none'}; needed are {', '.join(columns)}"
@@ -176,5 +173,5 @@ def trajectory_to_chunk(message: JointTrajectory, joints: Sequence[str]) -> Acti
         raise ValueError(f"chunk times are not evenly spaced: {np.round(times_s, 3).tolist()} s")
     stamp_s = seconds(message.header.stamp)
     return ActionChunk(
-        values[:, :-1], np.clip(values[:, -1] / GRIPPER_WIDTH_M, 0.0, 1.0), dt_s, stamp_s + times_s[0], stamp_s
+        values[:, :-1], np.clip(values[:, -1] / arm.gripper.max_width_m, 0.0, 1.0), dt_s, stamp_s + times_s[0], stamp_s
     )

@@ -11,6 +11,7 @@ from rclpy.serialization import deserialize_message
 
 from genima_core.streaming.arm_state import read_status, silent_status
 from genima_core.streaming.arm_status import ArmStatus, Level
+from genima_ros.arms import find_arm
 from genima_ros.graph.packages import remedy
 from genima_ros.messages import interfaces
 from genima_ros.messages.arm_status import StatusTeller
@@ -24,8 +25,10 @@ TICK_S = 0.01
 
 @dataclass(frozen=True)
 class ArmMonitorParameters:
-    robot_state_type: str = "franka_msgs/msg/FrankaRobotState"
-    """With the fields robot_mode and current_errors; multipanda_ros2 has franka_msgs/msg/FrankaState."""
+    arm: str = "sim"
+    """Name in config/arms, or a file like those."""
+    robot_state_type: str = ""
+    """With the fields robot_mode and current_errors; by default what the arm's file says."""
     robot_state_timeout_s: float = 0.3
     """Without a state for this long the arm must not be moved; drivers send 30 a second or more."""
 
@@ -44,7 +47,8 @@ class ArmMonitorNode(Node):
     def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
         super().__init__("arm_monitor", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, ArmMonitorParameters)
-        self._kind = load_message(self.parameters.robot_state_type)
+        self._type = self.parameters.robot_state_type or find_arm(self.parameters.arm).driver.robot_state_type
+        self._kind = load_message(self._type)
         self._clock_s = clock_s
         self._newest: tuple[bytes, float] | None = None
         self._status: ArmStatus | None = None
@@ -77,8 +81,7 @@ class ArmMonitorNode(Node):
             state = deserialize_message(data, self._kind)
         except RuntimeError as error:
             self._diagnostics.warn(
-                f"robot_state is no {self.parameters.robot_state_type} ({error}); source the "
-                "franka_msgs of the driver's own workspace",
+                f"robot_state is no {self._type} ({error}); source the franka_msgs of the driver's own workspace",
                 "robot_state",
             )
             return

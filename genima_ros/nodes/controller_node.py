@@ -10,7 +10,7 @@ not say which of their images that was.
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,11 +21,11 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 
 from genima_core.checkpoint import Checkpoint
-from genima_core.panda import ARM_LIMITS, FINGER_NAMES, GRIPPER_WIDTH_M, JOINT_NAMES
 from genima_core.synchroniser import Synchroniser
 from genima_core.targets.gate import Gate, GateConfig
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
+from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
@@ -58,12 +58,8 @@ class ControllerParameters(GateConfig):
     checkpoint: Path = Path("checkpoints/demo")
     device: str = "cpu"
     execution: Literal["sync", "async"] = "sync"
-    arm: Literal["panda", "fr3"] = "panda"
-    joint_names: tuple[str, ...] = JOINT_NAMES
-    finger_names: tuple[str, ...] = FINGER_NAMES
-    """Their positions in metres add up to the gripper's width; none where that comes on gripper/state."""
-    gripper_max_width_m: float = GRIPPER_WIDTH_M
-    """Of the open gripper."""
+    arm: str = "sim"
+    """The arm that moves: a name in config/arms, or a file like those."""
     instruction: str = ""
     """Used until one arrives on the topic."""
     gate: bool = True
@@ -75,15 +71,15 @@ def load_controller(parameters: ControllerParameters) -> "Controller":
     checkpoint = Checkpoint.open(parameters.checkpoint)
     from genima_core.controller.policy import Controller  # torch takes seconds: tests and bad checkpoints need none
 
-    return Controller.load(checkpoint.path / "controller", parameters.device)
+    controller = Controller.load(checkpoint.path / "controller", parameters.device)
+    return replace(controller, cell_arm=find_arm(parameters.arm).arm)
 
 
 def load_gate(parameters: ControllerParameters) -> Gate:
     """The gate for drawings of a checkpoint."""
     checkpoint = Checkpoint.open(parameters.checkpoint)
-    return Gate(
-        checkpoint.rig, checkpoint.info.chunk_size * checkpoint.info.dt_s, parameters, ARM_LIMITS[parameters.arm]
-    )
+    rig = replace(checkpoint.rig, arm=find_arm(parameters.arm).arm)
+    return Gate(rig, checkpoint.info.chunk_size * checkpoint.info.dt_s, parameters)
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,8 @@ class ControllerNode(Node):
     counts.
 
     Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched: "open", "closed: reasons"), diagnostics.
-    Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (without
-    `finger_names`), instruction, chunk_wanted.
+    Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (of a
+    gripper with a node), instruction, chunk_wanted.
     Services: ~/resume (with `gate`).
     """
 
@@ -122,6 +118,7 @@ class ControllerNode(Node):
     ) -> None:
         super().__init__("controller", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, ControllerParameters)
+        self.setup = find_arm(self.parameters.arm)
         self.controller = load(self.parameters)
         self._clock_s = clock_s
         self._instruction = self.parameters.instruction
@@ -136,7 +133,7 @@ class ControllerNode(Node):
         self._diagnostics = Diagnostics(self, ("drawing", "joint_states"))
         interfaces.subscribe(self, interfaces.INSTRUCTION, self._on_instruction)
         interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_joint_state)
-        if not self.parameters.finger_names:
+        if self.setup.gripper_has_node:
             interfaces.subscribe(self, interfaces.GRIPPER_STATE, self._on_gripper_state)
         interfaces.subscribe(self, interfaces.CHUNK_WANTED, self._on_wanted)
         interfaces.subscribe(self, interfaces.TARGETS, self._on_drawing)
@@ -162,9 +159,9 @@ class ControllerNode(Node):
         self._state_arrived_s = self._clock_s()
         self._follow_clock()
         try:
-            q = conversions.positions_by_name(message, self.parameters.joint_names)
-            if self.parameters.finger_names:
-                self._opening = conversions.gripper_opening(message, self.parameters.finger_names)
+            q = conversions.positions_by_name(message, self.setup.arm.joint_names)
+            if not self.setup.gripper_has_node:
+                self._opening = conversions.gripper_opening(message, self.setup.arm.gripper)
         except ValueError as error:
             self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
             return
@@ -184,7 +181,7 @@ class ControllerNode(Node):
         except ValueError as error:
             self._diagnostics.warn(f"gripper/state not used: {error}", "gripper")
             return
-        self._opening = float(np.clip(width_m / self.parameters.gripper_max_width_m, 0.0, 1.0))
+        self._opening = self.setup.arm.gripper.to_opening(float(width_m))
 
     def _on_drawing(self, message: Image) -> None:
         self._drawing_arrived_s = self._clock_s()
@@ -223,9 +220,7 @@ class ControllerNode(Node):
             return
         self._last_stamp_s = stamp_s
         self._diagnostics.received("drawing", stamp_s)
-        self._chunks.publish(
-            conversions.chunk_to_trajectory(chunk, self.parameters.joint_names, self.parameters.gripper_max_width_m)
-        )
+        self._chunks.publish(conversions.chunk_to_trajectory(chunk, self.setup.arm))
         if self._wanted_since_s is not None and self.parameters.execution == "sync":
             # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
             self._wanted_since_s = self._ros_now_s()

@@ -12,12 +12,12 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Int64, String
 from std_srvs.srv import Trigger
 
-from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, JOINT_NAMES
 from genima_core.sim.hand import Hand
-from genima_core.sim.operator import START, Operator
+from genima_core.sim.operator import START_FROM_HOME_RAD, Operator
 from genima_core.sim.planning import Planner, PlanningProcess
 from genima_core.sim.task import DEFAULT_TASK
 from genima_core.timing import ClockPair
+from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
@@ -31,6 +31,8 @@ SIM = "sim"
 @dataclass(frozen=True)
 class LeaderParameters:
     task: str = DEFAULT_TASK
+    arm: str = "sim"
+    """Name in config/arms, or a file like those."""
     rate_hz: float = 100.0
     """Of leader/joint_states."""
     perform_on_recording: bool = True
@@ -66,8 +68,9 @@ class LeaderNode(Node):
         self._clock_s = clock_s
         self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
         self._planner = make(self.parameters)
+        self.arm = find_arm(self.parameters.arm).arm
         self.operator = Operator(
-            Hand(START),
+            Hand(self.arm, self.arm.home + START_FROM_HOME_RAD),
             self._planner,
             self._ask_for_scene,
             lambda text: self._diagnostics.warn(text),
@@ -93,10 +96,10 @@ class LeaderNode(Node):
     def _tick(self) -> None:
         now_s = self._clock_s()
         lead = self.operator.step(now_s)
-        fingers, rates = (np.full(2, value * FINGER_OPEN_M) for value in (lead.opening, lead.opening_rate))
+        fingers, rates = (self.arm.gripper.joint_positions(value) for value in (lead.opening, lead.opening_rate))
         self._joint_states.publish(
             conversions.to_joint_state(
-                (*JOINT_NAMES, *FINGER_NAMES),
+                (*self.arm.joint_names, *self.arm.gripper.joints),
                 np.concatenate([lead.q, fingers]),
                 self._clocks.to_ros(now_s),
                 np.concatenate([lead.dq, rates]),
@@ -118,9 +121,9 @@ class LeaderNode(Node):
 
     def _on_command(self, message: JointState) -> None:
         try:
-            q = conversions.positions_by_name(message, JOINT_NAMES)
-            fingers = set(FINGER_NAMES) <= set(message.name)
-            opening = conversions.gripper_opening(message, FINGER_NAMES) if fingers else None
+            q = conversions.positions_by_name(message, self.arm.joint_names)
+            fingers = set(self.arm.gripper.joints) <= set(message.name)
+            opening = conversions.gripper_opening(message, self.arm.gripper) if fingers else None
             self.operator.on_sliders(q, opening, self._clock_s())
         except ValueError as error:
             self._diagnostics.warn(f"leader/joint_command not used: {error}", "command")

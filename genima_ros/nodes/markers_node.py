@@ -15,9 +15,9 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
 from genima_core.cameras import CameraRig
-from genima_core.panda import JOINT_NAMES
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
+from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
@@ -37,8 +37,8 @@ GATE_LETTERS, GATE_COLUMNS = 240, 36
 
 @dataclass(frozen=True)
 class MarkersParameters:
-    base_frame: str = "panda_link0"
-    joint_names: tuple[str, ...] = JOINT_NAMES
+    arm: str = "sim"
+    """Name in config/arms, or a file like those."""
     radius_m: float = 0.065
     """Of the drawn targets; the planned ones are half as large."""
     rate_hz: float = 10.0
@@ -57,6 +57,7 @@ class MarkersNode(Node):
     def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
         super().__init__("markers", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, MarkersParameters)
+        self._arm = find_arm(self.parameters.arm).arm
         self._clock_s = clock_s
         self._chunk: ActionChunk | None = None
         self._drawn: Drawn | None = None
@@ -80,7 +81,7 @@ class MarkersNode(Node):
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         try:
-            self._chunk = conversions.trajectory_to_chunk(message, self.parameters.joint_names)
+            self._chunk = conversions.trajectory_to_chunk(message, self._arm)
         except ValueError as error:
             self._diagnostics.warn(f"action_chunk not shown: {error}", "action_chunk")
             return
@@ -103,7 +104,7 @@ class MarkersNode(Node):
         if self._states and 0.0 <= stamp_s - self._states[-1][0] < STATE_STEP_S:
             return
         try:
-            q = conversions.positions_by_name(message, self.parameters.joint_names)
+            q = conversions.positions_by_name(message, self._arm.joint_names)
         except ValueError as error:
             self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
             return
@@ -120,7 +121,7 @@ class MarkersNode(Node):
 
     def _show(self) -> None:
         began_s, now = self._clock_s(), self.get_clock().now()
-        sheet = Sheet(self.parameters.base_frame, now.to_msg(), conversions.to_duration(3 / self.parameters.rate_hz))
+        sheet = Sheet(self._arm.base_frame, now.to_msg(), conversions.to_duration(3 / self.parameters.rate_hz))
         if self._targets.get_subscription_count():
             markers = list(self._target_markers(sheet, now.nanoseconds * 1e-9))
             if markers:
@@ -132,7 +133,7 @@ class MarkersNode(Node):
     def _target_markers(self, sheet: Sheet, now_s: float):
         radius_m, fade_s = self.parameters.radius_m, self.parameters.fade_s
         if self._chunk is not None and (age_s := now_s - self._chunk.stamp_s) < fade_s:
-            yield from planned_markers(sheet, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
+            yield from planned_markers(sheet, self._arm, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
         if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
             yield from drawn_markers(sheet, self._drawn, radius_m, fade_s, max(age_s, 0.0))
         if self._gate:

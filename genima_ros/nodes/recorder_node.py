@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import git_revision
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.numbering import folder_of, next_number, number_of
 from genima_core.data.bags.recording import EpisodeRecorder, Message, verdict
 from genima_core.data.bags.stream_meter import StreamMeter
@@ -224,20 +224,17 @@ class RecorderNode(Node):
             return False, f"{name_of_episode(episode)} cannot be removed: {error}"
         return True, self._session.verdict
 
-    def _about(self) -> About:
+    def _about(self) -> EpisodeInfo:
         rig, scene = self._rig, self._latched.get("scene")
         if rig is None and "camera_rig" in self._latched:
             try:
                 rig = json.loads(deserialize_message(self._latched["camera_rig"].data, String).data)
             except json.JSONDecodeError as error:
                 self._diagnostics.warn(f"camera_rig is not JSON ({error}); give the recorder a rig file", "camera_rig")
-        return About(
+        return EpisodeInfo(
             task=self.parameters.task,
             instruction=self._instruction(),
-            joint_names=self.parameters.joint_names,
-            finger_names=self.parameters.finger_names,
-            gripper_max_width_m=self.parameters.gripper_max_width_m,
-            leader_joint_names=self.parameters.leader_joint_names,
+            arm=self.parameters.setup.arm,
             rig=rig,
             seed=-1 if scene is None else deserialize_message(scene.data, Int64).data,
             revision=self._revision,

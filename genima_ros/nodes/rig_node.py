@@ -11,6 +11,7 @@ from std_msgs.msg import String
 from genima_core.calibration.store import OPTICAL_FRAME
 from genima_core.cameras import CameraRig, RigCamera
 from genima_core.geometry import to_quat_xyzw
+from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
 from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.nodes.run import NODE_OPTIONS, run
@@ -22,8 +23,8 @@ TF_STATIC = "/tf_static"
 class RigParameters:
     rig: Path | None = None
     """rig.json, as `genima calibrate install` writes it."""
-    base_frame: str = "panda_link0"
-    hand_frame: str = "panda_hand"
+    arm: str = "sim"
+    """Name in config/arms, or a file like those: whose base and hand carry the cameras."""
     tf: bool = True
     """Whether the cameras are frames of TF as well, where tf2_msgs is installed."""
     leave_out: tuple[str, ...] = ()
@@ -56,8 +57,9 @@ class RigNode(Node):
             self.get_logger().info("the cameras are no frames of TF: tf2_msgs is not installed here")
             return None
         publisher = self.create_publisher(TFMessage, TF_STATIC, interfaces.LATCHED)
+        arm = find_arm(self.parameters.arm).arm
         stamp = self.get_clock().now().to_msg()
-        mounts = {"base": self.parameters.base_frame, "hand": self.parameters.hand_frame}
+        mounts = {"base": arm.base_frame, "hand": arm.hand_frame}
         transforms = [
             to_transform(camera, mounts[camera.mount])
             for camera in rig.cameras

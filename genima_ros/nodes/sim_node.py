@@ -17,7 +17,6 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.cameras import CameraRig
-from genima_core.panda import FINGER_NAMES, FINGER_OPEN_M, GRIPPER_WIDTH_M, JOINT_NAMES
 from genima_core.sim.task import DEFAULT_TASK, make_task
 from genima_core.sim.trajectory_follower import TrajectoryFollower
 from genima_core.streaming.arm_state import MODES, read_status
@@ -178,11 +177,11 @@ class SimNode(Node):
 
     def _publish_state(self, begin_s: float) -> None:
         stamp_s = self._clocks.to_ros(self._simulated_s)
-        fingers_m = np.full(2, self.cell.gripper * FINGER_OPEN_M)
+        fingers = self.cell.arm.gripper.joint_positions(self.cell.gripper)
         self._joint_states.publish(
             conversions.to_joint_state(
-                (*JOINT_NAMES, *FINGER_NAMES),
-                np.concatenate([self.cell.q, fingers_m]),
+                (*self.cell.arm.joint_names, *self.cell.arm.gripper.joints),
+                np.concatenate([self.cell.q, fingers]),
                 stamp_s,
                 np.concatenate([self.cell.dq, np.zeros(2)]),
             )
@@ -211,7 +210,9 @@ class SimNode(Node):
             self._next_frame_s = max(self._next_frame_s + period_s, now_s)
             self._waiting.extend(self.cell.rig.names)
             if self._robot.get_subscription_count():
-                self._robot.publish(robot_markers(self.cell.q, self.cell.gripper, conversions.to_time(stamp_s)))
+                self._robot.publish(
+                    robot_markers(self.cell.arm, self.cell.q, self.cell.gripper, conversions.to_time(stamp_s))
+                )
         while self._waiting and self._clock_s() - now_s < RENDER_UNTIL_S:
             name = self._waiting.popleft()
             frame_id = f"{name}_color_optical_frame"
@@ -224,7 +225,7 @@ class SimNode(Node):
         if self._ignores_commands():
             return
         try:
-            columns = [list(message.joint_names).index(name) for name in JOINT_NAMES]
+            columns = [list(message.joint_names).index(name) for name in self.cell.arm.joint_names]
             q = np.array([point.positions for point in message.points], dtype=np.float64)[:, columns]
             dq = None
             if all(len(point.velocities) == len(message.joint_names) for point in message.points):
@@ -240,7 +241,7 @@ class SimNode(Node):
 
     def _on_joint_command(self, message: JointState) -> None:
         try:
-            self._command_positions(conversions.positions_by_name(message, JOINT_NAMES))
+            self._command_positions(conversions.positions_by_name(message, self.cell.arm.joint_names))
         except ValueError as error:
             self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
 
@@ -266,12 +267,11 @@ class SimNode(Node):
         return True
 
     def _on_gripper(self, message: Float64) -> None:
-        if not 0.0 <= message.data <= GRIPPER_WIDTH_M:
-            self._diagnostics.warn(
-                f"gripper width {message.data} m refused; valid is 0 to {GRIPPER_WIDTH_M} m", "gripper"
-            )
+        most_m = self.cell.arm.gripper.max_width_m
+        if not 0.0 <= message.data <= most_m:
+            self._diagnostics.warn(f"gripper width {message.data} m refused; valid is 0 to {most_m} m", "gripper")
             return
-        self._opening = message.data / GRIPPER_WIDTH_M
+        self._opening = message.data / most_m
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._seed += 1

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from genima_core import gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
 from genima_core.cameras import CameraRig
 from genima_core.geometry import make_transform, to_quat_wxyz
@@ -28,7 +29,7 @@ class CellWithBoard:
         _add_board(spec, body, board, T_other_board)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
-        self._arm = [self.model.joint(name).qposadr[0] for name in panda.JOINT_NAMES]
+        self._arm = [self.model.joint(name).qposadr[0] for name in PANDA.joint_names]
 
     def __enter__(self) -> "CellWithBoard":
         width, height = self.rig.size

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from genima_core.arm import PANDA
 from genima_core.calibration.drift import distance, drift, from_known_board
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.simulated import board_for, simulate
@@ -12,7 +13,7 @@ from genima_core.geometry import make_transform
 @pytest.mark.parametrize("name", ["wrist", "front"])
 def test_a_camera_that_was_moved_is_measured(rig, board, rng, name):
     camera = rig[name]
-    samples = simulate(camera, board, board_for(camera, board), rng)
+    samples = simulate(PANDA, camera, board, board_for(camera, board), rng)
     still = drift(camera, samples)
     assert still.px < 0.6 and still.mm < 2.0 and still.deg < 0.2
     moved = replace(camera, T_mount_cam=camera.T_mount_cam @ make_transform(np.eye(3), np.array([0.0, 0.012, 0.0])))
@@ -23,13 +24,13 @@ def test_a_camera_that_was_moved_is_measured(rig, board, rng, name):
 
 def test_few_views_give_pixels_only(rig, board, rng):
     camera = rig["front"]
-    samples = simulate(camera, board, board_for(camera, board), rng)
+    samples = simulate(PANDA, camera, board, board_for(camera, board), rng)
     found = drift(camera, SampleSet(board, samples.samples[:2]))
     assert found.views == 2 and found.px < 0.6 and found.mm is None
 
 
 def test_a_camera_without_a_view_is_refused(rig, board, rng):
-    samples = simulate(rig["front"], board, board_for(rig["front"], board), rng)
+    samples = simulate(PANDA, rig["front"], board, board_for(rig["front"], board), rng)
     with pytest.raises(ValueError, match="'wrist' sees the board in none of 15"):
         drift(rig["wrist"], samples)
 
@@ -37,7 +38,7 @@ def test_a_camera_without_a_view_is_refused(rig, board, rng):
 def test_one_view_of_a_board_whose_place_is_known(rig, board, rng):
     camera = rig["wrist"]
     T_base_board = board_for(camera, board)
-    sample = simulate(camera, board, T_base_board, rng).samples[0]
+    sample = simulate(PANDA, camera, board, T_base_board, rng).samples[0]
     px, mm = from_known_board(camera, sample, board, T_base_board)
     assert px < 0.6 and mm < 3.0
     T_base_board[0, 3] += 0.02

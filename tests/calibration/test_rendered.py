@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from genima_core.arm import PANDA
 from genima_core.calibration.drift import cameras_apart, distance
 from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.samples import CameraView, Sample, SampleSet
@@ -25,11 +26,11 @@ def test_extrinsics_from_rendered_pictures(rig, board, rng, name):
     T_other_board = clear_of_the_table(board_for(camera, board))
     samples = []
     with CellWithBoard(rig, board, T_other_board, in_hand=camera.mount == "base") as cell:
-        for i, q in enumerate(poses_that_show(camera, board, T_other_board, rng, 20)):
+        for i, q in enumerate(poses_that_show(PANDA, camera, board, T_other_board, rng, 20)):
             detection = board.detect(cell.picture(name, q))  # the arm may hide the board
             if detection is not None:
                 views = {name: CameraView(camera.intrinsics, detection)}
-                samples.append(Sample.at(f"sample_{i:03d}", float(i), q, views))
+                samples.append(Sample.at(PANDA, f"sample_{i:03d}", float(i), q, views))
     assert len(samples) >= 10
     views = pose_views(SampleSet(board, tuple(samples)), name, camera.mount)
     solution = solve(name, camera.mount, camera.intrinsics, views)
@@ -50,7 +51,7 @@ def test_two_cameras_see_a_rendered_board_at_one_place(rig, board):
             detection = board.detect(cell.picture(name, q))
             assert detection is not None
             views[name] = CameraView(rig[name].intrinsics, detection)
-    (pair,) = cameras_apart(rig, Sample.at("now", 0.0, q, views), board)
+    (pair,) = cameras_apart(rig, Sample.at(PANDA, "now", 0.0, q, views), board)
     assert (pair.first, pair.second) == ("front", "left_shoulder")
     assert pair.mm < 10.0
     assert pair.px < 3.0

@@ -4,14 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.calibration.samples import CameraView, SampleSet, next_name
 from genima_core.calibration.simulated import board_for, simulate
 
 
 @pytest.fixture
 def samples(rig, board, rng) -> SampleSet:
-    return simulate(rig["front"], board, board_for(rig["front"], board), rng, count=4)
+    return simulate(PANDA, rig["front"], board, board_for(rig["front"], board), rng, count=4)
 
 
 def test_samples_survive_their_folder(samples, tmp_path):
@@ -29,7 +29,7 @@ def test_samples_survive_their_folder(samples, tmp_path):
 
 def test_the_hand_is_where_forward_kinematics_puts_it(samples):
     for sample in samples.samples:
-        np.testing.assert_array_equal(sample.T_base_hand, panda.frame_pose(sample.q, "hand"))
+        np.testing.assert_array_equal(sample.T_base_hand, PANDA.frame_pose(sample.q, "hand"))
 
 
 def test_intrinsics_of_another_size_are_refused(samples):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.calibration.drift import distance
 from genima_core.calibration.handeye import solutions
 from genima_core.calibration.reprojection import Reprojection, mount_to_other, moved, pose_views
@@ -21,7 +21,7 @@ CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 
 def samples_of(rig, board, name: str, seed: int, count: int = 15, noise_px: float = 0.3) -> SampleSet:
     camera = rig[name]
-    return simulate(camera, board, board_for(camera, board), np.random.default_rng(seed), count, noise_px)
+    return simulate(PANDA, camera, board, board_for(camera, board), np.random.default_rng(seed), count, noise_px)
 
 
 def views_of(rig, board, name: str, seed: int, count: int = 15, noise_px: float = 0.3):
@@ -96,7 +96,7 @@ def test_bad_poses_are_named_and_do_no_harm(rig, board, name, bad):
     wrong = {3: 0.05, 8: -0.03, 12: 0.2}  # rad: what joint 2 really was somewhere else
     wrong = dict(list(wrong.items())[:bad])
     moved_samples = tuple(
-        replace(sample, T_base_hand=panda.frame_pose(sample.q + [0, wrong[i], 0, 0, 0, 0, 0], "hand"))
+        replace(sample, T_base_hand=PANDA.frame_pose(sample.q + [0, wrong[i], 0, 0, 0, 0, 0], "hand"))
         if i in wrong
         else sample
         for i, sample in enumerate(samples.samples)

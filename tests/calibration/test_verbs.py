@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from genima_core.arm import PANDA
 from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.store import Calib
@@ -18,9 +19,10 @@ def samples(rig, board) -> SampleSet:
     """The wrist's and the front camera's, as one session would take them one after the other."""
     taken: list[Sample] = []
     for seed, name in enumerate(("wrist", "front")):
-        found = simulate(rig[name], board, board_for(rig[name], board), np.random.default_rng(seed))
+        found = simulate(PANDA, rig[name], board, board_for(rig[name], board), np.random.default_rng(seed))
         taken += [
-            Sample.at(f"sample_{len(taken) + i:03d}", s.stamp_s, s.q, s.views) for i, s in enumerate(found.samples)
+            Sample.at(PANDA, f"sample_{len(taken) + i:03d}", s.stamp_s, s.q, s.views)
+            for i, s in enumerate(found.samples)
         ]
     return SampleSet(board, tuple(taken))
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.calibration.board import Detection
 from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.samples import CameraView, Sample, SampleSet
@@ -16,7 +16,7 @@ from genima_core.geometry import invert
 
 @pytest.fixture(scope="module")
 def samples(rig, board) -> SampleSet:
-    return simulate(rig["wrist"], board, board_for(rig["wrist"], board), np.random.default_rng(11))
+    return simulate(PANDA, rig["wrist"], board, board_for(rig["wrist"], board), np.random.default_rng(11))
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,10 @@ def test_a_hand_that_turns_about_one_axis_is_noticed(rig, board, samples):
     noise = np.random.default_rng(0)
     taken = []
     for i, q_i in enumerate(turns):
-        T_cam_board = invert(panda.frame_pose(q_i, "hand") @ camera.T_mount_cam) @ board_for(camera, board)
+        T_cam_board = invert(PANDA.frame_pose(q_i, "hand") @ camera.T_mount_cam) @ board_for(camera, board)
         uv = board.project(T_cam_board, camera.intrinsics) + noise.normal(0, 0.3, (24, 2))
         views = {"wrist": CameraView(camera.intrinsics, Detection(np.arange(24), uv))}
-        taken.append(Sample.at(f"sample_{i:03d}", 0.0, q_i, views))
+        taken.append(Sample.at(PANDA, f"sample_{i:03d}", 0.0, q_i, views))
     views = pose_views(SampleSet(board, tuple(taken)), "wrist", "hand")
     with pytest.raises(ValueError, match="about one axis only; turn it by 30 degrees"):
         solve("wrist", "hand", camera.intrinsics, views)

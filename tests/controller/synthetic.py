@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from genima_core import geometry, panda
+from genima_core import geometry
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.controller.config import DEMO, DIFFUSION_POLICY, PAPER, Preset
 from genima_core.controller.kinematics import DrawnFrames
@@ -84,7 +85,7 @@ def inverse_kinematics(T_base_tcp: np.ndarray, q: np.ndarray, steps: int = 40) -
     """(N, 7) for poses (N, 4, 4) by damped least squares from q (N, 7)."""
 
     def error(q):
-        T = panda.frame_pose(q, "tcp")
+        T = PANDA.frame_pose(q, "tcp")
         R = T_base_tcp[:, :3, :3] @ T[:, :3, :3].swapaxes(1, 2)
         turn = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], -1)
         return np.concatenate([T_base_tcp[:, :3, 3] - T[:, :3, 3], 0.3 * turn], -1)
@@ -93,16 +94,16 @@ def inverse_kinematics(T_base_tcp: np.ndarray, q: np.ndarray, steps: int = 40) -
         e = error(q)
         J = np.stack([(error(q + 1e-4 * np.eye(7)[i]) - e) / -1e-4 for i in range(7)], -1)
         JT = J.swapaxes(1, 2)
-        pull = 0.02 * (panda.HOME - q)
+        pull = 0.02 * (PANDA.home - q)
         q = q + (JT @ np.linalg.solve(J @ JT + 1e-3 * np.eye(6), e[..., None]))[..., 0] + pull
-        q = np.clip(q, panda.PANDA_LIMITS.lower + 0.05, panda.PANDA_LIMITS.upper - 0.05)
+        q = np.clip(q, PANDA.limits.lower + 0.05, PANDA.limits.upper - 0.05)
     return q
 
 
 def reaches(count: int, seed: int, T: int = 70) -> tuple[np.ndarray, np.ndarray]:
     """Joint positions (count, T, 7) and gripper (count, T) of reaches: home, above a button, press, back up."""
     rng = np.random.default_rng(seed)
-    start = panda.HOME + rng.normal(0, 0.08, (count, 7))
+    start = PANDA.home + rng.normal(0, 0.08, (count, 7))
     xy = np.stack([rng.uniform(0.3, 0.65, count), rng.uniform(-0.3, 0.3, count)], -1)
     yaw = rng.uniform(-0.5, 0.5, count)
     poses = np.tile(np.eye(4), (count, 1, 1))
@@ -125,8 +126,8 @@ def spheres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray, gripper: np
     """Ray-traced views: rgb (N, 4, 3, H, W) and alpha (N, 4, 1, H, W) uint8; eight stripes about each z axis."""
     width, height = rig.size
     w, h = width * supersample, height * supersample
-    frames = panda.target_poses(q_target)
-    hands = panda.frame_pose(q_now, "hand")
+    frames = PANDA.target_poses(q_target)
+    hands = PANDA.frame_pose(q_now, "hand")
     N = len(q_now)
     rgb = np.full((N, 4, height, width, 3), 255, np.uint8)
     alpha = np.zeros((N, 4, height, width), np.uint8)

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import nn
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.controller import config
 from genima_core.controller.diffusion_policy import DiffusionPolicy, DiffusionPolicyConfig, RangeStatistics
 from genima_core.controller.engine import Engine
@@ -197,7 +197,7 @@ def test_loaded_network_gives_the_same_chunk(rig, batch, tmp_path, sampler):
     controller = Controller(network(rig, batch, sampler=sampler), TextEncoder.tiny())
     controller.save(tmp_path / "exact", torch.float32)
     controller.save(tmp_path / "half")
-    given = (255 * batch.images[0]).byte().permute(0, 2, 3, 1).numpy(), panda.HOME, 1.0, "push the button"
+    given = (255 * batch.images[0]).byte().permute(0, 2, 3, 1).numpy(), PANDA.home, 1.0, "push the button"
     expected, opened = controller.act(*given)
     exact = Controller.load(tmp_path / "exact")
     positions, again = exact.act(*given)
@@ -256,4 +256,4 @@ def test_preset_trains_on_a_data_set(tmp_path, monkeypatch):
     controller = Controller.load(out / "controller")
     assert isinstance(controller.model, DiffusionPolicy) and controller.chunk_size == 8
     drawing = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-    assert controller.act(drawing, panda.HOME, 1.0, "push the red button")[0].shape == (8, 7)
+    assert controller.act(drawing, PANDA.home, 1.0, "push the red button")[0].shape == (8, 7)

@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.controller.goal import GoalSolver
 from genima_core.controller.kinematics import DrawnFrames
 
-HOME = torch.tensor(panda.HOME, dtype=torch.float32)
+HOME = torch.tensor(PANDA.home, dtype=torch.float32)
 
 
 def near_home(count: int, deviation: float, seed: int) -> torch.Tensor:
@@ -14,7 +14,7 @@ def near_home(count: int, deviation: float, seed: int) -> torch.Tensor:
 
 def test_frames_are_where_panda_says(rig):
     q = near_home(20, 0.5, 0)
-    expected = panda.target_poses(q.numpy())[..., :3, 3]
+    expected = PANDA.target_poses(q.numpy())[..., :3, 3]
     np.testing.assert_allclose(DrawnFrames(rig)(q).numpy(), expected, atol=1e-5)
 
 
@@ -22,9 +22,9 @@ def test_pixels_are_where_the_rig_projects_them(rig):
     q_now, q_target = near_home(5, 0.3, 0), near_home(5, 0.3, 1)
     pixels, depth = DrawnFrames(rig).pixels(q_now, q_target)
     for n in range(5):
-        points = panda.target_poses(q_target[n].numpy())[:, :3, 3]
+        points = PANDA.target_poses(q_target[n].numpy())[:, :3, 3]
         for v, camera in enumerate(rig.cameras):
-            T_cam_base = np.linalg.inv(camera.T_base_cam(panda.frame_pose(q_now[n].numpy(), "hand")))
+            T_cam_base = np.linalg.inv(camera.T_base_cam(PANDA.frame_pose(q_now[n].numpy(), "hand")))
             points_cam = points @ T_cam_base[:3, :3].T + T_cam_base[:3, 3]
             np.testing.assert_allclose(depth[n, v], points_cam[:, 2], atol=1e-4)
             seen = points_cam[:, 2] > 0.01

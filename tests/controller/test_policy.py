@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.controller.networks import NETWORKS
 from genima_core.controller.policy import PARTS, Controller
 from genima_core.language import TextEncoder
@@ -36,22 +36,22 @@ def copy(folder, tmp_path):
 
 
 def test_act_gives_a_chunk_within_limits(controller):
-    positions, gripper = controller.act(DRAWING, panda.HOME, 1.0, "push the button")
+    positions, gripper = controller.act(DRAWING, PANDA.home, 1.0, "push the button")
     assert positions.shape == (controller.chunk_size, 7) and positions.dtype == np.float64
     assert set(gripper) <= {0.0, 1.0} and gripper.shape == (controller.chunk_size,)
-    edge = panda.PANDA_LIMITS.upper
+    edge = PANDA.limits.upper
     positions, _ = controller.act(DRAWING, edge, 0.0, "push the button")
-    assert (positions < edge).all() and (positions > panda.PANDA_LIMITS.lower).all()
+    assert (positions < edge).all() and (positions > PANDA.limits.lower).all()
 
 
 def test_same_input_same_chunk_also_after_loading_again(controller, folder, tmp_path):
     rng = np.random.default_rng(0)
     drawing = rng.integers(0, 256, DRAWING.shape, dtype=np.uint8)
-    first, _ = controller.act(drawing, panda.HOME, 1.0, "push the button")
-    again, _ = Controller.load(folder).act(drawing, panda.HOME, 1.0, "push the button")
+    first, _ = controller.act(drawing, PANDA.home, 1.0, "push the button")
+    again, _ = Controller.load(folder).act(drawing, PANDA.home, 1.0, "push the button")
     np.testing.assert_array_equal(first, again)
     controller.save(tmp_path / "copy")
-    copied, _ = Controller.load(tmp_path / "copy").act(drawing, panda.HOME, 1.0, "push the button")
+    copied, _ = Controller.load(tmp_path / "copy").act(drawing, PANDA.home, 1.0, "push the button")
     np.testing.assert_allclose(copied, first, atol=1e-6)
 
 
@@ -68,7 +68,7 @@ def test_same_input_same_chunk_also_after_loading_again(controller, folder, tmp_
     ],
 )
 def test_bad_input_is_refused(controller, change, message):
-    arguments = {"targets": DRAWING, "q": panda.HOME, "gripper": 1.0, "instruction": "push the button", **change}
+    arguments = {"targets": DRAWING, "q": PANDA.home, "gripper": 1.0, "instruction": "push the button", **change}
     with pytest.raises(ValueError, match=message):
         controller.act(**arguments)
 
@@ -77,7 +77,7 @@ def test_numbers_that_are_not_finite_never_leave(folder):
     controller = Controller.load(folder)
     next(p for name, p in controller.model.named_parameters() if "_head.bias" in name)[2] = torch.nan
     with pytest.raises(RuntimeError, match="not finite"):
-        controller.act(DRAWING, panda.HOME, 1.0, "push the button")
+        controller.act(DRAWING, PANDA.home, 1.0, "push the button")
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -127,5 +127,5 @@ def test_saving_replaces_a_controller_and_nothing_else(controller, tmp_path):
 
 def test_the_shipped_controller_loads():
     controller = Controller.load(Path(__file__).parents[2] / "checkpoints/demo/controller")
-    positions, _ = controller.act(np.zeros((4, 64, 64, 3), np.uint8), panda.HOME, 1.0, "push the button")
-    assert np.abs(positions - panda.HOME).max() < 0.5
+    positions, _ = controller.act(np.zeros((4, 64, 64, 3), np.uint8), PANDA.home, 1.0, "push the button")
+    assert np.abs(positions - PANDA.home).max() < 0.5

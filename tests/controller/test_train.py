@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import CLIPTextModelWithProjection, ResNetConfig, ResNetModel
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.controller import config
 from genima_core.controller.augment import Pictures
 from genima_core.controller.config import PAPER, Preset
@@ -173,7 +173,7 @@ def pretrained(tmp_path):
 
 def act(folder):
     drawing = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-    return Controller.load(folder).act(drawing, panda.HOME, 1.0, "push the red button")[0]
+    return Controller.load(folder).act(drawing, PANDA.home, 1.0, "push the red button")[0]
 
 
 def test_demo_preset_trains_on_a_data_set(data, tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from genima_core import geometry, panda
+from genima_core import geometry
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.importers.rlbench.conversion import Options, convert_rlbench
 
@@ -52,7 +53,7 @@ def motion(T: int, seed: int = 0) -> np.ndarray:
     """(T, 7) rad, smooth, all joints move."""
     rng = np.random.default_rng(seed)
     s = np.linspace(0, 1, T)[:, None]
-    return panda.HOME + rng.normal(0, 0.05, 7) + s * s * (3 - 2 * s) * rng.normal(0, 0.3, 7)
+    return PANDA.home + rng.normal(0, 0.05, 7) + s * s * (3 - 2 * s) * rng.normal(0, 0.3, 7)
 
 
 def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: bool = True) -> list[dict]:
@@ -62,7 +63,7 @@ def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: b
         misc = {"variation_index": 0, "joint_poses": joint_poses(q[t])}
         for camera in rig.cameras:
             T_world_cam = (
-                T_WORLD_BASE @ camera.T_base_cam(panda.frame_pose(q[t], "hand")) @ np.diag([-1.0, -1.0, 1.0, 1.0])
+                T_WORLD_BASE @ camera.T_base_cam(PANDA.frame_pose(q[t], "hand")) @ np.diag([-1.0, -1.0, 1.0, 1.0])
             )
             k = camera.intrinsics
             K = np.array([[-k.fx, 0.0, k.width / 2], [0.0, -k.fy, k.height / 2], [0.0, 0.0, 1.0]])
@@ -73,7 +74,7 @@ def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: b
             }
         if commands and t > 0:
             misc["joint_position_action"] = np.append(q[t] - Q_ZERO + 0.001, gripper[t])
-        T_world_tip = T_WORLD_BASE @ panda.frame_pose(q[t], "tcp") @ T_TCP_TIP
+        T_world_tip = T_WORLD_BASE @ PANDA.frame_pose(q[t], "tcp") @ T_TCP_TIP
         rows.append(
             {
                 "front_rgb": None,
@@ -92,7 +93,7 @@ def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: b
 
 def joint_poses(q: np.ndarray) -> list[np.ndarray]:
     """x, y, z and quaternion x, y, z, w of the joints. CoppeliaSim's frame of a joint does not turn with it."""
-    T_base_joint = panda.forward_kinematics(q)[:7]
+    T_base_joint = PANDA.forward_kinematics(q)[:7]
     poses = []
     for i, T in enumerate(T_base_joint):
         T_base_fixed = T @ geometry.make_transform(Rotation.from_euler("z", -q[i]).as_matrix(), np.zeros(3))

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from genima_core import geometry, panda
+from genima_core import geometry
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.data.episode import Episode
 
@@ -50,8 +51,8 @@ def episode(
     """A smooth motion with capture times that jitter; float32 values, as they are stored."""
     rng = np.random.default_rng(seed)
     s = np.linspace(0, 1, T)[:, None]
-    q = panda.HOME + rng.normal(0, 0.05, 7) + s * s * (3 - 2 * s) * rng.normal(0, 0.3, 7)
-    q = np.clip(q, panda.PANDA_LIMITS.lower + 0.1, panda.PANDA_LIMITS.upper - 0.1).astype(np.float32).astype(float)
+    q = PANDA.home + rng.normal(0, 0.05, 7) + s * s * (3 - 2 * s) * rng.normal(0, 0.3, 7)
+    q = np.clip(q, PANDA.limits.lower + 0.1, PANDA.limits.upper - 0.1).astype(np.float32).astype(float)
     stamps = 100.0 + 0.05 * np.arange(T) + rng.uniform(0, 0.01, T)
     gripper = (np.arange(T) < T // 2).astype(float)
     return Episode(

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.data.dataset import DatasetWriter
 from genima_core.data.motion import STEP_S, approach, deviations, load_motion
 
@@ -12,7 +12,7 @@ from .bags import recorded
 from .bags.recorded import BEGUN_S, Plan
 
 joints = st.lists(st.floats(0.1, 0.9), min_size=7, max_size=7).map(
-    lambda x: panda.PANDA_LIMITS.lower + np.array(x) * (panda.PANDA_LIMITS.upper - panda.PANDA_LIMITS.lower)
+    lambda x: PANDA.limits.lower + np.array(x) * (PANDA.limits.upper - PANDA.limits.lower)
 )
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.origin import ORIGIN
 from genima_core.geometry import invert, transform_points
@@ -99,7 +99,7 @@ def test_points_land_where_rlbenchs_own_cameras_put_them(size, tmp_path, rng):
             u, v, w = demo.K[t, c] @ (T_world_cam[:3, :3].T @ (p_world - T_world_cam[:3, 3]).T)
             corner = np.column_stack([u / w, v / w]) * scale
             p_base = transform_points(invert(rlbench_source.T_WORLD_BASE), p_world)
-            T_base_cam = camera.T_base_cam(panda.frame_pose(rlbench_source.motion(6)[t], "hand"))
+            T_base_cam = camera.T_base_cam(PANDA.frame_pose(rlbench_source.motion(6)[t], "hand"))
             ours = camera.intrinsics.project(transform_points(invert(T_base_cam), p_base))
             np.testing.assert_allclose(ours, corner - 0.5, atol=1e-6 if camera.mount == "base" else 0.1)
             checked += len(ours)
@@ -150,7 +150,7 @@ def test_targets_lie_on_what_the_pictures_show(tmp_path):
 
     cell, q, frames = Cell(Probe(), default_rig(96, 96)), [], []
     for seed in range(3):
-        for p_base in panda.target_poses(cell.q)[:, :3, 3] if seed else ():
+        for p_base in PANDA.target_poses(cell.q)[:, :3, 3] if seed else ():
             cell.data.mocap_pos[0] = p_base
             mujoco.mj_forward(cell.model, cell.data)
             q.append(cell.q)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.data.cache import MovedEnds, WindowCache, resized
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.windows import DrawingWindows, FollowingWindows, moved_actions
@@ -41,10 +41,10 @@ def following(cache):
 
 def centres(rig, q_now, q_target):
     """(4, 4, 2) px of each target's centre in each view."""
-    points = panda.target_poses(q_target)[:, :3, 3]
+    points = PANDA.target_poses(q_target)[:, :3, 3]
     result = []
     for camera in rig.cameras:
-        T_cam_base = np.linalg.inv(camera.T_base_cam(panda.frame_pose(q_now, "hand")))
+        T_cam_base = np.linalg.inv(camera.T_base_cam(PANDA.frame_pose(q_now, "hand")))
         result.append(camera.intrinsics.project(points @ T_cam_base[:3, :3].T + T_cam_base[:3, 3]))
     return np.stack(result)
 
@@ -168,15 +168,15 @@ def test_moved_windows_depend_on_the_seed_only(cache, following):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 25))
 def test_a_bent_way_keeps_its_ends_and_the_limits(seed, steps):
     rng = np.random.default_rng(seed)
-    low, high = panda.PANDA_LIMITS.lower, panda.PANDA_LIMITS.upper
+    low, high = PANDA.limits.lower, PANDA.limits.upper
     way = np.linspace(rng.uniform(low, high), rng.uniform(low, high), steps + 1)
     q_now, q_goal = (rng.uniform(low, high, (1, 3, 7)) for _ in range(2))
-    actions = moved_actions(way[None, 0], way[None, 1:], q_now, q_goal)
+    actions = moved_actions(PANDA, way[None, 0], way[None, 1:], q_now, q_goal)
     assert actions.shape == (1, 3, steps, 7)
     np.testing.assert_array_equal(actions[:, :, -1], q_goal)
     assert (actions >= low - 1e-12).all()
     assert (actions <= high + 1e-12).all()
-    same = moved_actions(way[None, 0], way[None, 1:], way[None, None, 0], way[None, None, -1])
+    same = moved_actions(PANDA, way[None, 0], way[None, 1:], way[None, None, 0], way[None, None, -1])
     np.testing.assert_allclose(same[0, 0], way[1:], atol=1e-12)
     if steps == 25:  # begins where the arm is, with little of the goal's offset
         first = way[1] - way[0] + q_now[0]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from genima_core.arm import PANDA
 from genima_core.evaluation import sources
 from genima_core.evaluation.report import summarise
 from genima_core.evaluation.rollout import roll_out, send
@@ -150,7 +151,7 @@ def test_the_streamer_refuses_a_bad_chunk_and_says_why():
     streamer = Streamer(StreamerConfig())
     streamer.enable()
     chunk = ActionChunk(np.full((K, 7), np.nan), np.zeros(K), 0.05, 0.05, 0.0)
-    assert send(streamer, chunk, 0.0) is not None
+    assert send(streamer, PANDA, chunk, 0.0) is not None
 
 
 def test_the_summary_counts_and_bounds(cell, renderer):

@@ -10,6 +10,7 @@ from genima_core.gripper.goal import Answer, Goal
 
 STEP_S = 0.02
 CONFIG = GripperConfig()
+WIDTH_M = 0.08
 
 
 class Hand:
@@ -21,7 +22,7 @@ class Hand:
         self.sent: list[Goal] = []
         self.cancelled: list[int] = []
         self.under_way: Goal | None = None
-        self.control = GripperControl(GripperConfig(**config), self)
+        self.control = GripperControl(GripperConfig(**config), WIDTH_M, self)
 
     def ready(self) -> bool:
         return self.there
@@ -152,9 +153,7 @@ def test_a_width_that_cannot_be_changes_nothing(width_m):
     assert hand.run(1.0).sent[-1].width_m == 0.05
 
 
-@pytest.mark.parametrize(
-    "changes", [{"accept_s": 0.0}, {"max_width_m": float("inf")}, {"preempt_m": 0.0001}, {"retry_longest_s": 0.1}]
-)
+@pytest.mark.parametrize("changes", [{"accept_s": 0.0}, {"preempt_m": 0.0001}, {"retry_longest_s": 0.1}])
 def test_wrong_configurations_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         GripperConfig(**changes)
@@ -191,5 +190,5 @@ def test_whatever_happens_the_last_width_is_reached_when_the_gripper_works(event
     assert hand.control.state is State.IDLE
     assert hand.control.problem == ""
     if last_m is not None and not hand.control.holding:
-        wanted_m = min(max(last_m, 0.0), CONFIG.max_width_m)
+        wanted_m = min(max(last_m, 0.0), WIDTH_M)
         assert hand.sent[-1].width_m == pytest.approx(wanted_m, abs=CONFIG.tolerance_m + 1e-9)

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import rclpy
 
+from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
-from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
 from genima_ros.messages import conversions, interfaces
 
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
@@ -30,7 +30,7 @@ class SyntheticCell:
             "leader_joint_states": interfaces.publish(node, interfaces.LEADER_JOINT_STATES),
             "joint_commands": interfaces.publish(node, interfaces.JOINT_COMMANDS),
         }
-        self.joint_names = dict.fromkeys(self._arms, (*JOINT_NAMES, *FINGER_NAMES))
+        self.joint_names = dict.fromkeys(self._arms, (*PANDA.joint_names, *PANDA.gripper.joints))
         self._intrinsics = PinholeCamera.from_fov(SIZE, SIZE, 1.0)
         self._next_frame_s = 0.0
 
@@ -39,7 +39,7 @@ class SyntheticCell:
         for name, publisher in self._arms.items():
             if name not in self.silent:
                 names = self.joint_names[name]
-                publisher.publish(conversions.to_joint_state(names, np.resize(HOME, len(names)), now_s))
+                publisher.publish(conversions.to_joint_state(names, np.resize(PANDA.home, len(names)), now_s))
                 self.sent[name] += 1
         if now_s < self._next_frame_s:
             return

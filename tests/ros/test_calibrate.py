@@ -12,11 +12,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
 from genima_core.calibration.samples import SampleSet
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, make_transform
-from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES, frame_pose
 from genima_core.sim.scene import default_rig
 from genima_ros.cli import main as cli
 from genima_ros.clients.calibration_client import CalibrationLink
@@ -37,7 +37,7 @@ class BoardCell:
     """Publishes joint states, images and intrinsics like a cell whose front camera sees the board."""
 
     def __init__(self, node, rig: CameraRig) -> None:
-        self.node, self.rig, self.q = node, rig, HOME.copy()
+        self.node, self.rig, self.q = node, rig, PANDA.home.copy()
         self.info_size = rig.size
         self.speed = 0.0
         self.pictures = {name: np.full((*rig.size[::-1], 3), 120, np.uint8) for name in rig.names}
@@ -57,7 +57,9 @@ class BoardCell:
     def tick(self) -> None:
         now_s = self.node.get_clock().now().nanoseconds * 1e-9
         self.q = self.q + self.speed * PERIOD_S
-        self._joints.publish(conversions.to_joint_state((*JOINT_NAMES, *FINGER_NAMES), [*self.q, 0.04, 0.04], now_s))
+        self._joints.publish(
+            conversions.to_joint_state((*PANDA.joint_names, *PANDA.gripper.joints), [*self.q, 0.04, 0.04], now_s)
+        )
         for name, (image, info) in self._publishers.items():
             image.publish(conversions.rgb_to_image(self.pictures[name], now_s, name))
             camera = self.rig[name].intrinsics.resize(*self.info_size)
@@ -101,7 +103,7 @@ def test_an_arm_at_rest_gives_a_moment(cell, link):
     link.wait_ready(LIMIT_S)
     assert link.spin_until(lambda: not link.why_not(), LIMIT_S), link.why_not()
     moment = link.moment()
-    np.testing.assert_allclose(moment.q, HOME)
+    np.testing.assert_allclose(moment.q, PANDA.home)
     assert moment.opening == pytest.approx(1.0)
     assert set(moment.images) == set(cell.rig.names)
     assert moment.cameras["front"].fx == pytest.approx(cell.rig["front"].intrinsics.fx)
@@ -141,7 +143,7 @@ def test_collecting_by_itself_waits_for_new_poses(cell, keys, tmp_path, capfd):
     cell.show_board("front", in_front(0.6))
     folder = tmp_path / "samples"
     move = cell.node.create_timer(
-        PERIOD_S, lambda: setattr(cell, "q", HOME + 0.1 * len(list(folder.glob("sample_*.json"))))
+        PERIOD_S, lambda: setattr(cell, "q", PANDA.home + 0.1 * len(list(folder.glob("sample_*.json"))))
     )
     assert cli.run(["calibrate", "collect", str(folder), "--auto", "--count", "2", "--domain", str(DOMAIN)]) == 0
     move.cancel()
@@ -149,7 +151,7 @@ def test_collecting_by_itself_waits_for_new_poses(cell, keys, tmp_path, capfd):
     assert [sample.name for sample in taken.samples] == ["sample_000", "sample_001"]
     np.testing.assert_allclose(taken.samples[1].q - taken.samples[0].q, 0.1, atol=1e-6)
     assert taken.cameras == ("front",)
-    np.testing.assert_allclose(taken.samples[0].T_base_hand, frame_pose(HOME, "hand"))
+    np.testing.assert_allclose(taken.samples[0].T_base_hand, PANDA.frame_pose(PANDA.home, "hand"))
     view = taken.samples[0].views["front"]
     np.testing.assert_allclose(BOARD.pose(view.detection, view.camera)[:3, 3], in_front(0.6)[:3, 3], atol=0.005)
     assert "front 24" in capfd.readouterr().out
@@ -199,7 +201,7 @@ def test_the_check_draws_the_spheres_where_the_joints_are(cell, wide_rig, tmp_pa
     assert drawn.shape == (480, 640, 3)
     # The right shoulder's view, bottom left: the elbow's green sphere.
     camera = wide_rig["right_shoulder"]
-    p_cam = (invert(camera.T_mount_cam) @ frame_pose(HOME, "joint4"))[:3, 3]
+    p_cam = (invert(camera.T_mount_cam) @ PANDA.frame_pose(PANDA.home, "joint4"))[:3, 3]
     u, v = np.rint(camera.intrinsics.project(p_cam)).astype(int)
     red, green, blue = drawn[240 + v, u].astype(int)
     assert green > red + 20 and green > blue + 20

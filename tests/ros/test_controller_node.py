@@ -7,7 +7,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Bool
 
-from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.controller_node import ControllerNode, ControllerParameters, load_controller
@@ -53,7 +53,7 @@ class Graph:
         self.streamer.publish(Bool(data=wanted))
         self.bench.settle("controller")
 
-    def feel(self, stamp_s: float, q=HOME, names=(*JOINT_NAMES, *FINGERS)) -> None:
+    def feel(self, stamp_s: float, q=PANDA.home, names=(*PANDA.joint_names, *FINGERS)) -> None:
         positions = np.array([*q, 0.01, 0.01])[: len(names)]
         self.states.publish(conversions.to_joint_state(names, positions, stamp_s))
         self.bench.settle("controller")
@@ -71,18 +71,18 @@ def test_async_acts_with_the_joints_of_the_capture_time(graph, drawing):
     graph.start("async")
     graph.want()
     t_s = graph.bench.now_s()
-    graph.feel(t_s, HOME + 0.1)
-    graph.feel(t_s + 0.05, HOME + 0.2)
+    graph.feel(t_s, PANDA.home + 0.1)
+    graph.feel(t_s + 0.05, PANDA.home + 0.2)
     graph.draw(drawing, t_s + 0.01)
     graph.bench.until(lambda: graph.chunks)
     targets, q, gripper, instruction = graph.controller.calls[0]
     assert (targets == drawing).all()
-    assert q == pytest.approx(HOME + 0.1)
+    assert q == pytest.approx(PANDA.home + 0.1)
     assert (gripper, instruction) == (pytest.approx(0.25), "push")
-    chunk = conversions.trajectory_to_chunk(graph.chunks[0], JOINT_NAMES)
+    chunk = conversions.trajectory_to_chunk(graph.chunks[0], PANDA)
     assert chunk.stamp_s == pytest.approx(t_s + 0.01)
     assert chunk.start_s == pytest.approx(t_s + 0.01 + 0.05, abs=1e-6)
-    assert chunk.positions[0] == pytest.approx(HOME + 0.11)
+    assert chunk.positions[0] == pytest.approx(PANDA.home + 0.11)
 
 
 @pytest.mark.parametrize("execution", ["sync", "async"])
@@ -111,10 +111,10 @@ def test_async_begins_now_while_the_arm_stands_still(graph, drawing):
     graph.want()
     t_s = graph.bench.now_s()
     graph.feel(t_s - 5.0)
-    graph.feel(t_s, HOME + 0.01)
+    graph.feel(t_s, PANDA.home + 0.01)
     graph.draw(drawing, t_s - 5.0)
     graph.bench.until(lambda: graph.chunks)
-    chunk = conversions.trajectory_to_chunk(graph.chunks[0], JOINT_NAMES)
+    chunk = conversions.trajectory_to_chunk(graph.chunks[0], PANDA)
     assert chunk.stamp_s == pytest.approx(t_s - 5.0)
     assert chunk.start_s > t_s + 0.05
 
@@ -131,7 +131,7 @@ def test_sync_acts_once_on_a_drawing_of_the_arm_at_rest(graph, drawing):
     graph.feel(now_s)
     graph.draw(drawing, now_s)
     graph.bench.until(lambda: graph.chunks)
-    chunk = conversions.trajectory_to_chunk(graph.chunks[0], JOINT_NAMES)
+    chunk = conversions.trajectory_to_chunk(graph.chunks[0], PANDA)
     assert chunk.stamp_s == pytest.approx(now_s)
     assert chunk.start_s > now_s + 0.05
     graph.draw(drawing, now_s + 0.001)  # seen before this chunk can have been carried out
@@ -164,9 +164,9 @@ def test_nothing_is_sent_that_nobody_wants(graph, drawing, execution):
 @pytest.mark.parametrize(
     ("names", "q", "words"),
     [
-        (JOINT_NAMES, HOME, "panda_finger_joint1"),
-        ((*(f"fr3_joint{i}" for i in range(1, 8)), *FINGERS), HOME, "lacks panda_joint1"),
-        ((*JOINT_NAMES, *FINGERS), np.full(7, np.nan), "non-finite"),
+        (PANDA.joint_names, PANDA.home, "panda_finger_joint1"),
+        ((*(f"fr3_joint{i}" for i in range(1, 8)), *FINGERS), PANDA.home, "lacks panda_joint1"),
+        ((*PANDA.joint_names, *FINGERS), np.full(7, np.nan), "non-finite"),
     ],
 )
 def test_bad_joint_states_are_explained(graph, drawing, names, q, words):
@@ -203,7 +203,7 @@ def test_a_missing_streamer_is_reported(graph):
     states = graph.bench.probe.create_timer(
         0.1,
         lambda: graph.states.publish(
-            conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.0, 0.0], graph.bench.now_s())
+            conversions.to_joint_state((*PANDA.joint_names, *FINGERS), [*PANDA.home, 0.0, 0.0], graph.bench.now_s())
         ),
     )
     graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "nobody listens: no /chunk_wanted"))

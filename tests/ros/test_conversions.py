@@ -10,8 +10,8 @@ pytest.importorskip("rclpy")
 
 from sensor_msgs.msg import Image, JointState
 
+from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
-from genima_core.panda import JOINT_NAMES
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions
 
@@ -91,12 +91,12 @@ def test_distortion_is_refused():
 
 
 def test_joints_are_found_by_name(rng):
-    names = [*JOINT_NAMES, *FINGERS]
+    names = [*PANDA.joint_names, *FINGERS]
     order = rng.permutation(len(names))
     positions = rng.normal(size=len(names))
     message = conversions.to_joint_state([names[i] for i in order], positions[order], 0.0, positions[order] * 2)
-    assert conversions.positions_by_name(message, JOINT_NAMES) == pytest.approx(positions[:7])
-    assert conversions.velocities_by_name(message, JOINT_NAMES) == pytest.approx(2 * positions[:7])
+    assert conversions.positions_by_name(message, PANDA.joint_names) == pytest.approx(positions[:7])
+    assert conversions.velocities_by_name(message, PANDA.joint_names) == pytest.approx(2 * positions[:7])
 
 
 @pytest.mark.parametrize(
@@ -104,27 +104,27 @@ def test_joints_are_found_by_name(rng):
     [
         (JointState(), "lacks panda_joint1"),
         (JointState(name=[f"fr3_joint{i}" for i in range(1, 8)], position=[0.0] * 7), "it has fr3_joint1"),
-        (JointState(name=list(JOINT_NAMES), position=[0.0] * 6), "7 names but 6 positions"),
+        (JointState(name=list(PANDA.joint_names), position=[0.0] * 6), "7 names but 6 positions"),
         (
-            JointState(name=list(JOINT_NAMES), position=[0.0] * 6 + [float("nan")]),
+            JointState(name=list(PANDA.joint_names), position=[0.0] * 6 + [float("nan")]),
             "non-finite positions for panda_joint7",
         ),
     ],
 )
 def test_broken_joint_states_are_refused(message, words):
     with pytest.raises(ValueError, match=words):
-        conversions.positions_by_name(message, JOINT_NAMES)
+        conversions.positions_by_name(message, PANDA.joint_names)
 
 
 def test_gripper_opening_is_the_share_of_the_width():
     message = conversions.to_joint_state(FINGERS, [0.02, 0.03], 0.0)
-    assert conversions.gripper_opening(message, FINGERS) == pytest.approx(0.625)
+    assert conversions.gripper_opening(message, PANDA.gripper) == pytest.approx(0.625)
 
 
 @pytest.mark.parametrize("K", [2, 20])
 def test_chunk_survives_the_wire(K):
     chunk = make_chunk(K)
-    back = conversions.trajectory_to_chunk(conversions.chunk_to_trajectory(chunk, JOINT_NAMES), JOINT_NAMES)
+    back = conversions.trajectory_to_chunk(conversions.chunk_to_trajectory(chunk, PANDA), PANDA)
     assert back.positions == pytest.approx(chunk.positions)
     assert back.gripper == pytest.approx(chunk.gripper)
     assert (back.dt_s, back.start_s, back.stamp_s) == pytest.approx((chunk.dt_s, chunk.start_s, chunk.stamp_s))
@@ -157,10 +157,10 @@ def turn_back(message):
     ],
 )
 def test_broken_chunks_are_refused(damage, words):
-    message = conversions.chunk_to_trajectory(make_chunk(), JOINT_NAMES)
+    message = conversions.chunk_to_trajectory(make_chunk(), PANDA)
     damage(message)
     with pytest.raises(ValueError, match=words):
-        conversions.trajectory_to_chunk(message, JOINT_NAMES)
+        conversions.trajectory_to_chunk(message, PANDA)
 
 
 def make_image(pixels: np.ndarray, encoding: str, padding: int = 0) -> Image:

@@ -8,7 +8,7 @@ from PIL import Image
 
 pytest.importorskip("rclpy")
 
-from genima_core.panda import HOME, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_ros.cli.demo import demo
 from genima_ros.clients.demo_film import FPS, write_episode
 from genima_ros.clients.demo_observer import CommandSet, Frame, violations
@@ -34,23 +34,23 @@ def stream(q: np.ndarray, dq: np.ndarray, period_s: float = 0.02) -> list[Comman
 
 def test_smooth_motion_violates_nothing():
     t = 0.02 * np.arange(200)[:, None]
-    q, dq = HOME + 0.3 * np.sin(t), 0.3 * np.cos(t)
-    assert violations(stream(q * np.ones(7), dq * np.ones(7)), PANDA_LIMITS) == 0
+    q, dq = PANDA.home + 0.3 * np.sin(t), 0.3 * np.cos(t)
+    assert violations(stream(q * np.ones(7), dq * np.ones(7)), PANDA.limits) == 0
 
 
 @pytest.mark.parametrize(("what", "by"), [("q", 0.1), ("dq", 0.5)])
 def test_a_step_is_a_violation(what, by):
-    q, dq = np.tile(HOME, (20, 1)), np.zeros((20, 7))
+    q, dq = np.tile(PANDA.home, (20, 1)), np.zeros((20, 7))
     {"q": q, "dq": dq}[what][10:, 1] += by
-    assert violations(stream(q, dq), PANDA_LIMITS) == 1
+    assert violations(stream(q, dq), PANDA.limits) == 1
 
 
 def test_a_missed_period_is_none():
     dq = np.full((20, 7), 1.0)
-    q = HOME + 0.02 * np.arange(20)[:, None] * dq
+    q = PANDA.home + 0.02 * np.arange(20)[:, None] * dq
     commands = stream(q, dq)
     del commands[10]
-    assert violations(commands, PANDA_LIMITS) == 0
+    assert violations(commands, PANDA.limits) == 0
 
 
 def test_the_film_runs_at_the_speed_of_life(tmp_path):

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Bool
 
-from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_core.targets.gate import Gate
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
@@ -62,7 +62,9 @@ class Graph:
     def draw(self, drawing, observation, observation_first: bool = True) -> float:
         """Sends a drawing of now, and the joints; its stamp."""
         stamp_s = self.bench.now_s()
-        self.joints.publish(conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.01, 0.01], stamp_s))
+        self.joints.publish(
+            conversions.to_joint_state((*PANDA.joint_names, *FINGERS), [*PANDA.home, 0.01, 0.01], stamp_s)
+        )
         self.bench.settle("controller")
         pairs = [(self.observations, observation), (self.drawings, drawing)]
         for publisher, picture in pairs if observation_first else reversed(pairs):
@@ -90,7 +92,7 @@ def test_a_good_drawing_is_followed(graph, gate, drawing, observation_first):
     graph.draw(drawing, drawing + 1, observation_first)
     graph.bench.until(lambda: graph.chunks)
     assert (gate.calls[0][0] == drawing).all()
-    assert gate.calls[0][1] == pytest.approx(HOME)
+    assert gate.calls[0][1] == pytest.approx(PANDA.home)
     assert (gate.calls[0][2] == drawing + 1).all()
 
 
@@ -140,7 +142,7 @@ def test_what_cannot_be_checked_closes_it(bench, rig, drawing):
 
 def test_a_drawing_without_what_it_was_drawn_over_waits(graph, gate, drawing):
     stamp_s = graph.bench.now_s()
-    graph.joints.publish(conversions.to_joint_state((*JOINT_NAMES, *FINGERS), [*HOME, 0.01, 0.01], stamp_s))
+    graph.joints.publish(conversions.to_joint_state((*PANDA.joint_names, *FINGERS), [*PANDA.home, 0.01, 0.01], stamp_s))
     graph.drawings.publish(conversions.rgb_to_image(tile(drawing), stamp_s))
     graph.observations.publish(conversions.rgb_to_image(tile(drawing), stamp_s - 0.05))
     graph.bench.settle("controller")

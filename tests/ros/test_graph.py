@@ -10,7 +10,6 @@ pytest.importorskip("rclpy")
 
 from genima_core.config import from_overrides
 from genima_ros.graph import graph
-from genima_ros.graph.arms import ArmSetup, parameters_of, parameters_of_leader
 from genima_ros.graph.modes import MODES
 from genima_ros.nodes.arm_monitor_node import ArmMonitorParameters
 from genima_ros.nodes.camera_node import CameraParameters
@@ -40,14 +39,12 @@ PARAMETERS = {
 }
 ROOT = Path(__file__).parents[2]
 NEEDED = {"real": ("arm:=fr3",), "teleop_real": ("arm:=fr3",)}
-OF_ARMS = {
-    *parameters_of(ArmSetup("panda")),
-    *parameters_of_leader(ArmSetup("panda")),
-    "lower_position_limits",
-    "upper_position_limits",
-    "velocity_limits",
-    "action",
+OF_STREAMING = {
+    *("joint_names", "command", "receiver_follows_horizon", "gripper_max_width_m"),
+    *("lower_position_limits", "upper_position_limits", "velocity_limits"),
+    *("leader_joint_names", "leader_finger_names", "leader_gripper_max_width_m"),
 }
+OF_ARMS = {"arm", "leader_arm", "action", *OF_STREAMING}
 DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
 """Topics that only some drivers have."""
 
@@ -125,17 +122,13 @@ def test_a_real_cell_needs_an_arm():
 
 def test_every_node_works_with_the_same_arm():
     processes = resolve("arm:=fr3", "arm_namespace:=/cell", "checkpoint:=/models/a", mode="real")
-    names = [f"fr3_joint{i}" for i in range(1, 8)]
-    for node in ("streamer", "controller", "markers"):
-        assert processes[node].parameters["joint_names"] == names
-    assert processes["streamer"].parameters["arm"] == "fr3"
-    assert processes["markers"].parameters["base_frame"] == processes["rig"].parameters["base_frame"] == "fr3_link0"
-    assert processes["rig"].parameters["hand_frame"] == "fr3_hand"
+    for node in ("streamer", "controller", "markers", "rig", "gripper", "arm_monitor"):
+        assert processes[node].parameters["arm"] == "fr3"
     for process in processes.values():
         renamed = dict(process.remappings)
         assert renamed["joint_states"] == "/cell/franka/joint_states"
         assert renamed["arm_controller/joint_trajectory"] == "/cell/fr3_arm_controller/joint_trajectory"
-    assert 'joint_names:=["fr3_joint1"' in " ".join(processes["streamer"].command())
+    assert processes["gripper"].parameters["action"] == "/cell/franka_gripper"
 
 
 def test_a_fixed_tool_stands_in_for_a_gripper(tmp_path):
@@ -143,14 +136,14 @@ def test_a_fixed_tool_stands_in_for_a_gripper(tmp_path):
     (tmp_path / "bare.yaml").write_text(yaml.safe_dump(arm))
     for mode in ("real", "teleop_real"):
         gripper = resolve(f"arm:={tmp_path / 'bare.yaml'}", mode=mode)["gripper"]
-        assert gripper.executable == "fixed_tool_node" and not gripper.parameters
+        assert gripper.parameters == {"arm": str(tmp_path / "bare.yaml")}
         assert resolve("arm:=fr3", mode=mode)["gripper"].executable == "gripper_node"
         assert "gripper" not in resolve("arm:=sim", mode=mode)
 
 
 def test_the_state_of_an_arm_is_watched_where_its_driver_tells_it():
     monitor = resolve("arm:=panda", "arm_namespace:=/cell", mode="teleop_real")["arm_monitor"]
-    assert monitor.parameters == {"robot_state_type": "franka_msgs/msg/FrankaState"}
+    assert monitor.parameters == {"arm": "panda"}
     assert dict(monitor.remappings)["robot_state"] == "/cell/franka_robot_state_broadcaster/robot_state"
     assert "arm_monitor" not in resolve("arm:=sim", mode="teleop_real")  # it publishes arm_status itself
     for mode in MODES:

@@ -1,17 +1,20 @@
 """The gripper node against real action servers: widths become goals, and nothing waits for whatever a gripper does."""
 
 import time
+from dataclasses import replace
+from pathlib import Path
 from threading import Event, Thread
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 
 import rclpy
 from std_msgs.msg import Float64
 
-from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.gripper_node import GripperNode
@@ -21,7 +24,26 @@ pytestmark = pytest.mark.ros
 
 FINGERS = ("fr3_finger_joint1", "fr3_finger_joint2")
 QUICK = {"accept_s": 0.3, "finish_s": 0.6, "cancel_s": 0.3, "retry_s": 0.05, "retry_longest_s": 0.1}
-ROBOTIQ = {"gripper_joints": ["finger_joint"], "open_position": 0.0, "closed_position": 0.695, "max_width_m": 0.14}
+ROBOTIQ = {
+    "kind": "parallel_gripper_command",
+    "action": "gripper_cmd",
+    "joints": ["finger_joint"],
+    "open_position": 0.0,
+    "closed_position": 0.695,
+    "max_width_m": 0.14,
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where the arms' files lie."""
+    monkeypatch.chdir(tmp_path)
+
+
+def an_arm(**gripper) -> str:
+    """The file of an FR3 with this gripper."""
+    Path("arm.yaml").write_text(yaml.safe_dump({"arm": "fr3", "gripper": gripper}))
+    return "arm.yaml"
 
 
 class Server:
@@ -108,11 +130,11 @@ def robotiq(serve):
 class Cell:
     """A gripper node, its joint states, and who asks for widths."""
 
-    def __init__(self, bench, **parameters) -> None:
+    def __init__(self, bench, gripper: dict, **parameters) -> None:
         self.bench = bench
         self.states = bench.listen(interfaces.GRIPPER_STATE)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
-        self.node = bench.node(GripperNode, parameters=QUICK | parameters)
+        self.node = bench.node(GripperNode, parameters=QUICK | {"arm": an_arm(**gripper)} | parameters)
         self.control = self.node.control
         self.joints = bench.talk(interfaces.GRIPPER_JOINT_STATES)
         self.command = bench.talk(interfaces.GRIPPER_COMMAND)
@@ -128,7 +150,7 @@ class Cell:
 
 
 def start_robotiq(bench) -> Cell:
-    return Cell(bench, kind="parallel_gripper_command", action="gripper_cmd", **ROBOTIQ)
+    return Cell(bench, ROBOTIQ)
 
 
 def test_a_width_becomes_a_position_of_the_joint(bench, robotiq):
@@ -148,7 +170,7 @@ def test_the_command_of_older_distributions(bench, serve):
     from control_msgs.action import GripperCommand
 
     server = serve(GripperCommand, "gripper_cmd", lambda _: GripperCommand.Result(reached_goal=True))
-    cell = Cell(bench, kind="gripper_command", action="gripper_cmd", force_n=15.0, **ROBOTIQ)
+    cell = Cell(bench, ROBOTIQ | {"kind": "gripper_command"}, force_n=15.0)
     cell.ask(0.0)
     bench.until(lambda: cell.control.state == "idle" and server.goals)
     assert server.goals[-1].command.position == pytest.approx(0.695)
@@ -160,7 +182,7 @@ def test_the_franka_hand_grasps_to_close_and_moves_to_open(bench, serve):
 
     move = serve(Move, "franka_gripper/move", lambda _: Move.Result(success=True))
     grasp = serve(Grasp, "franka_gripper/grasp", lambda _: Grasp.Result(success=True))
-    cell = Cell(bench, gripper_joints=list(FINGERS))
+    cell = Cell(bench, {"kind": "franka_hand", "action": "franka_gripper"})
     cell.measure(FINGERS, [0.04, 0.04])
     bench.until(lambda: cell.states)
     assert cell.states[-1].position[0] == pytest.approx(0.08)
@@ -240,7 +262,7 @@ def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
         0.01,
         lambda: joints.publish(
             conversions.to_joint_state(
-                JOINT_NAMES, commands[-1].position if commands else HOME, bench.now_s(), np.zeros(7)
+                PANDA.joint_names, commands[-1].position if commands else PANDA.home, bench.now_s(), np.zeros(7)
             )
         ),
     )
@@ -248,12 +270,15 @@ def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
     chunks = bench.talk(interfaces.ACTION_CHUNK)
     cell.ask(0.0)
     bench.until(lambda: cell.control.hanging and wanted and wanted[-1].data)
-    goal = HOME + np.linspace(0.1, 1, 10)[:, None] * np.array([0.2, 0, 0, 0, 0, 0, 0])
+    goal = PANDA.home + np.linspace(0.1, 1, 10)[:, None] * np.array([0.2, 0, 0, 0, 0, 0, 0])
     now_s = bench.now_s()
     chunks.publish(
-        conversions.chunk_to_trajectory(ActionChunk(goal, np.ones(10), 0.05, now_s, now_s), JOINT_NAMES, 0.14)
+        conversions.chunk_to_trajectory(
+            ActionChunk(goal, np.ones(10), 0.05, now_s, now_s),
+            replace(PANDA, gripper=replace(PANDA.gripper, max_width_m=0.14)),
+        )
     )
-    bench.until(lambda: commands and abs(commands[-1].position[0] - HOME[0] - 0.2) < 1e-3)
+    bench.until(lambda: commands and abs(commands[-1].position[0] - PANDA.home[0] - 0.2) < 1e-3)
     assert cell.control.wanted_m == pytest.approx(0.14)
     assert cell.control.hanging or cell.control.problem or server.goals
 
@@ -293,21 +318,21 @@ def test_without_its_messages_the_error_says_what_to_install(bench, monkeypatch)
 
     for package, kind in (("control_msgs", "gripper_command"), ("franka_msgs", "franka_hand")):
         monkeypatch.setitem(sys.modules, f"{package}.action", None)
-        parameters = ROBOTIQ if kind == "gripper_command" else {}
+        gripper = ROBOTIQ if kind == "gripper_command" else {"action": "gripper"}
         with pytest.raises(RuntimeError, match=f"ros-jazzy-{package.replace('_', '-')}"):
-            bench.node(GripperNode, parameters={"kind": kind, "action": "gripper", **parameters})
+            bench.node(GripperNode, parameters={"arm": an_arm(**gripper | {"kind": kind})})
 
 
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"kind": "suction"}, "'franka_hand'"),
-        ({"kind": "gripper_command"}, "moved by one joint"),
-        ({"force_n": 0.0}, "force_n"),
-        ({"open_position": 0.0}, "must differ"),
-        ({"action": ""}, "name the gripper's"),
-    ],
-)
-def test_wrong_parameters_are_explained(bench, parameters, words):
-    with pytest.raises(ValueError, match=words):
-        bench.node(GripperNode, lambda *_: None, parameters=parameters)
+def test_a_force_must_be_positive(bench):
+    with pytest.raises(ValueError, match="force_n"):
+        bench.node(GripperNode, lambda *_: None, parameters={"arm": an_arm(**ROBOTIQ), "force_n": 0.0})
+
+
+def test_a_fixed_tool_says_that_it_is_closed(bench):
+    began_s = bench.now_s()
+    bench.node(GripperNode, parameters={"arm": an_arm(kind="none")})
+    heard = bench.listen(interfaces.GRIPPER_STATE)
+    bench.until(lambda: len(heard) > 2)
+    stamps_s = [conversions.seconds(message.header.stamp) for message in heard]
+    assert began_s < stamps_s[0] < stamps_s[-1] <= bench.now_s()
+    assert [*heard[-1].name] == [conversions.GRIPPER_JOINT] and [*heard[-1].position] == [0.0]

@@ -8,11 +8,13 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import Bool, Int64, String
 from std_srvs.srv import Trigger
 
-from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_core.sim.experts import Trajectory
-from genima_core.sim.operator import START
+from genima_core.sim.operator import START_FROM_HOME_RAD
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.leader_node import LeaderNode, LeaderParameters, make_planner
+
+START = PANDA.home + START_FROM_HOME_RAD
 
 pytestmark = pytest.mark.ros
 
@@ -43,7 +45,7 @@ def start(bench, planner, **parameters) -> LeaderNode:
 
 
 def at(states: list, q: np.ndarray, tolerance: float = 1e-4) -> bool:
-    return bool(states) and np.abs(conversions.positions_by_name(states[-1], JOINT_NAMES) - q).max() < tolerance
+    return bool(states) and np.abs(conversions.positions_by_name(states[-1], PANDA.joint_names) - q).max() < tolerance
 
 
 def test_it_speaks_like_an_arm_and_starts_away_from_home(bench, planner):
@@ -51,8 +53,8 @@ def test_it_speaks_like_an_arm_and_starts_away_from_home(bench, planner):
     start(bench, planner)
     bench.until(lambda: len(states) >= 5)
     assert at(states, START)
-    assert 0.1 < np.abs(START - HOME).max() < 0.4
-    assert conversions.gripper_opening(states[-1], FINGER_NAMES) == 1.0
+    assert 0.1 < np.abs(START - PANDA.home).max() < 0.4
+    assert conversions.gripper_opening(states[-1], PANDA.gripper) == 1.0
     assert len(states[-1].velocity) == 9
     stamps_s = [conversions.seconds(message.header.stamp) for message in states]
     assert stamps_s == sorted(set(stamps_s))
@@ -77,7 +79,7 @@ def test_it_demonstrates_while_recorded_and_mirrored_then_asks_for_the_next_scen
     bench.until(lambda: at(states, GOAL))
     assert planner.scenes == [1000]
     recording.publish(Bool(data=False))
-    bench.until(lambda: resets and at(states, HOME, 0.15))
+    bench.until(lambda: resets and at(states, PANDA.home, 0.15))
     scene.publish(Int64(data=1001))
     recording.publish(Bool(data=True))
     bench.until(lambda: planner.scenes == [1000, 1001])
@@ -87,13 +89,20 @@ def test_sliders_move_it(bench, planner):
     states = bench.listen(interfaces.LEADER_JOINT_STATES)
     start(bench, planner)
     sliders = bench.talk(interfaces.LEADER_COMMAND)
-    sliders.publish(conversions.to_joint_state((*JOINT_NAMES, *FINGER_NAMES), [*(START + 0.1), 0.01, 0.01], 0.0))
+    sliders.publish(
+        conversions.to_joint_state((*PANDA.joint_names, *PANDA.gripper.joints), [*(START + 0.1), 0.01, 0.01], 0.0)
+    )
     bench.until(lambda: at(states, START + 0.1))
-    bench.until(lambda: conversions.gripper_opening(states[-1], FINGER_NAMES) == pytest.approx(0.25))
+    bench.until(lambda: conversions.gripper_opening(states[-1], PANDA.gripper) == pytest.approx(0.25))
 
 
 @pytest.mark.parametrize(
-    ("names", "q"), [(JOINT_NAMES, np.full(7, 9.0)), (JOINT_NAMES[1:], HOME[1:]), (JOINT_NAMES, np.full(7, np.nan))]
+    ("names", "q"),
+    [
+        (PANDA.joint_names, np.full(7, 9.0)),
+        (PANDA.joint_names[1:], PANDA.home[1:]),
+        (PANDA.joint_names, np.full(7, np.nan)),
+    ],
 )
 def test_a_bad_command_moves_nothing(bench, planner, names, q):
     diagnostics, states = bench.listen(interfaces.DIAGNOSTICS), bench.listen(interfaces.LEADER_JOINT_STATES)

@@ -7,13 +7,15 @@ pytest.importorskip("rclpy")
 
 from rich.console import Console
 
-from genima_core.panda import HOME, PANDA_LIMITS
-from genima_core.sim.operator import START
+from genima_core.arm import PANDA
+from genima_core.sim.operator import START_FROM_HOME_RAD
 from genima_ros.cli.leader import Sliders, leader, move
 from genima_ros.cli.terminal.keyboard import keys
 from genima_ros.clients.leader_client import LeaderLink
 from genima_ros.messages import interfaces
 from genima_ros.nodes.leader_node import LeaderNode
+
+START = PANDA.home + START_FROM_HOME_RAD
 
 pytestmark = pytest.mark.ros
 
@@ -41,29 +43,29 @@ def text(table) -> str:
 
 
 def test_keys_move_the_chosen_joint_by_steps():
-    sliders = Sliders(HOME, 1.0, 0.1)
+    sliders = Sliders(PANDA.home, 1.0, 0.1)
     for key in keys("3+\x1b[C-4\x1b[D<"):
         sliders.press(key)
-    np.testing.assert_allclose(sliders.q - HOME, [0, 0, 0.1, -0.12, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(sliders.q - PANDA.home, [0, 0, 0.1, -0.12, 0, 0, 0], atol=1e-9)
     for key in keys("\x1b[Bg"):
         sliders.press(key)
     assert (sliders.joint, sliders.opening) == (4, 0.0)
     sliders.press("h")
-    np.testing.assert_array_equal(sliders.q, HOME)
+    np.testing.assert_array_equal(sliders.q, PANDA.home)
 
 
 def test_sliders_end_at_the_limits():
-    sliders = Sliders(HOME, 1.0, 0.5)
+    sliders = Sliders(PANDA.home, 1.0, 0.5)
     for joint in "1234567":
         for key in [joint, *"++++++++++++++++"]:
             sliders.press(key)
-    np.testing.assert_array_equal(sliders.q, PANDA_LIMITS.upper)
+    np.testing.assert_array_equal(sliders.q, PANDA.limits.upper)
 
 
 def test_the_table_shows_limits_keys_and_problems():
-    table = text(Sliders(HOME, 1.0, 0.1).table(START))
+    table = text(Sliders(PANDA.home, 1.0, 0.1).table(START))
     assert all(word in table for word in ("panda_joint7", "-2.90", f"{START[0]:.3f}", "gripper", "q quit"))
-    assert "has gone" in text(Sliders(HOME, 1.0, 0.1).table(START, "the leader has gone"))
+    assert "has gone" in text(Sliders(PANDA.home, 1.0, 0.1).table(START, "the leader has gone"))
 
 
 def test_what_is_said_is_repeated_until_q():

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import String
 
-from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_ros.cli.preflight import preflight
 from genima_ros.clients.preflight_observer import PreflightObserver
 from genima_ros.messages import conversions, interfaces
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.ros
 def observer(bench, rig):
     import os
 
-    with PreflightObserver(int(os.environ["ROS_DOMAIN_ID"]), rig.names, JOINT_NAMES) as observer:
+    with PreflightObserver(int(os.environ["ROS_DOMAIN_ID"]), rig.names, PANDA.joint_names) as observer:
         yield observer
 
 
@@ -38,7 +38,7 @@ def test_it_sees_what_runs(bench, observer, rig):
         nonlocal shade
         shade += 1
         now_s = bench.now_s()
-        joints.publish(conversions.to_joint_state(JOINT_NAMES, HOME, now_s))
+        joints.publish(conversions.to_joint_state(PANDA.joint_names, PANDA.home, now_s))
         for name in rig.names:
             value = 7 if name == "front" else shade % 250
             picture = np.full((rig.size[1], rig.size[0], 3), value, np.uint8)
@@ -59,8 +59,8 @@ def test_it_sees_what_runs(bench, observer, rig):
     bench.until(complete)
     seen = observer.report()
     assert seen.rig.fingerprint() == rig.fingerprint()
-    assert seen.arm.names == JOINT_NAMES
-    np.testing.assert_allclose(seen.arm.q[-1], HOME)
+    assert seen.arm.names == PANDA.joint_names
+    np.testing.assert_allclose(seen.arm.q[-1], PANDA.home)
     assert seen.streamer.startswith("holding: ")
     for name, camera in seen.cameras.items():
         assert camera.size == rig.size

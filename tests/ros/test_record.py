@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.recording import UNFINISHED
 from genima_ros.cli.terminal.keyboard import Keyboard, Line, keys
@@ -179,7 +179,10 @@ def test_a_session_over_a_pipe(cell, tmp_path, operators):
     assert (summary["kept"], summary["discarded"]) == (2, 2)
     assert [(e["episode"], e["label"]) for e in summary["episodes"]] == [(0, "success"), (1, "success")]
     assert sorted(path.name for path in operator.out.iterdir()) == ["episode_000000", "episode_000001"]
-    assert [About.load(operator.out / f"episode_00000{k}").instruction for k in (0, 1)] == ["push it", "new words"]
+    assert [EpisodeInfo.load(operator.out / f"episode_00000{k}").instruction for k in (0, 1)] == [
+        "push it",
+        "new words",
+    ]
     assert all(open_bag(path).finished for path in operator.out.iterdir())
 
 
@@ -192,7 +195,7 @@ def test_a_running_episode_is_finished_when_it_is_ended(cell, tmp_path, operator
     operator.process.send_signal(number)
     assert operator.end() == 0
     assert open_bag(operator.out / "episode_000000").finished
-    about = About.load(operator.out / "episode_000000")
+    about = EpisodeInfo.load(operator.out / "episode_000000")
     assert about.label == ""
     assert UNFINISHED not in about.suspect
 

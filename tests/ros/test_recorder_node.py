@@ -8,9 +8,9 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Bool, Int64, String
 
-from genima_core.data.bags.episode_info import About
+from genima_core.arm import PANDA
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
-from genima_core.panda import JOINT_NAMES
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
 from genima_ros.nodes.recorder_node import RecorderNode
@@ -95,7 +95,7 @@ def test_an_episode_holds_every_stream_and_is_judged(recording, bench, rig):
     assert message.endswith("ok")
     assert recording.states[-1].data is False
     folder = recording.out / "episode_000000"
-    about, bag = About.load(folder), open_bag(folder)
+    about, bag = EpisodeInfo.load(folder), open_bag(folder)
     assert (about.task, about.instruction, about.seed, about.rig) == (
         "push_button",
         "push the button",
@@ -168,7 +168,7 @@ def test_a_leader_with_other_joints_is_refused(recording):
     answer = recording.call("start")
     assert not answer.success
     assert "fr3_joint1" in answer.message
-    assert "leader_joint_names" in answer.message
+    assert "leader_arm" in answer.message
 
 
 def test_numbers_go_on_and_finished_episodes_stay(recording):
@@ -228,11 +228,11 @@ def test_labels_during_and_after(recording):
     assert recording.call("label", data=True).message == "episode 0 is labelled success"
     recording.record()
     recording.call("stop")
-    assert About.load(recording.out / "episode_000000").label == "success"
+    assert EpisodeInfo.load(recording.out / "episode_000000").label == "success"
     assert recording.call("label", data=False).message == "episode 0 is labelled failure"
-    assert About.load(recording.out / "episode_000000").label == "failure"
+    assert EpisodeInfo.load(recording.out / "episode_000000").label == "failure"
     recording.episode()
-    assert About.load(recording.out / "episode_000001").label == ""
+    assert EpisodeInfo.load(recording.out / "episode_000001").label == ""
 
 
 def test_close_finishes_what_runs(recording):
@@ -241,7 +241,7 @@ def test_close_finishes_what_runs(recording):
     recording.call("start")
     recording.record()
     recording.node.close()
-    about = About.load(recording.out / "episode_000000")
+    about = EpisodeInfo.load(recording.out / "episode_000000")
     assert open_bag(recording.out / "episode_000000").finished
     assert (about.label, about.suspect) == ("", ())
 
@@ -254,7 +254,7 @@ def test_a_camera_that_stops_is_told_and_makes_it_suspect(recording, bench):
     recording.cell.silent.add("front")
     bench.until(bench.problem("recorder", recording.diagnostics, "front is silent"))
     assert "suspect" in recording.call("stop").message
-    assert any("front stopped" in reason for reason in About.load(recording.out / "episode_000000").suspect)
+    assert any("front stopped" in reason for reason in EpisodeInfo.load(recording.out / "episode_000000").suspect)
     bench.until(lambda: recording.value("suspect") == 1)
 
 
@@ -316,4 +316,4 @@ def test_bad_parameters_are_refused(recording, parameters):
 
 
 def test_the_seven_joints_are_the_default(recording):
-    assert recording.start_node().parameters.joint_names == JOINT_NAMES
+    assert recording.start_node().parameters.joint_names == PANDA.joint_names

@@ -14,12 +14,12 @@ import rclpy
 from rclpy.action import ActionServer, GoalResponse
 from std_srvs.srv import Trigger
 
-from genima_core.panda import HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_core.streaming.arm_state import MODES, read_status
 from genima_core.streaming.streamer import State
+from genima_ros.arms import ArmSetup, Recovery, load_arm
 from genima_ros.cli.recover import read_arguments, recover, tell
 from genima_ros.clients.recovery_client import RecoveryLink
-from genima_ros.graph.arms import ArmSetup, Recovery, load_arm
 from genima_ros.graph.graph import share_folder
 from genima_ros.graph.recovery import plan, recover_by
 from genima_ros.messages import conversions, interfaces
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.ros
 
 ARMS = share_folder() / "config" / "arms"
 MOVE, REFLEX, USER_STOPPED = (read_status(MODES.index(mode), ()) for mode in ("move", "reflex", "user_stopped"))
-CONTROLLERS = load_arm("fr3", ARMS).recovery.controllers
+CONTROLLERS = load_arm("fr3", ARMS).driver.recovery.controllers
 
 
 class Driver:
@@ -130,7 +130,10 @@ def start_streamer(bench):
     states, commands = bench.listen(interfaces.STREAMER_STATE), bench.listen(interfaces.JOINT_COMMANDS)
     publisher = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
     bench.probe.create_timer(
-        0.01, lambda: publisher.publish(conversions.to_joint_state(JOINT_NAMES, HOME, bench.now_s(), np.zeros(7)))
+        0.01,
+        lambda: publisher.publish(
+            conversions.to_joint_state(PANDA.joint_names, PANDA.home, bench.now_s(), np.zeros(7))
+        ),
     )
     bench.node(StreamerNode, parameters={"enabled": True, "watch_arm_status": True})
     return states, commands
@@ -157,7 +160,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     assert states[-1].data == "holding: The streamer is disabled; enable it to move the arm."
     assert bench.call("streamer", "enable", data=True).success
     bench.until(lambda: len(commands) > count)
-    assert np.array(commands[count].position) == pytest.approx(HOME)
+    assert np.array(commands[count].position) == pytest.approx(PANDA.home)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import String
 
+from genima_core.arm import PANDA
 from genima_core.data.motion import load_motion
-from genima_core.panda import HOME, PANDA_LIMITS
 from genima_ros.cli.replay import replay, run
 from genima_ros.clients.replayer import Replayer
 from genima_ros.messages import interfaces
@@ -25,6 +26,7 @@ from ..data.bags import recorded
 from .test_sim_node import FakeCell
 
 pytestmark = pytest.mark.ros
+WIDE = replace(PANDA, gripper=replace(PANDA.gripper, max_width_m=0.14))
 
 SOON_S = 0.3
 
@@ -93,10 +95,10 @@ def test_a_disabled_streamer_is_said(spinning, rig, replayer):
 
 def test_the_gripper_opens_as_wide_as_the_arms_file_says(bench):
     heard = bench.listen(interfaces.ACTION_CHUNK)
-    with Replayer(int(os.environ["ROS_DOMAIN_ID"]), gripper_max_width_m=0.14) as replayer:
+    with Replayer(int(os.environ["ROS_DOMAIN_ID"]), WIDE) as replayer:
         assert replayer.spin_until(lambda: replayer._chunks.get_subscription_count(), 60.0)
         with pytest.raises(RuntimeError, match="does not take the motion"):  # nobody else is there
-            replayer.follow(np.array([HOME, HOME]), np.array([0.0, 0.5]), 0.1)
+            replayer.follow(np.array([PANDA.home, PANDA.home]), np.array([0.0, 0.5]), 0.1)
     bench.until(lambda: heard)
     assert [point.positions[7] for point in heard[0].points] == pytest.approx([0.0, 0.07])
 
@@ -115,10 +117,10 @@ def test_a_motion_that_is_refused_or_stopped_is_said(spinning, rig, replayer):
     start(spinning, rig)
     spinning.spin_in_background()
     replayer.wait_ready()
-    outside = np.linspace(HOME, PANDA_LIMITS.upper + 0.1, 50)
+    outside = np.linspace(PANDA.home, PANDA.limits.upper + 0.1, 50)
     with pytest.raises(RuntimeError, match="does not take the motion.*outside"):
         replayer.follow(outside, None, 0.04)
-    slow = np.linspace(HOME, HOME + 0.3, 100)
+    slow = np.linspace(PANDA.home, PANDA.home + 0.3, 100)
 
     def stop(elapsed_s: float) -> None:
         if elapsed_s > 0.5:

@@ -31,15 +31,15 @@ def test_where_tf_is_installed_the_cameras_are_frames(bench, rig, path, interfac
 
     bench.node(
         RigNode,
-        parameters={"rig": path, "base_frame": "cell_fr3_link0", "hand_frame": "tool", "leave_out": ["left_shoulder"]},
+        parameters={"rig": path, "arm": "fr3", "leave_out": ["left_shoulder"]},
     )
     heard: list = []
     bench.probe.create_subscription(TFMessage, TF_STATIC, heard.append, interfaces.LATCHED)
     bench.until(lambda: heard)
     frames = {t.child_frame_id: t.header.frame_id for t in heard[0].transforms}
     assert len(frames) == 3 and "left_shoulder_color_optical_frame" not in frames
-    assert frames["wrist_color_optical_frame"] == "tool"
-    assert frames["front_color_optical_frame"] == "cell_fr3_link0"
+    assert frames["wrist_color_optical_frame"] == "fr3_hand"
+    assert frames["front_color_optical_frame"] == "fr3_link0"
 
 
 def test_a_transform_is_the_cameras_pose(rig):

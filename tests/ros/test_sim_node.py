@@ -9,8 +9,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
-from genima_core.panda import HOME, JOINT_NAMES
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.sim_node import SimNode, SimParameters
 
@@ -26,7 +26,7 @@ class FakeCell:
 
     def __init__(self, rig: CameraRig) -> None:
         self.rig = rig
-        self.q, self.dq, self.gripper, self.time_s = HOME.copy(), np.zeros(7), 1.0, 0.0
+        self.q, self.dq, self.gripper, self.time_s = PANDA.home.copy(), np.zeros(7), 1.0, 0.0
         self.seeds: list[int] = []
         self.taken: tuple[int, ...] = ()
         """Scenes with an object where the arm is."""
@@ -36,7 +36,7 @@ class FakeCell:
         self.seeds.append(seed)
         self.time_s = 0.0
         if start != "here":
-            self.q, self.gripper = HOME.copy(), 1.0
+            self.q, self.gripper = PANDA.home.copy(), 1.0
 
     @property
     def arm_is_free(self) -> bool:
@@ -62,7 +62,7 @@ def cell(rig) -> FakeCell:
     return FakeCell(rig)
 
 
-def trajectory(q: np.ndarray, names=JOINT_NAMES) -> JointTrajectory:
+def trajectory(q: np.ndarray, names=PANDA.joint_names) -> JointTrajectory:
     points = [JointTrajectoryPoint(positions=q.tolist(), time_from_start=conversions.to_duration(0.04))]
     return JointTrajectory(joint_names=list(names), points=points)
 
@@ -81,7 +81,7 @@ def test_it_speaks_like_cameras_and_a_robot(bench, cell, rig):
         assert (conversions.image_to_rgb(images[name][0]) == 10 * i).all()
         assert conversions.camera_info_to_camera(infos[name][0]) == rig[name].intrinsics
         assert images[name][0].header.frame_id == f"{name}_color_optical_frame"
-    assert conversions.positions_by_name(states[-1], JOINT_NAMES) == pytest.approx(HOME)
+    assert conversions.positions_by_name(states[-1], PANDA.joint_names) == pytest.approx(PANDA.home)
     assert conversions.gripper_opening(states[-1], ("panda_finger_joint1", "panda_finger_joint2")) == 1.0
     assert instructions[0].data == "push the button"
 
@@ -102,8 +102,8 @@ def test_it_follows_the_arm_controllers_topic_and_tells_success(bench, cell):
     success = bench.listen(interfaces.SUCCESS)
     start(bench, cell)
     publisher = bench.talk(interfaces.ARM_TRAJECTORY)
-    publisher.publish(trajectory(HOME + 0.2))
-    bench.until(lambda: cell.q == pytest.approx(HOME + 0.2))
+    publisher.publish(trajectory(PANDA.home + 0.2))
+    bench.until(lambda: cell.q == pytest.approx(PANDA.home + 0.2))
     bench.until(lambda: success and success[-1].data)
     assert not success[0].data
 
@@ -118,14 +118,14 @@ def test_it_moves_the_gripper(bench, cell):
 def test_reset_places_the_next_scene_and_the_arm(bench, cell):
     success = bench.listen(interfaces.SUCCESS)
     start(bench, cell, seed=7)
-    bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(HOME + 0.2))
+    bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(PANDA.home + 0.2))
     bench.until(lambda: success and success[-1].data)
     response = bench.call("sim", "reset")
     assert response.success
     assert response.message == "scene 8"
     assert cell.seeds == [7, 8]
     bench.until(lambda: not success[-1].data)
-    assert cell.q == pytest.approx(HOME)
+    assert cell.q == pytest.approx(PANDA.home)
 
 
 def test_it_says_which_scene_and_which_cameras(bench, cell, rig):
@@ -142,14 +142,14 @@ def test_the_arm_may_stay_and_go_on_with_what_it_does(bench, cell):
     scenes, states = bench.listen(interfaces.SCENE), bench.listen(interfaces.JOINT_STATES)
     start(bench, cell, seed=7, reset_arm=False)
     cell.taken = (8, 9)
-    slow = trajectory(HOME + 0.2)
+    slow = trajectory(PANDA.home + 0.2)
     slow.points[0].time_from_start = conversions.to_duration(0.5)
     bench.talk(interfaces.ARM_TRAJECTORY).publish(slow)
-    bench.until(lambda: HOME[0] + 0.01 < cell.q[0])
+    bench.until(lambda: PANDA.home[0] + 0.01 < cell.q[0])
     assert bench.call("sim", "reset").message == "scene 10"
-    assert cell.q[0] > HOME[0]
-    bench.until(lambda: scenes[-1].data == 10 and cell.q == pytest.approx(HOME + 0.2))
-    q = np.array([conversions.positions_by_name(message, JOINT_NAMES) for message in states])
+    assert cell.q[0] > PANDA.home[0]
+    bench.until(lambda: scenes[-1].data == 10 and cell.q == pytest.approx(PANDA.home + 0.2))
+    q = np.array([conversions.positions_by_name(message, PANDA.joint_names) for message in states])
     assert (np.diff(q[:, 0]) >= 0).all()
 
 
@@ -165,8 +165,8 @@ def test_an_arm_in_the_way_of_every_scene_is_said(bench, cell):
     "message",
     [
         trajectory(np.full(7, np.nan)),
-        trajectory(HOME, [f"fr3_joint{i}" for i in range(1, 8)]),
-        JointTrajectory(joint_names=list(JOINT_NAMES)),
+        trajectory(PANDA.home, [f"fr3_joint{i}" for i in range(1, 8)]),
+        JointTrajectory(joint_names=list(PANDA.joint_names)),
     ],
 )
 def test_bad_commands_move_nothing(bench, cell, message):
@@ -174,7 +174,7 @@ def test_bad_commands_move_nothing(bench, cell, message):
     start(bench, cell)
     bench.talk(interfaces.ARM_TRAJECTORY).publish(message)
     bench.until(bench.problem("sim", diagnostics, "refuses a trajectory"))
-    assert cell.q == pytest.approx(HOME)
+    assert cell.q == pytest.approx(PANDA.home)
 
 
 def test_a_reflex_holds_the_arm_until_recovery_and_then_it_goes_on_from_there(bench, cell):
@@ -183,19 +183,21 @@ def test_a_reflex_holds_the_arm_until_recovery_and_then_it_goes_on_from_there(be
     publisher = bench.talk(interfaces.ARM_TRAJECTORY)
     bench.until(lambda: len(statuses) >= 3)
     assert {(status.level, status.name, status.message) for status in statuses} == {(DiagnosticStatus.OK, "arm", "")}
-    slow = trajectory(HOME + 0.4)
+    slow = trajectory(PANDA.home + 0.4)
     slow.points[0].time_from_start = conversions.to_duration(2.0)
     publisher.publish(slow)
-    bench.until(lambda: cell.q[0] > HOME[0] + 0.01)
+    bench.until(lambda: cell.q[0] > PANDA.home[0] + 0.01)
     assert bench.call("sim", "reflex").success
     stopped = cell.q.copy()
-    assert stopped[0] < HOME[0] + 0.4
+    assert stopped[0] < PANDA.home[0] + 0.4
     bench.until(lambda: statuses[-1].level == DiagnosticStatus.ERROR)
     assert "cartesian_reflex" in statuses[-1].message
     assert {pair.key: pair.value for pair in statuses[-1].values} == {"mode": "reflex", "errors": "cartesian_reflex"}
-    publisher.publish(trajectory(HOME))
-    bench.talk(interfaces.ARM_JOINT_STATE).publish(conversions.to_joint_state(JOINT_NAMES, HOME, bench.now_s()))
-    bench.talk(interfaces.ARM_POSITIONS).publish(Float64MultiArray(data=HOME.tolist()))
+    publisher.publish(trajectory(PANDA.home))
+    bench.talk(interfaces.ARM_JOINT_STATE).publish(
+        conversions.to_joint_state(PANDA.joint_names, PANDA.home, bench.now_s())
+    )
+    bench.talk(interfaces.ARM_POSITIONS).publish(Float64MultiArray(data=PANDA.home.tolist()))
     bench.settle("sim")
     bench.until(bench.problem("sim", diagnostics, "ignores commands"))
     assert np.array_equal(cell.q, stopped)
@@ -213,9 +215,9 @@ def test_a_reflex_holds_the_arm_until_recovery_and_then_it_goes_on_from_there(be
 
 def test_recovery_without_an_error_disturbs_no_motion(bench, cell):
     start(bench, cell)
-    bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(HOME + 0.2))
+    bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(PANDA.home + 0.2))
     assert bench.call("sim", "error_recovery").message == "there was no error"
-    bench.until(lambda: cell.q == pytest.approx(HOME + 0.2))
+    bench.until(lambda: cell.q == pytest.approx(PANDA.home + 0.2))
 
 
 def test_close_closes_the_cell(bench, cell):

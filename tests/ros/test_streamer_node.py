@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.types import ActionChunk
 from genima_ros.clients.demo_observer import CommandSet, violations
 from genima_ros.messages import conversions, interfaces
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.ros
 class Arm:
     """Is where the last command wanted it, and says so at 100 Hz."""
 
-    def __init__(self, bench, names=JOINT_NAMES, q=HOME) -> None:
+    def __init__(self, bench, names=PANDA.joint_names, q=PANDA.home) -> None:
         self.bench, self.names, self.q = bench, names, np.array(q)
         self.commands = bench.listen(interfaces.JOINT_COMMANDS)
         self.publisher = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
@@ -37,12 +37,10 @@ class Arm:
 
 def send_chunk(bench, publisher, offset_rad: float, K: int = 10, change=None) -> None:
     """A chunk that turns joint 1 by this much from home."""
-    positions = np.tile(HOME, (K, 1))
+    positions = np.tile(PANDA.home, (K, 1))
     positions[:, 0] += offset_rad * np.linspace(1 / K, 1, K)
     now_s = bench.now_s()
-    message = conversions.chunk_to_trajectory(
-        ActionChunk(positions, np.zeros(K), 0.05, now_s + 0.05, now_s), JOINT_NAMES
-    )
+    message = conversions.chunk_to_trajectory(ActionChunk(positions, np.zeros(K), 0.05, now_s + 0.05, now_s), PANDA)
     if change is not None:
         change(message)
     publisher.publish(message)
@@ -62,15 +60,15 @@ def test_a_chunk_becomes_smooth_motion_and_the_gripper_closes(bench):
     send_chunk(bench, publisher, 0.2)
     bench.until(lambda: wanted and not wanted[-1].data)
     bench.until(lambda: wanted[-1].data)
-    assert arm.commands[-1].position[0] == pytest.approx(HOME[0] + 0.2, abs=1e-3)
+    assert arm.commands[-1].position[0] == pytest.approx(PANDA.home[0] + 0.2, abs=1e-3)
     assert widths[-1].data == 0.0
     stream = [
         CommandSet(conversions.seconds(c.header.stamp), 0.0, np.array(c.position), np.array(c.velocity))
         for c in arm.commands
     ]
-    assert violations(stream, PANDA_LIMITS) == 0
+    assert violations(stream, PANDA.limits) == 0
     for message in trajectories:
-        assert list(message.joint_names) == list(JOINT_NAMES)
+        assert list(message.joint_names) == list(PANDA.joint_names)
         assert conversions.seconds(message.header.stamp) == 0
         assert len(message.points) >= 2
         assert conversions.seconds(message.points[0].time_from_start) == pytest.approx(0.02)
@@ -89,7 +87,7 @@ def test_other_arm_controllers_get_what_they_understand(bench, command, topic, r
     messages = bench.listen(topic)
     start(bench, command=command, receiver_follows_horizon=False)
     bench.until(lambda: messages)
-    assert np.array(read(messages[0])) == pytest.approx(HOME)
+    assert np.array(read(messages[0])) == pytest.approx(PANDA.home)
 
 
 def test_it_waits_to_be_enabled(bench):
@@ -100,7 +98,7 @@ def test_it_waits_to_be_enabled(bench):
     assert not arm.commands
     assert bench.call("streamer", "enable", data=True).success
     bench.until(lambda: arm.commands)
-    assert np.array(arm.commands[0].position) == pytest.approx(HOME)
+    assert np.array(arm.commands[0].position) == pytest.approx(PANDA.home)
 
 
 def test_stop_ends_the_commands_smoothly(bench):
@@ -121,7 +119,7 @@ def test_stop_ends_the_commands_smoothly(bench):
     assert len(arm.commands) == count
     end = trajectories[-1].points[-1]
     assert np.abs(end.velocities).max() < 1e-6
-    assert end.positions[0] < HOME[0] + 0.6
+    assert end.positions[0] < PANDA.home[0] + 0.6
 
 
 @pytest.mark.parametrize(
@@ -143,13 +141,13 @@ def test_bad_chunks_move_nothing_and_are_explained(bench, change, words):
     bench.until(lambda: wanted and wanted[-1].data)
     send_chunk(bench, publisher, 0.2, change=change)
     bench.until(bench.problem("streamer", diagnostics, words))
-    assert np.array(arm.commands[-1].position) == pytest.approx(HOME)
+    assert np.array(arm.commands[-1].position) == pytest.approx(PANDA.home)
 
 
-@pytest.mark.parametrize("names", [[f"fr3_joint{i}" for i in range(1, 8)], JOINT_NAMES[:6]])
+@pytest.mark.parametrize("names", [[f"fr3_joint{i}" for i in range(1, 8)], PANDA.joint_names[:6]])
 def test_renamed_or_missing_joints_are_explained(bench, names):
     diagnostics = bench.listen(interfaces.DIAGNOSTICS)
-    arm = Arm(bench, names, HOME[: len(names)])
+    arm = Arm(bench, names, PANDA.home[: len(names)])
     start(bench)
     bench.until(bench.problem("streamer", diagnostics, "joint_states not used"))
     assert not arm.commands
@@ -170,9 +168,9 @@ def test_targets_are_followed_and_bad_ones_explained(bench):
     start(bench, period_s=0.005)
     publisher = bench.talk(interfaces.JOINT_TARGET)
     bench.until(lambda: arm.commands)
-    q = HOME + 0.03
+    q = PANDA.home + 0.03
     timer = bench.probe.create_timer(
-        0.01, lambda: publisher.publish(conversions.to_joint_state(JOINT_NAMES, q, bench.now_s(), np.zeros(7)))
+        0.01, lambda: publisher.publish(conversions.to_joint_state(PANDA.joint_names, q, bench.now_s(), np.zeros(7)))
     )
     bench.until(lambda: np.abs(np.array(arm.commands[-1].position) - q).max() < 1e-3)
     assert states[-1].data == "tracking"
@@ -192,7 +190,7 @@ def test_an_emergency_stop_needs_a_reset_and_an_operator(bench):
     bench.until(lambda: arm.commands and abs(arm.commands[-1].velocity[0]) > 0.1)
     assert bench.call("streamer", "emergency_stop").success
     bench.until(lambda: states[-1].data.startswith("fault: The emergency stop"))
-    assert arm.commands[-1].position[0] < HOME[0] + 0.6
+    assert arm.commands[-1].position[0] < PANDA.home[0] + 0.6
     refused = bench.call("streamer", "enable", data=True)
     assert not refused.success and "reset" in refused.message
     assert bench.call("streamer", "reset_fault").success
@@ -256,7 +254,7 @@ def test_it_stops_before_the_arm_touches_the_table(bench):
 
     send_chunk(bench, publisher, 0.0, K=20, change=lower)
     bench.until(lambda: states[-1].data.startswith("holding: Going on would bring finger"))
-    assert 0 < arm.commands[-1].position[1] - HOME[1] < 0.5
+    assert 0 < arm.commands[-1].position[1] - PANDA.home[1] < 0.5
 
 
 def test_without_mujoco_the_error_names_what_to_install():

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
 from genima_ros.nodes.streamer_node import StreamerNode
@@ -21,7 +21,7 @@ TOLERANT = {"leader_timeout_s": 5.0, "follower_timeout_s": 5.0}
 class Arm:
     """Says at 100 Hz where it is: where it was put, or where the last of `commands` wants it."""
 
-    def __init__(self, bench, topic, q=HOME, names=JOINT_NAMES, fingers_m=None, commands=None):
+    def __init__(self, bench, topic, q=PANDA.home, names=PANDA.joint_names, fingers_m=None, commands=None):
         self.bench, self.q, self.names, self.fingers_m = bench, np.array(q), tuple(names), fingers_m
         self.commands = commands
         self.publisher = interfaces.publish(bench.probe, topic)
@@ -32,7 +32,7 @@ class Arm:
             self.q = np.array(self.commands[-1].position)
         names, q = self.names, self.q
         if self.fingers_m is not None:
-            names, q = (*names, *FINGER_NAMES), [*q, *self.fingers_m]
+            names, q = (*names, *PANDA.gripper.joints), [*q, *self.fingers_m]
         self.publisher.publish(conversions.to_joint_state(names, q, self.bench.now_s(), np.zeros(len(names))))
 
     def fall_silent(self):
@@ -71,7 +71,7 @@ def cell(bench):
             bench.until(lambda: self.states and self.streamer_states)
             return self
 
-        def leader(self, q=HOME + 0.1, **options):
+        def leader(self, q=PANDA.home + 0.1, **options):
             return Arm(bench, interfaces.LEADER_JOINT_STATES, q, **options)
 
         def engage(self):
@@ -97,7 +97,7 @@ def test_the_follower_approaches_and_mirrors_arm_and_gripper(cell, bench):
     assert percent == sorted(percent) and len({round(value, -1) for value in percent}) >= 3
     leader.q = leader.q + 0.01
     bench.until(lambda: np.abs(np.array(cell.commands[-1].position) - leader.q).max() < 1e-3)
-    assert set(cell.targets[-1].name) == {*JOINT_NAMES, conversions.GRIPPER_JOINT}
+    assert set(cell.targets[-1].name) == {*PANDA.joint_names, conversions.GRIPPER_JOINT}
     bench.until(lambda: cell.widths and cell.widths[-1].data == pytest.approx(0.04))
     bench.until(
         lambda: any(
@@ -125,7 +125,7 @@ def test_engaging_is_refused_with_the_reason(cell, bench):
     cell.refused("~/enable")
     first.names = tuple(f"fr3_joint{i}" for i in range(1, 8))
     cell.refused("it has fr3_joint1")
-    first.names = JOINT_NAMES
+    first.names = PANDA.joint_names
     _second = interfaces.publish(bench.probe, interfaces.LEADER_JOINT_STATES)
     cell.refused("all but one")
     assert not cell.targets
@@ -136,7 +136,7 @@ def test_engaging_is_refused_with_the_reason(cell, bench):
     [
         (lambda bench, leader: setattr(leader, "q", leader.q + 0.4), "jumped"),
         (
-            lambda bench, leader: setattr(leader, "names", JOINT_NAMES[:6]) or setattr(leader, "q", leader.q[:6]),
+            lambda bench, leader: setattr(leader, "names", PANDA.joint_names[:6]) or setattr(leader, "q", leader.q[:6]),
             "lacks",
         ),
         (lambda bench, leader: interfaces.publish(bench.probe, interfaces.LEADER_JOINT_STATES), "2 publish"),
@@ -145,7 +145,7 @@ def test_engaging_is_refused_with_the_reason(cell, bench):
 )
 def test_what_ends_it_is_said_and_nothing_restarts_by_itself(cell, bench, spoil, words):
     cell.start()
-    leader = cell.leader(HOME + 0.02)
+    leader = cell.leader(PANDA.home + 0.02)
     cell.engage()
     cell.until("mirroring")
     spoil(bench, leader)
@@ -157,7 +157,7 @@ def test_what_ends_it_is_said_and_nothing_restarts_by_itself(cell, bench, spoil,
 
 def test_a_silent_leader_is_noticed(cell, bench):
     cell.start(leader_timeout_s=0.5)
-    leader = cell.leader(HOME + 0.02)
+    leader = cell.leader(PANDA.home + 0.02)
     cell.engage()
     cell.until("mirroring")
     leader.fall_silent()

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.data.dataset import Dataset
 from genima_ros.cli import main as cli
@@ -168,7 +168,7 @@ def test_the_kept_episodes_are_whole_and_labelled(session):
     assert [path.name for path in bags] == [f"episode_{i:06d}" for i in range(3)]
     seeds = []
     for path in bags:
-        bag, about = open_bag(path), About.load(path)
+        bag, about = open_bag(path), EpisodeInfo.load(path)
         assert bag.finished
         assert (about.task, about.label, about.suspect) == ("push_button", "success", ())
         assert about.quality["overflow"] == 0

@@ -15,9 +15,9 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Bool
 
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
-from genima_core.panda import JOINT_NAMES, frame_pose
 from genima_core.targets.detect import find_centres, true_centres
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
@@ -51,7 +51,7 @@ class Witness(Observer):
         interfaces.subscribe(
             self.node,
             interfaces.ACTION_CHUNK,
-            lambda message: self.chunks.append((self.now_s(), conversions.trajectory_to_chunk(message, JOINT_NAMES))),
+            lambda message: self.chunks.append((self.now_s(), conversions.trajectory_to_chunk(message, PANDA))),
         )
         interfaces.subscribe(
             self.node,
@@ -76,7 +76,7 @@ class Witness(Observer):
         self.drawings[conversions.seconds(message.header.stamp)] = conversions.image_to_rgb(message)
 
     def _on_joint_state(self, message) -> None:
-        self.q = conversions.positions_by_name(message, JOINT_NAMES)
+        self.q = conversions.positions_by_name(message, PANDA.joint_names)
 
 
 @pytest.fixture
@@ -152,11 +152,11 @@ def test_targets_are_drawn_and_followed_and_a_killed_node_comes_back(up, checkpo
         drawing = witness.drawings[min(witness.drawings, key=lambda stamp_s: abs(stamp_s - chunk.stamp_s))]
         assert untile(drawing).shape == (4, rig.size[1], rig.size[0], 3)
         assert chunk.stamp_s in witness.drawings
-        goal = frame_pose(chunk.positions[-1], "tcp")[:3, 3]
+        goal = PANDA.frame_pose(chunk.positions[-1], "tcp")[:3, 3]
         start = witness.q
-        before = np.linalg.norm(frame_pose(start, "tcp")[:3, 3] - goal)
+        before = np.linalg.norm(PANDA.frame_pose(start, "tcp")[:3, 3] - goal)
         witness.wait(lambda: not witness.moving, "the end of the chunk")
-        assert np.linalg.norm(frame_pose(witness.q, "tcp")[:3, 3] - goal) < max(0.5 * before, 0.02)
+        assert np.linalg.norm(PANDA.frame_pose(witness.q, "tcp")[:3, 3] - goal) < max(0.5 * before, 0.02)
         if checkpoint.is_relative_to(ROOT):  # an untrained agent draws no gripper
             distance_px = [gripper_distance_px(rig, drawing, q) for q in (start, witness.q)]
             assert distance_px[1] < max(0.7 * distance_px[0], 4.0)

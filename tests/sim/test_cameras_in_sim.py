@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genima_core import gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, transform_points
 from genima_core.sim.arm import VISUAL_GROUP
@@ -60,7 +61,7 @@ def test_a_ball_is_seen_where_the_camera_projects_it(rig):
     seen = dict.fromkeys(rig.names, 0)
     for seed in range(20):
         cell.reset(seed, "anywhere")
-        T_base_hand = panda.frame_pose(cell.q, "hand")
+        T_base_hand = PANDA.frame_pose(cell.q, "hand")
         for camera in rig.cameras:
             T_base_cam = camera.T_base_cam(T_base_hand)
             # In front of the hand for the wrist camera, anywhere over the table for the others.
@@ -83,7 +84,7 @@ def test_a_ball_is_seen_where_the_camera_projects_it(rig):
 
 def test_static_cameras_see_all_targets_at_home(cell):
     cell.reset(3)
-    p_base = panda.target_poses(cell.q)[:, :3, 3]
+    p_base = PANDA.target_poses(cell.q)[:, :3, 3]
     for name in ("front", "right_shoulder", "left_shoulder"):
         camera = cell.rig[name]
         uv = camera.intrinsics.project(transform_points(invert(camera.T_base_cam(np.eye(4))), p_base))

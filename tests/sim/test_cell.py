@@ -3,12 +3,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genima_core import gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.arm import FRAMES, PANDA
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
 
 import mujoco  # isort: skip
 
-LIMITS = panda.PANDA_LIMITS
+LIMITS = PANDA.limits
 joints = st.lists(st.floats(0, 1), min_size=7, max_size=7).map(
     lambda x: LIMITS.lower + np.array(x) * (LIMITS.upper - LIMITS.lower)
 )
@@ -19,8 +20,8 @@ joints = st.lists(st.floats(0, 1), min_size=7, max_size=7).map(
 def test_every_frame_matches_forward_kinematics(cell, q):
     cell.data.qpos[:7] = q
     mujoco.mj_kinematics(cell.model, cell.data)
-    expected = panda.forward_kinematics(q)
-    for i, frame in enumerate(panda.FRAMES):
+    expected = PANDA.forward_kinematics(q)
+    for i, frame in enumerate(FRAMES):
         pose = (
             cell.site_pose("tcp")
             if frame == "tcp"
@@ -40,7 +41,7 @@ def test_fingertips_are_at_the_tcp(cell):
     cell.step(cell.q, 1.0, 1.0)
     tips = np.array([cell.body_pose(f"finger{i}")[:3, 3] for i in (1, 2)])
     assert cell.gripper > 0.98
-    assert np.linalg.norm(tips[0] - tips[1]) == pytest.approx(panda.GRIPPER_WIDTH_M, abs=2e-3)
+    assert np.linalg.norm(tips[0] - tips[1]) == pytest.approx(PANDA.gripper.max_width_m, abs=2e-3)
 
 
 def test_the_servos_follow_a_50_hz_stream(cell):
@@ -87,7 +88,7 @@ def test_reset_is_deterministic(cell):
 def test_both_starts_have_the_same_objects(cell):
     cell.reset(5, "home")
     button = cell.body_pose("button")
-    assert np.abs(cell.q - panda.HOME).max() < 0.1
+    assert np.abs(cell.q - PANDA.home).max() < 0.1
     assert cell.gripper > 0.99
     cell.reset(5, "anywhere")
     np.testing.assert_array_equal(button, cell.body_pose("button"))
@@ -185,12 +186,12 @@ def test_observation(cell):
 @given(x=st.floats(0.35, 0.65), y=st.floats(-0.25, 0.25), z=st.floats(0.05, 0.4), yaw=st.floats(-0.4, 0.4))
 def test_inverse_kinematics_reaches_the_table(x, y, z, yaw):
     goal = point_down(np.array([x, y, z]), yaw)
-    q = InverseKinematics().solve(goal)
-    pose = panda.frame_pose(q, "tcp")
+    q = InverseKinematics(PANDA).solve(goal)
+    pose = PANDA.frame_pose(q, "tcp")
     np.testing.assert_allclose(pose[:3, 3], goal[:3, 3], atol=5e-4)
     assert np.trace(pose[:3, :3].T @ goal[:3, :3]) > 3 - 1e-4
 
 
 def test_inverse_kinematics_says_what_is_out_of_reach():
     with pytest.raises(ValueError, match="out of reach"):
-        InverseKinematics().solve(point_down(np.array([1.2, 0.0, 0.3])))
+        InverseKinematics(PANDA).solve(point_down(np.array([1.2, 0.0, 0.3])))

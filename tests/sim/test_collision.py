@@ -4,33 +4,33 @@ import mujoco
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.collision import ClearanceModel
 from genima_core.sim.experts import plan
 from genima_core.sim.margins import Margins
 from genima_core.sim.task import TASKS, make_task
 
-LOWER, UPPER = panda.PANDA_LIMITS.lower, panda.PANDA_LIMITS.upper
+LOWER, UPPER = PANDA.limits.lower, PANDA.limits.upper
 FOLDED = np.array([0.0, -1.7, 0.0, -3.05, 0.0, 0.5, 0.785])
 """The hand is in the shoulder."""
 
 
 @pytest.fixture(scope="module")
 def model() -> ClearanceModel:
-    return ClearanceModel()
+    return ClearanceModel(PANDA)
 
 
 def lowered(height_m: float) -> np.ndarray:
     """The hand points straight down, its tcp so high above the table."""
     from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
 
-    return InverseKinematics().solve(point_down(np.array([0.5, 0.0, height_m])))
+    return InverseKinematics(PANDA).solve(point_down(np.array([0.5, 0.0, height_m])))
 
 
 @pytest.mark.parametrize("opening", [0.0, 0.5, 1.0])
 def test_home_is_free(model, opening):
-    assert model.check(panda.HOME, opening) is None
+    assert model.check(PANDA.home, opening) is None
 
 
 def test_an_arm_in_itself_is_found(model):
@@ -50,15 +50,15 @@ def test_the_table_is_found_where_the_fingers_reach_it(model):
 
 def test_the_table_may_be_lower_and_the_margin_smaller():
     q = lowered(0.0)
-    assert ClearanceModel(Margins(table_height_m=-0.1)).check(q) is None
-    assert ClearanceModel(Margins(hand_clearance_m=0.0)).check(lowered(0.015)) is None
+    assert ClearanceModel(PANDA, Margins(table_height_m=-0.1)).check(q) is None
+    assert ClearanceModel(PANDA, Margins(hand_clearance_m=0.0)).check(lowered(0.015)) is None
 
 
 def test_it_is_deterministic_and_forgets_what_it_saw_before(model, rng):
     poses = rng.uniform(LOWER, UPPER, (50, 7))
     first = [model.check(q) for q in poses]
     assert [model.check(q) for q in poses[::-1]][::-1] == first
-    assert [ClearanceModel().check(q) for q in poses[:5]] == first[:5]
+    assert [ClearanceModel(PANDA).check(q) for q in poses[:5]] == first[:5]
 
 
 def test_turning_the_base_changes_nothing(model, rng):

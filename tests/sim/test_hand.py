@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import HOME, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.sim import experts, hand
 from genima_core.sim.hand import Hand
 
@@ -13,7 +13,7 @@ DT_S = 0.01
 MARGIN = 1e-6
 
 joints = st.lists(st.floats(0.05, 0.95), min_size=7, max_size=7).map(
-    lambda x: PANDA_LIMITS.lower + np.array(x) * (PANDA_LIMITS.upper - PANDA_LIMITS.lower)
+    lambda x: PANDA.limits.lower + np.array(x) * (PANDA.limits.upper - PANDA.limits.lower)
 )
 
 
@@ -33,7 +33,7 @@ def assert_smooth(leads: list[hand.Lead], speed: float, acceleration: float) -> 
 @settings(max_examples=30)
 @given(goals=st.lists(st.tuples(joints, st.floats(0, 1)), min_size=1, max_size=4), every_s=st.floats(0.05, 1.5))
 def test_new_goals_at_any_time_are_joined_smoothly(goals, every_s):
-    leader, leads, now_s = Hand(HOME), [], 5.0
+    leader, leads, now_s = Hand(PANDA, PANDA.home), [], 5.0
     steps = max(1, round(every_s / DT_S))
     for q, opening in goals:
         leader.move(q, now_s, opening)
@@ -53,7 +53,7 @@ def test_new_goals_at_any_time_are_joined_smoothly(goals, every_s):
 def test_a_demonstration_is_as_smooth_and_as_slow_as_the_experts(cell, seed):
     cell.reset(seed)
     demonstration = experts.plan(cell, dt_s=0.02)
-    leader = Hand(cell.q)
+    leader = Hand(cell.arm, cell.q)
     leader.perform(demonstration, 3.0)
     leads = sample(leader, 3.0, demonstration.duration_s + 0.5)
     assert_smooth(leads, 1.02 * experts.PEAK_SPEED, 6.0)
@@ -65,14 +65,14 @@ def test_a_demonstration_is_as_smooth_and_as_slow_as_the_experts(cell, seed):
 def test_a_demonstration_given_up_half_way_goes_on_smoothly(cell):
     cell.reset(1)
     demonstration = experts.plan(cell, dt_s=0.02)
-    leader = Hand(cell.q)
+    leader = Hand(cell.arm, cell.q)
     leader.perform(demonstration, 0.0)
     leads = sample(leader, 0.0, demonstration.duration_s / 2)
     now_s = len(leads) * DT_S
-    leader.move(HOME, now_s, 1.0)
+    leader.move(PANDA.home, now_s, 1.0)
     leads += sample(leader, now_s, 8.0)
     assert_smooth(leads, 1.02 * experts.PEAK_SPEED, 6.0)
-    np.testing.assert_allclose(leads[-1].q, HOME, atol=1e-6)
+    np.testing.assert_allclose(leads[-1].q, PANDA.home, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_a_demonstration_given_up_half_way_goes_on_smoothly(cell):
     [
         (np.full(7, 9.0), 1.0, "cannot go to"),
         (np.full(7, np.nan), 1.0, "cannot go to"),
-        (HOME[:6], 1.0, "7 positions"),
-        (HOME, 1.5, "cannot open to 1.5"),
-        (HOME, np.nan, "cannot open"),
+        (PANDA.home[:6], 1.0, "7 positions"),
+        (PANDA.home, 1.5, "cannot open to 1.5"),
+        (PANDA.home, np.nan, "cannot open"),
     ],
 )
 def test_what_is_not_valid_moves_nothing(q, opening, words):
-    leader = Hand(HOME)
+    leader = Hand(PANDA, PANDA.home)
     with pytest.raises(ValueError, match=words):
         leader.move(q, 0.0, opening)
     assert leader.at_rest(0.0)
-    np.testing.assert_array_equal(leader.at(1.0).q, HOME)
+    np.testing.assert_array_equal(leader.at(1.0).q, PANDA.home)

@@ -3,7 +3,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from genima_core.panda import HOME, frame_pose
+from genima_core.arm import PANDA
 from genima_core.sim import operator as simulated
 from genima_core.sim.experts import PEAK_SPEED, Trajectory
 from genima_core.sim.hand import Hand
@@ -21,7 +21,13 @@ class Session:
     ) -> None:
         self.now_s, self.asked, self.planned, self.warnings, self.leads = 100.0, 0, [], [], []
         self.cell, self.unreachable = cell, unreachable
-        self.operator = Operator(Hand(simulated.START), self._plan, self._next_scene, self.warnings.append, **options)
+        self.operator = Operator(
+            Hand(PANDA, PANDA.home + simulated.START_FROM_HOME_RAD),
+            self._plan,
+            self._next_scene,
+            self.warnings.append,
+            **options,
+        )
         if first_scene is not None:
             self.operator.on_scene(first_scene, self.now_s)
 
@@ -79,7 +85,7 @@ def test_after_the_recording_it_asks_for_a_scene_and_goes_back():
     session.scene(8)
     assert session.asked == 1
     assert session.run(6.0) == Activity.READY
-    assert np.abs(session.leads[-1].q - HOME).max() < 0.15
+    assert np.abs(session.leads[-1].q - PANDA.home).max() < 0.15
     assert session.leads[-1].opening == 1.0
     dq = np.array([lead.dq for lead in session.leads])
     assert np.abs(dq).max() <= 1.05 * PEAK_SPEED
@@ -111,15 +117,17 @@ def test_without_a_cell_to_ask_it_performs_in_the_same_scene():
 
 def test_it_goes_straight_up_first(cell):
     session = Session().demonstrated()
-    start = frame_pose(session.leads[-1].q, "tcp")[:3, 3]
+    start = PANDA.frame_pose(session.leads[-1].q, "tcp")[:3, 3]
     session.record(False)
     session.leads.clear()
     session.run(8.0)
-    tcp = np.array([frame_pose(lead.q, "tcp")[:3, 3] for lead in session.leads])
+    tcp = np.array([PANDA.frame_pose(lead.q, "tcp")[:3, 3] for lead in session.leads])
     assert start[2] < simulated.LIFT_BELOW_M - 0.1
     below = tcp[tcp[:, 2] < start[2] + 0.9 * simulated.LIFT_M]
     assert np.linalg.norm(below[:, :2] - start[:2], axis=1).max() < 0.02
-    np.testing.assert_allclose(frame_pose(lifted(LOW), "tcp")[:3, 3], start + [0, 0, simulated.LIFT_M], atol=5e-3)
+    np.testing.assert_allclose(
+        PANDA.frame_pose(lifted(PANDA, LOW), "tcp")[:3, 3], start + [0, 0, simulated.LIFT_M], atol=5e-3
+    )
 
 
 def test_the_clutch_ends_a_demonstration_and_the_next_mirroring_begins_it_anew():
@@ -156,9 +164,9 @@ def test_sliders_win_until_they_let_go():
     session.record()
     session.run(1.0)
     for _ in range(30):
-        session.operator.on_sliders(HOME, 0.5, session.now_s)
+        session.operator.on_sliders(PANDA.home, 0.5, session.now_s)
         assert session.run(0.1) == Activity.SLIDERS
-    np.testing.assert_allclose(session.leads[-1].q, HOME, atol=1e-3)
+    np.testing.assert_allclose(session.leads[-1].q, PANDA.home, atol=1e-3)
     session.record(False)
     session.scene(8)
     session.record()

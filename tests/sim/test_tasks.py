@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.task import TASKS, Task, make_task
@@ -37,7 +37,7 @@ def test_trajectories_are_smooth_and_within_limits(task_cell, start):
         task_cell.reset(seed, start)
         trajectory = experts.plan(task_cell)
         q = np.vstack([task_cell.q, trajectory.q])
-        limits = panda.PANDA_LIMITS
+        limits = PANDA.limits
         assert trajectory.dt_s == 0.05
         assert 1.0 <= trajectory.duration_s <= 6.5
         assert np.all(q > limits.lower)
@@ -80,7 +80,7 @@ def test_success_latches_after_the_cap_is_released(cell):
     cell.reset(1)
     assert experts.run_expert(cell)
     assert cell.joint_position("button_cap") < -0.02
-    cell.step(panda.HOME, 0.0, 2.0)
+    cell.step(PANDA.home, 0.0, 2.0)
     assert abs(cell.joint_position("button_cap")) < 0.002
     assert cell.success()
 

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from genima_core.panda import HOME, JOINT_NAMES, JointLimits
+from genima_core.arm import PANDA, JointLimits
 from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
 
 from .chunks import CHUNK_S
@@ -14,7 +14,7 @@ PERIOD_S = 0.02
 class Bench:
     """A streamer, an arm that does what it is told one period later, and a clock."""
 
-    def __init__(self, q: np.ndarray = HOME, enabled: bool = True, **config):
+    def __init__(self, q: np.ndarray = PANDA.home, enabled: bool = True, **config):
         self.streamer = Streamer(StreamerConfig(**{"period_s": PERIOD_S, **config}))
         self.period_s = self.streamer.config.period_s
         self.now_s = 100.0
@@ -39,7 +39,7 @@ class Bench:
         positions: np.ndarray,
         age_s: float = 0.0,
         dt_s: float = 0.05,
-        names: Sequence[str] = JOINT_NAMES,
+        names: Sequence[str] = PANDA.joint_names,
         times_s: np.ndarray | None = None,
     ) -> str | None:
         times_s = dt_s * np.arange(len(positions)) if times_s is None else times_s
@@ -47,7 +47,7 @@ class Bench:
 
     def measure(self) -> str | None:
         noise = 1e-8 * (len(self.log) % 2) if self.blocked else 0.0  # a real sensor always has some
-        return self.streamer.on_joint_state(JOINT_NAMES, self.q + noise, np.zeros(7), self.now_s, self.now_s)
+        return self.streamer.on_joint_state(PANDA.joint_names, self.q + noise, np.zeros(7), self.now_s, self.now_s)
 
     def step(self, wait_s: float | None = None) -> Command:
         self.now_s += self.period_s if wait_s is None else wait_s
@@ -111,7 +111,7 @@ def sweep() -> Callable[..., np.ndarray]:
 
     def at(times_s: np.ndarray, size: float = 0.5) -> np.ndarray:
         direction = np.array([1.0, 0.8, -1.0, 0.6, 1.0, 0.7, -1.0])
-        return HOME + size * (1 - np.cos(2.0 * np.asarray(times_s)[:, None])) * direction
+        return PANDA.home + size * (1 - np.cos(2.0 * np.asarray(times_s)[:, None])) * direction
 
     return at
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from genima_core.panda import ARM_LIMITS, JOINT_NAMES
+from genima_core.arm import PANDA
+from genima_core.panda import ARM_LIMITS
 
 CHUNKS = 10_000
 RUNS = 100
@@ -62,7 +63,7 @@ def test_no_chunk_breaks_a_limit(make_bench, broken_limits, shard):
             if k % 15 == 0:
                 kinds = [*range(5), 7] if rng.random() < 0.6 else [int(rng.choice([5, 6]))]
             positions = hostile_chunk(rng, bench.q, limits, rng.choice(kinds))
-            names = JOINT_NAMES if rng.random() < 0.98 else rng.permutation([*JOINT_NAMES, "gripper"])[:7]
+            names = PANDA.joint_names if rng.random() < 0.98 else rng.permutation([*PANDA.joint_names, "gripper"])[:7]
             age_s = float(rng.choice([0.0, 0.02, 0.4, -0.1, 9.0], p=[0.5, 0.2, 0.1, 0.15, 0.05]))
             reason = bench.send(positions, age_s, float(rng.choice([0.01, 0.05, 0.2])), list(names))
             chunks += 1

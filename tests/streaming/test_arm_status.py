@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.streaming.arm_status import ArmWatch, Level
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.streamer import State
@@ -77,7 +77,7 @@ def test_an_arm_that_leaves_its_move_mode_is_stopped_and_stays(watched, sweep, b
     assert bench.streamer.enable() is None
     run(bench, 0.2)
     assert bench.last.q is not None
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
 
 
 def test_a_fault_is_not_left_while_the_arm_has_it(watched, sweep):

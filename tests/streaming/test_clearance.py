@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.streaming.streamer import State, Streamer, StreamerConfig
 from genima_core.types import Contact
 
@@ -33,7 +33,7 @@ class Wall:
         return (Contact(PAIR, float(self.distance(q)), MARGIN),) if self.distance(q) < MARGIN else ()
 
 
-def bench_with(make_bench, wall, q=HOME, **config):
+def bench_with(make_bench, wall, q=PANDA.home, **config):
     bench = make_bench(q, **config)
     bench.streamer = Streamer(bench.streamer.config, wall)
     bench.streamer.enable()
@@ -54,7 +54,7 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
     rng = np.random.default_rng(seed)
     a = rng.normal(size=7)
     a /= np.abs(a).sum()
-    wall = Wall(a, float(HOME @ a) + room)
+    wall = Wall(a, float(PANDA.home @ a) + room)
     bench = bench_with(
         make_bench, wall, execution=execution, receiver_follows_horizon=follows, max_jump_rad=100.0, max_speed_ratio=1e9
     )
@@ -63,8 +63,8 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
         goal = bench.q + rng.uniform(-2, 2, 7)
         positions = np.clip(
             bench.q + np.linspace(0, 1, K)[:, None] * (goal - bench.q) + rng.normal(0, 0.05, (K, 7)),
-            PANDA_LIMITS.lower,
-            PANDA_LIMITS.upper,
+            PANDA.limits.lower,
+            PANDA.limits.upper,
         )
         bench.send(positions)
         if rng.random() < 0.2:
@@ -86,13 +86,13 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
             segments[-1].append(command.q)
     assert bench.streamer.statistics(bench.now_s).limit_violations == 0
     for q in segments:
-        assert not broken_limits(np.array(q).reshape(-1, 7), PANDA_LIMITS)
+        assert not broken_limits(np.array(q).reshape(-1, 7), PANDA.limits)
 
 
 def test_it_stops_before_and_says_who_would_touch(make_bench):
-    wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
+    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.3)
     bench = bench_with(make_bench, wall, execution="async")
-    assert bench.send(HOME + np.linspace(0, 0.5, K)[:, None] * np.eye(7)[0]) is None
+    assert bench.send(PANDA.home + np.linspace(0, 0.5, K)[:, None] * np.eye(7)[0]) is None
     command = bench.run(2.0)
     assert command.state is State.HOLDING and "hand and wall" in command.reason
     assert 0 <= wall.distance(command.q) - MARGIN < 0.08  # it had 0.5 rad/s
@@ -103,7 +103,7 @@ def test_it_stops_before_and_says_who_would_touch(make_bench):
 
 
 def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
-    wall = Wall(np.eye(7)[0], HOME[0] + 0.05)
+    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.05)
     for sign, moves in ((1, False), (-1, True)):
         bench = bench_with(make_bench, wall, execution="async")
         before = bench.q
@@ -115,13 +115,15 @@ def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
 
 
 def test_targets_that_lead_into_contact_end_in_a_stop_and_a_pause(make_bench):
-    wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
+    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.3)
     bench = bench_with(make_bench, wall, execution="async", period_s=0.005)
-    q, answers = HOME.copy(), []
+    q, answers = PANDA.home.copy(), []
     for _ in range(300):
         q[0] += 0.3 * bench.period_s
         answers.append(
-            bench.streamer.on_target(JOINT_NAMES, q, [0.3 * (len(answers) > 0), *np.zeros(6)], bench.now_s, bench.now_s)
+            bench.streamer.on_target(
+                PANDA.joint_names, q, [0.3 * (len(answers) > 0), *np.zeros(6)], bench.now_s, bench.now_s
+            )
         )
         assert wall.distance(bench.step().q) >= MARGIN - 1e-9
     assert answers[0] is None and "hand and wall" in answers[-1]
@@ -139,7 +141,7 @@ def test_an_emergency_stop_is_as_quick_as_any_and_needs_reset_and_enable(trackin
     other.run(0.6)
     assert command.state is State.FAULT and command.q is None and "emergency" in command.reason
     assert bench.rest_time_s() <= other.rest_time_s()
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
     assert "emergency" in bench.streamer.enable()
     assert "FAULT" in bench.send(np.tile(bench.q, (K, 1)))
     assert bench.streamer.reset_fault()
@@ -194,12 +196,12 @@ def test_a_chunk_under_way_is_slowed_without_a_step(started, sweep, broken_limit
     assert bench.streamer.set_velocity_scale(0.2) is None
     bench.run(1.0)
     slow = np.abs(bench.last.dq).max()
-    assert 0 < slow < 0.2 * 0.9 * PANDA_LIMITS.velocity.min() + 1e-9
+    assert 0 < slow < 0.2 * 0.9 * PANDA.limits.velocity.min() + 1e-9
     assert bench.last.state is State.TRACKING
     assert bench.streamer.set_velocity_scale(1.0) is None  # from the next chunk on
     bench.run(4.0)
     assert np.allclose(bench.q, sweep(CHUNK_S)[-1], atol=1e-6)
-    assert not broken_limits(bench.commands, PANDA_LIMITS, period_s)
+    assert not broken_limits(bench.commands, PANDA.limits, period_s)
     acceleration = np.diff(bench.commands, 2, axis=0) / period_s**2
     assert np.abs(acceleration).max() < 6.1
     assert bench.streamer.statistics(bench.now_s).limit_violations == 0

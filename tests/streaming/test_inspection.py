@@ -1,44 +1,44 @@
 import numpy as np
 import pytest
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.streaming.inspection import Actions, Measurement, Refusal, read_actions, read_joint_state
 
-NAMES = (*JOINT_NAMES, "gripper")
+NAMES = (*PANDA.joint_names, "gripper")
 TIMES = 0.05 * np.arange(5)
 
 
 def chunk(names=NAMES, times_s=TIMES, positions=None, stamp_s=3.0):
     if positions is None:
-        positions = np.column_stack([np.tile(HOME, (5, 1)), np.full(5, 0.04)])
-    return read_actions(JOINT_NAMES, "gripper", 0.08, PANDA_LIMITS, names, times_s, positions, stamp_s)
+        positions = np.column_stack([np.tile(PANDA.home, (5, 1)), np.full(5, 0.04)])
+    return read_actions(PANDA.joint_names, "gripper", 0.08, PANDA.limits, names, times_s, positions, stamp_s)
 
 
-def state(names=JOINT_NAMES, positions=HOME, velocities=(), stamp_s=3.0):
-    return read_joint_state(JOINT_NAMES, names, positions, velocities, stamp_s, 3.1)
+def state(names=PANDA.joint_names, positions=PANDA.home, velocities=(), stamp_s=3.0):
+    return read_joint_state(PANDA.joint_names, names, positions, velocities, stamp_s, 3.1)
 
 
 def changed(row, column, value):
-    positions = np.column_stack([np.tile(HOME, (5, 1)), np.full(5, 0.04)])
+    positions = np.column_stack([np.tile(PANDA.home, (5, 1)), np.full(5, 0.04)])
     positions[row, column] = value
     return positions
 
 
 def test_columns_come_in_any_order_and_the_gripper_may_be_absent():
     order = np.random.default_rng(0).permutation(8)
-    positions = np.column_stack([HOME + 0.1 * np.arange(5)[:, None] / 5, np.linspace(0, 0.08, 5)])
+    positions = np.column_stack([PANDA.home + 0.1 * np.arange(5)[:, None] / 5, np.linspace(0, 0.08, 5)])
     actions = chunk([NAMES[i] for i in order], positions=positions[:, order])
     assert isinstance(actions, Actions)
     assert np.array_equal(actions.positions, positions[:, :7]) and np.array_equal(actions.widths_m, positions[:, 7])
     assert actions.dt_s == pytest.approx(0.05) and actions.first_s == 0.0
-    assert chunk(JOINT_NAMES, positions=positions[:, :7]).widths_m is None
+    assert chunk(PANDA.joint_names, positions=positions[:, :7]).widths_m is None
 
 
 def test_joints_of_a_state_are_picked_by_name():
-    names = ("panda_finger_joint1", *reversed(JOINT_NAMES))
-    seen = state(names, [0.02, *reversed(HOME)], np.arange(8.0))
+    names = ("panda_finger_joint1", *reversed(PANDA.joint_names))
+    seen = state(names, [0.02, *reversed(PANDA.home)], np.arange(8.0))
     assert isinstance(seen, Measurement)
-    assert np.array_equal(seen.q, HOME) and np.array_equal(seen.dq, np.arange(7, 0, -1))
+    assert np.array_equal(seen.q, PANDA.home) and np.array_equal(seen.dq, np.arange(7, 0, -1))
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_a_bad_chunk_is_refused_with_a_reason(kind, words, given):
 @pytest.mark.parametrize(
     ("kind", "words", "given"),
     [
-        ("names", "lacks panda_joint1", {"names": ("other", *JOINT_NAMES[1:])}),
+        ("names", "lacks panda_joint1", {"names": ("other", *PANDA.joint_names[1:])}),
         ("names", "lacks", {"names": ()}),
-        ("shape", "7 joints", {"positions": HOME[:6]}),
+        ("shape", "7 joints", {"positions": PANDA.home[:6]}),
         ("shape", "7 joints", {"positions": None}),
         ("shape", "velocities", {"velocities": [0.0]}),
-        ("nan", "panda_joint3", {"positions": np.where(np.arange(7) == 2, np.nan, HOME)}),
+        ("nan", "panda_joint3", {"positions": np.where(np.arange(7) == 2, np.nan, PANDA.home)}),
         ("nan", "panda_joint1", {"velocities": np.full(7, np.inf)}),
         ("nan", "time stamp", {"stamp_s": np.inf}),
     ],

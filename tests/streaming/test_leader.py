@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.streaming.leader import Leader
 
 
 @pytest.fixture
 def leader():
-    return Leader(JOINT_NAMES, ("left", "right"), 0.08, PANDA_LIMITS, timeout_s=0.1, max_speed_ratio=1.5)
+    return Leader(PANDA.joint_names, ("left", "right"), 0.08, PANDA.limits, timeout_s=0.1, max_speed_ratio=1.5)
 
 
 def opening(leader: Leader, now_s: float) -> float | None:
-    assert leader.take(JOINT_NAMES, HOME, np.zeros(7), now_s, now_s) is None
+    assert leader.take(PANDA.joint_names, PANDA.home, np.zeros(7), now_s, now_s) is None
     return leader.last.opening
 
 
@@ -33,4 +33,4 @@ def test_what_the_gripper_said_of_itself_holds(leader):
 @pytest.mark.parametrize("finger_m", [np.nan, -1.0, 0.5])
 def test_a_width_that_cannot_be_is_a_reason(leader, finger_m):
     leader.take_fingers(("left", "right"), (finger_m, 0.0))
-    assert "left, right" in leader.take(JOINT_NAMES, HOME, np.zeros(7), 1.0, 1.0)
+    assert "left, right" in leader.take(PANDA.joint_names, PANDA.home, np.zeros(7), 1.0, 1.0)

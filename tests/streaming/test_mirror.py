@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import FINGER_NAMES, HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.streaming.mirror import Mirror, MirrorConfig, Mirroring
 from genima_core.streaming.streamer import State
 
 STEP_S = 0.005
-AWAY = HOME + np.array([0.3, -0.2, 0.1, 0.25, -0.4, 0.3, 0.2])
+AWAY = PANDA.home + np.array([0.3, -0.2, 0.1, 0.25, -0.4, 0.3, 0.2])
 
 
 class Cell:
@@ -20,7 +20,7 @@ class Cell:
         self.bench = make_bench(period_s=STEP_S)
         self.mirror = Mirror(MirrorConfig(**config))
         self.stay(leader)
-        self.names, self.fingers_m = JOINT_NAMES, None
+        self.names, self.fingers_m = PANDA.joint_names, None
         self.leads, self.follows, self.streams = True, True, True
         self.stamp_shift_s = 0.0
         self.outputs, self.refusals, self.leader_log = [], [], []
@@ -53,7 +53,7 @@ class Cell:
         output = self.mirror.step(self.now_s)
         self.outputs.append(output)
         if output.target is not None:
-            names, q, dq = list(JOINT_NAMES), list(output.target.q), list(output.target.dq)
+            names, q, dq = list(PANDA.joint_names), list(output.target.q), list(output.target.dq)
             if output.target.width_m is not None:
                 names, q, dq = [*names, "gripper"], [*q, output.target.width_m], [*dq, 0.0]
             self.refusals.append(bench.streamer.on_target(names, q, dq, output.target.stamp_s, self.now_s))
@@ -62,7 +62,7 @@ class Cell:
         if self.streams:
             self.mirror.on_streamer(command.state, command.reason, self.now_s)
         if self.follows:
-            self.mirror.on_follower(JOINT_NAMES, bench.q, [], self.now_s, self.now_s)
+            self.mirror.on_follower(PANDA.joint_names, bench.q, [], self.now_s, self.now_s)
         self.ticks += 1
         return output
 
@@ -70,7 +70,7 @@ class Cell:
         q, dq = self.motion(self.now_s)
         names, positions, velocities = list(self.names), list(q), list(dq)
         if self.fingers_m is not None:
-            names, positions = [*names, *FINGER_NAMES], [*positions, *self.fingers_m]
+            names, positions = [*names, *PANDA.gripper.joints], [*positions, *self.fingers_m]
             velocities = [*velocities, 0.0, 0.0]
         return self.mirror.on_leader(names, positions, velocities, self.now_s + self.stamp_shift_s, self.now_s)
 
@@ -99,7 +99,7 @@ def mirroring(cell):
     """Makes a cell that mirrors a moving leader."""
 
     def make(**options):
-        made = cell(leader=HOME + 0.05, **options)
+        made = cell(leader=PANDA.home + 0.05, **options)
         assert made.mirror.engage(made.now_s) is None
         made.until(Mirroring.MIRRORING)
         made.run(0.6)
@@ -113,7 +113,7 @@ def mirroring(cell):
 
 def commands_keep_limits(made, broken_limits):
     return (
-        not broken_limits(made.bench.commands, PANDA_LIMITS, STEP_S)
+        not broken_limits(made.bench.commands, PANDA.limits, STEP_S)
         and made.bench.streamer.statistics(made.now_s).limit_violations == 0
     )
 
@@ -134,7 +134,7 @@ def test_the_follower_approaches_slowly_and_all_joints_arrive_together(cell, bro
     assert 0.25 < speed < 0.33
     made.run(1.0)
     np.testing.assert_allclose(made.bench.q, AWAY, atol=1e-3)
-    way = (made.bench.commands - HOME) / (AWAY - HOME)
+    way = (made.bench.commands - PANDA.home) / (AWAY - PANDA.home)
     middle = way[(way[:, 0] > 0.1) & (way[:, 0] < 0.85)]
     assert np.ptp(middle, axis=1).max() < 0.02
     assert not any(made.refusals) and commands_keep_limits(made, broken_limits)
@@ -161,7 +161,7 @@ def test_mirroring_is_close(mirroring, broken_limits):
 
 
 def test_a_leader_without_velocities_is_mirrored_too(cell):
-    made = cell(leader=HOME + 0.02)
+    made = cell(leader=PANDA.home + 0.02)
     still = made.motion
     made.motion = lambda t: (still(t)[0], [])
     assert made.mirror.engage(made.now_s) is None
@@ -177,7 +177,7 @@ def test_a_leader_without_velocities_is_mirrored_too(cell):
         (lambda made: made.bench.streamer.disable(), "~/enable"),
         (lambda made: (setattr(made, "streams", False), made.run(3.5)), "streamer is silent"),
         (lambda made: setattr(made, "names", [f"fr3_joint{i}" for i in range(1, 8)]), "panda_joint1"),
-        (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, HOME)), "limit"),
+        (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, PANDA.home)), "limit"),
         (lambda made: setattr(made, "stamp_shift_s", -1.0), "stamped 1.000 s ago"),
     ],
 )
@@ -192,10 +192,10 @@ def test_engaging_is_refused_with_the_reason(cell, spoil, words):
 
 def test_an_fr3_leader_has_its_own_limits(cell):
     # The FR3's joint 6 begins at 0.5445 rad, the Panda's at -0.0175.
-    low = np.where(np.arange(7) == 5, 0.55, HOME)
+    low = np.where(np.arange(7) == 5, 0.55, PANDA.home)
     assert cell(leader=low).mirror.engage(100.2) is None
     assert "limit" in cell(leader=low, leader_arm="fr3").mirror.engage(100.2)
-    out = np.where(np.arange(7) == 3, -0.1, HOME)
+    out = np.where(np.arange(7) == 3, -0.1, PANDA.home)
     reason = cell(leader=out, leader_arm="panda", arm="fr3").mirror.engage(100.2)
     assert "panda_joint4 of the follower" in reason
 
@@ -285,15 +285,15 @@ def test_whatever_is_wrong_stops_smoothly_and_nothing_restarts_by_itself(mirrori
 
 
 def test_a_limit_of_the_leader_ends_it(cell):
-    made = cell(leader=HOME + 0.02)
+    made = cell(leader=PANDA.home + 0.02)
     made.mirror.engage(made.now_s)
     made.until(Mirroring.MIRRORING)
     begin_s, direction = made.now_s, np.arange(7) == 3
-    made.motion = lambda t: (HOME + 0.02 - 0.5 * (t - begin_s) * direction, -0.5 * direction)
+    made.motion = lambda t: (PANDA.home + 0.02 - 0.5 * (t - begin_s) * direction, -0.5 * direction)
     made.until(Mirroring.STOPPED)
     assert "panda_joint4 of the leader is at its limit" in made.last.message
     made.run(1.0)
-    assert made.bench.last.state is State.HOLDING and made.bench.q[3] > PANDA_LIMITS.lower[3]
+    assert made.bench.last.state is State.HOLDING and made.bench.q[3] > PANDA.limits.lower[3]
 
 
 def test_engaging_while_the_streamer_never_holds_gives_up(cell):
@@ -320,7 +320,7 @@ def test_engaging_while_the_streamer_never_holds_gives_up(cell):
     ],
 )
 def test_the_fingers_become_the_gripper_s_width(cell, fingers_m, scale, width_m):
-    made = cell(leader=HOME, **scale)
+    made = cell(leader=PANDA.home, **scale)
     made.fingers_m = fingers_m
     made.run(0.05)
     made.mirror.engage(made.now_s)
@@ -337,8 +337,8 @@ def test_a_fast_leader_is_thinned_out():
     mirror, sent = Mirror(MirrorConfig()), 0
     for k in range(3000):
         now_s = 50.0 + 0.001 * k
-        mirror.on_leader(JOINT_NAMES, HOME, np.zeros(7), now_s, now_s)
-        mirror.on_follower(JOINT_NAMES, HOME, [], now_s, now_s)
+        mirror.on_leader(PANDA.joint_names, PANDA.home, np.zeros(7), now_s, now_s)
+        mirror.on_follower(PANDA.joint_names, PANDA.home, [], now_s, now_s)
         mirror.on_streamer("holding" if k < 50 else "tracking", "", now_s)
         if k == 10:
             assert mirror.engage(now_s) is None
@@ -367,7 +367,7 @@ def test_a_wrong_configuration_is_refused(wrong):
 @settings(max_examples=10)
 def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
     rng = np.random.default_rng(seed)
-    made = Cell(make_bench, leader=HOME + rng.uniform(-0.1, 0.1, 7))
+    made = Cell(make_bench, leader=PANDA.home + rng.uniform(-0.1, 0.1, 7))
     for _ in range(40):
         event = rng.choice(
             [
@@ -397,10 +397,10 @@ def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
         elif event == "shift":
             made.stamp_shift_s = float(rng.choice([0.0, 0.0, -0.05, 0.05, -5.0]))
         elif event == "names":
-            made.names = JOINT_NAMES if rng.random() < 0.7 else JOINT_NAMES[::-1][:6]
+            made.names = PANDA.joint_names if rng.random() < 0.7 else PANDA.joint_names[::-1][:6]
             if len(made.names) == 6:
                 made.lead()  # too few names for its positions
-                made.names = JOINT_NAMES
+                made.names = PANDA.joint_names
         elif event in ("two", "one"):
             made.mirror.on_leaders(2 if event == "two" else 1)
         if rng.random() < 0.2:
@@ -413,8 +413,8 @@ def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
 
 
 def test_a_leader_that_passes_by_is_not_taken_over_from(cell):
-    made = cell(leader=HOME + 0.05)
-    begin_s, q = made.now_s, HOME.copy()
+    made = cell(leader=PANDA.home + 0.05)
+    begin_s, q = made.now_s, PANDA.home.copy()
     made.motion = lambda t: (q + 0.3 * np.sin(5 * (t - begin_s)), np.full(7, 1.5 * np.cos(5 * (t - begin_s))))
     assert made.mirror.engage(made.now_s) is None
     made.run(4.0)

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import FR3_LIMITS, HOME, PANDA_LIMITS
+from genima_core.arm import FR3, PANDA
 from genima_core.streaming.profile import PREVIEW, Profile, scale_limits
 
 PERIOD_S = 0.02
 ZERO = np.zeros(7)
-LIMITS = scale_limits(PANDA_LIMITS, 0.9, 0.8, 0.1, 0.005)
+LIMITS = scale_limits(PANDA.limits, 0.9, 0.8, 0.1, 0.005)
 
 
 def constant(q, dq=ZERO, ddq=ZERO):
@@ -21,7 +21,7 @@ def wave(start_s=0.0, size=0.4, rate=2.0):
     def at(times):
         angle = rate * (start_s + times[:, None])
         return (
-            HOME + size * (1 - np.cos(angle)) * np.ones(7),
+            PANDA.home + size * (1 - np.cos(angle)) * np.ones(7),
             size * rate * np.sin(angle) * np.ones(7),
             size * rate**2 * np.cos(angle) * np.ones(7),
         )
@@ -30,7 +30,7 @@ def wave(start_s=0.0, size=0.4, rate=2.0):
 
 
 def test_a_reachable_reference_is_met_exactly():
-    profile = Profile(LIMITS, PERIOD_S, HOME)
+    profile = Profile(LIMITS, PERIOD_S, PANDA.home)
     for k in range(100):
         motion = profile.track(wave(k * PERIOD_S, size=0.15))
         if k > 5:
@@ -38,16 +38,16 @@ def test_a_reachable_reference_is_met_exactly():
 
 
 def test_a_far_goal_is_reached_and_kept(broken_limits):
-    profile = Profile(LIMITS, PERIOD_S, HOME)
-    goal = HOME + 0.8
+    profile = Profile(LIMITS, PERIOD_S, PANDA.home)
+    goal = PANDA.home + 0.8
     goal[3] = -2.9
     q = np.array([profile.track(constant(goal)).q for _ in range(80)])
     assert np.allclose(q[-1], goal, atol=1e-9)
     assert profile.motion.at_rest
-    assert not broken_limits(q, PANDA_LIMITS)
+    assert not broken_limits(q, PANDA.limits)
 
 
-@pytest.mark.parametrize("limits", [PANDA_LIMITS, FR3_LIMITS], ids=["panda", "fr3"])
+@pytest.mark.parametrize("limits", [PANDA.limits, FR3.limits], ids=["panda", "fr3"])
 @given(seed=st.integers(0, 2**32 - 1), hold=st.sampled_from([1, 2, 5, 20]), rest=st.sampled_from([np.inf, 0.3]))
 @settings(max_examples=25)
 def test_no_reference_breaks_a_limit(limits, seed, hold, rest, broken_limits):
@@ -74,7 +74,7 @@ def test_no_reference_breaks_a_limit(limits, seed, hold, rest, broken_limits):
 def test_rest_is_kept_in_time(seed):
     """Whatever is wanted, a deadline that could be met at the start is met."""
     rng = np.random.default_rng(seed)
-    profile = Profile(LIMITS, PERIOD_S, HOME)
+    profile = Profile(LIMITS, PERIOD_S, PANDA.home)
     deadline = 25
     for k in range(deadline):
         wanted = constant(rng.uniform(LIMITS.lower, LIMITS.upper), rng.uniform(-2, 2, 7))
@@ -83,7 +83,7 @@ def test_rest_is_kept_in_time(seed):
 
 
 def test_a_stop_is_short_and_does_not_turn_back():
-    profile = Profile(LIMITS, PERIOD_S, HOME)
+    profile = Profile(LIMITS, PERIOD_S, PANDA.home)
     for k in range(30):
         profile.track(wave(k * PERIOD_S))
     assert np.abs(profile.motion.dq).min() > 0.5
@@ -93,7 +93,7 @@ def test_a_stop_is_short_and_does_not_turn_back():
 
 
 def test_a_start_outside_the_margin_is_no_reason_to_move():
-    start = np.where(np.arange(7) % 2, PANDA_LIMITS.upper, PANDA_LIMITS.lower)
+    start = np.where(np.arange(7) % 2, PANDA.limits.upper, PANDA.limits.lower)
     profile = Profile(LIMITS, PERIOD_S, start)
     for _ in range(5):
         assert (profile.stop().q == start).all()
@@ -101,7 +101,7 @@ def test_a_start_outside_the_margin_is_no_reason_to_move():
 
 
 def test_the_horizon_is_what_comes_and_ends_at_rest():
-    profile = Profile(LIMITS, PERIOD_S, HOME)
+    profile = Profile(LIMITS, PERIOD_S, PANDA.home)
     for k in range(30):
         profile.track(wave(k * PERIOD_S))
     times, q, dq, ddq = profile.horizon()
@@ -116,6 +116,6 @@ def test_the_horizon_is_what_comes_and_ends_at_rest():
 
 
 def test_a_horizon_at_rest_is_short():
-    times, q, _, _ = Profile(LIMITS, PERIOD_S, HOME).horizon()
+    times, q, _, _ = Profile(LIMITS, PERIOD_S, PANDA.home).horizon()
     assert len(times) == PREVIEW and np.allclose(times, PERIOD_S * np.arange(1, PREVIEW + 1))
-    assert (q == HOME).all()
+    assert (q == PANDA.home).all()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import HOME
+from genima_core.arm import PANDA
 from genima_core.streaming.profile import Motion
 from genima_core.streaming.reference import Blend, ChunkPath, splice
 
@@ -55,8 +55,8 @@ def test_a_path_stays_within_the_range_of_its_actions(seed, count, smoothing):
 @settings(max_examples=50)
 def test_velocity_and_acceleration_are_the_derivatives(seed, count, begin, from_rest):
     rng = np.random.default_rng(seed)
-    path = ChunkPath(HOME + 0.05 * rng.standard_normal((count, 7)), DT_S, 0.0, 0.15, from_rest=from_rest)
-    motion = splice(path, Motion(HOME, rng.uniform(-1, 1, 7), rng.uniform(-3, 3, 7)), begin * path.end_s, BLEND)
+    path = ChunkPath(PANDA.home + 0.05 * rng.standard_normal((count, 7)), DT_S, 0.0, 0.15, from_rest=from_rest)
+    motion = splice(path, Motion(PANDA.home, rng.uniform(-1, 1, 7), rng.uniform(-3, 3, 7)), begin * path.end_s, BLEND)
     times, h = np.linspace(begin * path.end_s + 1e-4, path.rest_s + 0.2, 500), 1e-6
     _, dq, ddq = motion.at(times)
     (ahead, dq_ahead, _), (behind, dq_behind, _) = motion.at(times + h), motion.at(times - h)
@@ -66,7 +66,7 @@ def test_velocity_and_acceleration_are_the_derivatives(seed, count, begin, from_
 
 def test_a_splice_begins_as_the_motion_is_and_ends_on_the_path(sweep):
     path = path_of(chunk(sweep))
-    motion = Motion(HOME - 0.05, np.full(7, 0.4), np.full(7, -1.0))
+    motion = Motion(PANDA.home - 0.05, np.full(7, 0.4), np.full(7, -1.0))
     entry = splice(path, motion, 0.2, BLEND)
     for got, wanted in zip(entry.at(np.array([0.2])), (motion.q, motion.dq, motion.ddq), strict=True):
         assert np.allclose(got[0], wanted)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.streaming.streamer import State, StreamerConfig
 
 from .chunks import CHUNK_S, K
@@ -38,10 +38,10 @@ def test_a_bad_chunk_ends_in_a_stop_with_a_reason_and_a_good_one_goes_on(trackin
     assert bench.run(0.4).state is State.HOLDING and bench.last.reason == reason
     assert bench.streamer.statistics(bench.now_s).rejected == {kind.split()[0]: 1}
     assert bench.streamer.statistics(bench.now_s).stops == {kind.split()[0]: 1}
-    assert bench.send(bench.q + sweep(CHUNK_S) - HOME) is None
+    assert bench.send(bench.q + sweep(CHUNK_S) - PANDA.home) is None
     assert bench.run(0.3).state is State.TRACKING
     bench.run(1.0)
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
 
 
 def test_a_chunk_that_comes_during_a_stop_waits_for_its_end(tracking, sweep, broken_limits):
@@ -55,7 +55,7 @@ def test_a_chunk_that_comes_during_a_stop_waits_for_its_end(tracking, sweep, bro
         states.append(bench.step().state)
     assert State.HOLDING in states and states[-1] is State.TRACKING
     bench.run(1.5)
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
 
 
 # ---- watchdogs
@@ -74,7 +74,7 @@ def test_lost_joint_states_stop_the_arm_without_any_callback(tracking, broken_li
     bench.connected = True
     bench.run(0.1)
     assert bench.last.wants_chunk and bench.last.reason == "Waiting for a chunk."
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
 
 
 def test_joint_states_that_stay_away_are_a_fault_that_needs_a_reset(tracking):
@@ -96,7 +96,7 @@ def test_useless_joint_states_count_as_none(tracking, broken):
     bench.connected = False
     frozen_s = bench.now_s
     for _ in range(12):
-        names, q, stamp_s = JOINT_NAMES, bench.q.copy(), bench.now_s
+        names, q, stamp_s = PANDA.joint_names, bench.q.copy(), bench.now_s
         if broken == "nan":
             q[2] = np.nan
         elif broken == "renamed":
@@ -121,7 +121,7 @@ def test_a_blocked_arm_is_a_fault_and_the_command_comes_back_to_it(tracking, bro
     assert bench.last.state is State.FAULT and bench.last.q is None
     assert "rad from its command" in bench.last.reason
     assert np.allclose(bench.commands[-1], bench.q, atol=1e-6)
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
     bench.blocked = False
     assert bench.streamer.reset_fault()
     assert np.array_equal(bench.step().q, bench.q)
@@ -142,7 +142,7 @@ def test_a_false_measurement_is_a_fault_and_moves_nothing(tracking, sweep, broke
     bench.measure = measure_falsely
     while not bench.streamer.statistics(bench.now_s).stops.get("deviation"):
         if bench.last.wants_chunk and bench.last.state is not State.TRACKING:
-            bench.send(bench.q + sweep(CHUNK_S) - HOME)
+            bench.send(bench.q + sweep(CHUNK_S) - PANDA.home)
         bench.step()
     assert ("jump" if false == "jump" else "repeat the same") in bench.last.reason
     bench.run(0.3)
@@ -150,7 +150,7 @@ def test_a_false_measurement_is_a_fault_and_moves_nothing(tracking, sweep, broke
     bench.run(3.0)
     assert bench.last.state is State.FAULT
     assert np.array_equal(bench.commands[-1], still)
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
     bench.measure = measure
     assert bench.streamer.reset_fault()
     assert np.array_equal(bench.step().q, bench.q)
@@ -184,11 +184,11 @@ def test_a_jump_of_the_clock_stops_without_a_step(tracking, sweep, broken_limits
     assert bench.last.state is State.STOPPING
     assert bench.streamer.statistics(bench.now_s).gaps == 1
     assert bench.run(0.5).state is State.HOLDING
-    assert bench.send(bench.q + sweep(CHUNK_S) - HOME) is None
+    assert bench.send(bench.q + sweep(CHUNK_S) - PANDA.home) is None
     bench.run(0.3)
     assert bench.last.state is State.TRACKING
     bench.run(1.0)
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
 
 
 def test_late_steps_do_not_shake_the_commands(started, sweep, rng, broken_limits):
@@ -206,7 +206,7 @@ def test_late_steps_do_not_shake_the_commands(started, sweep, rng, broken_limits
             accelerations.append(np.abs(bench.last.ddq).max())
     assert max(errors) < 0.03
     assert max(accelerations) < 3.0
-    assert not broken_limits(bench.commands, PANDA_LIMITS)
+    assert not broken_limits(bench.commands, PANDA.limits)
 
 
 def test_a_pause_moves_the_command_by_one_period_where_the_receiver_holds(tracking):

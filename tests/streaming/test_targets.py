@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.panda import ARM_LIMITS, HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
+from genima_core.panda import ARM_LIMITS
 from genima_core.streaming.following import VelocityEstimate
 from genima_core.streaming.streamer import State
 
@@ -20,7 +21,7 @@ LATENCY_S = 0.003
 def leader(time_s):
     """q, dq of a motion from home with peaks of 1 rad/s and 2 rad/s²; at rest before 0."""
     time_s = max(time_s, 0.0)
-    return HOME + AMPLITUDE * (1 - np.cos(RATES * time_s)), AMPLITUDE * RATES * np.sin(RATES * time_s)
+    return PANDA.home + AMPLITUDE * (1 - np.cos(RATES * time_s)), AMPLITUDE * RATES * np.sin(RATES * time_s)
 
 
 class Sender:
@@ -36,7 +37,7 @@ class Sender:
     def send(self, stamp_s):
         q, dq = self.motion(stamp_s - self.begin_s)
         q = q + self.rng.normal(0.0, self.noise_rad, 7) if self.noise_rad else q
-        names, dq = list(JOINT_NAMES), dq if self.measures_velocity else []
+        names, dq = list(PANDA.joint_names), dq if self.measures_velocity else []
         if self.gripper is not None:
             names, q, dq = ["gripper", *names], [self.gripper, *q], [0.0, *dq] if len(dq) else []
         return self.bench.streamer.on_target(names, q, dq, stamp_s, self.bench.now_s)
@@ -77,36 +78,36 @@ def test_a_smooth_leader_is_followed_without_lag(started, broken_limits, period_
     sender.run(6.0)
     assert not any(sender.reasons) and bench.last.state is State.TRACKING and not bench.last.wants_chunk
     assert max(sender.errors_rad[round(1 / period_s) :]) < (0.005 if measures_velocity else 0.01)
-    assert not broken_limits(bench.commands, PANDA_LIMITS, period_s)
+    assert not broken_limits(bench.commands, PANDA.limits, period_s)
     assert bench.streamer.statistics(bench.now_s).limit_violations == 0
 
 
 @pytest.mark.parametrize("measures_velocity", [True, False])
 def test_noise_of_the_leader_does_not_shake_the_command(started, measures_velocity):
     bench = started(period_s=0.005)
-    Sender(bench, lambda _: (HOME, np.zeros(7)), measures_velocity, noise_rad=1e-4).run(5.0)
+    Sender(bench, lambda _: (PANDA.home, np.zeros(7)), measures_velocity, noise_rad=1e-4).run(5.0)
     acceleration = np.diff(bench.commands, 2, axis=0) / 0.005**2
     assert np.sqrt(np.mean(acceleration**2)) < 0.5 and np.abs(acceleration).max() < 2.0
-    assert np.abs(bench.commands - HOME).max() < 5e-4
+    assert np.abs(bench.commands - PANDA.home).max() < 5e-4
 
 
 def test_the_first_targets_may_be_a_little_off(started, broken_limits):
     bench = started(period_s=0.005)
-    goal = HOME + 0.049
+    goal = PANDA.home + 0.049
     Sender(bench, lambda _: (goal, np.zeros(7))).run(1.0)
     np.testing.assert_allclose(bench.q, goal, atol=1e-3)
     assert np.abs(np.diff(bench.commands, 2, axis=0)).max() / 0.005**2 < 10.0
-    assert not broken_limits(bench.commands, PANDA_LIMITS, 0.005)
+    assert not broken_limits(bench.commands, PANDA.limits, 0.005)
 
 
 def test_a_leader_that_is_too_fast_for_the_limits_is_followed_within_them(started, broken_limits):
     bench = started(period_s=0.005)
 
     def motion(t):
-        return HOME + 0.15 * np.sin(12 * t) * (np.arange(7) == 1), 1.8 * np.cos(12 * t) * (np.arange(7) == 1)
+        return PANDA.home + 0.15 * np.sin(12 * t) * (np.arange(7) == 1), 1.8 * np.cos(12 * t) * (np.arange(7) == 1)
 
-    Sender(bench, lambda t: motion(t) if t > 0 else (HOME, np.zeros(7))).run(2.0)
-    assert not broken_limits(bench.commands, PANDA_LIMITS, 0.005)
+    Sender(bench, lambda t: motion(t) if t > 0 else (PANDA.home, np.zeros(7))).run(2.0)
+    assert not broken_limits(bench.commands, PANDA.limits, 0.005)
 
 
 def test_the_gripper_follows(started):
@@ -136,13 +137,13 @@ def test_chunks_wait_for_the_end_of_targets(following, sweep, execution):
     assert sender.run(0.1).state is State.TRACKING
     bench.run(1.0)
     assert bench.last.state is State.HOLDING
-    assert bench.send(bench.q + sweep(CHUNK_S) - HOME) is None
+    assert bench.send(bench.q + sweep(CHUNK_S) - PANDA.home) is None
 
 
 def test_targets_wait_for_the_end_of_a_chunk(tracking):
     bench = tracking()
     for stamp_s in (bench.now_s, bench.now_s - 9.0):
-        reason = bench.streamer.on_target(JOINT_NAMES, bench.q, [], stamp_s, bench.now_s)
+        reason = bench.streamer.on_target(PANDA.joint_names, bench.q, [], stamp_s, bench.now_s)
         assert "chunk" in reason or "refused" in reason
     assert bench.step().state is State.TRACKING
 
@@ -160,20 +161,20 @@ def bad_targets(q, dq, now_s):
 
     return {
         "names": ([f"fr3_joint{i}" for i in range(1, 8)], q, dq, now_s),
-        "shape": (JOINT_NAMES, q[:6], dq, now_s),
-        "shape velocities": (JOINT_NAMES, q, dq[:3], now_s),
-        "nan": (JOINT_NAMES, change(2, np.nan), dq, now_s),
-        "nan velocity": (JOINT_NAMES, q, np.full(7, np.inf), now_s),
-        "nan stamp": (JOINT_NAMES, q, dq, np.nan),
-        "limits": (JOINT_NAMES, change(3, 0.2), dq, now_s),
-        "stale future": (JOINT_NAMES, q, dq, now_s + 0.2),
-        "jump": (JOINT_NAMES, q + 0.1, dq, now_s),
-        "jump velocity": (JOINT_NAMES, q, dq + 20.0, now_s),
-        "gripper": ([*JOINT_NAMES, "gripper"], [*q, 3.0], [], now_s),
+        "shape": (PANDA.joint_names, q[:6], dq, now_s),
+        "shape velocities": (PANDA.joint_names, q, dq[:3], now_s),
+        "nan": (PANDA.joint_names, change(2, np.nan), dq, now_s),
+        "nan velocity": (PANDA.joint_names, q, np.full(7, np.inf), now_s),
+        "nan stamp": (PANDA.joint_names, q, dq, np.nan),
+        "limits": (PANDA.joint_names, change(3, 0.2), dq, now_s),
+        "stale future": (PANDA.joint_names, q, dq, now_s + 0.2),
+        "jump": (PANDA.joint_names, q + 0.1, dq, now_s),
+        "jump velocity": (PANDA.joint_names, q, dq + 20.0, now_s),
+        "gripper": ([*PANDA.joint_names, "gripper"], [*q, 3.0], [], now_s),
     }
 
 
-@pytest.mark.parametrize("kind", bad_targets(HOME, HOME, 0.0))
+@pytest.mark.parametrize("kind", bad_targets(PANDA.home, PANDA.home, 0.0))
 def test_a_bad_target_stops_the_arm_until_its_sender_pauses(following, broken_limits, kind):
     bench, sender = following()
     reason = bench.streamer.on_target(
@@ -185,7 +186,7 @@ def test_a_bad_target_stops_the_arm_until_its_sender_pauses(following, broken_li
     assert bench.last.state is State.HOLDING and bench.last.reason == reason
     statistics = bench.streamer.statistics(bench.now_s)
     assert statistics.stops == {kind.split()[0]: 1} and statistics.targets_rejected["locked"] > 100
-    assert not broken_limits(bench.commands, PANDA_LIMITS, 0.005)
+    assert not broken_limits(bench.commands, PANDA.limits, 0.005)
     bench.run(0.6)
     again = Sender(bench, lambda t, q=bench.q: (q, np.zeros(7)))
     assert again.run(0.2).state is State.TRACKING and bench.last.reason == ""
@@ -201,12 +202,12 @@ def test_silence_stops_without_any_callback(following, broken_limits):
     bench.run(0.5)
     assert bench.last.state is State.HOLDING and np.abs(bench.q - before).max() < 0.15
     assert bench.streamer.statistics(bench.now_s).stops == {"targets": 1}
-    assert not broken_limits(bench.commands, PANDA_LIMITS, 0.005)
+    assert not broken_limits(bench.commands, PANDA.limits, 0.005)
 
 
 def test_a_sender_that_ends_at_rest_has_simply_ended(started, sweep):
     bench = started(period_s=0.005, execution="async")
-    Sender(bench, lambda _: (HOME, np.zeros(7))).run(0.3)
+    Sender(bench, lambda _: (PANDA.home, np.zeros(7))).run(0.3)
     assert bench.run(0.4).state is State.TRACKING
     bench.run(0.2)
     assert bench.last.state is State.HOLDING and bench.last.reason == "Waiting for a chunk." and bench.last.wants_chunk
@@ -218,10 +219,10 @@ def test_a_sender_that_ends_at_rest_has_simply_ended(started, sweep):
 
 def test_the_first_target_begins_where_the_arm_is(started):
     bench = started(period_s=0.005)
-    sender = Sender(bench, lambda _: (HOME + 0.06, np.zeros(7)))
+    sender = Sender(bench, lambda _: (PANDA.home + 0.06, np.zeros(7)))
     sender.run(0.5)
     assert "first target" in sender.reasons[0] and "pause" not in sender.reasons[0]
-    assert bench.last.state is State.HOLDING and np.array_equal(bench.q, HOME)
+    assert bench.last.state is State.HOLDING and np.array_equal(bench.q, PANDA.home)
     assert bench.last.reason == sender.reasons[0]
 
 
@@ -328,7 +329,7 @@ def test_no_target_breaks_a_limit(make_bench, broken_limits, seed, arm, period_s
         if kind != "none":
             velocities = dq if rng.random() < 0.7 else []
             stamp_s = bench.now_s - rng.choice([0.0, 0.004, 0.05, 0.3], p=[0.5, 0.4, 0.08, 0.02])
-            bench.streamer.on_target(JOINT_NAMES, q, velocities, stamp_s, bench.now_s)
+            bench.streamer.on_target(PANDA.joint_names, q, velocities, stamp_s, bench.now_s)
         wait_s = period_s if rng.random() < 0.97 else float(rng.choice([0.001, 0.05, 0.15, 0.3]))
         bench.connected = rng.random() < 0.98
         command = bench.step(wait_s)
@@ -361,7 +362,7 @@ def test_the_estimate_of_a_steady_velocity_is_exact(seed, count):
 
 def test_the_first_target_is_at_rest(started):
     bench = started(period_s=0.005)
-    reason = bench.streamer.on_target(JOINT_NAMES, bench.q, np.full(7, 0.5), bench.now_s, bench.now_s)
+    reason = bench.streamer.on_target(PANDA.joint_names, bench.q, np.full(7, 0.5), bench.now_s, bench.now_s)
     assert "begin at rest" in reason
     before = bench.q.copy()
     bench.run(0.3)

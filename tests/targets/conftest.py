@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.geometry import look_at
 from genima_core.targets.renderer import TargetRenderer, TargetViews
@@ -36,7 +36,7 @@ def renderer(rig: CameraRig):
 
 @pytest.fixture(scope="session")
 def views(renderer: TargetRenderer) -> TargetViews:
-    return renderer.render(panda.HOME, panda.HOME, 1.0)
+    return renderer.render(PANDA.home, PANDA.home, 1.0)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def scene() -> np.ndarray:
 
 def random_q(rng: np.random.Generator, spread: float = 0.15) -> np.ndarray:
     """Joint positions (7,) around home."""
-    return panda.HOME + spread * rng.standard_normal(7)
+    return PANDA.home + spread * rng.standard_normal(7)
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA, Arm
 from genima_core.geometry import invert, transform_points
-from genima_core.panda import PANDA_LIMITS, target_poses
 from genima_core.targets.draw import over_observation
 from genima_core.targets.gate import Gate, GateConfig
 from genima_core.targets.outlines import outline_labels
@@ -14,7 +13,7 @@ from genima_core.targets.reach import reach
 from genima_core.targets.triangulation import camera_poses, project, triangulate
 
 DRAWINGS = 20
-Q_NOW = panda.HOME
+Q_NOW = PANDA.home
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def drawing(renderer, scene, q_target):
 
 def painted_over(rig, drawing, scene, q_target, target, views=slice(None)):
     """The drawing without one sphere in some views."""
-    labels = outline_labels(rig, camera_poses(rig, Q_NOW), target_poses(q_target)[:, :3, 3])
+    labels = outline_labels(rig, camera_poses(rig, Q_NOW), PANDA.target_poses(q_target)[:, :3, 3])
     rim = np.stack(
         [
             np.max(
@@ -67,28 +66,28 @@ def test_outlines_are_what_the_renderer_shows(rig, renderer, rng):
     for _ in range(5):
         q_target = Q_NOW + 0.1 * rng.standard_normal(7)
         labels = renderer.render(Q_NOW, q_target, 1.0).labels
-        ours = outline_labels(rig, camera_poses(rig, Q_NOW), target_poses(q_target)[:, :3, 3])
+        ours = outline_labels(rig, camera_poses(rig, Q_NOW), PANDA.target_poses(q_target)[:, :3, 3])
         assert (ours == labels).mean() > 0.98
 
 
 def test_reach_finds_the_arm_that_the_points_belong_to(rng):
     margin = 0.2
     for _ in range(DRAWINGS):
-        q = np.clip(Q_NOW + 0.3 * rng.standard_normal(7), PANDA_LIMITS.lower + margin, PANDA_LIMITS.upper - margin)
-        points = target_poses(q)[:, :3, 3]
-        found = reach(points, Q_NOW)
+        q = np.clip(Q_NOW + 0.3 * rng.standard_normal(7), PANDA.limits.lower + margin, PANDA.limits.upper - margin)
+        points = PANDA.target_poses(q)[:, :3, 3]
+        found = reach(PANDA, points, Q_NOW)
         assert found.distance_m.max() < 0.005
-        np.testing.assert_allclose(target_poses(found.q)[:, :3, 3], found.points)
-        assert (found.q >= PANDA_LIMITS.lower).all()
-        assert (found.q <= PANDA_LIMITS.upper).all()
+        np.testing.assert_allclose(PANDA.target_poses(found.q)[:, :3, 3], found.points)
+        assert (found.q >= PANDA.limits.lower).all()
+        assert (found.q <= PANDA.limits.upper).all()
         assert found.q[6] == pytest.approx(Q_NOW[6], abs=1e-6)  # four points leave it open
 
 
 def test_reach_goes_without_a_point(rng):
     q = Q_NOW + 0.1 * rng.standard_normal(7)
-    points = target_poses(q)[:, :3, 3]
+    points = PANDA.target_poses(q)[:, :3, 3]
     points[1] = np.nan
-    found = reach(points, Q_NOW)
+    found = reach(PANDA, points, Q_NOW)
     assert np.isnan(found.distance_m[1])
     assert np.nanmax(found.distance_m) < 0.005
 
@@ -99,7 +98,7 @@ def test_true_drawings_pass(gate, renderer, scene, rng):
         q_target = q_now + 0.1 * rng.standard_normal(7)
         verdict = gate.check(over_observation(renderer.render(q_now, q_target, i % 2), scene), q_now, scene)
         assert verdict.passed, verdict.reasons
-        assert np.abs(verdict.points - target_poses(q_target)[:, :3, 3]).max() < 0.02
+        assert np.abs(verdict.points - PANDA.target_poses(q_target)[:, :3, 3]).max() < 0.02
         assert verdict.measures.joint_speed < gate.config.joint_speed
 
 
@@ -140,9 +139,9 @@ def test_a_sphere_that_one_view_shows_elsewhere(gate, rig, renderer, scene, draw
 
 
 def test_spheres_that_fit_no_arm(gate, renderer, scene, monkeypatch, q_target):
-    poses = target_poses(q_target)
+    poses = PANDA.target_poses(q_target)
     poses[1, :3, 3] += (0.0, 0.25, 0.0)
-    monkeypatch.setattr("genima_core.targets.renderer.target_poses", lambda q: poses)
+    monkeypatch.setattr(Arm, "target_poses", lambda self, q: poses)
     verdict = gate.check(over_observation(renderer.render(Q_NOW, q_target, 1.0), scene), Q_NOW, scene)
     assert any("no arm looks like this" in reason for reason in verdict.reasons)
     assert not any("contradict" in reason for reason in verdict.reasons)  # all views agree

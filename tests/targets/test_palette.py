@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.targets import palette
 
 COLOURS = (palette.BASE, palette.ELBOW, palette.WRIST, palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)
@@ -14,7 +14,7 @@ def hue_distance(a: float, b: float) -> float:
 
 
 def test_one_name_per_drawn_frame():
-    assert len(palette.TARGET_NAMES) == len(panda.TARGET_FRAMES) == len(palette.target_colours(1.0))
+    assert len(palette.TARGET_NAMES) == len(PANDA.drawn_frames) == len(palette.target_colours(1.0))
 
 
 def test_hues_are_apart_from_each_other_and_from_blue():

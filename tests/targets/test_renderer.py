@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, look_at, transform_points
 from genima_core.targets import palette
@@ -20,7 +20,7 @@ def outlines(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray) -> tuple[n
 
     A sphere off the optical axis is seen as an ellipse whose centre lies beyond the projection of its own.
     """
-    T_base_hand, p_base = panda.frame_pose(q_now, "hand"), panda.target_poses(q_target)[:, :3, 3]
+    T_base_hand, p_base = PANDA.frame_pose(q_now, "hand"), PANDA.target_poses(q_target)[:, :3, 3]
     centres, areas = [], []
     for camera in rig.cameras:
         k, r = camera.intrinsics, camera.target_radius_m
@@ -59,12 +59,12 @@ def test_rendered_centroids_are_the_projected_centres(rig, random_arm, supersamp
 
 def test_centroids_have_no_offset(rig):
     """A sphere on the optical axis lies exactly on the principal point, whatever the number of samples."""
-    p_elbow = panda.frame_pose(panda.HOME, "joint4")[:3, 3]
+    p_elbow = PANDA.frame_pose(PANDA.home, "joint4")[:3, 3]
     T_base_cam = look_at(p_elbow + [1.0, 0.4, 0.3], p_elbow)
     centred = CameraRig((*rig.cameras[:3], replace(rig.cameras[3], T_mount_cam=T_base_cam)))
     for supersample in (1, 2, 3, 8):
         renderer = TargetRenderer(centred, supersample)
-        centre = label_centres(renderer.render(panda.HOME, panda.HOME, 1.0).labels)[3, 1]
+        centre = label_centres(renderer.render(PANDA.home, PANDA.home, 1.0).labels)[3, 1]
         renderer.close()
         np.testing.assert_allclose(centre, [31.5, 31.5], atol=0.15)
 
@@ -84,7 +84,7 @@ def test_the_hand_camera_moves_with_the_arm(rig, renderer, random_arm):
 
 def test_radius_depends_on_the_camera(rig, renderer, views):
     area = np.stack([[(views.labels[v] == t + 1).sum() for t in range(4)] for v in range(4)])
-    centres, areas = outlines(rig, panda.HOME, panda.HOME)
+    centres, areas = outlines(rig, PANDA.home, PANDA.home)
     alone = alone_and_inside(rig, centres, areas)
     assert alone.sum() >= 4
     np.testing.assert_allclose(area[alone], areas[alone], rtol=0.1)
@@ -92,10 +92,10 @@ def test_radius_depends_on_the_camera(rig, renderer, views):
 
 def test_stripes_turn_with_the_joint(renderer):
     """Joint 7 turns the gripper's frame about its own z axis: its sphere stays where it is, its stripes do not."""
-    turned = panda.HOME + np.eye(7)[6] * 0.5
-    before, after = (renderer.render(panda.HOME, q, 1.0) for q in (panda.HOME, turned))
+    turned = PANDA.home + np.eye(7)[6] * 0.5
+    before, after = (renderer.render(PANDA.home, q, 1.0) for q in (PANDA.home, turned))
     np.testing.assert_allclose(
-        panda.frame_pose(panda.HOME, "tcp")[:3, 3], panda.frame_pose(turned, "tcp")[:3, 3], atol=1e-9
+        PANDA.frame_pose(PANDA.home, "tcp")[:3, 3], PANDA.frame_pose(turned, "tcp")[:3, 3], atol=1e-9
     )
     assert (before.labels != after.labels).sum() <= 3  # the outline is a polygon, which turns too
     gripper = (before.labels == 4) & (before.alpha == 255)
@@ -108,11 +108,11 @@ def test_stripes_turn_with_the_joint(renderer):
 
 def test_stripes_run_from_pole_to_pole(rig):
     """Seen across the z axis, colours change along the equator and stay along a meridian."""
-    T_base_tcp = panda.frame_pose(panda.HOME, "tcp")
+    T_base_tcp = PANDA.frame_pose(PANDA.home, "tcp")
     p, z = T_base_tcp[:3, 3], T_base_tcp[:3, 2]
     camera = replace(rig.cameras[3], T_mount_cam=look_at(p + T_base_tcp[:3, 0] * 0.4, p, up=-z))
     renderer = TargetRenderer(CameraRig((*rig.cameras[:3], camera)).resize(256, 256))
-    picture = renderer.render(panda.HOME, panda.HOME, 1.0).rgb[3, :, :, 1].astype(int)
+    picture = renderer.render(PANDA.home, PANDA.home, 1.0).rgb[3, :, :, 1].astype(int)
     renderer.close()
     centre = picture[108:149, 108:149]
     assert (np.abs(np.diff(centre, axis=1)) > 60).sum() > 20
@@ -129,20 +129,20 @@ def test_tones_are_the_palette(views):
 
 def test_gripper_colour_tells_open_from_closed(renderer):
     for opening in (0.0, 1.0, 0.0):
-        views = renderer.render(panda.HOME, panda.HOME, opening)
+        views = renderer.render(PANDA.home, PANDA.home, opening)
         tones = views.rgb[(views.labels == 4) & (views.alpha == 255)].reshape(-1, 3)
         assert (tones == palette.gripper_colour(opening).light).all(-1).sum() > 10
 
 
 def test_the_nearer_sphere_hides_the_farther(rig):
     """A camera on the line through two spheres sees one label there, from either end."""
-    p_wrist, p_tcp = (panda.frame_pose(panda.HOME, f)[:3, 3] for f in ("joint6", "tcp"))
+    p_wrist, p_tcp = (PANDA.frame_pose(PANDA.home, f)[:3, 3] for f in ("joint6", "tcp"))
     line = (p_tcp - p_wrist) / np.linalg.norm(p_tcp - p_wrist)
     for eye, front in ((p_wrist - 0.6 * line, 3), (p_tcp + 0.6 * line, 4)):
         middle = 0.5 * (p_wrist + p_tcp)
         camera = replace(rig.cameras[3], T_mount_cam=look_at(eye, middle, up=(0.3, 1.0, 0.2)))
         renderer = TargetRenderer(CameraRig((*rig.cameras[:3], camera)))
-        labels = renderer.render(panda.HOME, panda.HOME, 1.0).labels[3]
+        labels = renderer.render(PANDA.home, PANDA.home, 1.0).labels[3]
         renderer.close()
         assert labels[31, 31] == front
 
@@ -169,14 +169,14 @@ def test_more_samples_show_the_same_spheres(rig):
     alphas = []
     for supersample in (2, 8):
         renderer = TargetRenderer(rig, supersample)
-        alphas.append(renderer.render(panda.HOME, panda.HOME, 1.0).alpha.astype(int))
+        alphas.append(renderer.render(PANDA.home, PANDA.home, 1.0).alpha.astype(int))
         renderer.close()
     assert abs(alphas[0].mean() - alphas[1].mean()) < 0.2
 
 
 def test_rendering_is_repeatable(renderer, views):
-    renderer.render(panda.HOME + 0.3, panda.HOME - 0.3, 0.0)
-    again = renderer.render(panda.HOME, panda.HOME, 1.0)
+    renderer.render(PANDA.home + 0.3, PANDA.home - 0.3, 0.0)
+    again = renderer.render(PANDA.home, PANDA.home, 1.0)
     for name in ("rgb", "alpha", "labels"):
         np.testing.assert_array_equal(getattr(again, name), getattr(views, name))
 
@@ -184,17 +184,17 @@ def test_rendering_is_repeatable(renderer, views):
 def test_nothing_is_drawn_behind_the_camera(rig):
     away = tuple(replace(c, mount="base", T_mount_cam=look_at((2.0, 0.0, 0.5), (3.0, 0.0, 0.5))) for c in rig.cameras)
     renderer = TargetRenderer(CameraRig(away))
-    views = renderer.render(panda.HOME, panda.HOME, 1.0)
+    views = renderer.render(PANDA.home, PANDA.home, 1.0)
     renderer.close()
     assert not views.alpha.any()
-    assert np.isnan(true_centres(CameraRig(away), panda.HOME, panda.HOME)).all()
+    assert np.isnan(true_centres(CameraRig(away), PANDA.home, PANDA.home)).all()
     assert np.isnan(label_centres(views.labels)).all()
 
 
 def test_views_need_not_be_square(rig):
     wide = CameraRig(tuple(replace(c, intrinsics=c.intrinsics.crop(0, 8, 64, 47)) for c in rig.cameras))
     renderer, whole = TargetRenderer(wide), TargetRenderer(rig)
-    cropped, full = (r.render(panda.HOME, panda.HOME, 0.0) for r in (renderer, whole))
+    cropped, full = (r.render(PANDA.home, PANDA.home, 0.0) for r in (renderer, whole))
     renderer.close()
     whole.close()
     assert cropped.rgb.shape == (4, 47, 64, 3)
@@ -218,14 +218,14 @@ def test_contexts_of_two_renderers_and_of_mujoco_live_side_by_side(rig, views):
     before = photograph()
     assert before.any()
     for renderer in (first, second, first):
-        np.testing.assert_array_equal(renderer.render(panda.HOME, panda.HOME, 1.0).rgb, views.rgb)
+        np.testing.assert_array_equal(renderer.render(PANDA.home, PANDA.home, 1.0).rgb, views.rgb)
         np.testing.assert_array_equal(photograph(), before)
     first.close()
     first.close()
     np.testing.assert_array_equal(photograph(), before)
-    np.testing.assert_array_equal(second.render(panda.HOME, panda.HOME, 1.0).rgb, views.rgb)
+    np.testing.assert_array_equal(second.render(PANDA.home, PANDA.home, 1.0).rgb, views.rgb)
     cell_renderer.close()
-    np.testing.assert_array_equal(second.render(panda.HOME, panda.HOME, 1.0).rgb, views.rgb)
+    np.testing.assert_array_equal(second.render(PANDA.home, PANDA.home, 1.0).rgb, views.rgb)
     second.close()
 
 
@@ -239,11 +239,11 @@ def test_a_closed_renderer_says_so(rig):
     renderer = TargetRenderer(rig)
     renderer.close()
     with pytest.raises(RuntimeError, match="closed"):
-        renderer.render(panda.HOME, panda.HOME, 1.0)
+        renderer.render(PANDA.home, PANDA.home, 1.0)
 
 
 def test_bad_joint_positions(renderer):
     with pytest.raises(ValueError, match="shape"):
-        renderer.render(panda.HOME, panda.HOME[:6], 1.0)
+        renderer.render(PANDA.home, PANDA.home[:6], 1.0)
     with pytest.raises(ValueError, match="not finite"):
-        renderer.render(panda.HOME, np.full(7, np.nan), 1.0)
+        renderer.render(PANDA.home, np.full(7, np.nan), 1.0)

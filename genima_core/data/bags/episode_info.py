@@ -3,11 +3,12 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from genima_core import panda
+from genima_core.arm import PANDA, Arm
+from genima_core.arm_description import arm_from
 
 FILE = "episode.json"
 FORMAT = 1
@@ -15,7 +16,7 @@ Label = Literal["success", "failure", ""]
 
 
 @dataclass(frozen=True)
-class About:
+class EpisodeInfo:
     """One episode; the roles of `streams` are those of `roles`."""
 
     task: str
@@ -28,12 +29,8 @@ class About:
     """Reasons not to train on it."""
     quality: Mapping[str, object] = field(default_factory=dict)
     """`Quality.to_dict`."""
-    joint_names: tuple[str, ...] = panda.JOINT_NAMES
-    finger_names: tuple[str, ...] = ("panda_finger_joint1", "panda_finger_joint2")
-    """Of joint_states; none where the gripper's width comes by itself, in gripper_state."""
-    gripper_max_width_m: float = panda.GRIPPER_WIDTH_M
-    """Of the open gripper."""
-    leader_joint_names: tuple[str, ...] = panda.JOINT_NAMES
+    arm: Arm = PANDA
+    """Whose joints joint_states has, and those of its gripper if that is of kind topic; else gripper_state tells it."""
     fps: float = 30.0
     """Asked of the cameras."""
     rig: Mapping[str, object] | None = None
@@ -50,17 +47,23 @@ class About:
         if self.label not in ("success", "failure", ""):
             raise ValueError(f"label is {self.label!r}; valid are 'success', 'failure' and ''")
 
+    @property
+    def finger_names(self) -> tuple[str, ...]:
+        """Of joint_states; none where the gripper's width comes by itself, in gripper_state."""
+        return self.arm.gripper.joints if self.arm.gripper.kind == "topic" else ()
+
     def save(self, folder: Path) -> None:
         """Writes or replaces the file, at once."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)} | {"arm": self.arm.to_dict()}
         temporary = folder / f".{FILE}.part"
         with temporary.open("w") as file:
-            file.write(json.dumps(asdict(self), indent=2) + "\n")
+            file.write(json.dumps(data, indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, folder / FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> "About":
+    def load(cls, folder: Path) -> "EpisodeInfo":
         """Reads what `save` wrote.
 
         Raises:
@@ -77,7 +80,6 @@ class About:
                     f"it has format {data['format']} and the keys {', '.join(sorted(data))}; needed are "
                     f"format {FORMAT} and {', '.join(sorted(known))}"
                 )
-            tuples = ("suspect", "joint_names", "finger_names", "leader_joint_names")
-            return cls(**{name: tuple(value) if name in tuples else value for name, value in data.items()})
+            return cls(**data | {"suspect": tuple(data["suspect"]), "arm": arm_from(data["arm"])})
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error

@@ -9,7 +9,7 @@ import numpy as np
 from genima_core.cameras import CameraRig
 from genima_core.data.bags import resample
 from genima_core.data.bags import topic_roles as roles
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, read_recording
 from genima_core.data.bags.views import Cut, RecordedFrames, check_cameras
@@ -113,14 +113,14 @@ def read_episode(
     ), views
 
 
-def _check_wanted(about: About, options: Options) -> None:
+def _check_wanted(about: EpisodeInfo, options: Options) -> None:
     if about.suspect and not options.include_suspect:
         raise ValueError(f"suspect: {'; '.join(about.suspect)} (--include-suspect takes it)")
     if about.label == "failure" and not options.include_failures:
         raise ValueError("labelled a failure (--include-failures takes it)")
 
 
-def _rig(about: About) -> CameraRig:
+def _rig(about: EpisodeInfo) -> CameraRig:
     if about.rig is None:
         raise ValueError(
             "it does not say what its cameras were: give --rig, a rig's file or the folder of a data set "

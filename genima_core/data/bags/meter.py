@@ -140,7 +140,7 @@ def quality_of_bag(bag: Bag) -> Quality:
         *(("gripper_state",) if about.finger_names else ()),
     )
     expected = [role for role in about.streams if not role.startswith("camera_info/") and role not in unexpected]
-    meter = QualityMeter(about.fps, expected, about.joint_names)
+    meter = QualityMeter(about.fps, expected, about.arm.joint_names)
     begun_ns = ended_ns = None
     for message in bag.messages():
         begun_ns = message.received_ns if begun_ns is None else min(begun_ns, message.received_ns)

@@ -43,13 +43,13 @@ class Bag:
         """What was found to be wrong while reading; "" for nothing."""
 
     @cached_property
-    def about(self) -> about.About | None:
+    def about(self) -> about.EpisodeInfo | None:
         """None where `genima record` did not make the bag.
 
         Raises:
             ValueError: the file is damaged.
         """
-        return about.About.load(self.folder) if (self.folder / about.FILE).is_file() else None
+        return about.EpisodeInfo.load(self.folder) if (self.folder / about.FILE).is_file() else None
 
     @cached_property
     def topics(self) -> Mapping[str, Topic]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.meter import QualityMeter
 from genima_core.data.bags.quality import Quality, QualityBounds, suspect
 from genima_core.data.bags.writer import BagWriter
@@ -77,7 +77,7 @@ class EpisodeRecorder:
     def __init__(
         self,
         folder: Path,
-        about: About,
+        about: EpisodeInfo,
         config: RecordingConfig,
         begun_ns: int,
         latched: Iterable[Message] = (),
@@ -103,7 +103,7 @@ class EpisodeRecorder:
             self._writer.close()
             shutil.rmtree(folder)
             raise
-        self._meter = QualityMeter(config.fps, config.expected, about.joint_names)
+        self._meter = QualityMeter(config.fps, config.expected, about.arm.joint_names)
         self._roles = {topic: role for role, topic in config.streams.items()}
         self._stored = config.stored()
         self._queue: deque[Message] = deque()
@@ -131,7 +131,7 @@ class EpisodeRecorder:
     def written_mb(self) -> float:
         return self._writer.bytes_written / MEGABYTE
 
-    def finish(self, ended_ns: int, instruction: str = "") -> About:
+    def finish(self, ended_ns: int, instruction: str = "") -> EpisodeInfo:
         """Writes what waits, closes the bag and says how good it is; never raises for a disk that is full."""
         self._end_worker()
         try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from genima_core.cameras import PinholeCamera
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import Bag, Message
 from genima_core.data.bags.resample import increasing
 
@@ -45,7 +45,7 @@ class Recording:
     """What the cell itself said last; None where it said nothing."""
 
 
-def read_recording(bag: Bag, about: About, cameras: Sequence[str]) -> Recording:
+def read_recording(bag: Bag, about: EpisodeInfo, cameras: Sequence[str]) -> Recording:
     """Reads all but the pixels; of the cameras only those named.
 
     Raises:
@@ -62,7 +62,7 @@ def read_recording(bag: Bag, about: About, cameras: Sequence[str]) -> Recording:
 class _Reading:
     """Collects what the messages of each role say."""
 
-    def __init__(self, about: About, cameras: Sequence[str]) -> None:
+    def __init__(self, about: EpisodeInfo, cameras: Sequence[str]) -> None:
         self.about = about
         self.cameras: dict[str, PinholeCamera] = {}
         self.images: dict[str, list[float]] = {}
@@ -104,18 +104,20 @@ class _Reading:
 
     def _take_joints(self, message: Message) -> None:
         state = messages.deserialize(message.data, message.type)
-        columns = _columns(state, self.about.joint_names)
+        columns = _columns(state, self.about.arm.joint_names)
         if columns is not None:
             velocity = state.velocity if len(state.velocity) == len(state.name) else np.full(len(state.name), np.nan)
             self.arm.add(_stamp_s(message), np.concatenate([state.position[columns], velocity[columns]]))
         fingers = _columns(state, self.about.finger_names)
         if fingers is not None:
-            self.gripper.add(_stamp_s(message), [self._opening(state.position[fingers].sum())])
+            self.gripper.add(
+                _stamp_s(message), [self._opening(self.about.arm.gripper.to_width_m(state.position[fingers].sum()))]
+            )
         self.joints_seen = tuple(dict.fromkeys((*self.joints_seen, *state.name)))
 
     def _take_command(self, message: Message) -> None:
         state = messages.deserialize(message.data, message.type)
-        columns = _columns(state, self.about.joint_names)
+        columns = _columns(state, self.about.arm.joint_names)
         if columns is not None:
             self.commands.add(_stamp_s(message), state.position[columns])
 
@@ -129,7 +131,7 @@ class _Reading:
             self.gripper.add(_stamp_s(message), [self._opening(state.position[0])])
 
     def _opening(self, width_m: float) -> float:
-        return float(np.clip(width_m / self.about.gripper_max_width_m, 0.0, 1.0))
+        return self.about.arm.gripper.to_opening(width_m)
 
     def _take_instruction(self, message: Message) -> None:
         self.instruction = messages.deserialize(message.data, message.type).data
@@ -142,7 +144,7 @@ class _Reading:
             if not stamps_s:
                 raise ValueError(f"it has no images of camera {name}")
         for kind, names, rows in (
-            ("joints", self.about.joint_names, self.arm),
+            ("joints", self.about.arm.joint_names, self.arm),
             ("fingers", self.about.finger_names, self.gripper),
         ):
             if not rows.stamps_s:

@@ -1,9 +1,11 @@
 """Which topic is what in a recording that somebody else made, by the names that drivers give them."""
 
 import re
+from dataclasses import replace
 
+from genima_core.arm import ARMS, PANDA, Gripper
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import Bag
 
 _CAMERA = re.compile(r"(?:.*/)?(?P<name>[^/]+)/color/(?P<kind>camera_info|image_raw/compressed|image_raw|image_rect)")
@@ -19,7 +21,7 @@ _JOINT, _FINGER = re.compile(r".*joint_?[1-7]"), re.compile(r".*finger_?joint_?\
 EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, and joint_states"
 
 
-def infer(bag: Bag) -> About:
+def infer(bag: Bag) -> EpisodeInfo:
     """What a recording without episode.json is about; its instruction and rig are not known.
 
     Raises:
@@ -39,7 +41,9 @@ def infer(bag: Bag) -> About:
             f"it has {', '.join(sorted(bag.topics)) or 'none'}"
         )
     joints, fingers = _joints(bag, streams["joint_states"])
-    return About(task="", instruction="", streams=streams, joint_names=joints, finger_names=fingers)
+    known = [arm for arm in ARMS.values() if (arm.joint_names, arm.gripper.joints) == (joints, fingers)]
+    arm = known[0] if known else replace(PANDA, name="recorded", joint_names=joints, gripper=Gripper("topic", fingers))
+    return EpisodeInfo(task="", instruction="", streams=streams, arm=arm)
 
 
 def _joints(bag: Bag, topic: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

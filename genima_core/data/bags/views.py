@@ -59,7 +59,7 @@ class Cut:
             ValueError: the crop leaves the image, or see `rectangle`.
         """
         part = self.rectangle(*rig.size)
-        cropped = CameraRig(tuple(replace(c, intrinsics=c.intrinsics.crop(*part)) for c in rig.cameras))
+        cropped = replace(rig, cameras=tuple(replace(c, intrinsics=c.intrinsics.crop(*part)) for c in rig.cameras))
         return cropped if self.size is None else cropped.resize(self.size, self.size)
 
     def view(self, image: np.ndarray) -> np.ndarray:

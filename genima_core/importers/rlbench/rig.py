@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation
 
-from genima_core import panda
+from genima_core.arm import FRAMES, PANDA
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.geometry import invert, make_transform, transform_points
 from genima_core.importers.rlbench.demo import Demo
@@ -80,11 +80,11 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
         options={"xatol": 1e-7},
     )
     q_zero, residual_mm = found.x * _JOINT4, distances_mm(found.x)
-    T_tcp_tip = invert(T_world_base @ panda.frame_pose(q + q_zero, "tcp")) @ T_world_tip
+    T_tcp_tip = invert(T_world_base @ PANDA.frame_pose(q + q_zero, "tcp")) @ T_world_tip
     tip_mm = 1000 * T_tcp_tip[:, :3, 3]
     distances = dict(
         zip(
-            (*panda.FRAMES[:7], "gripper tip"),
+            (*FRAMES[:7], "gripper tip"),
             [*np.median(residual_mm, axis=0), np.median(np.linalg.norm(tip_mm, axis=-1))],
             strict=True,
         )
@@ -111,7 +111,7 @@ def find_rig(
     Raises:
         ValueError: a camera that does neither, or intrinsics that change or belong to pictures of another size.
     """
-    T_base_hand = panda.frame_pose(np.concatenate([demo.q for demo in demos]) + arm.q_zero, "hand")
+    T_base_hand = PANDA.frame_pose(np.concatenate([demo.q for demo in demos]) + arm.q_zero, "hand")
     rig, report = [], {}
     for c, name in enumerate(cameras):
         intrinsics, T_cam_optical = _intrinsics(name, np.concatenate([demo.K[:, c] for demo in demos]), size)
@@ -174,7 +174,7 @@ def _intrinsics(name: str, K: np.ndarray, size: tuple[int, int]) -> tuple[Pinhol
 
 def _origins(q: np.ndarray) -> np.ndarray:
     """Origins (N, 7, 3) of the joints in the base frame."""
-    return panda.forward_kinematics(q)[:, :7, :3, 3]
+    return PANDA.forward_kinematics(q)[:, :7, :3, 3]
 
 
 def _kabsch(points_base: np.ndarray, points_world: np.ndarray) -> np.ndarray:

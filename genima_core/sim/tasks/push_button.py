@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genima_core import geometry, gl, panda  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
 from genima_core.sim.inverse_kinematics import point_down
 from genima_core.sim.task import Task, Waypoint
@@ -107,7 +107,7 @@ class PushButton(Task):
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
         x, y, table = cell.model.body("button").pos
         contact = np.array([x, y, table + CAP_TOP_M + FINGERTIP_BELOW_TCP_M])
-        start = panda.frame_pose(cell.q, "tcp")[:3, 3]
+        start = cell.arm.frame_pose(cell.q, "tcp")[:3, 3]
         press = Waypoint(_above(contact, -PRESS_DEPTH_M), gripper=0.0, dwell_s=HOLD_S)
         hover = Waypoint(_above(contact, HOVER_M), gripper=0.0, velocity=(0.0, 0.0, -DESCENT_M_S))
         height, beside = start[2] - contact[2], np.linalg.norm(contact[:2] - start[:2])

@@ -74,7 +74,7 @@ class Gatekeeper:
         except ValueError as error:
             self._close((str(error),))
             return
-        self.gate = replace(self.gate, rig=rig)
+        self.gate = replace(self.gate, rig=replace(rig, arm=self.gate.rig.arm))
 
     def remind(self) -> None:
         """Keeps the reason in the diagnostics while the gate is closed."""

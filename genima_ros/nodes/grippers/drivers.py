@@ -7,13 +7,16 @@ from types import ModuleType
 from rclpy.action import ActionClient
 from rclpy.node import Node
 
+from genima_core.arm import Gripper
 from genima_core.gripper.goal import Answer, Goal
 from genima_ros.graph.packages import remedy
 from genima_ros.nodes.grippers.action_driver import ActionDriver
 from genima_ros.nodes.grippers.parameters import GripperParameters
 
 
-def make_driver(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+def make_driver(
+    node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
+) -> ActionDriver:
     """The driver of a gripper of this kind.
 
     Raises:
@@ -23,12 +26,14 @@ def make_driver(node: Node, parameters: GripperParameters, clock_s: Callable[[],
         "franka_hand": franka_hand,
         "gripper_command": gripper_command,
         "parallel_gripper_command": parallel_gripper_command,
-    }[parameters.kind](node, parameters, clock_s)
+    }[gripper.kind](node, gripper, parameters, clock_s)
 
 
-def franka_hand(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+def franka_hand(
+    node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
+) -> ActionDriver:
     """Opens by move, which fails at an object, and closes by grasp, which takes an object of any size."""
-    actions = _import("franka_msgs.action", parameters.kind)
+    actions = _import("franka_msgs.action", gripper.kind)
     move, grasp = (
         ActionClient(node, kind, f"{parameters.action}/{name}")
         for kind, name in ((actions.Move, "move"), (actions.Grasp, "grasp"))
@@ -38,35 +43,39 @@ def franka_hand(node: Node, parameters: GripperParameters, clock_s: Callable[[],
         if not goal.closing:
             return move, actions.Move.Goal(width=goal.width_m, speed=parameters.speed_m_s)
         message = actions.Grasp.Goal(width=goal.width_m, speed=parameters.speed_m_s, force=parameters.force_n)
-        message.epsilon.inner = message.epsilon.outer = parameters.max_width_m
+        message.epsilon.inner = message.epsilon.outer = gripper.max_width_m
         return grasp, message
 
     return ActionDriver((move, grasp), translate, lambda result: Answer(result.success, message=result.error), clock_s)
 
 
-def gripper_command(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+def gripper_command(
+    node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
+) -> ActionDriver:
     """control_msgs/GripperCommand, as grippers of ROS 2 before Jazzy have it."""
-    actions = _import("control_msgs.action", parameters.kind)
+    actions = _import("control_msgs.action", gripper.kind)
     client = ActionClient(node, actions.GripperCommand, parameters.action)
 
     def translate(goal: Goal) -> tuple[ActionClient, object]:
         message = actions.GripperCommand.Goal()
-        message.command.position = parameters.to_position(goal.width_m)
+        message.command.position = gripper.to_position(goal.width_m)
         message.command.max_effort = parameters.force_n
         return client, message
 
     return ActionDriver((client,), translate, _read_stall, clock_s)
 
 
-def parallel_gripper_command(node: Node, parameters: GripperParameters, clock_s: Callable[[], float]) -> ActionDriver:
+def parallel_gripper_command(
+    node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
+) -> ActionDriver:
     """control_msgs/ParallelGripperCommand, the gripper action controller of Jazzy (Robotiq 2F-140, for one)."""
-    actions = _import("control_msgs.action", parameters.kind)
+    actions = _import("control_msgs.action", gripper.kind)
     client = ActionClient(node, actions.ParallelGripperCommand, parameters.action)
 
     def translate(goal: Goal) -> tuple[ActionClient, object]:
         message = actions.ParallelGripperCommand.Goal()
-        message.command.name = list(parameters.gripper_joints)
-        message.command.position = [parameters.to_position(goal.width_m)]
+        message.command.name = list(gripper.joints)
+        message.command.position = [gripper.to_position(goal.width_m)]
         message.command.effort = [parameters.force_n]
         return client, message
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from visualization_msgs.msg import Marker
 
+from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
 from genima_core.geometry import make_transform
-from genima_core.panda import target_poses
 from genima_core.targets.detect import find_centres
 from genima_core.targets.palette import TARGET_NAMES, target_colours
 from genima_core.targets.triangulation import camera_poses, triangulate
@@ -49,10 +49,12 @@ def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float) -
     return Drawn(triangulate(rig, camera_poses(rig, q), opened if opening else closed), opening, stamp_s)
 
 
-def planned_markers(sheet: Sheet, chunk: ActionChunk, radius_m: float, fade_s: float, age_s: float) -> Iterator[Marker]:
+def planned_markers(
+    sheet: Sheet, arm: Arm, chunk: ActionChunk, radius_m: float, fade_s: float, age_s: float
+) -> Iterator[Marker]:
     """Four solid spheres where the chunk ends, an arrow along each joint's axis, and the gripper's way there."""
     alpha = max(FAINTEST, 1.0 - age_s / fade_s)
-    poses, colours = target_poses(chunk.positions), target_colours(float(chunk.gripper[-1]))
+    poses, colours = arm.target_poses(chunk.positions), target_colours(float(chunk.gripper[-1]))
     for i, name in enumerate(TARGET_NAMES):
         T_base_target, colour = poses[-1, i], _share(colours[i].light)
         yield sheet.sphere(name, i, T_base_target, radius_m, colour, alpha)

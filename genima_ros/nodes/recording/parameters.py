@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from genima_core.data.bags.quality import QualityBounds
 from genima_core.data.bags.recording import RecordingConfig
-from genima_core.panda import FINGER_NAMES, GRIPPER_WIDTH_M, JOINT_NAMES
+from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.messages import interfaces
 from genima_ros.nodes.recording.inputs import Input
 
@@ -35,11 +36,10 @@ class RecorderParameters(QualityBounds):
     compression: Literal["zstd", "lz4", "none"] = "zstd"
     rig: Path | None = None
     """rig.json; without, what comes on camera_rig."""
-    joint_names: tuple[str, ...] = JOINT_NAMES
-    finger_names: tuple[str, ...] = FINGER_NAMES
-    """In joint_states; none where the gripper's width comes on gripper/state."""
-    gripper_max_width_m: float = GRIPPER_WIDTH_M
-    leader_joint_names: tuple[str, ...] = JOINT_NAMES
+    arm: str = "sim"
+    """Name in config/arms, or a file like those."""
+    leader_arm: str = ""
+    """Likewise of the leader; by default the same."""
     leader: bool = True
     """Whether a leader arm is expected; where it is not, it is recorded if it is there."""
     stale_s: float = 1.0
@@ -54,11 +54,21 @@ class RecorderParameters(QualityBounds):
     """Of messages that wait for the disk."""
 
     def __post_init__(self) -> None:
+        self.setup, self.leader_setup  # noqa: B018 (refuses arms that are not there)
         if not self.cameras or self.fps <= 0 or not 1 <= self.jpeg_quality <= 100:
             raise ValueError(
                 f"a recorder needs cameras, a positive fps and a jpeg_quality from 1 to 100, not "
                 f"{list(self.cameras)}, {self.fps} and {self.jpeg_quality}"
             )
+
+    @cached_property
+    def setup(self) -> ArmSetup:
+        """The arm that is recorded."""
+        return find_arm(self.arm)
+
+    @cached_property
+    def leader_setup(self) -> ArmSetup:
+        return find_arm(self.leader_arm or self.arm)
 
     @property
     def expected(self) -> tuple[str, ...]:
@@ -68,7 +78,7 @@ class RecorderParameters(QualityBounds):
     @property
     def gripper(self) -> tuple[str, ...]:
         """Role of a gripper that speaks for itself."""
-        return () if self.finger_names else ("gripper_state",)
+        return ("gripper_state",) if self.setup.gripper_has_node else ()
 
     def recording(self, streams: Mapping[str, str]) -> RecordingConfig:
         """How to write an episode; `streams` are roles with their topics."""

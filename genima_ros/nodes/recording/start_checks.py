@@ -57,14 +57,14 @@ def _stream(role: str, topic: str, meter: StreamMeter, stale_s: float, now_ns: i
 
 def _other_joints(parameters: RecorderParameters, role: str, topic: str, messages: Iterable[bytes]) -> str:
     """Arm and hand may come in messages of their own, so all names count."""
-    parameter = "joint_names" if role == "joint_states" else "leader_joint_names"
+    parameter, setup = ("arm", parameters.setup) if role == "joint_states" else ("leader_arm", parameters.leader_setup)
     given = {name for data in messages for name in deserialize_message(data, JointState).name}
-    missing = [name for name in getattr(parameters, parameter) if name not in given]
+    missing = [name for name in setup.arm.joint_names if name not in given]
     if not given or not missing:
         return ""
     return (
-        f"{topic} lacks {', '.join(missing)}; it has {', '.join(sorted(given))}: set the parameter {parameter} to "
-        "the robot's"
+        f"{topic} lacks {', '.join(missing)}; it has {', '.join(sorted(given))}: name the robot by the "
+        f"parameter {parameter}"
     )
 
 

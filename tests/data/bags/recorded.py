@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from genima_core import panda
+from genima_core.arm import PANDA, Arm
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.writer import BagWriter
 
@@ -25,7 +25,7 @@ TYPES = messages.typestore().types
 
 def q(times_s: np.ndarray) -> np.ndarray:
     """(N, 7) rad, every joint at its own rhythm."""
-    return panda.HOME + 0.2 * np.sin((np.asarray(times_s)[:, None] - BEGUN_S) * np.arange(1, 8) / 3)
+    return PANDA.home + 0.2 * np.sin((np.asarray(times_s)[:, None] - BEGUN_S) * np.arange(1, 8) / 3)
 
 
 def dq(times_s: np.ndarray) -> np.ndarray:
@@ -112,11 +112,11 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
             ]
     for number, stamp_s in enumerate(BEGUN_S + np.arange(0, plan.seconds, 1 / plan.joint_hz)):
         shifted = plan.edit("/joint_states", number, stamp_s)
-        fingers = np.full(2, opening([stamp_s])[0] * panda.FINGER_OPEN_M)
+        fingers = PANDA.gripper.joint_positions(opening([stamp_s])[0])
         velocity = np.append(dq([stamp_s])[0], [0.0, 0.0]) if plan.velocities else np.zeros(0)
-        names, positions = (*panda.JOINT_NAMES, *FINGERS), np.append(q([stamp_s])[0], fingers)
+        names, positions = (*PANDA.joint_names, *FINGERS), np.append(q([stamp_s])[0], fingers)
         if plan.gripper_width_m:
-            names, positions, velocity = panda.JOINT_NAMES, positions[:7], velocity[:7]
+            names, positions, velocity = PANDA.joint_names, positions[:7], velocity[:7]
             lines.append(
                 (
                     stamp_s,
@@ -134,7 +134,7 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
                 stamp_s,
                 "/joint_commands",
                 "sensor_msgs/msg/JointState",
-                joint_state(stamp_s, panda.JOINT_NAMES, commanded([stamp_s])[0], np.zeros(0)),
+                joint_state(stamp_s, PANDA.joint_names, commanded([stamp_s])[0], np.zeros(0)),
             )
         )
     for after_s, value in plan.gripper_commands:
@@ -143,7 +143,7 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
                 BEGUN_S + after_s,
                 "/gripper/command",
                 "std_msgs/msg/Float64",
-                TYPES["std_msgs/msg/Float64"](data=value * (plan.gripper_width_m or panda.GRIPPER_WIDTH_M)),
+                TYPES["std_msgs/msg/Float64"](data=value * (plan.gripper_width_m or PANDA.gripper.max_width_m)),
             )
         )
     lines.append((BEGUN_S, "/instruction", "std_msgs/msg/String", TYPES["std_msgs/msg/String"](data="push it")))
@@ -164,14 +164,12 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
     for time_s, topic, kind, message in sorted(lines, key=lambda line: line[:2]):
         if topic not in left_out:
             writer.write(topic, kind, messages.serialize(message, kind), round(time_s * 1e9), round(time_s * 1e9))
-    known = About(
+    known = EpisodeInfo(
         task="push_button",
         instruction="push the red button",
         label="success",
         streams=streams,
-        joint_names=panda.JOINT_NAMES,
-        finger_names=() if plan.gripper_width_m else FINGERS,
-        gripper_max_width_m=plan.gripper_width_m or panda.GRIPPER_WIDTH_M,
+        arm=PANDA if not plan.gripper_width_m else of_its_own_gripper(plan.gripper_width_m),
         rig=plan.rig.to_dict(),
         seed=7,
         begun_at="2026-01-01T10:00:00+00:00",
@@ -182,6 +180,12 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
     else:
         writer.flush()
     return folder
+
+
+def of_its_own_gripper(width_m: float) -> Arm:
+    """An arm whose gripper's width comes on a topic of its own."""
+    gripper = replace(PANDA.gripper, kind="parallel_gripper_command", joints=("finger_joint",), max_width_m=width_m)
+    return replace(PANDA, name="other", gripper=gripper)
 
 
 def as_sqlite3(folder: Path, copy: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genima_core import panda
+from genima_core.arm import FR3, PANDA
 from genima_core.cameras import CameraRig
 from genima_core.data.bags.conversion import convert_recordings
 from genima_core.data.bags.episodes import Options, read_episode
@@ -137,8 +137,8 @@ def test_the_rig_is_cut_together_with_the_images(tmp_path, options, size):
         # The mark is at a quarter of the recorded image: a point on its ray, seen by the rig of the data set.
         recorded_camera, camera = rig[name], dataset.rig[name]
         ray = np.linalg.inv(recorded_camera.intrinsics.K) @ [16, 12, 1]
-        p_base = transform_points(camera.T_base_cam(panda.frame_pose(panda.HOME, "hand")), ray)
-        T_base_cam = recorded_camera.T_base_cam(panda.frame_pose(panda.HOME, "hand"))
+        p_base = transform_points(camera.T_base_cam(PANDA.frame_pose(PANDA.home, "hand")), ray)
+        T_base_cam = recorded_camera.T_base_cam(PANDA.frame_pose(PANDA.home, "hand"))
         u, v = camera.intrinsics.project(transform_points(invert(T_base_cam), p_base))
         mark = frames[0][..., 0].astype(int) - frames[0][..., 1] > 60
         np.testing.assert_allclose(np.argwhere(mark).mean(0), [v, u], atol=0.7)
@@ -212,7 +212,7 @@ def test_each_episode_that_is_left_out_has_its_reason(tmp_path, capsys):
         (Plan(without=("joint_states",)), None, "no joint states with the joints panda_joint1, .*; there are none"),
         (
             Plan(),
-            {"joint_names": tuple(f"fr3_joint{i}" for i in range(1, 8))},
+            {"arm": FR3},
             "joints fr3_joint1, .*; their messages have panda_joint1",
         ),
         (Plan(without=("camera/front",)), None, "it has no images of camera front"),

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genima_core.arm import PANDA
 from genima_core.data.bags import messages, stamps
 from genima_core.data.bags.meter import QualityMeter
 from genima_core.data.bags.pictures import MOVED_RAD
 from genima_core.data.bags.quality import Quality, QualityBounds, suspect
-from genima_core.panda import JOINT_NAMES
 
 FPS = 30.0
 PERIOD_NS = round(1e9 / FPS)
@@ -44,7 +44,7 @@ class Episode:
         self.q = np.linspace(0.0, 1.0, 100 * SECONDS)
 
     def quality(self, expected=EXPECTED) -> Quality:
-        meter = QualityMeter(FPS, expected, JOINT_NAMES)
+        meter = QualityMeter(FPS, expected, PANDA.joint_names)
         events = [
             (int(captured_ns), role, k)
             for role, stream in self.captured.items()
@@ -76,7 +76,7 @@ def header():
 def joint_state(q: float) -> bytes:
     kind = messages.typestore().types["sensor_msgs/msg/JointState"]
     return messages.serialize(
-        kind(header(), list(JOINT_NAMES), np.full(7, q), np.zeros(7), np.zeros(0)), "sensor_msgs/msg/JointState"
+        kind(header(), list(PANDA.joint_names), np.full(7, q), np.zeros(7), np.zeros(0)), "sensor_msgs/msg/JointState"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.numbering import folder_of, next_number, number_of
 from genima_core.data.bags.reader import open_bag
@@ -28,7 +28,7 @@ CONFIG = RecordingConfig(
     ("camera/front", "joint_states"),
     reserve_mb=0.0,
 )
-ABOUT = About(task="push_button", instruction="push it")
+ABOUT = EpisodeInfo(task="push_button", instruction="push it")
 ROOT = Path(__file__).parents[3]
 
 
@@ -42,7 +42,7 @@ def image(k: int, size: int = 32) -> Message:
 def joint_state(k: int) -> Message:
     stamp_ns = BEGUN_NS + k * PERIOD_NS // 3
     message = messages.typestore().types[JOINT_STATE](
-        header(stamp_ns), list(ABOUT.joint_names), np.full(7, 0.01 * k), np.zeros(7), np.zeros(0)
+        header(stamp_ns), list(ABOUT.arm.joint_names), np.full(7, 0.01 * k), np.zeros(7), np.zeros(0)
     )
     return Message("/joint_states", JOINT_STATE, messages.serialize(message, JOINT_STATE), stamp_ns + 10**6, stamp_ns)
 
@@ -74,9 +74,9 @@ def test_what_came_is_in_the_bag(tmp_path):
     latched = text("push the red one", 5)
     recorder = start(tmp_path / "episode_000000", latched=[latched])
     recorder.relabel("success")
-    assert About.load(recorder.folder).label == "success"  # at once: a killed recorder loses no label
+    assert EpisodeInfo.load(recorder.folder).label == "success"  # at once: a killed recorder loses no label
     about = recorder.finish(feed(recorder, 30), "push the red one")
-    assert about == About.load(recorder.folder)
+    assert about == EpisodeInfo.load(recorder.folder)
     assert (about.label, about.instruction, about.suspect) == ("success", "push the red one", ())
     bag = open_bag(recorder.folder)
     stored = list(bag.messages())
@@ -142,8 +142,8 @@ def test_a_label_can_be_given_later(tmp_path):
     recorder = start(tmp_path / "e")
     recorder.finish(feed(recorder, 3))
     recorder.relabel("failure")
-    assert About.load(recorder.folder).label == "failure"
-    assert About.load(recorder.folder).quality == recorder.about.quality
+    assert EpisodeInfo.load(recorder.folder).label == "failure"
+    assert EpisodeInfo.load(recorder.folder).quality == recorder.about.quality
 
 
 def test_too_little_space_stops_it_and_keeps_what_there_is(tmp_path):

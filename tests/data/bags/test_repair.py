@@ -10,7 +10,7 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import About
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.metadata import FILE
 from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.data.bags.repair import KEPT, repair
@@ -181,7 +181,7 @@ def test_bags_are_found_by_name(whole, tmp_path):
 
 
 def test_what_is_known_of_an_episode_is_kept(tmp_path):
-    about = About(
+    about = EpisodeInfo(
         task="push_button",
         instruction="push",
         streams={"joint_states": "/joint_states"},
@@ -191,12 +191,12 @@ def test_what_is_known_of_an_episode_is_kept(tmp_path):
         seed=3,
     )
     about.save(tmp_path)
-    assert About.load(tmp_path) == about
+    assert EpisodeInfo.load(tmp_path) == about
     (tmp_path / "episode.json").write_text(json.dumps({"format": 1, "task": "x"}))
     with pytest.raises(ValueError, match="is damaged: it has format 1 and the keys format, task; needed are"):
-        About.load(tmp_path)
+        EpisodeInfo.load(tmp_path)
     with pytest.raises(ValueError, match="label is 'good'"):
-        About(task="", instruction="", label="good")
+        EpisodeInfo(task="", instruction="", label="good")
 
 
 def test_the_verbs_show_and_mend(whole, tmp_path, capsys):

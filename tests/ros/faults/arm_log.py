@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from sensor_msgs.msg import JointState
 
-from genima_core.panda import JOINT_NAMES
+from genima_core.arm import PANDA
 from genima_ros.messages.conversions import positions_by_name, seconds, velocities_by_name
 
 STILL = 0.02
@@ -34,11 +34,11 @@ class ArmLog:
         self._samples: deque[Sample] = deque(maxlen=6000)
 
     def add(self, message: JointState) -> None:
-        speeds = np.abs(velocities_by_name(message, JOINT_NAMES))
+        speeds = np.abs(velocities_by_name(message, PANDA.joint_names))
         self._samples.append(
             Sample(
                 self._machine_s(seconds(message.header.stamp)),
-                positions_by_name(message, JOINT_NAMES),
+                positions_by_name(message, PANDA.joint_names),
                 float(speeds.max()),
             )
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genima_core.panda import GRIPPER_WIDTH_M
+from genima_core.arm import PANDA
 from genima_core.sim.margins import Margins
 from genima_ros.messages import interfaces
 
@@ -424,7 +424,7 @@ CHUNKS = (
     Fault(
         "chunk with an impossible gripper width",
         "script",
-        chunk_with(3, 7, 10 * GRIPPER_WIDTH_M),
+        chunk_with(3, 7, 10 * PANDA.gripper.max_width_m),
         AT_ONCE,
         ("streamer_state", "gripper widths go from"),
         BY_ITSELF,

@@ -3,7 +3,7 @@
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
 
-from genima_core.panda import HOME, JOINT_NAMES, PANDA_LIMITS
+from genima_core.arm import PANDA
 from genima_core.types import ActionChunk
 from genima_ros.messages.conversions import chunk_to_trajectory
 
@@ -25,14 +25,14 @@ class Script:
     def __init__(self, q: np.ndarray, now_s: float) -> None:
         """From q (7,) rad at now_s, s of ROS time."""
         self._begin_s = now_s
-        self._offset = np.array(q) - HOME
+        self._offset = np.array(q) - PANDA.home
         self._phase = np.arcsin(np.clip(self._offset[0] / SWING_RAD, -1.0, 1.0))
 
     def at(self, times_s: np.ndarray) -> np.ndarray:
         """Positions (n, 7) at times (n,)."""
         t = np.asarray(times_s)[:, None] - self._begin_s
-        q = HOME + self._offset * np.exp(-np.maximum(t, 0.0) / RETURN_S)
-        q[:, 0] = HOME[0] + SWING_RAD * np.sin(RATE * t[:, 0] + self._phase)
+        q = PANDA.home + self._offset * np.exp(-np.maximum(t, 0.0) / RETURN_S)
+        q[:, 0] = PANDA.home[0] + SWING_RAD * np.sin(RATE * t[:, 0] + self._phase)
         return q
 
     def chunk(self, now_s: float, captured_s: float | None = None) -> JointTrajectory:
@@ -40,7 +40,7 @@ class Script:
         start_s = now_s + DT_S
         positions = self.at(start_s + DT_S * np.arange(K))
         return chunk_to_trajectory(
-            ActionChunk(positions, np.ones(K), DT_S, start_s, now_s if captured_s is None else captured_s), JOINT_NAMES
+            ActionChunk(positions, np.ones(K), DT_S, start_s, now_s if captured_s is None else captured_s), PANDA
         )
 
 
@@ -52,4 +52,4 @@ class Dive(Script):
 
     def at(self, times_s: np.ndarray) -> np.ndarray:
         q = self._q + DIVE * (np.asarray(times_s)[:, None] - self._begin_s)
-        return np.clip(q, PANDA_LIMITS.lower, PANDA_LIMITS.upper)
+        return np.clip(q, PANDA.limits.lower, PANDA.limits.upper)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from std_msgs.msg import String
 
+from genima_core.arm import PANDA
 from genima_core.calibration.store import placed
 from genima_core.cameras import CameraRig
-from genima_core.panda import forward_kinematics
 from genima_ros.messages import interfaces
 from genima_ros.messages.interfaces import Topic
 
@@ -140,5 +140,5 @@ def camera_put_back(cell: FaultyCell) -> None:
 
 
 def above_the_table(cell: FaultyCell, strike: Strike) -> None:
-    lowest_m = min(forward_kinematics(sample.q)[-1][2, 3] for sample in cell.arm.since(strike.at_s))
+    lowest_m = min(PANDA.forward_kinematics(sample.q)[-1][2, 3] for sample in cell.arm.since(strike.at_s))
     assert lowest_m - FINGERTIP_BELOW_TCP_M > TOUCH_M, f"the fingertips were {1e3 * lowest_m:.0f} mm above the table"
