@@ -26,7 +26,7 @@ MOST_MEMORY_GB = 80.0
 def main(
     device: str | None = None,
     batch: int = 24,
-    precision: Precision = "bf16",
+    precision: Precision = "bfloat16",
     checkpointing: bool = False,
     steps: int = 10,
     shrink: int | None = None,
@@ -37,7 +37,7 @@ def main(
     Args:
         device: cpu or cuda; cuda where there is one.
         batch: Examples a step.
-        precision: no, bf16 or fp16.
+        precision: float32, bfloat16 or float16.
         checkpointing: Compute activations twice.
         steps: Timed steps, after two that are not.
         shrink: Divides SD-Turbo's channels, to try this benchmark where there is no GPU.

@@ -84,7 +84,7 @@ class Checkpoint:
         return cls(path, info, rig)
 
 
-def checkpoint(
+def assemble(
     data: Path,
     diffusion: Path,
     controller: Path,
@@ -95,14 +95,9 @@ def checkpoint(
 ) -> None:
     """Puts what was trained into one checkpoint folder with its model card; an older one is replaced at the end.
 
-    Args:
-        data: Data set that all parts were trained on.
-        diffusion: Folder that `genima train diffusion` wrote, or an agent that `genima convert` made.
-        controller: Folder that `genima train controller` wrote, or one that `genima convert` made.
-        out: Checkpoint folder.
-        autoencoder: Folder that `genima train autoencoder` wrote, for the model card.
-        preset: Name that the parts were trained with.
-        results: Files that `genima eval --json` wrote, for the model card.
+    Raises:
+        FileNotFoundError, ValueError: a part is missing or damaged, or parts do not belong together.
+        FileExistsError: `out` is something else.
     """
     from genima_core.data.dataset import Dataset
 

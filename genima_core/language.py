@@ -100,7 +100,7 @@ class TextEncoder:
             remedy = (
                 "restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`"
                 if nested
-                else f"get it with `huggingface-cli download {source}`, or name the folder that holds it"
+                else f"get it with `hf download {source}`, or name the folder that holds it"
             )
             raise FileNotFoundError(f"no tokenizer{suffix} and text_encoder{suffix} at {source}: {remedy}") from error
         except Exception as error:  # safetensors, json and torch each have their own

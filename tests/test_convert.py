@@ -7,8 +7,8 @@ import types
 import pytest
 
 from genima_core.data.dataset import Dataset, DatasetWriter
-from genima_core.importers.convert import convert
 from genima_ros.cli import main as cli
+from genima_ros.cli.convert import convert
 
 from .data import rlbench_source, synthetic
 from .data.bags import recorded

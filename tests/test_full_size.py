@@ -63,7 +63,7 @@ def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
         "--accumulate",
         2,
         "--precision",
-        "bf16",
+        "bfloat16",
         "--steps",
         1,
         "--workers",

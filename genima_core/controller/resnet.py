@@ -150,6 +150,6 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
         return ResNetModel.from_pretrained(str(source), local_files_only=True).state_dict()
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"no ResNet weights at {source}: get them with `huggingface-cli download {source}`, or "
+            f"no ResNet weights at {source}: get them with `hf download {source}`, or "
             "give a folder with model.safetensors or a .pth file of torchvision's"
         ) from error

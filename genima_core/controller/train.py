@@ -25,65 +25,32 @@ from genima_core.controller.policy import Controller
 from genima_core.controller.scores import Score, as_numbers, score
 from genima_core.data.dataset import Dataset
 from genima_core.data.windows import FollowingWindows, WindowCache
+from genima_core.device import choose_device
 from genima_core.diffusion.autoencoder import load_autoencoder, to_latents, to_pictures
 from genima_core.language import TextEncoder
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
+from genima_core.training.config import ControllerTraining
 from genima_core.training.run import Run
 
 
-def train_controller(
-    data: Path,
-    out: Path,
-    preset: str = "demo",
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    autoencoder: Path | None = None,
-    textures: Path | None = None,
-    text_encoder: str | None = None,
-    backbone: str | None = None,
-    batch_size: int | None = None,
-    variants: int | None = None,
-    backgrounds: int = 3000,
-    device: str = "cpu",
-    threads: int | None = None,
-    workers: int = 2,
-    every: int = 250,
-    checked: int = 256,
-) -> None:
-    """Train the controller that follows drawn targets; resumes a run that is in the folder.
+def train_controller(training: ControllerTraining) -> None:
+    """Trains the controller that follows drawn targets; resumes a run that is in the folder.
 
-    Args:
-        data: Data set (`genima collect`).
-        out: Folder for controller/ (the result), training.pt, loss.png, scores.json and tensorboard/.
-        preset: demo, paper or diffusion-policy.
-        steps: Length of the run; the preset's by default.
-        minutes: Length of the run, instead of steps; the learning rate falls in time.
-        seed: Of weights, batches and augmentation.
-        autoencoder: Folder of the drawing agent's autoencoder: pictures take a round trip through it.
-        textures: Folder of images for the backgrounds; procedural ones by default.
-        text_encoder: Name or folder of a CLIP model, if not the preset's.
-        backbone: Name, folder or file of ResNet-18 weights, if not the preset's.
-        batch_size: Windows a step, if not the preset's; what to lower when the GPU's memory is too small.
-        variants: Windows made of each recorded one, with moved starts and goals, if not the preset's.
-        backgrounds: Pictures to draw backgrounds from.
-        device: cpu or cuda.
-        threads: Of torch on the CPU.
-        workers: Processes that prepare the data once.
-        every: Steps between two validations.
-        checked: Held-out windows that a validation follows.
+    Raises:
+        ValueError: what the preset, the device or the data cannot do.
+        FileNotFoundError: a pretrained part that is not there.
     """
-    chosen = controller_preset(preset)
-    given = {"batch_size": batch_size, "variants": variants}
+    chosen, device = controller_preset(training.preset), choose_device(training.device)
+    given = {"batch_size": training.batch_size, "variants": training.variants}
     given = {name: value for name, value in given.items() if value is not None}
     chosen = replace(
         chosen,
-        backbone=backbone or chosen.backbone,
-        text_encoder=text_encoder or chosen.text_encoder,
+        backbone=training.backbone or chosen.backbone,
+        text_encoder=training.text_encoder or chosen.text_encoder,
         train=replace(chosen.train, **given),
     )
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
     text = (
         TextEncoder.load(chosen.text_encoder, device)
         if chosen.text_encoder
@@ -91,21 +58,21 @@ def train_controller(
     )
     if text.pooled_width != chosen.model.text_dim:
         raise ValueError(
-            f"the text encoder gives {text.pooled_width} numbers, preset {preset!r} needs "
+            f"the text encoder gives {text.pooled_width} numbers, preset {training.preset!r} needs "
             f"{chosen.model.text_dim}; leave --text-encoder out, or give one of that width"
         )
-    model = chosen.model
-    cache = WindowCache.build(Dataset(Path(data)), model.chunk_size, model.size, workers=workers)
+    model, seed, workers = chosen.model, training.seed, training.workers
+    cache = WindowCache.build(Dataset(training.data), model.chunk_size, model.size, workers=workers)
     following, validation = (
         FollowingWindows(cache, split, chosen.train.variants, seed=seed, workers=workers) for split in ("train", "val")
     )
     width, height = model.size
-    source = FolderBackgrounds(textures) if textures else ProceduralBackgrounds()
-    bank = source.sample(np.random.default_rng(seed), backgrounds, height, width)
+    source = FolderBackgrounds(training.textures) if training.textures else ProceduralBackgrounds()
+    bank = source.sample(np.random.default_rng(seed), training.backgrounds, height, width)
     bank = torch.from_numpy(bank).permute(0, 3, 1, 2).contiguous()
-    recode = drawing_coder(autoencoder, device) if autoencoder else None
+    recode = drawing_coder(training.autoencoder, device) if training.autoencoder else None
     learner = Learner(chosen, cache.rig, following, text, bank, seed, recode, device, cache.fingerprint)
-    fit(learner, validation, Path(out), steps, minutes, every, checked=checked)
+    fit(learner, validation, training.out, training.steps, training.minutes, training.every, checked=training.checked)
 
 
 class Learner:

@@ -1,13 +1,13 @@
 """What a data set was made from, kept beside its meta data so that an interrupted collection or conversion goes on."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from genima_core.data import layout
 from genima_core.data.dataset import Dataset
+from genima_core.json_files import write_json
 
 ORIGIN = "meta/origin.json"
 
@@ -63,14 +63,6 @@ def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
             "arguments to resume"
         )
     return known, before
-
-
-def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Writes JSON so that a reader sees all of it or what was there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
 
 
 def _read(path: Path) -> Origin:

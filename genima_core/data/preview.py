@@ -1,11 +1,10 @@
 """What the two models train on, as pictures for people."""
 
-import json as json_format
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import tyro
 from PIL import Image
 from rich.progress import track
 
@@ -23,27 +22,13 @@ FILM_MAX_BYTES = 2_000_000
 FILM_FPS = 10
 
 
-def draw(
-    dataset: tyro.conf.Positional[Path],
-    out: Path,
-    count: int = 8,
-    seed: int = 0,
-    horizon: int = 20,
-    size: int | None = None,
-    textures: Path | None = None,
-    json: Path | None = None,
-) -> dict:
-    """Writes what the models train on as pictures: observation, the same with targets, and the controller's input.
+def draw_windows(
+    dataset: Path, out: Path, count: int, seed: int, horizon: int, size: int | None, textures: Path | None
+) -> dict[str, Any]:
+    """Writes `count` windows as pictures (observation, with targets, the controller's input), and one episode as GIF.
 
-    Args:
-        dataset: Folder of the data set.
-        out: Folder of the pictures; window_<i>.png, and episode_<n>.gif of one whole episode.
-        count: How many windows, drawn at random.
-        seed: Of the windows and of the backgrounds.
-        horizon: How many rows ahead the targets lie.
-        size: Width and height of a view in pixels; as recorded by default.
-        textures: Folder of images for the controller's backgrounds; generated ones by default.
-        json: Where to write what was drawn.
+    Raises:
+        ValueError: an empty data set, or a number that is not valid.
     """
     if count < 1 or horizon < 1:
         raise ValueError(f"count {count} and horizon {horizon} must be at least 1")
@@ -77,18 +62,13 @@ def draw(
         )
     finally:
         targets.close()
-    result = {
+    return {
         "dataset": str(dataset),
         "fingerprint": data.fingerprint(),
         "pictures": [str(f) for f in files],
         "film": str(film),
         "windows": [{"episode": e, "row": t, "instruction": data.instructions[e]} for e, t in windows],
     }
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps(result, indent=2) + "\n")
-    print(f"{out}: {len(files)} pictures (observation | with targets | controller's input) and {film.name}")
-    return result
 
 
 def _views(episode: Episode, t: int, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:

@@ -138,7 +138,7 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
         )
     except (OSError, FileNotFoundError) as error:
         raise FileNotFoundError(
-            f"no pretrained weights at {base}: download them with `huggingface-cli download {base}`, or name a folder "
+            f"no pretrained weights at {base}: download them with `hf download {base}`, or name a folder "
             "that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base"
         ) from error
     prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
+from genima_core.device import choose_device
 from genima_core.diffusion.agent import DiffusionAgent
 from genima_core.diffusion.building import Pupil, build
 from genima_core.diffusion.config import DiffusionConfig
@@ -23,9 +23,12 @@ from genima_core.diffusion.networks import cast
 from genima_core.diffusion.previews import line, progress_bar, write_scores
 from genima_core.diffusion.prompts import Words
 from genima_core.diffusion.scores import score_agent
+from genima_core.training.config import DiffusionTraining, Precision
 from genima_core.training.run import Run, learning_rate, shuffled
 
-Precision = Literal["no", "bf16", "fp16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+"""What accelerate calls them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Resources:
     """How the work of a step is done; what is learnt does not depend on it, but for rounding."""
 
     device: str = "cpu"
-    precision: Precision = "no"
+    precision: Precision = "float32"
     """Of the passes; what learns is kept in float32."""
     accumulate: int = 1
     """Parts that a process does one after the other."""
@@ -46,71 +49,43 @@ class Resources:
             ValueError: not possible on this device.
         """
         cpu = self.device == "cpu"
-        if cpu and self.precision == "fp16":
-            raise ValueError("precision fp16 needs a GPU; take bf16 or no, or --device cuda")
-        if not cpu and not torch.cuda.is_available():
-            raise ValueError(
-                f"device is {self.device!r} but torch {torch.__version__} sees no GPU; install its CUDA "
-                "build (make env TORCH=...), or use --device cpu"
-            )
+        if cpu and self.precision == "float16":
+            raise ValueError("precision float16 needs a GPU; take bfloat16 or float32, or --device cuda")
+        choose_device(self.device)
         if self.device.startswith("cuda:"):
             torch.cuda.set_device(self.device)
-        return Accelerator(cpu=cpu, mixed_precision=self.precision)
+        return Accelerator(cpu=cpu, mixed_precision=MIXED[self.precision])
 
 
-def train_diffusion(
-    data: Path,
-    out: Path,
-    autoencoder: Path | None = None,
-    base: str | None = None,
-    controlnet: Path | None = None,
-    preset: str = "demo",
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    batch_size: int | None = None,
-    device: str = "cpu",
-    precision: Precision = "no",
-    accumulate: int = 1,
-    checkpointing: bool = False,
-    threads: int | None = None,
-    workers: int = 2,
-    every: int = 500,
-    checked: int = 16,
-) -> None:
-    """Train the agent that draws targets; resumes a run that is in the folder.
+def train_diffusion(training: DiffusionTraining) -> None:
+    """Trains the agent that draws targets; resumes a run that is in the folder.
 
-    On several GPUs or machines: accelerate launch --module genima_ros.cli.main train diffusion ...
-
-    Args:
-        data: Data set (`genima collect`, `genima convert`).
-        out: Folder for agent/ (the result), training.pt, loss.png, scores.json, validation.png and tensorboard/.
-        autoencoder: Folder that `genima train autoencoder` wrote (preset demo).
-        base: Name or folder of the pretrained model, if not the preset's.
-        controlnet: Folder of a trained ControlNet to go on from, such as a released one's.
-        preset: demo, sd-turbo, sdxl-turbo or instruct-pix2pix.
-        steps: Length of the run; the preset's by default.
-        minutes: Length of the run, instead of steps; the learning rate falls in time.
-        seed: Of weights, batches and noise.
-        batch_size: Examples a step, on all processes together, if not the preset's.
-        device: cpu or cuda.
-        precision: Of the passes: no (float32), bf16 or fp16.
-        accumulate: Parts a step's batch is split into on each process, to fit into memory.
-        checkpointing: Save memory by computing activations twice.
-        threads: Of torch on the CPU.
-        workers: Processes that prepare the data once.
-        every: Steps between two validations.
-        checked: Held-out windows that a validation draws; the last one draws four times as many.
+    Raises:
+        ValueError: what the preset, the device or the data cannot do.
     """
-    config = diffusion_preset(preset, batch_size=batch_size)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    resources = Resources(device, precision, accumulate, checkpointing)
+    config = diffusion_preset(training.preset, batch_size=training.batch_size)
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    device = choose_device(training.device)
+    resources = Resources(device, training.precision, training.accumulate, training.checkpointing)
     accelerator = resources.accelerator()
-    pupil = build(config, autoencoder, base, controlnet, seed, str(accelerator.device))
+    pupil = build(
+        config, training.autoencoder, training.base, training.controlnet, training.seed, str(accelerator.device)
+    )
     with accelerator.main_process_first():
-        cache = WindowCache.build(Dataset(Path(data)), config.horizon, config.size, workers=workers)
-    fit_diffusion(cache, Path(out), config, pupil, steps, minutes, seed, resources, every, checked=checked)
+        cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    fit_diffusion(
+        cache,
+        training.out,
+        config,
+        pupil,
+        training.steps,
+        training.minutes,
+        training.seed,
+        resources,
+        training.every,
+        checked=training.checked,
+    )
 
 
 class Learner(nn.Module):
@@ -256,7 +231,7 @@ def drawing_loss(
 def prepare_frozen(pupil: Pupil, resources: Resources) -> None:
     """Saves memory: what is frozen needs no float32, and activations can be computed twice."""
     networks = pupil.networks
-    dtype = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[resources.precision]
+    dtype = DTYPES[resources.precision]
     for name, part in networks.parts().items():
         # SDXL's autoencoder overflows in float16.
         if name not in pupil.trained and not (name == "vae" and networks.family == "sdxl" and dtype == torch.float16):
@@ -291,6 +266,6 @@ def remedied() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise RuntimeError(
-            "out of GPU memory while training: raise --accumulate, use --precision bf16 or "
+            "out of GPU memory while training: raise --accumulate, use --precision bfloat16 or "
             "--checkpointing, or lower --batch-size"
         ) from error

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
+from genima_core.device import choose_device
 from genima_core.diffusion.agent import save_half
 from genima_core.diffusion.autoencoder import PatchAutoencoder, load_autoencoder, to_latents, to_pictures
 from genima_core.diffusion.config import AutoencoderConfig
@@ -18,40 +19,26 @@ from genima_core.diffusion.previews import line, progress_bar, write_picture, wr
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
+from genima_core.training.config import Training
 from genima_core.training.run import Run, learning_rate
 
 
-def train_autoencoder(
-    data: Path,
-    out: Path,
-    preset: str = "demo",
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    threads: int | None = None,
-    workers: int = 2,
-) -> None:
-    """Train the drawing agent's image coder; resumes a run that is in the folder.
+def train_autoencoder(training: Training) -> None:
+    """Trains the drawing agent's image coder; resumes a run that is in the folder.
 
-    Args:
-        data: Data set (`genima collect`).
-        out: Folder for vae/ (the result), training.pt, loss.png, scores.json, validation.png and tensorboard/.
-        preset: demo. The others have a pretrained one.
-        steps: Length of the run; the preset's by default.
-        minutes: Length of the run, instead of steps; the learning rate falls in time.
-        seed: Of weights, batches and textures.
-        device: cpu or cuda.
-        threads: Of torch on the CPU.
-        workers: Processes that prepare the data once.
+    Raises:
+        ValueError: a preset that brings its own.
     """
-    config = diffusion_preset(preset)
+    config = diffusion_preset(training.preset)
     if config.autoencoder is None:
-        raise ValueError(f"preset {preset!r} uses the pretrained model's autoencoder: there is nothing to train")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    cache = WindowCache.build(Dataset(Path(data)), config.horizon, config.size, workers=workers)
-    fit_autoencoder(cache, Path(out), config.autoencoder, steps, minutes, seed, device)
+        raise ValueError(
+            f"preset {training.preset!r} uses the pretrained model's autoencoder: there is nothing to train"
+        )
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    device = choose_device(training.device)
+    cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    fit_autoencoder(cache, training.out, config.autoencoder, training.steps, training.minutes, training.seed, device)
 
 
 def fit_autoencoder(

@@ -9,16 +9,15 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
-from genima_core.data.origin import Origin, resume, write_json
+from genima_core.data.origin import Origin, resume
 
 Start = Literal["home", "anywhere", "mixed"]
 
@@ -42,47 +41,28 @@ class Collection:
         return self.start
 
 
-def collect(
-    task: tyro.conf.Positional[str],
-    episodes: int,
-    seed: int,
-    out: Path,
-    size: int = 256,
-    start: Start = "mixed",
-    workers: int = 1,
-    keep_failures: bool = False,
-    json: Path | None = None,
-) -> dict:
-    """Records scripted demonstrations of a task in simulation, as a data set.
+def collect(collection: Collection, episodes: int, out: Path, workers: int = 1) -> dict[str, Any]:
+    """Records demonstrations until the data set in `out` holds this many; goes on with one of the same collection.
 
-    Continues where it left off when OUT already holds demonstrations collected with the same arguments.
-
-    Args:
-        task: Name of the task, such as push_button.
-        episodes: How many demonstrations the data set holds in the end.
-        seed: Of the first demonstration; the next ones count up. Training uses 0 to 9999.
-        out: Folder of the data set.
-        size: Width and height of each view in pixels.
-        start: Where the arm starts; mixed alternates between home and anywhere.
-        workers: Processes that simulate; the result does not depend on it.
-        keep_failures: Also record demonstrations that failed, marked as such.
-        json: Where to write what was done.
+    Raises:
+        ValueError: a task, number or folder that is not valid.
+        RuntimeError: the expert fails more often than not.
     """
     from genima_core.sim.cell import default_rig
     from genima_core.sim.experts import DT_S
     from genima_core.sim.task import make_task
 
+    task, size = collection.task, collection.size
     if episodes < 1 or workers < 1 or size < 16:
         raise ValueError(f"episodes {episodes}, workers {workers} and size {size} must be at least 1, 1 and 16")
     make_task(task)
-    collection = Collection(task, seed, size, start, keep_failures)
     begun_s, failures, added = time.monotonic(), [], 0
     _, origin = resume(out, Origin("collected", asdict(collection)))
     with DatasetWriter(out, default_rig(size, size), fps=round(1 / DT_S)) as writer, _progress() as progress:
         origin.save(out)
         bar = progress.add_task(task, total=episodes, completed=len(writer))
         seeds = Dataset(out).seeds
-        attempts = demonstrations(collection, max(seeds, default=seed - 1) + 1, workers)
+        attempts = demonstrations(collection, max(seeds, default=collection.seed - 1) + 1, workers)
         try:
             while len(writer) < episodes:
                 attempted_seed, episode = next(attempts)
@@ -90,9 +70,9 @@ def collect(
                 if not solved:
                     failures.append(attempted_seed)
                     progress.console.print(
-                        f"seed {attempted_seed}: the expert failed{'' if keep_failures else ', skipped'}"
+                        f"seed {attempted_seed}: the expert failed{'' if collection.keep_failures else ', skipped'}"
                     )
-                if solved or (keep_failures and episode is not None):
+                if solved or (collection.keep_failures and episode is not None):
                     writer.add(episode)
                     added += 1
                     progress.update(bar, completed=len(writer))
@@ -101,7 +81,7 @@ def collect(
             attempts.close()
     dataset = Dataset(out)
     seconds = time.monotonic() - begun_s
-    result = {
+    return {
         "task": task,
         "out": str(out),
         "episodes": len(dataset),
@@ -113,13 +93,6 @@ def collect(
         "seconds_per_episode": round(seconds / added, 3) if added else None,
         "fingerprint": dataset.fingerprint(),
     }
-    if json is not None:
-        write_json(json, result)
-    print(
-        f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {added} new in {seconds:.0f} s, "
-        f"{len(failures)} seeds failed"
-    )
-    return result
 
 
 def demonstrations(collection: Collection, first_seed: int, workers: int = 1) -> Iterator[tuple[int, Episode | None]]:

@@ -1,11 +1,10 @@
 """`genima eval`: closed-loop success, and where drawing or following loses it."""
 
-import json as json_module
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -13,10 +12,11 @@ from scipy.stats import binomtest
 
 from genima_core.checkpoint import Checkpoint
 from genima_core.data.video import encode
+from genima_core.device import choose_device
 from genima_core.evaluation import sources
+from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.rollout import Rollout, roll_out
 from genima_core.evaluation.scoring import Scores, score
-from genima_core.evaluation.sources import Targets
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
 from genima_core.sim.task import make_task
@@ -24,85 +24,58 @@ from genima_core.streaming.streamer import StreamerConfig
 from genima_core.targets.renderer import TargetRenderer
 
 
-def evaluate(
-    task: tyro.conf.Positional[str],
-    episodes: int = 50,
-    seed: int = 20000,
-    checkpoint: Path = Path("checkpoints/demo"),
-    targets: Targets = "drawn",
-    execution_horizon: int = 0,
-    timeout_s: float = 12.0,
-    steps: int | None = None,
-    score_episodes: int = 20,
-    device: str = "cpu",
-    precision: str | None = None,
-    compiled: bool = False,
-    video: Path | None = None,
-    json: Path | None = None,
-) -> None:
-    """Runs a checkpoint closed loop in simulation, on scenes it was not trained on.
+def evaluate(evaluation: Evaluation) -> dict[str, Any]:
+    """The results of an evaluation, as JSON takes them.
 
-    Args:
-        task: What to do, e.g. push_button.
-        episodes: Scenes to try.
-        seed: First scene; seeds below 10000 are for training, below 20000 for tuning.
-        checkpoint: Checkpoint folder.
-        targets: drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees the
-            expert in another episode, the next seed's) and blank (no targets).
-        execution_horizon: Actions of each chunk to execute; 0 means all.
-        timeout_s: Simulated seconds an episode may take.
-        steps: Denoising steps; the checkpoint's own number by default.
-        score_episodes: Demonstrations on which drawing and following are scored apart; 0 skips it.
-        device: Torch device.
-        precision: Of drawing: float32, float16 or bfloat16; by default half precision on a GPU only.
-        compiled: Compile the drawing networks: faster drawings, a start that takes one or two minutes more.
-        video: Folder for one video an episode.
-        json: File for the results.
+    Raises:
+        ValueError: a number or task that is not valid, or scenes that the checkpoint was trained on.
     """
-    if episodes < 1:
-        raise ValueError(f"--episodes is {episodes}; at least 1 is needed")
-    make_task(task)
-    trained_on = sorted(set(Checkpoint.open(checkpoint).info.seeds) & set(range(seed, seed + episodes)))
+    seeds = range(evaluation.seed, evaluation.seed + evaluation.episodes)
+    if evaluation.episodes < 1:
+        raise ValueError(f"--episodes is {evaluation.episodes}; at least 1 is needed")
+    make_task(evaluation.task)
+    trained_on = sorted(set(Checkpoint.open(evaluation.checkpoint).info.seeds) & set(seeds))
     if trained_on:
         raise ValueError(
             f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}; "
             "evaluate on others, e.g. --seed 20000"
         )
-    policy = Policy.load(checkpoint, device, precision, compiled)
-    if steps is not None:
-        policy = policy.with_steps(steps)
-    config = StreamerConfig(execution_horizon=execution_horizon)
-    cell = Cell(make_task(task), policy.checkpoint.rig)
+    policy = Policy.load(
+        evaluation.checkpoint, choose_device(evaluation.device), evaluation.precision, evaluation.compiled
+    )
+    if evaluation.denoising_steps is not None:
+        policy = policy.with_steps(evaluation.denoising_steps)
+    config = StreamerConfig(execution_horizon=evaluation.execution_horizon)
+    cell = Cell(make_task(evaluation.task), policy.checkpoint.rig)
     renderer = TargetRenderer(policy.checkpoint.rig)
-    scores = score(cell, policy, renderer, range(seed, seed + score_episodes), stride=10) if score_episodes else None
+    scored = range(evaluation.seed, evaluation.seed + evaluation.score_episodes)
+    scores = score(cell, policy, renderer, scored, stride=10) if scored else None
 
     rollouts: list[Rollout] = []
-    for episode in track(range(seed, seed + episodes), description=f"{task}, {targets} targets"):
+    for episode in track(seeds, description=f"{evaluation.task}, {evaluation.targets} targets"):
         cell.reset(episode)
         other = None
-        if targets == "shuffled":
-            draw, other = sources.shuffled(policy, task, other_seed=episode + 1)
+        if evaluation.targets == "shuffled":
+            draw, other = sources.shuffled(policy, evaluation.task, other_seed=episode + 1)
         else:
             draw = {
                 "drawn": lambda: sources.drawn(policy),
                 "blank": lambda: sources.blank(cell),
                 "truth": lambda: sources.truth(cell, renderer, policy.checkpoint.info.chunk_size),
-            }[targets]()
-        rollout = roll_out(cell, policy, draw, episode, timeout_s, config, record=video is not None)
+            }[evaluation.targets]()
+        rollout = roll_out(
+            cell, policy, draw, episode, evaluation.timeout_s, config, record=evaluation.video is not None
+        )
         if other is not None:
             other.close()
-        if video is not None:
-            name = f"{episode}_{targets}_{'success' if rollout.success else 'failure'}.mp4"
-            video.mkdir(parents=True, exist_ok=True)
-            encode(video / name, np.stack(rollout.frames), fps=10, crf=20)
+        if evaluation.video is not None:
+            name = f"{episode}_{evaluation.targets}_{'success' if rollout.success else 'failure'}.mp4"
+            evaluation.video.mkdir(parents=True, exist_ok=True)
+            encode(evaluation.video / name, np.stack(rollout.frames), fps=10, crf=20)
         rollouts.append(rollout)
     cell.close()
     renderer.close()
-    results = summarise(task, checkpoint, targets, rollouts, scores)
-    print_report(results)
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_module.dumps(results, indent=2) + "\n")
+    return summarise(evaluation.task, evaluation.checkpoint, evaluation.targets, rollouts, scores)
 
 
 def summarise(task: str, checkpoint: Path, targets: str, rollouts: list[Rollout], scores: Scores | None) -> dict:

@@ -1,7 +1,6 @@
 """Where the targets of an evaluation come from: the drawing agent, the truth, or the control experiments."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 
@@ -13,8 +12,6 @@ from genima_core.sim.task import make_task
 from genima_core.targets.draw import over_observation
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.types import Observation
-
-Targets = Literal["drawn", "truth", "shuffled", "blank"]
 
 
 def drawn(policy: Policy) -> Draw:

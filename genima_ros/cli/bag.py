@@ -1,6 +1,5 @@
 """`genima bag info` and `genima bag repair`."""
 
-import json as json_format
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +10,15 @@ from rich.table import Table
 from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.quality import QualityBounds, suspect
 from genima_core.data.bags.reader import Bag, find_bags, open_bag, read_metadata
-from genima_core.data.bags.repair import repair
+from genima_core.json_files import write_json
 
 
 def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
-    """Shows what a recorded episode holds, or each of a folder of episodes; exit status 1 if one needs repair.
+    """Shows what recorded episodes hold, and whether they are whole.
+
+    Exit status 1 if one needs repair.
+
+    Example: genima bag info recordings/push_button
 
     Args:
         path: A bag's folder, or a folder of them.
@@ -28,29 +31,30 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
         _show_one(described[0], console)
     else:
         _show_many(described, console)
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"bags": described}, indent=2) + "\n")
+    write_json(json, {"bags": described})
     broken = [row["folder"] for row in described if row["state"] not in ("finished", "recording")]
     if broken:
         console.print(f"{len(broken)} not finished or damaged; genima bag repair {path} mends them", highlight=False)
     return 1 if broken else 0
 
 
-def mend(path: tyro.conf.Positional[Path]) -> int:
-    """Mends recordings that were cut off, by a killed recorder or a full disk; whole ones are left alone.
+def repair(path: tyro.conf.Positional[Path]) -> int:
+    """Mends recordings that were cut off.
 
-    What is mended is measured like a new episode, and stays suspect: its end is missing.
+    A killed recorder or a full disk does that; whole recordings are left alone. What is mended is measured like a new
+    episode, and stays suspect: its end is missing. Exit status 1 if nothing could be read from one of them.
 
-    Exit status 1 if nothing could be read from one of them.
+    Example: genima bag repair recordings/push_button
 
     Args:
         path: A bag's folder, or a folder of them.
     """
+    from genima_core.data.bags import repair as core
+
     status = 0
     for folder in _found(path):
         try:
-            result = repair(folder)
+            result = core.repair(folder)
         except ValueError as error:
             print(f"{folder.name}: {error}")
             status = 1
@@ -196,3 +200,6 @@ def _show_many(rows: list[dict], console: Console) -> None:
 
 def _text(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+VERBS = (info, repair)

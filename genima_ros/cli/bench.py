@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from genima_core.json_files import write_json
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 NETWORKS = ("diffusion", "controller", "training")
 """Benchmarks that take a device."""
@@ -19,12 +21,16 @@ def bench(
     device: str | None = None,
     json: Path | None = None,
 ) -> int:
-    """Runs benchmarks, all of them if none is named; exit status 0 when each reached what it must.
+    """Runs the benchmarks of benchmarks/, all of them if none is named.
+
+    They report and judge nothing; exit status 1 only where one could not run to its end.
+
+    Example: genima bench streaming collision --json bench.json
 
     Args:
-        names: scripts of benchmarks/, without .py. For a script's own options: python benchmarks/NAME.py --help
+        names: Scripts of benchmarks/, without .py. For a script's own options: python benchmarks/NAME.py --help
         device: cpu or cuda, for those that run networks; by default cuda where there is one.
-        json: collects the results of all in this file, under the key rows.
+        json: File for the results of all, under the key rows.
     """
     known = benchmarks()
     unknown = sorted(set(names) - set(known))
@@ -41,10 +47,9 @@ def bench(
                 failed.append(name)
             if results.is_file():
                 rows += rows_of(name, json_format.loads(results.read_text()))
-    if json is not None:
-        json.write_text(json_format.dumps({"rows": rows, "failed": failed}, indent=2) + "\n")
+    write_json(json, {"rows": rows, "failed": failed})
     if failed:
-        print(f"genima: missed its aim or failed: {', '.join(failed)}", file=sys.stderr)
+        print(f"genima: did not run to the end: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -28,7 +28,9 @@ from genima_core.calibration.samples import (
 )
 from genima_core.calibration.solution import Solution, load_solutions
 from genima_core.calibration.store import check_intrinsics
-from genima_core.calibration.verbs import DEFAULT_BOARD
+from genima_core.calibration.verbs import DEFAULT_BOARD, install
+from genima_core.calibration.verbs import print_board as board
+from genima_core.calibration.verbs import solve_cameras as solve
 from genima_core.cameras import CameraRig
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.cli.terminal.keyboard import Keyboard
@@ -271,3 +273,6 @@ def detect(moment, board: Board) -> dict[str, CameraView]:
 
 def _domain(domain: int | None) -> int:
     return int(os.environ.get("ROS_DOMAIN_ID", "0")) if domain is None else domain
+
+
+VERBS = (board, collect, solve, install, check)

@@ -1,6 +1,5 @@
 """`genima cameras`."""
 
-import json as json_format
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from genima_core.camera_sources.devices import Device, devices
 from genima_core.camera_sources.playback import INTRINSICS
 from genima_core.camera_sources.profile import Profile, in_short, nearest
 from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, import_realsense
+from genima_core.json_files import write_json
 
 PREFERRED = Profile(640, 480, 30)
 SETTLED = 30
@@ -23,9 +23,12 @@ WITHIN_S = 5.0
 
 
 def cameras(save: Path | None = None, json: Path | None = None) -> int:
-    """Lists the connected RealSense cameras: serial number, USB, firmware, colour profiles.
+    """Lists the connected RealSense cameras, and takes a picture of each.
 
-    Exit status 1 if there is none, or a picture could not be taken.
+    Says serial number, USB, firmware and colour profiles. Exit status 1 if there is none, or a picture could not be
+    taken.
+
+    Example: genima cameras --save pictures
 
     Args:
         save: Folder for a picture of each, with its intrinsics: <serial>/picture.png and intrinsics.json, which the
@@ -50,8 +53,7 @@ def cameras(save: Path | None = None, json: Path | None = None) -> int:
             }
             for about in found
         ]
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"cameras": rows}, indent=2) + "\n")
+        write_json(json, {"cameras": rows})
     return 1 if problems else 0
 
 

@@ -1,6 +1,5 @@
 """`genima demo`: the whole graph on the simulated cell, watched from outside."""
 
-import json as json_module
 import math
 import os
 import sys
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import tyro
 
 from genima_core.checkpoint import Checkpoint
+from genima_core.json_files import write_json
 from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
 from genima_ros.clients.demo_film import write_episode
 from genima_ros.graph import graph
@@ -29,27 +30,30 @@ AFTERWARDS_S = 1.0
 
 
 def demo(
+    task: tyro.conf.Positional[str] = "push_button",
     episodes: int = 3,
     seed: int = 20000,
     checkpoint: Path = Path("checkpoints/demo"),
     out: Path = Path("runs/demo"),
     execution: Literal["sync", "async"] = "sync",
-    task: str = "push_button",
     timeout_s: float = 25.0,
     domain: int | None = None,
     json: Path | None = None,
 ) -> None:
-    """Runs a checkpoint on the simulated cell as a ROS 2 graph; writes videos, drawings and measurements.
+    """Runs the shipped checkpoint on the simulated cell as a ROS 2 graph.
 
-    Succeeds when the graph did its work, whether or not the policy solved its task: `genima eval` measures that.
+    Writes videos, drawings and measurements. Succeeds when the graph did its work, whether or not the policy solved its
+    task: `genima eval` measures that.
+
+    Example: genima demo --episodes 1 --execution async
 
     Args:
+        task: What to do.
         episodes: Scenes to try.
         seed: First scene.
         checkpoint: Folder with the trained models.
         out: Each run gets a folder of its own in here.
         execution: sync: execute a chunk, then look again; async: splice in every new chunk.
-        task: What to do.
         timeout_s: Seconds an episode may take; unlike in `genima eval`, drawing takes time here.
         domain: ROS domain; by default one that nobody else uses, never that of a real cell.
         json: Another file for the summary.
@@ -92,10 +96,8 @@ def demo(
         summary = summarise(results, observer, memory, execution, task, checkpoint, seed, time.monotonic() - began_s)
     for film in films:  # only now: encoding would take the processors from the nodes
         write_episode(folder, *film)
-    (folder / "summary.json").write_text(json_module.dumps(summary, indent=2) + "\n")
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_module.dumps(summary, indent=2) + "\n")
+    for file in (folder / "summary.json", json):
+        write_json(file, summary)
     if not observer.drawings or not observer.chunks:
         raise RuntimeError(
             f"the graph ran, but made {observer.drawings} drawings and {observer.chunks} chunks; "

@@ -1,7 +1,6 @@
 """`genima doctor`: what works on this machine, tried rather than guessed, and what to install."""
 
 import importlib.util
-import json as json_format
 import os
 import platform
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from genima_core.checkpoint import Checkpoint
+from genima_core.json_files import write_json
 from genima_ros.cli.terminal.status_table import status_table
 from genima_ros.graph.domain import own_domain
 from genima_ros.graph.packages import apt_package, extras, remedy
@@ -95,17 +95,20 @@ class Check:
 
 
 def doctor(json: Path | None = None) -> int:
-    """Reports what works on this machine and what to install; exit status 0 when the demo can run here.
+    """Says what works on this machine, and what to install.
+
+    Exit status 0 when the demo can run here.
+
+    Example: genima doctor --json doctor.json
 
     Args:
-        json: writes the report to this file as well.
+        json: File for the report.
     """
     from rich.console import Console
 
     checks = list(examine())
     ready = all(check.status != "missing" for check in checks)
-    if json is not None:
-        json.write_text(json_format.dumps({"ok": ready, "checks": [asdict(c) for c in checks]}, indent=2) + "\n")
+    write_json(json, {"ok": ready, "checks": [asdict(check) for check in checks]})
     console = Console()
     console.print(status_table(((c.status, c.name, c.detail, c.remedy) for c in checks), COLOURS))
     if ready:

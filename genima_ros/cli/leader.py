@@ -1,6 +1,5 @@
 """`genima leader`: the simulated leader moved by sliders in a terminal, over SSH as well."""
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from genima_core.arm import PANDA
 from genima_ros.cli.terminal.keyboard import Keyboard
+from genima_ros.graph.domain import join_domain
 
 REPEAT_S = 0.5
 """The leader takes silence for "let go"."""
@@ -81,7 +81,11 @@ class Sliders:
 
 
 def leader(step: float = 0.05, domain: int | None = None) -> None:
-    """Moves the leader of a simulated teleoperation (genima up teleop sim) by sliders; its scripted expert waits.
+    """Moves the simulated leader by sliders in the terminal.
+
+    Its graph is `genima up teleop sim`; the scripted expert waits meanwhile.
+
+    Example: genima leader --step 0.02
 
     Args:
         step: What one press moves, rad.
@@ -89,12 +93,11 @@ def leader(step: float = 0.05, domain: int | None = None) -> None:
     """
     if not 0 < step <= 0.5:
         raise ValueError(f"--step is {step}; valid is above 0 to 0.5 rad")
-    from genima_ros.clients.leader_client import LeaderLink  # not at the top: `--help` works without ROS
+    from genima_ros.clients.leader_client import LeaderClient  # not at the top: `--help` works without ROS
 
-    domain = int(os.environ.get("ROS_DOMAIN_ID", "0")) if domain is None else domain
-    with LeaderLink(domain) as link, Keyboard(sys.stdin) as keyboard:
-        link.wait_ready()
-        move(Sliders(link.q, link.opening, step), link, keyboard.read)
+    with LeaderClient(join_domain(domain)) as client, Keyboard(sys.stdin) as keyboard:
+        client.wait_ready()
+        move(Sliders(client.q, client.opening, step), client, keyboard.read)
 
 
 def move(

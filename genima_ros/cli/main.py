@@ -1,52 +1,68 @@
-"""The `genima` command: one table of verbs, each a plain function that tyro makes a command line of."""
+"""The `genima` command: every other file of this folder is a verb.
 
+A verb's file has a function of its own name, or lists functions in ``VERBS = (first, second)``: its sub-verbs.
+Arguments, defaults and help come from the function's signature and docstring; a function `details` of the file may add
+to the help.
+"""
+
+import ast
 import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
-VERBS = {
-    "demo": ("genima_ros.cli.demo:demo", "start the simulated cell and the node graph, run the shipped checkpoint"),
-    "up": ("genima_ros.cli.up:up", "start a node graph and stay: genima up sim name:=value ..."),
-    "leader": ("genima_ros.cli.leader:leader", "move the simulated leader by sliders in the terminal"),
-    "preflight": (
-        "genima_ros.cli.preflight:preflight",
-        "before enabling: cameras, rig, arm, nodes, checkpoint",
-    ),
-    "replay": ("genima_ros.cli.replay:replay", "a recorded episode once more, on the arm or in simulation"),
-    "record": ("genima_ros.cli.record:record", "record demonstrations: live table, keys, quality after each episode"),
-    "recover": ("genima_ros.cli.recover:recover", "out of a reflex stop, step by step; never moves the arm"),
-    "collect": ("genima_core.evaluation.collect:collect", "record scripted demonstrations in simulation"),
-    "convert": (
-        "genima_core.importers.convert:convert",
-        "what others recorded or trained, into our formats",
-    ),
-    "bag info": ("genima_ros.cli.bag:info", "what recorded episodes hold, and whether they are whole"),
-    "bag repair": ("genima_ros.cli.bag:mend", "mend recordings that were cut off"),
-    "draw": ("genima_core.data.preview:draw", "write what the models train on, as pictures"),
-    "train autoencoder": (
-        "genima_core.diffusion.train_autoencoder:train_autoencoder",
-        "train the drawing agent's image coder",
-    ),
-    "train diffusion": ("genima_core.diffusion.train:train_diffusion", "train the agent that draws targets"),
-    "train controller": ("genima_core.controller.train:train_controller", "train the controller that follows them"),
-    "cameras": ("genima_ros.cli.cameras:cameras", "connected RealSense cameras, and a picture of each"),
-    "calibrate board": ("genima_core.calibration.verbs:print_board", "the ChArUco board as a picture to print"),
-    "calibrate collect": ("genima_ros.cli.calibrate:collect", "take samples of a running cell, the board in view"),
-    "calibrate solve": ("genima_core.calibration.verbs:solve_cameras", "where the cameras are, and how sure that is"),
-    "calibrate install": ("genima_core.calibration.verbs:install", "put extrinsics into a rig and .calib files"),
-    "calibrate check": (
-        "genima_ros.cli.calibrate:check",
-        "the arm's spheres over live images; drift of the cameras",
-    ),
-    "checkpoint": ("genima_core.checkpoint:checkpoint", "put what was trained into one checkpoint folder"),
-    "eval": ("genima_core.evaluation.report:evaluate", "closed loop in simulation, without ROS"),
-    "bench": ("genima_ros.cli.bench:bench", "run the benchmarks of benchmarks/ by name"),
-    "doctor": ("genima_ros.cli.doctor:doctor", "what works on this machine and what to install"),
-}
-"""Verb to (module:function, help). The module is imported when its verb is used."""
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One or two words that can be typed after `genima`."""
+
+    name: str
+    function: str
+    help: str
+    """First line of the function's docstring."""
+
+    @property
+    def file(self) -> str:
+        return self.name.partition(" ")[0]
+
+    def call(self, arguments: list[str]) -> int:
+        """Parses the arguments and calls the verb's function, whose file is imported only now; the exit status."""
+        from genima_ros.cli.terminal.arguments import call  # not at the top: the table needs no argument parser
+
+        module = importlib.import_module(f"genima_ros.cli.{self.file}")
+        return call(getattr(module, self.function), f"genima {self.name}", arguments, getattr(module, "details", None))
+
+
+def find_verbs(folder: Path = FOLDER) -> dict[str, Verb]:
+    """All verbs by name."""
+    files = sorted(file for file in folder.glob("[!_]*.py") if file.stem != "main")
+    return {verb.name: verb for file in files for verb in verbs_of(file)}
+
+
+def verbs_of(file: Path) -> list[Verb]:
+    """The verbs that a file holds, read without importing it.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    body = ast.parse(file.read_text(), filename=str(file)).body
+    helps = {
+        node.name: (ast.get_docstring(node) or "").partition("\n")[0]
+        for node in body
+        if isinstance(node, ast.FunctionDef)
+    }
+    for node in body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERBS":
+            names = [name.id for name in ast.walk(node.value) if isinstance(name, ast.Name)]
+            return [Verb(f"{file.stem} {name}", name, helps.get(name, "")) for name in names]
+    if file.stem not in helps:
+        raise ValueError(f"{file} has neither a function {file.stem} nor a tuple VERBS of functions")
+    return [Verb(file.stem, file.stem, helps[file.stem])]
 
 
 def main() -> None:
@@ -77,43 +93,22 @@ def dispatch(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(version("genima_ros"))
         return 0
+    verbs = find_verbs()
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage(), flush=True)
+        print(usage(verbs), flush=True)
         return 0 if arguments else 2
-    verb, rest = split_verb(arguments)
-    if verb in VERBS:
-        # Torch's threads would spin while they wait for each other, which on busy cores is many times slower.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends torchvision, which is not needed
-        return call(load(VERBS[verb][0]), verb, rest)
-    group = f"{arguments[0]} "
-    if any(name.startswith(group) for name in VERBS) and rest[:1] in (["-h"], ["--help"]):
+    for words in (2, 1):
+        if verb := verbs.get(" ".join(arguments[:words])):
+            # Torch's threads would spin while they wait for each other, which on busy cores is many times slower.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends torchvision, which is not needed
+            return verb.call(arguments[words:])
+    group = {name: verb for name, verb in verbs.items() if verb.file == arguments[0]}
+    if group and arguments[1:2] in (["-h"], ["--help"]):
         print(usage(group), flush=True)
         return 0
-    print(unknown_verb(arguments), file=sys.stderr)
+    print(unknown_verb(arguments[0], verbs, group), file=sys.stderr)
     return 2
-
-
-def split_verb(arguments: list[str]) -> tuple[str, list[str]]:
-    """The verb, of one or two words, and what follows it."""
-    if any(name.startswith(f"{arguments[0]} ") for name in VERBS):
-        two_words = " ".join(arguments[:2])
-        return (two_words, arguments[2:]) if two_words in VERBS else (arguments[0], arguments[1:])
-    return arguments[0], arguments[1:]
-
-
-def load(target: str) -> Callable[..., object]:
-    """The function that "module:function" names."""
-    module, name = target.split(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def call(function: Callable[..., object], verb: str, arguments: list[str]) -> int:
-    """Parses the arguments by the function's signature and calls it; an int that it returns is the exit status."""
-    import tyro
-
-    result = tyro.cli(function, prog=f"genima {verb}", args=arguments)
-    return result if type(result) is int else 0
 
 
 def describe(error: Exception) -> str:
@@ -129,30 +124,27 @@ def describe(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def usage(prefix: str = "") -> str:
-    """The table of the verbs that start with `prefix`."""
-    names = [name for name in VERBS if name.startswith(prefix)]
-    width = max(map(len, names))
+def usage(verbs: dict[str, Verb]) -> str:
+    """The table of these verbs."""
+    width = max(map(len, verbs))
     return "\n".join(
         [
-            f"usage: genima {prefix}<verb> ...",
+            "usage: genima <verb> ...",
             "",
-            *(f"  {name:<{width}}  {VERBS[name][1]}" for name in names),
+            *(f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items()),
             "",
             "genima <verb> --help lists a verb's options. Errors are one line; GENIMA_TRACEBACK=1 adds a traceback.",
         ]
     )
 
 
-def unknown_verb(arguments: list[str]) -> str:
-    """What to type instead."""
-    verb = arguments[0]
-    group = [name for name in VERBS if name.startswith(f"{verb} ")]
+def unknown_verb(word: str, verbs: dict[str, Verb], group: dict[str, Verb]) -> str:
+    """What to type instead; `group` holds the sub-verbs of the word."""
     if group:
-        return f"genima: `{verb}` needs one of: {', '.join(name.removeprefix(f'{verb} ') for name in group)}"
-    close = difflib.get_close_matches(verb, [*VERBS, "train"], n=1)
+        return f"genima: `{word}` needs one of: {', '.join(verb.function for verb in group.values())}"
+    close = difflib.get_close_matches(word, [*verbs, *(verb.file for verb in verbs.values())], n=1)
     hint = f"; did you mean `genima {close[0]}`?" if close else ""
-    return f"genima: no verb `{verb}`; valid are {', '.join(VERBS)}{hint}"
+    return f"genima: there is no verb `{word}`; valid are {', '.join(verbs)}{hint}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`genima record`: the recorder as a child process, and the operator's keys and table."""
 
-import json as json_module
 import os
 import signal
 import sys
@@ -10,13 +9,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from genima_core.cameras import CameraRig
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.numbering import episodes_in, next_number, number_of
+from genima_core.json_files import write_json
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph import graph
-from genima_ros.graph.domain import claim
+from genima_ros.graph.domain import claim, join_domain
 from genima_ros.graph.graph import NodeProcess
 from genima_ros.graph.processes import PROBLEMS, RunningGraph, node_environment
 
@@ -30,7 +32,7 @@ LABEL_S = 5.0
 
 
 def record(
-    task: str = "push_button",
+    task: tyro.conf.Positional[str] = "push_button",
     out: Path | None = None,
     episodes: int = 0,
     instruction: str = "",
@@ -48,12 +50,16 @@ def record(
     remap: tuple[str, ...] = (),
     json: Path | None = None,
 ) -> None:
-    """Records demonstrations of a running cell: shows every stream, takes single keys, judges each episode at once.
+    """Records demonstrations of a running cell.
+
+    Shows every stream, takes single keys, and judges each episode at once.
 
     Keys, from a terminal or, one after the other, from a pipe: e engages joint mirroring, p pauses it, space starts and
     stops an episode, y and n label it success or failure, x discards it, r records it again, i asks for another
     instruction, b turns the bell on and off, q quits. Ctrl-X is an emergency stop of the arm, whatever else is
     under way; it does not take the place of the button on the robot.
+
+    Example: genima record push_button --episodes 5
 
     Args:
         task: What is demonstrated; the folder and the episodes are named after it.
@@ -94,9 +100,7 @@ def record(
     )
     parameters |= {name: of_arms[name] for name in ("arm", "leader_arm")}
     first = next_number(out)
-    environment = node_environment(os.environ)
-    # Our node must meet the recorder's: same domain, same range.
-    os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
+    domain = join_domain()
     from genima_ros.clients.record_session import RecordSession  # not at the top: `--help` works without ROS
 
     process = NodeProcess(
@@ -110,13 +114,14 @@ def record(
     )
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
-        domain = int(environment.get("ROS_DOMAIN_ID", "0"))
         alone = stack.enter_context(claim("recorder", domain))
         session = stack.enter_context(RecordSession(domain, ring, instruction))
         session.bell = bell
         if not alone or session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
             raise RuntimeError(f"a recorder runs already in ROS domain {domain}: end it, or set ROS_DOMAIN_ID")
-        running = stack.enter_context(RunningGraph([process], environment, lambda _, text: notice(session, text)))
+        running = stack.enter_context(
+            RunningGraph([process], node_environment(os.environ), lambda _, text: notice(session, text))
+        )
         stack.callback(ignore_interrupts)  # before the recorder is asked to end
         keyboard = stack.enter_context(Keyboard(sys.stdin))
         terminal = keyboard.is_terminal and sys.stdout.isatty()
@@ -125,9 +130,7 @@ def record(
             operate(session, running, keyboard, view, episodes)
     signal.signal(signal.SIGINT, before)
     summary = summarise(task, out, first, session.discarded)
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_module.dumps(summary, indent=2) + "\n")
+    write_json(json, summary)
     print_summary(summary)
 
 

@@ -1,6 +1,5 @@
 """`genima replay`: a recorded episode once more, through the streamer and its limits."""
 
-import json as json_module
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,10 +9,11 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from genima_core.data.motion import Motion, approach, deviations, load_motion
+from genima_core.json_files import write_json
 from genima_ros.arms import find_arm
 from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
-from genima_ros.graph.domain import own_domain
+from genima_ros.graph.domain import join_domain, own_domain
 
 SPEEDS = (0.05, 2.0)
 SUCCESS_S = 2.0
@@ -30,10 +30,12 @@ def replay(
     domain: int | None = None,
     json: Path | None = None,
 ) -> int:
-    """Replays the joints of a recorded episode on the arm that a running streamer commands, all its limits on.
+    """Plays a recorded episode once more, on the arm or in simulation.
 
-    First the arm goes slowly to where the recording begins. Ctrl-C stops it smoothly. Exits with 0 when the recording
-    was followed to its end.
+    The arm's joints go through the running streamer, all its limits on. First the arm goes slowly to where the
+    recording begins. Ctrl-C stops it smoothly. Exits with 0 when the recording was followed to its end.
+
+    Example: genima replay recordings/push_button/episode_0000 --sim --speed 0.5
 
     Args:
         episode: Folder of a recorded episode (a bag), or of a data set.
@@ -43,7 +45,7 @@ def replay(
         domain: ROS domain of the streamer; by default ROS_DOMAIN_ID. With --sim, one of this process alone.
         arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up teleop real`.
         arm_namespace: Namespace of the arm's driver.
-        json: Where to write what happened.
+        json: File for what happened.
     """
     if not SPEEDS[0] <= speed <= SPEEDS[1]:
         raise ValueError(f"--speed is {speed}; valid is {SPEEDS[0]} to {SPEEDS[1]}")
@@ -64,9 +66,7 @@ def replay(
         "duration_s": motion.duration_s,
         **result,
     }
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_module.dumps(result, indent=2) + "\n")
+    write_json(json, result)
     solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
     print(
         f"replayed to its end; the arm was {result['median_error_rad']:.4f} rad (median), "
@@ -105,10 +105,8 @@ def _join(motion: Motion, stack: ExitStack, domain: int | None, arm: str, namesp
     """Whatever runs in the domain."""
     from genima_ros.clients.replayer import Replayer  # not at the top: `--help` works without ROS
 
-    if domain is None:
-        domain = int(os.environ.get("ROS_DOMAIN_ID", "0"))
     setup = find_arm(arm)
-    return stack.enter_context(Replayer(domain, setup.arm, setup.remappings(namespace).items()))
+    return stack.enter_context(Replayer(join_domain(domain), setup.arm, setup.remappings(namespace).items()))
 
 
 def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):

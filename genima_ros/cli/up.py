@@ -11,7 +11,9 @@ from typing import Annotated, TextIO
 
 import tyro
 
+from genima_ros.cli.terminal.graph_help import details as details  # shown below the help
 from genima_ros.graph import graph
+from genima_ros.graph.domain import join_domain
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
 
@@ -26,13 +28,15 @@ def up(
     ] = (),
     ready_timeout_s: float = READY_S,
 ) -> None:
-    """Starts a node graph, says when every node is ready, and stays until Ctrl-C.
+    """Starts a node graph and stays until Ctrl-C.
+
+    Says when every node is ready, and what to do next.
+
+    Example: genima up sim seed:=20007 execution:=async
 
     Args:
-        words: which graph: sim (a checkpoint on the simulated cell, if none is named), teleop sim (teleoperation of the
-            simulated cell) or teleop real (of a real one); then its arguments, as of the launch file: name:=value, for
-            example seed:=20007 execution:=async. A wrong name lists them all.
-        ready_timeout_s: how long the nodes may take to start.
+        words: Which graph, sim if none is named, and its arguments, the same as of the launch files.
+        ready_timeout_s: How long the nodes may take to start.
     """
     mode, arguments = graph.split_words(words)
     values = graph.parse_arguments(mode, arguments)
@@ -41,17 +45,29 @@ def up(
         try:
             wait_ready(running, observer, ready_timeout_s)
             print(
-                f"ready: {', '.join(running.pids)} (ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}); "
-                "Ctrl-C ends them",
+                f"ready: {', '.join(running.pids)} (ROS domain {observer.domain}); Ctrl-C ends them",
                 flush=True,
             )
             if hint := graph.next_step(mode, values):
                 print(hint, flush=True)
+            tell_scenes(observer)
             while True:
                 observer.spin(SPIN_S)
                 running.check()
         except KeyboardInterrupt:
             print("ending all nodes", flush=True)
+
+
+def tell_scenes(observer) -> None:
+    """Prints each scene of a simulated cell, and when its task is solved; a real cell says neither."""
+    from genima_ros.messages import interfaces
+
+    interfaces.subscribe(observer.node, interfaces.SCENE, lambda scene: print(f"scene {scene.data}", flush=True))
+    interfaces.subscribe(
+        observer.node,
+        interfaces.SUCCESS,
+        lambda success: success.data and print("solved; for the next one: genima scene", flush=True),
+    )
 
 
 def start(
@@ -80,10 +96,8 @@ def start(
             "rviz2 is not installed: apt install ros-jazzy-rviz2 and source /opt/ros/jazzy/setup.bash, "
             "or leave rviz:=true out"
         )
+    domain = join_domain(domain)  # the observer in this process must meet the nodes
     environment = node_environment(os.environ, domain)
-    # The observer in this process must meet the nodes: same domain, same range.
-    os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
-    domain = int(environment.get("ROS_DOMAIN_ID", "0"))
     if make_observer is None:
         from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
 

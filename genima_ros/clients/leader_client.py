@@ -10,12 +10,11 @@ from genima_ros.messages import conversions, interfaces
 FOUND_S = 10.0
 
 
-class LeaderLink(Observer):
+class LeaderClient(Observer):
     """Knows the leader's joints and moves it; see `leader_node`."""
 
     def __init__(self, domain: int) -> None:
-        super().__init__(domain, "leader_link")
-        self.domain = domain
+        super().__init__(domain, "leader_client")
         self.q: np.ndarray | None = None
         """(7,) rad, of its newest joint state."""
         self.opening = 1.0

@@ -15,6 +15,7 @@ class Observer:
     """A node in its own context that keeps the newest diagnostics of every node; use it as a context manager."""
 
     def __init__(self, domain: int, name: str = "observer", remappings: Iterable[tuple[str, str]] = ()) -> None:
+        self.domain = domain
         self.diagnostics: dict[str, dict[str, float | str]] = {}
         """Node name to its newest values."""
         self.context = rclpy.Context()
@@ -52,16 +53,19 @@ class Observer:
         return True
 
     def call(self, node: str, service: str, timeout_s: float, **request: object):
-        """Calls one of `interfaces.SERVICES` of a node by its name and returns the response.
+        """Calls a service of a node by its name, and returns the response.
 
         Raises:
             RuntimeError: no answer in time, or the answer is no success.
         """
-        kind = interfaces.SERVICES[service].type
+        kind = interfaces.SERVICES[service].type if service in interfaces.SERVICES else Trigger
         client = self.node.create_client(kind, f"{node}/{service}")
         try:
             if not self.spin_until(client.service_is_ready, timeout_s):
-                raise RuntimeError(f"no service {client.srv_name}; is node {node} running?")
+                raise RuntimeError(
+                    f"nobody offers the service {client.srv_name} in ROS domain {self.domain}; "
+                    "is a graph running there whose node offers it?"
+                )
             future = client.call_async(kind.Request(**request))
             if not self.spin_until(future.done, timeout_s):
                 raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:.0f} s")

@@ -6,10 +6,32 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from genima_ros.graph.processes import node_environment
+
 DOMAINS = range(1, 102)
 """Usable on Linux without touching its ephemeral ports; 0 is where everybody is who sets none (docs.ros.org)."""
+LAST_DOMAIN = 232
+"""The ports of higher ones do not exist (docs.ros.org)."""
 PARTICIPANTS = range(8)
 """Processes of a domain whose ports are looked at."""
+
+
+def join_domain(domain: int | None = None) -> int:
+    """Lets nodes of this process meet those that `genima up` starts: the same domain, and the same range.
+
+    Without a `domain` that of ROS_DOMAIN_ID, or 0.
+
+    Raises:
+        ValueError: ROS_DOMAIN_ID is not a domain.
+    """
+    environment = node_environment(os.environ)
+    os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
+    if domain is not None:
+        return domain
+    text = os.environ.get("ROS_DOMAIN_ID") or "0"
+    if not text.isdecimal() or int(text) > LAST_DOMAIN:
+        raise ValueError(f"ROS_DOMAIN_ID is {text!r}; set it to a number from 0 to {LAST_DOMAIN}, or unset it")
+    return int(text)
 
 
 @contextmanager

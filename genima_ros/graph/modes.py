@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genima_core.sim.task import DEFAULT_TASK
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -60,6 +62,7 @@ class NodeEntry:
 
 @dataclass(frozen=True)
 class Mode:
+    help: str
     arguments: tuple[Argument, ...]
     nodes: tuple[NodeEntry, ...]
     parameter_file: str
@@ -73,7 +76,7 @@ class Mode:
         return any(argument.name == "checkpoint" for argument in self.arguments)
 
 
-_TASK = Argument("task", str, "what the arm shall do")
+_TASK = Argument("task", str, "what the arm shall do", DEFAULT_TASK)
 _SEED = Argument("seed", int, "scene to start with")
 _CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
 _SHARED = (
@@ -179,6 +182,7 @@ _ENABLE = (
 
 MODES = {
     "sim": Mode(
+        help="a checkpoint on the simulated cell",
         arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED, _RESPAWN),
         nodes=(
             NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
@@ -189,6 +193,7 @@ MODES = {
         parameter_file="sim.yaml",
     ),
     "teleop_sim": Mode(
+        help="teleoperation of the simulated cell, by a scripted expert or by sliders",
         arguments=(
             _TASK,
             _SEED,
@@ -207,12 +212,14 @@ MODES = {
         next_step="in another terminal: genima record --task {task}",
     ),
     "real": Mode(
+        help="a checkpoint on a real cell",
         arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG),
         nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED, _MARKERS),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
     ),
     "teleop_real": Mode(
+        help="teleoperation of a real cell",
         arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
         nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, _MARKERS_IN_RVIZ),
         parameter_file="teleop_real.yaml",

@@ -15,6 +15,7 @@ from genima_core.controller.policy import Controller
 from genima_core.controller.train import train_controller
 from genima_core.data.dataset import DatasetWriter
 from genima_core.language import TextEncoder
+from genima_core.training.config import ControllerTraining
 
 from ..data import synthetic as recorded
 from . import synthetic
@@ -252,7 +253,11 @@ def test_preset_trains_on_a_data_set(tmp_path, monkeypatch):
     small = replace(synthetic.tiny_diffusion_policy(), text_encoder=str(tmp_path / "text"))
     monkeypatch.setitem(config.PRESETS, "diffusion-policy", small)
     out = tmp_path / "out"
-    train_controller(tmp_path / "data", out, preset="diffusion-policy", steps=2, batch_size=3, backgrounds=4, workers=1)
+    train_controller(
+        ControllerTraining(
+            tmp_path / "data", out, preset="diffusion-policy", steps=2, batch_size=3, backgrounds=4, workers=1
+        )
+    )
     controller = Controller.load(out / "controller")
     assert isinstance(controller.model, DiffusionPolicy) and controller.chunk_size == 8
     drawing = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)

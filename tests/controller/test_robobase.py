@@ -73,7 +73,7 @@ def test_without_language_no_text_encoder_is_needed(rig, source, tmp_path):
 
 def test_text_encoder_is_named_when_missing_and_must_fit(rig, agents, tmp_path):
     source = published.write(tmp_path / "controller_act", agents[True], published.settings(published.TINY))
-    with pytest.raises(FileNotFoundError, match="huggingface-cli download openai/clip-vit-base-patch32"):
+    with pytest.raises(FileNotFoundError, match="hf download openai/clip-vit-base-patch32"):
         convert_controller(source, tmp_path / "out", rig)
     TextEncoder.tiny(32).save(tmp_path / "text")
     with pytest.raises(ValueError, match="gives 32 numbers, the checkpoint reads 512"):

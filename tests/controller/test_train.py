@@ -14,6 +14,7 @@ from genima_core.controller.policy import Controller
 from genima_core.controller.train import Learner, count_steps, fit, schedule, train_controller
 from genima_core.data.dataset import DatasetWriter
 from genima_core.language import TextEncoder
+from genima_core.training.config import ControllerTraining
 
 from ..data import synthetic as recorded
 from . import synthetic
@@ -119,8 +120,8 @@ def test_too_little_memory_is_explained(learner):
 
 
 def test_pretrained_parts_that_are_missing_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="huggingface-cli download openai/clip"):
-        train_controller(tmp_path, tmp_path / "out", preset="paper")
+    with pytest.raises(FileNotFoundError, match="hf download openai/clip"):
+        train_controller(ControllerTraining(tmp_path, tmp_path / "out", preset="paper"))
 
 
 def test_other_options_do_not_resume(rig, windows, learner, tmp_path):
@@ -178,7 +179,7 @@ def act(folder):
 
 def test_demo_preset_trains_on_a_data_set(data, tmp_path, monkeypatch):
     monkeypatch.setitem(config.PRESETS, "demo", synthetic.tiny())
-    train_controller(data, tmp_path / "out", steps=1, variants=2, backgrounds=4, workers=1)
+    train_controller(ControllerTraining(data, tmp_path / "out", steps=1, variants=2, backgrounds=4, workers=1))
     assert Controller.load(tmp_path / "out" / "controller").size == (32, 32)
     assert act(tmp_path / "out" / "controller").shape == (5, 7)
 
@@ -188,7 +189,7 @@ def test_paper_preset_trains_on_a_data_set(data, pretrained, tmp_path, monkeypat
     small = replace(synthetic.tiny_paper(), backbone=resnet, text_encoder=clip)
     monkeypatch.setitem(config.PRESETS, "paper", small)
     out = tmp_path / "out"
-    train_controller(data, out, preset="paper", steps=2, batch_size=3, backgrounds=4, workers=1)
+    train_controller(ControllerTraining(data, out, preset="paper", steps=2, batch_size=3, backgrounds=4, workers=1))
     summary = json.loads((out / "scores.json").read_text())
     assert summary["steps"] == 2 and summary["scores"]["clean"]["goal_tip_cm"] is None
     controller = Controller.load(out / "controller")
@@ -202,10 +203,14 @@ def test_paper_preset_trains_on_a_data_set(data, pretrained, tmp_path, monkeypat
 def test_text_encoder_must_fit_the_preset(tmp_path):
     TextEncoder.tiny(32).save(tmp_path / "text")
     with pytest.raises(ValueError, match="gives 32 numbers"):
-        train_controller(tmp_path, tmp_path / "out", text_encoder=str(tmp_path / "text"), steps=1)
+        train_controller(ControllerTraining(tmp_path, tmp_path / "out", text_encoder=str(tmp_path / "text"), steps=1))
 
 
 def test_backbone_must_fit_the_preset(data, tmp_path, monkeypatch):
     monkeypatch.setitem(config.PRESETS, "demo", synthetic.tiny())
     with pytest.raises(ValueError, match="leave --backbone out"):
-        train_controller(data, tmp_path / "out", backbone="microsoft/resnet-18", steps=1, backgrounds=4, workers=1)
+        train_controller(
+            ControllerTraining(
+                data, tmp_path / "out", backbone="microsoft/resnet-18", steps=1, backgrounds=4, workers=1
+            )
+        )

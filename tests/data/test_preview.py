@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from genima_core.data.dataset import DatasetWriter
-from genima_core.data.preview import draw
+from genima_ros.cli.draw import draw
 
 from . import synthetic
 

@@ -92,7 +92,7 @@ def test_checkpointing_changes_nothing(cache, config, autoencoder, tmp_path):
 def test_half_precision_learns_much_the_same_and_keeps_float32(cache, config, autoencoder, tmp_path):
     plain = train(cache, tmp_path / "plain", config, autoencoder, steps=2)
     AcceleratorState._reset_state(True)
-    half = train(cache, tmp_path / "half", config, autoencoder, steps=2, precision="bf16")
+    half = train(cache, tmp_path / "half", config, autoencoder, steps=2, precision="bfloat16")
     assert {v.dtype for v in half.values()} == {torch.float32}
     assert_close(half, plain, rtol=0.5, atol=5e-3)  # two steps of 1e-3, whose directions rounding may turn
 
@@ -108,7 +108,7 @@ def test_a_resumed_run_in_parts_ends_where_an_uninterrupted_one_does(cache, conf
     ("resources", "message"),
     [
         ({"accumulate": 3}, "a multiple of 3"),
-        ({"precision": "fp16"}, "fp16 needs a GPU"),
+        ({"precision": "float16"}, "float16 needs a GPU"),
     ],
 )
 def test_impossible_resources_are_refused(cache, config, autoencoder, tmp_path, resources, message):
@@ -133,5 +133,5 @@ def test_running_out_of_memory_says_what_to_lower(cache, config, autoencoder, tm
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("genima_core.diffusion.train.drawing_loss", full)
-    with pytest.raises(RuntimeError, match="--accumulate.*--precision bf16.*--batch-size"):
+    with pytest.raises(RuntimeError, match="--accumulate.*--precision bfloat16.*--batch-size"):
         train(cache, tmp_path, config, autoencoder)

@@ -63,7 +63,7 @@ def test_loads_clip_with_its_projection_from_one_folder(encoder, tmp_path):
 
 
 def test_missing_weights_come_with_the_remedy(tmp_path, encoder):
-    with pytest.raises(FileNotFoundError, match="huggingface-cli download nobody/nothing"):
+    with pytest.raises(FileNotFoundError, match="hf download nobody/nothing"):
         TextEncoder.load("nobody/nothing")
     encoder.save(tmp_path)
     shutil.rmtree(tmp_path / "tokenizer")

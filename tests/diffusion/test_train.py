@@ -13,6 +13,7 @@ from genima_core.diffusion.examples import CodingPictures, DrawingExamples
 from genima_core.diffusion.train import fit_diffusion
 from genima_core.diffusion.train_autoencoder import train_autoencoder
 from genima_core.tiling import tile
+from genima_core.training.config import Training
 from genima_core.training.run import STATE, Run, learning_rate, shuffled
 
 
@@ -145,11 +146,11 @@ def test_unknown_presets_are_listed():
 
 def test_the_pretrained_preset_has_no_autoencoder_to_train(tmp_path):
     with pytest.raises(ValueError, match="nothing to train"):
-        train_autoencoder(tmp_path, tmp_path, preset="sd-turbo")
+        train_autoencoder(Training(tmp_path, tmp_path, preset="sd-turbo"))
 
 
 def test_missing_pretrained_weights_come_with_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match="huggingface-cli download stabilityai/sd-turbo"):
+    with pytest.raises(FileNotFoundError, match="hf download stabilityai/sd-turbo"):
         build(SD_TURBO)
     with pytest.raises(FileNotFoundError, match=r"unet/, vae/.*--base"):
         build(SD_TURBO, base=str(tmp_path))

@@ -7,7 +7,8 @@ import pytest
 
 from genima_core.data.dataset import Dataset
 from genima_core.evaluation import collect as module
-from genima_core.evaluation.collect import Collection, collect, demonstrations
+from genima_core.evaluation.collect import Collection, demonstrations
+from genima_ros.cli.collect import collect
 
 
 def test_a_demonstration_aligns_commands_with_what_they_lead_to(tmp_path):

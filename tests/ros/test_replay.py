@@ -164,7 +164,7 @@ def test_wrong_arguments_are_explained(tmp_path, episode):
 
 @pytest.mark.slow
 def test_in_a_cell_of_its_own_the_task_is_solved_again(tmp_path):
-    from genima_core.evaluation.collect import collect
+    from genima_ros.cli.collect import collect
 
     collect("push_button", episodes=1, seed=1000, out=tmp_path / "data", size=32, start="home")
     assert replay(tmp_path / "data", sim=True, json=tmp_path / "result.json") == 0

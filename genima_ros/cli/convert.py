@@ -1,12 +1,10 @@
-"""What others recorded or trained, in our formats."""
+"""`genima convert`."""
 
 from pathlib import Path
 
 import tyro
 
-from genima_core.cameras import CameraRig
-from genima_core.data import layout
-from genima_core.data.origin import write_json
+from genima_core.json_files import write_json
 
 _RECORDINGS = "a recording or a folder of recordings"
 _RLBENCH = "an RLBench data set"
@@ -42,7 +40,7 @@ def convert(
     include_failures: bool = False,
     json: Path | None = None,
 ) -> dict:
-    """Converts recordings, or RLBench's, into a data set; or a drawing agent or controller that was released.
+    """Brings what others recorded or trained into our formats.
 
     What SRC is decides: a recording (a rosbag2 folder), a folder of such, or a folder with RLBench's layout (the data
     set, a task or a variation) becomes a data set in DST, which goes on where it was interrupted and takes in what was
@@ -51,6 +49,8 @@ def convert(
 
     A recording that cannot be converted is left out, and the summary says why; it is an error only if DST would hold
     none. Recordings without a label count as successes, unless the simulated cell said that the task was not done.
+
+    Example: genima convert recordings/push_button data/push_button
 
     Args:
         src: What to convert.
@@ -180,5 +180,8 @@ def _snapshot(src: Path) -> Path | None:
     return latest[0] if latest else None
 
 
-def _read_rig(path: Path) -> CameraRig:
+def _read_rig(path: Path):
+    from genima_core.cameras import CameraRig
+    from genima_core.data import layout
+
     return CameraRig.load(path / layout.RIG if path.is_dir() else path)

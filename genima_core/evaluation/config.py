@@ -1,0 +1,42 @@
+"""What an evaluation is: light, so that the command line can show it at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+Targets = Literal["drawn", "truth", "shuffled", "blank"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A checkpoint closed loop on scenes that it was not trained on."""
+
+    task: tyro.conf.Positional[str]
+    """What to do, e.g. push_button."""
+    episodes: int = 50
+    """Scenes to try."""
+    seed: int = 20000
+    """First scene; seeds below 10000 are for training, below 20000 for tuning."""
+    checkpoint: Path = Path("checkpoints/demo")
+    """Checkpoint folder."""
+    targets: Targets = "drawn"
+    """drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees the expert in another
+    episode, the next seed's) and blank (no targets)."""
+    execution_horizon: int = 0
+    """Actions of each chunk to execute; 0 means all."""
+    timeout_s: float = 12.0
+    """Simulated seconds an episode may take."""
+    denoising_steps: int | None = None
+    """Denoising steps of a drawing; the checkpoint's own number by default."""
+    score_episodes: int = 20
+    """Demonstrations on which drawing and following are scored apart; 0 skips it."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; by default cuda where there is one."""
+    precision: Literal["float32", "float16", "bfloat16"] | None = None
+    """Of drawing; by default half precision on a GPU only."""
+    compiled: bool = False
+    """Compile the drawing networks: faster drawings, a start that takes one or two minutes more."""
+    video: Path | None = None
+    """Folder for one video an episode."""

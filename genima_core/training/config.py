@@ -1,0 +1,79 @@
+"""What a training is given: light, so that the command line can show it at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every training takes; one that is in the folder already goes on where it stopped."""
+
+    data: Path
+    """Data set (`genima collect`, `genima convert`)."""
+    out: Path
+    """Folder for the result, training.pt, loss.png, scores.json, validation.png and tensorboard/."""
+    preset: str = "demo"
+    """Networks, sizes and rates by name; a wrong name lists them."""
+    steps: int | None = None
+    """Length of the run; the preset's by default."""
+    minutes: float | None = None
+    """Length of the run, instead of steps; the learning rate falls in time."""
+    seed: int = 0
+    """Of weights, batches, noise and augmentation."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; by default cuda where there is one."""
+    threads: int | None = None
+    """Of torch on the CPU."""
+    workers: int = 2
+    """Processes that prepare the data once."""
+
+
+@dataclass(frozen=True)
+class DiffusionTraining(Training):
+    """Of the agent that draws."""
+
+    autoencoder: Path | None = None
+    """Folder that `genima train autoencoder` wrote (preset demo)."""
+    base: str | None = None
+    """Name or folder of the pretrained model, if not the preset's."""
+    controlnet: Path | None = None
+    """Folder of a trained ControlNet to go on from, such as a released one's."""
+    batch_size: int | None = None
+    """Examples a step, on all processes together, if not the preset's."""
+    precision: Precision = "float32"
+    """Of the passes; what learns is kept in float32."""
+    accumulate: int = 1
+    """Parts a step's batch is split into on each process, to fit into memory."""
+    checkpointing: bool = False
+    """Save memory by computing activations twice."""
+    every: int = 500
+    """Steps between two validations."""
+    checked: int = 16
+    """Held-out windows that a validation draws; the last one draws four times as many."""
+
+
+@dataclass(frozen=True)
+class ControllerTraining(Training):
+    """Of the controller that follows what is drawn."""
+
+    autoencoder: Path | None = None
+    """Folder of the drawing agent's autoencoder: pictures take a round trip through it."""
+    textures: Path | None = None
+    """Folder of images for the backgrounds; procedural ones by default."""
+    text_encoder: str | None = None
+    """Name or folder of a CLIP model, if not the preset's."""
+    backbone: str | None = None
+    """Name, folder or file of ResNet-18 weights, if not the preset's."""
+    batch_size: int | None = None
+    """Windows a step, if not the preset's; what to lower when the GPU's memory is too small."""
+    variants: int | None = None
+    """Windows made of each recorded one, with moved starts and goals, if not the preset's."""
+    backgrounds: int = 3000
+    """Pictures to draw backgrounds from."""
+    every: int = 250
+    """Steps between two validations."""
+    checked: int = 256
+    """Held-out windows that a validation follows."""

@@ -1,0 +1,21 @@
+"""`genima eval`."""
+
+from pathlib import Path
+
+from genima_core.evaluation.config import Evaluation
+from genima_core.json_files import write_json
+
+
+def eval(evaluation: Evaluation, json: Path | None = None) -> None:
+    """Runs a checkpoint closed loop in simulation, without ROS.
+
+    Example: genima eval push_button --episodes 20 --targets truth
+
+    Args:
+        json: File for the results.
+    """
+    from genima_core.evaluation.report import evaluate, print_report
+
+    results = evaluate(evaluation)
+    print_report(results)
+    write_json(json, results)

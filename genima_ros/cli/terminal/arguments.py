@@ -1,0 +1,64 @@
+"""Command lines from the signatures of functions, with placeholders that say what is meant."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import tyro
+
+PLACEHOLDERS = {int: "N", float: "NUMBER", Path: "PATH"}
+
+
+def call(
+    function: Callable[..., object],
+    prog: str,
+    arguments: list[str],
+    details: Callable[[list[str]], str] | None = None,
+) -> int:
+    """Parses the arguments by the function's signature and calls it; an int that it returns is the exit status.
+
+    `details` gives more help for these arguments, below the options.
+    """
+    name_placeholders(function)
+    if details is not None and {"-h", "--help"} & set(arguments):
+        with suppress(SystemExit):
+            tyro.cli(function, prog=prog, args=["--help"], config=(tyro.conf.OmitArgPrefixes,))
+        print(details([argument for argument in arguments if not argument.startswith("-")]), flush=True)
+        return 0
+    result = tyro.cli(function, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    return result if type(result) is int else 0
+
+
+def name_placeholders(owner: Any) -> None:
+    """Gives each annotation of a function, or of the dataclasses that it takes, a placeholder: ``--seed N``, ``TASK``.
+
+    Without, tyro shows types: ``{None}|INT``, and ``STR`` for whatever is a text.
+    """
+    hints = get_type_hints(owner, include_extras=True)
+    for name in owner.__annotations__:
+        if is_dataclass(hints[name]):
+            for base in hints[name].__mro__[:-1]:
+                name_placeholders(base)
+        elif placeholder := placeholder_of(name, hints[name]):
+            owner.__annotations__[name] = Annotated[hints[name], tyro.conf.arg(metavar=placeholder)]
+
+
+def placeholder_of(name: str, hint: Any) -> str:
+    """ "" for switches, and for what has its own placeholder or a list of choices."""
+    kind, *markers = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if name == "return" or any(getattr(marker, "metavar", None) for marker in markers):
+        return ""
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(option for option in get_args(kind) if option is not type(None))
+    several = get_origin(kind) is tuple
+    word = name.rpartition("_")[2].upper()
+    if tyro.conf.Positional in markers:
+        return word + (" ..." if several else "")
+    single = get_args(kind)[0] if several else kind
+    if single is bool or get_origin(single) is Literal:
+        return ""
+    word = "SECONDS" if name.endswith("_s") else PLACEHOLDERS.get(single, word)
+    return f"{word.removesuffix('S')} ..." if several else word

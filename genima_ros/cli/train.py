@@ -1,0 +1,57 @@
+"""`genima train autoencoder`, `diffusion` and `controller`."""
+
+from genima_core.training.config import ControllerTraining, DiffusionTraining, Training
+
+
+def autoencoder(training: Training) -> None:
+    """Trains the drawing agent's image coder.
+
+    Only the preset demo has one of its own; it writes OUT/vae. A run that is in OUT goes on where it stopped.
+
+    Example: genima train autoencoder --data data/push_button --out runs/autoencoder --minutes 8
+    """
+    from genima_core.diffusion.train_autoencoder import train_autoencoder
+
+    train_autoencoder(training)
+    print(
+        f"{training.out}/vae is trained\n"
+        f"next: genima train diffusion --data {training.data} --autoencoder {training.out} --out runs/diffusion"
+    )
+
+
+def diffusion(training: DiffusionTraining) -> None:
+    """Trains the agent that draws targets.
+
+    Presets: demo, sd-turbo, sdxl-turbo, instruct-pix2pix. It writes OUT/agent. A run that is in OUT goes on where it
+    stopped. On several GPUs or machines: accelerate launch --module genima_ros.cli.main train diffusion ...
+
+    Example: genima train diffusion --data data/push_button --autoencoder runs/autoencoder --out runs/diffusion
+    """
+    from genima_core.diffusion.train import train_diffusion
+
+    train_diffusion(training)
+    coder = f" --autoencoder {training.autoencoder}" if training.autoencoder else ""
+    print(
+        f"{training.out}/agent is trained\n"
+        f"next: genima train controller --data {training.data}{coder} --out runs/controller"
+    )
+
+
+def controller(training: ControllerTraining) -> None:
+    """Trains the controller that follows drawn targets.
+
+    Presets: demo, paper, diffusion-policy. It writes OUT/controller. A run that is in OUT goes on where it stopped.
+
+    Example: genima train controller --data data/push_button --autoencoder runs/autoencoder --out runs/controller
+    """
+    from genima_core.controller.train import train_controller
+
+    train_controller(training)
+    print(
+        f"{training.out}/controller is trained\n"
+        f"next: genima checkpoint --data {training.data} --diffusion runs/diffusion --controller {training.out} "
+        "--out checkpoints/mine"
+    )
+
+
+VERBS = (autoencoder, diffusion, controller)
