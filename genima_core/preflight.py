@@ -303,7 +303,7 @@ def _policy(seen: CellSeen) -> Finding:
     if not seen.instruction:
         return Finding("policy", "failed", "has no instruction", "start with instruction:='...', or publish one")
     if seen.gate.startswith("closed"):
-        return Finding("policy", "failed", f"the target gate is {seen.gate}", "call controller/resume")
+        return Finding("policy", "failed", f"the target gate is {seen.gate}", "genima resume")
     if not seen.drawings:
         return Finding("policy", "failed", "draws nothing", "see what the diffusion node says")
     gate = "the target gate is open" if seen.gate else "the target gate is off"

@@ -236,11 +236,11 @@ class Mirror:
         if now_s - self._streamer_heard_s > STREAMER_SILENT_S:
             return "The streamer is silent; start it."
         if self._streamer_reason == DISABLED:
-            return "The streamer is disabled; call its service ~/enable."
+            return "The streamer is disabled; when nobody is near the arm: genima enable"
         if self._streamer_reason.startswith((ARM_UNKNOWN, ARM_SILENT, ARM_REPORTS, ARM_ELSEWHERE)):
             return self._streamer_reason
         if self._streamer == State.FAULT:
-            return f"The streamer is in FAULT ({self._streamer_reason}); call its service ~/reset_fault."
+            return f"The streamer is in FAULT ({self._streamer_reason}); mend that, then: genima reset"
         return None
 
     def _out_of_range(self) -> str | None:

@@ -3,17 +3,20 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
-from genima_core.data.motion import Motion, approach, deviations, load_motion
 from genima_core.json_files import write_json
 from genima_ros.arms import find_arm
 from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
 from genima_ros.graph.domain import join_domain, own_domain
+
+if TYPE_CHECKING:
+    from genima_core.data.motion import Motion
 
 SPEEDS = (0.05, 2.0)
 SUCCESS_S = 2.0
@@ -49,6 +52,8 @@ def replay(
     """
     if not SPEEDS[0] <= speed <= SPEEDS[1]:
         raise ValueError(f"--speed is {speed}; valid is {SPEEDS[0]} to {SPEEDS[1]}")
+    from genima_core.data.motion import load_motion  # not at the top: reading data sets takes a while to import
+
     motion = load_motion(episode, index).at_speed(speed)
     if sim and motion.seed < 0:
         raise ValueError(f"{episode} was not recorded in simulation (it names no scene), so --sim cannot set it up")
@@ -75,8 +80,10 @@ def replay(
     return 0
 
 
-def run(replayer, motion: Motion, sim: bool) -> dict[str, object]:
+def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
     """The approach, then the motion; measured errors, and whether the cell saw its task solved (None: no cell)."""
+    from genima_core.data.motion import approach, deviations
+
     replayer.wait_ready()
     seconds = TextColumn("{task.completed:.0f} of {task.total:.0f} s")
     with Progress(TextColumn("{task.description}"), BarColumn(), seconds) as progress:
@@ -101,7 +108,7 @@ def run(replayer, motion: Motion, sim: bool) -> dict[str, object]:
     }
 
 
-def _join(motion: Motion, stack: ExitStack, domain: int | None, arm: str, namespace: str):
+def _join(motion: "Motion", stack: ExitStack, domain: int | None, arm: str, namespace: str):
     """Whatever runs in the domain."""
     from genima_ros.clients.replayer import Replayer  # not at the top: `--help` works without ROS
 
@@ -109,7 +116,7 @@ def _join(motion: Motion, stack: ExitStack, domain: int | None, arm: str, namesp
     return stack.enter_context(Replayer(join_domain(domain), setup.arm, setup.remappings(namespace).items()))
 
 
-def _start_cell(motion: Motion, stack: ExitStack, domain: int | None):
+def _start_cell(motion: "Motion", stack: ExitStack, domain: int | None):
     """A simulated cell with the recording's scene, and a streamer."""
     from genima_ros.clients.replayer import Replayer
 

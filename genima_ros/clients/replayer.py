@@ -70,10 +70,7 @@ class Replayer(Observer):
         if self.teleop in TELEOP_MOVES:
             raise RuntimeError(f"teleoperation is {self.teleop} and moves the arm; pause it first (p in genima record)")
         if not self.spin_until(lambda: "disabled" not in str(self.diagnostics["streamer"]["reason"]), REPORTED_S):
-            raise RuntimeError(
-                "the streamer is disabled; when nobody is near the arm, enable it: ros2 service call "
-                "/streamer/enable std_srvs/srv/SetBool '{data: true}'"
-            )
+            raise RuntimeError("the streamer is disabled; when nobody is near the arm, enable it: genima enable")
         if not self.spin_until(lambda: self.state == "holding" and self._wanted, timeout_s):
             raise RuntimeError(f"the streamer is {self.state}: {self.reason or 'something else moves the arm'}")
 

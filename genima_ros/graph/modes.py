@@ -113,7 +113,7 @@ _OF_A_CELL = (
     _RESPAWN,
 )
 _OF_A_LEADER = (
-    Argument("leader_arm", str, "likewise of the leader; by default the follower's"),
+    Argument("leader_arm", str, "likewise of the leader; by default the follower's", ""),
     Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
 )
 _LEARNED = (
@@ -176,9 +176,7 @@ _GRIPPER = NodeEntry(
 )
 _RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm"), niceness=5, respawn=True, condition="rig")
 _RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
-_ENABLE = (
-    "when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool '{{data: true}}'"
-)
+_ENABLE = "when nobody is near the arm: genima enable"
 
 MODES = {
     "sim": Mode(
@@ -209,7 +207,7 @@ MODES = {
             _MARKERS_IN_RVIZ,
         ),
         parameter_file="teleop_sim.yaml",
-        next_step="in another terminal: genima record --task {task}",
+        next_step="in another terminal: genima record {task}",
     ),
     "real": Mode(
         help="a checkpoint on a real cell",
@@ -223,7 +221,7 @@ MODES = {
         arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
         nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, _MARKERS_IN_RVIZ),
         parameter_file="teleop_real.yaml",
-        next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
+        next_step=f"{_ENABLE}; then, in another terminal: genima record TASK",
     ),
 }
 

@@ -11,7 +11,7 @@ BY_HAND = (
     "release the user stop; unlock the joints and activate FCI in Desk; move the arm out of contact by hand; "
     "then try again"
 )
-ENABLE = "ros2 service call /streamer/enable std_srvs/srv/SetBool '{data: true}'"
+ENABLE = "genima enable"
 
 
 class Absent(RuntimeError):

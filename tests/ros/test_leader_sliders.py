@@ -11,7 +11,7 @@ from genima_core.arm import PANDA
 from genima_core.sim.operator import START_FROM_HOME_RAD
 from genima_ros.cli.leader import Sliders, leader, move
 from genima_ros.cli.terminal.keyboard import keys
-from genima_ros.clients.leader_client import LeaderLink
+from genima_ros.clients.leader_client import LeaderClient
 from genima_ros.messages import interfaces
 from genima_ros.nodes.leader_node import LeaderNode
 
@@ -20,7 +20,7 @@ START = PANDA.home + START_FROM_HOME_RAD
 pytestmark = pytest.mark.ros
 
 
-class FakeLink:
+class FakeClient:
     """Goes where it is told at once; spinning is what time passes by."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ def test_the_table_shows_limits_keys_and_problems():
 
 
 def test_what_is_said_is_repeated_until_q():
-    link, typed = FakeLink(), iter(["1+", *[""] * 40, "q"])
+    link, typed = FakeClient(), iter(["1+", *[""] * 40, "q"])
     move(Sliders(link.q, 1.0, 0.1), link, lambda: next(typed), lambda: link.now_s)
     assert 4 <= len(link.sent) <= 6
     assert np.ptp(np.array(link.sent), axis=0).max() < 1e-9
@@ -79,7 +79,7 @@ def test_what_is_said_is_repeated_until_q():
 def test_it_moves_a_real_leader(bench):
     states = bench.listen(interfaces.LEADER_JOINT_STATES)
     bench.node(LeaderNode, lambda _: None)
-    with LeaderLink(int(os.environ["ROS_DOMAIN_ID"])) as link:
+    with LeaderClient(int(os.environ["ROS_DOMAIN_ID"])) as link:
         bench.until(lambda: link.spin(0.01) or (link.heard and link.q is not None))
         np.testing.assert_allclose(link.q, START)
         link.send(START + 0.1, 0.5)
@@ -89,7 +89,7 @@ def test_it_moves_a_real_leader(bench):
 
 
 def test_no_leader_is_said():
-    with LeaderLink(int(os.environ["ROS_DOMAIN_ID"])) as link, pytest.raises(RuntimeError, match="up teleop sim"):
+    with LeaderClient(int(os.environ["ROS_DOMAIN_ID"])) as link, pytest.raises(RuntimeError, match="up teleop sim"):
         link.wait_ready(0.2)
 
 

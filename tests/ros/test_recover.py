@@ -18,7 +18,7 @@ from genima_core.arm import PANDA
 from genima_core.streaming.arm_state import MODES, read_status
 from genima_core.streaming.streamer import State
 from genima_ros.arms import ArmSetup, Recovery, load_arm
-from genima_ros.cli.recover import read_arguments, recover, tell
+from genima_ros.cli.recover import recover, tell
 from genima_ros.clients.recovery_client import RecoveryLink
 from genima_ros.graph.graph import share_folder
 from genima_ros.graph.recovery import plan, recover_by
@@ -288,13 +288,9 @@ def test_the_steps_come_from_the_arms_file():
         assert steps[0].call == "disable" and "enable" not in {step.call for step in steps}
 
 
-def test_wrong_arguments_are_refused():
-    assert read_arguments(["arm:=fr3", "arm_namespace:="]) == {"arm": "fr3", "arm_namespace": ""}
-    for word in ("fr3", "robot:=fr3"):
-        with pytest.raises(ValueError, match="valid are arm:=..., arm_namespace:=..."):
-            read_arguments([word])
+def test_an_unknown_arm_is_refused():
     with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are fr3, panda, sim"):
-        recover(("arm:=ur5",))
+        recover("ur5")
 
 
 def test_the_verb_says_what_to_do_and_writes_it_down(tmp_path, capfd):
@@ -312,4 +308,4 @@ def test_a_recovery_ends_with_how_to_enable(capsys):
     assert all(outcome.ok for outcome in outcomes)
     *steps, last = capsys.readouterr().out.splitlines()
     assert len(steps) == 4 and all(line.startswith("ok  ") for line in steps)
-    assert last.startswith("motion is off") and last.endswith("/streamer/enable std_srvs/srv/SetBool '{data: true}'")
+    assert last.startswith("motion is off") and last.endswith("genima enable")

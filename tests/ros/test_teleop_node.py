@@ -122,7 +122,7 @@ def test_engaging_is_refused_with_the_reason(cell, bench):
     cell.start(enabled=False, leader_timeout_s=0.5)
     cell.refused("leader")
     first = cell.leader()
-    cell.refused("~/enable")
+    cell.refused("genima enable")
     first.names = tuple(f"fr3_joint{i}" for i in range(1, 8))
     cell.refused("it has fr3_joint1")
     first.names = PANDA.joint_names

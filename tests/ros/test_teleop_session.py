@@ -114,7 +114,6 @@ def session(tmp_path_factory) -> Iterator[Path]:
         folder,
         "record",
         "record",
-        "--task",
         "push_button",
         "--out",
         folder / "bags",

@@ -200,7 +200,7 @@ def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tm
             assert up.poll() is None
 
         wait(lambda: set(witness.diagnostics) >= nodes, "diagnostics of every node")
-        wait(lambda: "genima record --task push_button" in (tmp_path / "up.log").read_text(), "the next step")
+        wait(lambda: "genima record push_button" in (tmp_path / "up.log").read_text(), "the next step")
         assert said["scene"] == 1000
 
         def engaged() -> bool:  # on a busy machine the first joint states may be too far apart

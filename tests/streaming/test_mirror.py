@@ -174,7 +174,7 @@ def test_a_leader_without_velocities_is_mirrored_too(cell):
         (lambda made: setattr(made, "leads", False), "leader"),
         (lambda made: made.mirror.on_leaders(2), "all but one"),
         (lambda made: setattr(made, "follows", False), "follower"),
-        (lambda made: made.bench.streamer.disable(), "~/enable"),
+        (lambda made: made.bench.streamer.disable(), "genima enable"),
         (lambda made: (setattr(made, "streams", False), made.run(3.5)), "streamer is silent"),
         (lambda made: setattr(made, "names", [f"fr3_joint{i}" for i in range(1, 8)]), "panda_joint1"),
         (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, PANDA.home)), "limit"),

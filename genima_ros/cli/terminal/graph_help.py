@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from genima_core.streaming.config import StreamerConfig
 from genima_ros import nodes
 from genima_ros.graph import graph
 from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
@@ -40,6 +41,8 @@ def default_of(mode: str, argument: Argument) -> object:
         parameters = section.get("ros__parameters", {}) if isinstance(section, dict) else {}
         if argument.name in parameters:
             return json.dumps(parameters[argument.name])
+        if node.name == "streamer" and hasattr(StreamerConfig, argument.name):
+            return json.dumps(getattr(StreamerConfig, argument.name))
         source = (Path(nodes.__file__).parent / f"{node.executable}.py").read_text()
         if found := re.search(rf"^    {argument.name}: .* = (.+)$", source, re.MULTILINE):
             return {"None": "none", '""': "none", "True": "true", "False": "false"}.get(found[1], found[1])
