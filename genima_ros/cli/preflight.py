@@ -1,63 +1,63 @@
-"""`genima preflight`: is the cell that runs here as its checkpoint needs it? Moves nothing."""
+"""`genima preflight`: is the cell as the graph needs it that runs there? Moves nothing."""
 
-import json as json_module
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from genima_core.checkpoint import Checkpoint
+from genima_core.json_files import write_json
 from genima_core.preflight import Finding, Wanted, judge
 from genima_ros.arms import arm_argument, find_arm
-from genima_ros.cli.recover import read_arguments
 from genima_ros.cli.terminal.status_table import status_table
+from genima_ros.graph.domain import join_domain
 from genima_ros.graph.graph import find_checkpoint
-from genima_ros.graph.processes import node_environment
 
-ARGUMENTS = {"arm": "sim", "arm_namespace": "", "checkpoint": "checkpoints/demo"}
-"""Names with their defaults; as of `genima up real`."""
 COLOURS = {"ok": "green", "failed": "bold red", "warning": "yellow"}
 
 
 def preflight(
-    words: Annotated[
-        tuple[str, ...], tyro.conf.arg(name="arguments", metavar="[NAME:=VALUE ...]"), tyro.conf.Positional
-    ] = (),
+    arm: str = "",
+    arm_namespace: str = "",
+    checkpoint: Path | None = None,
     seconds: float = 5.0,
     json: Path | None = None,
 ) -> int:
-    """Checks a running graph before the arm is enabled: cameras, rig, arm, nodes, checkpoint against configuration.
+    """Checks a running graph before the arm is enabled.
 
-    Looks for a few seconds, moves nothing, and says of each thing what it found and what to do. Exits with 0 when
-    nothing has failed; warnings do not count.
+    Looks at cameras, rig, arm, nodes and configuration for a few seconds, moves nothing, and says of each what it found
+    and what to do. Exits with 0 when nothing has failed; warnings do not count.
+
+    Example: genima preflight --arm-namespace /follower
 
     Args:
-        words: arm:=NAME of a file in config/arms (fr3, panda, sim), or the path of one, by default the simulated cell;
-            arm_namespace:=/follower where the arm's driver has a namespace; checkpoint:=FOLDER that runs.
-        seconds: How long to look.
-        json: Writes the findings to this file.
+        arm: A name in config/arms (fr3, panda, sim), or a file like those; by default the running streamer's.
+        arm_namespace: Namespace of the arm's driver, such as /follower.
+        checkpoint: Folder with the trained models; by default what the running graph draws with.
+        seconds: How long to look; what has not been seen by then is waited for.
+        json: File for the findings.
     """
     if not 1.0 <= seconds <= 600.0:
         raise ValueError(f"--seconds is {seconds:g}; give 1 to 600")
-    given = read_arguments(words, ARGUMENTS)
-    setup = find_arm(given["arm"])
-    checkpoint = Checkpoint.open(find_checkpoint(given["checkpoint"]))
-    wanted = Wanted(checkpoint, setup.arm, arm_argument(given["arm"]), simulated=not setup.driver.robot_state)
-    environment = node_environment(os.environ)
-    # The nodes that `genima up` starts are met only in the same range.
-    os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
-    from genima_ros.clients.preflight_observer import PreflightObserver  # not at the top: `--help` works without ROS
+    setup = find_arm(arm) if arm else None
+    domain = join_domain()
+    from genima_core.checkpoint import Checkpoint
+    from genima_ros.clients.preflight_observer import PreflightObserver, find_graph
 
-    with PreflightObserver(
-        int(environment.get("ROS_DOMAIN_ID", "0")),
-        wanted.checkpoint.rig.names,
-        setup.arm.joint_names,
-        setup.remappings(given["arm_namespace"]).items(),
-    ) as observer:
+    running = find_graph(domain)
+    setup = setup or find_arm(running.arm)
+    folder = checkpoint or (running.checkpoint and find_checkpoint(running.checkpoint))
+    learned = Checkpoint.open(Path(folder)) if folder else None
+    wanted = Wanted(
+        learned,
+        running.cameras if learned is None else learned.rig.names,
+        running.nodes,
+        setup.arm,
+        arm_argument(arm or running.arm),
+        simulated=not setup.driver.robot_state,
+    )
+    remappings = setup.remappings(arm_namespace).items()
+    with PreflightObserver(domain, wanted.cameras, setup.arm.joint_names, remappings) as observer:
         observer.spin(seconds)
+        observer.wait_complete(wanted.nodes, drawings=learned is not None)
         findings = list(judge(observer.report(), wanted))
     return tell(findings, json)
 
@@ -67,12 +67,7 @@ def tell(findings: Sequence[Finding], json: Path | None = None) -> int:
     from rich.console import Console
 
     failed = [finding.name for finding in findings if finding.status == "failed"]
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(
-            json_module.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2)
-            + "\n"
-        )
+    write_json(json, {"ok": not failed, "findings": [asdict(finding) for finding in findings]})
     console = Console()
     console.print(status_table(((f.status, f.name, f.found, f.remedy) for f in findings), COLOURS))
     console.print(f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]")

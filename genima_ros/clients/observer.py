@@ -1,10 +1,13 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
 
 import rclpy
+from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.node import Node
-from std_srvs.srv import SetBool, Trigger
+from rclpy.parameter import parameter_value_to_python
+from std_srvs.srv import Trigger
 
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
@@ -28,7 +31,7 @@ class Observer:
             self.node, interfaces.DIAGNOSTICS, lambda message: self.diagnostics.update(read_diagnostics(message))
         )
 
-    def __enter__(self) -> "Observer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,26 +55,45 @@ class Observer:
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
         return True
 
-    def call(self, node: str, service: str, timeout_s: float, **request: object):
+    def call(self, node: str, service: str, timeout_s: float, **request: object) -> Any:
         """Calls a service of a node by its name, and returns the response.
 
         Raises:
             RuntimeError: no answer in time, or the answer is no success.
         """
-        kind = interfaces.SERVICES[service].type if service in interfaces.SERVICES else Trigger
-        client = self.node.create_client(kind, f"{node}/{service}")
+        kind: Any = interfaces.SERVICES[service].type if service in interfaces.SERVICES else Trigger
+        response = self.ask(kind, f"{node}/{service}", kind.Request(**request), timeout_s)
+        if not response.success:
+            raise RuntimeError(f"service {node}/{service} refused: {response.message}")
+        return response
+
+    def parameters(self, node: str, names: Sequence[str], timeout_s: float) -> dict[str, Any]:
+        """Those of the named parameters that a node has, with their values.
+
+        Raises:
+            RuntimeError: no answer in time.
+        """
+        listed = self.ask(ListParameters, f"{node}/list_parameters", ListParameters.Request(), timeout_s).result.names
+        known = [name for name in names if name in listed]
+        answer = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=known), timeout_s)
+        return {name: parameter_value_to_python(value) for name, value in zip(known, answer.values, strict=True)}
+
+    def ask(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
+        """The response of a service of this type.
+
+        Raises:
+            RuntimeError: nobody offers it, or no answer in time.
+        """
+        client = self.node.create_client(kind, name)
         try:
             if not self.spin_until(client.service_is_ready, timeout_s):
                 raise RuntimeError(
                     f"nobody offers the service {client.srv_name} in ROS domain {self.domain}; "
                     "is a graph running there whose node offers it?"
                 )
-            future = client.call_async(kind.Request(**request))
+            future = client.call_async(request)
             if not self.spin_until(future.done, timeout_s):
                 raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:.0f} s")
-            response: Trigger.Response | SetBool.Response = future.result()
-            if not response.success:
-                raise RuntimeError(f"service {client.srv_name} refused: {response.message}")
-            return response
+            return future.result()
         finally:
             self.node.destroy_client(client)

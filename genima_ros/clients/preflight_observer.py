@@ -1,12 +1,12 @@
 """Looks at a running cell for a few seconds, and says what it saw; sends nothing."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from rcl_interfaces.srv import GetParameters, ListParameters
-from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from genima_core.cameras import CameraRig, PinholeCamera
@@ -17,8 +17,14 @@ from genima_ros.nodes.cameras.rig_watch import read_rig
 
 SETTINGS = ("checkpoint", "execution", "arm", "velocity_scale", "slack_s")
 """Parameters that nodes must share, or that tell what is allowed."""
-ASKED = ("streamer", "diffusion", "controller")
-ANSWER_S = 2.0
+ASKED = ("streamer", "diffusion", "controller", "teleop")
+FOUND_S = 10.0
+"""Nodes that run are known within this time."""
+PATIENCE_S = 20.0
+"""What was not seen on busy cores is waited for so long."""
+SEVERAL = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Of sensor data: here all messages count, not only the newest."""
+CAMERA_TOPIC = re.compile(r"/(\w+)/color/image_raw")
 
 
 @dataclass
@@ -29,11 +35,44 @@ class _Heard:
 
 @dataclass
 class _Camera:
-    size: tuple[int, int] | None = None
-    pixels: bytes = b""
+    newest: Image | None = None
     repeated: int = 0
     camera: PinholeCamera | None = None
     problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GraphFound:
+    """What runs in a domain."""
+
+    nodes: tuple[str, ...]
+    """Of those that a graph cannot do without."""
+    cameras: tuple[str, ...]
+    arm: str
+    checkpoint: str
+
+
+def find_graph(domain: int) -> GraphFound:
+    """Asks the nodes that run for the arm and the checkpoint that they were started with.
+
+    Raises:
+        RuntimeError: there is no streamer, or a node does not answer.
+    """
+    with Observer(domain, "preflight_look") as observer:
+
+        def running() -> set[str]:
+            return set(observer.node.get_node_names()) & set(ASKED)
+
+        if not observer.spin_until(lambda: "streamer" in running(), FOUND_S):
+            raise RuntimeError(f"no streamer is running in ROS domain {domain}: start a graph, genima up ...")
+        if not observer.spin_until(lambda: len(running()) > 1, FOUND_S):
+            raise RuntimeError(f"only a streamer is running in ROS domain {domain}: start a whole graph, genima up ...")
+        nodes = ("streamer", "teleop") if "teleop" in running() else ("streamer", "diffusion", "controller")
+        arm = observer.parameters("streamer", ["arm"], PATIENCE_S)["arm"]
+        checkpoint = "" if "teleop" in nodes else observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)
+        topics = [CAMERA_TOPIC.fullmatch(name) for name, _ in observer.node.get_topic_names_and_types()]
+        cameras = tuple(sorted(found[1] for found in topics if found and observer.node.count_publishers(found[0])))
+        return GraphFound(nodes, cameras, arm, checkpoint["checkpoint"] if checkpoint else "")
 
 
 class PreflightObserver(Observer):
@@ -51,9 +90,10 @@ class PreflightObserver(Observer):
         self._latest: dict[str, str] = {}
         self._drawings = 0
         for name in cameras:
-            interfaces.subscribe(self.node, interfaces.camera_image(name), lambda m, n=name: self._on_image(n, m))
+            picture = replace(interfaces.camera_image(name), qos=SEVERAL)
+            interfaces.subscribe(self.node, picture, lambda m, n=name: self._on_image(n, m))
             interfaces.subscribe(self.node, interfaces.camera_info(name), lambda m, n=name: self._on_info(n, m))
-        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joints)
+        interfaces.subscribe(self.node, replace(interfaces.JOINT_STATES, qos=SEVERAL), self._on_joints)
         interfaces.subscribe(
             self.node, interfaces.ARM_STATUS, lambda m: setattr(self, "_status", (m.level[0], m.message))
         )
@@ -62,12 +102,27 @@ class PreflightObserver(Observer):
         for topic in (interfaces.STREAMER_STATE, interfaces.GATE, interfaces.INSTRUCTION):
             interfaces.subscribe(self.node, topic, lambda m, n=topic.name: self._latest.update({n: m.data}))
 
+    def wait_complete(self, nodes: Sequence[str], drawings: bool) -> None:
+        """Returns when everything was seen, and these nodes and a drawing; or when patience is at its end."""
+
+        def complete() -> bool:
+            topics = [interfaces.JOINT_STATES, *map(interfaces.camera_image, self._cameras)]
+            return (
+                all(len(self._heard[topic.name].stamps_s) > 1 for topic in topics)
+                and set(nodes) <= set(self.diagnostics)
+                and {interfaces.STREAMER_STATE.name} <= set(self._latest)
+                and self._status is not None
+                and (not drawings or self._drawings > 0)
+            )
+
+        self.spin_until(complete, PATIENCE_S)
+
     def report(self) -> CellSeen:
         """What was seen until now; asks the nodes for their settings."""
         cameras = {
             name: CameraSeen(
                 self._stream(interfaces.camera_image(name)),
-                c.size,
+                None if c.newest is None else (c.newest.width, c.newest.height),
                 c.repeated,
                 c.camera,
                 "; ".join(c.problems.values()),
@@ -93,7 +148,7 @@ class PreflightObserver(Observer):
             instruction,
             self._drawings,
             problems,
-            {node: self._settings(node) for node in ASKED if node in self.diagnostics},
+            {node: self.parameters(node, SETTINGS, PATIENCE_S) for node in ASKED if node in self.diagnostics},
         )
 
     def _stream(self, topic: interfaces.Topic) -> Stream:
@@ -110,13 +165,13 @@ class PreflightObserver(Observer):
         self._hear(interfaces.camera_image(name), conversions.seconds(message.header.stamp))
         camera = self._cameras[name]
         try:
-            pixels = conversions.image_to_rgb(message).tobytes()
+            conversions.image_to_rgb(message)
         except ValueError as error:
             camera.problems["image"] = str(error)
             return
         camera.problems.pop("image", None)
-        camera.repeated += pixels == camera.pixels
-        camera.size, camera.pixels = (message.width, message.height), pixels
+        camera.repeated += camera.newest is not None and message.data == camera.newest.data
+        camera.newest = message
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
         camera = self._cameras[name]
@@ -136,24 +191,3 @@ class PreflightObserver(Observer):
 
     def _on_drawing(self, _: Image) -> None:
         self._drawings += 1
-
-    def _settings(self, node: str) -> dict[str, object]:
-        """Those of `SETTINGS` that a node has; empty if it does not answer."""
-        listed = self._ask(node, "list_parameters", ListParameters, ListParameters.Request())
-        names = [name for name in SETTINGS if listed is not None and name in listed.result.names]
-        answer = self._ask(node, "get_parameters", GetParameters, GetParameters.Request(names=names)) if names else None
-        return (
-            {}
-            if answer is None
-            else {name: parameter_value_to_python(value) for name, value in zip(names, answer.values, strict=True)}
-        )
-
-    def _ask(self, node: str, service: str, kind: type, request: object):
-        client = self.node.create_client(kind, f"{node}/{service}")
-        try:
-            if not self.spin_until(client.service_is_ready, ANSWER_S):
-                return None
-            future = client.call_async(request)
-            return future.result() if self.spin_until(future.done, ANSWER_S) else None
-        finally:
-            self.node.destroy_client(client)

@@ -1,17 +1,22 @@
 """`genima preflight` on a cell that runs: untrained models, simulated or published by the test."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
+import rclpy
 from std_msgs.msg import String
 
 from genima_core.arm import PANDA
 from genima_ros.cli.preflight import preflight
-from genima_ros.clients.preflight_observer import PreflightObserver
+from genima_ros.clients import preflight_observer
+from genima_ros.clients.preflight_observer import GraphFound, PreflightObserver, find_graph
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.streamer_node import StreamerNode
 
@@ -20,8 +25,6 @@ pytestmark = pytest.mark.ros
 
 @pytest.fixture
 def observer(bench, rig):
-    import os
-
     with PreflightObserver(int(os.environ["ROS_DOMAIN_ID"]), rig.names, PANDA.joint_names) as observer:
         yield observer
 
@@ -57,7 +60,10 @@ def test_it_sees_what_runs(bench, observer, rig):
         )
 
     bench.until(complete)
-    seen = observer.report()
+    with ThreadPoolExecutor(1) as pool:
+        report = pool.submit(observer.report)
+        bench.until(report.done)
+    seen = report.result()
     assert seen.rig.fingerprint() == rig.fingerprint()
     assert seen.arm.names == PANDA.joint_names
     np.testing.assert_allclose(seen.arm.q[-1], PANDA.home)
@@ -70,26 +76,25 @@ def test_it_sees_what_runs(bench, observer, rig):
         assert (camera.repeated > 0) == (name == "front")
 
 
-def test_where_nothing_runs_nothing_is_ready(tmp_path, untrained, capfd):
-    file = tmp_path / "findings.json"
-    assert preflight((f"checkpoint:={untrained}",), seconds=1.0, json=file) == 1
-    findings = json.loads(file.read_text())
-    assert not findings["ok"]
-    assert {f["name"] for f in findings["findings"] if f["status"] == "failed"} >= {
-        "camera wrist",
-        "joint states",
-        "arm",
-        "streamer",
-        "nodes",
-        "policy",
-    }
-    assert "Do not enable the arm" in capfd.readouterr().out
-
-
 @pytest.mark.parametrize(
-    ("words", "seconds", "text"),
-    [(("arm:=ur5",), 1.0, "no arm 'ur5'"), (("rig:=a",), 1.0, "valid are arm:="), ((), 0.1, "1 to 600")],
+    ("arguments", "text"),
+    [
+        ({"arm": "ur5"}, "no arm 'ur5'"),
+        ({"seconds": 0.1}, "1 to 600"),
+        ({}, "no streamer is running in ROS domain .*genima up"),
+    ],
 )
-def test_bad_input_is_explained(words, seconds, text):
-    with pytest.raises((ValueError, OSError), match=text):
-        preflight(words, seconds=seconds)
+def test_bad_input_and_an_empty_domain_are_explained(arguments, text, monkeypatch):
+    monkeypatch.setattr(preflight_observer, "FOUND_S", 1.0)
+    with pytest.raises((ValueError, OSError, RuntimeError), match=text):
+        preflight(**{"seconds": 1.0} | arguments)
+
+
+def test_it_asks_the_graph_what_runs(bench):
+    bench.node(StreamerNode, parameters={"arm": "panda"})
+    bench.node(partial(rclpy.create_node, "teleop"))
+    interfaces.publish(bench.probe, interfaces.camera_image("top"))
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(find_graph, int(os.environ["ROS_DOMAIN_ID"]))
+        bench.until(found.done)
+    assert found.result() == GraphFound(("streamer", "teleop"), ("top",), "panda", "")

@@ -1,0 +1,64 @@
+"""`genima enable`, `stop` and the like, on a real streamer and where nobody offers what they call."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from genima_core.arm import PANDA
+from genima_core.streaming.streamer import State
+from genima_ros.cli.approve import approve
+from genima_ros.cli.disable import disable
+from genima_ros.cli.enable import enable
+from genima_ros.cli.main import run
+from genima_ros.cli.reset import reset
+from genima_ros.cli.stop import stop
+from genima_ros.cli.terminal import service
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.streamer_node import StreamerNode
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def streamer(bench):
+    node = bench.node(StreamerNode, parameters={"enabled": False})
+    joints = interfaces.publish(bench.probe, interfaces.JOINT_STATES)
+    state = conversions.to_joint_state
+    bench.probe.create_timer(0.02, lambda: joints.publish(state(PANDA.joint_names, PANDA.home, bench.now_s())))
+    return node.streamer
+
+
+def test_they_work_with_nothing_but_services(bench, streamer, capfd):
+    def do(verb, **arguments) -> str:
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(verb, **arguments)
+            bench.until(done.done)
+        done.result()
+        return capfd.readouterr().out
+
+    assert do(enable) and streamer.enabled
+    assert do(disable) and not streamer.enabled
+    do(enable)
+    assert "stopping" in do(stop) and not streamer.enabled
+    do(stop, emergency=True)
+    bench.until(lambda: streamer.state is State.FAULT)
+    do(reset)
+    assert streamer.state is State.HOLDING and not streamer.enabled
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [(lambda: approve(), "/controller/approve"), (lambda: enable(namespace="cell"), "/cell/streamer/enable")],
+)
+def test_what_nobody_offers_is_said(call, name, monkeypatch):
+    monkeypatch.setattr(service, "ANSWER_S", 0.5)
+    with pytest.raises(RuntimeError, match=f"nobody offers the service {name} in ROS domain"):
+        call()
+
+
+def test_a_domain_that_is_none_is_named(monkeypatch, capfd):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "abc")
+    assert run(["enable"]) == 1
+    assert capfd.readouterr().err == "genima: ROS_DOMAIN_ID is 'abc'; set it to a number from 0 to 232, or unset it\n"
