@@ -125,7 +125,7 @@ class TrainingBatch:
 class Network(nn.Module, ABC):
     """Turns drawings, joints and an instruction into a chunk of actions.
 
-    A new one is a file with its config and its network, an entry in `networks.NETWORKS`, and a preset in `config`.
+    A new one is a file with its config and its network, and a preset in `config`.
     What it learns are its parameters; `statistics` are buffers that config.json's neighbour statistics.json holds.
     """
 

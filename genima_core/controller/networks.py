@@ -4,15 +4,15 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
-from genima_core.controller.act import Act
-from genima_core.controller.diffusion_policy import DiffusionPolicy
-from genima_core.controller.keypoint_act import KeypointAct
+from genima_core.controller.config import PRESETS
 from genima_core.controller.network import ControllerConfig, Network
 
 NETWORKS: dict[str, type[Network]] = {
-    network.config_type.network: network for network in (Act, KeypointAct, DiffusionPolicy)
+    network.config_type.network: network
+    for network in Network.__subclasses__()
+    if any(isinstance(preset.model, network.config_type) for preset in PRESETS.values())
 }
-"""By the key `network` of config.json."""
+"""Those that a preset builds, by the key `network` of config.json."""
 
 
 def load_config(path: Path) -> ControllerConfig:

@@ -1,8 +1,9 @@
-"""What a task is, and the tasks that exist."""
+"""What a task is; each file of `tasks` is one, called like the file."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +13,6 @@ if TYPE_CHECKING:
 
     from genima_core.sim.cell import Cell
 
-TASKS = {
-    "push_button": "genima_core.sim.tasks.push_button:PushButton",
-}
-"""Task name to the class that implements it."""
 DEFAULT_TASK = "push_button"
 """Of nodes that are not told which."""
 
@@ -62,13 +59,19 @@ class Task(ABC):
         """Poses that solve the task from the cell's present state."""
 
 
+def task_names() -> tuple[str, ...]:
+    """The tasks that exist."""
+    return tuple(sorted(file.stem for file in (Path(__file__).parent / "tasks").glob("[!_]*.py")))
+
+
 def make_task(name: str) -> Task:
     """A new task object.
 
     Raises:
         ValueError: there is no task of that name.
     """
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; the tasks are {', '.join(sorted(TASKS))}")
-    module, attribute = TASKS[name].split(":")
-    return getattr(import_module(module), attribute)()
+    if name not in task_names():
+        raise ValueError(f"unknown task {name!r}; the tasks are {', '.join(task_names())}")
+    module = import_module(f"genima_core.sim.tasks.{name}")
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
+    return next(kind for kind in kinds if issubclass(kind, Task))()

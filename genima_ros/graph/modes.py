@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genima_core.sim.task import DEFAULT_TASK
-
 
 @dataclass(frozen=True)
 class Argument:
@@ -76,7 +74,7 @@ class Mode:
         return any(argument.name == "checkpoint" for argument in self.arguments)
 
 
-_TASK = Argument("task", str, "what the arm shall do", DEFAULT_TASK)
+_TASK = Argument("task", str, "what the arm shall do")
 _SEED = Argument("seed", int, "scene to start with")
 _CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
 _SHARED = (

@@ -4,26 +4,25 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
-from typing import Literal
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from genima_core.camera_sources.lens import Lens, View, parse_crop, parse_size
-from genima_core.camera_sources.playback import INTRINSICS, FolderOpener, VideoOpener
+from genima_core.camera_sources.lens import View, parse_crop, parse_size
 from genima_core.camera_sources.profile import Profile
 from genima_core.camera_sources.reader import Reader, ReadingConfig
-from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, import_realsense
 from genima_core.camera_sources.source import Frame, Opener
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
-from genima_ros.nodes.cameras.topic_source import TopicOpener
+from genima_ros.nodes import cameras
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
+SOURCES = Path(cameras.__file__).parent
 WATCH_S = 0.25
 LOOK_EVERY_S = 0.05
 CLOSE_S = 3.0
@@ -41,7 +40,8 @@ class CameraParameters:
     name: str = ""
     """Of the rig's camera: its topics are `<name>/color/image_raw` and `camera_info`. By default what follows "camera_"
     in the node's name."""
-    source: Literal["realsense", "topic", "folder", "video"] = "realsense"
+    source: str = "realsense"
+    """What it reads from: realsense, topic, folder, video, or another file <source>_source.py of `cameras`."""
     serial: str = ""
     """Of the RealSense; `genima cameras` lists them. In YAML in quotes: it is no number."""
     topic: str = ""
@@ -95,28 +95,20 @@ class CameraParameters:
             self.retry_s,
             self.retry_longest_s,
             self.reset_after,
-            distinct=self.source in ("realsense", "topic"),
+            distinct=self.source not in ("folder", "video"),
         )
 
 
 def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
-    """The opener of real runs.
+    """The opener of real runs, by the file <source>_source.py in `cameras`.
 
     Raises:
-        ValueError, OSError, RuntimeError: no intrinsics; pyrealsense2 is missing.
+        ValueError, OSError, RuntimeError: no such source; no intrinsics; a package is missing.
     """
-    profile, path = Profile.parse(parameters.profile), parameters.path
-    lens = None if parameters.intrinsics is None else Lens.load(parameters.intrinsics)
-    if parameters.source == "realsense":
-        config = RealSenseConfig(
-            parameters.serial, profile, parameters.exposure_us, parameters.gain, parameters.white_balance_k
-        )
-        return RealSenseOpener(import_realsense(), config, lens, ros_s)
-    if parameters.source == "topic":
-        return TopicOpener(parameters.topic)
-    if parameters.source == "folder":
-        return FolderOpener(path, lens or Lens.load(path / INTRINSICS), profile.fps, ros_s, wait)
-    return VideoOpener(path, lens or Lens.load(path.parent / INTRINSICS), ros_s, wait)
+    known = sorted(file.name.removesuffix("_source.py") for file in SOURCES.glob("*_source.py"))
+    if parameters.source not in known:
+        raise ValueError(f"source is {parameters.source!r}; valid are {', '.join(known)}")
+    return import_module(f"{cameras.__name__}.{parameters.source}_source").opener(parameters, ros_s, wait)
 
 
 class CameraNode(Node):

@@ -212,7 +212,7 @@ def test_renamed_topics_exist():
 def test_the_next_step_is_said():
     assert graph.next_step("sim", {}) == ""
     assert graph.next_step("teleop_sim", {"task": None}).endswith("genima record push_button")
-    assert "'{data: true}'" in graph.next_step("teleop_real", {})
+    assert "genima enable" in graph.next_step("teleop_real", {})
 
 
 def test_arguments_reach_the_nodes_that_take_them():

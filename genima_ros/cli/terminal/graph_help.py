@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from genima_core.sim.task import DEFAULT_TASK
 from genima_core.streaming.config import StreamerConfig
 from genima_ros import nodes
 from genima_ros.graph import graph
@@ -45,7 +46,13 @@ def default_of(mode: str, argument: Argument) -> object:
             return json.dumps(getattr(StreamerConfig, argument.name))
         source = (Path(nodes.__file__).parent / f"{node.executable}.py").read_text()
         if found := re.search(rf"^    {argument.name}: .* = (.+)$", source, re.MULTILINE):
-            return {"None": "none", '""': "none", "True": "true", "False": "false"}.get(found[1], found[1])
+            return {
+                "DEFAULT_TASK": json.dumps(DEFAULT_TASK),
+                "None": "none",
+                '""': "none",
+                "True": "true",
+                "False": "false",
+            }.get(found[1], found[1])
     return "the node's"
 
 

@@ -1,6 +1,7 @@
 """A camera that another driver publishes, such as realsense-ros, as a source of the camera node."""
 
 import time
+from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
@@ -12,6 +13,9 @@ from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions
 from genima_ros.messages.interfaces import NEWEST
 from genima_ros.nodes.run import make_executor
+
+if TYPE_CHECKING:
+    from genima_ros.nodes.camera_node import CameraParameters
 
 OPEN_S = 5.0
 """Discovery and the first picture take a moment."""
@@ -29,6 +33,11 @@ def camera_info_to_lens(message: CameraInfo, rectified: bool = False) -> Lens:
     k = message.k
     camera = PinholeCamera(message.width, message.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
     return Lens(camera, message.distortion_model or "plumb_bob", tuple(map(float, message.d)))
+
+
+def opener(parameters: "CameraParameters", *_: object) -> "TopicOpener":
+    """The camera node's source `topic`."""
+    return TopicOpener(parameters.topic)
 
 
 class TopicOpener:
