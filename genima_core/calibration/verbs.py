@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -24,14 +23,8 @@ INCH_M = 0.0254
 UNITS = ("px", "mm", "deg")
 
 
-def print_board(out: Path = Path("board.png"), dpi: int = 300, board: Board = DEFAULT_BOARD) -> None:
-    """Writes the ChArUco board as a picture, to be printed at its own size (100 %, not fitted to the page).
-
-    Args:
-        out: The PNG file.
-        dpi: Pixels per inch of the print.
-        board: The board; after printing measure a square, and give its true length when collecting.
-    """
+def print_board(out: Path, dpi: int, board: Board) -> None:
+    """Writes the board as a picture, to be printed at its own size."""
     picture = board.picture(dpi / INCH_M)
     out.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(out), picture):
@@ -43,24 +36,8 @@ def print_board(out: Path = Path("board.png"), dpi: int = 300, board: Board = DE
     )
 
 
-def solve_cameras(
-    samples: tyro.conf.Positional[Path],
-    rig: Path,
-    cameras: tuple[str, ...] = (),
-    out: Path | None = None,
-    json: Path | None = None,
-) -> int:
-    """Solves where the cameras are, from the samples that `genima calibrate collect` took, and judges the result.
-
-    Exit status 0 if no camera is missing and no verdict is "bad".
-
-    Args:
-        samples: Folder of samples.
-        rig: rig.json, which says what each camera is mounted on; it is not changed.
-        cameras: Names of the cameras to solve; all of the rig by default.
-        out: Where to write the solution; solution.json in the samples' folder by default.
-        json: Writes what is shown to this file.
-    """
+def solve_cameras(samples: Path, rig: Path, cameras: tuple[str, ...], out: Path | None, json: Path | None) -> int:
+    """Solves and judges where the cameras are; 0 if none is missing and no verdict is "bad"."""
     taken, known = SampleSet.load(samples), CameraRig.load(rig)
     wanted = cameras or known.names
     mounts = {name: known[name].mount for name in wanted}
@@ -89,26 +66,8 @@ def solve_cameras(
     return 1 if problems or any(verdict.grade == "bad" for verdict in verdicts.values()) else 0
 
 
-def install(
-    sources: tyro.conf.Positional[tuple[Path, ...]],
-    rig: Path,
-    out: Path | None = None,
-    calib: Path | None = None,
-    arm: str = "panda",
-    force: bool = False,
-) -> None:
-    """Puts solved extrinsics into a rig file, and writes them as .calib files of easy_handeye2.
-
-    The rig gets another fingerprint: data sets and checkpoints made with the old one are known to be of another rig.
-
-    Args:
-        sources: solution.json of `genima calibrate solve`, or .calib files named after the rig's cameras.
-        rig: rig.json to change.
-        out: Where to write the changed rig; over the old one by default, of which a copy is kept beside it.
-        calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
-        arm: Prefix of the arm's frames, such as panda or fr3.
-        force: Installs solutions whose verdict is "bad" as well.
-    """
+def install(sources: tuple[Path, ...], rig: Path, out: Path | None, calib: Path | None, arm: str, force: bool) -> None:
+    """Puts solved extrinsics into a rig file, and writes them as .calib files of easy_handeye2."""
     if not sources:
         raise ValueError("nothing to install; give a solution.json or .calib files")
     before = CameraRig.load(rig)

@@ -1,7 +1,5 @@
-"""`genima calibrate collect` and `check`: what needs a running cell."""
+"""`genima calibrate board`, `collect`, `solve`, `install` and `check`."""
 
-import json as json_format
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,12 +26,12 @@ from genima_core.calibration.samples import (
 )
 from genima_core.calibration.solution import Solution, load_solutions
 from genima_core.calibration.store import check_intrinsics
-from genima_core.calibration.verbs import DEFAULT_BOARD, install
-from genima_core.calibration.verbs import print_board as board
-from genima_core.calibration.verbs import solve_cameras as solve
+from genima_core.calibration.verbs import DEFAULT_BOARD
 from genima_core.cameras import CameraRig
+from genima_core.json_files import write_json
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.cli.terminal.keyboard import Keyboard
+from genima_ros.graph.domain import join_domain
 
 if TYPE_CHECKING:
     from genima_ros.clients.calibration_client import Moment
@@ -42,6 +40,75 @@ SPIN_S = 0.05
 REST_S = 20.0
 NEW_POSE_RAD = 0.05
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
+
+
+def board(out: Path = Path("board.png"), dpi: int = 300, board: Board = DEFAULT_BOARD) -> None:
+    """Writes the ChArUco board as a picture to print.
+
+    Print it at its own size: 100 %, not fitted to the page.
+
+    Example: genima calibrate board --out board.png
+
+    Args:
+        out: The PNG file.
+        dpi: Pixels per inch of the print.
+        board: The board; after printing measure a square, and give its true length when collecting.
+    """
+    from genima_core.calibration.verbs import print_board
+
+    print_board(out, dpi, board)
+
+
+def solve(
+    samples: tyro.conf.Positional[Path],
+    rig: Path,
+    cameras: tuple[str, ...] = (),
+    out: Path | None = None,
+    json: Path | None = None,
+) -> int:
+    """Says where the cameras are, and how sure that is.
+
+    Takes the samples of `genima calibrate collect`. Exit status 0 if no camera is missing and no verdict is "bad".
+
+    Example: genima calibrate solve samples --rig rig.json
+
+    Args:
+        samples: Folder of samples.
+        rig: rig.json, which says what each camera is mounted on; it is not changed.
+        cameras: Names of the cameras to solve; all of the rig by default.
+        out: Where to write the solution; solution.json in the samples' folder by default.
+        json: File for what is shown.
+    """
+    from genima_core.calibration.verbs import solve_cameras
+
+    return solve_cameras(samples, rig, cameras, out, json)
+
+
+def install(
+    sources: tyro.conf.Positional[tuple[Path, ...]],
+    rig: Path,
+    out: Path | None = None,
+    calib: Path | None = None,
+    arm: str = "panda",
+    force: bool = False,
+) -> None:
+    """Puts extrinsics into a rig and .calib files.
+
+    The rig gets another fingerprint: data sets and checkpoints made with the old one are known to be of another rig.
+
+    Example: genima calibrate install samples/solution.json --rig rig.json
+
+    Args:
+        sources: solution.json of `genima calibrate solve`, or .calib files named after the rig's cameras.
+        rig: rig.json to change.
+        out: Where to write the changed rig; over the old one by default, of which a copy is kept beside it.
+        calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
+        arm: Prefix of the arm's frames, such as panda or fr3.
+        force: Installs solutions whose verdict is "bad" as well.
+    """
+    from genima_core.calibration import verbs
+
+    verbs.install(sources, rig, out, calib, arm, force)
 
 
 def collect(
@@ -54,11 +121,14 @@ def collect(
     arm_namespace: str = "",
     domain: int | None = None,
 ) -> int:
-    """Takes samples of a running cell: what the cameras see of the board, while the arm is at rest.
+    """Takes samples of a running cell, the board in view.
 
-    You move the arm, by hand or by teleoperation, 15 times or more; turn the hand differently each time. For cameras at
-    the base the hand holds the board, for a camera on the hand the board lies on the table: nobody may move it there.
-    Keys: space takes a sample, u deletes the last one, q ends. Exit status 0 if a sample was taken.
+    A sample is what the cameras see of the board while the arm is at rest. You move the arm, by hand or by
+    teleoperation, 15 times or more; turn the hand differently each time. For cameras at the base the hand holds the
+    board; for a camera on the hand the board lies on the table, where nobody may move it. Keys: space takes a sample, u
+    deletes the last one, q ends. Exit status 0 if a sample was taken.
+
+    Example: genima calibrate collect samples --arm fr3 --auto
 
     Args:
         folder: Where the samples are, or will be; numbers go on after those that are there.
@@ -74,7 +144,7 @@ def collect(
 
     setup = find_arm(arm)
     session = CollectSession(folder, board, setup.arm)
-    with CalibrationLink(_domain(domain), cameras, setup, arm_namespace) as link, Keyboard(sys.stdin) as keyboard:
+    with CalibrationLink(join_domain(domain), cameras, setup, arm_namespace) as link, Keyboard(sys.stdin) as keyboard:
         link.wait_ready()
         print(f"samples go to {folder}; space takes one, u deletes the last one, q ends", flush=True)
         while not (count and session.taken >= count):
@@ -152,7 +222,11 @@ def check(
     domain: int | None = None,
     json: Path | None = None,
 ) -> int:
-    """Shows the arm's joint spheres over the four live images, and measures drift where the board is seen.
+    """Shows the arm's spheres over live images, and measures drift of the cameras.
+
+    Drift is measured where the board is seen.
+
+    Example: genima calibrate check --rig rig.json
 
     Exit status 1 if anything measured exceeds a limit.
 
@@ -174,13 +248,11 @@ def check(
         rows = _check_samples(stored, SampleSet.load(samples))
     else:
         solutions = {} if solution is None else load_solutions(solution)
-        moment = _one_moment(stored, find_arm(arm), arm_namespace, _domain(domain))
+        moment = _one_moment(stored, find_arm(arm), arm_namespace, join_domain(domain))
         rows = _check_live(stored, out, solutions, board, moment)
     for row in rows:
         print(row["text"])
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"rows": rows}, indent=2) + "\n")
+    write_json(json, {"rows": rows})
     if not rows:
         print("no camera sees the board, so no drift was measured; look at the picture")
     off = [row["name"] for row in rows if row["px"] > limit_px or (row["mm"] or 0.0) > limit_mm]
@@ -269,10 +341,6 @@ def detect(moment, board: Board) -> dict[str, CameraView]:
     return {
         name: CameraView(moment.cameras[name], detection) for name, detection in found.items() if detection is not None
     }
-
-
-def _domain(domain: int | None) -> int:
-    return int(os.environ.get("ROS_DOMAIN_ID", "0")) if domain is None else domain
 
 
 VERBS = (board, collect, solve, install, check)

@@ -59,7 +59,7 @@ def verbs_of(file: Path) -> list[Verb]:
     for node in body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERBS":
             names = [name.id for name in ast.walk(node.value) if isinstance(name, ast.Name)]
-            return [Verb(f"{file.stem} {name}", name, helps.get(name, "")) for name in names]
+            return [Verb(f"{file.stem} {name}", name, helps[name]) for name in names]
     if file.stem not in helps:
         raise ValueError(f"{file} has neither a function {file.stem} nor a tuple VERBS of functions")
     return [Verb(file.stem, file.stem, helps[file.stem])]
