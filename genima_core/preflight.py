@@ -90,6 +90,10 @@ class Wanted:
     simulated: bool
     """Simulated pictures repeat, and nobody says where the cameras are but the simulation."""
 
+    @property
+    def trained_rig(self) -> CameraRig | None:
+        return None if self.checkpoint is None else self.checkpoint.rig
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -118,7 +122,7 @@ def judge(seen: CellSeen, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _camera(name: str, camera: CameraSeen, rig: CameraRig | None, wanted: Wanted) -> Finding:
-    check, stream, trained = f"camera {name}", camera.pictures, wanted.checkpoint and wanted.checkpoint.rig
+    check, stream, trained = f"camera {name}", camera.pictures, wanted.trained_rig
     found = _describe(stream) + ("" if camera.size is None else f", {camera.size[0]}x{camera.size[1]}")
     if (problem := _silent(stream, "start its driver or camera node, and compare the names of topics")) is not None:
         return Finding(check, "failed", *problem)
@@ -175,7 +179,7 @@ def _skew(seen: CellSeen, wanted: Wanted) -> Finding:
 
 
 def _rig(seen: CellSeen, wanted: Wanted) -> Finding:
-    trained = wanted.checkpoint and wanted.checkpoint.rig
+    trained = wanted.trained_rig
     if seen.rig is None:
         return Finding(
             "rig",

@@ -69,10 +69,10 @@ def find_graph(domain: int) -> GraphFound:
             raise RuntimeError(f"only a streamer is running in ROS domain {domain}: start a whole graph, genima up ...")
         nodes = ("streamer", "teleop") if "teleop" in running() else ("streamer", "diffusion", "controller")
         arm = observer.parameters("streamer", ["arm"], PATIENCE_S)["arm"]
-        checkpoint = "" if "teleop" in nodes else observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)
+        learned = {} if "teleop" in nodes else observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)
         topics = [CAMERA_TOPIC.fullmatch(name) for name, _ in observer.node.get_topic_names_and_types()]
         cameras = tuple(sorted(found[1] for found in topics if found and observer.node.count_publishers(found[0])))
-        return GraphFound(nodes, cameras, arm, checkpoint["checkpoint"] if checkpoint else "")
+        return GraphFound(nodes, cameras, arm, learned.get("checkpoint", ""))
 
 
 class PreflightObserver(Observer):
