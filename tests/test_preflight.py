@@ -26,7 +26,7 @@ def stream(rate_hz: float, begin_s: float = 100.0, age_s: float = 0.01, count: i
 @pytest.fixture
 def wanted(tmp_path) -> Wanted:
     info = CheckpointInfo(1, "demo", ("push_button",), 20, 0.05, 64, RIG.fingerprint(), "abc", (1,), "def")
-    return Wanted(Checkpoint(tmp_path, info, RIG), PANDA.joint_names, PANDA.limits, simulated=False)
+    return Wanted(Checkpoint(tmp_path, info, RIG), PANDA, "sim", simulated=False)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from std_msgs.msg import Bool, Float64, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from genima_core.arm import ARMS, Arm
 from genima_core.sim.margins import Margins
 from genima_core.streaming.clearance import Clearance
 from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
@@ -72,7 +73,9 @@ class StreamerNode(Node):
     ) -> None:
         super().__init__("streamer", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, StreamerParameters, changeable=(VELOCITY_SCALE,))
-        clearance = make_clearance(self.parameters) if self.parameters.check_collisions else None
+        clearance = (
+            make_clearance(self.parameters, ARMS[self.parameters.arm]) if self.parameters.check_collisions else None
+        )
         self.streamer = make(self.parameters, clearance)
         self._clock_s = clock_s
         self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
@@ -257,7 +260,7 @@ class StreamerNode(Node):
         }
 
 
-def make_clearance(margins: Margins) -> Clearance:
+def make_clearance(margins: Margins, arm: Arm) -> Clearance:
     """What tells where the arm is too near to itself or to the table.
 
     Raises:
@@ -270,7 +273,7 @@ def make_clearance(margins: Margins) -> Clearance:
             f"check_collisions needs MuJoCo ({error}): pip install 'genima_ros[sim]', or set "
             "check_collisions to false and watch the arm yourself"
         ) from error
-    return ClearanceModel(margins)
+    return ClearanceModel(arm, margins)
 
 
 class WidthFilter:

@@ -200,7 +200,7 @@ def test_wrong_camera_files_are_explained(tmp_path, text, words):
 
 
 def test_renamed_topics_exist():
-    from genima_ros.graph.arms import COMMAND_TOPICS
+    from genima_ros.arms import COMMAND_TOPICS
     from genima_ros.messages import interfaces
 
     names = {topic.name for topic in vars(interfaces).values() if isinstance(topic, interfaces.Topic)}

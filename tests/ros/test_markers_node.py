@@ -8,7 +8,7 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import String
 from visualization_msgs.msg import Marker
 
-from genima_core.arm import PANDA
+from genima_core.arm import FR3, PANDA
 from genima_core.geometry import invert, transform_points
 from genima_core.targets import palette
 from genima_core.targets.draw import over_observation
@@ -57,7 +57,7 @@ def true_drawing(rig):
 @pytest.mark.parametrize(("opening", "colour"), [(1.0, palette.GRIPPER_OPEN), (0.0, palette.GRIPPER_CLOSED)])
 def test_planned_targets_are_where_the_chunk_ends(opening, colour):
     chunk = chunk_to(Q_TARGET, 100.0, opening)
-    markers = by_ns(planned_markers(SHEET, chunk, 0.03, 4.0, 0.5))
+    markers = by_ns(planned_markers(SHEET, PANDA, chunk, 0.03, 4.0, 0.5))
     for name, T_base_target in zip(palette.TARGET_NAMES, PANDA.target_poses(Q_TARGET), strict=True):
         np.testing.assert_allclose(position(markers[name][0]), T_base_target[:3, 3], atol=1e-9)
     gripper = markers["gripper"][0].color
@@ -111,7 +111,7 @@ def test_what_cannot_be_located_is_not_shown(rig):
 
 @pytest.mark.parametrize(("age_s", "colour"), [(0.3, FRESH), (3.0, OLD)])
 def test_the_age_is_written_beside_them(age_s, colour):
-    [text] = by_ns(planned_markers(SHEET, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, age_s))["age"]
+    [text] = by_ns(planned_markers(SHEET, PANDA, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, age_s))["age"]
     assert text.text == f"planned {age_s:.1f} s"
     assert (text.color.r, text.color.g, text.color.b) == pytest.approx(colour)
 
@@ -163,7 +163,5 @@ def test_a_broken_chunk_is_explained(bench):
     diagnostics = bench.listen(interfaces.DIAGNOSTICS)
     bench.node(MarkersNode)
     chunk = ActionChunk(np.tile(PANDA.home, (20, 1)), np.zeros(20), 0.05, 1.0, 1.0)
-    bench.talk(interfaces.ACTION_CHUNK).publish(
-        conversions.chunk_to_trajectory(chunk, [f"fr3_joint{i}" for i in range(1, 8)])
-    )
+    bench.talk(interfaces.ACTION_CHUNK).publish(conversions.chunk_to_trajectory(chunk, FR3))
     bench.until(bench.problem("markers", diagnostics, "fr3_joint1"))

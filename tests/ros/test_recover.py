@@ -233,7 +233,7 @@ def test_a_panda_is_recovered_by_a_service(bench, interface_packages, success, e
 
 def test_an_arm_without_a_monitor_is_said(bench):
     start_streamer(bench)
-    outcomes = run(bench, ArmSetup("panda"), found_s=0.5)
+    outcomes = run(bench, ArmSetup(PANDA), found_s=0.5)
     assert [outcome.ok for outcome in outcomes] == [True, False]
     assert "no arm monitor" in outcomes[-1].message
 
@@ -281,7 +281,7 @@ def test_the_steps_come_from_the_arms_file():
     assert names["action"] == "/left/action_server/error_recovery" and names["hardware"] == "/left/controller_manager"
     assert names["wait"] == "/arm_status" and names["reset"] == "/streamer/reset_fault"
     assert [step.call for step in plan(load_arm("sim", ARMS))] == ["disable", "trigger", "wait", "reset"]
-    bare = replace(fr3, recovery=Recovery())
+    bare = replace(fr3, driver=replace(fr3.driver, recovery=Recovery()))
     assert [step.call for step in plan(bare)] == ["disable", "wait", "reset"]
     for name in ("fr3", "panda", "sim"):
         steps = plan(load_arm(name, ARMS))

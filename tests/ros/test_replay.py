@@ -50,7 +50,7 @@ def spinning(bench) -> Iterator:
 
 @pytest.fixture
 def replayer() -> Iterator[Replayer]:
-    with Replayer(int(os.environ["ROS_DOMAIN_ID"])) as replayer:
+    with Replayer(int(os.environ["ROS_DOMAIN_ID"]), PANDA) as replayer:
         yield replayer
 
 

@@ -25,7 +25,7 @@ class FakeCell:
     instruction = "push the button"
 
     def __init__(self, rig: CameraRig) -> None:
-        self.rig = rig
+        self.rig, self.arm = rig, rig.arm
         self.q, self.dq, self.gripper, self.time_s = PANDA.home.copy(), np.zeros(7), 1.0, 0.0
         self.seeds: list[int] = []
         self.taken: tuple[int, ...] = ()

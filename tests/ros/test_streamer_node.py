@@ -260,7 +260,7 @@ def test_it_stops_before_the_arm_touches_the_table(bench):
 def test_without_mujoco_the_error_names_what_to_install():
     code = (
         "import sys; sys.modules['mujoco'] = None\nfrom genima_ros.nodes.streamer_node import make_clearance, Margins\n"
-        "try:\n    make_clearance(Margins())\nexcept RuntimeError as error:\n    print(error)"
+        "try:\n    make_clearance(Margins(), None)\nexcept RuntimeError as error:\n    print(error)"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "genima_ros[sim]" in output and "check_collisions" in output
