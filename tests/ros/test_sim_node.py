@@ -82,7 +82,7 @@ def test_it_speaks_like_cameras_and_a_robot(bench, cell, rig):
         assert conversions.camera_info_to_camera(infos[name][0]) == rig[name].intrinsics
         assert images[name][0].header.frame_id == f"{name}_color_optical_frame"
     assert conversions.positions_by_name(states[-1], PANDA.joint_names) == pytest.approx(PANDA.home)
-    assert conversions.gripper_opening(states[-1], ("panda_finger_joint1", "panda_finger_joint2")) == 1.0
+    assert conversions.gripper_opening(states[-1], PANDA.gripper) == 1.0
     assert instructions[0].data == "push the button"
 
 
