@@ -1,21 +1,39 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+<<<<<<< HEAD
 from genima_core.arm import PANDA, JointLimits
 from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
+=======
+from genima_core.arm import PANDA, Arm, JointLimits
+from genima_core.streaming.command import Command
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.states import Refusal, State
+from genima_core.streaming.streamer import Streamer
+from genima_core.types import ActionChunk, JointState
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
-from .chunks import CHUNK_S
+from .chunks import CHUNK_S, HOME
 
 PERIOD_S = 0.02
+
+
+def text(refusal: Refusal | None) -> str | None:
+    return None if refusal is None else refusal.text
 
 
 class Bench:
     """A streamer, an arm that does what it is told one period later, and a clock."""
 
+<<<<<<< HEAD
     def __init__(self, q: np.ndarray = PANDA.home, enabled: bool = True, **config):
         self.streamer = Streamer(StreamerConfig(**{"period_s": PERIOD_S, **config}))
+=======
+    def __init__(self, q: np.ndarray = HOME, enabled: bool = True, arm: Arm = PANDA, clearance=None, **config):
+        self.streamer = Streamer(arm, StreamerConfig(**{"period_s": PERIOD_S, **config}), clearance)
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         self.period_s = self.streamer.config.period_s
         self.now_s = 100.0
         self.q = np.array(q, dtype=np.float64)
@@ -36,18 +54,31 @@ class Bench:
 
     def send(
         self,
-        positions: np.ndarray,
+        positions: np.ndarray | Refusal,
         age_s: float = 0.0,
         dt_s: float = 0.05,
+<<<<<<< HEAD
         names: Sequence[str] = PANDA.joint_names,
         times_s: np.ndarray | None = None,
+=======
+        first_s: float = 0.0,
+        gripper: np.ndarray | None = None,
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     ) -> str | None:
-        times_s = dt_s * np.arange(len(positions)) if times_s is None else times_s
-        return self.streamer.on_chunk(names, times_s, positions, self.now_s - age_s, self.now_s)
+        """None, or the text of the refusal."""
+        stamp_s = self.now_s - age_s
+        chunk = positions
+        if not isinstance(positions, Refusal):
+            chunk = ActionChunk(positions, gripper, dt_s, stamp_s + first_s, stamp_s)
+        return text(self.streamer.on_chunk(chunk, self.now_s))
 
     def measure(self) -> str | None:
         noise = 1e-8 * (len(self.log) % 2) if self.blocked else 0.0  # a real sensor always has some
+<<<<<<< HEAD
         return self.streamer.on_joint_state(PANDA.joint_names, self.q + noise, np.zeros(7), self.now_s, self.now_s)
+=======
+        return text(self.streamer.on_joint_state(JointState(self.q + noise, np.zeros(7), self.now_s), self.now_s))
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
     def step(self, wait_s: float | None = None) -> Command:
         self.now_s += self.period_s if wait_s is None else wait_s

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from genima_core.arm import FR3, PANDA
 from genima_core.streaming.profile import PREVIEW, Profile, scale_limits
 
+from .chunks import HOME
+
 PERIOD_S = 0.02
 ZERO = np.zeros(7)
 LIMITS = scale_limits(PANDA.limits, 0.9, 0.8, 0.1, 0.005)

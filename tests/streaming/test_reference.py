@@ -3,9 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from genima_core.arm import PANDA
+=======
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 from genima_core.streaming.profile import Motion
 from genima_core.streaming.reference import Blend, ChunkPath, splice
+
+from .chunks import HOME
 
 DT_S = 0.05
 BLEND = Blend(acceleration=4.0, shortest_s=0.2, longest_s=1.0)

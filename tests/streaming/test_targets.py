@@ -5,12 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from genima_core.arm import PANDA
 from genima_core.panda import ARM_LIMITS
 from genima_core.streaming.following import VelocityEstimate
 from genima_core.streaming.streamer import State
+=======
+from genima_core.arm import FR3, PANDA
+from genima_core.streaming.inputs import VelocityEstimate
+from genima_core.streaming.states import Reason, Refusal, State
+from genima_core.types import Target
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
-from .chunks import CHUNK_S, K
+from .chunks import CHUNK_S, HOME, K
+from .conftest import text
 
 RATES = np.array([1.2, 1.5, 1.0, 1.7, 2.0, 1.3, 2.2])
 AMPLITUDE = 0.9 / RATES * np.array([1, 0.8, -1, -0.6, 1, -0.7, 1])
@@ -37,10 +45,15 @@ class Sender:
     def send(self, stamp_s):
         q, dq = self.motion(stamp_s - self.begin_s)
         q = q + self.rng.normal(0.0, self.noise_rad, 7) if self.noise_rad else q
+<<<<<<< HEAD
         names, dq = list(PANDA.joint_names), dq if self.measures_velocity else []
         if self.gripper is not None:
             names, q, dq = ["gripper", *names], [self.gripper, *q], [0.0, *dq] if len(dq) else []
         return self.bench.streamer.on_target(names, q, dq, stamp_s, self.bench.now_s)
+=======
+        target = Target(q, dq if self.measures_velocity else None, stamp_s, self.gripper)
+        return text(self.bench.streamer.on_target(target, self.bench.now_s))
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
     def run(self, duration_s):
         for _ in range(round(duration_s / self.bench.period_s)):
@@ -106,7 +119,11 @@ def test_a_leader_that_is_too_fast_for_the_limits_is_followed_within_them(starte
     def motion(t):
         return PANDA.home + 0.15 * np.sin(12 * t) * (np.arange(7) == 1), 1.8 * np.cos(12 * t) * (np.arange(7) == 1)
 
+<<<<<<< HEAD
     Sender(bench, lambda t: motion(t) if t > 0 else (PANDA.home, np.zeros(7))).run(2.0)
+=======
+    Sender(bench, lambda t: motion(t) if t > 0 else (HOME, np.zeros(7))).run(2.0)
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     assert not broken_limits(bench.commands, PANDA.limits, 0.005)
 
 
@@ -143,7 +160,11 @@ def test_chunks_wait_for_the_end_of_targets(following, sweep, execution):
 def test_targets_wait_for_the_end_of_a_chunk(tracking):
     bench = tracking()
     for stamp_s in (bench.now_s, bench.now_s - 9.0):
+<<<<<<< HEAD
         reason = bench.streamer.on_target(PANDA.joint_names, bench.q, [], stamp_s, bench.now_s)
+=======
+        reason = text(bench.streamer.on_target(Target(bench.q, None, stamp_s), bench.now_s))
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         assert "chunk" in reason or "refused" in reason
     assert bench.step().state is State.TRACKING
 
@@ -152,7 +173,7 @@ def test_targets_wait_for_the_end_of_a_chunk(tracking):
 
 
 def bad_targets(q, dq, now_s):
-    """Kind of refusal to the arguments of on_target."""
+    """Kind of refusal to what was given."""
 
     def change(i, value):
         changed = q.copy()
@@ -160,6 +181,7 @@ def bad_targets(q, dq, now_s):
         return changed
 
     return {
+<<<<<<< HEAD
         "names": ([f"fr3_joint{i}" for i in range(1, 8)], q, dq, now_s),
         "shape": (PANDA.joint_names, q[:6], dq, now_s),
         "shape velocities": (PANDA.joint_names, q, dq[:3], now_s),
@@ -171,25 +193,35 @@ def bad_targets(q, dq, now_s):
         "jump": (PANDA.joint_names, q + 0.1, dq, now_s),
         "jump velocity": (PANDA.joint_names, q, dq + 20.0, now_s),
         "gripper": ([*PANDA.joint_names, "gripper"], [*q, 3.0], [], now_s),
+=======
+        "names": Refusal(Reason.NAMES, "The target lacks panda_joint1."),
+        "limits NaN": Target(change(2, np.nan), dq, now_s),
+        "jump velocity NaN": Target(q, np.full(7, np.nan), now_s),
+        "stale stamp": Target(q, dq, np.nan),
+        "limits": Target(change(3, 0.2), dq, now_s),
+        "stale future": Target(q, dq, now_s + 0.2),
+        "jump": Target(q + 0.1, dq, now_s),
+        "jump velocity": Target(q, dq + 20.0, now_s),
+        "gripper": Target(q, None, now_s, 3.0),
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     }
 
 
 @pytest.mark.parametrize("kind", bad_targets(PANDA.home, PANDA.home, 0.0))
 def test_a_bad_target_stops_the_arm_until_its_sender_pauses(following, broken_limits, kind):
     bench, sender = following()
-    reason = bench.streamer.on_target(
-        *bad_targets(*leader(bench.now_s - sender.begin_s), bench.now_s)[kind], bench.now_s
-    )
+    target = bad_targets(*leader(bench.now_s - sender.begin_s), bench.now_s)[kind]
+    reason = text(bench.streamer.on_target(target, bench.now_s))
     assert reason and reason.endswith(".")
-    assert sender.run(bench.period_s).state is State.STOPPING and bench.last.reason == reason
+    assert sender.run(bench.period_s).state is State.STOPPING and bench.last.text == reason
     sender.run(1.5)
-    assert bench.last.state is State.HOLDING and bench.last.reason == reason
+    assert bench.last.state is State.HOLDING and bench.last.text == reason
     statistics = bench.streamer.statistics(bench.now_s)
     assert statistics.stops == {kind.split()[0]: 1} and statistics.targets_rejected["locked"] > 100
     assert not broken_limits(bench.commands, PANDA.limits, 0.005)
     bench.run(0.6)
     again = Sender(bench, lambda t, q=bench.q: (q, np.zeros(7)))
-    assert again.run(0.2).state is State.TRACKING and bench.last.reason == ""
+    assert again.run(0.2).state is State.TRACKING and bench.last.text == ""
 
 
 def test_silence_stops_without_any_callback(following, broken_limits):
@@ -197,7 +229,7 @@ def test_silence_stops_without_any_callback(following, broken_limits):
     bench.run(0.09)
     assert bench.last.state is State.TRACKING
     bench.run(0.03)
-    assert bench.last.state is State.STOPPING and "target" in bench.last.reason
+    assert bench.last.state is State.STOPPING and "target" in bench.last.text
     before = bench.q
     bench.run(0.5)
     assert bench.last.state is State.HOLDING and np.abs(bench.q - before).max() < 0.15
@@ -210,7 +242,7 @@ def test_a_sender_that_ends_at_rest_has_simply_ended(started, sweep):
     Sender(bench, lambda _: (PANDA.home, np.zeros(7))).run(0.3)
     assert bench.run(0.4).state is State.TRACKING
     bench.run(0.2)
-    assert bench.last.state is State.HOLDING and bench.last.reason == "Waiting for a chunk." and bench.last.wants_chunk
+    assert bench.last.state is State.HOLDING and bench.last.text == "Waiting for a chunk." and bench.last.wants_chunk
     assert not bench.streamer.statistics(bench.now_s).stops
     assert bench.send(sweep(CHUNK_S)) is None
     bench.run(1.5)
@@ -222,8 +254,13 @@ def test_the_first_target_begins_where_the_arm_is(started):
     sender = Sender(bench, lambda _: (PANDA.home + 0.06, np.zeros(7)))
     sender.run(0.5)
     assert "first target" in sender.reasons[0] and "pause" not in sender.reasons[0]
+<<<<<<< HEAD
     assert bench.last.state is State.HOLDING and np.array_equal(bench.q, PANDA.home)
     assert bench.last.reason == sender.reasons[0]
+=======
+    assert bench.last.state is State.HOLDING and np.array_equal(bench.q, HOME)
+    assert bench.last.text == sender.reasons[0]
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 
 def test_a_repeated_or_overtaken_target_is_passed_over(following):
@@ -270,7 +307,7 @@ def test_a_late_target_is_passed_over_and_a_late_sender_stops_the_arm(following)
     for _ in range(40):
         sender.send(bench.now_s - 0.15)
         bench.step()
-    assert bench.last.state is State.STOPPING and "more than 100 ms old" in bench.last.reason
+    assert bench.last.state is State.STOPPING and "more than 100 ms old" in bench.last.text
     sender.next_s = bench.now_s
     assert sender.run(0.4).state is State.HOLDING
     assert sender.run(0.4).state is State.HOLDING
@@ -289,7 +326,7 @@ def test_a_late_step_gives_waiting_targets_their_turn(following):
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    arm=st.sampled_from(["panda", "fr3"]),
+    arm=st.sampled_from([PANDA, FR3]),
     period_s=st.sampled_from([0.005, 0.02]),
     trusting=st.booleans(),
     follows=st.booleans(),
@@ -297,7 +334,7 @@ def test_a_late_step_gives_waiting_targets_their_turn(following):
 )
 @settings(max_examples=20)
 def test_no_target_breaks_a_limit(make_bench, broken_limits, seed, arm, period_s, trusting, follows, jerk_factor):
-    rng, limits = np.random.default_rng(seed), ARM_LIMITS[arm]
+    rng, limits = np.random.default_rng(seed), arm.limits
     trust = {"max_start_rad": 9.0, "max_lag_rad": 9.0, "max_speed_ratio": 1e6} if trusting else {}
     bench = make_bench(
         rng.uniform(limits.lower, limits.upper),
@@ -327,9 +364,13 @@ def test_no_target_breaks_a_limit(make_bench, broken_limits, seed, arm, period_s
         elif kind == "bad":
             q = rng.uniform(-4, 4, 7)
         if kind != "none":
-            velocities = dq if rng.random() < 0.7 else []
+            velocities = dq if rng.random() < 0.7 else None
             stamp_s = bench.now_s - rng.choice([0.0, 0.004, 0.05, 0.3], p=[0.5, 0.4, 0.08, 0.02])
+<<<<<<< HEAD
             bench.streamer.on_target(PANDA.joint_names, q, velocities, stamp_s, bench.now_s)
+=======
+            bench.streamer.on_target(Target(q, velocities, stamp_s), bench.now_s)
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         wait_s = period_s if rng.random() < 0.97 else float(rng.choice([0.001, 0.05, 0.15, 0.3]))
         bench.connected = rng.random() < 0.98
         command = bench.step(wait_s)
@@ -362,7 +403,11 @@ def test_the_estimate_of_a_steady_velocity_is_exact(seed, count):
 
 def test_the_first_target_is_at_rest(started):
     bench = started(period_s=0.005)
+<<<<<<< HEAD
     reason = bench.streamer.on_target(PANDA.joint_names, bench.q, np.full(7, 0.5), bench.now_s, bench.now_s)
+=======
+    reason = text(bench.streamer.on_target(Target(bench.q, np.full(7, 0.5), bench.now_s), bench.now_s))
+>>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     assert "begin at rest" in reason
     before = bench.q.copy()
     bench.run(0.3)
@@ -389,4 +434,4 @@ def test_enabling_on_the_way_to_rest_is_enough(following):
     assert bench.last.state is State.STOPPING
     bench.streamer.enable()
     bench.run(1.0)
-    assert bench.last.state is State.HOLDING and bench.last.reason == "Waiting for a chunk."
+    assert bench.last.state is State.HOLDING and bench.last.text == "Waiting for a chunk."
