@@ -71,10 +71,6 @@ class StreamerConfig:
     """How far outside its position limits an arm may be measured and still be started (from the limit)."""
     max_gap_s: float = 0.2
     """A pause between two steps longer than this ends in a stop."""
-    receiver_follows_horizon: bool = False
-    """True where the receiver moves along the published horizon when no command comes (a joint trajectory
-    controller): missed periods then advance the command as they did the arm. False where it holds the last position:
-    every step advances by one period, however late it comes."""
 
     def __post_init__(self) -> None:
         if self.execution not in ("sync", "async"):

@@ -14,7 +14,7 @@ from genima_core.types import Contact
 
 SCALING_RATE = 1.0
 """1/s, of the change of the velocity limit to another velocity_scale."""
-GENTLY = Blend(acceleration=0.2, shortest_s=0.5, longest_s=3.0)
+GENTLY = Blend(acceleration=0.3, shortest_s=0.5, longest_s=2.0)
 TOLERANCE_M = 5e-4
 """A body with facets that turns in its place is nearer and further by this much."""
 ROUNDING_RAD = 1e-9

@@ -141,6 +141,8 @@ class Reason(StrEnum):
     LEADER = "leader"
     FOLLOWER = "follower"
     STREAMER = "streamer"
+    DRAWING = "drawing"
+    RIG = "rig"
 
 
 HARMLESS = frozenset(

@@ -45,7 +45,17 @@ class Streamer:
     everything.
     """
 
-    def __init__(self, arm: Arm, config: StreamerConfig = StreamerConfig(), clearance: Clearance | None = None):  # noqa: B008
+    def __init__(
+        self,
+        arm: Arm,
+        config: StreamerConfig = StreamerConfig(),  # noqa: B008 (frozen)
+        clearance: Clearance | None = None,
+        receiver_follows_horizon: bool = False,
+    ):
+        """`receiver_follows_horizon`: it moves along the published horizon when no command comes (a joint trajectory
+        controller), so missed periods advance the command as they did the arm. Else it holds the last position, and
+        every step advances by one period, however late it comes.
+        """
         self.arm, self.config = arm, config
         self._clearance = clearance
         self._mode, self._why, self._enabled = Mode.OFF, DISABLED, False
@@ -53,7 +63,7 @@ class Streamer:
         self._measured = MeasurementWatch(arm, config)
         self._status, self._commanders = ArmWatch(config), CommanderWatch()
         self._targets = TargetInput(arm, config)
-        self._clock = StepClock(config.period_s, config.max_gap_s, config.receiver_follows_horizon)
+        self._clock = StepClock(config.period_s, config.max_gap_s, receiver_follows_horizon)
         self._relieved = False
         self._pending: ChunkPath | RepacedPath | None = None
         self._blend = Blend(config.blend_acceleration, BLEND_SHORTEST_S, config.max_blend_s)

@@ -39,7 +39,7 @@ class StepClock:
     """Watches the times of the steps; counts pauses."""
 
     def __init__(self, period_s: float, max_gap_s: float, counts_missed: bool):
-        """`counts_missed`: periods without a step moved the receiver on (`StreamerConfig.receiver_follows_horizon`)."""
+        """`counts_missed`: periods without a step moved the receiver on (see `Streamer`)."""
         self._period_s, self._max_gap_s, self._counts_missed = period_s, max_gap_s, counts_missed
         self.now_s = self.previous_s = math.nan
         """Times of the last step and of the one before."""

@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
-from genima_core.arm import PANDA
-from genima_core.panda import ARM_LIMITS
-=======
 from genima_core.arm import FR3, PANDA
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 CHUNKS = 10_000
 RUNS = 100
@@ -67,10 +62,6 @@ def test_no_chunk_breaks_a_limit(make_bench, broken_limits, shard):
             if k % 15 == 0:
                 kinds = [*range(5), 7] if rng.random() < 0.6 else [int(rng.choice([5, 6]))]
             positions = hostile_chunk(rng, bench.q, limits, rng.choice(kinds))
-<<<<<<< HEAD
-            names = PANDA.joint_names if rng.random() < 0.98 else rng.permutation([*PANDA.joint_names, "gripper"])[:7]
-=======
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
             age_s = float(rng.choice([0.0, 0.02, 0.4, -0.1, 9.0], p=[0.5, 0.2, 0.1, 0.15, 0.05]))
             reason = bench.send(positions, age_s, float(rng.choice([0.01, 0.05, 0.2])))
             chunks += 1

@@ -6,11 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
-<<<<<<< HEAD
-from genima_core.streaming.arm_status import ArmWatch, Level
-=======
 from genima_core.arm_status import ArmStatus, Level
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.states import Reason, Refusal, State
 from genima_core.streaming.watchdogs import ArmWatch, StepClock

@@ -6,15 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
-<<<<<<< HEAD
-from genima_core.streaming.streamer import State, Streamer, StreamerConfig
-from genima_core.types import Contact
-=======
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.states import Reason, State
 from genima_core.streaming.streamer import Streamer
 from genima_core.types import Contact, Target
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 from .chunks import CHUNK_S, HOME, K
 from .conftest import text
@@ -41,15 +36,8 @@ class Wall:
         return (Contact(PAIR, float(self.distance(q)), MARGIN),) if self.distance(q) < MARGIN else ()
 
 
-<<<<<<< HEAD
-def bench_with(make_bench, wall, q=PANDA.home, **config):
-    bench = make_bench(q, **config)
-    bench.streamer = Streamer(bench.streamer.config, wall)
-    bench.streamer.enable()
-=======
 def bench_with(make_bench, wall, q=HOME, **config):
     bench = make_bench(q, clearance=wall, **config)
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     bench.run(0.1)
     return bench
 
@@ -67,7 +55,7 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
     rng = np.random.default_rng(seed)
     a = rng.normal(size=7)
     a /= np.abs(a).sum()
-    wall = Wall(a, float(PANDA.home @ a) + room)
+    wall = Wall(a, float(HOME @ a) + room)
     bench = bench_with(
         make_bench, wall, execution=execution, receiver_follows_horizon=follows, max_jump_rad=100.0, max_speed_ratio=1e9
     )
@@ -103,9 +91,9 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
 
 
 def test_it_stops_before_and_says_who_would_touch(make_bench):
-    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.3)
+    wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
     bench = bench_with(make_bench, wall, execution="async")
-    assert bench.send(PANDA.home + np.linspace(0, 0.5, K)[:, None] * np.eye(7)[0]) is None
+    assert bench.send(HOME + np.linspace(0, 0.5, K)[:, None] * np.eye(7)[0]) is None
     command = bench.run(2.0)
     assert command.state is State.HOLDING and "hand and wall" in command.text
     assert 0 <= wall.distance(command.q) - MARGIN < 0.08  # it had 0.5 rad/s
@@ -116,7 +104,7 @@ def test_it_stops_before_and_says_who_would_touch(make_bench):
 
 
 def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
-    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.05)
+    wall = Wall(np.eye(7)[0], HOME[0] + 0.05)
     for sign, moves in ((1, False), (-1, True)):
         bench = bench_with(make_bench, wall, execution="async")
         before = bench.q
@@ -128,21 +116,13 @@ def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
 
 
 def test_targets_that_lead_into_contact_end_in_a_stop_and_a_pause(make_bench):
-    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.3)
+    wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
     bench = bench_with(make_bench, wall, execution="async", period_s=0.005)
-    q, answers = PANDA.home.copy(), []
+    q, answers = HOME.copy(), []
     for _ in range(300):
         q[0] += 0.3 * bench.period_s
-<<<<<<< HEAD
-        answers.append(
-            bench.streamer.on_target(
-                PANDA.joint_names, q, [0.3 * (len(answers) > 0), *np.zeros(6)], bench.now_s, bench.now_s
-            )
-        )
-=======
         dq = np.array([0.3 * (len(answers) > 0), *np.zeros(6)])
         answers.append(text(bench.streamer.on_target(Target(q.copy(), dq, bench.now_s), bench.now_s)))
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         assert wall.distance(bench.step().q) >= MARGIN - 1e-9
     assert answers[0] is None and "hand and wall" in answers[-1]
     assert np.abs(bench.last.dq).max() == 0
@@ -160,11 +140,7 @@ def test_an_emergency_stop_is_as_quick_as_any_and_needs_reset_and_enable(trackin
     assert command.state is State.FAULT and command.q is None and "emergency" in command.text
     assert bench.rest_time_s() <= other.rest_time_s()
     assert not broken_limits(bench.commands, PANDA.limits)
-<<<<<<< HEAD
-    assert "emergency" in bench.streamer.enable()
-=======
     assert bench.streamer.enable().kind is Reason.EMERGENCY
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     assert "FAULT" in bench.send(np.tile(bench.q, (K, 1)))
     assert bench.streamer.reset_fault() is None
     assert bench.run(0.2).q is None and "disabled" in bench.last.text

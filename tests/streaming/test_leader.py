@@ -12,19 +12,11 @@ from .chunks import HOME
 
 @pytest.fixture
 def leader():
-<<<<<<< HEAD
-    return Leader(PANDA.joint_names, ("left", "right"), 0.08, PANDA.limits, timeout_s=0.1, max_speed_ratio=1.5)
-
-
-def opening(leader: Leader, now_s: float) -> float | None:
-    assert leader.take(PANDA.joint_names, PANDA.home, np.zeros(7), now_s, now_s) is None
-=======
     return Leader(PANDA, timeout_s=0.1, max_speed_ratio=1.5)
 
 
 def opening(leader: Leader, now_s: float) -> float | None:
     assert leader.take(JointState(HOME, np.zeros(7), now_s), now_s) is None
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     return leader.last.opening
 
 
@@ -36,12 +28,3 @@ def test_what_the_gripper_said_of_itself_holds(leader):
     leader.take_width(0.03)
     assert opening(leader, 1.0) == pytest.approx(0.03 / 0.08)
     assert opening(leader, 1.01) == pytest.approx(0.03 / 0.08)
-<<<<<<< HEAD
-
-
-@pytest.mark.parametrize("finger_m", [np.nan, -1.0, 0.5])
-def test_a_width_that_cannot_be_is_a_reason(leader, finger_m):
-    leader.take_fingers(("left", "right"), (finger_m, 0.0))
-    assert "left, right" in leader.take(PANDA.joint_names, PANDA.home, np.zeros(7), 1.0, 1.0)
-=======
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)

@@ -7,11 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
-from genima_core.arm import PANDA
-=======
 from genima_core.arm import FR3, PANDA
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 from genima_core.streaming.mirror import Mirror, MirrorConfig, Mirroring
 from genima_core.streaming.states import Reason, Refusal, State, Status
 from genima_core.types import JointState
@@ -20,12 +16,8 @@ from .chunks import HOME
 from .conftest import text
 
 STEP_S = 0.005
-<<<<<<< HEAD
-AWAY = PANDA.home + np.array([0.3, -0.2, 0.1, 0.25, -0.4, 0.3, 0.2])
-=======
 WIDE = replace(PANDA, gripper=replace(PANDA.gripper, max_width_m=0.14))
 AWAY = HOME + np.array([0.3, -0.2, 0.1, 0.25, -0.4, 0.3, 0.2])
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 
 class Cell:
@@ -35,11 +27,7 @@ class Cell:
         self.bench = make_bench(period_s=STEP_S)
         self.mirror = Mirror(arm, leader_arm, MirrorConfig(**config))
         self.stay(leader)
-<<<<<<< HEAD
-        self.names, self.fingers_m = PANDA.joint_names, None
-=======
         self.unreadable, self.width_m = None, None
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         self.leads, self.follows, self.streams = True, True, True
         self.stamp_shift_s = 0.0
         self.outputs, self.refusals, self.leader_log = [], [], []
@@ -72,39 +60,20 @@ class Cell:
         output = self.mirror.step(self.now_s)
         self.outputs.append(output)
         if output.target is not None:
-<<<<<<< HEAD
-            names, q, dq = list(PANDA.joint_names), list(output.target.q), list(output.target.dq)
-            if output.target.width_m is not None:
-                names, q, dq = [*names, "gripper"], [*q, output.target.width_m], [*dq, 0.0]
-            self.refusals.append(bench.streamer.on_target(names, q, dq, output.target.stamp_s, self.now_s))
-=======
             self.refusals.append(bench.streamer.on_target(output.target, self.now_s))
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         command = bench.step()
         self.leader_log.append(self.motion(self.now_s)[0])
         if self.streams:
             self.mirror.on_streamer(command.status, self.now_s)
         if self.follows:
-<<<<<<< HEAD
-            self.mirror.on_follower(PANDA.joint_names, bench.q, [], self.now_s, self.now_s)
-=======
             self.mirror.on_follower(JointState(bench.q, None, self.now_s), self.now_s)
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         self.ticks += 1
         return output
 
     def lead(self):
         q, dq = self.motion(self.now_s)
-<<<<<<< HEAD
-        names, positions, velocities = list(self.names), list(q), list(dq)
-        if self.fingers_m is not None:
-            names, positions = [*names, *PANDA.gripper.joints], [*positions, *self.fingers_m]
-            velocities = [*velocities, 0.0, 0.0]
-        return self.mirror.on_leader(names, positions, velocities, self.now_s + self.stamp_shift_s, self.now_s)
-=======
         state = self.unreadable or JointState(q, dq, self.now_s + self.stamp_shift_s, self.width_m)
         return text(self.mirror.on_leader(state, self.now_s))
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
     def leader_speed(self, tick):
         return (self.leader_log[tick] - self.leader_log[tick - 1]) / STEP_S
@@ -131,7 +100,7 @@ def mirroring(cell):
     """Makes a cell that mirrors a moving leader."""
 
     def make(**options):
-        made = cell(leader=PANDA.home + 0.05, **options)
+        made = cell(leader=HOME + 0.05, **options)
         assert made.mirror.engage(made.now_s) is None
         made.until(Mirroring.MIRRORING)
         made.run(0.6)
@@ -166,7 +135,7 @@ def test_the_follower_approaches_slowly_and_all_joints_arrive_together(cell, bro
     assert 0.25 < speed < 0.33
     made.run(1.0)
     np.testing.assert_allclose(made.bench.q, AWAY, atol=1e-3)
-    way = (made.bench.commands - PANDA.home) / (AWAY - PANDA.home)
+    way = (made.bench.commands - HOME) / (AWAY - HOME)
     middle = way[(way[:, 0] > 0.1) & (way[:, 0] < 0.85)]
     assert np.ptp(middle, axis=1).max() < 0.02
     assert not any(made.refusals) and commands_keep_limits(made, broken_limits)
@@ -193,7 +162,7 @@ def test_mirroring_is_close(mirroring, broken_limits):
 
 
 def test_a_leader_without_velocities_is_mirrored_too(cell):
-    made = cell(leader=PANDA.home + 0.02)
+    made = cell(leader=HOME + 0.02)
     still = made.motion
     made.motion = lambda t: (still(t)[0], None)
     assert made.mirror.engage(made.now_s) is None
@@ -208,13 +177,8 @@ def test_a_leader_without_velocities_is_mirrored_too(cell):
         (lambda made: setattr(made, "follows", False), "follower"),
         (lambda made: made.bench.streamer.disable(), "~/enable"),
         (lambda made: (setattr(made, "streams", False), made.run(3.5)), "streamer is silent"),
-<<<<<<< HEAD
-        (lambda made: setattr(made, "names", [f"fr3_joint{i}" for i in range(1, 8)]), "panda_joint1"),
-        (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, PANDA.home)), "limit"),
-=======
         (lambda made: setattr(made, "unreadable", Refusal(Reason.NAMES, "lacks panda_joint1.")), "panda_joint1"),
         (lambda made: made.stay(np.where(np.arange(7) == 3, -0.06, HOME)), "limit"),
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         (lambda made: setattr(made, "stamp_shift_s", -1.0), "stamped 1.000 s ago"),
     ],
 )
@@ -229,19 +193,12 @@ def test_engaging_is_refused_with_the_reason(cell, spoil, words):
 
 def test_an_fr3_leader_has_its_own_limits(cell):
     # The FR3's joint 6 begins at 0.5445 rad, the Panda's at -0.0175.
-    low = np.where(np.arange(7) == 5, 0.55, PANDA.home)
+    low = np.where(np.arange(7) == 5, 0.55, HOME)
     assert cell(leader=low).mirror.engage(100.2) is None
-<<<<<<< HEAD
-    assert "limit" in cell(leader=low, leader_arm="fr3").mirror.engage(100.2)
-    out = np.where(np.arange(7) == 3, -0.1, PANDA.home)
-    reason = cell(leader=out, leader_arm="panda", arm="fr3").mirror.engage(100.2)
-    assert "panda_joint4 of the follower" in reason
-=======
     assert "limit" in text(cell(leader=low, leader_arm=FR3).mirror.engage(100.2))
     out = np.where(np.arange(7) == 3, -0.1, HOME)
     reason = text(cell(leader=out, arm=FR3).mirror.engage(100.2))
     assert "fr3_joint4 of the follower" in reason
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 
 # ---- clutch
@@ -327,11 +284,11 @@ def test_whatever_is_wrong_stops_smoothly_and_nothing_restarts_by_itself(mirrori
 
 
 def test_a_limit_of_the_leader_ends_it(cell):
-    made = cell(leader=PANDA.home + 0.02)
+    made = cell(leader=HOME + 0.02)
     made.mirror.engage(made.now_s)
     made.until(Mirroring.MIRRORING)
     begin_s, direction = made.now_s, np.arange(7) == 3
-    made.motion = lambda t: (PANDA.home + 0.02 - 0.5 * (t - begin_s) * direction, -0.5 * direction)
+    made.motion = lambda t: (HOME + 0.02 - 0.5 * (t - begin_s) * direction, -0.5 * direction)
     made.until(Mirroring.STOPPED)
     assert "panda_joint4 of the leader is at its limit" in made.last.status.text
     made.run(1.0)
@@ -355,15 +312,9 @@ def test_engaging_while_the_streamer_never_holds_gives_up(cell):
     ("leader_width_m", "arm", "width_m"),
     [(0.08, PANDA, 0.08), (0.02, PANDA, 0.02), (0.1, PANDA, 0.08), (0.04, WIDE, 0.07)],
 )
-<<<<<<< HEAD
-def test_the_fingers_become_the_gripper_s_width(cell, fingers_m, scale, width_m):
-    made = cell(leader=PANDA.home, **scale)
-    made.fingers_m = fingers_m
-=======
 def test_the_gripper_opens_in_proportion(cell, leader_width_m, arm, width_m):
     made = cell(leader=HOME, arm=arm)
     made.width_m = leader_width_m
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     made.run(0.05)
     made.mirror.engage(made.now_s)
     made.until(Mirroring.MIRRORING)
@@ -379,16 +330,10 @@ def test_a_fast_leader_is_thinned_out():
     mirror, sent = Mirror(PANDA, PANDA), 0
     for k in range(3000):
         now_s = 50.0 + 0.001 * k
-<<<<<<< HEAD
-        mirror.on_leader(PANDA.joint_names, PANDA.home, np.zeros(7), now_s, now_s)
-        mirror.on_follower(PANDA.joint_names, PANDA.home, [], now_s, now_s)
-        mirror.on_streamer("holding" if k < 50 else "tracking", "", now_s)
-=======
         state = JointState(HOME, np.zeros(7), now_s)
         mirror.on_leader(state, now_s)
         mirror.on_follower(state, now_s)
         mirror.on_streamer(Status(State.HOLDING if k < 50 else State.TRACKING), now_s)
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         if k == 10:
             assert mirror.engage(now_s) is None
         output = mirror.step(now_s)
@@ -414,7 +359,7 @@ def test_a_wrong_configuration_is_refused(wrong):
 @settings(max_examples=10)
 def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
     rng = np.random.default_rng(seed)
-    made = Cell(make_bench, leader=PANDA.home + rng.uniform(-0.1, 0.1, 7))
+    made = Cell(make_bench, leader=HOME + rng.uniform(-0.1, 0.1, 7))
     for _ in range(40):
         event = rng.choice(
             [
@@ -444,14 +389,7 @@ def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
         elif event == "shift":
             made.stamp_shift_s = float(rng.choice([0.0, 0.0, -0.05, 0.05, -5.0]))
         elif event == "names":
-<<<<<<< HEAD
-            made.names = PANDA.joint_names if rng.random() < 0.7 else PANDA.joint_names[::-1][:6]
-            if len(made.names) == 6:
-                made.lead()  # too few names for its positions
-                made.names = PANDA.joint_names
-=======
             made.unreadable = None if rng.random() < 0.7 else Refusal(Reason.NAMES, "The joint state lacks joints.")
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         elif event in ("two", "one"):
             made.mirror.on_leaders(2 if event == "two" else 1)
         if rng.random() < 0.2:
@@ -464,8 +402,8 @@ def test_no_leader_breaks_a_limit_or_raises(make_bench, broken_limits, seed):
 
 
 def test_a_leader_that_passes_by_is_not_taken_over_from(cell):
-    made = cell(leader=PANDA.home + 0.05)
-    begin_s, q = made.now_s, PANDA.home.copy()
+    made = cell(leader=HOME + 0.05)
+    begin_s, q = made.now_s, HOME.copy()
     made.motion = lambda t: (q + 0.3 * np.sin(5 * (t - begin_s)), np.full(7, 1.5 * np.cos(5 * (t - begin_s))))
     assert made.mirror.engage(made.now_s) is None
     made.run(4.0)

@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-<<<<<<< HEAD
-from genima_core.streaming.streamer import State, StreamerConfig
-=======
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.states import Reason, Refusal, State
 from genima_core.types import JointState
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 from .chunks import CHUNK_S, HOME, K
 from .conftest import text
@@ -44,7 +40,7 @@ def test_a_bad_chunk_ends_in_a_stop_with_a_reason_and_a_good_one_goes_on(trackin
     assert bench.run(0.4).state is State.HOLDING and bench.last.text == reason
     assert bench.streamer.statistics(bench.now_s).rejected == {kind.split()[0]: 1}
     assert bench.streamer.statistics(bench.now_s).stops == {kind.split()[0]: 1}
-    assert bench.send(bench.q + sweep(CHUNK_S) - PANDA.home) is None
+    assert bench.send(bench.q + sweep(CHUNK_S) - HOME) is None
     assert bench.run(0.3).state is State.TRACKING
     bench.run(1.0)
     assert not broken_limits(bench.commands, PANDA.limits)
@@ -79,11 +75,7 @@ def test_lost_joint_states_stop_the_arm_without_any_callback(tracking, broken_li
     assert "joint state" in bench.send(np.tile(bench.q, (K, 1)))
     bench.connected = True
     bench.run(0.1)
-<<<<<<< HEAD
-    assert bench.last.wants_chunk and bench.last.reason == "Waiting for a chunk."
-=======
     assert bench.last.wants_chunk and bench.last.text == "Waiting for a chunk."
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     assert not broken_limits(bench.commands, PANDA.limits)
 
 
@@ -106,25 +98,10 @@ def test_useless_joint_states_count_as_none(tracking, broken):
     bench.connected = False
     frozen_s = bench.now_s
     for _ in range(12):
-<<<<<<< HEAD
-        names, q, stamp_s = PANDA.joint_names, bench.q.copy(), bench.now_s
-        if broken == "nan":
-            q[2] = np.nan
-        elif broken == "renamed":
-            names = [f"fr3_joint{i}" for i in range(1, 8)]
-        elif broken == "short":
-            names, q = names[:6], q[:6]
-        elif broken == "frozen":
-            stamp_s = frozen_s
-        else:
-            stamp_s -= 1.0
-        reason = bench.streamer.on_joint_state(names, q, [], stamp_s, bench.now_s)
-=======
         state: JointState | Refusal = Refusal(Reason.NAMES, "The joint state lacks panda_joint1.")
         if broken != "renamed":
             state = JointState(bench.q, None, frozen_s if broken == "frozen" else bench.now_s - 1.0)
         reason = text(bench.streamer.on_joint_state(state, bench.now_s))
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         assert reason and reason.endswith(".")
         bench.step()
     assert bench.last.state is State.STOPPING and reason in bench.last.text
@@ -134,7 +111,7 @@ def test_useless_joint_states_count_as_none(tracking, broken):
 def test_a_blocked_arm_is_a_fault_and_the_command_comes_back_to_it(tracking, broken_limits):
     bench = tracking()
     bench.blocked = True
-    bench.run(2.5)
+    bench.run(3.5)
     assert bench.last.state is State.FAULT and bench.last.q is None
     assert "rad from its command" in bench.last.text
     assert np.allclose(bench.commands[-1], bench.q, atol=1e-6)
@@ -159,7 +136,7 @@ def test_a_false_measurement_is_a_fault_and_moves_nothing(tracking, sweep, broke
     bench.measure = measure_falsely
     while not bench.streamer.statistics(bench.now_s).stops.get("deviation"):
         if bench.last.wants_chunk and bench.last.state is not State.TRACKING:
-            bench.send(bench.q + sweep(CHUNK_S) - PANDA.home)
+            bench.send(bench.q + sweep(CHUNK_S) - HOME)
         bench.step()
     assert ("jump" if false == "jump" else "repeat the same") in bench.last.text
     bench.run(0.3)
@@ -201,7 +178,7 @@ def test_a_jump_of_the_clock_stops_without_a_step(tracking, sweep, broken_limits
     assert bench.last.state is State.STOPPING
     assert bench.streamer.statistics(bench.now_s).gaps == 1
     assert bench.run(0.5).state is State.HOLDING
-    assert bench.send(bench.q + sweep(CHUNK_S) - PANDA.home) is None
+    assert bench.send(bench.q + sweep(CHUNK_S) - HOME) is None
     bench.run(0.3)
     assert bench.last.state is State.TRACKING
     bench.run(1.0)

@@ -5,17 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
-from genima_core.arm import PANDA
-from genima_core.panda import ARM_LIMITS
-from genima_core.streaming.following import VelocityEstimate
-from genima_core.streaming.streamer import State
-=======
 from genima_core.arm import FR3, PANDA
 from genima_core.streaming.inputs import VelocityEstimate
 from genima_core.streaming.states import Reason, Refusal, State
 from genima_core.types import Target
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 from .chunks import CHUNK_S, HOME, K
 from .conftest import text
@@ -29,7 +22,7 @@ LATENCY_S = 0.003
 def leader(time_s):
     """q, dq of a motion from home with peaks of 1 rad/s and 2 rad/s²; at rest before 0."""
     time_s = max(time_s, 0.0)
-    return PANDA.home + AMPLITUDE * (1 - np.cos(RATES * time_s)), AMPLITUDE * RATES * np.sin(RATES * time_s)
+    return HOME + AMPLITUDE * (1 - np.cos(RATES * time_s)), AMPLITUDE * RATES * np.sin(RATES * time_s)
 
 
 class Sender:
@@ -45,15 +38,8 @@ class Sender:
     def send(self, stamp_s):
         q, dq = self.motion(stamp_s - self.begin_s)
         q = q + self.rng.normal(0.0, self.noise_rad, 7) if self.noise_rad else q
-<<<<<<< HEAD
-        names, dq = list(PANDA.joint_names), dq if self.measures_velocity else []
-        if self.gripper is not None:
-            names, q, dq = ["gripper", *names], [self.gripper, *q], [0.0, *dq] if len(dq) else []
-        return self.bench.streamer.on_target(names, q, dq, stamp_s, self.bench.now_s)
-=======
         target = Target(q, dq if self.measures_velocity else None, stamp_s, self.gripper)
         return text(self.bench.streamer.on_target(target, self.bench.now_s))
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
     def run(self, duration_s):
         for _ in range(round(duration_s / self.bench.period_s)):
@@ -98,15 +84,15 @@ def test_a_smooth_leader_is_followed_without_lag(started, broken_limits, period_
 @pytest.mark.parametrize("measures_velocity", [True, False])
 def test_noise_of_the_leader_does_not_shake_the_command(started, measures_velocity):
     bench = started(period_s=0.005)
-    Sender(bench, lambda _: (PANDA.home, np.zeros(7)), measures_velocity, noise_rad=1e-4).run(5.0)
+    Sender(bench, lambda _: (HOME, np.zeros(7)), measures_velocity, noise_rad=1e-4).run(5.0)
     acceleration = np.diff(bench.commands, 2, axis=0) / 0.005**2
     assert np.sqrt(np.mean(acceleration**2)) < 0.5 and np.abs(acceleration).max() < 2.0
-    assert np.abs(bench.commands - PANDA.home).max() < 5e-4
+    assert np.abs(bench.commands - HOME).max() < 5e-4
 
 
 def test_the_first_targets_may_be_a_little_off(started, broken_limits):
     bench = started(period_s=0.005)
-    goal = PANDA.home + 0.049
+    goal = HOME + 0.049
     Sender(bench, lambda _: (goal, np.zeros(7))).run(1.0)
     np.testing.assert_allclose(bench.q, goal, atol=1e-3)
     assert np.abs(np.diff(bench.commands, 2, axis=0)).max() / 0.005**2 < 10.0
@@ -117,13 +103,9 @@ def test_a_leader_that_is_too_fast_for_the_limits_is_followed_within_them(starte
     bench = started(period_s=0.005)
 
     def motion(t):
-        return PANDA.home + 0.15 * np.sin(12 * t) * (np.arange(7) == 1), 1.8 * np.cos(12 * t) * (np.arange(7) == 1)
+        return HOME + 0.15 * np.sin(12 * t) * (np.arange(7) == 1), 1.8 * np.cos(12 * t) * (np.arange(7) == 1)
 
-<<<<<<< HEAD
-    Sender(bench, lambda t: motion(t) if t > 0 else (PANDA.home, np.zeros(7))).run(2.0)
-=======
     Sender(bench, lambda t: motion(t) if t > 0 else (HOME, np.zeros(7))).run(2.0)
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     assert not broken_limits(bench.commands, PANDA.limits, 0.005)
 
 
@@ -154,17 +136,13 @@ def test_chunks_wait_for_the_end_of_targets(following, sweep, execution):
     assert sender.run(0.1).state is State.TRACKING
     bench.run(1.0)
     assert bench.last.state is State.HOLDING
-    assert bench.send(bench.q + sweep(CHUNK_S) - PANDA.home) is None
+    assert bench.send(bench.q + sweep(CHUNK_S) - HOME) is None
 
 
 def test_targets_wait_for_the_end_of_a_chunk(tracking):
     bench = tracking()
     for stamp_s in (bench.now_s, bench.now_s - 9.0):
-<<<<<<< HEAD
-        reason = bench.streamer.on_target(PANDA.joint_names, bench.q, [], stamp_s, bench.now_s)
-=======
         reason = text(bench.streamer.on_target(Target(bench.q, None, stamp_s), bench.now_s))
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         assert "chunk" in reason or "refused" in reason
     assert bench.step().state is State.TRACKING
 
@@ -181,19 +159,6 @@ def bad_targets(q, dq, now_s):
         return changed
 
     return {
-<<<<<<< HEAD
-        "names": ([f"fr3_joint{i}" for i in range(1, 8)], q, dq, now_s),
-        "shape": (PANDA.joint_names, q[:6], dq, now_s),
-        "shape velocities": (PANDA.joint_names, q, dq[:3], now_s),
-        "nan": (PANDA.joint_names, change(2, np.nan), dq, now_s),
-        "nan velocity": (PANDA.joint_names, q, np.full(7, np.inf), now_s),
-        "nan stamp": (PANDA.joint_names, q, dq, np.nan),
-        "limits": (PANDA.joint_names, change(3, 0.2), dq, now_s),
-        "stale future": (PANDA.joint_names, q, dq, now_s + 0.2),
-        "jump": (PANDA.joint_names, q + 0.1, dq, now_s),
-        "jump velocity": (PANDA.joint_names, q, dq + 20.0, now_s),
-        "gripper": ([*PANDA.joint_names, "gripper"], [*q, 3.0], [], now_s),
-=======
         "names": Refusal(Reason.NAMES, "The target lacks panda_joint1."),
         "limits NaN": Target(change(2, np.nan), dq, now_s),
         "jump velocity NaN": Target(q, np.full(7, np.nan), now_s),
@@ -203,11 +168,10 @@ def bad_targets(q, dq, now_s):
         "jump": Target(q + 0.1, dq, now_s),
         "jump velocity": Target(q, dq + 20.0, now_s),
         "gripper": Target(q, None, now_s, 3.0),
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     }
 
 
-@pytest.mark.parametrize("kind", bad_targets(PANDA.home, PANDA.home, 0.0))
+@pytest.mark.parametrize("kind", bad_targets(HOME, HOME, 0.0))
 def test_a_bad_target_stops_the_arm_until_its_sender_pauses(following, broken_limits, kind):
     bench, sender = following()
     target = bad_targets(*leader(bench.now_s - sender.begin_s), bench.now_s)[kind]
@@ -239,7 +203,7 @@ def test_silence_stops_without_any_callback(following, broken_limits):
 
 def test_a_sender_that_ends_at_rest_has_simply_ended(started, sweep):
     bench = started(period_s=0.005, execution="async")
-    Sender(bench, lambda _: (PANDA.home, np.zeros(7))).run(0.3)
+    Sender(bench, lambda _: (HOME, np.zeros(7))).run(0.3)
     assert bench.run(0.4).state is State.TRACKING
     bench.run(0.2)
     assert bench.last.state is State.HOLDING and bench.last.text == "Waiting for a chunk." and bench.last.wants_chunk
@@ -251,16 +215,11 @@ def test_a_sender_that_ends_at_rest_has_simply_ended(started, sweep):
 
 def test_the_first_target_begins_where_the_arm_is(started):
     bench = started(period_s=0.005)
-    sender = Sender(bench, lambda _: (PANDA.home + 0.06, np.zeros(7)))
+    sender = Sender(bench, lambda _: (HOME + 0.06, np.zeros(7)))
     sender.run(0.5)
     assert "first target" in sender.reasons[0] and "pause" not in sender.reasons[0]
-<<<<<<< HEAD
-    assert bench.last.state is State.HOLDING and np.array_equal(bench.q, PANDA.home)
-    assert bench.last.reason == sender.reasons[0]
-=======
     assert bench.last.state is State.HOLDING and np.array_equal(bench.q, HOME)
     assert bench.last.text == sender.reasons[0]
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
 
 
 def test_a_repeated_or_overtaken_target_is_passed_over(following):
@@ -288,7 +247,7 @@ def test_nothing_is_followed_again_by_itself(following, broken_limits, break_off
         sender.send(bench.now_s)
         return bench.step()
 
-    for _ in range(600):
+    for _ in range(800):
         send_and_step()
     assert bench.last.state in (State.HOLDING, State.FAULT)
     bench.connected, bench.blocked = True, False
@@ -366,11 +325,7 @@ def test_no_target_breaks_a_limit(make_bench, broken_limits, seed, arm, period_s
         if kind != "none":
             velocities = dq if rng.random() < 0.7 else None
             stamp_s = bench.now_s - rng.choice([0.0, 0.004, 0.05, 0.3], p=[0.5, 0.4, 0.08, 0.02])
-<<<<<<< HEAD
-            bench.streamer.on_target(PANDA.joint_names, q, velocities, stamp_s, bench.now_s)
-=======
             bench.streamer.on_target(Target(q, velocities, stamp_s), bench.now_s)
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
         wait_s = period_s if rng.random() < 0.97 else float(rng.choice([0.001, 0.05, 0.15, 0.3]))
         bench.connected = rng.random() < 0.98
         command = bench.step(wait_s)
@@ -403,11 +358,7 @@ def test_the_estimate_of_a_steady_velocity_is_exact(seed, count):
 
 def test_the_first_target_is_at_rest(started):
     bench = started(period_s=0.005)
-<<<<<<< HEAD
-    reason = bench.streamer.on_target(PANDA.joint_names, bench.q, np.full(7, 0.5), bench.now_s, bench.now_s)
-=======
     reason = text(bench.streamer.on_target(Target(bench.q, np.full(7, 0.5), bench.now_s), bench.now_s))
->>>>>>> b735820 (The streamer and the mirror take typed inputs and answer with structured results; one table of states)
     assert "begin at rest" in reason
     before = bench.q.copy()
     bench.run(0.3)

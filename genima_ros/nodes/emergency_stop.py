@@ -1,0 +1,47 @@
+"""An emergency stop that waits behind no other message."""
+
+from collections.abc import Callable
+
+import rclpy
+from rclpy.node import Node
+
+from genima_ros.messages import interfaces
+
+
+class EmergencyStop:
+    """The service ~/emergency_stop of a node, answered by `poll`, which the node calls before whatever else it does.
+
+    It belongs to a node that nobody spins: an executor would call it in the order in which messages came, and behind
+    all that wait already.
+    """
+
+    def __init__(self, node: Node, stop: Callable[[], str]) -> None:
+        """`stop` stops and says what was done."""
+        self._stop = stop
+        self._node = rclpy.create_node(
+            f"{node.get_name()}_emergency_stop",
+            namespace=node.get_namespace(),
+            context=node.context,
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
+        name = node.resolve_service_name(interfaces.EMERGENCY_STOP.name)
+        self._service = self._node.create_service(
+            interfaces.EMERGENCY_STOP.type, name, lambda request, response: response
+        )
+
+    def poll(self) -> None:
+        """Stops if somebody called since the last time."""
+        kind = interfaces.EMERGENCY_STOP.type
+        while True:
+            with self._service.handle:
+                request, header = self._service.handle.service_take_request(kind.Request)
+            if request is None:
+                return
+            message = self._stop()
+            with self._service.handle:
+                self._service.send_response(kind.Response(success=True, message=message), header)
+
+    def close(self) -> None:
+        self._node.destroy_node()
