@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.node import Node
+from std_srvs.srv import Trigger
 
 from genima_ros.messages import interfaces
 
@@ -27,21 +28,16 @@ class EmergencyStop:
             start_parameter_services=False,
         )
         name = node.resolve_service_name(interfaces.EMERGENCY_STOP.name)
-        self._service = self._node.create_service(
-            interfaces.EMERGENCY_STOP.type, name, lambda request, response: response
-        )
+        self._service = self._node.create_service(Trigger, name, lambda request, response: response)
 
     def poll(self) -> None:
         """Stops if somebody called since the last time."""
-        kind = interfaces.EMERGENCY_STOP.type
         while True:
             with self._service.handle:
-                request, header = self._service.handle.service_take_request(kind.Request)
+                request, header = self._service.handle.service_take_request(Trigger.Request)
             if request is None:
                 return
-            message = self._stop()
-            with self._service.handle:
-                self._service.send_response(kind.Response(success=True, message=message), header)
+            self._service.send_response(Trigger.Response(success=True, message=self._stop()), header)
 
     def close(self) -> None:
         self._node.destroy_node()

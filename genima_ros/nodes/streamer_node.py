@@ -77,7 +77,7 @@ class StreamerNode(Node):
         self.parameters = declare_dataclass(self, StreamerParameters, changeable=(VELOCITY_SCALE,))
         setup = find_arm(self.parameters.arm)
         self.arm, self._command_kind = setup.arm, setup.driver.command
-        clearance = make_clearance(self.parameters) if self.parameters.check_collisions else None
+        clearance = make_clearance(self.arm, self.parameters) if self.parameters.check_collisions else None
         self.streamer = make(self.arm, self.parameters, clearance, setup.driver.receiver_follows_horizon)
         self._clock_s = clock_s
         self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
@@ -272,7 +272,7 @@ class StreamerNode(Node):
         }
 
 
-def make_clearance(margins: Margins) -> Clearance:
+def make_clearance(arm: Arm, margins: Margins) -> Clearance:
     """What tells where the arm is too near to itself or to the table.
 
     Raises:
@@ -285,7 +285,7 @@ def make_clearance(margins: Margins) -> Clearance:
             f"check_collisions needs MuJoCo ({error}): pip install 'genima_ros[sim]', or set "
             "check_collisions to false and watch the arm yourself"
         ) from error
-    return ClearanceModel(margins)
+    return ClearanceModel(arm, margins)
 
 
 class WidthFilter:

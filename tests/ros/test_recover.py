@@ -15,15 +15,15 @@ from rclpy.action import ActionServer, GoalResponse
 from std_srvs.srv import Trigger
 
 from genima_core.arm import PANDA
-from genima_core.streaming.arm_state import MODES, read_status
-from genima_core.streaming.streamer import State
+from genima_core.arm_status import MODES, read_status
+from genima_core.streaming.states import State
 from genima_ros.arms import ArmSetup, Recovery, load_arm
 from genima_ros.cli.recover import read_arguments, recover, tell
 from genima_ros.clients.recovery_client import RecoveryLink
 from genima_ros.graph.graph import share_folder
 from genima_ros.graph.recovery import plan, recover_by
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.arm_status import StatusTeller
+from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.streamer_node import StreamerNode
 
 from .test_sim_node import FakeCell, SimNode
