@@ -105,6 +105,7 @@ class Playback:
         """Commands whose finite differences broke a limit of the arm; 0 unless there is a bug."""
         self._recent: deque[np.ndarray] = deque(maxlen=max(4, round(config.deviation_window_s / config.period_s)))
         self._record(self.motion.q)
+        self._before_stop = tuple(self._recent)
 
     @property
     def motion(self) -> Motion:
@@ -121,8 +122,8 @@ class Playback:
         self._splice = splice(path, self.motion, self.time_s, blend)
 
     def relieve(self, q: np.ndarray, most_rad: float) -> None:
-        """Go gently to q (7,), but not further than most_rad beyond the recent commands, nor out of the limits."""
-        recent = np.array(self._recent)
+        """Go gently to q (7,), but not further than most_rad beyond the commands since shortly before the stop."""
+        recent = np.array([*self._before_stop, *self._recent])
         q = np.clip(q, recent.min(axis=0) - most_rad, recent.max(axis=0) + most_rad)
         q = np.clip(q, self._limits.lower, self._limits.upper)
         self.join(ChunkPath(np.stack([q, q]), GENTLY.longest_s, self.time_s, self._config.settle_s), GENTLY)
@@ -130,6 +131,7 @@ class Playback:
     def abandon(self) -> None:
         """Follow nothing: `advance` stops the arm."""
         self._splice = self.contact = None
+        self._before_stop = tuple(self._recent)
 
     def rescale(self, config: StreamerConfig) -> None:
         """On with another velocity_scale: a chunk is slowed, never sped up, and the limit changes little by little."""

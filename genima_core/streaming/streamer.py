@@ -403,13 +403,13 @@ class Streamer:
         self._why = NOTHING
 
     def _come_to_rest(self, playback: Playback) -> None:
-        playback.abandon()
         self._rest_since_s = self._clock.now_s
         if self._mode is Mode.FAULTING and self._may_relieve() and self._measured.last is not None:
             self._relieved = True
             playback.relieve(self._measured.last.q, self.config.max_deviation_rad)
             self._go(Event.RELIEVE)
             return
+        playback.abandon()
         self._go(Event.REST)
         if self._mode is Mode.HOLDING and self._why.kind in (Reason.NONE, Reason.DISABLED):
             self._why = WAITING

@@ -17,6 +17,8 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
 from genima_ros.nodes.streamer_node import StreamerNode, WidthFilter
 
+from .conftest import as_text
+
 pytestmark = pytest.mark.ros
 
 
@@ -157,9 +159,9 @@ def test_the_state_is_told_with_its_reason_to_whoever_comes_later(bench):
     Arm(bench)
     start(bench, enabled=False)
     states = bench.listen(interfaces.STREAMER_STATE)
-    bench.until(lambda: states and states[-1].data.startswith("holding: The streamer is disabled"))
+    bench.until(lambda: states and as_text(states[-1]).startswith("holding: The streamer is disabled"))
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_targets_are_followed_and_bad_ones_explained(bench):
@@ -173,10 +175,10 @@ def test_targets_are_followed_and_bad_ones_explained(bench):
         0.01, lambda: publisher.publish(conversions.to_joint_state(PANDA.joint_names, q, bench.now_s(), np.zeros(7)))
     )
     bench.until(lambda: np.abs(np.array(arm.commands[-1].position) - q).max() < 1e-3)
-    assert states[-1].data == "tracking"
+    assert as_text(states[-1]) == "tracking"
     q[0] += 1.0
     bench.until(bench.problem("streamer", diagnostics, "joint_target not used"))
-    bench.until(lambda: states[-1].data.startswith("holding: The target of panda_joint1 jumped"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: The target of panda_joint1 jumped"))
     timer.cancel()
 
 
@@ -185,18 +187,18 @@ def test_an_emergency_stop_needs_a_reset_and_an_operator(bench):
     states = bench.listen(interfaces.STREAMER_STATE)
     start(bench)
     publisher = bench.talk(interfaces.ACTION_CHUNK)
-    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
     send_chunk(bench, publisher, 0.6, K=20)
     bench.until(lambda: arm.commands and abs(arm.commands[-1].velocity[0]) > 0.1)
     assert bench.call("streamer", "emergency_stop").success
-    bench.until(lambda: states[-1].data.startswith("fault: The emergency stop"))
+    bench.until(lambda: as_text(states[-1]).startswith("fault: The emergency stop"))
     assert arm.commands[-1].position[0] < PANDA.home[0] + 0.6
     refused = bench.call("streamer", "enable", data=True)
     assert not refused.success and "reset" in refused.message
     assert bench.call("streamer", "reset_fault").success
-    bench.until(lambda: states[-1].data.startswith("holding: The streamer is disabled"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: The streamer is disabled"))
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_the_velocity_scale_changes_while_it_runs_and_nothing_else_does(bench):
@@ -224,20 +226,22 @@ def test_an_arm_in_reflex_is_left_alone_until_somebody_recovers_and_enables_it(b
     Arm(bench)
     states = bench.listen(interfaces.STREAMER_STATE)
     start(bench, watch_arm_status=True)
-    bench.until(lambda: states and states[-1].data.startswith("holding: Waiting for the arm's status"))
+    bench.until(lambda: states and as_text(states[-1]).startswith("holding: Waiting for the arm's status"))
     publisher, status = bench.talk(interfaces.ARM_STATUS), DiagnosticStatus(name="arm")
     bench.probe.create_timer(0.05, lambda: publisher.publish(status))
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
     status.level, status.message = DiagnosticStatus.ERROR, "reflex with cartesian_reflex"
-    bench.until(lambda: states[-1].data == "fault: The arm reports reflex with cartesian_reflex; then: genima recover.")
+    bench.until(
+        lambda: as_text(states[-1]) == "fault: The arm reports reflex with cartesian_reflex; then: genima recover."
+    )
     assert not bench.call("streamer", "reset_fault").success
     refused = bench.call("streamer", "enable", data=True)
     assert not refused.success and "cartesian_reflex" in refused.message
     status.level, status.message = DiagnosticStatus.OK, ""
     bench.until(lambda: bench.call("streamer", "reset_fault").success)
-    bench.until(lambda: states[-1].data.startswith("holding: The streamer is disabled"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: The streamer is disabled"))
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_it_stops_before_the_arm_touches_the_table(bench):
@@ -246,14 +250,14 @@ def test_it_stops_before_the_arm_touches_the_table(bench):
     states = bench.listen(interfaces.STREAMER_STATE)
     start(bench, check_collisions=True, table_height_m=0.3)
     publisher = bench.talk(interfaces.ACTION_CHUNK)
-    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
 
     def lower(message):
         for k, point in enumerate(message.points):
             point.positions[1] += 0.03 * k
 
     send_chunk(bench, publisher, 0.0, K=20, change=lower)
-    bench.until(lambda: states[-1].data.startswith("holding: Going on would bring finger"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: Going on would bring finger"))
     assert 0 < arm.commands[-1].position[1] - PANDA.home[1] < 0.5
 
 
