@@ -61,6 +61,7 @@ class StepClock:
             return 0, None
         gap_s, interruption = now_s - self.previous_s, None
         if gap_s < -self._period_s:
+            self._commanded_s = now_s - self._period_s
             interruption = Refusal(
                 Reason.CLOCK,
                 f"The clock jumped back by {-gap_s:.3f} s, and inputs are timed by it; the "

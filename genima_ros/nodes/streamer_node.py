@@ -77,14 +77,14 @@ class StreamerNode(Node):
         self.parameters = declare_dataclass(self, StreamerParameters, changeable=(VELOCITY_SCALE,))
         setup = find_arm(self.parameters.arm)
         self.arm, self._command_kind = setup.arm, setup.driver.command
-        clearance = make_clearance(self.arm, self.parameters) if self.parameters.check_collisions else None
+        clearance = make_clearance(self.parameters, self.arm) if self.parameters.check_collisions else None
         self.streamer = make(self.arm, self.parameters, clearance, setup.driver.receiver_follows_horizon)
         self._clock_s = clock_s
         self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
         self._tracking = PeriodMeter(self.parameters.period_s)
         self._periods = PeriodMeter(self.parameters.period_s)
         self._repeated_s = self._looked_s = self._logged_s = -np.inf
-        self._status = self._logged = Status(State.HOLDING)
+        self.status = self._logged = Status(State.HOLDING)
         self._told: Status | None = None
         self._wants_chunk: bool | None = None
         self._widths = WidthFilter()
@@ -145,7 +145,7 @@ class StreamerNode(Node):
 
         In the log every change of the state, but of its reason only now and then: that may change many times a second.
         """
-        self._status = status
+        self.status = status
         if repeat or not is_like(status, self._told):
             self._told = status
             level = Level.ERROR if status.state is State.FAULT else Level.OK
@@ -211,6 +211,7 @@ class StreamerNode(Node):
             self._diagnostics.warn(status.text, "arm_status")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._emergency.poll()
         if not request.data:
             self.streamer.disable()
             response.success, response.message = True, "stopping"
@@ -252,9 +253,9 @@ class StreamerNode(Node):
             for name, value in zip(("p50", "p99", "max"), statistics.follow_latency_s, strict=True)
         }
         return {
-            "state": self._status.state,
-            "reason": self._status.reason,
-            "text": self._status.text,
+            "state": self.status.state,
+            "reason": self.status.reason,
+            "text": self.status.text,
             "accepted": statistics.accepted,
             "rejected": sum(statistics.rejected.values()),
             "stops": sum(statistics.stops.values()),
@@ -272,7 +273,7 @@ class StreamerNode(Node):
         }
 
 
-def make_clearance(arm: Arm, margins: Margins) -> Clearance:
+def make_clearance(margins: Margins, arm: Arm) -> Clearance:
     """What tells where the arm is too near to itself or to the table.
 
     Raises:

@@ -120,8 +120,10 @@ class TeleopNode(Node):
         self._states.publish(status_to_message(self.get_name(), status, Level.WARN if stopped else Level.OK))
         if key != self._told and str(status) != self._logged:
             self._logged = str(status)
-            log = self.get_logger().warning if stopped else self.get_logger().info
-            log(self._logged)
+            if stopped:
+                self.get_logger().warning(self._logged)
+            else:
+                self.get_logger().info(self._logged)
         self._told, self._told_s = key, now_s
 
     def _count_leaders(self) -> None:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from genima_core.arm import PANDA
+from genima_core.streaming.states import Reason
+from genima_core.streaming.streamer import Streamer
 from genima_core.types import ActionChunk
 from genima_ros.clients.demo_observer import CommandSet, violations
 from genima_ros.messages import conversions, interfaces
@@ -84,10 +87,12 @@ def test_a_chunk_becomes_smooth_motion_and_the_gripper_closes(bench):
         ("float64_array", interfaces.ARM_POSITIONS, lambda message: message.data),
     ],
 )
-def test_other_arm_controllers_get_what_they_understand(bench, command, topic, read):
+def test_other_arm_controllers_get_what_they_understand(bench, tmp_path, command, topic, read):
     Arm(bench)
     messages = bench.listen(topic)
-    start(bench, command=command, receiver_follows_horizon=False)
+    arm = tmp_path / "mine.yaml"
+    arm.write_text(f"arm: panda\ncommand: {command}\nreceiver_follows_horizon: false\n")
+    start(bench, arm=str(arm))
     bench.until(lambda: messages)
     assert np.array(read(messages[0])) == pytest.approx(PANDA.home)
 
@@ -216,7 +221,7 @@ def test_the_velocity_scale_changes_while_it_runs_and_nothing_else_does(bench):
     assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
     for value in (0.0, 1.5, float("nan")):
         refused = change("velocity_scale", value)
-        assert not refused.successful and "(0, 1]" in refused.reason
+        assert not refused.successful and "[0.01, 1]" in refused.reason
     assert not change("velocity_scale", "fast").successful
     assert not change("velocity_factor", 0.5).successful
     assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
@@ -285,9 +290,86 @@ def test_a_gripper_is_not_flooded_and_gets_the_last_width():
     assert quiet.pass_on(0.0405, 1.2) is None and quiet.pass_on(0.0405, 1.6) == 0.0405
 
 
-def test_a_command_without_horizon_must_say_so(bench):
-    with pytest.raises(ValueError, match="receiver_follows_horizon"):
-        start(bench, command="joint_state")
+def test_an_unknown_arm_is_refused(bench):
+    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are"):
+        start(bench, arm="ur5")
+
+
+class Logged(Streamer):
+    """Notes what it is asked for, in order."""
+
+    log: ClassVar[list[str]] = []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_") or name in ("enable", "disable", "emergency_stop"):
+            Logged.log.append(name)
+        return super().__getattribute__(name)
+
+
+def test_an_emergency_stop_waits_behind_no_other_message(bench):
+    """It is called last of many, while nobody handles any."""
+    states = bench.listen(interfaces.STREAMER_STATE)
+    bench.node(lambda **options: StreamerNode(Logged, **options), parameters={"enabled": True})
+    topics = (interfaces.JOINT_STATES, interfaces.ACTION_CHUNK, interfaces.JOINT_TARGET, interfaces.ARM_STATUS)
+    publishers = [bench.talk(topic) for topic in topics]
+    enable, stop = (
+        bench.probe.create_client(service.type, f"streamer/{name}")
+        for name, service in (("enable", interfaces.ENABLE), ("emergency_stop", interfaces.EMERGENCY_STOP))
+    )
+    bench.until(lambda: enable.service_is_ready() and stop.service_is_ready() and states)
+    for _ in range(20):
+        for publisher, topic in zip(publishers, topics, strict=True):
+            publisher.publish(topic.type())
+        enable.call_async(enable.srv_type.Request(data=True))
+    answer = stop.call_async(stop.srv_type.Request())
+    Logged.log.clear()
+    bench.until(answer.done)
+    assert answer.result().success
+    assert Logged.log[0] == "emergency_stop"
+    bench.until(lambda: as_text(states[-1]).startswith("fault: The emergency stop"))
+
+
+@pytest.mark.parametrize("value", [1, 0.5])
+def test_a_number_without_a_point_is_taken_for_a_float(bench, value):
+    node = start(bench, velocity_scale=0.1)
+    result = node.set_parameters([Parameter("velocity_scale", value=value)])[0]
+    assert result.successful and node.streamer.config.velocity_scale == value
+    for wrong in ("fast", True, 7, 0, [1.0]):
+        assert not node.set_parameters([Parameter("velocity_scale", value=wrong)])[0].successful
+    assert node.streamer.config.velocity_scale == value
+
+
+def test_another_commander_of_the_arm_is_noticed_and_named(bench):
+    arm = Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    start(bench)
+    publisher = bench.talk(interfaces.ACTION_CHUNK)
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
+    send_chunk(bench, publisher, 0.6, K=20)
+    bench.until(lambda: arm.commands and abs(arm.commands[-1].velocity[0]) > 0.1)
+    other = interfaces.publish(bench.probe, interfaces.ARM_TRAJECTORY)
+    bench.until(lambda: as_text(states[-1]).startswith("holding: /probe commands the arm as well"))
+    assert arm.commands[-1].position[0] < PANDA.home[0] + 0.6
+    refused = bench.call("streamer", "enable", data=True)
+    assert not refused.success and "/probe" in refused.message
+    bench.probe.destroy_publisher(other)
+    bench.until(lambda: bench.call("streamer", "enable", data=True).success)
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
+
+
+def test_of_two_streamers_none_commands(bench):
+    arm = Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    first = start(bench)
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
+    second = start(bench)
+    bench.until(lambda: first.status.reason is second.status.reason is Reason.COMMANDERS)
+    assert "another /streamer" in first.status.text
+    seen = len(states)
+    bench.until(lambda: len(states) > seen + 4)  # the stop is over
+    count, seen = len(arm.commands), len(states)
+    bench.until(lambda: len(states) > seen + 4)
+    assert len(arm.commands) == count
 
 
 def test_nothing_heavy_is_imported():

@@ -169,7 +169,7 @@ def test_a_silent_leader_is_noticed(cell, bench):
 
 
 def test_a_wrong_parameter_is_refused(bench):
-    with pytest.raises(ValueError, match="leader_arm"):
+    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are"):
         bench.node(TeleopNode, parameters={"leader_arm": "ur5"})
 
 
