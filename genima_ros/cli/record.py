@@ -197,18 +197,18 @@ def table_view(session, goal: int) -> Iterator[Callable[[], None]]:
 @contextmanager
 def plain_view(session) -> Iterator[Callable[[], None]]:
     """A line for whatever happens."""
-    states: dict[str, str] = {}
+    shown: dict[str, str] = {}
 
     def view() -> None:
         while session.notes:
             print(session.notes.popleft(), flush=True)
-        for name, state in session.states.items():
-            if states.get(name) != state:
-                states[name] = state
-                print(f"{name}: {state}", flush=True)
-        if "recorder" in session.diagnostics and "recorder" not in states:
+        states = {name: str(status or "absent") for name, status in session.states.items()}
+        if "recorder" in session.diagnostics:
             states["recorder"] = "ready"
-            print("recorder: ready", flush=True)
+        for name, state in states.items():
+            if shown.get(name) != state:
+                shown[name] = state
+                print(f"{name}: {state}", flush=True)
 
     yield view
     view()

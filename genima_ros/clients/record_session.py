@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 
 from std_msgs.msg import Bool, String
 
+from genima_core.streaming.mirror import Mirroring
+from genima_core.streaming.states import State, Status
 from genima_ros.cli.terminal.keyboard import Line
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import interfaces
+from genima_ros.messages.status import read_status
 
-STATES = {"teleop": interfaces.TELEOP_STATE, "streamer": interfaces.STREAMER_STATE}
+STATES = {"teleop": (interfaces.TELEOP_STATE, Mirroring), "streamer": (interfaces.STREAMER_STATE, State)}
 RECORDER, TELEOP, STREAMER = "recorder", "teleop", "streamer"
 CALLS = {
     "e": (TELEOP, "engage"),
@@ -37,7 +40,8 @@ class RecordSession(Observer):
     def __init__(self, domain: int, ring: Callable[[int], None], instruction: str = "") -> None:
         """`ring(times)` sounds the bell, if that is on."""
         super().__init__(domain, "record")
-        self.states = dict.fromkeys(STATES, "absent")
+        self.states: dict[str, Status | None] = dict.fromkeys(STATES)
+        """Of each node; None while it is absent."""
         self.recording = self.quitting = False
         self.bell = True
         self.note = ""
@@ -51,8 +55,10 @@ class RecordSession(Observer):
         if instruction:
             self._instruction.publish(String(data=instruction))
         interfaces.subscribe(self.node, interfaces.RECORDING, self._on_recording)
-        for name, topic in STATES.items():
-            interfaces.subscribe(self.node, topic, lambda message, name=name: self.states.update({name: message.data}))
+        for name, (topic, states) in STATES.items():
+            interfaces.subscribe(
+                self.node, topic, lambda m, name=name, states=states: self.states.update({name: read_status(m, states)})
+            )
         self._clients = {
             (node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
             for node, name in {*CALLS.values(), (STREAMER, "emergency_stop"), (RECORDER, "start"), (RECORDER, "stop")}

@@ -117,11 +117,9 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
     if known.get("rig"):
         known["rig"] = str(Path(str(known["rig"])).absolute())
-    of_streaming: dict[str, dict[str, object]] = {}
     if "arm" in values:
         parameters, renamed = arm_values(values)
         known |= parameters
-        of_streaming = streaming_parameters(values)
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
         files.append(Path(str(values["config"])).absolute())
@@ -131,11 +129,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         NodeProcess(
             name=node.name,
             executable=node.executable,
-            parameters={
-                name: value
-                for name, value in (known | of_streaming.get(node.name, {})).items()
-                if name in node.parameters and value is not None
-            },
+            parameters={name: value for name, value in known.items() if name in node.parameters and value is not None},
             parameter_files=(node.parameter_file,) if node.parameter_file else tuple(files),
             remappings=(*node.remappings, *renamed.items()),
             niceness=node.niceness,
@@ -168,39 +162,6 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
         parameters["leader_arm"] = arm_argument(leader_name)
         renamed |= leader.remappings(str(values["leader_namespace"]), "leader/")
     return parameters, renamed
-
-
-def streaming_parameters(values: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """Parameters of the streamer and teleop nodes that follow from the arms."""
-    setup = find_arm(str(values["arm"]))
-    arm, driver = setup.arm, setup.driver
-    common = {
-        "arm": arm.name,
-        "joint_names": list(arm.joint_names),
-        "gripper_max_width_m": arm.gripper.max_width_m,
-    }
-    narrow = {
-        name: list(limits)
-        for name in ("lower_position_limits", "upper_position_limits", "velocity_limits")
-        if (limits := getattr(driver, name))
-    }
-    streamer = {
-        **common,
-        **narrow,
-        "command": driver.command,
-        "receiver_follows_horizon": driver.receiver_follows_horizon,
-    }
-    if "leader_arm" not in values:
-        return {"streamer": streamer}
-    leader = find_arm(str(values["leader_arm"] or values["arm"])).arm
-    teleop = {
-        **common,
-        "leader_arm": leader.name,
-        "leader_joint_names": list(leader.joint_names),
-        "leader_finger_names": list(leader.gripper.joints) or [""],
-        "leader_gripper_max_width_m": leader.gripper.max_width_m,
-    }
-    return {"streamer": streamer, "teleop": teleop}
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:

@@ -132,36 +132,8 @@ _LEARNED = (
 )
 _MARKERS = NodeEntry("markers", "markers_node", ("arm",), niceness=5, respawn=True)
 _MARKERS_IN_RVIZ = replace(_MARKERS, condition="rviz")
-_STREAMER = NodeEntry(
-    "streamer",
-    "streamer_node",
-    (
-        "execution",
-        "arm",
-        "joint_names",
-        "command",
-        "receiver_follows_horizon",
-        "lower_position_limits",
-        "upper_position_limits",
-        "velocity_limits",
-        "gripper_max_width_m",
-    ),
-    niceness=0,
-)
-_TELEOP = NodeEntry(
-    "teleop",
-    "teleop_node",
-    (
-        "arm",
-        "joint_names",
-        "gripper_max_width_m",
-        "leader_arm",
-        "leader_joint_names",
-        "leader_finger_names",
-        "leader_gripper_max_width_m",
-    ),
-    niceness=0,
-)
+_STREAMER = NodeEntry("streamer", "streamer_node", ("execution", "arm"), niceness=0)
+_TELEOP = NodeEntry("teleop", "teleop_node", ("arm", "leader_arm"), niceness=0)
 _ARM_MONITOR = NodeEntry("arm_monitor", "arm_monitor_node", ("arm",), niceness=1, respawn=True, condition="robot_state")
 _GRIPPER = NodeEntry(
     "gripper",

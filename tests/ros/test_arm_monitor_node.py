@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from genima_core.streaming.arm_state import MODES
+from genima_core.arm_status import MODES
 from genima_ros.messages import interfaces
 from genima_ros.nodes.arm_monitor_node import ArmMonitorNode, load_message
 

@@ -15,6 +15,8 @@ from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.controller_node import ControllerNode
 
+from .conftest import as_text
+
 pytestmark = pytest.mark.ros
 
 FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
@@ -73,7 +75,7 @@ class Graph:
         return stamp_s
 
     def gate_says(self, text: str) -> None:
-        self.bench.until(lambda: self.states and self.states[-1].data == text)
+        self.bench.until(lambda: self.states and as_text(self.states[-1]) == text)
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_what_cannot_be_checked_closes_it(bench, rig, drawing):
     graph.bench.until(
         lambda: (
             graph.states
-            and graph.states[-1].data.startswith(
+            and as_text(graph.states[-1]).startswith(
                 "closed: the drawing cannot be checked: the observation is (4, 32, 32, 3)"
             )
         )

@@ -39,12 +39,7 @@ PARAMETERS = {
 }
 ROOT = Path(__file__).parents[2]
 NEEDED = {"real": ("arm:=fr3",), "teleop_real": ("arm:=fr3",)}
-OF_STREAMING = {
-    *("joint_names", "command", "receiver_follows_horizon", "gripper_max_width_m"),
-    *("lower_position_limits", "upper_position_limits", "velocity_limits"),
-    *("leader_joint_names", "leader_finger_names", "leader_gripper_max_width_m"),
-}
-OF_ARMS = {"arm", "leader_arm", "action", *OF_STREAMING}
+OF_ARMS = {"arm", "leader_arm", "action"}
 DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
 """Topics that only some drivers have."""
 
@@ -154,12 +149,11 @@ def test_the_state_of_an_arm_is_watched_where_its_driver_tells_it():
 def test_a_leader_is_like_the_follower_unless_it_is_said():
     processes = resolve("arm:=fr3", "arm_namespace:=follower", mode="teleop_real")
     teleop = processes["teleop"]
-    assert teleop.parameters["leader_joint_names"] == teleop.parameters["joint_names"]
+    assert teleop.parameters == {"arm": "fr3", "leader_arm": "fr3"}
     assert dict(teleop.remappings)["joint_states"] == "/follower/franka/joint_states"
     assert dict(teleop.remappings)["leader/joint_states"] == "/leader/franka/joint_states"
     teleop = resolve("arm:=fr3", "leader_arm:=panda", mode="teleop_real")["teleop"]
-    assert (teleop.parameters["arm"], teleop.parameters["leader_arm"]) == ("fr3", "panda")
-    assert teleop.parameters["leader_joint_names"][0] == "panda_joint1"
+    assert teleop.parameters == {"arm": "fr3", "leader_arm": "panda"}
     assert dict(teleop.remappings)["leader/joint_states"] == "/leader/joint_states"
 
 

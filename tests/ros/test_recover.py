@@ -15,17 +15,17 @@ from rclpy.action import ActionServer, GoalResponse
 from std_srvs.srv import Trigger
 
 from genima_core.arm import PANDA
-from genima_core.streaming.arm_state import MODES, read_status
-from genima_core.streaming.streamer import State
+from genima_core.arm_status import MODES, read_status
 from genima_ros.arms import ArmSetup, Recovery, load_arm
 from genima_ros.cli.recover import read_arguments, recover, tell
 from genima_ros.clients.recovery_client import RecoveryLink
 from genima_ros.graph.graph import share_folder
 from genima_ros.graph.recovery import plan, recover_by
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.arm_status import StatusTeller
+from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.streamer_node import StreamerNode
 
+from .conftest import as_text
 from .test_sim_node import FakeCell, SimNode
 
 pytestmark = pytest.mark.ros
@@ -145,7 +145,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     states, commands = start_streamer(bench)
     bench.until(lambda: commands)
     driver.status = REFLEX
-    bench.until(lambda: states and states[-1].data.startswith(State.FAULT))
+    bench.until(lambda: states and as_text(states[-1]).startswith("fault"))
     outcomes = run(bench, load_arm("fr3", ARMS))
     assert [outcome.ok for outcome in outcomes] == [True] * 7, outcomes
     assert driver.calls == [
@@ -157,7 +157,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     count, seen = len(commands), len(states)
     bench.until(lambda: len(states) > seen + 2)  # a second
     assert len(commands) == count
-    assert states[-1].data == "holding: The streamer is disabled; enable it to move the arm."
+    assert as_text(states[-1]) == "holding: The streamer is disabled; enable it to move the arm."
     assert bench.call("streamer", "enable", data=True).success
     bench.until(lambda: len(commands) > count)
     assert np.array(commands[count].position) == pytest.approx(PANDA.home)
@@ -245,11 +245,13 @@ def test_the_simulated_cell_goes_on_after_recovery(bench, rig):
     bench.node(StreamerNode, parameters={"enabled": True, "watch_arm_status": True})
     bench.until(lambda: commands)
     assert bench.call("sim", "reflex").success
-    bench.until(lambda: states and states[-1].data.startswith("fault: The arm reports reflex with cartesian_reflex"))
+    bench.until(
+        lambda: states and as_text(states[-1]).startswith("fault: The arm reports reflex with cartesian_reflex")
+    )
     outcomes = run(bench, load_arm("sim", ARMS))
     assert [outcome.ok for outcome in outcomes] == [True] * 4, outcomes
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_a_refusal_is_told_with_its_reason(bench):
