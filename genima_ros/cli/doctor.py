@@ -16,9 +16,9 @@ from genima_core.checkpoint import Checkpoint
 from genima_ros.cli.terminal.status_table import status_table
 from genima_ros.graph.domain import own_domain
 from genima_ros.graph.packages import apt_package, extras, remedy
+from genima_ros.share import DEMO_CHECKPOINT, find_checkpoint
 
 DEMO_EXTRAS = ("", "sim", "train", "ros")
-DEMO_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "demo"
 DEMO_MEMORY_GB = 6.0
 DEMO_DISK_GB = 2.0
 PROBE_TIMEOUT_S = 120.0
@@ -126,7 +126,7 @@ def examine() -> Iterator[Check]:
     yield loopback()
     yield from workstation()
     yield from realsense()
-    yield checkpoint(DEMO_CHECKPOINT)
+    yield checkpoint(find_checkpoint(DEMO_CHECKPOINT))
 
 
 def machine() -> Iterator[Check]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genima_ros.share import DEMO_CHECKPOINT
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -64,6 +66,8 @@ class Mode:
     nodes: tuple[NodeEntry, ...]
     parameter_file: str
     """In config/; overrides defaults, and is overridden by arguments."""
+    rviz: str = "genima.rviz"
+    """Layout of RViz, in config/."""
     next_step: str = ""
     """What to do when all nodes are ready."""
 
@@ -88,7 +92,7 @@ _SHARED = (
 )
 _RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
 _OF_LEARNED = (
-    Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
+    Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
@@ -204,6 +208,7 @@ MODES = {
             _MARKERS_IN_RVIZ,
         ),
         parameter_file="teleop_sim.yaml",
+        rviz="teleop.rviz",
         next_step="in another terminal: genima record --task {task}",
     ),
     "real": Mode(
@@ -216,6 +221,7 @@ MODES = {
         arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
         nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, _MARKERS_IN_RVIZ),
         parameter_file="teleop_real.yaml",
+        rviz="teleop.rviz",
         next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
     ),
 }

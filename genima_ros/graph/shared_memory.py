@@ -4,7 +4,7 @@ import shutil
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from genima_ros.graph.graph import share_folder
+from genima_ros.share import share_folder
 
 PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
 NEEDED_BYTES = 40 << 20
