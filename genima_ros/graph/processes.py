@@ -174,4 +174,3 @@ class RunningGraph:
         for text in child.stdout:
             self._line(name, text.rstrip("\n"))
         child.stdout.close()
-
