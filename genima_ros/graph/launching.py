@@ -104,6 +104,7 @@ def node_action(process: graph.NodeProcess) -> Node:
     return Node(
         package=PACKAGE,
         executable=process.executable,
+        exec_name=process.name,
         output="screen",
         emulate_tty=True,
         parameters=[*map(str, process.parameter_files), *([dict(process.parameters)] if process.parameters else [])],
