@@ -12,7 +12,9 @@ EXECUTABLE = """\
 # Uses the interpreter of the prefix it is installed in (pip, in a virtual environment), else the one on PATH (colcon).
 python="$(dirname "$0")/../../bin/python3"
 [ -x "$python" ] || python=python3
-exec "$python" -m {package}.nodes.{node} "$@"
+# Ctrl-C ends it without a traceback, until the node itself takes care of that.
+exec "$python" -c "import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); \\
+runpy.run_module('{package}.nodes.{node}', run_name='__main__', alter_sys=True)" "$@"
 """
 
 

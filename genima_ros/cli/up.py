@@ -13,6 +13,7 @@ import tyro
 
 from genima_ros.graph import graph
 from genima_ros.graph.description import READY_S, GraphDescription, describe_graph, not_ready
+from genima_ros.graph.domain import current_domain
 from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
 
 if TYPE_CHECKING:
@@ -71,11 +72,6 @@ def start(
         rviz = subprocess.Popen(description.rviz, env=environment)
         stack.callback(rviz.terminate)
     return running, observer
-
-
-def current_domain() -> int:
-    """The ROS domain of this process."""
-    return int(os.environ.get("ROS_DOMAIN_ID") or 0)
 
 
 def wait_ready(

@@ -29,6 +29,7 @@ from genima_ros.graph.description import (
     describe_graph,
     not_ready,
 )
+from genima_ros.graph.domain import current_domain
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.processes import node_environment
 from genima_ros.share import PACKAGE
@@ -123,7 +124,7 @@ async def say_when_ready(description: GraphDescription) -> None:
     """
     from genima_ros.clients.observer import Observer
 
-    domain = int(os.environ.get("ROS_DOMAIN_ID") or 0)
+    domain = current_domain()
     deadline_s = time.monotonic() + READY_S
     with Observer(domain) as observer:
         while missing := description.missing(observer.diagnostics):
