@@ -16,6 +16,7 @@ from genima_core.checkpoint import Checkpoint
 from genima_ros.cli.terminal.status_table import status_table
 from genima_ros.graph.domain import own_domain
 from genima_ros.graph.packages import apt_package, extras, remedy
+from genima_ros.graph.processes import node_environment
 from genima_ros.share import DEMO_CHECKPOINT, find_checkpoint
 
 DEMO_EXTRAS = ("", "sim", "train", "ros")
@@ -207,7 +208,7 @@ def loopback() -> Check:
     if importlib.util.find_spec("rclpy") is None:
         return Check("ROS 2", "missing", "rclpy cannot be imported", remedy)
     with own_domain() as domain:
-        environment = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        environment = node_environment(os.environ, domain)
         talker = subprocess.Popen(
             [sys.executable, "-c", TALKER],
             env={**os.environ, **environment},

@@ -15,6 +15,7 @@ from genima_ros.graph import graph
 from genima_ros.graph.description import READY_S, GraphDescription, describe_graph, not_ready
 from genima_ros.graph.domain import current_domain
 from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
+from genima_ros.graph.transport import remove_abandoned
 
 if TYPE_CHECKING:
     from genima_ros.clients.observer import Observer
@@ -58,6 +59,8 @@ def start(
     log: TextIO | None = None,
 ) -> "tuple[RunningGraph, Observer]":
     """Starts the nodes and an observer in this process; `stack` ends both. With a `log`, only problems are shown."""
+    if removed := remove_abandoned():
+        print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     environment = node_environment(os.environ, domain)
     # The observer in this process must meet the nodes: same domain, same range.
     os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})

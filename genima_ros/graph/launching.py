@@ -32,6 +32,7 @@ from genima_ros.graph.description import (
 from genima_ros.graph.domain import current_domain
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.processes import node_environment
+from genima_ros.graph.transport import remove_abandoned
 from genima_ros.share import PACKAGE
 
 MODE = "mode"
@@ -63,6 +64,7 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     mode = LaunchConfiguration(MODE).perform(context) if len(modes) > 1 else modes[0]
     values = graph.argument_values(mode, given_arguments(context, mode))
     description = describe_graph(mode, values)
+    remove_abandoned()
     environment = node_environment(os.environ)
     added = {name: value for name, value in environment.items() if name not in os.environ}
     os.environ.update(added)  # of this process as well, which waits for the nodes

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from genima_ros.graph.description import RESPAWN_AFTER_S, after_end
 from genima_ros.graph.graph import NodeProcess
+from genima_ros.graph.transport import choose_transport
 
 PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
 COLOURS = (36, 33, 35, 32, 34, 31)
@@ -37,6 +38,7 @@ def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict
     }
     if domain is not None:
         environment["ROS_DOMAIN_ID"] = str(domain)
+    choose_transport(environment)
     return environment
 
 
