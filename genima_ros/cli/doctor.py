@@ -226,7 +226,6 @@ def workstation() -> Iterator[Check]:
     """What only a ROS 2 installed by apt brings."""
     needed_for = {
         "launch_ros": "ros2 launch (genima up does without)",
-        "cv_bridge": "unusual image encodings (OpenCV does the usual ones)",
         "tf2_msgs": "a real cell: camera poses on tf",
         "control_msgs": "a real cell: gripper action",
         "franka_msgs": "a real cell: Franka hand and error recovery",
