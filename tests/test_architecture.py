@@ -17,7 +17,7 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
-    ("geometry", "types", "gl", "config", "timing"),
+    ("geometry", "types", "gl", "config", "timing", "weights"),
     ("arm",),
     ("arm_description", "panda"),
     ("cameras", "pixels", "synchroniser", "tiling"),

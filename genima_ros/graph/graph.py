@@ -115,6 +115,8 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
+    if values.get("camera"):
+        known["leave_out"] = [values["camera"]]
     if known.get("rig"):
         known["rig"] = str(Path(str(known["rig"])).absolute())
     of_streaming: dict[str, dict[str, object]] = {}

@@ -11,15 +11,19 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    IncludeLaunchDescription,
     OpaqueCoroutine,
     OpaqueFunction,
     SetEnvironmentVariable,
     TimerAction,
 )
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from genima_core.cameras import CameraRig
+from genima_ros.arms import find_arm
 from genima_ros.graph import graph
 from genima_ros.graph.description import (
     READY_S,
@@ -30,6 +34,7 @@ from genima_ros.graph.description import (
     not_ready,
 )
 from genima_ros.graph.domain import current_domain
+from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.processes import node_environment
 from genima_ros.graph.transport import remove_abandoned
@@ -116,6 +121,18 @@ def node_action(process: graph.NodeProcess) -> Node:
         additional_env=dict(process.environment),
         prefix=f"nice -n {process.niceness}" if process.niceness else None,
     )
+
+
+def start_handeye(context: LaunchContext) -> list[Any]:
+    """easy_handeye2 for the camera that is to be calibrated; nothing where none is named, or no rig."""
+    path, camera, arm, marker_frame = (
+        LaunchConfiguration(name).perform(context) for name in ("rig", "camera", "arm", "marker_frame")
+    )
+    if not (camera and path):
+        return []
+    given = handeye_arguments(CameraRig.load(Path(path)), camera, find_arm(arm).arm, marker_frame)
+    source = PythonLaunchDescriptionSource(str(handeye_launch_file()))
+    return [IncludeLaunchDescription(source, launch_arguments=list(given.items()))]
 
 
 async def say_when_ready(description: GraphDescription) -> None:

@@ -80,6 +80,8 @@ class Mode:
 _TASK = Argument("task", str, "what the arm shall do")
 _SEED = Argument("seed", int, "scene to start with")
 _CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
+_CONFIG = Argument("config", str, "YAML file with further parameters", "")
+_RVIZ = Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False)
 _SHARED = (
     Argument(
         "execution",
@@ -87,8 +89,8 @@ _SHARED = (
         "sync: execute a chunk, then look again; async: splice in every new chunk",
         choices=("sync", "async"),
     ),
-    Argument("config", str, "YAML file with further parameters", ""),
-    Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
+    _CONFIG,
+    _RVIZ,
 )
 _RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
 _OF_LEARNED = (
@@ -175,7 +177,8 @@ _GRIPPER = NodeEntry(
     respawn=True,
     condition="gripper",
 )
-_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm"), niceness=5, respawn=True, condition="rig")
+_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm", "leave_out"), niceness=5, respawn=True, condition="rig")
+_BOARD = NodeEntry("board", "board_node", ("camera", "marker_frame"), niceness=5, respawn=True, condition="camera")
 _RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
 _ENABLE = (
     "when nobody is near the arm, enable it: ros2 service call /streamer/enable std_srvs/srv/SetBool '{{data: true}}'"
@@ -223,6 +226,19 @@ MODES = {
         parameter_file="teleop_real.yaml",
         rviz="teleop.rviz",
         next_step=f"{_ENABLE}; then, in another terminal: genima record --task NAME",
+    ),
+    "calibrate": Mode(
+        arguments=(
+            *_OF_A_CELL,
+            _RIG,
+            Argument("camera", str, "camera that looks for the board; its own frame is left to easy_handeye2", ""),
+            Argument("marker_frame", str, "frame of TF that the board is", "charuco_board"),
+            _CONFIG,
+            _RVIZ,
+        ),
+        nodes=(replace(_RIG_NODE, condition=None), _BOARD),
+        parameter_file="calibrate.yaml",
+        next_step="genima calibrate collect takes samples of the board",
     ),
 }
 
