@@ -82,19 +82,22 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
 
 
 def given_arguments(context: LaunchContext, mode: str) -> dict[str, str]:
-    """The graph's arguments by their names; those of the command line also where the graph has none of the name.
+    """The graph's arguments by their names; those of the command line also where the graph has none of the name."""
+    names = [argument.name for argument in get_mode(mode).arguments]
+    given = {name: LaunchConfiguration(name).perform(context) for name in names}
+    return given | {name: value for name, value in command_line(context).items() if name != MODE}
 
-    `ros2 launch` passes unknown arguments on without a word. Where another launch file includes ours, the command line
-    is that one's.
+
+def command_line(context: LaunchContext) -> dict[str, str]:
+    """Arguments that were typed for our launch file: `ros2 launch` passes unknown ones on without a word.
+
+    None where another launch file includes ours: the command line is that one's.
     """
-    given = {
-        argument.name: LaunchConfiguration(argument.name).perform(context) for argument in get_mode(mode).arguments
-    }
     file = Path(context.get_locals_as_dict().get("current_launch_file_path", "")).name
-    if file and any(Path(word).name == file for word in sys.argv):
-        words = [word.partition(":=") for word in context.argv]
-        given |= {name: value for name, separator, value in words if separator and name != MODE}
-    return given
+    if not (file and any(Path(word).name == file for word in sys.argv)):
+        return {}
+    words = [word.partition(":=") for word in context.argv]
+    return {name: value for name, separator, value in words if separator}
 
 
 def node_action(process: graph.NodeProcess) -> Node:
