@@ -238,6 +238,7 @@ MODES = {
         ),
         nodes=(replace(_RIG_NODE, condition=None), _BOARD),
         parameter_file="calibrate.yaml",
+        rviz="teleop.rviz",
         next_step="genima calibrate collect takes samples of the board",
     ),
 }
