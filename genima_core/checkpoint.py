@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from genima_core.cameras import CameraRig
+from genima_core.weights import restore
 
 FORMAT = 1
-REMEDY = "use `git checkout -- checkpoints/demo` for the shipped one, or `make demo-checkpoint` to train it anew"
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Checkpoint:
         path = Path(path)
         for part in ("checkpoint.json", "rig.json", "diffusion", "controller"):
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete checkpoint: {part} is missing; {REMEDY}")
+                raise FileNotFoundError(f"{path} is no complete checkpoint: {part} is missing; {restore(path)}")
         try:
             data = json.loads((path / "checkpoint.json").read_text())
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path / 'checkpoint.json'} is damaged ({error}); {REMEDY}") from error
+            raise ValueError(f"{path / 'checkpoint.json'} is damaged ({error}); {restore(path)}") from error
         names = {f.name for f in fields(CheckpointInfo)}
         if set(data) != names or data["format"] != FORMAT:
             raise ValueError(

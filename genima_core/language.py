@@ -12,6 +12,8 @@ from torch import Tensor
 from transformers import AutoConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from genima_core.weights import restore
+
 PROMPT = "tiled perspectives of a robot arm executing '{}'"
 """What the diffusion agent is told, as in the paper."""
 
@@ -98,7 +100,7 @@ class TextEncoder:
                 raise ValueError(f"tensors are missing: {sorted(report['missing_keys'])[:3]} ...")
         except OSError as error:
             remedy = (
-                "restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`"
+                restore(folder)
                 if nested
                 else f"get it with `huggingface-cli download {source}`, or name the folder that holds it"
             )

@@ -33,7 +33,7 @@ def test_opens_what_belongs_together(folder, info):
 def test_names_the_missing_part_and_the_remedy(folder, part):
     path = folder / part
     path.rmdir() if path.is_dir() else path.unlink()
-    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*the shipped checkpoints/demo"):
         Checkpoint.open(folder)
 
 

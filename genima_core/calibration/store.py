@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
-from genima_core.arm import HAND_YAW_RAD, TCP_Z_M
+from genima_core.arm import HAND_YAW_RAD, PANDA, TCP_Z_M, Arm
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.geometry import from_quat_xyzw, make_transform, to_quat_xyzw
 
@@ -53,16 +53,16 @@ class Calib:
             raise ValueError(f"calibration_type is {self.calibration_type!r}; valid are {' and '.join(TYPES)}")
 
     @classmethod
-    def of(cls, camera: RigCamera, arm_id: str = "panda") -> "Calib":
-        """Of a camera of the rig, with the frames of franka's descriptions and realsense-ros."""
+    def of(cls, camera: RigCamera, arm: Arm = PANDA, marker_frame: str = "charuco_board") -> "Calib":
+        """Of a camera of the rig on or beside this arm, with its frames and those of realsense-ros."""
         kind = next(kind for kind, mount in TYPES.items() if mount == camera.mount)
         return cls(
             camera.name,
             kind,
-            f"{arm_id}_link0",
-            f"{arm_id}_hand",
+            arm.base_frame,
+            arm.hand_frame,
             OPTICAL_FRAME.format(camera=camera.name),
-            "charuco_board",
+            marker_frame,
             camera.T_mount_cam,
         )
 

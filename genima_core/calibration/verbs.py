@@ -94,7 +94,6 @@ def install(
     rig: Path,
     out: Path | None = None,
     calib: Path | None = None,
-    arm: str = "panda",
     force: bool = False,
 ) -> None:
     """Puts solved extrinsics into a rig file, and writes them as .calib files of easy_handeye2.
@@ -106,7 +105,6 @@ def install(
         rig: rig.json to change.
         out: Where to write the changed rig; over the old one by default, of which a copy is kept beside it.
         calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
-        arm: Prefix of the arm's frames, such as panda or fr3.
         force: Installs solutions whose verdict is "bad" as well.
     """
     if not sources:
@@ -134,7 +132,7 @@ def install(
     for name in poses:
         mm, deg = distance(before[name].T_mount_cam, after[name].T_mount_cam)
         file = (calib or out.parent) / f"{name}.calib"
-        Calib.of(after[name], arm).save(file)
+        Calib.of(after[name], after.arm).save(file)
         print(f"{name}: moved by {mm:.1f} mm, {deg:.2f} degrees; {file}")
     print(f"{out}: fingerprint {before.fingerprint()} became {after.fingerprint()}")
 

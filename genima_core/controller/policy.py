@@ -15,12 +15,9 @@ from genima_core.controller.engine import Engine
 from genima_core.controller.network import Network
 from genima_core.controller.networks import NETWORKS, load_config
 from genima_core.language import TextEncoder
+from genima_core.weights import check_device, restore
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
-REMEDY = (
-    "`git checkout -- checkpoints/demo` restores the shipped one, `genima train controller` and "
-    "`make demo-checkpoint` train one anew"
-)
 MARGIN_RAD = 0.01
 """Joint positions stay this far inside the arm's limits."""
 
@@ -66,12 +63,13 @@ class Controller:
         """Reads a folder that `save` wrote, to be used as it is.
 
         Raises:
-            FileNotFoundError, ValueError: a part is missing; a part is damaged.
+            FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
+        check_device(device)
         for part in PARTS:
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete controller: {part} is missing; {REMEDY}")
+                raise FileNotFoundError(f"{path} is no complete controller: {part} is missing; {restore(path)}")
         try:
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]
@@ -86,7 +84,7 @@ class Controller:
             raise
         except Exception as error:  # safetensors, json and torch each have their own
             raise ValueError(
-                f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); {REMEDY}"
+                f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())}); {restore(path)}"
             ) from error
         model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
         return cls(model, TextEncoder.load(path, device), device, tuned=True)
@@ -151,5 +149,7 @@ class Controller:
         )
         positions, opened = joints[0].double().numpy(), opened[0].double().numpy()
         if not np.isfinite(positions).all() or not np.isfinite(opened).all():
-            raise RuntimeError(f"the controller's output is not finite: its weights are damaged; {REMEDY}")
+            raise RuntimeError(
+                "the controller's output is not finite: its weights are damaged; copy or train them again"
+            )
         return self.arm.clip(positions, MARGIN_RAD), (opened > 0.5).astype(np.float64)

@@ -24,11 +24,11 @@ from genima_core.diffusion.building import load_part
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
 from genima_core.diffusion.prompts import Prompts
+from genima_core.weights import check_device, restore
 
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-REMEDY = "`git checkout -- checkpoints/demo` restores the shipped one, `make demo-checkpoint` trains it anew"
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,17 @@ class DiffusionAgent:
             compiled: See `Engine`.
 
         Raises:
-            FileNotFoundError, ValueError: a part is missing; a part is damaged.
+            FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
+        check_device(device)
         precision = precision or ("float16" if device.startswith("cuda") else "float32")
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; valid are {', '.join(PRECISIONS)}")
         dtype = PRECISIONS[precision]
         for part in PARTS:
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete diffusion agent: {part} is missing; {REMEDY}")
+                raise FileNotFoundError(f"{path} is no complete diffusion agent: {part} is missing; {restore(path)}")
         try:
             agent = json.loads((path / "agent.json").read_text())
             family, size, steps = agent["family"], tuple(map(int, agent["size"])), int(agent["steps"])
@@ -85,7 +86,9 @@ class DiffusionAgent:
             scheduler = SCHEDULERS[config["_class_name"]].from_config(config)
             controlled = FAMILIES[family].controlled
             if controlled and not (path / "controlnet").exists():
-                raise FileNotFoundError(f"{path} is no complete diffusion agent: controlnet is missing; {REMEDY}")
+                raise FileNotFoundError(
+                    f"{path} is no complete diffusion agent: controlnet is missing; {restore(path)}"
+                )
             prompts = Prompts.load(path, FAMILIES[family].text_encoders, device, dtype)
             networks = Networks(
                 family,
@@ -99,7 +102,7 @@ class DiffusionAgent:
             raise
         except Exception as error:  # safetensors, json and diffusers each have their own
             raise ValueError(
-                f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); {REMEDY}"
+                f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())}); {restore(path)}"
             ) from error
         for name, part in networks.parts().items():
             # SDXL's autoencoder overflows in half precision, and says so.
@@ -198,7 +201,7 @@ class DiffusionAgent:
         if not finite:
             raise FloatingPointError(
                 "the drawing holds numbers that are not finite: the weights are damaged or the "
-                f"precision is too low; {REMEDY}"
+                "precision is too low (device cpu draws in float32)"
             )
         return list(drawings.numpy())
 

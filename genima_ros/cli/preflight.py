@@ -14,8 +14,8 @@ from genima_core.preflight import Finding, Wanted, judge
 from genima_ros.arms import arm_argument, find_arm
 from genima_ros.cli.recover import read_arguments
 from genima_ros.cli.terminal.status_table import status_table
-from genima_ros.graph.graph import find_checkpoint
 from genima_ros.graph.processes import node_environment
+from genima_ros.share import find_checkpoint
 
 ARGUMENTS = {"arm": "sim", "arm_namespace": "", "checkpoint": "checkpoints/demo"}
 """Names with their defaults; as of `genima up real`."""

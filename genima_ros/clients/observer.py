@@ -1,11 +1,13 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
+import os
 from collections.abc import Callable, Iterable
 
 import rclpy
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
+from genima_ros.graph.transport import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
 from genima_ros.nodes.run import make_executor
@@ -17,6 +19,7 @@ class Observer:
     def __init__(self, domain: int, name: str = "observer", remappings: Iterable[tuple[str, str]] = ()) -> None:
         self.diagnostics: dict[str, dict[str, float | str]] = {}
         """Node name to its newest values."""
+        choose_transport(os.environ)
         self.context = rclpy.Context()
         rclpy.init(args=[], context=self.context, domain_id=domain)  # not our command line: it is not ROS's
         renamed = [option for old, new in remappings for option in ("-r", f"{old}:={new}")]

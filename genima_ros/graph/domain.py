@@ -12,6 +12,18 @@ PARTICIPANTS = range(8)
 """Processes of a domain whose ports are looked at."""
 
 
+def current_domain() -> int:
+    """The ROS domain of this process.
+
+    Raises:
+        ValueError: ROS_DOMAIN_ID is not a number.
+    """
+    text = os.environ.get("ROS_DOMAIN_ID") or "0"
+    if not text.isdecimal():
+        raise ValueError(f"ROS_DOMAIN_ID is {text!r}; it needs a number, such as 0")
+    return int(text)
+
+
 @contextmanager
 def claim(purpose: str, domain: int) -> Iterator[bool]:
     """Whether nobody else has claimed a domain for this; then nobody can until the end of the context.

@@ -12,7 +12,7 @@ import yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros.arms import absolute, arm_argument, find_arm
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
-from genima_ros.share import PACKAGE, share_folder
+from genima_ros.share import PACKAGE, find_checkpoint, share_folder
 
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
@@ -115,6 +115,8 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
+    if values.get("camera"):
+        known["leave_out"] = [values["camera"]]
     if known.get("rig"):
         known["rig"] = str(Path(str(known["rig"])).absolute())
     if "arm" in values:
@@ -218,19 +220,10 @@ def sections_of(path: Path) -> dict[str, object]:
     )
 
 
-def rviz_command(values: Mapping[str, object]) -> list[str]:
-    """RViz with our displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
+def rviz_command(mode: str, values: Mapping[str, object]) -> list[str]:
+    """RViz with the mode's displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
     frame = find_arm(str(values.get("arm") or "sim")).arm.base_frame
-    command = ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz"), "-f", frame]
+    command = ["rviz2", "-d", str(share_folder() / "config" / get_mode(mode).rviz), "-f", frame]
     if namespace := values.get("arm_namespace"):
         command += ["--ros-args", "-r", f"/robot_description:={absolute(str(namespace), 'robot_description')}"]
     return command
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """An absolute path; a relative one is looked for here, then beside the sources."""
-    path = Path(path)
-    if path.is_absolute() or path.exists():
-        return path.absolute()
-    beside_sources = Path(__file__).parents[2] / path
-    return beside_sources if beside_sources.exists() else path.absolute()

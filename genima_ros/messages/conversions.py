@@ -15,7 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from genima_core import types
 from genima_core.arm import Arm, Gripper
 from genima_core.cameras import PinholeCamera
-from genima_core.pixels import ENCODINGS, to_rgb
+from genima_core.pixels import to_rgb
 from genima_core.streaming.states import Reason, Refusal
 from genima_core.types import ActionChunk, Target
 from genima_ros.messages.checks import find_columns, read_joints, read_rows, read_step, shown
@@ -40,25 +40,9 @@ def to_duration(duration_s: float) -> Duration:
 
 def image_to_rgb(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB; for rgb8 a read-only view of the message's own bytes."""
-    if message.encoding not in ENCODINGS:
-        return _by_cv_bridge(message)
-    return to_rgb(message.data, message.width, message.height, message.encoding, message.step)
-
-
-def _by_cv_bridge(message: Image) -> np.ndarray:
-    """Encodings that only cv_bridge knows (Bayer patterns, 16 bits)."""
-    readable = f"image has encoding {message.encoding!r}; readable are {', '.join(ENCODINGS)}"
-    try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except ImportError:
-        raise ValueError(
-            f"{readable}: set the camera driver's colour format, or install more encodings by "
-            "apt install ros-jazzy-cv-bridge"
-        ) from None
-    try:
-        return CvBridge().imgmsg_to_cv2(message, "rgb8")
-    except (CvBridgeError, ImportError) as error:  # apt's is built for another NumPy, and says so only now
-        raise ValueError(f"{readable}, and cv_bridge says: {error}") from error
+    return to_rgb(
+        message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
+    )
 
 
 def rgb_to_image(rgb: np.ndarray, stamp_s: float, frame_id: str = "") -> Image:

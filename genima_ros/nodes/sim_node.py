@@ -25,6 +25,7 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.messages.status import StatusTeller
+from genima_ros.nodes.cameras.rig_frames import publish_frames
 from genima_ros.nodes.markers.robot import robot_markers
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
@@ -77,7 +78,7 @@ class SimNode(Node):
 
     Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
     joint_states (arm and fingers), robot/markers (if anybody looks), instruction, scene (its seed), camera_rig,
-    success (on change), arm_status, diagnostics.
+    success (on change), arm_status, diagnostics, and where tf2_msgs is installed /tf_static (the cameras).
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
     Services: ~/reset places the next scene. The arm is back at its start, which arm_status tells the streamer, so it
@@ -116,6 +117,7 @@ class SimNode(Node):
         self._scene = interfaces.publish(self, interfaces.SCENE)
         self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
         self._rig.publish(String(data=json.dumps(self.cell.rig.to_dict())))
+        self._frames = publish_frames(self, self.cell.rig, self.cell.arm)
         self._robot = interfaces.publish(self, interfaces.ROBOT_MARKERS)
         self._status, self._teller = MOVE, StatusTeller(self)
         self._placed = 0

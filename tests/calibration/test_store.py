@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import yaml
 
+from genima_core.arm import FR3
 from genima_core.calibration.store import Calib, check_intrinsics, placed
 from genima_core.cameras import PinholeCamera
 from genima_core.geometry import invert
@@ -32,7 +33,7 @@ def write(path, change=lambda data: None):
 
 @pytest.mark.parametrize("name", ["wrist", "front"])
 def test_a_calib_survives_its_file(rig, tmp_path, name):
-    Calib.of(rig[name], "fr3").save(tmp_path / f"{name}.calib")
+    Calib.of(rig[name], FR3).save(tmp_path / f"{name}.calib")
     loaded = Calib.load(tmp_path / f"{name}.calib")
     np.testing.assert_allclose(loaded.T_mount_cam(), rig[name].T_mount_cam, atol=1e-9)
     assert loaded.mount == rig[name].mount

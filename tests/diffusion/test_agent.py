@@ -92,7 +92,7 @@ def test_a_missing_part_is_named(trained, tmp_path, part):
     folder = tmp_path / "agent"
     shutil.copytree(trained / "agent", folder)
     shutil.rmtree(folder / part) if (folder / part).is_dir() else (folder / part).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*the shipped checkpoints/demo"):
         DiffusionAgent.load(folder)
 
 

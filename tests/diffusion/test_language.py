@@ -67,7 +67,7 @@ def test_missing_weights_come_with_the_remedy(tmp_path, encoder):
         TextEncoder.load("nobody/nothing")
     encoder.save(tmp_path)
     shutil.rmtree(tmp_path / "tokenizer")
-    with pytest.raises(FileNotFoundError, match="demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match="the shipped checkpoints/demo"):
         TextEncoder.load(tmp_path)
 
 

@@ -211,5 +211,5 @@ def test_a_missing_streamer_is_reported(graph):
 
 
 def test_missing_checkpoint_is_explained(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match="the shipped checkpoints/demo"):
         load_controller(ControllerParameters(checkpoint=tmp_path))

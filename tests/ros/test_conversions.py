@@ -50,6 +50,31 @@ def test_other_encodings_become_rgb(encoding, code):
     assert (conversions.image_to_rgb(make_image(cv2.cvtColor(rgb, code), encoding)) == rgb).all()
 
 
+COLOUR = np.array([200, 120, 40], np.uint8)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_bayer_patterns_have_their_colours(pattern, depth):
+    """A sensor of one colour: each pixel has the channel that the pattern's name says of its place."""
+    place = np.array(["rgb".index(letter) for letter in pattern]).reshape(2, 2)
+    mosaic = COLOUR[np.tile(place, (4, 6))][..., None]
+    if depth == 16:
+        mosaic = mosaic.astype("<u2") * 257
+    rgb = conversions.image_to_rgb(make_image(mosaic, f"bayer_{pattern}{depth}"))
+    assert rgb.shape == (8, 12, 3) and (rgb == COLOUR).all()
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+@pytest.mark.parametrize(("encoding", "channels"), [("rgb16", [0, 1, 2]), ("bgr16", [2, 1, 0]), ("mono16", [0])])
+def test_16_bits_keep_the_upper_ones(encoding, channels, order):
+    rgb = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    message = make_image((rgb[..., channels].astype(np.uint16) * 257 + 60).astype(order), encoding)
+    message.is_bigendian = order == ">u2"
+    expected = rgb if len(channels) == 3 else np.repeat(rgb[..., :1], 3, axis=2)
+    assert (conversions.image_to_rgb(message) == expected).all()
+
+
 def test_mono8_becomes_grey():
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
     assert (conversions.image_to_rgb(make_image(grey, "mono8")) == np.repeat(grey, 3, axis=2)).all()
@@ -64,7 +89,7 @@ def test_padded_rows_are_cut_off():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"encoding": "bayer_rggb8"}, "encoding 'bayer_rggb8'; readable are rgb8"),
+        ({"encoding": "16UC1"}, "encoding '16UC1'; readable are rgb8.*bayer_rggb8.*mono16"),
         ({"data": array.array("B", bytes(5))}, "has 5 bytes"),
         ({"data": array.array("B")}, "has 0 bytes"),
         ({"width": 7}, "step"),
@@ -240,12 +265,12 @@ def test_the_fingers_tell_the_width():
 
 
 def make_image(pixels: np.ndarray, encoding: str, padding: int = 0) -> Image:
-    height, width, channels = pixels.shape
-    rows = np.concatenate([pixels.reshape(height, -1), np.zeros((height, padding), np.uint8)], axis=1)
+    height, width, _ = pixels.shape
+    rows = np.concatenate([pixels.reshape(height, -1).view(np.uint8), np.zeros((height, padding), np.uint8)], axis=1)
     return Image(
         height=height,
         width=width,
         encoding=encoding,
-        step=width * channels + padding,
+        step=rows.shape[1],
         data=array.array("B", rows.tobytes()),
     )

@@ -232,7 +232,7 @@ def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tm
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sim", "checkpoint:=/nowhere"], "make demo-checkpoint"),
+        (["sim", "checkpoint:=/nowhere"], "the shipped checkpoints/demo"),
         (["sim", "sed:=7"], "valid are task, seed"),
         (["config:=/nowhere.yaml"], "does not exist"),
         (["teleop", "sim", "checkpoint:=x"], "no argument checkpoint for"),

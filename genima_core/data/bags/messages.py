@@ -73,7 +73,9 @@ def image_to_rgb(message: object) -> np.ndarray:
         ValueError: an unknown encoding, or damaged.
     """
     if hasattr(message, "encoding"):
-        return to_rgb(message.data, message.width, message.height, message.encoding, message.step)
+        return to_rgb(
+            message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
+        )
     pixels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR) if len(message.data) else None
     if pixels is None:
         raise ValueError(

@@ -22,8 +22,8 @@ AXIS_RADII = 2.5
 FRESH: Colour = (1.0, 1.0, 1.0)
 OLD: Colour = (1.0, 0.55, 0.1)
 TEXT_M = 0.04
-ABOVE_M = {"planned": 0.12, "drawn": 0.18}
-"""Of the gripper's target, where its age stands."""
+ABOVE_M = {"planned": 0.34, "drawn": 0.42}
+"""Of the gripper's target, where its age stands: above the hand and the flange."""
 
 
 @dataclass(frozen=True)
