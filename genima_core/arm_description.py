@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from genima_core.arm import ARMS, Arm, Capsule, Gripper, JointLimits, checked_numbers, links_from_dh, pose_from
+from genima_core.arm import ARMS, Arm, Capsule, Gripper, JointLimits, links_from_dh, pose_from
 from genima_core.config import from_overrides
-from genima_core.geometry import make_transform
+from genima_core.files import read_text
+from genima_core.geometry import checked_numbers, make_transform
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,7 @@ def _read_urdf(path: Path, joint_names: Sequence[str]) -> tuple[np.ndarray, np.n
     Raises:
         FileNotFoundError, ValueError: no such file; not a chain of these joints.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"URDF {path} does not exist")
-    text = path.read_text()
+    text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"URDF {path} defines entities, which no URDF needs; remove its DOCTYPE")
     joints = {joint.get("name", ""): joint for joint in ElementTree.fromstring(text).findall("joint")}

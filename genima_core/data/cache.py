@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -27,6 +28,10 @@ from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 VERSION = 1
 """Of the arrays' layout; older caches are built anew."""
+
+
+_CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
+"""Names of caches, whole or not."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class WindowCache:
         if not cache.folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             for old in folder.iterdir():
-                if not old.name.startswith(f"{fingerprint}-"):
+                if _CACHE.fullmatch(old.name) and not old.name.startswith(f"{fingerprint}-") and not old.is_symlink():
                     shutil.rmtree(old, ignore_errors=True)
             views, N = (len(cache), 4, height, width), len(cache)
             _build(

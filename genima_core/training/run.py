@@ -9,6 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from genima_core.files import one_line, telling_full_disk
+from genima_core.weights import read_torch
+
 STATE = "training.pt"
 
 
@@ -117,14 +120,15 @@ class Run:
             "parts": {name: part.state_dict() for name, part in self.stateful.items()},
         }
         temporary = self.out / f"{STATE}.partial"
-        torch.save(state, temporary)
-        os.replace(temporary, self.out / STATE)
+        with telling_full_disk(self.out):
+            torch.save(state, temporary)
+            os.replace(temporary, self.out / STATE)
         plot(self.history, self.out / "loss.png")
 
     def _resume(self) -> None:
         path = self.out / STATE
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_torch(path)
             changed = {k: (state["options"].get(k), v) for k, v in self.options.items() if state["options"].get(k) != v}
             if changed:
                 raise ValueError(
@@ -133,9 +137,9 @@ class Run:
             for name, part in self.stateful.items():
                 part.load_state_dict(state["parts"][name])
             self.step, self.elapsed_s, self.history = state["step"], state["elapsed_s"], state["history"]
-        except Exception as error:  # torch.load has many of its own
+        except Exception as error:  # states of other networks have many of their own
             raise ValueError(
-                f"cannot resume from {path}: {str(error).splitlines()[0]}; use the same options, another "
+                f"cannot resume from {path}: {one_line(error)}; use the same options, another "
                 "--out, or delete the file to start anew"
             ) from error
 

@@ -8,9 +8,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from genima_core.data.bags.metadata import read_metadata
 from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.quality import QualityBounds, suspect
-from genima_core.data.bags.reader import Bag, find_bags, open_bag, read_metadata
+from genima_core.data.bags.reader import Bag, find_bags, open_bag
 from genima_core.data.bags.repair import repair
 
 
@@ -136,7 +137,7 @@ def _duration(bag: Bag) -> tuple[float, dict[str, tuple[str, int]]]:
     """Length in s, and type and number of messages of each topic; of an interrupted bag by reading it."""
     if bag.finished:
         return (
-            read_metadata(bag.folder)["duration"]["nanoseconds"] * 1e-9,
+            read_metadata(bag.folder).duration.nanoseconds * 1e-9,
             {name: (topic.type, topic.count) for name, topic in bag.topics.items()},
         )
     counts: dict[str, tuple[str, int]] = {}

@@ -1,6 +1,5 @@
 """Records episodes of four cameras, both arms and the commands, as they arrive."""
 
-import json
 import shutil
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from genima_core.data.bags.stream_meter import StreamMeter
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.recording.inputs import StreamInputs
 from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, inputs, name_of
 from genima_ros.nodes.recording.start_checks import refusal
@@ -228,9 +228,9 @@ class RecorderNode(Node):
         rig, scene = self._rig, self._latched.get("scene")
         if rig is None and "camera_rig" in self._latched:
             try:
-                rig = json.loads(deserialize_message(self._latched["camera_rig"].data, String).data)
-            except json.JSONDecodeError as error:
-                self._diagnostics.warn(f"camera_rig is not JSON ({error}); give the recorder a rig file", "camera_rig")
+                rig = read_rig(deserialize_message(self._latched["camera_rig"].data, String)).to_dict()
+            except ValueError as error:
+                self._diagnostics.warn(f"{error}; or give the recorder a rig file", "camera_rig")
         return EpisodeInfo(
             task=self.parameters.task,
             instruction=self._instruction(),

@@ -10,6 +10,8 @@ from mcap.records import Channel, Chunk, DataEnd, McapRecord, Message, MessageIn
 from mcap.stream_reader import StreamReader, breakup_chunk
 from zstandard import ZstdError
 
+from genima_core.files import one_line
+
 MAGIC = b"\x89MCAP0\r\n"
 UNREADABLE = (
     McapError,
@@ -89,7 +91,7 @@ class McapFile:
                         if start < size or self._finished:
                             self._report(
                                 f"{self.path.name} is cut off: {size - start} bytes after byte {start} are no "
-                                f"whole record ({line(error)})"
+                                f"whole record ({one_line(error)})"
                             )
                         break
                     if record is None:
@@ -134,11 +136,6 @@ class _Lost:
         self._counting = self._counting and isinstance(record, MessageIndex)
         if self._counting:
             self.messages += len(record.records)
-
-
-def line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _records(file, size: int) -> Iterator[McapRecord]:

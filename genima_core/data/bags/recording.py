@@ -214,8 +214,8 @@ class EpisodeRecorder:
         role, image = self._roles.get(message.topic, ""), None
         topic, kind, data = message.topic, message.type, message.data
         if role.startswith("camera/"):
-            image = messages.deserialize(data, kind)
-            if kind == messages.IMAGE and self._config.images == "jpeg":
+            image = messages.image_or_error(data, kind)
+            if kind == messages.IMAGE and self._config.images == "jpeg" and not isinstance(image, ValueError):
                 try:
                     data = messages.serialize(messages.to_jpeg(image, self._config.jpeg_quality), messages.JPEG)
                     topic, kind = self._stored[role], messages.JPEG
