@@ -44,6 +44,8 @@ def check_regular(path: Path) -> Path:
     Raises:
         FileNotFoundError, ValueError: nothing there; a folder, a pipe or a device.
     """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} does not exist")
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"{path} is not a regular file")
     return path

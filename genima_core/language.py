@@ -91,7 +91,7 @@ class TextEncoder:
             tokenizer = CLIPTokenizer.from_pretrained(where[0], local_files_only=True, trust_remote_code=False)
             with _no_bars():
                 # Stable Diffusion's encoder has no projection; SDXL's second one and CLIP's own have one.
-                plain = nested and "CLIPTextModel" in str(read_config(Path(where[1])).get("architectures"))
+                plain = nested and read_config(Path(where[1])).get("architectures") == ["CLIPTextModel"]
                 kind = CLIPTextModel if plain else CLIPTextModelWithProjection
                 model, report = kind.from_pretrained(
                     where[1],

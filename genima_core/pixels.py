@@ -62,18 +62,14 @@ def picture_size(data: bytes, what: str) -> tuple[int, int]:
     Raises:
         ValueError: not a picture, or one of more than `MAX_PIXELS`; the error begins with `what`.
     """
-    from PIL import Image  # as above
+    from PIL import Image, UnidentifiedImageError  # as above
 
     try:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # the SyntaxError is the picture's
-        raise ValueError(f"{what} cannot be read as a picture ({len(data)} bytes): {one_line(error)}") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = "they are no picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        raise ValueError(f"{what} cannot be decoded, {len(data)} bytes: {why}") from error
     if width * height > MAX_PIXELS:
         raise ValueError(f"{what} claims {width}x{height} pixels; the most is {MAX_PIXELS / 1e6:g} million")
     return width, height
@@ -86,7 +82,7 @@ def decode_picture(data: bytes, what: str) -> np.ndarray:
     picture_size(data, what)
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise ValueError(f"{what} is damaged: its {len(data)} bytes cannot be decoded")
+        raise ValueError(f"{what} cannot be decoded, {len(data)} bytes: it is damaged")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 

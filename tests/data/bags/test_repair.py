@@ -193,7 +193,7 @@ def test_what_is_known_of_an_episode_is_kept(tmp_path):
     about.save(tmp_path)
     assert EpisodeInfo.load(tmp_path) == about
     (tmp_path / "episode.json").write_text(json.dumps({"format": 1, "task": "x"}))
-    with pytest.raises(ValueError, match="is damaged: it has format 1 and the keys format, task; needed are"):
+    with pytest.raises(ValueError, match="is damaged: the arm is None; valid are"):
         EpisodeInfo.load(tmp_path)
     with pytest.raises(ValueError, match="label is 'good'"):
         EpisodeInfo(task="", instruction="", label="good")
