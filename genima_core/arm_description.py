@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from genima_core.arm import ARMS, Arm, Capsule, Gripper, JointLimits, links_from_dh, pose_from
 from genima_core.config import from_overrides
-from genima_core.files import read_text
+from genima_core.files import check_name, read_text
 from genima_core.geometry import checked_numbers, make_transform
 
 
@@ -60,6 +60,7 @@ def arm_from(value: object, folder: Path = Path()) -> Arm:
     if not isinstance(value, Mapping):
         raise ValueError(f"the arm is {value!r}; valid are {', '.join(ARMS)}, or a description of one")
     d = from_overrides(ArmDescription, value, "the arm")
+    check_name(d.name, "the arm")
     given = [name for name in ("dh", "urdf", "links") if getattr(d, name)]
     if len(given) != 1:
         raise ValueError(f"the arm {d.name} has {' and '.join(given) or 'no'} kinematics; give one of dh, urdf, links")

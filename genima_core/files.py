@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 MAX_JSON_BYTES, MAX_YAML_BYTES = 16 << 20, 1 << 20
@@ -159,7 +160,7 @@ def one_line(error: BaseException) -> str:
 
 def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -> None:
     """Writes JSON that a reader sees whole, or sees what was there before; makes its folder if need be."""
-    write_text(path, json.dumps(content, indent=indent) + "\n")
+    write_text(path, json.dumps(content, indent=indent, default=np.ndarray.tolist) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

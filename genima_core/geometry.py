@@ -115,10 +115,12 @@ def checked_pose(T_a_b: object, what: str) -> np.ndarray:
     """A pose (4, 4); ValueError, which names `what`, where it is mirrored, scaled, sheared or not finite."""
     T = checked_numbers(T_a_b, (4, 4), what)
     R = T[:3, :3]
-    rigid = np.allclose(R @ R.T, np.eye(3), atol=1e-3) and np.linalg.det(R) > 0
-    if not rigid or not np.allclose(T[3], [0.0, 0.0, 0.0, 1.0]) or np.abs(T[:3, 3]).max() > FARTHEST_M:
+    within = np.abs(T[:3, 3]).max() <= FARTHEST_M and np.abs(R).max() <= 1.001
+    if not (within and np.allclose(R @ R.T, np.eye(3), atol=1e-3) and np.linalg.det(R) > 0) or not np.allclose(
+        T[3], [0.0, 0.0, 0.0, 1.0]
+    ):
         raise ValueError(
             f"{what} is not a pose: it needs a rotation that is not mirrored or scaled, a place within "
-            f"{FARTHEST_M:g} m, and the last row 0 0 0 1; it is {T.round(4).tolist()}"
+            f"{FARTHEST_M:g} m, and the last row 0 0 0 1; it is {short(T.tolist())}"
         )
     return T

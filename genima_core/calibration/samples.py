@@ -4,7 +4,6 @@ board.json        the `Board`
 sample_000.json   one `Sample`: joints, hand pose, corners by camera, each with the camera's intrinsics
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -151,8 +150,11 @@ def write_sample(folder: Path, sample: Sample) -> None:
         name: StoredView(view.camera, view.detection.ids.tolist(), view.detection.corners_px)
         for name, view in sample.views.items()
     }
-    stored = asdict(StoredSample(sample.stamp_s, sample.q, sample.T_base_hand, views))
-    write_json(folder / f"{sample.name}.json", json.loads(json.dumps(stored, default=np.ndarray.tolist)), 1)
+    write_json(
+        folder / f"{sample.name}.json",
+        asdict(StoredSample(sample.stamp_s, sample.q, sample.T_base_hand, views)),
+        1,
+    )
 
 
 def read_sample(file: Path) -> Sample:

@@ -79,9 +79,6 @@ class Solution:
     def left_out(self) -> tuple[Residual, ...]:
         return tuple(residual for residual in self.residuals if not residual.used)
 
-    def to_dict(self) -> dict:
-        return {**asdict(self), "T_mount_cam": self.T_mount_cam.tolist(), "T_other_board": self.T_other_board.tolist()}
-
     def __post_init__(self) -> None:
         check_name(self.camera, "a camera")
         for name in ("T_mount_cam", "T_other_board"):
@@ -196,7 +193,7 @@ def _spread(camera: PinholeCamera, views: Sequence[PoseView]) -> Spread:
 
 def save_solutions(solutions: Mapping[str, Solution], path: Path) -> None:
     """Writes the solutions of several cameras as JSON."""
-    write_json(path, {"solutions": [s.to_dict() for s in solutions.values()]}, 1)
+    write_json(path, {"solutions": [asdict(s) for s in solutions.values()]}, 1)
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,15 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(json_format.dumps({"bags": described}, indent=2) + "\n")
-    broken = [row["folder"] for row in described if row["state"] not in ("finished", "recording")]
+    broken = [row for row in described if row["state"] in ("interrupted", "damaged")]
+    lost = [row for row in described if row["state"] == "unreadable"]
     if broken:
         console.print(f"{len(broken)} not finished or damaged; genima bag repair {path} mends them", highlight=False)
-    return 1 if broken else 0
+    if lost:
+        console.print(
+            f"of {len(lost)} not one message can be read: remove the folder, or record it again", highlight=False
+        )
+    return 1 if broken or lost else 0
 
 
 def mend(path: tyro.conf.Positional[Path]) -> int:
@@ -104,6 +109,8 @@ def describe(folder: Path) -> dict:
         row["state"] = (
             "recording"
             if bag.being_recorded
+            else "unreadable"
+            if (row["problem"] or not bag.finished) and next(bag.messages(), None) is None
             else "interrupted"
             if not bag.finished
             else "damaged"

@@ -208,6 +208,17 @@ def test_each_episode_that_is_left_out_has_its_reason(tmp_path, capsys):
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_cameras_name_does_not_lead_out_of_the_data_set(tmp_path):
+    bag, name = recorded.write(tmp_path / "bags/one"), "x/../../../../../escaped/wrist"
+    info = bag / "episode.json"
+    info.write_text(info.read_text().replace('"camera/wrist"', f'"camera/{name}"').replace('"wrist"', f'"{name}"'))
+    recorded.write(tmp_path / "bags/two")
+    result = run(tmp_path / "bags", tmp_path / "deep/down/set")
+    assert (result["added"], list(result["skipped"])) == (1, ["one"])
+    assert "letters, digits and underscores" in result["skipped"]["one"]
+    assert not list(tmp_path.rglob("escaped"))
+
+
 @pytest.mark.parametrize(
     ("plan", "about", "message"),
     [

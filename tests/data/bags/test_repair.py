@@ -199,6 +199,16 @@ def test_what_is_known_of_an_episode_is_kept(tmp_path):
         EpisodeInfo(task="", instruction="", label="good")
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_bag_of_which_nothing_can_be_read_is_not_sent_to_repair(tmp_path, capsys, finished):
+    bag = recorded.write(tmp_path / "bag", finished=finished)
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(b"")
+    assert cli.run(["bag", "info", str(bag)]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "unreadable" in shown and "not one message can be read" in shown and "repair" not in shown
+
+
 def test_the_verbs_show_and_mend(whole, tmp_path, capsys):
     recorded.write(tmp_path / "a" / "episode_000000", about={"suspect": ("front is frozen",)})
     recorded.write(tmp_path / "a" / "episode_000001", finished=False)
