@@ -3,6 +3,9 @@
 import json
 import os
 import random
+import struct
+import zlib
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -44,8 +47,17 @@ TEXTS = (
     LAUGHS,
     MERGES,
 )
-HUGE_PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200004e2000004e200802000000") + b"\0" * 40
-"""Claims 20000x20000 pixels."""
+
+
+@cache
+def huge_png(side_px: int = 20_000) -> bytes:
+    """A whole picture of one colour in some kB, which fills a gigabyte when it is decoded."""
+    rows = zlib.compressobj(9)
+    data = b"".join(rows.compress(b"\0" * (side_px * 3 + 1)) for _ in range(side_px)) + rows.flush()
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", side_px, side_px, 8, 2, 0, 0, 0)), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
 
 
 def mutate(path: Path, rng: random.Random) -> str:
@@ -66,7 +78,7 @@ def mutate(path: Path, rng: random.Random) -> str:
     elif kind == "text":
         path.write_text(rng.choice(TEXTS))
     elif kind == "huge picture":
-        path.write_bytes(HUGE_PNG)
+        path.write_bytes(huge_png())
     else:
         path.write_bytes(_bytes(data, kind, rng))
     return kind

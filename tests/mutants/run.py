@@ -1,10 +1,10 @@
 """Reads mutants of every kind of file, and prints a line for each that ends otherwise than it should.
 
-``python -m tests.mutants.run COUNT SEED [KIND ...]``; the kernel ends it where one takes more than a minute of
-processor time after another, or memory without end.
+``python -m tests.mutants.run COUNT SEED [KIND ...]``; one that waits for ever ends it, with a traceback.
 """
 
 import contextlib
+import faulthandler
 import os
 import random
 import resource
@@ -20,25 +20,28 @@ from .sources import SOURCES, Source
 
 MOST_S, MOST_GB = 60.0, 1.0
 """Of one reading: processor time, and growth of memory."""
+FOR_EVER_S = 600.0
 
 
 def main(count: int, seed: int, kinds: list[str]) -> int:
     limit = 12 << 30
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    failures = total = 0
+    failures = refused = total = 0
     with tempfile.TemporaryDirectory() as scratch:
         for kind in kinds or SOURCES:
             source, original = SOURCES[kind], Path(scratch) / kind
             original.mkdir()
             source.make(original)
             for number in range(count * source.share):
-                failures += _one(kind, source, original, Path(scratch) / "mutant", f"{seed} {kind} {number}")
-                total += 1
-    print(f"{total} mutants, {failures} failures")
+                ended = _one(source, original, Path(scratch) / "mutant", f"{seed} {kind} {number}")
+                failures, refused, total = failures + (ended == "failed"), refused + (ended == "refused"), total + 1
+    faulthandler.cancel_dump_traceback_later()
+    print(f"{total} mutants, {refused} refused, {failures} failures")
     return 1 if failures else 0
 
 
-def _one(kind: str, source: Source, original: Path, folder: Path, seed: str) -> int:
+def _one(source: Source, original: Path, folder: Path, seed: str) -> str:
+    """Reads one mutant; "read", "refused" or "failed"."""
     rng = random.Random(seed)
     shutil.copytree(original, folder / "in")
     out = folder / "out"
@@ -46,12 +49,14 @@ def _one(kind: str, source: Source, original: Path, folder: Path, seed: str) -> 
     files = sorted({p for pattern in source.files for p in (folder / "in").glob(pattern) if p.is_file()})
     path = rng.choice(files)
     what = f"{path.relative_to(folder / 'in')}: {mutate(path, rng)}"
+    faulthandler.dump_traceback_later(FOR_EVER_S, exit=True)
     begun_s, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    problem = ""
+    problem, ended = "", "read"
     try:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             source.read(folder / "in", out)
     except (ValueError, OSError) as error:
+        ended = "refused"
         if not str(error).strip():
             problem = "an error without words"
     except BaseException:
@@ -65,7 +70,7 @@ def _one(kind: str, source: Source, original: Path, folder: Path, seed: str) -> 
     shutil.rmtree(folder)
     if problem:
         print(f"[{seed}] {what}\n{problem}", flush=True)
-    return bool(problem)
+    return "failed" if problem else ended
 
 
 if __name__ == "__main__":

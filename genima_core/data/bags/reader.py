@@ -147,11 +147,16 @@ def open_bag(folder: Path) -> Bag:
         if told.compression_mode.lower() not in ("", "none"):
             storage += f", its {told.compression_mode.lower()}s compressed as a whole"
         return Bag(folder, storage, files, finished=True)
-    files = tuple(sorted(folder.glob("*.mcap")))
+    files = mcap_files(folder)
     if not files:
         remedy = ": ros2 bag reindex makes a bag of its .db3 files" if any(folder.glob("*.db3")) else ""
         raise FileNotFoundError(f"{folder} is no bag: it has neither {metadata.FILE} nor an MCAP file{remedy}")
     return Bag(folder, "mcap", files, finished=False)
+
+
+def mcap_files(folder: Path) -> tuple[Path, ...]:
+    """What looks like MCAP files, by name."""
+    return tuple(sorted(path for path in folder.glob("*.mcap") if path.is_file()))
 
 
 def find_bags(path: Path) -> list[Path]:
@@ -161,4 +166,4 @@ def find_bags(path: Path) -> list[Path]:
 
 
 def _is_bag(path: Path) -> bool:
-    return path.is_dir() and ((path / metadata.FILE).is_file() or any(path.glob("*.mcap")))
+    return path.is_dir() and ((path / metadata.FILE).is_file() or bool(mcap_files(path)))

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from genima_core.data.bags import metadata
-from genima_core.data.bags.reader import Bag, open_bag
+from genima_core.data.bags.reader import Bag, mcap_files, open_bag
 from genima_core.data.bags.writer import BagWriter, Description
 from genima_core.files import sync_folder
 
@@ -123,9 +123,9 @@ def _open(folder: Path) -> Bag:
     try:
         return open_bag(folder)
     except (ValueError, FileNotFoundError):
-        if not any(folder.glob("*.mcap")):
+        if not (files := mcap_files(folder)):
             raise
-        return Bag(folder, "mcap", tuple(sorted(folder.glob("*.mcap"))), finished=False)
+        return Bag(folder, "mcap", files, finished=False)
 
 
 def _agrees(bag: Bag, found: dict[str, int]) -> bool:
