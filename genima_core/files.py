@@ -247,8 +247,11 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        if told or "os error 28" in str(error) or shutil.disk_usage(folder).free < FULL_BYTES:
+        chain: list[BaseException] = [error]
+        while (earlier := chain[-1].__cause__ or chain[-1].__context__) is not None:
+            chain.append(earlier)
+        told = any(isinstance(e, OSError) and e.errno == errno.ENOSPC or "os error 28" in str(e) for e in chain)
+        if told or shutil.disk_usage(folder).free < FULL_BYTES:
             raise OSError(
                 errno.ENOSPC, f"the disk of {folder} is full: make space and start again; what was there before is kept"
             ) from error

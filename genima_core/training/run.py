@@ -121,7 +121,8 @@ class Run:
         }
         temporary = self.out / f"{STATE}.partial"
         with telling_full_disk(self.out):
-            torch.save(state, temporary)
+            with temporary.open("wb") as file:  # by itself torch does not say what went wrong
+                torch.save(state, file)
             os.replace(temporary, self.out / STATE)
         plot(self.history, self.out / "loss.png")
 
