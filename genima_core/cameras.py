@@ -15,6 +15,7 @@ from genima_core.config import from_overrides
 from genima_core.files import check_name, read_json, write_json
 from genima_core.geometry import checked_pose, invert, rotation_angle
 
+Mount = Literal["base", "hand"]
 MAX_SIDE_PX = 8192
 MAX_RADIUS_M = 0.5
 """Of a target: larger ones would hide the scene."""
@@ -104,7 +105,7 @@ class RigCamera:
 
     name: str
     intrinsics: PinholeCamera
-    mount: Literal["base", "hand"]
+    mount: Mount
     T_mount_cam: np.ndarray
     """(4, 4) pose of the OpenCV camera in the base or in the hand frame."""
     target_radius_m: float

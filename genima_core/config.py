@@ -85,9 +85,8 @@ def _typed(value: Any, hint: Any, what: str, strict: bool) -> Any:
     if hint is np.ndarray:
         return checked_numbers(value, None, what)
     if is_dataclass(hint):
-        if isinstance(value, hint):  # type: ignore[arg-type]  # `is_dataclass` narrows Any to an instance as well
-            return value
-        return from_overrides(hint, value, what, strict)
+        kind: Any = hint
+        return value if isinstance(value, kind) else from_overrides(kind, value, what, strict)
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and type(value) in (int, float):

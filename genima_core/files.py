@@ -250,7 +250,7 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
         chain: list[BaseException] = [error]
         while (earlier := chain[-1].__cause__ or chain[-1].__context__) is not None:
             chain.append(earlier)
-        told = any(isinstance(e, OSError) and e.errno == errno.ENOSPC or "os error 28" in str(e) for e in chain)
+        told = any((isinstance(e, OSError) and e.errno == errno.ENOSPC) or "os error 28" in str(e) for e in chain)
         if told or shutil.disk_usage(folder).free < FULL_BYTES:
             raise OSError(
                 errno.ENOSPC, f"the disk of {folder} is full: make space and start again; what was there before is kept"

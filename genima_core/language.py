@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
@@ -92,7 +93,7 @@ class TextEncoder:
             with _no_bars():
                 # Stable Diffusion's encoder has no projection; SDXL's second one and CLIP's own have one.
                 plain = nested and read_config(Path(where[1])).get("architectures") == ["CLIPTextModel"]
-                kind = CLIPTextModel if plain else CLIPTextModelWithProjection
+                kind: Any = CLIPTextModel if plain else CLIPTextModelWithProjection
                 model, report = kind.from_pretrained(
                     where[1],
                     local_files_only=True,
@@ -183,7 +184,8 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 def _spelling_tokenizer() -> CLIPTokenizer:
     vocabulary, merges = _vocabulary()
-    return CLIPTokenizer(
+    kind: Any = CLIPTokenizer  # which takes pairs as well as it takes texts
+    return kind(
         vocab=vocabulary,
         merges=merges,
         bos_token=START,

@@ -75,7 +75,7 @@ def read_torch(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read ({one_line(error)}); copy or download it again") from error
 
 
-def load_part(kind: Any, folder: Path) -> nn.Module:
+def load_part(kind: Any, folder: Path) -> Any:
     """A diffusers model in float32; unlike diffusers', this one puts up with no missing or unknown tensor.
 
     Raises:

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from genima_core.calibration.handeye import MIN_VIEWS, best_guess
-from genima_core.calibration.reprojection import Mount, PoseView, Reprojection
-from genima_core.cameras import PinholeCamera
+from genima_core.calibration.reprojection import PoseView, Reprojection
+from genima_core.cameras import Mount, PinholeCamera
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_json, write_json
 from genima_core.geometry import checked_pose, invert, rotation_angle

@@ -10,12 +10,13 @@ import yaml
 from scipy.spatial.transform import Rotation
 
 from genima_core.arm import HAND_YAW_RAD, TCP_Z_M
-from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
+from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_yaml, write_text
 from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, make_transform, to_quat_xyzw
 
-TYPES = {"eye_in_hand": "hand", "eye_on_base": "base"}
+CalibrationType = Literal["eye_in_hand", "eye_on_base"]
+TYPES: dict[CalibrationType, Mount] = {"eye_in_hand": "hand", "eye_on_base": "base"}
 """easy_handeye2's name of what we call the mount."""
 OPTICAL_FRAME = "{camera}_color_optical_frame"
 
@@ -40,7 +41,7 @@ class Calib:
     """The content of one `.calib` file."""
 
     name: str
-    calibration_type: Literal["eye_in_hand", "eye_on_base"]
+    calibration_type: CalibrationType
     robot_base_frame: str
     robot_effector_frame: str
     tracking_base_frame: str
@@ -69,7 +70,7 @@ class Calib:
         )
 
     @property
-    def mount(self) -> Literal["hand", "base"]:
+    def mount(self) -> Mount:
         return TYPES[self.calibration_type]
 
     def T_mount_cam(self) -> np.ndarray:

@@ -360,7 +360,7 @@ def _fill_episode(
     arrays["gripper"][first : first + T] = episode.gripper
     arrays["action_gripper"][first : first + T] = episode.action_gripper
     for v, name in enumerate(cache.rig.names):
-        arrays["images"][first : first + T, v] = resized(episode.images[name], cache.rig.size)
+        arrays["images"][first : first + T, v] = resized(episode.frames(name), cache.rig.size)
     for t in range(T):
         views = targets.render(episode.q[t], *window_target(episode, t, cache.horizon))
         arrays["target_rgb"][first + t] = views.rgb
@@ -388,5 +388,5 @@ def _limit_threads() -> None:
 
 def _renderer_version() -> str:
     """Changes whenever the code that decides what targets look like does."""
-    text = b"".join(Path(module.__file__).read_bytes() for module in (renderer, palette))
+    text = b"".join(Path(str(module.__file__)).read_bytes() for module in (renderer, palette))
     return hashlib.sha256(text + bytes([VERSION])).hexdigest()[:8]

@@ -296,7 +296,7 @@ class DatasetWriter:
         os.replace(temporary, path)
         sync_folder(path.parent)
 
-    def _replace(self, name: str, write: Callable[[Path], None]) -> None:
+    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
         path = self.root / name
         self._publish(_written(path, write), path)
 
@@ -333,7 +333,7 @@ def _and_below(folder: Path) -> list[Path]:
     return [folder, *folder.glob("*"), *folder.glob("*/*")]
 
 
-def _written(path: Path, write: Callable[[Path], None]) -> Path:
+def _written(path: Path, write: Callable[[Path], object]) -> Path:
     """Writes beside `path`, down to the disk; readers do not see it before it is renamed."""
     temporary = _beside(path)
     write(temporary)
@@ -419,7 +419,7 @@ def _numbers(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
     Raises:
         ValueError: its meta data does not say so.
     """
-    numbers = {name: row.get(f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
+    numbers: dict[str, Any] = {name: row.get(f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
     if not all(isinstance(number, int) and 0 <= number < 10**6 for number in numbers.values()):
         raise ValueError(
             f"the meta data of episode {row['episode_index']} do not say where its {prefix} lie: {numbers}"

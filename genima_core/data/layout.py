@@ -11,6 +11,7 @@ episode, and ``meta/rig.json``.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -77,11 +78,11 @@ def skew_key(camera: str) -> str:
     return f"skew.{camera}"
 
 
-def features(rig: CameraRig, fps: int) -> dict[str, dict]:
+def features(rig: CameraRig, fps: int) -> dict[str, dict[str, Any]]:
     """The ``features`` of info.json."""
     joints = list(rig.arm.joint_names)
     width, height = rig.size
-    result = {
+    result: dict[str, dict[str, Any]] = {
         video_key(name): {
             "dtype": "video",
             "shape": [height, width, 3],
@@ -133,7 +134,7 @@ def info(rig: CameraRig, fps: int, robot_type: str, episodes: int, frames: int, 
 def columns(episode: Episode, fps: int, index: int, first_row: int, task_index: int) -> dict[str, np.ndarray]:
     """Column name to values of the episode's rows in the data table; videos are not among them."""
     T = len(episode)
-    result = {
+    result: dict[str, np.ndarray] = {
         "observation.state": np.column_stack([episode.q, episode.gripper]).astype(np.float32),
         "observation.velocity": episode.dq.astype(np.float32),
         "action": np.column_stack([episode.action_q, episode.action_gripper]).astype(np.float32),

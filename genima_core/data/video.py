@@ -37,6 +37,8 @@ def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
     options = {"crf": str(crf), "preset": "ultrafast", "g": "2", "bf": "0"}
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(CODEC, rate=fps, options=options)
+        if not isinstance(stream, av.VideoStream):
+            raise TypeError(f"{CODEC} is not a video's codec")
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format(width, height)
         stream.codec_context.thread_count = 1  # the same bytes on every machine
         for t, pixels in enumerate(frames):

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,8 +110,8 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
     """
     settings = read_yaml(path)
 
-    def get(name: str) -> object:
-        value = settings
+    def get(name: str) -> Any:
+        value: Any = settings
         for key in name.split("."):
             if not isinstance(value, Mapping) or key not in value:
                 raise ValueError(f"{path} has no {name}; it is no configuration of a GENIMA controller")

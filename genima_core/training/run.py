@@ -44,8 +44,7 @@ class Run:
         Raises:
             ValueError: not exactly one budget, or a state in the folder that is damaged or has other options.
         """
-        budget = minutes if steps is None else steps
-        if (steps is None) == (minutes is None) or not budget > 0:
+        if (steps is None) == (minutes is None) or not (steps or minutes or 0) > 0:
             raise ValueError(f"steps is {steps} and minutes is {minutes}; give one of them, above 0")
         self.out, self.stateful, self.options = Path(out), dict(stateful), dict(options)
         self.steps, self.minutes = steps, minutes
@@ -74,7 +73,7 @@ class Run:
     @property
     def progress(self) -> float:
         """0 at the start, 1 when the budget is spent."""
-        return min(1.0, self.step / self.steps if self.steps else self.elapsed_s / (60 * self.minutes))
+        return min(1.0, self.step / self.steps if self.steps else self.elapsed_s / (60 * (self.minutes or 1)))
 
     def generator(self, part: int = 0) -> torch.Generator:
         """Randomness of the current step, or of one part of its batch."""

@@ -3,6 +3,7 @@
 import json as json_format
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -85,9 +86,9 @@ def _judge(folder: Path, changed: bool) -> None:
         replace(about, quality=quality.to_dict(), suspect=tuple(reasons)).save(folder)
 
 
-def describe(folder: Path) -> dict:
+def describe(folder: Path) -> dict[str, Any]:
     """All that `info` shows of one bag."""
-    row = {
+    row: dict[str, Any] = {
         "folder": str(folder),
         "name": folder.name,
         "state": "damaged",
@@ -153,7 +154,7 @@ def _duration(bag: Bag) -> tuple[float, dict[str, tuple[str, int]]]:
         counts[message.topic] = message.type, counts.get(message.topic, ("", 0))[1] + 1
         begin_ns = message.received_ns if begin_ns is None else min(begin_ns, message.received_ns)
         end_ns = message.received_ns if end_ns is None else max(end_ns, message.received_ns)
-    return 0.0 if begin_ns is None else (end_ns - begin_ns) * 1e-9, counts
+    return (end_ns - begin_ns) * 1e-9 if begin_ns is not None and end_ns is not None else 0.0, counts
 
 
 def _found(path: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
 from collections.abc import Callable, Iterable
+from typing import Self
 
 import rclpy
 from rclpy.node import Node
@@ -27,7 +28,7 @@ class Observer:
             self.node, interfaces.DIAGNOSTICS, lambda message: self.diagnostics.update(read_diagnostics(message))
         )
 
-    def __enter__(self) -> "Observer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

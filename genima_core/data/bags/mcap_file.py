@@ -94,10 +94,11 @@ class McapFile:
                                 f"whole record ({one_line(error)})"
                             )
                         break
-                    if record is None:
-                        self._report(f"{self.path.name} is damaged: {following - start} bytes after byte {start}")
-                    else:
+                    if isinstance(record, Chunk):
                         lost.add(record)
+                    else:
+                        skipped = (size if following is None else following) - start
+                        self._report(f"{self.path.name} is damaged: {skipped} bytes after byte {start}")
                     if following is not None and (record is None or file.tell() > following):
                         file.seek(following)
                         records = _records(file, size)
@@ -133,9 +134,10 @@ class _Lost:
 
     def count(self, record: McapRecord) -> None:
         """Any record; the indexes of a chunk come right after it."""
-        self._counting = self._counting and isinstance(record, MessageIndex)
-        if self._counting:
+        if self._counting and isinstance(record, MessageIndex):
             self.messages += len(record.records)
+        else:
+            self._counting = False
 
 
 def _records(file, size: int) -> Iterator[McapRecord]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ class Pictures:
         """Counts an image that cannot be read."""
         self.unreadable, self.reason = self.unreadable + 1, one_line(error)
 
-    def look(self, message: object, motion: Callable[[], Callable[[], float]]) -> None:
+    def look(self, message: Any, motion: Callable[[], Callable[[], float]]) -> None:
         """Judges an Image or CompressedImage.
 
         `motion()` starts to measure: what it returns tells by how many rad a joint has moved since.
@@ -60,7 +61,7 @@ class Pictures:
         self.overexposed += float((thumbnail.min(axis=2) >= SATURATED).mean()) > OVEREXPOSED
 
 
-def _thumbnail(message: object, payload: np.ndarray) -> tuple[np.ndarray, str]:
+def _thumbnail(message: Any, payload: np.ndarray) -> tuple[np.ndarray, str]:
     """A small picture (h, w, 3) and the full one's size as text."""
     if hasattr(message, "format"):
         width, height = picture_size(bytes(payload), f"a picture of format {message.format[:40]!r}")

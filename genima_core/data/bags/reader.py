@@ -100,10 +100,12 @@ class Bag:
         """What is wrong with a finished bag as far as that shows without reading all of it; "" for nothing."""
         if not self.finished or self.storage != "mcap":
             return ""
-        statistics = [file.statistics() for file in self.mcap_files()]
-        if None in statistics:
-            return f"the end of {self.files[statistics.index(None)].name} is missing or damaged"
-        told, found = metadata.read_metadata(self.folder).message_count, sum(s.message_count for s in statistics)
+        found = 0
+        for file in self.mcap_files():
+            if (statistics := file.statistics()) is None:
+                return f"the end of {file.path.name} is missing or damaged"
+            found += statistics.message_count
+        told = metadata.read_metadata(self.folder).message_count
         return "" if told == found else f"{metadata.FILE} tells of {told} messages, its files of {found}"
 
     def _report(self, damage: str) -> None:

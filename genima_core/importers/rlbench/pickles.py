@@ -10,6 +10,7 @@ import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def read_pickle(path: Path) -> object:
 def _check_cost(data: bytes) -> None:
     """A place of 2 billion in the memo, or a length beyond the end, would take that memory before anything is read."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data), 1):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > count:
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > count:
             raise pickle.UnpicklingError(f"its memo has a place {argument}")
     if not data:
         raise pickle.UnpicklingError(f"it is empty, or larger than {MAX_BYTES / 1e6:.0f} MB")
@@ -137,7 +138,8 @@ class _Dtype:
     __slots__ = ("_code", "_order")
 
     def __init__(self, code: str) -> None:
-        self._code, self._order = code, "="
+        self._code = code
+        self._order: Any = "="
 
     def __setstate__(self, state: tuple) -> None:
         order = state[1]
@@ -157,7 +159,11 @@ class _Array:
     __slots__ = ("_axes", "_data", "_dtype", "_order", "_shape")
 
     def __init__(self) -> None:
-        self._shape, self._dtype, self._data, self._order, self._axes = (0,), None, b"", "C", None
+        self._shape: tuple[Any, ...] = (0,)
+        self._dtype: object = None
+        self._data = b""
+        self._order: Literal["C", "F"] = "C"
+        self._axes: tuple[Any, ...] | None = None
 
     def __setstate__(self, state: tuple) -> None:
         _, self._shape, self._dtype, fortran, self._data = state
