@@ -1,6 +1,15 @@
 """The pixels of an image message's buffer, whatever encoding a camera driver chose."""
 
+import io
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+
+from genima_core.files import check_regular, one_line
+
+MAX_PIXELS, MAX_PICTURE_BYTES = 100_000_000, 256 << 20
+"""Of a picture that is decoded; one that claims more is refused before memory is taken for it."""
 
 _COLOURS = {"rgb": (3, ""), "bgr": (3, "BGR2RGB"), "rgba": (4, "RGBA2RGB"), "bgra": (4, "BGRA2RGB")}
 _GREYS = {"mono": (1, "GRAY2RGB")}
@@ -18,9 +27,7 @@ ENCODINGS: dict[str, tuple[int, int, str]] = {
 """Readable encodings, by the names of sensor_msgs: channels, bytes of each, and OpenCV's conversion to RGB."""
 
 
-def to_rgb(
-    data: bytes | bytearray | memoryview, width: int, height: int, encoding: str, step: int, big_endian: bool = False
-) -> np.ndarray:
+def to_rgb(data: Any, width: int, height: int, encoding: str, step: int, big_endian: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 RGB of the rows of an image message; for rgb8 a read-only view of the buffer `data`.
 
     Of 16 bits the upper eight are kept, rounded.
@@ -34,9 +41,9 @@ def to_rgb(
     row = width * channels * depth
     if height < 1 or width < 1:
         raise ValueError(f"image is {width}x{height}; it has no pixels")
-    if step < row or len(data) != step * height:
+    if step < row or memoryview(data).nbytes != step * height:
         raise ValueError(
-            f"image {width}x{height} {encoding} with step {step} has {len(data)} bytes; it needs a step "
+            f"image {width}x{height} {encoding} with step {step} has {memoryview(data).nbytes} bytes; it needs a step "
             f"of at least {row} and step x height bytes"
         )
     rows = np.frombuffer(data, np.uint8).reshape(height, step)[:, :row]
@@ -54,3 +61,44 @@ def to_rgb(
         return cv2.cvtColor(pixels, getattr(cv2, f"COLOR_{conversion}")) if conversion else pixels
     except cv2.error as error:
         raise ValueError(f"image {width}x{height} {encoding} cannot be converted: {error.err}") from error
+
+
+def picture_size(data: bytes, what: str) -> tuple[int, int]:
+    """Width and height that the bytes of a picture claim, whatever its format.
+
+    Raises:
+        ValueError: not a picture, or one of more than `MAX_PIXELS`; the error begins with `what`.
+    """
+    from PIL import Image, UnidentifiedImageError  # as above
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = "they are no picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        raise ValueError(f"{what} cannot be decoded, {len(data)} bytes: {why}") from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{what} claims {width}x{height} pixels; the most is {MAX_PIXELS / 1e6:g} million")
+    return width, height
+
+
+def decode_picture(data: bytes, what: str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a JPEG, PNG, ...; errors as in `picture_size`."""
+    import cv2
+
+    picture_size(data, what)
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"{what} cannot be decoded, {len(data)} bytes: it is damaged")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a file.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; not a picture, damaged, or of more than `MAX_PIXELS`.
+    """
+    if check_regular(path).stat().st_size > MAX_PICTURE_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_PICTURE_BYTES / 1e6:.0f} MB, the most that is read of a picture")
+    return decode_picture(path.read_bytes(), str(path))

@@ -17,11 +17,13 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
-    ("geometry", "types", "gl", "config", "timing", "weights"),
+    ("files", "geometry", "types", "gl", "timing", "device"),
+    ("config", "weights"),
     ("arm",),
     ("arm_description", "panda"),
     ("cameras", "pixels", "synchroniser", "tiling"),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
+    ("weights",),
     ("data", "language", "capture", "calibration"),
     ("training",),
     ("diffusion",),

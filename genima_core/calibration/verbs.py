@@ -15,7 +15,7 @@ from genima_core.calibration.drift import distance
 from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.solution import Solution, load_solutions, save_solutions, solve
-from genima_core.calibration.store import Calib, check_intrinsics, keep_old, placed, replace_rig
+from genima_core.calibration.store import Calib, check_intrinsics, keep_old, placed
 from genima_core.calibration.verdict import Verdict, disagreements, judge, unseen
 from genima_core.cameras import CameraRig
 
@@ -128,7 +128,7 @@ def install(
     after, out = placed(before, poses), out or rig
     if out == rig and after.fingerprint() != before.fingerprint():
         print(f"the old rig is kept: {keep_old(rig, before)}")
-    replace_rig(out, after)
+    after.save(out)
     for name in poses:
         mm, deg = distance(before[name].T_mount_cam, after[name].T_mount_cam)
         file = (calib or out.parent) / f"{name}.calib"

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
-from genima_core.data.origin import Origin, resume, write_json
+from genima_core.data.origin import Origin, resume
+from genima_core.files import write_json
 
 Start = Literal["home", "anywhere", "mixed"]
 

@@ -239,9 +239,10 @@ def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> "
 
     with CalibrationLink(domain, rig.names, arm, namespace) as link:
         link.wait_ready()
-        if not link.spin_until(lambda: not link.why_not(), REST_S):
+        link.spin_until(lambda: not link.why_not(), REST_S)
+        if (moment := link.moment()) is None:
             raise RuntimeError(f"no picture of the arm at rest within {REST_S:.0f} s: {link.why_not()}")
-        return link.moment()
+        return moment
 
 
 def _one_size(cameras: dict) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Literal
 from genima_core.cameras import CameraRig
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.numbering import episodes_in, next_number, number_of
+from genima_core.files import check_name
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph import graph
@@ -74,6 +75,7 @@ def record(
         remap: Further topics with other names, such as front/color/image_raw:=/camera/front/color/image_raw.
         json: Writes what was recorded to this file.
     """
+    check_name(task, "the task")
     if episodes < 0:
         raise ValueError(f"--episodes is {episodes}; give how many are wanted, or 0 for as many as come")
     out = (Path("recordings") / task if out is None else out).absolute()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from typing import Self
 
 import rclpy
 from rclpy.node import Node
@@ -30,7 +31,7 @@ class Observer:
             self.node, interfaces.DIAGNOSTICS, lambda message: self.diagnostics.update(read_diagnostics(message))
         )
 
-    def __enter__(self) -> "Observer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

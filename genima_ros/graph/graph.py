@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros.arms import absolute, arm_argument, find_arm
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
@@ -202,22 +201,14 @@ def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
 
 
 def sections_of(path: Path) -> dict[str, object]:
-    """Sections of a parameter file; of what is no mapping, its text as the name of one.
+    """Sections of a parameter file.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; not YAML.
+        FileNotFoundError, ValueError: no such file; not YAML, or not sections.
     """
     if not path.is_file():
         raise FileNotFoundError(f"parameter file {path} does not exist")
-    try:
-        sections = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    return (
-        {str(name): section for name, section in sections.items()}
-        if isinstance(sections, dict)
-        else {str(sections)[:40]: None}
-    )
+    return read_yaml(path)
 
 
 def rviz_command(mode: str, values: Mapping[str, object]) -> list[str]:

@@ -117,7 +117,7 @@ def test_what_only_training_needs_is_not_shipped(folder):
 def test_saving_replaces_a_controller_and_nothing_else(controller, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("important")
-    with pytest.raises(FileExistsError, match="is no controller"):
+    with pytest.raises(FileExistsError, match="is not a controller"):
         controller.save(tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "important"
     controller.save(tmp_path / "new")

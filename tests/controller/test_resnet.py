@@ -42,5 +42,5 @@ def test_damaged_weights_are_refused(backbone, tmp_path, name):
 
 
 def test_weights_that_are_not_there_are_named(backbone):
-    with pytest.raises(FileNotFoundError, match="huggingface-cli download"):
+    with pytest.raises(FileNotFoundError, match="hf download"):
         backbone.load_pretrained("nobody/no-such-resnet")

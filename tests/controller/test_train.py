@@ -119,7 +119,7 @@ def test_too_little_memory_is_explained(learner):
 
 
 def test_pretrained_parts_that_are_missing_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="huggingface-cli download openai/clip"):
+    with pytest.raises(FileNotFoundError, match="hf download openai/clip"):
         train_controller(tmp_path, tmp_path / "out", preset="paper")
 
 

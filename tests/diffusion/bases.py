@@ -13,7 +13,7 @@ WIDTH = 16
 
 
 def save_base(folder: Path, family: str) -> Path:
-    """A folder as `huggingface-cli download` leaves it; `family` sd or sdxl."""
+    """A folder as `hf download` leaves it; `family` sd or sdxl."""
     torch.manual_seed(0)
     text = TextEncoder.tiny(WIDTH)
     text.save(folder)

@@ -149,7 +149,7 @@ def test_the_pretrained_preset_has_no_autoencoder_to_train(tmp_path):
 
 
 def test_missing_pretrained_weights_come_with_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match="huggingface-cli download stabilityai/sd-turbo"):
+    with pytest.raises(FileNotFoundError, match="hf download stabilityai/sd-turbo"):
         build(SD_TURBO)
     with pytest.raises(FileNotFoundError, match=r"unet/, vae/.*--base"):
         build(SD_TURBO, base=str(tmp_path))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -37,7 +37,7 @@ def show(recorder: Values, states: Mapping[str, Status | None], note: str, bell:
     """All of it; `recorder` are the node's diagnostics, empty until it has spoken, `goal` 0 without a number."""
     if not recorder:
         return Group(Text("the recorder starts ..."))
-    lines = [
+    lines: list[RenderableType] = [
         streams(recorder),
         Text("   ".join(f"{name} {state or 'absent'}" for name, state in states.items()), style="cyan"),
         episode(recorder, goal),

@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from genima_core.weights import check_device, restore
+from genima_core.device import check_device
+from genima_core.files import restore
 
 torch = pytest.importorskip("torch")
 

@@ -1,0 +1,25 @@
+"""Where models run."""
+
+
+def check_device(device: str) -> None:
+    """Raises ValueError where there is no such device for torch, with what to do about it."""
+    import torch
+
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device {device!r} is unknown; valid are cpu, cuda, cuda:1, ...") from None
+    if wanted.type != "cuda":
+        return
+    if torch.version.cuda is None:
+        raise ValueError(
+            f"device {device} needs a torch with CUDA, but {torch.__version__} is built without: install that build, "
+            'make env TORCH="torch==2.13.0 --index-url ...", or use device cpu'
+        )
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device} was asked for, but torch {torch.__version__} finds no GPU: does nvidia-smi list one? "
+            "Else use device cpu"
+        )
+    if (wanted.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(f"device {device} does not exist; there are {', '.join(f'cuda:{i}' for i in range(count))}")
