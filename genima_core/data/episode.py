@@ -13,8 +13,11 @@ class Frames(Protocol):
     Ten minutes of four cameras at 256x256 are 9 GB, so an episode that is only written need not hold them.
     """
 
-    shape: tuple[int, int, int, int]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def __iter__(self) -> Iterator[np.ndarray]: ...
 
@@ -82,3 +85,8 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.stamps_s)
+
+    def frames(self, camera: str) -> np.ndarray:
+        """(T, H, W, 3) uint8 RGB of one camera, whole."""
+        frames = self.images[camera]
+        return frames if isinstance(frames, np.ndarray) else np.stack(list(frames))

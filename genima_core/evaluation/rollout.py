@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genima_core.arm import Arm
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
-from genima_core.streaming.streamer import Streamer, StreamerConfig
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.streamer import Streamer
 from genima_core.tiling import tile
-from genima_core.types import ActionChunk, Observation
+from genima_core.types import JointState, Observation
 
 Draw = Callable[[Observation, int], np.ndarray]
 """From an observation and a seed to four views (4, H, W, 3) uint8 with targets; see `sources`."""
@@ -43,7 +43,7 @@ def roll_out(
 
     The clock is the simulation's: drawing takes no simulated time. All motion goes through the streamer.
     """
-    streamer = Streamer(config)
+    streamer = Streamer(cell.arm, config)
     streamer.enable()
     stage_ms: dict[str, list[float]] = defaultdict(list)
     start_s, hold, gripper, drawing, drawings, frames = cell.time_s, cell.q, cell.gripper, None, 0, []
@@ -57,14 +57,14 @@ def roll_out(
     period_s, ticks = config.period_s, round(0.1 / config.period_s)
     for tick in range(round(timeout_s / period_s)):
         now_s = cell.time_s
-        streamer.on_joint_state(cell.arm.joint_names, cell.q, cell.dq, now_s, now_s)
+        streamer.on_joint_state(JointState(cell.q, cell.dq, now_s), now_s)
         command = timed("stream", streamer.step, now_s)
         if command.wants_chunk:
             observation = timed("observe", cell.observe)
             drawing = timed("draw", draw, observation, seed * 1000 + drawings)
             chunk = timed("act", policy.act, drawing, observation, now_s + policy.checkpoint.info.dt_s)
             drawings += 1
-            send(streamer, cell.arm, chunk, now_s)
+            streamer.on_chunk(chunk, now_s)
         if record and drawing is not None and tick % ticks == 0:
             images = [cell.render(name) for name in cell.rig.names]
             frames.append(np.hstack([tile(images), tile(drawing)]))
@@ -84,17 +84,4 @@ def roll_out(
         dict(statistics.stops),
         statistics.limit_violations,
         frames,
-    )
-
-
-def send(streamer: Streamer, arm: Arm, chunk: ActionChunk, now_s: float) -> str | None:
-    """Hands a chunk to the streamer as the ROS message would; None if taken, else why not."""
-    times_s = chunk.start_s - chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.positions))
-    widths = chunk.gripper[:, None] * arm.gripper.max_width_m
-    return streamer.on_chunk(
-        (*arm.joint_names, streamer.config.gripper_joint),
-        times_s,
-        np.hstack([chunk.positions, widths]),
-        chunk.stamp_s,
-        now_s,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tyro
 
-from genima_core.json_files import write_json
+from genima_core.files import read_text, write_json
 
 _RECORDINGS = "a recording or a folder of recordings"
 _RLBENCH = "an RLBench data set"
@@ -164,7 +164,7 @@ def _holds_network(src: Path) -> bool:
     ]
     for folder in folders:
         config = folder / "config.json"
-        if config.is_file() and any(kind in config.read_text() for kind in ("ControlNetModel", "UNet2DCondition")):
+        if config.is_file() and any(kind in read_text(config) for kind in ("ControlNetModel", "UNet2DCondition")):
             return True
     return False
 

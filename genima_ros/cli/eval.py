@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 
 from genima_core.evaluation.config import Evaluation
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 
 
 def eval(evaluation: tyro.conf.OmitArgPrefixes[Evaluation], json: Path | None = None) -> None:

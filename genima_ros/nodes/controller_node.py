@@ -103,7 +103,7 @@ class ControllerNode(Node):
     no chunk follows, so the streamer brings the arm to rest, until ~/resume, and then only what is captured afterwards
     counts.
 
-    Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched: "open", "closed: reasons"), diagnostics.
+    Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched), diagnostics.
     Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (of a
     gripper with a node), instruction, chunk_wanted.
     Services: ~/resume (with `gate`).

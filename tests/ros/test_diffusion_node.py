@@ -171,5 +171,5 @@ def test_an_agent_that_fails_does_not_end_the_node(graph, drawing):
 
 
 def test_missing_checkpoint_is_explained(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match="the shipped checkpoints/demo"):
         load_agent(DiffusionParameters(checkpoint=tmp_path))

@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation
 
 from genima_core.arm import FRAMES, PANDA
-from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
+from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.geometry import invert, make_transform, transform_points
 from genima_core.importers.rlbench.demo import Demo
 
@@ -89,7 +89,7 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
             strict=True,
         )
     )
-    worst = max(distances, key=distances.get)
+    worst = max(distances, key=lambda name: distances[name])
     if not distances[worst] <= FIT_LIMIT_MM:
         listed = ", ".join(f"{name} {distance:.0f}" for name, distance in distances.items())
         raise ValueError(
@@ -119,7 +119,7 @@ def find_rig(
         if not np.allclose(T_world_cam[:, :3, :3] @ T_world_cam[:, :3, :3].swapaxes(1, 2), np.eye(3), atol=1e-3):
             raise ValueError(f"camera {name!r} has extrinsics that are no rigid transforms (4, 4); record again")
         T_base_cam = invert(arm.T_world_base) @ T_world_cam @ T_cam_optical
-        candidates = {"base": T_base_cam, "hand": invert(T_base_hand) @ T_base_cam}
+        candidates: dict[Mount, np.ndarray] = {"base": T_base_cam, "hand": invert(T_base_hand) @ T_base_cam}
         means = {mount: _mean(poses) for mount, poses in candidates.items()}
         moved = {mount: _farthest(means[mount], poses) for mount, poses in candidates.items()}
         mount = min(moved, key=lambda m: moved[m][0] / MOVED_LIMIT_MM + moved[m][1] / MOVED_LIMIT_DEG)

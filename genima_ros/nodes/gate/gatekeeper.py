@@ -8,9 +8,12 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from genima_core.targets.gate import Gate
+from genima_core.arm_status import Level
+from genima_core.streaming.states import Reason, Status
+from genima_core.targets.gate import Gate, GateState
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import Diagnostics
+from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.cameras.rig_watch import read_rig
 
 LONGEST_REASONS = 3
@@ -21,7 +24,7 @@ LONGEST_REASONS = 3
 class Gatekeeper:
     """Lets drawings through until one fails; then none, until ~/resume.
 
-    Publishes: gate ("open" or "closed: reasons", latched), and why it is closed in the node's diagnostics.
+    Publishes: gate (latched, see `messages.status`), and why it is closed in the node's diagnostics.
     Subscribes: camera_rig (where the cameras are now; until it comes, the rig of the gate holds).
     Services: ~/resume (Trigger).
     """
@@ -32,6 +35,7 @@ class Gatekeeper:
     on_resume: Callable[[], None]
     reason: str = ""
     """Why it is closed; empty while it is open."""
+    kind: Reason = Reason.NONE
 
     def __post_init__(self) -> None:
         self._state = interfaces.publish(self.node, interfaces.GATE)
@@ -52,10 +56,11 @@ class Gatekeeper:
             reasons = (f"the drawing cannot be checked: {error}",)
         if not reasons:
             return True
-        self._close(reasons)
+        self._close(Reason.DRAWING, reasons)
         return False
 
-    def _close(self, reasons: Sequence[str]) -> None:
+    def _close(self, kind: Reason, reasons: Sequence[str]) -> None:
+        self.kind = kind
         more = len(reasons) - LONGEST_REASONS
         self.reason = "; ".join(reasons[:LONGEST_REASONS]) + (f"; and {more} more" if more > 0 else "")
         self._tell()
@@ -72,7 +77,7 @@ class Gatekeeper:
                     f"{self.gate.rig.size[0]}x{self.gate.rig.size[1]}"
                 )
         except ValueError as error:
-            self._close((str(error),))
+            self._close(Reason.RIG, (str(error),))
             return
         self.gate = replace(self.gate, rig=replace(rig, arm=self.gate.rig.arm))
 
@@ -90,10 +95,12 @@ class Gatekeeper:
         response.success = True
         response.message = f"opened; it was closed: {self.reason}" if self.reason else "the gate is open already"
         if self.reason:
-            self.reason = ""
+            self.kind, self.reason = Reason.NONE, ""
             self.on_resume()
             self._tell()
         return response
 
     def _tell(self) -> None:
-        self._state.publish(String(data=f"closed: {self.reason}" if self.reason else "open"))
+        state = GateState.CLOSED if self.reason else GateState.OPEN
+        level = Level.WARN if self.reason else Level.OK
+        self._state.publish(status_to_message("gate", Status(state, self.kind, self.reason), level))

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genima_core.streaming.arm_state import ADVICE, MODES, read_status, silent_status
-from genima_core.streaming.arm_status import Level
+from genima_core.arm_status import ADVICE, MODES, Level, read_status, silent_status
 
 MOVE, REFLEX, USER_STOPPED = 2, 4, 5
 NAMES = st.lists(st.sampled_from([*ADVICE, "tau_j_range_violation", "instability_detected"]), max_size=4, unique=True)

@@ -1,8 +1,31 @@
-"""A Franka arm's mode and errors as its status: may it be moved, and what to do about the commonest errors."""
+"""What an arm says of itself: may it be moved, and for a Franka arm what to do about the commonest errors."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 
-from genima_core.streaming.arm_status import ArmStatus, Level
+
+class Level(IntEnum):
+    """Numbers as in diagnostic_msgs/DiagnosticStatus."""
+
+    OK = 0
+    """May be moved."""
+    WARN = 1
+    """Must not be moved now: another mode, such as guiding."""
+    ERROR = 2
+    """Reflex, error or user stop."""
+
+
+@dataclass(frozen=True)
+class ArmStatus:
+    level: Level
+    message: str = ""
+    """Part of a sentence: what is wrong, and what to do about it; "" at OK."""
+    mode: str = ""
+    errors: tuple[str, ...] = ()
+    placed: int = 0
+    """How often a simulated arm was put somewhere else; a real one never is."""
+
 
 MODES = ("other", "idle", "move", "guiding", "reflex", "user_stopped", "automatic_error_recovery")
 """By number; the same in libfranka, franka_ros2 and multipanda_ros2."""
