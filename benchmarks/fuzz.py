@@ -6,7 +6,6 @@ Each episode has an arm, an execution, a period, a receiver and a collision chec
 `--seed S --episode N`. The `Checker` knows nothing of the streamer but its configuration and what it publishes.
 """
 
-import json as json_format
 import sys
 import time
 import traceback
@@ -21,6 +20,7 @@ import tyro
 
 from genima_core.arm import FR3, PANDA, Arm
 from genima_core.arm_status import ArmStatus, Level
+from genima_core.files import write_json
 from genima_core.streaming.command import Command
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.mirror import ENGAGED, Mirror
@@ -486,9 +486,7 @@ def main(
     print(
         f"{time.perf_counter() - begin_s:.0f} s; {', '.join(f'{key} {count}' for key, count in sorted(seen.items()))}"
     )
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"rows": list(rows.values()), "seen": dict(seen)}, indent=2) + "\n")
+    write_json(json, {"rows": list(rows.values()), "seen": dict(seen)})
     if any(total["exceptions"] or total["violations"] for total in rows.values()):
         sys.exit(1)
 
