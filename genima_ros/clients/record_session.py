@@ -69,7 +69,8 @@ class RecordSession(Observer):
         """What the operator should know now."""
         self.notes: deque[str] = deque()
         """Everything that was noted and is not shown yet."""
-        self.discarded = 0
+        self.discarded = self.kept_before = 0
+        """Episodes; those that were kept by recorders that ended meanwhile."""
         self.line: Line | None = None
         self._ring, self._asked_s = ring, 0.0
         self._keys: deque[str] = deque()
