@@ -12,10 +12,15 @@ Layout::
 import json
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
+
+if TYPE_CHECKING:
+    from genima_core.targets.gate import Gate, GateConfig
 
 FORMAT = 1
 REMEDY = "use `git checkout -- checkpoints/demo` for the shipped one, or `make demo-checkpoint` to train it anew"
@@ -82,6 +87,13 @@ class Checkpoint:
                 f"{info.rig}; restore the rig.json it came with"
             )
         return cls(path, info, rig)
+
+    def gate(self, config: "GateConfig | None" = None, arm: Arm | None = None) -> "Gate":
+        """The target gate for its drawings, and for another arm than the one of training, if that follows them."""
+        from genima_core.targets.gate import Gate, GateConfig  # OpenCV and SciPy: not everybody judges drawings
+
+        rig = replace(self.rig, arm=arm or self.rig.arm)
+        return Gate(rig, self.info.chunk_size * self.info.dt_s, config or GateConfig())
 
 
 def assemble(

@@ -81,7 +81,7 @@ def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, st
             drawing = policy.draw(observation, seed * 1000 + k)
             drawn = score_drawing(drawing, views, stack(cell, observation))
             true_drawing = over_observation(views, stack(cell, observation))
-            ends = [policy.act(d, observation, observation.stamp_s).positions[-1] for d in (true_drawing, drawing)]
+            ends = [policy.act(d, observation).positions[-1] for d in (true_drawing, drawing)]
             rows.append(
                 (
                     drawn.visible,
