@@ -5,10 +5,10 @@ python examples/closed_loop.py --seed 20000
 
 from pathlib import Path
 
-import numpy as np
 import tyro
 
 import genima_core as genima
+from genima_core.evaluation.rollout import send
 
 
 def main(checkpoint: Path = Path("checkpoints/demo"), seed: int = 20000, timeout_s: float = 12.0) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from genima_core.checkpoint import Checkpoint
     from genima_core.data.bags.episodes import read_episode
     from genima_core.data.dataset import Dataset
+    from genima_core.evaluation.config import Evaluation
     from genima_core.evaluation.report import evaluate
     from genima_core.evaluation.rollout import roll_out
     from genima_core.loop import ControlLoop
@@ -33,6 +34,7 @@ _MODULES = {
     "Checkpoint": "checkpoint",
     "ControlLoop": "loop",
     "Dataset": "data.dataset",
+    "Evaluation": "evaluation.config",
     "Observation": "types",
     "Policy": "policy",
     "Streamer": "streaming.streamer",
@@ -46,7 +48,7 @@ _MODULES = {
 }
 """Name to its module, for those who run; the imports above are for those who read."""
 
-__all__ = list(_MODULES)  # noqa: PLE0605
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

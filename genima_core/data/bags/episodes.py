@@ -60,7 +60,7 @@ class Options:
 
 
 def read_episode(
-    folder: Path, options: Options, on_frame: Callable[[], None] = lambda: None
+    folder: Path, options: Options = Options(), on_frame: Callable[[], None] = lambda: None
 ) -> tuple[Episode, CameraRig]:
     """A recording as an episode whose frames are read only when they are written, and the rig of its views.
 
