@@ -19,10 +19,10 @@ def main(checkpoint: Path = Path("checkpoints/demo"), seed: int = 20000, timeout
     streamer, loop = genima.Streamer(), genima.ControlLoop(policy.controller, "sync")
     loop.instruction = cell.instruction
     streamer.enable()
-    q, width_m = cell.q, genima.PANDA.gripper.max_width_m
+    q, width_m = cell.q, cell.arm.gripper.max_width_m
     while cell.time_s < timeout_s and not cell.success():
         now_s = cell.time_s
-        streamer.on_joint_state(genima.PANDA.joint_names, cell.q, cell.dq, now_s, now_s)
+        streamer.on_joint_state(cell.arm.joint_names, cell.q, cell.dq, now_s, now_s)
         loop.on_joint_state(cell.q, cell.gripper, now_s)
         command = streamer.step(now_s)
         loop.on_wanted(command.wants_chunk, now_s)
@@ -30,10 +30,10 @@ def main(checkpoint: Path = Path("checkpoints/demo"), seed: int = 20000, timeout
             observation = cell.observe()
             chunk = loop.act(policy.draw(observation, seed), observation.stamp_s)
             if chunk is not None:
-                send(streamer, loop.start(chunk, now_s), now_s)
+                send(streamer, cell.arm, loop.start(chunk, now_s), now_s)
         q = q if command.q is None else command.q
         width_m = width_m if command.gripper_width_m is None else command.gripper_width_m
-        cell.step(q, genima.PANDA.gripper.to_opening(width_m), streamer.config.period_s)
+        cell.step(q, cell.arm.gripper.to_opening(width_m), streamer.config.period_s)
     print(f"{'solved' if cell.success() else 'not solved'} after {cell.time_s:.1f} s")
     cell.close()
     return cell.success()

@@ -40,7 +40,9 @@ def stream(
         command = streamer.step(now_s)
         if command.wants_chunk and not sent:
             openings = np.ones(len(chunk))
-            refusal = send(streamer, genima.ActionChunk(chunk, openings, 0.05, now_s + 0.05, now_s), now_s)
+            refusal = send(
+                streamer, genima.PANDA, genima.ActionChunk(chunk, openings, 0.05, now_s + 0.05, now_s), now_s
+            )
             sent = refusal is None
         if command.q is not None:
             arm.command(command.q, command.dq)
