@@ -164,3 +164,15 @@ def to_pictures(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) in [0, 1] of latents of deviation 1."""
     decoded = autoencoder.decode((latents / autoencoder.config.scaling_factor).to(autoencoder.dtype)).sample
     return (decoded / 2 + 0.5).clamp(0, 1)
+
+
+def tiled(views: Tensor) -> Tensor:
+    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C): `tiling.tile` for batches, on their device."""
+    B, _, H, W, C = views.shape
+    return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
+
+
+def untiled(pictures: Tensor) -> Tensor:
+    """Views (B, 4, H, W, C) of tiled pictures (B, C, 2H, 2W)."""
+    B, C, H, W = pictures.shape
+    return pictures.reshape(B, C, 2, H // 2, 2, W // 2).permute(0, 2, 4, 3, 5, 1).reshape(B, 4, H // 2, W // 2, C)

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from genima_core.capture import Captured, compile_frozen, shared_twin
-from genima_core.diffusion.autoencoder import to_pictures
+from genima_core.diffusion.autoencoder import tiled, to_pictures, untiled
 from genima_core.diffusion.networks import Networks, predict
 from genima_core.diffusion.prompts import Words
 from genima_core.diffusion.schedule import Schedule
-from genima_core.diffusion.tiles import tiled, untiled
 
 
 class Engine:

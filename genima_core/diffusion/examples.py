@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genima_core.data.cache import WindowCache
-from genima_core.diffusion.autoencoder import PATCH, Autoencoder, to_latents
-from genima_core.diffusion.tiles import tiled
+from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY, over_observation
 from genima_core.tiling import tile

@@ -1,8 +1,6 @@
 """Trains the drawing agent with accelerate: on one process, or under `accelerate launch` on many."""
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,15 +18,18 @@ from genima_core.diffusion.config import DiffusionConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.examples import Batch, DrawingExamples
 from genima_core.diffusion.networks import cast
-from genima_core.diffusion.previews import line, progress_bar, write_scores
 from genima_core.diffusion.prompts import Words
 from genima_core.diffusion.scores import score_agent
+from genima_core.training.average import decay_at, follow, frozen_copy
 from genima_core.training.config import DiffusionTraining, Precision
-from genima_core.training.run import Run, learning_rate, shuffled
+from genima_core.training.run import Run, out_of_memory
+from genima_core.training.schedule import count_steps, learning_rate, shuffled
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 """What accelerate calls them."""
+REMEDY = "raise --accumulate, use --precision bfloat16 or --checkpointing, or lower --batch-size"
+"""For too little GPU memory."""
 
 
 @dataclass(frozen=True)
@@ -142,20 +143,19 @@ def fit_diffusion(
     if len(examples) < parts:
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
     learner = Learner(pupil).train()
-    average = averaged(pupil, config.ema)
+    average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
     optimizer = torch.optim.AdamW(
         learner.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    agent = DiffusionAgent.assemble(replace(networks, **average), config.size, config.draw_steps)
+    agent = DiffusionAgent.assemble(replace(networks, **dict(average)), config.size, config.draw_steps)
     if steps is None and minutes is None:
-        steps = config.steps or config.epochs * max(1, len(examples) // config.batch_size)
+        steps = count_steps(config.steps, config.epochs, len(examples), config.batch_size)
     options = {"seed": seed, "dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
-    stateful = {"learner": learner.learning, "average": nn.ModuleDict(average), "optimizer": optimizer}
+    stateful = {"learner": learner.learning, "average": average, "optimizer": optimizer}
     model, stepper = accelerator.prepare(learner, optimizer)
     if accelerator.scaler is not None:
         stateful["scaler"] = accelerator.scaler
-    with Run(out, stateful, options, steps, minutes, writes=main) as run, progress_bar(show_progress) as bar:
-        task = bar.add_task("diffusion", total=1.0, completed=run.progress)
+    with Run(out, stateful, options, steps, minutes, config.batch_size, main, show_progress) as run:
         while run.progress < 1:
             index = shuffled(len(examples), config.batch_size, run.step, seed)
             rate = learning_rate(config.learning_rate, config.schedule, config.warmup_steps, run.step, run.progress)
@@ -166,7 +166,7 @@ def fit_diffusion(
                 part = accelerator.process_index * resources.accumulate + i
                 generator = run.generator(part)
                 last = i == resources.accumulate - 1
-                with nullcontext() if last else accelerator.no_sync(model), remedied():
+                with nullcontext() if last else accelerator.no_sync(model), out_of_memory(REMEDY):
                     batch = examples.batch(index[part::parts], generator)
                     with accelerator.autocast():
                         loss = drawing_loss(model, pupil, batch, config, generator)
@@ -175,28 +175,22 @@ def fit_diffusion(
             accelerator.clip_grad_norm_(model.parameters(), config.clip)
             stepper.step()
             stepper.zero_grad(set_to_none=True)
-            follow(average, learner, config.ema, run.step)
+            if config.ema > 0:
+                follow(average, learner.learning, decay_at(run.step, config.ema))
             loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
             run.advance({"loss": loss, "learning_rate": rate})
-            if run.step % every == 0 or run.progress >= 1:
+            if run.is_checkpoint(every):
                 if main:
                     with accelerator.autocast():
                         score = score_agent(agent, cache, out / "validation.png", checked)
-                    run.log(asdict(score), "validation")
-                    run.save()
+                    run.validated(asdict(score))
                     agent.save(out / "agent", changed=pupil.trained)
-                    speed = run.step * config.batch_size / run.elapsed_s
-                    bar.console.print(
-                        f"step {run.step} {run.elapsed_s / 60:.1f} min {speed:.1f} samples/s "
-                        f"{line(run.recent())} | {line(asdict(score))}"
-                    )
                 accelerator.wait_for_everyone()
-            bar.update(task, completed=run.progress)
         if main:
             agent.save(out / "agent", changed=pupil.trained)
             with accelerator.autocast():
                 score = score_agent(agent, cache, out / "validation.png", 4 * checked)
-            write_scores(out, run, config.batch_size, asdict(score), learner)
+            run.finish(asdict(score), learner)
         accelerator.wait_for_everyone()
     return agent
 
@@ -240,32 +234,3 @@ def prepare_frozen(pupil: Pupil, resources: Resources) -> None:
         for part in (networks.unet, networks.controlnet):
             if part is not None:
                 part.enable_gradient_checkpointing()
-
-
-def averaged(pupil: Pupil, decay: float) -> dict[str, nn.Module]:
-    """Copies of what learns, which follow it on average; none if `decay` is 0."""
-    parts = pupil.networks.parts()
-    return {name: copy.deepcopy(parts[name]).eval().requires_grad_(False) for name in pupil.trained if decay > 0}
-
-
-@torch.no_grad()
-def follow(average: dict[str, nn.Module], learner: Learner, decay: float, step: int) -> None:
-    """Moves the averages; a short run must not average in its first steps."""
-    decay = min(decay, (1 + step) / (10 + step))
-    for name, part in average.items():
-        torch._foreach_lerp_(list(part.parameters()), list(learner.learning[name].parameters()), 1 - decay)
-
-
-@contextmanager
-def remedied() -> Iterator[None]:
-    """
-    Raises:
-        RuntimeError: out of GPU memory, with what to lower.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RuntimeError(
-            "out of GPU memory while training: raise --accumulate, use --precision bfloat16 or "
-            "--checkpointing, or lower --batch-size"
-        ) from error

@@ -14,7 +14,8 @@ from genima_core.diffusion.train import fit_diffusion
 from genima_core.diffusion.train_autoencoder import train_autoencoder
 from genima_core.tiling import tile
 from genima_core.training.config import Training
-from genima_core.training.run import STATE, Run, learning_rate, shuffled
+from genima_core.training.run import STATE, Run
+from genima_core.training.schedule import learning_rate, shuffled
 
 
 def weights(folder):
@@ -40,9 +41,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
         if self.step == 2:
             raise Stopped
 
-    save = Run.save
+    save = Run._save
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "save", stop)
+        patch.setattr(Run, "_save", stop)
         with pytest.raises(Stopped):
             fit_diffusion(
                 cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, every=2, show_progress=False, checked=1
