@@ -33,6 +33,8 @@ class CheckpointInfo:
     format: int
     preset: str
     tasks: tuple[str, ...]
+    instructions: tuple[str, ...]
+    """Of the data set: others mean nothing to it."""
     chunk_size: int
     """K, actions a chunk."""
     dt_s: float
@@ -79,7 +81,7 @@ class Checkpoint:
                 f"{path / 'checkpoint.json'} has keys {sorted(data)}, format {data.get('format')}; "
                 f"this version reads format {FORMAT} with keys {sorted(names)}"
             )
-        info = CheckpointInfo(**{**data, "tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
+        info = CheckpointInfo(**data | {name: tuple(data[name]) for name in ("tasks", "instructions", "seeds")})
         rig = CameraRig.load(path / "rig.json")
         if rig.fingerprint() != info.rig:
             raise ValueError(
@@ -87,6 +89,17 @@ class Checkpoint:
                 f"{info.rig}; restore the rig.json it came with"
             )
         return cls(path, info, rig)
+
+    def untaught(self, instruction: str) -> str:
+        """What is wrong with an instruction, in one sentence; "" for one that it was taught, and for none."""
+        taught = self.info.instructions
+        if not instruction or _plain(instruction) in map(_plain, taught):
+            return ""
+        return (
+            f"the checkpoint was never taught {instruction!r} and may do anything; it knows "
+            + ", ".join(repr(text) for text in taught[:5])
+            + (f" and {len(taught) - 5} more" if len(taught) > 5 else "")
+        )
 
     def gate(self, config: "GateConfig | None" = None, arm: Arm | None = None) -> "Gate":
         """The target gate for its drawings, and for another arm than the one of training, if that follows them."""
@@ -127,6 +140,7 @@ def assemble(
         FORMAT,
         preset,
         tuple(sorted(set(dataset.tasks))),
+        tuple(sorted(set(dataset.instructions))),
         config["chunk_size"],
         config["dt_s"],
         width,
@@ -156,6 +170,11 @@ def assemble(
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary.rename(out)
+
+
+def _plain(instruction: str) -> str:
+    """Without what changes nothing of its meaning."""
+    return " ".join(instruction.casefold().split())
 
 
 def _part(folder: Path, name: str, mark: str) -> Path:

@@ -114,7 +114,7 @@ def judge(seen: CellSeen, wanted: Wanted) -> Iterator[Finding]:
     yield _nodes(seen, wanted)
     yield _settings(seen, wanted)
     if wanted.checkpoint is not None:
-        yield _policy(seen)
+        yield _policy(seen, wanted.checkpoint)
 
 
 def _camera(name: str, camera: CameraSeen, rig: CameraRig | None, wanted: Wanted) -> Finding:
@@ -315,13 +315,15 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
     return Finding("configuration", "ok", found)
 
 
-def _policy(seen: CellSeen) -> Finding:
+def _policy(seen: CellSeen, checkpoint: Checkpoint) -> Finding:
     if not seen.instruction:
         return Finding("policy", "failed", "has no instruction", "start with instruction:='...', or publish one")
     if seen.gate.startswith("closed"):
         return Finding("policy", "failed", f"the target gate is {seen.gate}", "genima resume")
     if not seen.drawings:
         return Finding("policy", "failed", "draws nothing", "see what the diffusion node says")
+    if untaught := checkpoint.untaught(seen.instruction):
+        return Finding("policy", "warning", untaught, "publish an instruction that it knows")
     gate = "the target gate is open" if seen.gate else "the target gate is off"
     return Finding("policy", "ok", f"draws; {gate}; instruction {seen.instruction!r}")
 

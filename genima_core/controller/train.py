@@ -65,6 +65,7 @@ def train_controller(training: ControllerTraining) -> None:
         )
     model, seed, workers = chosen.model, training.seed, training.workers
     cache = WindowCache.build(Dataset(training.data), model.chunk_size, model.size, workers=workers)
+    text.check_distinct(cache.instructions)
     following, validation = (
         FollowingWindows(cache, split, chosen.train.variants, seed=seed, workers=workers) for split in ("train", "val")
     )

@@ -42,6 +42,10 @@ class Prompts:
         for encoder, suffix in zip(self.encoders, ("", "_2"), strict=False):
             encoder.save(folder, suffix)
 
+    def check_distinct(self, instructions: Sequence[str]) -> None:
+        """ValueError if two instructions are the same to it; see `TextEncoder.check_distinct`."""
+        self.encoders[0].check_distinct([prompt(instruction) for instruction in instructions])
+
     def words(self, instructions: Sequence[str]) -> Words:
         """What the networks are told for these instructions."""
         encoded = [[encoder.encode(prompt(i)) for i in instructions] for encoder in self.encoders]

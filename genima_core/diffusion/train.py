@@ -75,6 +75,7 @@ def train_diffusion(training: DiffusionTraining) -> None:
     )
     with accelerator.main_process_first():
         cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    pupil.networks.prompts.check_distinct(cache.instructions)
     fit_diffusion(
         cache,
         training.out,

@@ -1,5 +1,6 @@
 """`genima eval`: closed-loop success, and where drawing or following loses it."""
 
+import sys
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -44,6 +45,8 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
     )
     if evaluation.denoising_steps is not None:
         policy = policy.with_steps(evaluation.denoising_steps)
+    if untaught := policy.checkpoint.untaught(make_task(evaluation.task).instruction):
+        print(f"warning: {untaught}", file=sys.stderr)
     config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
     gate = policy.checkpoint.gate() if evaluation.gate else None
     cell = Cell(make_task(evaluation.task), policy.checkpoint.rig)

@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from genima_core.checkpoint import Checkpoint
 from genima_core.loop import ControlLoop
 from genima_core.synchroniser import Synchroniser
-from genima_core.targets.gate import Gate, GateConfig
+from genima_core.targets.gate import GateConfig
 from genima_core.tiling import untile
 from genima_core.types import Execution
 from genima_ros.arms import find_arm
@@ -60,18 +60,13 @@ class ControllerParameters(GateConfig):
     """Whether drawings are checked; one that fails pauses the policy until ~/resume. Simulation does without."""
 
 
-def load_controller(parameters: ControllerParameters) -> "Controller":
-    """The controller of a checkpoint."""
+def load_controller(parameters: ControllerParameters) -> tuple["Controller", Checkpoint]:
+    """The controller of a checkpoint, for the arm that moves."""
     checkpoint = Checkpoint.open(parameters.checkpoint)
     from genima_core.controller.policy import Controller  # torch takes seconds: tests and bad checkpoints need none
 
     controller = Controller.load(checkpoint.path / "controller", parameters.device)
-    return replace(controller, cell_arm=find_arm(parameters.arm).arm)
-
-
-def load_gate(parameters: ControllerParameters) -> Gate:
-    """The gate for drawings of a checkpoint."""
-    return Checkpoint.open(parameters.checkpoint).gate(parameters, find_arm(parameters.arm).arm)
+    return replace(controller, cell_arm=find_arm(parameters.arm).arm), checkpoint
 
 
 class ControllerNode(Node):
@@ -87,15 +82,16 @@ class ControllerNode(Node):
 
     def __init__(
         self,
-        load: Callable[[ControllerParameters], "Controller"] = load_controller,
+        load: Callable[[ControllerParameters], tuple["Controller", Checkpoint]] = load_controller,
         clock_s: Callable[[], float] = time.monotonic,
-        gate: Callable[[ControllerParameters], Gate] = load_gate,
         **options,
     ) -> None:
         super().__init__("controller", **NODE_OPTIONS, **options)
         self.parameters = p = declare_dataclass(self, ControllerParameters)
         self.setup = find_arm(p.arm)
-        self.loop = ControlLoop(load(p), p.execution, gate(p) if p.gate else None)
+        controller, self.checkpoint = load(p)
+        gate = self.checkpoint.gate(p, self.setup.arm) if p.gate else None
+        self.loop = ControlLoop(controller, p.execution, gate)
         self.loop.instruction = p.instruction
         self._clock_s = clock_s
         self._state_arrived_s = self._drawing_arrived_s = self._observation_arrived_s = clock_s()
@@ -229,6 +225,8 @@ class ControllerNode(Node):
     def _watch_inputs(self) -> None:
         now_s = self._clock_s()
         self._warn_of_pause()
+        if untaught := self.checkpoint.untaught(self.loop.instruction):
+            self._diagnostics.warn(untaught, "instruction")
         if now_s - self._state_arrived_s > SILENT_S:
             self._diagnostics.warn(
                 f"no joint state on {self.resolve_topic_name(interfaces.JOINT_STATES.name)}: is the robot's "

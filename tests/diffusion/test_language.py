@@ -76,3 +76,12 @@ def test_damaged_weights_are_an_error(tmp_path, encoder):
     (tmp_path / "text_encoder" / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="damaged"):
         TextEncoder.load(tmp_path)
+
+
+def test_what_is_cut_off_is_said_and_never_taught(encoder):
+    long = "push the button " * 8
+    with pytest.warns(UserWarning, match="reads 77 tokens, so the end of"):
+        encoder.encode(long + "gently")
+    with pytest.raises(ValueError, match="are the same to the text encoder, which reads 77 tokens"):
+        encoder.check_distinct(["push", long + "gently", long + "quickly"])
+    encoder.check_distinct(["push", "push", long, "pull"])

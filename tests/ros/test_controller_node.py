@@ -1,4 +1,5 @@
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,7 +42,10 @@ class Graph:
     def start(self, execution: str, clock_s=time.monotonic, **parameters) -> None:
         self.bench.node(
             ControllerNode,
-            lambda _: self.controller,
+            lambda _: (
+                self.controller,
+                SimpleNamespace(untaught=lambda text: text * ("milk" in text)),
+            ),
             clock_s,
             parameters={"execution": execution, "instruction": "push", "gate": False, **parameters},
         )
@@ -162,6 +166,11 @@ def test_a_missing_streamer_is_reported(graph):
     )
     graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "nobody listens: no /chunk_wanted"))
     states.cancel()
+
+
+def test_an_instruction_that_was_never_taught_is_reported(graph):
+    graph.start("sync", instruction="pour a glass of milk")
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "pour a glass of milk"))
 
 
 def test_missing_checkpoint_is_explained(tmp_path):
