@@ -30,7 +30,8 @@ def test_the_tiny_one_is_the_same_everywhere_and_tells_instructions_apart(encode
 def test_words_of_the_prompt_leave_room_for_the_goal(encoder):
     tokens = len(encoder.tokenizer(prompt("push the button")).input_ids)
     assert tokens < len(prompt("push the button")) < MAX_TOKENS
-    assert encoder.encode(prompt("go " * 200)).tokens.shape[1] == MAX_TOKENS
+    with pytest.warns(UserWarning, match="cut off"):
+        assert encoder.encode(prompt("go " * 200)).tokens.shape[1] == MAX_TOKENS
 
 
 def test_nothing_is_trained(encoder):
