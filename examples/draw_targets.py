@@ -7,9 +7,9 @@ python examples/draw_targets.py my_cell --out targets.png
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import tyro
+from PIL import Image
 
 import genima_core as genima
 from genima_core.tiling import tile
@@ -26,9 +26,9 @@ def main(
 ) -> None:
     """Writes the four pictures, tiled, with the spheres of `q_target` (rad) as seen while the arm is at `q_now`."""
     rig = genima.CameraRig.load(folder / "rig.json")
-    images = np.stack([cv2.imread(str(folder / f"{name}.png"))[..., ::-1] for name in rig.names])
+    images = np.stack([np.asarray(Image.open(folder / f"{name}.png").convert("RGB")) for name in rig.names])
     views = genima.TargetRenderer(rig).render(np.array(q_now), np.array(q_target), float(gripper_open))
-    cv2.imwrite(str(out), tile(genima.over_observation(views, images))[..., ::-1])
+    Image.fromarray(tile(genima.over_observation(views, images))).save(out)
     print(f"{out} shows the targets in {', '.join(rig.names)}")
 
 

@@ -44,7 +44,7 @@ def stream(
                 streamer, genima.PANDA, genima.ActionChunk(chunk, openings, 0.05, now_s + 0.05, now_s), now_s
             )
             sent = refusal is None
-        if command.q is not None:
+        if command.q is not None and command.dq is not None:
             arm.command(command.q, command.dq)
 
 

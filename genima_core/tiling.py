@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def tile(views: Sequence[np.ndarray]) -> np.ndarray:
+def tile(views: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """(2H, 2W, C) from four views (H, W, C): top left, top right, bottom left, bottom right.
 
     Raises:

@@ -90,6 +90,7 @@ class Act(Network):
     """
 
     config_type = ActConfig
+    config: ActConfig
     training_only = ("posterior.",)
 
     def __init__(self, config: ActConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:

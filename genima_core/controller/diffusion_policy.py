@@ -4,10 +4,11 @@ Chi et al. 2023, the CNN variant; Shridhar et al. 2024 (GENIMA) compare with it.
 controllers. What differs from the published method stands beside the value or the line.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, Self, cast, get_args
 
 import torch
 from diffusers import DDIMScheduler
@@ -159,7 +160,7 @@ class ConditionalUNet1D(nn.Module):
                 ResidualBlock(outer, outer, step_dim + condition_dim, kernel_size),
             ]
 
-        halve = [Downsample1D(width, use_conv=True) for width in widths[:-1]] + [nn.Identity()]
+        halve: list[nn.Module] = [Downsample1D(width, use_conv=True) for width in widths[:-1]] + [nn.Identity()]
         self.down = nn.ModuleList(
             nn.ModuleList([*blocks(inner, outer), half])
             for inner, outer, half in zip((channels, *widths[:-1]), widths, halve, strict=True)
@@ -177,13 +178,15 @@ class ConditionalUNet1D(nn.Module):
         """(B, channels, K) from x of that shape, step (B,) and condition (B, condition_dim)."""
         condition = torch.cat([self.step_embedding(step), condition], -1)
         skips = []
-        for first, second, halve in self.down:
+        for stage in self.down:
+            first, second, halve = cast(Iterable[nn.Module], stage)
             x = second(first(x, condition), condition)
             skips.append(x)
             x = halve(x)
         for block in self.middle:
             x = block(x, condition)
-        for first, second, double in self.up:
+        for stage in self.up:
+            first, second, double = cast(Iterable[nn.Module], stage)
             # As published, the first width's skip is left over.
             x = torch.cat([x, skips.pop()], 1)
             x = double(second(first(x, condition), condition))
@@ -197,6 +200,10 @@ class DiffusionPolicy(Network):
     """
 
     config_type = DiffusionPolicyConfig
+    config: DiffusionPolicyConfig
+    noise: Tensor
+    action_min: Tensor
+    action_max: Tensor
     statistics_type = RangeStatistics
 
     def __init__(
@@ -258,7 +265,7 @@ class DiffusionPolicy(Network):
         B, V = images.shape[:2]
         instruction = self.text(text)
         heat = self.heat(self.backbone(images.flatten(0, 1), instruction.repeat_interleave(V, 0)))
-        positions = heat.flatten(2).softmax(-1) @ cell_centres(*heat.shape[-2:], heat.device)
+        positions = heat.flatten(2).softmax(-1) @ cell_centres(heat.shape[-2], heat.shape[-1], heat.device)
         return torch.cat([positions.reshape(B, -1), (q - self.q_mean) / self.q_std, gripper[:, None], instruction], -1)
 
     def normalise(self, actions: Tensor, opened: Tensor) -> Tensor:

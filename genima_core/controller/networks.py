@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from genima_core.controller.config import PRESETS
 from genima_core.controller.network import ControllerConfig, Network
@@ -39,7 +40,8 @@ def load_config(path: Path) -> ControllerConfig:
                 f"unknown keys {sorted(set(data) - set(valid))}, missing keys "
                 f"{sorted(set(valid) - set(data))}; {name} has {', '.join(valid)}"
             )
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return kind(**values)
     except (json.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{path} is no controller configuration: {error}; restore it or run `genima train controller`"

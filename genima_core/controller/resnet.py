@@ -11,6 +11,11 @@ from torch.nn import functional as F
 class FrozenBatchNorm(nn.Module):
     """Batch norm whose statistics and affine never change: those of the pretrained weights."""
 
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
@@ -30,7 +35,7 @@ class Block(nn.Module):
         self.bn1 = norm(outer)
         self.conv2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
         self.bn2 = norm(outer)
-        self.downsample = None
+        self.downsample: nn.Module | None = None
         if stride != 1 or inner != outer:
             self.downsample = nn.Sequential(nn.Conv2d(inner, outer, 1, stride, bias=False), norm(outer))
 
@@ -47,6 +52,9 @@ class Block(nn.Module):
 
 class Normalisation(nn.Module):
     """Images (..., 3, H, W) in [0, 1] as weights that were trained on ImageNet expect them."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()

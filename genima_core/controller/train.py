@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset as Windows
 from torch.utils.data import default_collate
 
 from genima_core.cameras import CameraRig
+from genima_core.capture import channels_last
 from genima_core.controller.augment import Augmentation, Recode
 from genima_core.controller.config import Preset
 from genima_core.controller.config import preset as controller_preset
@@ -43,13 +43,16 @@ def train_controller(training: ControllerTraining) -> None:
         FileNotFoundError: a pretrained part that is not there.
     """
     chosen, device = controller_preset(training.preset), choose_device(training.device)
-    given = {"batch_size": training.batch_size, "variants": training.variants}
-    given = {name: value for name, value in given.items() if value is not None}
+    train = chosen.train
     chosen = replace(
         chosen,
         backbone=training.backbone or chosen.backbone,
         text_encoder=training.text_encoder or chosen.text_encoder,
-        train=replace(chosen.train, **given),
+        train=replace(
+            train,
+            batch_size=train.batch_size if training.batch_size is None else training.batch_size,
+            variants=train.variants if training.variants is None else training.variants,
+        ),
     )
     if training.threads is not None:
         torch.set_num_threads(training.threads)
@@ -70,9 +73,10 @@ def train_controller(training: ControllerTraining) -> None:
         FollowingWindows(cache, split, chosen.train.variants, seed=seed, workers=workers) for split in ("train", "val")
     )
     width, height = model.size
+    source: FolderBackgrounds | ProceduralBackgrounds
     source = FolderBackgrounds(training.textures) if training.textures else ProceduralBackgrounds()
-    bank = source.sample(np.random.default_rng(seed), training.backgrounds, height, width)
-    bank = torch.from_numpy(bank).permute(0, 3, 1, 2).contiguous()
+    pictures = source.sample(np.random.default_rng(seed), training.backgrounds, height, width)
+    bank = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
     recode = drawing_coder(training.autoencoder, device) if training.autoencoder else None
     learner = Learner(chosen, cache.rig, following, text, bank, seed, recode, device, cache.fingerprint)
     fit(learner, validation, training.out, training.steps, training.minutes, training.every, checked=training.checked)
@@ -85,7 +89,7 @@ class Learner:
         self,
         preset: Preset,
         rig: CameraRig,
-        windows: Windows,
+        windows: FollowingWindows,
         text: TextEncoder,
         backgrounds: Tensor,
         seed: int,
@@ -107,7 +111,7 @@ class Learner:
         self.model = network(preset.model, rig, self.statistics)
         if preset.backbone:
             self.model.load_backbone(preset.backbone)
-        self.model.to(device, memory_format=torch.channels_last)
+        channels_last(self.model, device)
         self.average = frozen_copy(self.model)
         t = preset.train
         backbone = self.model.backbone_parameters()
@@ -168,7 +172,7 @@ class Learner:
             pictures.shown,
         )
 
-    def validate(self, windows: Windows, count: int = 256) -> dict[str, Score]:
+    def validate(self, windows: FollowingWindows, count: int = 256) -> dict[str, Score]:
         """Scores of the averaged weights on held-out windows, always the same ones; see `scores.CHECKS`."""
         torch.manual_seed(12345)
         batch = fetch(windows, torch.randperm(len(windows))[:count].tolist(), self.device)
@@ -187,7 +191,7 @@ class Learner:
 
 def fit(
     learner: Learner,
-    validation: Windows,
+    validation: FollowingWindows,
     out: Path,
     steps: int | None = None,
     minutes: float | None = None,
@@ -218,10 +222,9 @@ def fit(
     return scores
 
 
-def fetch(windows: Windows, index: Sequence[int], device: str = "cpu") -> dict:
-    """A batch of windows by index, in torch's own protocol for batched reading where the windows speak it."""
-    items = windows.__getitems__(index) if hasattr(windows, "__getitems__") else [windows[i] for i in index]
-    batch = default_collate(items)
+def fetch(windows: FollowingWindows, index: Sequence[int], device: str = "cpu") -> dict:
+    """A batch of windows by index."""
+    batch = default_collate([windows[i] for i in index])
     return {
         k: v.to(device, torch.float32)
         if isinstance(v, Tensor) and v.is_floating_point()
@@ -232,10 +235,11 @@ def fetch(windows: Windows, index: Sequence[int], device: str = "cpu") -> dict:
     }
 
 
-def read_numbers(windows: Windows, index: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+def read_numbers(windows: FollowingWindows, index: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Joints (N, 7), actions (N, K, 7) and padding (N, K) of windows, read in portions: pictures need much memory."""
     portions = [fetch(windows, index[i : i + 256]) for i in range(0, len(index), 256)]
-    return tuple(torch.cat([p[name] for p in portions]) for name in ("q", "actions", "is_pad"))
+    q, actions, is_pad = (torch.cat([p[name] for p in portions]) for name in ("q", "actions", "is_pad"))
+    return q, actions, is_pad
 
 
 def drawing_coder(autoencoder: Path, device: str) -> Recode:

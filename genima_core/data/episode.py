@@ -13,8 +13,11 @@ class Frames(Protocol):
     Ten minutes of four cameras at 256x256 are 9 GB, so an episode that is only written need not hold them.
     """
 
-    shape: tuple[int, int, int, int]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def __iter__(self) -> Iterator[np.ndarray]: ...
 

@@ -15,10 +15,11 @@ from diffusers import (
     DDIMScheduler,
     DiffusionPipeline,
     EulerAncestralDiscreteScheduler,
+    ModelMixin,
     UNet2DConditionModel,
 )
-from torch import nn
 
+from genima_core.capture import channels_last
 from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.building import load_part
 from genima_core.diffusion.engine import Engine
@@ -49,7 +50,7 @@ class DiffusionAgent:
     @classmethod
     def assemble(cls, networks: Networks, size: tuple[int, int], steps: int) -> "DiffusionAgent":
         """From networks whose weights may still change."""
-        return cls(networks, Engine(networks, tuned=False), tuple(size), steps)
+        return cls(networks, Engine(networks, tuned=False), size, steps)
 
     @classmethod
     def load(
@@ -76,9 +77,9 @@ class DiffusionAgent:
                 raise FileNotFoundError(f"{path} is no complete diffusion agent: {part} is missing; {REMEDY}")
         try:
             agent = json.loads((path / "agent.json").read_text())
-            family, size, steps = agent["family"], tuple(map(int, agent["size"])), int(agent["steps"])
-            if len(size) != 2 or min(size) < 1 or steps < 1:
-                raise ValueError(f"size {size} and steps {steps} must be two numbers and one, all positive")
+            family, (width, height), steps = agent["family"], map(int, agent["size"]), int(agent["steps"])
+            if min(width, height, steps) < 1:
+                raise ValueError(f"size {width}x{height} and steps {steps} must be positive")
             if family not in FAMILIES:
                 raise ValueError(f"unknown family {family!r}; valid are {', '.join(FAMILIES)}")
             config = DDIMScheduler.load_config(path / "scheduler")
@@ -101,14 +102,13 @@ class DiffusionAgent:
             raise ValueError(
                 f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); {REMEDY}"
             ) from error
-        for name, part in networks.parts().items():
+        for name, network in networks.parts().items():
             # SDXL's autoencoder overflows in half precision, and says so.
-            kept = (
-                name == "vae" and dtype == torch.float16 and part.config.get("force_upcast", False) and family == "sdxl"
-            )
-            cast(part.eval().requires_grad_(False), torch.float32 if kept else dtype)
-            part.to(device, memory_format=torch.channels_last)
-        return cls(networks, Engine(networks, compiled=compiled), size, steps)
+            overflows = family == "sdxl" and networks.vae.config.get("force_upcast", False)
+            kept = name == "vae" and dtype == torch.float16 and overflows
+            cast(network.eval().requires_grad_(False), torch.float32 if kept else dtype)
+            channels_last(network, device)
+        return cls(networks, Engine(networks, compiled=compiled), (width, height), steps)
 
     def with_steps(self, steps: int) -> "DiffusionAgent":
         """The same agent with another number of denoising steps."""
@@ -211,7 +211,10 @@ class DiffusionAgent:
             )
 
 
-def save_half(model: nn.Module, folder: Path) -> None:
+def save_half(model: ModelMixin, folder: Path) -> None:
     """Writes a diffusers model in float16, half the size; loaders read it as float32 again."""
-    half = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
-    cast(half, torch.float16).save_pretrained(folder)
+    half = copy.deepcopy(model).to("cpu")
+    cast(half, torch.float16)
+    for parameter in half.parameters():
+        parameter.data = parameter.data.contiguous()
+    half.save_pretrained(folder)

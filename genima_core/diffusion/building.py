@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -15,6 +16,7 @@ from diffusers import (
 from diffusers.utils import logging as diffusers_logging
 from torch import nn
 
+from genima_core.capture import channels_last
 from genima_core.diffusion.autoencoder import PATCH, load_autoencoder
 from genima_core.diffusion.config import BaseConfig, DiffusionConfig
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
@@ -51,19 +53,18 @@ def build(
                 raise ValueError(f"this preset trains its own base; leave {name} away or use --preset sd-turbo")
         if autoencoder is None:
             raise ValueError("this preset needs --autoencoder, a folder that `genima train autoencoder` wrote")
-        return from_scratch(config, autoencoder, seed, device)
+        return from_scratch(config, config.base, autoencoder, seed, device)
     if autoencoder is not None:
         raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder away")
-    return around_base(config, base, controlnet, device)
+    return around_base(config.family, base or config.base, controlnet, device)
 
 
-def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: str = "cpu") -> Pupil:
+def from_scratch(config: DiffusionConfig, base: BaseConfig, autoencoder: Path, seed: int, device: str = "cpu") -> Pupil:
     """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already.
 
     Raises:
         FileNotFoundError, ValueError: no autoencoder; a damaged one.
     """
-    base = config.base
     vae = load_autoencoder(autoencoder, device)
     text = TextEncoder.tiny(base.text_width)
     text.model.to(device)
@@ -96,25 +97,23 @@ def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: 
     noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
     # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
     drawing = DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
-    unet, controlnet = (part.to(device, memory_format=torch.channels_last) for part in (unet, controlnet))
+    unet, controlnet = (channels_last(part, device) for part in (unet, controlnet))
     return Pupil(Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising)
 
 
-def around_base(
-    config: DiffusionConfig, base: str | None = None, controlnet: Path | None = None, device: str = "cpu"
-) -> Pupil:
+def around_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Pupil:
     """A pretrained base with what shall learn to draw with it.
 
     That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
-    more input channels that are not looked at yet. All else is frozen. `base` is a name or folder, the preset's by
-    default; `controlnet` a folder as for `find_trained`.
+    more input channels that are not looked at yet. All else is frozen. `base` is a name or folder; `controlnet` a
+    folder as for `find_trained`.
 
     Raises:
         FileNotFoundError: not downloaded.
         ValueError: damaged, or parts that do not belong together.
     """
-    networks = load_base(config.family, base or config.base, controlnet, device)
-    trained = FAMILIES[config.family].trained
+    networks = load_base(family, base, controlnet, device)
+    trained = FAMILIES[family].trained
     for name, part in networks.parts().items():
         part.train(name == trained).requires_grad_(name == trained)
     return Pupil(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
@@ -151,11 +150,11 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
         widen(unet, 2 * vae.config.latent_channels)
     networks = Networks(family, vae, unet, control, prompts, scheduler)
     for part in networks.parts().values():
-        part.eval().to(device, memory_format=torch.channels_last)
+        channels_last(part.eval(), device)
     return networks
 
 
-def load_part(kind: type, folder: Path) -> nn.Module:
+def load_part(kind: Any, folder: Path) -> Any:
     """A diffusers model in float32; unlike diffusers', this one puts up with no missing or unknown tensor.
 
     Raises:
@@ -223,7 +222,7 @@ def widen(unet: UNet2DConditionModel, channels: int) -> None:
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, : old.in_channels] = old.weight
-        new.bias.copy_(old.bias)
+        new.bias = old.bias
     unet.conv_in = new
     unet.register_to_config(in_channels=channels)
 

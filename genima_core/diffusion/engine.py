@@ -6,7 +6,7 @@ picture and the noise: prompts are kept, the scheduler is a table of numbers, th
 are tiled and untiled on the device, and on a GPU the whole drawing is one captured graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -40,8 +40,8 @@ class Engine:
         if tuned and self.device.type == "cuda":
             self._unet = shared_twin(networks.unet)
             self._unet.fuse_qkv_projections()
-        self._predict = partial(predict, self._unet, self._controlnet)
-        self._decode = partial(to_pictures, networks.vae)
+        self._predict: Callable[..., Tensor] = partial(predict, self._unet, self._controlnet)
+        self._decode: Callable[..., Tensor] = partial(to_pictures, networks.vae)
         if compiled:
             self._predict, self._decode, self._read = (
                 compile_frozen(part, self.device) for part in (self._predict, self._decode, self._read)

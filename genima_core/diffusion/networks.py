@@ -1,6 +1,8 @@
 """What draws: UNet, ControlNet, autoencoder and text encoders, of three families of stock diffusers pipelines."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from diffusers import (
@@ -87,6 +89,11 @@ class Networks:
         named = {"vae": self.vae, "unet": self.unet, "controlnet": self.controlnet}
         return {name: part for name, part in named.items() if part is not None}
 
+    def replaced(self, parts: Mapping[str, nn.Module]) -> "Networks":
+        """The same with other networks in the place of some, by the names of `parts`."""
+        new: dict[str, Any] = dict(parts)
+        return replace(self, **new)
+
     def observe(self, pictures: Tensor) -> Tensor:
         """What the networks see of tiled observations (B, 3, 2H, 2W) in [0, 1]: these, or their latents."""
         return pictures if self.controlnet is not None else encode(self.vae, pictures)
@@ -125,7 +132,7 @@ def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
     return nn.Module.to(part, dtype)
 
 
-def check_fit(unet: nn.Module, controlnet: nn.Module) -> None:
+def check_fit(unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
     """
     Raises:
         ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes).

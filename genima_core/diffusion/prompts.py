@@ -19,8 +19,8 @@ class Words:
     pooled: Tensor | None = None
     """(n, pooled width) of the second encoder; None with one."""
 
-    def to(self, *args: torch.device | torch.dtype | str) -> "Words":
-        return Words(self.tokens.to(*args), None if self.pooled is None else self.pooled.to(*args))
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Words":
+        return Words(self.tokens.to(device, dtype), None if self.pooled is None else self.pooled.to(device, dtype))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Trains the drawing agent with accelerate: on one process, or under `accelerate launch` on many."""
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -148,7 +148,7 @@ def fit_diffusion(
     optimizer = torch.optim.AdamW(
         learner.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    agent = DiffusionAgent.assemble(replace(networks, **dict(average)), config.size, config.draw_steps)
+    agent = DiffusionAgent.assemble(networks.replaced(dict(average)), config.size, config.draw_steps)
     if steps is None and minutes is None:
         steps = count_steps(config.steps, config.epochs, len(examples), config.batch_size)
     options = {"seed": seed, "dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
@@ -232,6 +232,6 @@ def prepare_frozen(pupil: Pupil, resources: Resources) -> None:
         if name not in pupil.trained and not (name == "vae" and networks.family == "sdxl" and dtype == torch.float16):
             cast(part, dtype)
     if resources.checkpointing:
-        for part in (networks.unet, networks.controlnet):
-            if part is not None:
-                part.enable_gradient_checkpointing()
+        for network in (networks.unet, networks.controlnet):
+            if network is not None:
+                network.enable_gradient_checkpointing()

@@ -7,11 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genima_core.capture import channels_last
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device
 from genima_core.diffusion.agent import save_half
-from genima_core.diffusion.autoencoder import PatchAutoencoder, load_autoencoder, to_latents, to_pictures, untiled
+from genima_core.diffusion.autoencoder import (
+    PatchAutoencoder,
+    encode,
+    load_autoencoder,
+    to_latents,
+    to_pictures,
+    untiled,
+)
 from genima_core.diffusion.config import AutoencoderConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.examples import CodingPictures
@@ -60,7 +68,7 @@ def fit_autoencoder(
         model = PatchAutoencoder(config.latent_channels, config.width, config.encoder_blocks, config.decoder_blocks)
     pictures = CodingPictures(cache, seed)
     model.start_from_pca(pictures.batch(256, np.random.default_rng(seed))[0] * 2 - 1)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = channels_last(model, device)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
     options = {"seed": seed, "config": asdict(config), "dataset": cache.fingerprint}
     if steps is None and minutes is None:
@@ -74,7 +82,7 @@ def fit_autoencoder(
             )
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config.learning_rate, "cosine", 100, run.step, run.progress)
-            latents = model.encode(truth * 2 - 1).latent_dist.mode()
+            latents = encode(model, truth)
             # Noise in proportion: latents spend their deviation, whatever it is, on what matters in the picture.
             noise = torch.randn(latents.shape, generator=generator).to(device) * config.latent_noise
             decoded = model.decode(latents + noise * latents.detach().std()).sample / 2 + 0.5
@@ -134,5 +142,5 @@ def score_autoencoder(
 @torch.inference_mode()
 def _measure_scale(model: PatchAutoencoder, pictures: CodingPictures, device: str) -> None:
     truth, _ = pictures.batch(256, np.random.default_rng(0))
-    latents = model.encode(truth.to(device) * 2 - 1).latent_dist.mode()
+    latents = encode(model, truth.to(device))
     model.register_to_config(scaling_factor=float(1 / latents.std()))

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -143,7 +144,7 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
         )
     if not isinstance(size, list) or len(size) != 2 or not all(isinstance(s, int) and s >= 32 for s in size):
         raise ValueError(f"{path}: visual_observation_shape is {size}; it needs two numbers of pixels from 32 on")
-    numbers = {
+    numbers: dict[str, Any] = {
         ours: get(f"method.actor_model.{theirs}")
         for ours, theirs in (
             ("chunk_size", "num_queries"),

@@ -65,7 +65,8 @@ class Run:
             self._resume()
         self._since = time.perf_counter()
         self._bar = Progress(console=Console(quiet=not show_progress), disable=not show_progress)
-        self._task = self._bar.add_task("training", total=1.0, completed=self.progress)
+        self._task = self._bar.add_task("training", total=1.0)
+        self._bar.update(self._task, completed=self.progress)
         self._board = None
         if writes:
             from torch.utils.tensorboard import SummaryWriter

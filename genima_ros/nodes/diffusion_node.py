@@ -168,9 +168,9 @@ class DiffusionNode(Node):
             self._diagnostics.warn(
                 f"no image from {', '.join(silent)}: is the camera running and publishing on {topics}?", "silent"
             )
-        elif (self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
+        elif (spread_s := self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
             self._diagnostics.warn(
-                f"the four images lie {1e3 * self._images.spread_s:.0f} ms apart, allowed are "
+                f"the four images lie {1e3 * spread_s:.0f} ms apart, allowed are "
                 f"{1e3 * self.parameters.slack_s:.0f}: synchronise the cameras or raise slack_s",
                 "slack",
             )

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -14,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from genima_ros.graph.shared_memory import make_room
 
-NODE_OPTIONS = {"automatically_declare_parameters_from_overrides": True}
+NODE_OPTIONS: dict[str, Any] = {"automatically_declare_parameters_from_overrides": True}
 """What every node passes to `rclpy.node.Node`, see `parameters`."""
 
 WAKE_S = 0.5

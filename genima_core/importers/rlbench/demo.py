@@ -1,6 +1,6 @@
 """The numbers of one RLBench demonstration, as it recorded them: poses in its world frame, cameras as PyRep's."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +38,8 @@ class Demo:
     def some(self, count: int) -> "Demo":
         """At most `count` rows, evenly spread from the first to the last."""
         rows = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
-        values = (getattr(self, field.name) for field in fields(self))
-        return Demo(*(None if value is None else value[rows] for value in values))
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in values.items() if value is not None})
 
 
 def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:

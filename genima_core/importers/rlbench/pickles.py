@@ -8,6 +8,7 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -130,7 +131,10 @@ class _Dtype:
     def resolve(self) -> np.dtype:
         if not _NUMBERS.fullmatch(self._code):
             raise ValueError(f"values of type {self._code!r} are no numbers")
-        return np.dtype(self._code).newbyteorder(self._order)
+        return np.dtype(self._order + self._code.lstrip("<>|="))
+
+
+Order = Literal["C", "F"]
 
 
 class _Array:
@@ -139,7 +143,11 @@ class _Array:
     __slots__ = ("_axes", "_data", "_dtype", "_order", "_shape")
 
     def __init__(self) -> None:
-        self._shape, self._dtype, self._data, self._order, self._axes = (0,), None, b"", "C", None
+        self._shape: tuple = (0,)
+        self._dtype: object = None
+        self._data: object = b""
+        self._order: Order = "C"
+        self._axes: tuple | None = None
 
     def __setstate__(self, state: tuple) -> None:
         _, self._shape, self._dtype, fortran, self._data = state

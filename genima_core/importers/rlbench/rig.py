@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -24,6 +25,8 @@ MOVED_LIMIT_MM, MOVED_LIMIT_DEG = 2.0, 0.2
 
 _JOINT4 = np.eye(7)[3]
 _OPTICAL_FROM_PYREP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+Mount = Literal["base", "hand"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
             strict=True,
         )
     )
-    worst = max(distances, key=distances.get)
+    worst = max(distances, key=lambda name: distances[name])
     if not distances[worst] <= FIT_LIMIT_MM:
         listed = ", ".join(f"{name} {distance:.0f}" for name, distance in distances.items())
         raise ValueError(
@@ -119,7 +122,7 @@ def find_rig(
         if not np.allclose(T_world_cam[:, :3, :3] @ T_world_cam[:, :3, :3].swapaxes(1, 2), np.eye(3), atol=1e-3):
             raise ValueError(f"camera {name!r} has extrinsics that are no rigid transforms (4, 4); record again")
         T_base_cam = invert(arm.T_world_base) @ T_world_cam @ T_cam_optical
-        candidates = {"base": T_base_cam, "hand": invert(T_base_hand) @ T_base_cam}
+        candidates: dict[Mount, np.ndarray] = {"base": T_base_cam, "hand": invert(T_base_hand) @ T_base_cam}
         means = {mount: _mean(poses) for mount, poses in candidates.items()}
         moved = {mount: _farthest(means[mount], poses) for mount, poses in candidates.items()}
         mount = min(moved, key=lambda m: moved[m][0] / MOVED_LIMIT_MM + moved[m][1] / MOVED_LIMIT_DEG)
