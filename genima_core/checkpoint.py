@@ -90,7 +90,7 @@ class Checkpoint:
             )
         return cls(path, info, rig)
 
-    def untaught(self, instruction: str) -> str:
+    def unknown_instruction(self, instruction: str) -> str:
         """What is wrong with an instruction, in one sentence; "" for one that it was taught, and for none."""
         taught = self.info.instructions
         if not instruction or _plain(instruction) in map(_plain, taught):

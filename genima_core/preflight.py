@@ -322,8 +322,8 @@ def _policy(seen: CellSeen, checkpoint: Checkpoint) -> Finding:
         return Finding("policy", "failed", f"the target gate is {seen.gate}", "genima resume")
     if not seen.drawings:
         return Finding("policy", "failed", "draws nothing", "see what the diffusion node says")
-    if untaught := checkpoint.untaught(seen.instruction):
-        return Finding("policy", "warning", untaught, "publish an instruction that it knows")
+    if unknown_instruction := checkpoint.unknown_instruction(seen.instruction):
+        return Finding("policy", "warning", unknown_instruction, "publish an instruction that it knows")
     gate = "the target gate is open" if seen.gate else "the target gate is off"
     return Finding("policy", "ok", f"draws; {gate}; instruction {seen.instruction!r}")
 

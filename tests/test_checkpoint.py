@@ -45,14 +45,14 @@ def test_opens_what_belongs_together(folder, info):
 
 def test_an_instruction_that_was_not_taught_is_named(folder):
     checkpoint = Checkpoint.open(folder)
-    assert checkpoint.untaught("Push  the button") == checkpoint.untaught("") == ""
-    assert "never taught 'pour a glass of milk'" in checkpoint.untaught("pour a glass of milk")
-    assert "it knows 'push the button'" in checkpoint.untaught("push the button and wait")
+    assert checkpoint.unknown_instruction("Push  the button") == checkpoint.unknown_instruction("") == ""
+    assert "never taught 'pour a glass of milk'" in checkpoint.unknown_instruction("pour a glass of milk")
+    assert "it knows 'push the button'" in checkpoint.unknown_instruction("push the button and wait")
 
 
 def test_the_shipped_checkpoint_knows_its_tasks_instruction():
     checkpoint = Checkpoint.open(ROOT / "checkpoints/demo")
-    assert [checkpoint.untaught(make_task(name).instruction) for name in checkpoint.info.tasks] == [""]
+    assert [checkpoint.unknown_instruction(make_task(name).instruction) for name in checkpoint.info.tasks] == [""]
 
 
 @pytest.mark.parametrize("part", ["checkpoint.json", "rig.json", "diffusion", "controller"])

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from genima_core.data.dataset import Dataset, DatasetWriter
-from genima_core.importers.sources import expect
+from genima_core.importers.sources import check_kind
 from genima_ros.cli import main as cli
 
 from .data import rlbench_source, synthetic
@@ -121,7 +121,7 @@ def test_another_kind_of_source_is_refused_with_its_verb(tmp_path, capsys):
     (tmp_path / "controller/latest.pt").write_bytes(b"weights")
     kinds = ("bags", "rlbench", "agent", "controller")
     for kind in kinds:
-        expect(tmp_path / kind, kind)
+        check_kind(tmp_path / kind, kind)
         for other in set(kinds) - {kind}:
             options = ["--rig", "rig.json"] if other == "controller" else []
             assert cli.run(["convert", other, str(tmp_path / kind), str(tmp_path / "out"), *options]) == 1
@@ -132,13 +132,13 @@ def test_another_kind_of_source_is_refused_with_its_verb(tmp_path, capsys):
 
 def test_what_is_of_no_kind_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
-        expect(tmp_path / "nowhere", "bags")
+        check_kind(tmp_path / "nowhere", "bags")
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/dear.txt").write_text("dear")
     for source, held in ((tmp_path / "letters", "It holds dear.txt"), (tmp_path / "letters/dear.txt", "another kind")):
         with pytest.raises(ValueError, match=f"it needs a rosbag2 folder .*{held}"):
-            expect(source, "bags")
+            check_kind(source, "bags")
     for name in ("500.pt", "900.pt"):
         (tmp_path / "letters" / name).write_text("")
     with pytest.raises(ValueError, match="several controllers, give one of: 500.pt, 900.pt"):
-        expect(tmp_path / "letters", "controller")
+        check_kind(tmp_path / "letters", "controller")

@@ -188,7 +188,7 @@ class DiffusionAgent:
             self._check(views)
         try:
             drawings, finite = self.engine.draw(
-                torch.from_numpy(np.stack(images)), self.networks.prompts.words(instructions), seeds, steps
+                torch.from_numpy(np.stack(images)), self.networks.prompts.embed(instructions), seeds, steps
             )
         except torch.OutOfMemoryError as error:
             raise RuntimeError(

@@ -25,7 +25,7 @@ from genima_core.language import TextEncoder
 
 
 @dataclass(frozen=True)
-class Pupil:
+class TrainableNetworks:
     """Networks, which of them learn, and how noise is added for them to learn from."""
 
     networks: Networks
@@ -41,7 +41,7 @@ def build(
     controlnet: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
-) -> Pupil:
+) -> TrainableNetworks:
     """The networks of a preset; `controlnet` is a trained one to begin with.
 
     Raises:
@@ -59,7 +59,9 @@ def build(
     return around_base(config.family, base or config.base, controlnet, device)
 
 
-def from_scratch(config: DiffusionConfig, base: BaseConfig, autoencoder: Path, seed: int, device: str = "cpu") -> Pupil:
+def from_scratch(
+    config: DiffusionConfig, base: BaseConfig, autoencoder: Path, seed: int, device: str = "cpu"
+) -> TrainableNetworks:
     """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already.
 
     Raises:
@@ -98,10 +100,12 @@ def from_scratch(config: DiffusionConfig, base: BaseConfig, autoencoder: Path, s
     # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
     drawing = DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
     unet, controlnet = (channels_last(part, device) for part in (unet, controlnet))
-    return Pupil(Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising)
+    return TrainableNetworks(
+        Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising
+    )
 
 
-def around_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Pupil:
+def around_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> TrainableNetworks:
     """A pretrained base with what shall learn to draw with it.
 
     That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
@@ -116,7 +120,7 @@ def around_base(family: str, base: str, controlnet: Path | None = None, device: 
     trained = FAMILIES[family].trained
     for name, part in networks.parts().items():
         part.train(name == trained).requires_grad_(name == trained)
-    return Pupil(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
+    return TrainableNetworks(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
 
 
 def load_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Networks:
@@ -147,7 +151,7 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
     elif controlled:
         control = ControlNetModel.from_unet(unet)
     else:
-        widen(unet, 2 * vae.config.latent_channels)
+        add_input_channels(unet, 2 * vae.config.latent_channels)
     networks = Networks(family, vae, unet, control, prompts, scheduler)
     for part in networks.parts().values():
         channels_last(part.eval(), device)
@@ -213,7 +217,7 @@ def find_trained(source: Path, name: str = "controlnet") -> Path:
     )
 
 
-def widen(unet: UNet2DConditionModel, channels: int) -> None:
+def add_input_channels(unet: UNet2DConditionModel, channels: int) -> None:
     """Gives a UNet more input channels, whose weights are zero, as InstructPix2Pix begins; none if it has them."""
     old = unet.conv_in
     if old.in_channels == channels:

@@ -13,12 +13,12 @@ from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device
 from genima_core.diffusion.agent import DiffusionAgent
-from genima_core.diffusion.building import Pupil, build
+from genima_core.diffusion.building import TrainableNetworks, build
 from genima_core.diffusion.config import DiffusionConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.examples import Batch, DrawingExamples
 from genima_core.diffusion.networks import cast
-from genima_core.diffusion.prompts import Words
+from genima_core.diffusion.prompts import PromptEmbeddings
 from genima_core.diffusion.scores import score_agent
 from genima_core.training.average import decay_at, follow, frozen_copy
 from genima_core.training.config import DiffusionTraining, Precision
@@ -70,17 +70,17 @@ def train_diffusion(training: DiffusionTraining) -> None:
     device = choose_device(training.device)
     resources = Resources(device, training.precision, training.accumulate, training.checkpointing)
     accelerator = resources.accelerator()
-    pupil = build(
+    trainable = build(
         config, training.autoencoder, training.base, training.controlnet, training.seed, str(accelerator.device)
     )
     with accelerator.main_process_first():
         cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
-    pupil.networks.prompts.check_distinct(cache.instructions)
+    trainable.networks.prompts.check_distinct(cache.instructions)
     fit_diffusion(
         cache,
         training.out,
         config,
-        pupil,
+        trainable,
         training.steps,
         training.minutes,
         training.seed,
@@ -93,21 +93,21 @@ def train_diffusion(training: DiffusionTraining) -> None:
 class Learner(nn.Module):
     """The networks that learn, as one module whose forward pass is their prediction; the frozen ones stand aside."""
 
-    def __init__(self, pupil: Pupil) -> None:
+    def __init__(self, trainable: TrainableNetworks) -> None:
         super().__init__()
-        parts = pupil.networks.parts()
-        self.learning = nn.ModuleDict({name: parts[name] for name in pupil.trained})
-        self.networks = (pupil.networks,)  # in a tuple, or all of them would be registered
+        parts = trainable.networks.parts()
+        self.learning = nn.ModuleDict({name: parts[name] for name in trainable.trained})
+        self.networks = (trainable.networks,)  # in a tuple, or all of them would be registered
 
-    def forward(self, noisy: Tensor, t: Tensor, words: Words, observed: Tensor) -> Tensor:
-        return self.networks[0].predict(noisy, t, words, observed)
+    def forward(self, noisy: Tensor, t: Tensor, prompts: PromptEmbeddings, observed: Tensor) -> Tensor:
+        return self.networks[0].predict(noisy, t, prompts, observed)
 
 
 def fit_diffusion(
     cache: WindowCache,
     out: Path,
     config: DiffusionConfig,
-    pupil: Pupil,
+    trainable: TrainableNetworks,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -136,14 +136,14 @@ def fit_diffusion(
     if minutes is not None and processes > 1:
         raise ValueError("with several processes give --steps, not --minutes: their clocks differ")
     show_progress = show_progress and main
-    networks = pupil.networks
-    prepare_frozen(pupil, resources)
+    networks = trainable.networks
+    prepare_frozen(trainable, resources)
     examples = DrawingExamples(
         cache, networks.vae, config.crop_px, config.jitter, device=str(accelerator.device), show_progress=show_progress
     )
     if len(examples) < parts:
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
-    learner = Learner(pupil).train()
+    learner = Learner(trainable).train()
     average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
     optimizer = torch.optim.AdamW(
         learner.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -170,7 +170,7 @@ def fit_diffusion(
                 with nullcontext() if last else accelerator.no_sync(model), out_of_memory(REMEDY):
                     batch = examples.batch(index[part::parts], generator)
                     with accelerator.autocast():
-                        loss = drawing_loss(model, pupil, batch, config, generator)
+                        loss = drawing_loss(model, trainable, batch, config, generator)
                     accelerator.backward(loss / resources.accumulate)
                 losses.append(loss.detach())
             accelerator.clip_grad_norm_(model.parameters(), config.clip)
@@ -185,10 +185,10 @@ def fit_diffusion(
                     with accelerator.autocast():
                         score = score_agent(agent, cache, out / "validation.png", checked)
                     run.validated(asdict(score))
-                    agent.save(out / "agent", changed=pupil.trained)
+                    agent.save(out / "agent", changed=trainable.trained)
                 accelerator.wait_for_everyone()
         if main:
-            agent.save(out / "agent", changed=pupil.trained)
+            agent.save(out / "agent", changed=trainable.trained)
             with accelerator.autocast():
                 score = score_agent(agent, cache, out / "validation.png", 4 * checked)
             run.finish(asdict(score), learner)
@@ -197,22 +197,22 @@ def fit_diffusion(
 
 
 def drawing_loss(
-    model: nn.Module, pupil: Pupil, batch: Batch, config: DiffusionConfig, generator: torch.Generator
+    model: nn.Module, trainable: TrainableNetworks, batch: Batch, config: DiffusionConfig, generator: torch.Generator
 ) -> Tensor:
     """Mean squared error of what the networks predict from noisy latents; patches with targets count more.
 
     `model` is a `Learner`, or accelerate's wrapper of one.
     """
-    clean, noising, networks = batch.latents, pupil.noising, pupil.networks
+    clean, noising, networks = batch.latents, trainable.noising, trainable.networks
     noise = torch.randn(clean.shape, generator=generator).to(clean)
     last = noising.config.num_train_timesteps
     u = torch.rand(len(clean), generator=generator) ** (1 / (1 + config.noise_bias))
     t = (u * last).long().clamp(max=last - 1).to(clean.device)
     noisy = noising.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
-    words = networks.prompts.words(batch.instructions).to(clean.device)
+    prompts = networks.prompts.embed(batch.instructions).to(clean.device)
     with torch.no_grad():
         observed = networks.observe(batch.condition).contiguous(memory_format=torch.channels_last)
-    predicted = model(noisy, t, words, observed).float()
+    predicted = model(noisy, t, prompts, observed).float()
     kind = noising.config.prediction_type
     target = {
         "sample": lambda: clean,
@@ -223,13 +223,15 @@ def drawing_loss(
     return (weight * F.mse_loss(predicted, target, reduction="none")).mean() / weight.mean()
 
 
-def prepare_frozen(pupil: Pupil, resources: Resources) -> None:
+def prepare_frozen(trainable: TrainableNetworks, resources: Resources) -> None:
     """Saves memory: what is frozen needs no float32, and activations can be computed twice."""
-    networks = pupil.networks
+    networks = trainable.networks
     dtype = DTYPES[resources.precision]
     for name, part in networks.parts().items():
         # SDXL's autoencoder overflows in float16.
-        if name not in pupil.trained and not (name == "vae" and networks.family == "sdxl" and dtype == torch.float16):
+        if name not in trainable.trained and not (
+            name == "vae" and networks.family == "sdxl" and dtype == torch.float16
+        ):
             cast(part, dtype)
     if resources.checkpointing:
         for network in (networks.unet, networks.controlnet):

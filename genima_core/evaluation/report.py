@@ -16,7 +16,7 @@ from genima_core.device import choose_device
 from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.rollout import Rollout, roll_out
 from genima_core.evaluation.scoring import Scores, score
-from genima_core.evaluation.sources import open_source
+from genima_core.evaluation.sources import target_source
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
 from genima_core.sim.task import make_task
@@ -45,8 +45,8 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
     )
     if evaluation.denoising_steps is not None:
         policy = policy.with_steps(evaluation.denoising_steps)
-    if untaught := policy.checkpoint.untaught(make_task(evaluation.task).instruction):
-        print(f"warning: {untaught}", file=sys.stderr)
+    if unknown_instruction := policy.checkpoint.unknown_instruction(make_task(evaluation.task).instruction):
+        print(f"warning: {unknown_instruction}", file=sys.stderr)
     config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
     gate = policy.checkpoint.gate() if evaluation.gate else None
     cell = Cell(make_task(evaluation.task), policy.checkpoint.rig)
@@ -56,7 +56,7 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
 
     rollouts: list[Rollout] = []
     for seed in track(seeds, description=f"{evaluation.task}, {evaluation.targets} targets"):
-        with open_source(evaluation.targets, policy, cell, renderer, other_seed=seed + 1) as draw:
+        with target_source(evaluation.targets, policy, cell, renderer, other_seed=seed + 1) as draw:
             rollout = roll_out(
                 cell,
                 policy,

@@ -19,7 +19,7 @@ Draw = Callable[[Observation, int], np.ndarray]
 
 
 @contextmanager
-def open_source(
+def target_source(
     targets: Targets, policy: Policy, cell: Cell, renderer: TargetRenderer, other_seed: int
 ) -> Iterator[Draw]:
     """What draws in one episode: the diffusion agent for `drawn`, else one of the functions below."""

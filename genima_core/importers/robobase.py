@@ -183,7 +183,7 @@ def read_statistics(folder: Path) -> Statistics:
     return Statistics(*found["proprio_stats.json"], *found["action_stats.json"])
 
 
-class Inert:
+class _InertObject:
     """Stands for an object of the configuration that was pickled beside the weights; keeps nothing, does nothing."""
 
     def __init__(self, *_: object) -> None:
@@ -206,13 +206,13 @@ INERT = (
     "collections.defaultdict",
     *(f"builtins.{name}" for name in ("dict", "list", "tuple", "int", "float", "bool", "str")),
 )
-"""Names in the pickle of a snapshot's `cfg` (OmegaConf's); each gives an `Inert` instead."""
+"""Names in the pickle of a snapshot's `cfg` (OmegaConf's); each gives an `_InertObject` instead."""
 
 
 def read_agent(path: Path) -> dict[str, Tensor]:
     """The state dict under `agent`, read by torch's unpickler for weights, which calls nothing but what it knows."""
     try:
-        with torch.serialization.safe_globals([(Inert, name) for name in INERT]):
+        with torch.serialization.safe_globals([(_InertObject, name) for name in INERT]):
             payload = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has many of its own
         if asked := re.search(r"GLOBAL (\S+)", str(error)):

@@ -7,7 +7,7 @@ from genima_core.data.bags.reader import find_bags
 from genima_core.importers.rlbench.layout import EXPECTED, find_variations, listing
 
 
-def expect(src: Path, kind: str) -> None:
+def check_kind(src: Path, kind: str) -> None:
     """Nothing if `src` is of a kind: bags, rlbench, agent or controller.
 
     Raises:

@@ -7,7 +7,7 @@ import tyro
 
 from genima_core.data.bags.episodes import Options as BagOptions
 from genima_core.importers.rlbench.conversion import Options as RLBenchOptions
-from genima_core.importers.sources import expect, find_snapshot
+from genima_core.importers.sources import check_kind, find_snapshot
 from genima_core.json_files import write_json
 
 
@@ -32,7 +32,7 @@ def bags(
     """
     from genima_core.data.bags.conversion import convert_recordings
 
-    expect(src, "bags")
+    check_kind(src, "bags")
     write_json(json, convert_recordings(src, dst, conversion))
 
 
@@ -55,7 +55,7 @@ def rlbench(
     """
     from genima_core.importers.rlbench.conversion import convert_rlbench
 
-    expect(src, "rlbench")
+    check_kind(src, "rlbench")
     write_json(json, convert_rlbench(src, dst, conversion))
 
 
@@ -84,7 +84,7 @@ def agent(
         denoising_steps: Denoising steps of a drawing; the preset's by default.
         json: Where to write what was done.
     """
-    expect(src, "agent")
+    check_kind(src, "agent")
     from genima_core.importers.agents import convert_agent  # torch takes seconds
 
     write_json(json, convert_agent(src, dst, preset, base, autoencoder, size, denoising_steps))
@@ -108,7 +108,7 @@ def controller(
         text_encoder: Name or folder of the text encoder that it was trained with.
         json: Where to write what was done.
     """
-    expect(src, "controller")
+    check_kind(src, "controller")
     from genima_core.data.dataset import load_rig
     from genima_core.importers.robobase import convert_controller  # torch takes seconds
 

@@ -225,8 +225,8 @@ class ControllerNode(Node):
     def _watch_inputs(self) -> None:
         now_s = self._clock_s()
         self._warn_of_pause()
-        if untaught := self.checkpoint.untaught(self.loop.instruction):
-            self._diagnostics.warn(untaught, "instruction")
+        if unknown_instruction := self.checkpoint.unknown_instruction(self.loop.instruction):
+            self._diagnostics.warn(unknown_instruction, "instruction")
         if now_s - self._state_arrived_s > SILENT_S:
             self._diagnostics.warn(
                 f"no joint state on {self.resolve_topic_name(interfaces.JOINT_STATES.name)}: is the robot's "

@@ -159,8 +159,8 @@ class DiffusionNode(Node):
 
     def _watch_cameras(self) -> None:
         self._rig_watch.remind()
-        if untaught := self.checkpoint.untaught(self._instruction):
-            self._diagnostics.warn(untaught, "instruction")
+        if unknown_instruction := self.checkpoint.unknown_instruction(self._instruction):
+            self._diagnostics.warn(unknown_instruction, "instruction")
         now_s = self._clock_s()
         silent = [name for name, arrived_s in self._arrived_s.items() if now_s - arrived_s > SILENT_S]
         if silent:

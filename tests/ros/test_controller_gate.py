@@ -50,7 +50,10 @@ class Graph:
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
         node = bench.node(
             ControllerNode,
-            lambda _: (FakeController(), SimpleNamespace(gate=lambda config, arm: gate, untaught=lambda text: "")),
+            lambda _: (
+                FakeController(),
+                SimpleNamespace(gate=lambda config, arm: gate, unknown_instruction=lambda text: ""),
+            ),
             parameters={"execution": execution, "instruction": "push"},
         )
         assert node.parameters.gate  # what is checked by default is a real arm

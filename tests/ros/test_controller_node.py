@@ -44,7 +44,7 @@ class Graph:
             ControllerNode,
             lambda _: (
                 self.controller,
-                SimpleNamespace(untaught=lambda text: text * ("milk" in text)),
+                SimpleNamespace(unknown_instruction=lambda text: text * ("milk" in text)),
             ),
             clock_s,
             parameters={"execution": execution, "instruction": "push", "gate": False, **parameters},

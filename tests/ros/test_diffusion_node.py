@@ -41,7 +41,7 @@ class Graph:
 
     def __init__(self, bench, agent, rig) -> None:
         self.bench, self.agent, self.rig = bench, agent, rig
-        self.checkpoint = SimpleNamespace(rig=rig, untaught=lambda text: text * ("milk" in text))
+        self.checkpoint = SimpleNamespace(rig=rig, unknown_instruction=lambda text: text * ("milk" in text))
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
         self.tiled = bench.listen(interfaces.TARGETS)
         self.views = {name: bench.listen(interfaces.target_image(name)) for name in rig.names}
