@@ -90,6 +90,11 @@ class Checkpoint:
             )
         return cls(path, info, rig)
 
+    @property
+    def arm(self) -> Arm:
+        """The arm that it was trained with."""
+        return self.rig.arm
+
     def unknown_instruction(self, instruction: str) -> str:
         """What is wrong with an instruction, in one sentence; "" for one that it was taught, and for none."""
         taught = self.info.instructions

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from genima_core.cameras import CameraRig
 from genima_core.controller.keypoints import VIEWS, cell_centres
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.controller.network import ControllerConfig, Network, Prediction, Statistics, TrainingBatch
-from genima_core.controller.resnet import FilmResNet
+from genima_core.controller.network import Network, Prediction, Statistics, TrainingBatch
+from genima_core.controller.resnet import FilmResNet, ResNetConfig
 
 STATE = ACTION = 8
 """Seven joints and the gripper."""
@@ -30,22 +30,16 @@ Sampler = Literal["ddim", "ddpm"]
 
 
 @dataclass(frozen=True)
-class DiffusionPolicyConfig(ControllerConfig):
+class DiffusionPolicyConfig(ResNetConfig):
     """Values of Diffusion Policy's image configurations, unless said otherwise.
 
-    It looks at the last two observations, and runs only some of the actions; the interface gives one observation, and
-    whoever executes decides how many actions run.
+    It reads no instruction and has a backbone for each view; here the instruction modulates one for all, as in `act`,
+    and is part of the condition. It looks at the last two observations, and runs only some of the actions; the
+    interface gives one observation, and whoever executes decides how many actions run.
     """
 
     network: ClassVar[str] = "diffusion-policy"
 
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    blocks: tuple[int, ...] = (2, 2, 2, 2)
-    """ResNet-18's, one for all views; the published method has one for each view."""
-    film_stages: tuple[int, ...] = (1, 2, 3)
-    """As `act`: Diffusion Policy reads no instruction."""
-    hidden: int = 256
-    """Width of the instruction, in the ResNet's FiLM and in the condition; as `act`."""
     keypoints: int = 32
     """Maps of a view whose expected position the spatial softmax gives."""
     unet_widths: tuple[int, ...] = (256, 512, 1024)
@@ -63,11 +57,7 @@ class DiffusionPolicyConfig(ControllerConfig):
     """Of the noise that every chunk starts from; the published method draws another for each."""
 
     def __post_init__(self) -> None:
-        if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
-            raise ValueError(
-                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
-                f"{self.film_stages} lie below it"
-            )
+        super().__post_init__()
         stride = 2 * 2 ** len(self.widths)
         if min(self.size) <= stride:
             raise ValueError(

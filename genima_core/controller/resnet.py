@@ -1,11 +1,33 @@
 """ResNet-18 with the instruction's FiLM in its blocks, as MT-ACT built it and GENIMA uses it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from genima_core.controller.network import ControllerConfig
+
+
+@dataclass(frozen=True)
+class ResNetConfig(ControllerConfig):
+    """What networks with this backbone share; ResNet-18's sizes."""
+
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    blocks: tuple[int, ...] = (2, 2, 2, 2)
+    film_stages: tuple[int, ...] = (1, 2, 3)
+    """Stages of the ResNet, counted from 0, whose blocks are modulated; the published code never modulates the
+    first."""
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
+            raise ValueError(
+                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
+                f"{self.film_stages} lie below it"
+            )
 
 
 class FrozenBatchNorm(nn.Module):
