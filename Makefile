@@ -64,7 +64,7 @@ DIFFUSION_MINUTES ?= 46
 CONTROLLER_MINUTES ?= 15
 WORK ?= runs/demo-checkpoint
 PARTS = --data $(WORK)/data --autoencoder $(WORK)/autoencoder --diffusion $(WORK)/diffusion \
-	--controller $(WORK)/controller --out checkpoints/demo
+	--controller $(WORK)/controller --out checkpoints/demo --licence Apache-2.0 --repeated-by 'make demo-checkpoint'
 
 demo-checkpoint: env
 	$(BIN)/genima collect $(TASK) --episodes $(EPISODES) --seed 0 --size $(VIEW) --workers 2 --out $(WORK)/data

@@ -25,7 +25,7 @@ from std_msgs.msg import Float64, String
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
-from genima_ros.graph.shared_memory import make_room
+from genima_ros.graph.transport import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import camera_to_camera_info, rgb_to_image, to_joint_state
 
@@ -66,7 +66,7 @@ def main(seconds: float = 60.0, size: int = 256, fps: float = 30.0, joint_hz: fl
         seed: of the pictures
     """
     rng = np.random.default_rng(seed)
-    make_room(os.environ)  # as the nodes that send images do
+    choose_transport(os.environ, sends_images=True)
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # not in the midst of sending
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     node = rclpy.create_node("synthetic_cell")

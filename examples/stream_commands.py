@@ -13,7 +13,6 @@ import numpy as np
 import tyro
 
 import genima_core as genima
-from genima_core.evaluation.rollout import send
 
 
 class SimpleArm:
@@ -30,20 +29,17 @@ def stream(
     arm: SimpleArm, chunk: np.ndarray, seconds: float, clock_s: Callable[[], float], sleep: Callable[[float], None]
 ) -> None:
     """Executes `chunk` (K, 7) rad, one action every 0.05 s, within the arm's limits of speed, acceleration and jerk."""
-    streamer = genima.Streamer()
+    streamer = genima.Streamer(genima.PANDA)
     streamer.enable()
     begin_s, sent = clock_s(), False
     for tick in range(round(seconds / streamer.config.period_s)):
         sleep(max(0.0, begin_s + tick * streamer.config.period_s - clock_s()))
         now_s = clock_s()
-        streamer.on_joint_state(genima.PANDA.joint_names, arm.q, arm.dq, now_s, now_s)
+        streamer.on_joint_state(genima.JointState(arm.q, arm.dq, now_s), now_s)
         command = streamer.step(now_s)
         if command.wants_chunk and not sent:
-            openings = np.ones(len(chunk))
-            refusal = send(
-                streamer, genima.PANDA, genima.ActionChunk(chunk, openings, 0.05, now_s + 0.05, now_s), now_s
-            )
-            sent = refusal is None
+            actions = genima.ActionChunk(chunk, np.ones(len(chunk)), 0.05, now_s + 0.05, now_s)
+            sent = streamer.on_chunk(actions, now_s) is None
         if command.q is not None and command.dq is not None:
             arm.command(command.q, command.dq)
 

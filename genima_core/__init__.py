@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from genima_core.policy import Policy
     from genima_core.sim.cell import Cell
     from genima_core.sim.task import make_task
-    from genima_core.streaming.streamer import Streamer, StreamerConfig
+    from genima_core.streaming.config import StreamerConfig
+    from genima_core.streaming.streamer import Streamer
     from genima_core.targets.draw import over_observation
     from genima_core.targets.renderer import TargetRenderer
-    from genima_core.types import ActionChunk, Observation
+    from genima_core.types import ActionChunk, JointState, Observation
 
 _MODULES = {
     "FR3": "arm",
@@ -35,10 +36,11 @@ _MODULES = {
     "ControlLoop": "loop",
     "Dataset": "data.dataset",
     "Evaluation": "evaluation.config",
+    "JointState": "types",
     "Observation": "types",
     "Policy": "policy",
     "Streamer": "streaming.streamer",
-    "StreamerConfig": "streaming.streamer",
+    "StreamerConfig": "streaming.config",
     "TargetRenderer": "targets.renderer",
     "evaluate": "evaluation.report",
     "make_task": "sim.task",

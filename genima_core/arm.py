@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from genima_core.geometry import make_transform
+from genima_core.geometry import checked_numbers, make_transform
 
 FRAMES = ("joint1", "joint2", "joint3", "joint4", "joint5", "joint6", "joint7", "hand", "tcp")
 """Frames of every arm, in order. A joint's frame turns about its own z axis."""
@@ -253,17 +253,6 @@ def pose_from(numbers: Sequence[float], what: str) -> np.ndarray:
         return checked_numbers(numbers, (16,), what).reshape(4, 4)
     x, y, z, *rpy = checked_numbers(numbers, (6,), what)
     return make_transform(Rotation.from_euler("xyz", rpy).as_matrix(), np.array([x, y, z]))
-
-
-def checked_numbers(values: object, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """An array of this shape; ValueError, which names `what`, for another shape or what is not finite."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.array(np.nan)
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"{what} is {values!r}; it needs {' x '.join(map(str, shape))} finite numbers")
-    return array
 
 
 # ---- the Franka arms

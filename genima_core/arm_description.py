@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from genima_core.arm import ARMS, Arm, Capsule, Gripper, JointLimits, checked_numbers, links_from_dh, pose_from
+from genima_core.arm import ARMS, Arm, Capsule, Gripper, JointLimits, links_from_dh, pose_from
 from genima_core.config import from_overrides
-from genima_core.geometry import make_transform
+from genima_core.files import check_name, read_text
+from genima_core.geometry import checked_numbers, make_transform
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def arm_from(value: object, folder: Path = Path()) -> Arm:
     if not isinstance(value, Mapping):
         raise ValueError(f"the arm is {value!r}; valid are {', '.join(ARMS)}, or a description of one")
     d = from_overrides(ArmDescription, value, "the arm")
+    check_name(d.name, "the arm")
     given = [name for name in ("dh", "urdf", "links") if getattr(d, name)]
     if len(given) != 1:
         raise ValueError(f"the arm {d.name} has {' and '.join(given) or 'no'} kinematics; give one of dh, urdf, links")
@@ -105,9 +107,7 @@ def _read_urdf(path: Path, joint_names: Sequence[str]) -> tuple[np.ndarray, np.n
     Raises:
         FileNotFoundError, ValueError: no such file; not a chain of these joints.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"URDF {path} does not exist")
-    text = path.read_text()
+    text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"URDF {path} defines entities, which no URDF needs; remove its DOCTYPE")
     joints = {joint.get("name", ""): joint for joint in ElementTree.fromstring(text).findall("joint")}

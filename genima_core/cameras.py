@@ -2,15 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from genima_core.arm import PANDA, Arm
 from genima_core.arm_description import arm_from
-from genima_core.geometry import invert, rotation_angle
+from genima_core.config import from_overrides
+from genima_core.files import check_name, read_json, write_json
+from genima_core.geometry import checked_pose, invert, rotation_angle
+
+Mount = Literal["base", "hand"]
+MAX_SIDE_PX = 8192
+MAX_RADIUS_M = 0.5
+"""Of a target: larger ones would hide the scene."""
 
 MOVED_M, MOVED_RAD, ZOOMED = 0.002, np.deg2rad(0.2), 0.01
 """A camera that differs by more was moved, or is another one; a good calibration repeats to less. Zoom: of the focal
@@ -29,11 +37,13 @@ class PinholeCamera:
     cy: float
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.height < 1 or not (self.fx > 0 and self.fy > 0):
+        if not (1 <= self.width <= MAX_SIDE_PX and 1 <= self.height <= MAX_SIDE_PX and self.fx > 0 and self.fy > 0):
             raise ValueError(
-                f"a camera needs a positive size and focal lengths, not {self.width}x{self.height}, "
-                f"fx {self.fx}, fy {self.fy}"
+                f"a camera needs a size of 1 to {MAX_SIDE_PX} pixels and positive focal lengths, not "
+                f"{self.width}x{self.height}, fx {self.fx}, fy {self.fy}"
             )
+        if not np.isfinite([self.fx, self.fy, self.cx, self.cy]).all():
+            raise ValueError(f"a camera needs finite fx, fy, cx and cy, not {self.fx}, {self.fy}, {self.cx}, {self.cy}")
 
     @classmethod
     def from_fov(cls, width: int, height: int, fovy_rad: float) -> "PinholeCamera":
@@ -95,18 +105,20 @@ class RigCamera:
 
     name: str
     intrinsics: PinholeCamera
-    mount: Literal["base", "hand"]
+    mount: Mount
     T_mount_cam: np.ndarray
     """(4, 4) pose of the OpenCV camera in the base or in the hand frame."""
     target_radius_m: float
 
     def __post_init__(self) -> None:
+        check_name(self.name, "a camera")
         if self.mount not in ("base", "hand"):
             raise ValueError(f"camera {self.name!r} has mount {self.mount!r}; valid are 'base' and 'hand'")
-        if self.T_mount_cam.shape != (4, 4) or not np.allclose(
-            self.T_mount_cam[:3, :3] @ self.T_mount_cam[:3, :3].T, np.eye(3), atol=1e-3
-        ):
-            raise ValueError(f"camera {self.name!r}: T_mount_cam is no rigid transform (4, 4): {self.T_mount_cam}")
+        checked_pose(self.T_mount_cam, f"T_mount_cam of camera {self.name!r}")
+        if not 0 < self.target_radius_m <= MAX_RADIUS_M:
+            raise ValueError(
+                f"camera {self.name!r} has targets of {self.target_radius_m} m; valid are up to {MAX_RADIUS_M}, above 0"
+            )
 
     def T_base_cam(self, T_base_hand: np.ndarray) -> np.ndarray:
         """Pose of the camera in the base frame while the hand is at T_base_hand."""
@@ -173,24 +185,20 @@ class CameraRig:
         }
 
     @classmethod
-    def from_dict(cls, data: dict) -> "CameraRig":
-        return cls(
-            tuple(
-                RigCamera(
-                    c["name"],
-                    PinholeCamera(**c["intrinsics"]),
-                    c["mount"],
-                    np.array(c["T_mount_cam"], dtype=np.float64),
-                    c["target_radius_m"],
-                )
-                for c in data["cameras"]
-            ),
-            arm_from(data["arm"]),
-        )
+    def from_dict(cls, data: Mapping[str, Any], what: str = "this") -> "CameraRig":
+        """The rig that `to_dict` told of; `what` names it in errors.
+
+        Raises:
+            ValueError: not a rig.
+        """
+        try:
+            return from_overrides(cls, {**data, "arm": arm_from(data.get("arm"))}, "the rig")
+        except (ValueError, FileNotFoundError) as error:
+            raise ValueError(f"{what} is not a camera rig: {error}") from error
 
     def save(self, path: Path) -> None:
         """Writes the rig as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Path) -> "CameraRig":
@@ -199,10 +207,7 @@ class CameraRig:
         Raises:
             FileNotFoundError, ValueError: no such file; not a rig.
         """
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text()))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} is not a camera rig: {error!r}") from error
+        return cls.from_dict(read_json(path), str(path))
 
     def differences(self, other: "CameraRig") -> tuple[str, ...]:
         """How the other rig's cameras differ from these, a phrase each; none where only calibration noise differs."""

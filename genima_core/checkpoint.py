@@ -9,21 +9,30 @@ Layout::
     README.md                       model card
 """
 
-import json
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
+from genima_core.config import from_overrides
+from genima_core.files import check_replaceable, read_json, replaced_folder, restore, write_json
 
 if TYPE_CHECKING:
     from genima_core.targets.gate import Gate, GateConfig
 
 FORMAT = 1
-REMEDY = "use `git checkout -- checkpoints/demo` for the shipped one, or `make demo-checkpoint` to train it anew"
+OF_CHECKPOINT = (
+    "checkpoint.json",
+    ("checkpoint.json", "rig.json", "diffusion", "controller", "README.md"),
+    "a checkpoint",
+)
+"""What `files.replaced_folder` needs to know an older one by."""
+COLLECTED = "collected"
+"""`Origin.made` of scripted demonstrations."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,13 @@ class CheckpointInfo:
     revision: str
     """Git revision of the code that trained it."""
 
+    def __post_init__(self) -> None:
+        if not (self.tasks and self.seeds and self.chunk_size >= 1 and self.dt_s > 0 and self.view_size >= 1):
+            raise ValueError(
+                f"a checkpoint needs tasks, seeds, and chunk_size, dt_s and view_size above 0; it says {self.tasks}, "
+                f"{self.seeds[:3]}, {self.chunk_size}, {self.dt_s}, {self.view_size}"
+            )
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -70,18 +86,13 @@ class Checkpoint:
         path = Path(path)
         for part in ("checkpoint.json", "rig.json", "diffusion", "controller"):
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete checkpoint: {part} is missing; {REMEDY}")
-        try:
-            data = json.loads((path / "checkpoint.json").read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path / 'checkpoint.json'} is damaged ({error}); {REMEDY}") from error
-        names = {f.name for f in fields(CheckpointInfo)}
-        if set(data) != names or data["format"] != FORMAT:
+                raise FileNotFoundError(f"{path} is no complete checkpoint: {part} is missing; {restore(path)}")
+        data = read_json(path / "checkpoint.json")
+        if data.get("format") != FORMAT:
             raise ValueError(
-                f"{path / 'checkpoint.json'} has keys {sorted(data)}, format {data.get('format')}; "
-                f"this version reads format {FORMAT} with keys {sorted(names)}"
+                f"{path / 'checkpoint.json'} has format {data.get('format')}; this version reads format {FORMAT}"
             )
-        info = CheckpointInfo(**data | {name: tuple(data[name]) for name in ("tasks", "instructions", "seeds")})
+        info = from_overrides(CheckpointInfo, data, str(path / "checkpoint.json"))
         rig = CameraRig.load(path / "rig.json")
         if rig.fingerprint() != info.rig:
             raise ValueError(
@@ -122,6 +133,8 @@ def assemble(
     autoencoder: Path | None = None,
     preset: str = "demo",
     results: tuple[Path, ...] = (),
+    licence: str = "",
+    repeated_by: str = "",
 ) -> None:
     """Puts what was trained into one checkpoint folder with its model card; an older one is replaced at the end.
 
@@ -130,24 +143,28 @@ def assemble(
         FileExistsError: `out` is something else.
     """
     from genima_core.data.dataset import Dataset
+    from genima_core.data.origin import read_origin
 
+    out = Path(out)
+    check_replaceable(out, *OF_CHECKPOINT)
     dataset = Dataset(data)
     agent, follower = _part(diffusion, "agent", "agent.json"), _part(controller, "controller", "config.json")
-    config, drawn = _read_json(follower / "config.json"), _read_json(agent / "agent.json")
-    if drawn["size"] != config["size"]:
+    chunks = from_overrides(_Chunks, _read_json(follower / "config.json"), str(follower), strict=False)
+    drawn = from_overrides(_Drawn, _read_json(agent / "agent.json"), str(agent), strict=False)
+    if drawn.size != chunks.size:
         raise ValueError(
-            f"the agent draws on views of {drawn['size']} pixels, the controller reads {config['size']}; "
-            "both need the same size"
+            f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}; both need the same "
+            "size"
         )
-    width, height = config["size"]
+    width, height = chunks.size
     rig = dataset.rig.resize(width, height)
     info = CheckpointInfo(
         FORMAT,
         preset,
         tuple(sorted(set(dataset.tasks))),
         tuple(sorted(set(dataset.instructions))),
-        config["chunk_size"],
-        config["dt_s"],
+        chunks.chunk_size,
+        chunks.dt_s,
         width,
         rig.fingerprint(),
         dataset.fingerprint(),
@@ -159,22 +176,40 @@ def assemble(
         for name, folder in (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))
         if folder is not None and (folder / "scores.json").exists()
     }
-    out = Path(out)
-    if out.exists() and not (out / "checkpoint.json").is_file():
-        raise FileExistsError(f"{out} exists and is no checkpoint: name a new folder, or remove it")
-    temporary = out.with_name(out.name + ".partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    shutil.copytree(agent, temporary / "diffusion")
-    shutil.copytree(follower, temporary / "controller")
-    rig.save(temporary / "rig.json")
-    (temporary / "checkpoint.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
-    (temporary / "README.md").write_text(model_card(info, sum(dataset.lengths), scores, list(map(_read_json, results))))
-    Checkpoint.open(temporary)
-    if out.exists():
-        shutil.rmtree(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary.rename(out)
+    origin = read_origin(dataset.root)
+    card = ModelCard(
+        info,
+        len(dataset),
+        sum(dataset.lengths),
+        None if origin is None else origin.made,
+        scores,
+        [_read_json(path) for path in results],
+        licence,
+        repeated_by,
+    )
+    with replaced_folder(out, *OF_CHECKPOINT) as temporary:
+        shutil.copytree(agent, temporary / "diffusion")
+        shutil.copytree(follower, temporary / "controller")
+        rig.save(temporary / "rig.json")
+        write_json(temporary / "checkpoint.json", asdict(info))
+        (temporary / "README.md").write_text(card.markdown())
+        Checkpoint.open(temporary)
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """What a checkpoint takes from its controller's config.json."""
+
+    size: tuple[int, int]
+    chunk_size: int
+    dt_s: float
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """And from its agent's agent.json."""
+
+    size: tuple[int, int]
 
 
 def _plain(instruction: str) -> str:
@@ -193,31 +228,66 @@ def _part(folder: Path, name: str, mark: str) -> Path:
     )
 
 
-def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], results: list[dict]) -> str:
-    """What the checkpoint is, how it was made and what it scores, as Markdown."""
-    lines = [
-        f"# Genima checkpoint, preset `{info.preset}`",
-        "",
-        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
-        f"chunks of {info.chunk_size} actions every {info.dt_s} s. Licence: Apache-2.0.",
-        "",
-        "## How it was made",
-        "",
-        f"- Data: {len(info.seeds)} {_origin(info.seeds)} ({frames} frames), fingerprint `{info.dataset}`, camera rig "
-        f"`{info.rig}`.",
-        f"- Code: revision `{info.revision}`"
-        + ("; `make demo-checkpoint` repeats it." if info.preset == "demo" else "."),
-        "",
-        "| part | parameters | steps | minutes | samples/s | held-out scores |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, score in scores.items():
-        lines.append(
+@dataclass(frozen=True)
+class ModelCard:
+    """What a checkpoint is, how it was made and what it scores."""
+
+    info: CheckpointInfo
+    episodes: int
+    frames: int
+    made: str | None
+    """How its data set was made, as `Origin.made` says; None where nobody noted that."""
+    scores: Mapping[str, dict[str, Any]]
+    """scores.json of the parts that were trained here."""
+    results: Sequence[dict[str, Any]] = ()
+    licence: str = ""
+    repeated_by: str = ""
+
+    def markdown(self) -> str:
+        info = self.info
+        lines = [
+            f"# Genima checkpoint, preset `{info.preset}`",
+            "",
+            f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
+            f"chunks of {info.chunk_size} actions every {info.dt_s} s."
+            + (f" Licence: {self.licence}." if self.licence else ""),
+            "",
+            "## How it was made",
+            "",
+            f"- Data: {self._data()} ({self.frames} frames), fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
+            f"- Code: revision `{info.revision}`"
+            + (f"; `{self.repeated_by}` repeats it." if self.repeated_by else "."),
+        ]
+        if imported := [part for part in ("diffusion", "controller") if part not in self.scores]:
+            lines.append(f"- Imported, not trained here: {' and '.join(imported)}.")
+        if self.scores:
+            lines += [
+                "",
+                "| part | parameters | steps | minutes | samples/s | held-out scores |",
+                "|---|---|---|---|---|---|",
+            ]
+        lines += [
             f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
             f"{score['samples_per_s']:.0f} | {_flat(score['scores'])} |"
+            for name, score in self.scores.items()
+        ]
+        lines += [*self._results(), "", "## What it cannot do", ""]
+        lines.append(
+            "It knows one cell: its cameras, its arm and the tasks above"
+            + (". It says nothing about a real robot." if self.made == COLLECTED else ".")
         )
-    if results:
-        lines += [
+        return "\n".join(lines) + "\n"
+
+    def _data(self) -> str:
+        if self.made == COLLECTED:
+            seeds = self.info.seeds
+            return f"{self.episodes} scripted demonstrations in simulation, scene seeds {min(seeds)} to {max(seeds)}"
+        return f"{self.episodes} demonstrations, " + ("of unknown origin" if self.made is None else self.made)
+
+    def _results(self) -> list[str]:
+        if not self.results:
+            return []
+        lines = [
             "",
             "## What it scores",
             "",
@@ -228,15 +298,13 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
             "| task | targets | seeds | successes | rate | 95 % interval |",
             "|---|---|---|---|---|---|",
         ]
-        for r in results:
+        for r in self.results:
             low, high = r["success_interval_95"]
             lines.append(
                 f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} "
                 f"of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |"
             )
-        drawn = [r for r in results if "draw_found_rate" in r]
-        if drawn:
-            r = drawn[0]
+        for r in [r for r in self.results if "draw_found_rate" in r][:1]:
             lines += [
                 "",
                 f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median "
@@ -245,24 +313,10 @@ def model_card(info: CheckpointInfo, frames: int, scores: dict[str, dict], resul
                 f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
                 "(medians).",
             ]
-    lines += [
-        "",
-        "## What it cannot do",
-        "",
-        "It knows one cell: its cameras, its arm and the tasks above"
-        + (". It says nothing about a real robot." if min(info.seeds) >= 0 else "."),
-    ]
-    return "\n".join(lines) + "\n"
+        return lines
 
 
-def _origin(seeds: tuple[int, ...]) -> str:
-    """Scenes without a seed were recorded, not scripted."""
-    if min(seeds) < 0:
-        return "recorded demonstrations"
-    return f"scripted demonstrations in simulation, scene seeds {min(seeds)} to {max(seeds)}"
-
-
-def _flat(scores: dict, prefix: str = "") -> str:
+def _flat(scores: Mapping[str, Any], prefix: str = "") -> str:
     """Scores as one cell of a table."""
     parts = []
     for key, value in scores.items():
@@ -273,16 +327,14 @@ def _flat(scores: dict, prefix: str = "") -> str:
     return ", ".join(parts)
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path) -> dict[str, Any]:
     """A JSON file, or an error that says which command writes it."""
     try:
-        return json.loads(Path(path).read_text())
+        return read_json(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path} is missing; a finished `genima train` or `genima eval --json` writes it"
         ) from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error})") from error
 
 
 def git_revision() -> str:

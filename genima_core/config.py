@@ -1,34 +1,60 @@
-"""A frozen dataclass from what ROS or YAML say of it: fields are the names, their defaults the values. Without ROS."""
+"""A frozen dataclass from what ROS, YAML or JSON say of it: fields are the names, their defaults the values. No ROS."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
+from reprlib import repr as short
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-T = TypeVar("T")
+import numpy as np
+
+from genima_core.geometry import checked_numbers
 
 
-def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str) -> T:
-    """A dataclass from its defaults and overrides as ROS or YAML deliver them.
+class DataclassInstance(Protocol):
+    """What `dataclasses.fields` takes."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+T = TypeVar("T", bound=DataclassInstance)
+
+
+def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str, strict: bool = True) -> T:
+    """A dataclass from its defaults and overrides as ROS, YAML or JSON deliver them.
 
     Raises:
-        ValueError: unknown name, missing value, or a value of another type.
+        ValueError: unknown name (where it is not `strict`, those are passed over), missing value, or a value of
+            another type.
     """
-    hints = get_type_hints(kind)
+    if not isinstance(overrides, Mapping):
+        raise ValueError(f"{owner} is {short(overrides)}; it needs names with values")
+    hints = _hints(kind)
     valid = {field.name: field for field in fields(kind)}
-    unknown = sorted(set(overrides) - set(valid))
-    if unknown:
-        raise ValueError(f"{owner} has no parameter {', '.join(unknown)}; valid are {', '.join(valid)}")
+    unknown = sorted(str(name)[:80] for name in overrides if name not in valid)
+    if unknown and strict:
+        raise ValueError(f"{owner} has no parameter {', '.join(unknown[:10])}; valid are {', '.join(valid)}")
     missing = [name for name, field in valid.items() if name not in overrides and not _has_default(field)]
     if missing:
         raise ValueError(f"{owner} needs a value for parameter {', '.join(missing)}")
     return kind(
-        **{name: _from_ros(value, hints[name], f"parameter {name} of {owner}") for name, value in overrides.items()}
+        **{
+            name: _typed(value, hints[name], f"{name} of {owner}", strict)
+            for name, value in overrides.items()
+            if name in valid
+        }
     )
 
 
-def _has_default(field: Field) -> bool:
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _has_default(field: Field[Any]) -> bool:
     return field.default is not MISSING or field.default_factory is not MISSING
 
 
@@ -36,27 +62,49 @@ def choices_of(hint: Any) -> tuple[str, ...]:
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
-def _from_ros(value: Any, hint: Any, what: str) -> Any:
-    if get_origin(hint) in (Union, UnionType):
-        inner = [option for option in get_args(hint) if option is not type(None)]
-        return None if value in (None, "") else _from_ros(value, inner[0], what)
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError(f"{what} is {value!r}; valid are {', '.join(map(repr, get_args(hint)))}")
+def _typed(value: Any, hint: Any, what: str, strict: bool) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint in (Any, object):
         return value
-    if get_origin(hint) is tuple:
-        if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-            raise ValueError(f"{what} is {value!r}; it needs a list")
-        items = () if list(value) == [""] else value  # in ROS a list has at least one item
-        return tuple(_from_ros(item, get_args(hint)[0], what) for item in items)
-    if is_dataclass(hint):
+    if origin in (Union, UnionType):
+        inner = [option for option in arguments if option is not type(None)]
+        return None if value is None or (value == "" and str not in inner) else _typed(value, inner[0], what, strict)
+    if origin is Literal:
+        if not isinstance(value, str | int) or value not in arguments:
+            raise ValueError(f"{what} is {short(value)}; valid are {', '.join(map(repr, arguments))}")
+        return value
+    if origin is tuple:
+        return _typed_items(value, arguments, what, strict)
+    if origin in (Mapping, dict):
         if not isinstance(value, Mapping):
-            raise ValueError(f"{what} is {value!r}; it needs a mapping")
-        return from_overrides(hint, value, what)
+            raise ValueError(f"{what} is {short(value)}; it needs names with values")
+        return {
+            _typed(name, arguments[0], what, strict): _typed(item, arguments[1], f"{short(name)} in {what}", strict)
+            for name, item in value.items()
+        }
+    if hint is np.ndarray:
+        return checked_numbers(value, None, what)
+    if is_dataclass(hint):
+        kind: Any = hint
+        return value if isinstance(value, kind) else from_overrides(kind, value, what, strict)
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)  # "10" in YAML or on a command line means 10.0
+    if hint is float and type(value) in (int, float):
+        number = float(value) if abs(value) < 1e300 else math.nan  # "10" in YAML or on a command line means 10.0
+        if not math.isfinite(number):
+            raise ValueError(f"{what} is {short(value)}; it needs a finite number")
+        return number
     if hint in (bool, int, float, str) and type(value) is hint:
         return value
-    raise ValueError(f"{what} is {value!r} ({type(value).__name__}); it needs a {getattr(hint, '__name__', hint)}")
+    raise ValueError(f"{what} is {short(value)} ({type(value).__name__}); it needs a {getattr(hint, '__name__', hint)}")
+
+
+def _typed_items(value: Any, hints: tuple[Any, ...], what: str, strict: bool) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
+        raise ValueError(f"{what} is {short(value)}; it needs a list")
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        items = () if list(value) == [""] else value  # in ROS a list has at least one item
+        return tuple(_typed(item, hints[0], what, strict) for item in items)
+    if len(value) != len(hints):
+        raise ValueError(f"{what} is {short(value)}; it needs {len(hints)} values")
+    return tuple(_typed(item, hint, what, strict) for item, hint in zip(value, hints, strict=True))

@@ -1,19 +1,39 @@
-"""Which device the networks run on."""
+"""Where models run."""
 
 
-def choose_device(name: str = "auto") -> str:
-    """What torch calls the device: "auto" is cuda where there is one, else cpu.
+def check_device(device: str) -> None:
+    """Raises ValueError where there is no such device for torch, with what to do about it."""
+    import torch
+
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device {device!r} is unknown; valid are cpu, cuda, cuda:1, ...") from None
+    if wanted.type != "cuda":
+        return
+    if torch.version.cuda is None:
+        raise ValueError(
+            f"device {device} needs a torch with CUDA, but {torch.__version__} is built without: install that build, "
+            'make env TORCH="torch==2.13.0 --index-url ...", or use device cpu'
+        )
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device} was asked for, but torch {torch.__version__} finds no GPU: does nvidia-smi list one? "
+            "Else use device cpu"
+        )
+    if (wanted.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(f"device {device} does not exist; there are {', '.join(f'cuda:{i}' for i in range(count))}")
+
+
+def choose_device(device: str = "auto") -> str:
+    """The device that torch is told: "auto" is cuda where there is one, else cpu.
 
     Raises:
-        ValueError: a GPU is named and torch sees none.
+        ValueError: there is no such device; see `check_device`.
     """
-    import torch  # not at the top: whoever only passes the name on needs no torch
+    import torch
 
-    if name == "auto":
+    if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device is {name!r}, but torch {torch.__version__} sees no GPU: install its CUDA build "
-            '(make env TORCH="torch==... --index-url ..."), or use cpu'
-        )
-    return name
+    check_device(device)
+    return device

@@ -18,8 +18,14 @@ Pixels
     OpenCV's: the centre of the top-left pixel is (0, 0), u to the right, v down.
 """
 
+from collections.abc import Sequence
+from reprlib import repr as short
+
 import numpy as np
 from scipy.spatial.transform import Rotation
+
+FARTHEST_M = 1000.0
+"""No camera of a cell is farther away."""
 
 
 def make_transform(R_a_b: np.ndarray, p_a: np.ndarray) -> np.ndarray:
@@ -72,7 +78,7 @@ def rotation_angle(R_a_b: np.ndarray) -> float:
     return float(Rotation.from_matrix(R_a_b).magnitude())
 
 
-def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray = (0.0, 0.0, 1.0)) -> np.ndarray:
+def look_at(eye: np.ndarray, target: np.ndarray, up: Sequence[float] = (0.0, 0.0, 1.0)) -> np.ndarray:
     """T_base_cam of an OpenCV camera at `eye` that looks at `target`, both (3,) in the base frame.
 
     Raises:
@@ -90,3 +96,31 @@ def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray = (0.0, 0.0, 1.0
 def opencv_to_opengl(T_base_cam: np.ndarray) -> np.ndarray:
     """The same camera with OpenGL axes (y up, z backward); for renderers only."""
     return T_base_cam @ np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def checked_numbers(values: object, shape: tuple[int, ...] | None, what: str) -> np.ndarray:
+    """A float64 array of this shape, or of any; ValueError, which names `what`, for texts and what is not finite."""
+    try:
+        given = np.array(values)
+        array = given.astype(np.float64) if given.dtype.kind in "fiu" else np.array(np.nan)
+    except (TypeError, ValueError, OverflowError):
+        array = np.array(np.nan)
+    if (shape is not None and array.shape != shape) or not np.isfinite(array).all():
+        needed = "" if shape is None else f"{' x '.join(map(str, shape))} "
+        raise ValueError(f"{what} is {short(values)}; it needs {needed}finite numbers")
+    return array
+
+
+def checked_pose(T_a_b: object, what: str) -> np.ndarray:
+    """A pose (4, 4); ValueError, which names `what`, where it is mirrored, scaled, sheared or not finite."""
+    T = checked_numbers(T_a_b, (4, 4), what)
+    R = T[:3, :3]
+    within = np.abs(T[:3, 3]).max() <= FARTHEST_M and np.abs(R).max() <= 1.001
+    if not (within and np.allclose(R @ R.T, np.eye(3), atol=1e-3) and np.linalg.det(R) > 0) or not np.allclose(
+        T[3], [0.0, 0.0, 0.0, 1.0]
+    ):
+        raise ValueError(
+            f"{what} is not a pose: it needs a rotation that is not mirrored or scaled, a place within "
+            f"{FARTHEST_M:g} m, and the last row 0 0 0 1; it is {short(T.tolist())}"
+        )
+    return T

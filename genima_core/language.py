@@ -1,17 +1,20 @@
 """Instructions as vectors: a frozen CLIP text encoder, pretrained, or tiny and random for the demo preset."""
 
-import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
-from transformers import AutoConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
+
+from genima_core.files import one_line, restore
+from genima_core.weights import check_finite, read_config
 
 PROMPT = "tiled perspectives of a robot arm executing '{}'"
 """What the diffusion agent is told, as in the paper."""
@@ -87,33 +90,35 @@ class TextEncoder:
         nested = (folder / f"text_encoder{suffix}").is_dir()
         where = [str(folder / f"{part}{suffix}") if nested else str(source) for part in ("tokenizer", "text_encoder")]
         try:
-            tokenizer = CLIPTokenizer.from_pretrained(where[0], local_files_only=True)
+            tokenizer = CLIPTokenizer.from_pretrained(where[0], local_files_only=True, trust_remote_code=False)
             with _no_bars():
                 # Stable Diffusion's encoder has no projection; SDXL's second one and CLIP's own have one.
-                plain = nested and "CLIPTextModel" in (AutoConfig.from_pretrained(where[1]).architectures or [])
-                kind = CLIPTextModel if plain else CLIPTextModelWithProjection
+                plain = nested and read_config(Path(where[1])).get("architectures") == ["CLIPTextModel"]
+                kind: Any = CLIPTextModel if plain else CLIPTextModelWithProjection
                 model, report = kind.from_pretrained(
-                    where[1], local_files_only=True, output_loading_info=True, dtype=dtype or torch.float32
+                    where[1],
+                    local_files_only=True,
+                    output_loading_info=True,
+                    dtype=dtype or torch.float32,
+                    trust_remote_code=False,
                 )
             if report["missing_keys"]:
                 raise ValueError(f"tensors are missing: {sorted(report['missing_keys'])[:3]} ...")
+            check_finite(model.state_dict(), str(source))
         except OSError as error:
             remedy = (
-                "restore it with `git checkout -- checkpoints/demo` or `make demo-checkpoint`"
-                if nested
-                else f"get it with `hf download {source}`, or name the folder that holds it"
+                restore(folder) if nested else f"get it with `hf download {source}`, or name the folder that holds it"
             )
             raise FileNotFoundError(f"no tokenizer{suffix} and text_encoder{suffix} at {source}: {remedy}") from error
         except Exception as error:  # safetensors, json and torch each have their own
             raise ValueError(
-                f"the text encoder at {source} is damaged ({str(error).splitlines()[0]}); restore its files"
+                f"the text encoder at {source} is damaged ({one_line(error)}); restore its files"
             ) from error
         return cls(tokenizer, model.to(device))
 
     def save(self, folder: Path | str, suffix: str = "") -> None:
         """Writes tokenizer/ and text_encoder/ into a folder, each with the suffix."""
         for name, part in ((f"tokenizer{suffix}", self.tokenizer), (f"text_encoder{suffix}", self.model)):
-            shutil.rmtree(Path(folder) / name, ignore_errors=True)
             with _no_bars():
                 part.save_pretrained(str(Path(folder) / name))
 
@@ -138,7 +143,7 @@ class TextEncoder:
         if text not in self._cache:
             if len(self.tokenizer(text).input_ids) > self.window:
                 warnings.warn(
-                    f"the text encoder reads {self.window} tokens, so the end of {text!r} is cut off: say it shorter",
+                    f"the text encoder reads {self.window} tokens, so the end of {text[-40:]!r} is cut off: say it shorter",
                     stacklevel=2,
                 )
             out = self.model(self._tokens(text).to(self.model.device), output_hidden_states=True)
@@ -200,7 +205,8 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 def _spelling_tokenizer() -> CLIPTokenizer:
     vocabulary, merges = _vocabulary()
-    return CLIPTokenizer(
+    kind: Any = CLIPTokenizer  # which takes pairs as well as it takes texts
+    return kind(
         vocab=vocabulary,
         merges=merges,
         bos_token=START,

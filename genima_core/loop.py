@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from genima_core.cameras import CameraRig
-from genima_core.targets.gate import Gate
+from genima_core.streaming.states import Reason, Status
+from genima_core.targets.gate import Gate, GateState
 from genima_core.types import ActionChunk, Execution
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ class ControlLoop:
     def __init__(self, controller: "Controller", execution: Execution = "sync", gate: Gate | None = None) -> None:
         self.controller, self.execution, self.gate = controller, execution, gate
         self.instruction = ""
-        self.paused = ""
-        """Why no drawing is acted upon; empty while the gate is open."""
+        self.status = Status(GateState.OPEN)
+        """Of the gate; while it is closed, no drawing is acted upon."""
         self._states: deque[_JointState] = deque(maxlen=HISTORY)
         self._wanted_since_s: float | None = None
         self._used_s = -np.inf
@@ -83,8 +84,9 @@ class ControlLoop:
         own = self.gate.rig
         if (rig.names, rig.size) != (own.names, own.size):
             self.pause(
+                Reason.RIG,
                 f"camera_rig has the cameras {', '.join(rig.names)} with {rig.size[0]}x{rig.size[1]} pixels; the "
-                f"checkpoint's are {', '.join(own.names)} with {own.size[0]}x{own.size[1]}"
+                f"checkpoint's are {', '.join(own.names)} with {own.size[0]}x{own.size[1]}",
             )
             return
         self.gate = replace(self.gate, rig=replace(rig, arm=own.arm))
@@ -148,15 +150,20 @@ class ControlLoop:
 
     # ---- the gate
 
-    def pause(self, *reasons: str) -> None:
+    @property
+    def paused(self) -> bool:
+        return self.status.state is GateState.CLOSED
+
+    def pause(self, kind: Reason, *reasons: str) -> None:
         """Acts upon nothing until `resume`."""
         more = len(reasons) - LONGEST_REASONS
-        self.paused = "; ".join(reasons[:LONGEST_REASONS]) + (f"; and {more} more" if more > 0 else "")
+        text = "; ".join(reasons[:LONGEST_REASONS]) + (f"; and {more} more" if more > 0 else "")
+        self.status = Status(GateState.CLOSED, kind, text)
 
     def resume(self, now_s: float) -> None:
         """Acts again, upon what is captured from now on."""
         if self.paused:
-            self.paused, self._used_s = "", now_s
+            self.status, self._used_s = Status(GateState.OPEN), now_s
 
     def _admits(self, drawing: np.ndarray, q: np.ndarray, observation: np.ndarray | None) -> bool:
         """Whether a drawing may become motion; a check that cannot be made pauses too."""
@@ -168,7 +175,7 @@ class ControlLoop:
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             reasons = (f"the drawing cannot be checked: {error}",)
         if reasons:
-            self.pause(*reasons)
+            self.pause(Reason.DRAWING, *reasons)
         return not reasons
 
     def _state_at(self, stamp_s: float) -> _JointState:

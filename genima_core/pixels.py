@@ -1,47 +1,104 @@
 """The pixels of an image message's buffer, whatever encoding a camera driver chose."""
 
+import io
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-# encoding: (bytes a pixel, OpenCV's conversion to RGB)
-ENCODINGS = {
-    "rgb8": (3, ""),
-    "bgr8": (3, "COLOR_BGR2RGB"),
-    "rgba8": (4, "COLOR_RGBA2RGB"),
-    "bgra8": (4, "COLOR_BGRA2RGB"),
-    "mono8": (1, "COLOR_GRAY2RGB"),
-    "8UC1": (1, "COLOR_GRAY2RGB"),
-    "8UC3": (3, "COLOR_BGR2RGB"),  # cv_bridge's convention: three unnamed channels are BGR
-    "yuv422_yuy2": (2, "COLOR_YUV2RGB_YUY2"),
-    "yuv422": (2, "COLOR_YUV2RGB_UYVY"),
+from genima_core.files import check_regular, one_line
+
+MAX_PIXELS, MAX_PICTURE_BYTES = 100_000_000, 256 << 20
+"""Of a picture that is decoded; one that claims more is refused before memory is taken for it."""
+
+_COLOURS = {"rgb": (3, ""), "bgr": (3, "BGR2RGB"), "rgba": (4, "RGBA2RGB"), "bgra": (4, "BGRA2RGB")}
+_GREYS = {"mono": (1, "GRAY2RGB")}
+# Named by sensor_msgs and here by the first four pixels; OpenCV's older names count from the second row and column.
+_BAYER = {f"bayer_{pattern.lower()}": (1, f"Bayer{pattern}2RGB") for pattern in ("RGGB", "BGGR", "GBRG", "GRBG")}
+
+ENCODINGS: dict[str, tuple[int, int, str]] = {
+    **{f"{name}8": (channels, 1, code) for name, (channels, code) in (_COLOURS | _GREYS | _BAYER).items()},
+    "8UC1": (1, 1, "GRAY2RGB"),
+    "8UC3": (3, 1, "BGR2RGB"),  # cv_bridge's convention: three unnamed channels are BGR
+    "yuv422_yuy2": (2, 1, "YUV2RGB_YUY2"),
+    "yuv422": (2, 1, "YUV2RGB_UYVY"),
+    **{f"{name}16": (channels, 2, code) for name, (channels, code) in (_COLOURS | _GREYS | _BAYER).items()},
 }
-"""Readable encodings, by the names of sensor_msgs."""
+"""Readable encodings, by the names of sensor_msgs: channels, bytes of each, and OpenCV's conversion to RGB."""
 
 
-def to_rgb(data: object, width: int, height: int, encoding: str, step: int) -> np.ndarray:
+def to_rgb(data: Any, width: int, height: int, encoding: str, step: int, big_endian: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 RGB of the rows of an image message; for rgb8 a read-only view of the buffer `data`.
+
+    Of 16 bits the upper eight are kept, rounded.
 
     Raises:
         ValueError: an unknown encoding, no pixels, or a buffer of another size.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"image has encoding {encoding!r}; readable are {', '.join(ENCODINGS)}")
-    channels, conversion = ENCODINGS[encoding]
-    row = width * channels
+    channels, depth, conversion = ENCODINGS[encoding]
+    row = width * channels * depth
     if height < 1 or width < 1:
         raise ValueError(f"image is {width}x{height}; it has no pixels")
-    if step < row or len(data) != step * height:
+    if step < row or memoryview(data).nbytes != step * height:
         raise ValueError(
-            f"image {width}x{height} {encoding} with step {step} has {len(data)} bytes; it needs a step "
+            f"image {width}x{height} {encoding} with step {step} has {memoryview(data).nbytes} bytes; it needs a step "
             f"of at least {row} and step x height bytes"
         )
-    rows = np.frombuffer(data, np.uint8).reshape(height, step)
-    pixels = rows[:, :row].reshape(height, width, channels)
-    if not conversion:
+    rows = np.frombuffer(data, np.uint8).reshape(height, step)[:, :row]
+    if encoding == "rgb8":
+        pixels = rows.reshape(height, width, channels)
         pixels.flags.writeable = False
         return pixels
     import cv2  # not at the top: most processes see rgb8 only, and the streamer's no images at all
 
+    kind = np.uint8 if depth == 1 else np.dtype(">u2" if big_endian else "<u2")
+    pixels = np.ascontiguousarray(rows).view(kind).reshape(height, width, channels)
     try:
-        return cv2.cvtColor(np.ascontiguousarray(pixels), getattr(cv2, conversion))
+        if depth == 2:
+            pixels = cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=255 / 65535).reshape(pixels.shape)
+        return cv2.cvtColor(pixels, getattr(cv2, f"COLOR_{conversion}")) if conversion else pixels
     except cv2.error as error:
         raise ValueError(f"image {width}x{height} {encoding} cannot be converted: {error.err}") from error
+
+
+def picture_size(data: bytes, what: str) -> tuple[int, int]:
+    """Width and height that the bytes of a picture claim, whatever its format.
+
+    Raises:
+        ValueError: not a picture, or one of more than `MAX_PIXELS`; the error begins with `what`.
+    """
+    from PIL import Image, UnidentifiedImageError  # as above
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = "they are no picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        raise ValueError(f"{what} cannot be decoded, {len(data)} bytes: {why}") from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{what} claims {width}x{height} pixels; the most is {MAX_PIXELS / 1e6:g} million")
+    return width, height
+
+
+def decode_picture(data: bytes, what: str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a JPEG, PNG, ...; errors as in `picture_size`."""
+    import cv2
+
+    picture_size(data, what)
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"{what} cannot be decoded, {len(data)} bytes: it is damaged")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a file.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; not a picture, damaged, or of more than `MAX_PIXELS`.
+    """
+    if check_regular(path).stat().st_size > MAX_PICTURE_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_PICTURE_BYTES / 1e6:.0f} MB, the most that is read of a picture")
+    return decode_picture(path.read_bytes(), str(path))

@@ -9,6 +9,8 @@ import numpy as np
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.checkpoint import Checkpoint
+from genima_core.streaming.states import State, Status
+from genima_core.targets.gate import GateState
 from genima_core.timing import stamp_problem
 
 LATE_S = 0.5
@@ -65,15 +67,16 @@ class CellSeen:
     cameras: Mapping[str, CameraSeen]
     arm: ArmSeen
     rig: CameraRig | None = None
-    streamer: str = ""
-    """State, and its reason after a colon."""
-    gate: str = ""
+    streamer: Status | None = None
+    gate: Status | None = None
     instruction: str = ""
     drawings: int = 0
     problems: Mapping[str, str] | None = None
     """Of each node that was heard, by name; "" for none."""
     settings: Mapping[str, Mapping[str, object]] | None = None
     """Parameters of nodes, by node and name."""
+    commanders: tuple[str, ...] = ()
+    """Full names of the nodes that command the arm; one for each publisher."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,10 @@ class Wanted:
     """As the nodes are told it: a name in config/arms, or a file."""
     simulated: bool
     """Simulated pictures repeat, and nobody says where the cameras are but the simulation."""
+
+    @property
+    def trained_rig(self) -> CameraRig | None:
+        return None if self.checkpoint is None else self.checkpoint.rig
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def judge(seen: CellSeen, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _camera(name: str, camera: CameraSeen, rig: CameraRig | None, wanted: Wanted) -> Finding:
-    check, stream, trained = f"camera {name}", camera.pictures, wanted.checkpoint and wanted.checkpoint.rig
+    check, stream, trained = f"camera {name}", camera.pictures, wanted.trained_rig
     found = _describe(stream) + ("" if camera.size is None else f", {camera.size[0]}x{camera.size[1]}")
     if (problem := _silent(stream, "start its driver or camera node, and compare the names of topics")) is not None:
         return Finding(check, "failed", *problem)
@@ -175,7 +182,7 @@ def _skew(seen: CellSeen, wanted: Wanted) -> Finding:
 
 
 def _rig(seen: CellSeen, wanted: Wanted) -> Finding:
-    trained = wanted.checkpoint and wanted.checkpoint.rig
+    trained = wanted.trained_rig
     if seen.rig is None:
         return Finding(
             "rig",
@@ -262,14 +269,17 @@ def _arm(arm: ArmSeen) -> Finding:
 
 
 def _streamer(seen: CellSeen) -> Finding:
-    state = seen.streamer.partition(": ")[0]
-    if not state:
+    if len(seen.commanders) > 1:
+        return Finding(
+            "streamer", "failed", f"{', '.join(seen.commanders)} command the arm at once", "end all but one streamer"
+        )
+    if seen.streamer is None:
         return Finding("streamer", "failed", "says nothing", "start it: genima up real arm:=...")
     scale = (seen.settings or {}).get("streamer", {}).get("velocity_scale")
-    found = seen.streamer + ("" if scale is None else f" (velocity_scale {scale:g})")
-    if state == "fault":
+    found = str(seen.streamer) + ("" if scale is None else f" (velocity_scale {scale:g})")
+    if seen.streamer.state is State.FAULT:
         return Finding("streamer", "failed", found, "mend what it says, then: genima recover")
-    if state != "holding":
+    if seen.streamer.state is not State.HOLDING:
         return Finding("streamer", "warning", found, "the arm moves: do this check while it rests")
     return Finding("streamer", "ok", found)
 
@@ -318,13 +328,13 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
 def _policy(seen: CellSeen, checkpoint: Checkpoint) -> Finding:
     if not seen.instruction:
         return Finding("policy", "failed", "has no instruction", "start with instruction:='...', or publish one")
-    if seen.gate.startswith("closed"):
+    if seen.gate is not None and seen.gate.state is GateState.CLOSED:
         return Finding("policy", "failed", f"the target gate is {seen.gate}", "genima resume")
     if not seen.drawings:
         return Finding("policy", "failed", "draws nothing", "see what the diffusion node says")
     if unknown_instruction := checkpoint.unknown_instruction(seen.instruction):
         return Finding("policy", "warning", unknown_instruction, "publish an instruction that it knows")
-    gate = "the target gate is open" if seen.gate else "the target gate is off"
+    gate = "the target gate is open" if seen.gate is not None else "the target gate is off"
     return Finding("policy", "ok", f"draws; {gate}; instruction {seen.instruction!r}")
 
 

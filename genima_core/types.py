@@ -9,6 +9,9 @@ import numpy as np
 Execution = Literal["sync", "async"]
 """sync: execute a chunk, come to rest, look again; async: look and draw on, and splice in every new chunk."""
 
+SHORTEST_STEP_S, LONGEST_STEP_S = 1e-3, 10.0
+"""Between the actions of a chunk."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -25,14 +28,40 @@ class Observation:
     instruction: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class JointState:
+    """Where an arm is and how it moves, as its driver says."""
+
+    q: np.ndarray
+    """(7,) rad, joint 1 to 7."""
+    dq: np.ndarray | None
+    """(7,) rad/s; None where nobody measures it."""
+    stamp_s: float
+    width_m: float | None = None
+    """Of the gripper; None where it is not told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Where an arm shall be at `stamp_s`."""
+
+    q: np.ndarray
+    """(7,) rad, joint 1 to 7."""
+    dq: np.ndarray | None
+    """(7,) rad/s; None leaves it to whoever follows."""
+    stamp_s: float
+    width_m: float | None = None
+    """Of the gripper; None leaves it as it is."""
+
+
+@dataclass(frozen=True, eq=False)
 class ActionChunk:
     """K consecutive joint targets: action k is due at ``start_s + k * dt_s``."""
 
     positions: np.ndarray
     """(K, 7) rad."""
-    gripper: np.ndarray
-    """(K,) opening, 0 closed to 1 open."""
+    gripper: np.ndarray | None
+    """(K,) opening, 0 closed to 1 open; None leaves the gripper as it is."""
     dt_s: float
     start_s: float
     """When action 0 is due."""
@@ -40,14 +69,14 @@ class ActionChunk:
     """Capture time of the observation that the chunk was computed from."""
 
     def __post_init__(self) -> None:
-        if self.positions.ndim != 2 or self.positions.shape[1] != 7 or len(self.positions) == 0:
-            raise ValueError(f"positions have shape {self.positions.shape}; an action chunk needs (K, 7), K >= 1")
-        if self.gripper.shape != (len(self.positions),):
+        if self.positions.ndim != 2 or self.positions.shape[1] != 7 or len(self.positions) < 2:
+            raise ValueError(f"positions have shape {self.positions.shape}; an action chunk needs (K, 7), K >= 2")
+        if self.gripper is not None and self.gripper.shape != (len(self.positions),):
             raise ValueError(
                 f"gripper has shape {self.gripper.shape}; {len(self.positions)} actions need ({len(self.positions)},)"
             )
-        if not self.dt_s > 0:
-            raise ValueError(f"dt_s is {self.dt_s}; it must be positive")
+        if not SHORTEST_STEP_S <= self.dt_s <= LONGEST_STEP_S:
+            raise ValueError(f"dt_s is {self.dt_s}; it must be in [{SHORTEST_STEP_S:g}, {LONGEST_STEP_S:g}]")
 
 
 @dataclass(frozen=True)

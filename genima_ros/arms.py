@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from genima_core.arm import Arm, Gripper
 from genima_core.arm_description import arm_from
 from genima_core.config import from_overrides
+from genima_core.files import read_yaml
 from genima_ros.share import share_folder
 
 COMMAND_TOPICS = {
@@ -126,11 +125,8 @@ def load_arm(name: str, folder: Path) -> ArmSetup:
         FileNotFoundError, ValueError: there is none; what in it is wrong, and what is valid.
     """
     path = arm_file(name, folder)
-    try:
-        data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, Mapping) or "arm" not in data:
+    data = read_yaml(path)
+    if "arm" not in data:
         raise ValueError(f"{path} must hold names with values, `arm` among them, as config/arms/fr3.yaml does")
     try:
         return arm_setup(data, path.parent)

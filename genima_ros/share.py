@@ -5,19 +5,30 @@ import sys
 from pathlib import Path
 
 PACKAGE = "genima_ros"
+DEMO_CHECKPOINT = "checkpoints/demo"
 
 
 def share_folder() -> Path:
-    """The folder with config/ and launch/: the source tree, or share/genima_ros of the prefix it is installed in.
+    """The folder with config/, launch/ and checkpoints/: the source tree, where this file or the file that it links to
+    belongs to one, else share/genima_ros of the first prefix that has it, those on AMENT_PREFIX_PATH first.
 
     Raises:
         FileNotFoundError: neither is there.
     """
     prefixes = [*map(Path, filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":"))), Path(sys.prefix)]
-    candidates = [Path(__file__).parents[1], *(prefix / "share" / PACKAGE for prefix in prefixes)]
+    candidates = [Path(__file__).resolve().parents[1], *(prefix / "share" / PACKAGE for prefix in prefixes)]
     for folder in candidates:
         if (folder / "package.xml").is_file() and (folder / "config").is_dir():
             return folder
     raise FileNotFoundError(
-        f"no config folder of {PACKAGE} in {', '.join(map(str, candidates))}; install the package anew: pip install ."
+        f"no config folder of {PACKAGE} in {', '.join(map(str, candidates))}; install the package again: pip install ."
     )
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """An absolute path; a relative one is looked for here, then in the share folder."""
+    path = Path(path)
+    if path.is_absolute() or path.exists():
+        return path.absolute()
+    shared = share_folder() / path
+    return shared if shared.exists() else path.absolute()

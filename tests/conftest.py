@@ -15,9 +15,11 @@ from hypothesis import settings
 from genima_core import geometry
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_ros.graph.domain import own_domain
+from genima_ros.graph.transport import choose_transport
 
 _domain = own_domain()  # for as long as this process lives
 os.environ["ROS_DOMAIN_ID"] = str(_domain.__enter__())
+choose_transport(os.environ)  # before a test makes a node in this process
 
 # The time of one example says more about the machine than about the code.
 settings.register_profile("genima", deadline=None)

@@ -17,11 +17,13 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
-    ("geometry", "types", "gl", "config", "timing"),
+    ("files", "geometry", "types", "gl", "timing", "device"),
+    ("config", "weights"),
     ("arm",),
     ("arm_description", "panda"),
     ("cameras", "pixels", "synchroniser", "tiling"),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
+    ("weights",),
     ("data", "language", "capture", "calibration"),
     ("training",),
     ("diffusion",),
@@ -34,8 +36,8 @@ LAYERS = (
     ("launch",),
 )
 
-ROS_ONLY = re.compile(r"rclpy|launch|launch_ros|ament_.*|cv_bridge|tf2_ros|message_filters|.*_(msgs|srvs|interfaces)")
-OPTIONAL = ("cv_bridge", "launch", "launch_ros", "ament_index_python")
+ROS_ONLY = re.compile(r"rclpy|launch|launch_ros|ament_.*|tf2_ros|message_filters|.*_(msgs|srvs|interfaces)")
+OPTIONAL = ("launch", "launch_ros", "ament_index_python")
 """Of a full ROS 2 installation; nothing may need them unless it is used where they are."""
 
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "OpenGL": "pyrender", "PIL": "pillow", "yaml": "pyyaml"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, model_card
+from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, ModelCard
 from genima_core.sim.cell import default_rig
 from genima_core.sim.task import make_task
 
@@ -59,7 +59,7 @@ def test_the_shipped_checkpoint_knows_its_tasks_instruction():
 def test_names_the_missing_part_and_the_remedy(folder, part):
     path = folder / part
     path.rmdir() if path.is_dir() else path.unlink()
-    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*the shipped checkpoints/demo"):
         Checkpoint.open(folder)
 
 
@@ -92,6 +92,25 @@ def test_the_model_card_says_what_was_measured(info):
         "success_rate": 0.5,
         "success_interval_95": [0.09, 0.91],
     }
-    card = model_card(info, 99, {"diffusion": score}, [result])
+    scores = {"diffusion": score, "controller": score}
+    card = ModelCard(info, 3, 99, "collected", scores, [result], "Apache-2.0", "make demo-checkpoint").markdown()
     assert "1 of 2 | 50% | 9% to 91%" in card
-    assert "seeds 0 to 2" in card
+    assert "3 scripted demonstrations in simulation, scene seeds 0 to 2" in card
+    assert "Licence: Apache-2.0." in card
+    assert "`make demo-checkpoint` repeats it" in card
+    assert "Imported" not in card
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("converted from recordings", "3 demonstrations, converted from recordings (99 frames)"),
+        ("converted from RLBench", "3 demonstrations, converted from RLBench"),
+        (None, "3 demonstrations, of unknown origin"),
+    ],
+)
+def test_the_model_card_of_what_was_not_scripted_claims_nothing(info, made, words):
+    card = ModelCard(info, 3, 99, made, {}).markdown()
+    assert words in card
+    assert "Imported, not trained here: diffusion and controller" in card
+    assert not any(claim in card for claim in ("Licence", "Apache", "scripted", "repeats it", "real robot"))

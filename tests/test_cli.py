@@ -109,8 +109,8 @@ def test_wrong_options_exit_with_two():
             "No module named 'rclpy'; in the source tree: make env, or pip install '.[ros]'",
         ),
         (
-            ModuleNotFoundError("No module named 'cv_bridge.core'", name="cv_bridge.core"),
-            "No module named 'cv_bridge.core'; apt-get install ros-jazzy-cv-bridge, and source that ROS 2",
+            ModuleNotFoundError("No module named 'tf2_msgs.msg'", name="tf2_msgs.msg"),
+            "No module named 'tf2_msgs.msg'; apt-get install ros-jazzy-tf2-msgs, and source that ROS 2",
         ),
     ],
 )

@@ -62,4 +62,4 @@ def test_every_extra_is_known():
 
 def test_apt_names_follow_the_ros_that_is_sourced(monkeypatch):
     monkeypatch.setenv("ROS_DISTRO", "rolling")
-    assert packages.apt_package("cv_bridge") == "ros-rolling-cv-bridge"
+    assert packages.apt_package("tf2_msgs") == "ros-rolling-tf2-msgs"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genima_core.streaming.arm_state import ADVICE
+from genima_core.arm_status import ADVICE
 from genima_ros.cli import main as cli
 from genima_ros.graph import graph
 from genima_ros.graph.modes import MODES

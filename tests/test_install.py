@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import venv
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -71,20 +72,27 @@ def test_the_share_folder_holds_what_ros_looks_for(prefix):
     share = prefix / "share" / "genima_ros"
     assert (prefix / "share" / "ament_index" / "resource_index" / "packages" / "genima_ros").is_file()
     assert (share / "package.xml").read_text() == (ROOT / "package.xml").read_text()
-    for folder, pattern in (("launch", "*.py"), ("config", "*"), ("config/arms", "*"), ("config/controllers", "*")):
-        expected = {path.name for path in (ROOT / folder).glob(pattern) if path.is_file()}
-        assert expected
-        assert {path.name for path in (share / folder).iterdir() if path.is_file()} == expected
+    for folder in ("launch", "config", "checkpoints/demo"):
+        ours, installed = (
+            {path.relative_to(top) for path in (top / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"}
+            for top in (ROOT, share)
+        )
+        assert ours and installed == ours
 
 
 @pytest.mark.slow
 def test_the_installed_command_runs_without_the_source_tree(prefix, tmp_path):
     run = functools.partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run([prefix / "bin" / "genima", "--version"]).stdout.strip() == setup_cfg()["metadata"]["version"]
-    code = "import genima_ros.graph.graph as graph; print(graph.__file__); print(graph.share_folder())"
-    module, share = run([prefix / "bin" / "python", "-c", code]).stdout.splitlines()
-    assert Path(module).is_relative_to(prefix)
-    assert Path(share) == prefix / "share" / "genima_ros"
+    code = """
+import genima_ros.share as share
+for path in (share.__file__, share.share_folder(), share.find_checkpoint("checkpoints/demo")):
+    print(path)
+"""
+    module, share, checkpoint = map(Path, run([prefix / "bin" / "python", "-c", code]).stdout.splitlines())
+    assert module.is_relative_to(prefix)
+    assert share == prefix / "share" / "genima_ros"
+    assert checkpoint == share / "checkpoints" / "demo"
 
 
 @pytest.mark.slow
@@ -107,16 +115,52 @@ def test_ros_finds_an_executable_for_each_node(prefix, tmp_path, node):
     assert result.stdout.strip() == f"{prefix} --ros-args -r a:=b c"
 
 
+LINKS = """
+import os
+from distutils.command.install_data import install_data
+class symlink_data(install_data):
+    def copy_file(self, source, target, **options):
+        target = os.path.join(target, os.path.basename(source))
+        os.symlink(os.path.abspath(source), target)
+        return target, 1
+"""
+"""What colcon calls for `--symlink-install`, in place of setuptools' install_data."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["pip -e", "colcon", "colcon --symlink-install"])
+def test_every_way_to_install_makes_an_executable_for_each_node(clone, tmp_path, way):
+    """Of those of a node that is no more, none stays."""
+    folder = tmp_path / "lib" / "genima_ros"
+    folder.mkdir(parents=True)
+    (folder / "old_node").touch()
+    run = functools.partial(subprocess.run, cwd=clone, check=True, capture_output=True)
+    if way == "pip -e":
+        run([sys.executable, "-c", f"import setuptools.build_meta as m; m.build_editable({str(tmp_path)!r})"])
+        (wheel,) = tmp_path.glob("*.whl")
+        shutil.unpack_archive(wheel, tmp_path / "wheel", "zip")
+        modes = {Path(i.filename): i.external_attr >> 16 for i in zipfile.ZipFile(wheel).infolist()}
+        made = {path.name: mode for path, mode in modes.items() if path.parts[-3:-1] == ("lib", "genima_ros")}
+    else:
+        (tmp_path / "links").mkdir()
+        (tmp_path / "links" / "__init__.py").touch()
+        (tmp_path / "links" / "symlink_data.py").write_text(LINKS)
+        command = "install_data" if way == "colcon" else "symlink_data"
+        options = ["--command-packages=links", command, f"--install-dir={tmp_path}"]
+        run([sys.executable, "setup.py", "-q", *options], env={**os.environ, "PYTHONPATH": str(tmp_path)})
+        made = {path.name: path.stat().st_mode for path in folder.iterdir()}
+        assert (tmp_path / "share/genima_ros/config/sim.yaml").is_symlink() == (command == "symlink_data")
+    assert set(made) == set(NODES) and all(mode & 0o111 for mode in made.values())
+
+
 @pytest.mark.parametrize("node", NODES)
-def test_each_node_is_executable_and_runs_as_a_module(node):
-    assert os.access(ROOT / "scripts" / node, os.X_OK)
+def test_each_node_runs_as_a_module(node):
     assert '__name__ == "__main__"' in (ROOT / "genima_ros" / "nodes" / f"{node}.py").read_text()
 
 
 def test_the_graph_starts_executables_that_exist():
     started = {node.executable for mode in MODES.values() for node in mode.nodes}
     assert started <= set(NODES)
-    assert {path.name for path in (ROOT / "scripts").glob("*_node")} == set(NODES)
 
 
 def test_package_xml_is_valid():
@@ -144,7 +188,7 @@ def test_package_xml_names_every_ros_package_that_is_imported():
                 else ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
             )
             imported |= {name.partition(".")[0] for name in names}
-    ros = {name for name in imported if re.fullmatch(r"rclpy|launch|launch_ros|cv_bridge|tf2_ros|.*_(msgs|srvs)", name)}
+    ros = {name for name in imported if re.fullmatch(r"rclpy|launch|launch_ros|tf2_ros|.*_(msgs|srvs)", name)}
     assert ros <= named
 
 

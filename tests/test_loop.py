@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
 from genima_core.loop import ControlLoop, find_ending
+from genima_core.streaming.states import Reason, Status
+from genima_core.targets.gate import GateState
 
 DRAWING = np.zeros((4, 8, 8, 3), np.uint8)
 DT_S = 0.05
@@ -79,7 +81,7 @@ def test_a_failed_check_pauses_until_resume_and_then_only_new_captures_count():
     loop = make_loop("async", gate)
     gate.reasons = ("a", "b", "c", "d", "e")
     assert loop.act(DRAWING, 1.0, DRAWING) is None
-    assert loop.paused == "a; b; c; and 2 more"
+    assert loop.status == Status(GateState.CLOSED, Reason.DRAWING, "a; b; c; and 2 more")
     gate.reasons = ()
     assert not loop.is_due(1.2)
     loop.resume(1.5)
@@ -92,7 +94,7 @@ def test_a_check_that_cannot_be_made_pauses_too():
     gate = SimpleNamespace(check=lambda *_: 1 / 0)
     loop = make_loop(gate=gate)
     assert loop.act(DRAWING, 1.0) is None
-    assert loop.paused.startswith("the drawing cannot be checked")
+    assert loop.paused and loop.status.text.startswith("the drawing cannot be checked")
 
 
 def test_what_cannot_be_acted_upon_is_refused_and_tried_again():

@@ -10,6 +10,8 @@ from genima_core.cameras import PinholeCamera
 from genima_core.checkpoint import Checkpoint, CheckpointInfo
 from genima_core.preflight import ArmSeen, CameraSeen, CellSeen, Stream, Wanted, judge
 from genima_core.sim.cell import default_rig
+from genima_core.streaming.states import Reason, State, Status
+from genima_core.targets.gate import GateState
 
 RIG = default_rig(64, 64)
 NODES = ("streamer", "diffusion", "controller")
@@ -18,6 +20,7 @@ SETTINGS = {
     "diffusion": {"checkpoint": "/models/a", "slack_s": 0.06},
     "controller": {"checkpoint": "/models/a", "execution": "sync", "arm": "sim"},
 }
+WAITS = Status(State.HOLDING, Reason.WAITING, "Waiting for a chunk.")
 
 
 def stream(rate_hz: float, begin_s: float = 100.0, age_s: float = 0.01, count: int = 50, publishers: int = 1) -> Stream:
@@ -43,8 +46,8 @@ def seen() -> CellSeen:
         cameras,
         arm,
         RIG,
-        "holding: Waiting for a chunk.",
-        "open",
+        WAITS,
+        Status(GateState.OPEN),
         "push the button",
         12,
         {"streamer": "", "diffusion": "", "controller": "", "markers": ""},
@@ -112,9 +115,10 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: arm(s, status=None), "arm", "failed", "nobody publishes arm_status"),
         (lambda s: arm(s, status=(2, "reflex")), "arm", "failed", "reflex"),
         (lambda s: arm(s, status=(1, "it is guided")), "arm", "failed", "guided"),
-        (lambda s: replace(s, streamer=""), "streamer", "failed", "says nothing"),
-        (lambda s: replace(s, streamer="fault: why"), "streamer", "failed", "why"),
-        (lambda s: replace(s, streamer="tracking"), "streamer", "warning", "tracking"),
+        (lambda s: replace(s, commanders=("/streamer", "/other")), "streamer", "failed", "/other"),
+        (lambda s: replace(s, streamer=None), "streamer", "failed", "says nothing"),
+        (lambda s: replace(s, streamer=Status(State.FAULT, Reason.DEVIATION, "why")), "streamer", "failed", "why"),
+        (lambda s: replace(s, streamer=Status(State.TRACKING)), "streamer", "warning", "tracking"),
         (lambda s: replace(s, problems={"streamer": ""}), "nodes", "failed", "diffusion, controller"),
         (lambda s: replace(s, problems={**s.problems, "markers": "odd"}), "nodes", "warning", "markers: odd"),
         (lambda s: settings(s, "controller", checkpoint="/models/b"), "configuration", "failed", "/models/b"),
@@ -127,8 +131,8 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         ),
         (lambda s: replace(s, instruction=""), "policy", "failed", "no instruction"),
         (lambda s: replace(s, instruction="pour milk"), "policy", "warning", "never taught 'pour milk'"),
-        (lambda s: replace(s, gate="closed: noise"), "policy", "failed", "noise"),
-        (lambda s: replace(s, gate=""), "policy", "ok", "gate is off"),
+        (lambda s: replace(s, gate=Status(GateState.CLOSED, Reason.DRAWING, "noise")), "policy", "failed", "noise"),
+        (lambda s: replace(s, gate=None), "policy", "ok", "gate is off"),
         (lambda s: replace(s, drawings=0), "policy", "failed", "draws nothing"),
     ],
 )

@@ -5,6 +5,7 @@ OpenCV's solvers are used where it has them; OpenCV 5 has none, so that two of o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -121,9 +122,10 @@ def from_rotations(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Solved
 
 def _by_opencv(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Iterator[tuple[str, Solved]]:
     T_other_mount = invert(T_mount_other)
+    solvers: Any = cv2  # the stubs are OpenCV 5's, which has neither
     for method in HAND_EYE:
         try:
-            R, p = cv2.calibrateHandEye(
+            R, p = solvers.calibrateHandEye(
                 *_split(T_other_mount), *_split(T_cam_board), method=getattr(cv2, f"CALIB_HAND_EYE_{method}")
             )
         except cv2.error:
@@ -133,7 +135,7 @@ def _by_opencv(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Iterator[t
             yield f"OpenCV {method}", (T_mount_cam, mean_pose(T_other_mount @ T_mount_cam @ T_cam_board))
     for method in ROBOT_WORLD:
         try:
-            R_board_other, p_board, R_cam_mount, p_cam = cv2.calibrateRobotWorldHandEye(
+            R_board_other, p_board, R_cam_mount, p_cam = solvers.calibrateRobotWorldHandEye(
                 *_split(T_cam_board),
                 *_split(T_mount_other),
                 method=getattr(cv2, f"CALIB_ROBOT_WORLD_HAND_EYE_{method}"),

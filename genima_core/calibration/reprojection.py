@@ -6,17 +6,14 @@ calibration ``T_cam_board = inv(T_mount_cam) @ T_mount_other @ T_other_board``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from genima_core.calibration.samples import SampleSet
-from genima_core.cameras import PinholeCamera
+from genima_core.cameras import Mount, PinholeCamera
 from genima_core.geometry import invert, make_transform, transform_points
-
-Mount = Literal["base", "hand"]
 
 NOISE_PX = 2.0
 """Errors well below this count squared, those beyond it only linearly."""

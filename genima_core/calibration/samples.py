@@ -4,8 +4,6 @@ board.json        the `Board`
 sample_000.json   one `Sample`: joints, hand pose, corners by camera, each with the camera's intrinsics
 """
 
-import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +13,13 @@ import numpy as np
 from genima_core.arm import Arm
 from genima_core.calibration.board import Board, Detection
 from genima_core.cameras import PinholeCamera
+from genima_core.config import from_overrides
+from genima_core.files import check_name, read_json, write_json
+from genima_core.geometry import checked_numbers, checked_pose
 
 BOARD_FILE = "board.json"
+MAX_CORNERS = 1000
+"""The largest dictionary of markers has 1000."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,36 @@ class Sample:
     def at(cls, arm: Arm, name: str, stamp_s: float, q: np.ndarray, views: Mapping[str, CameraView]) -> "Sample":
         """With the hand where forward kinematics puts it."""
         return cls(name, stamp_s, np.asarray(q, np.float64), arm.frame_pose(q, "hand"), views)
+
+
+@dataclass(frozen=True)
+class StoredView:
+    """A `CameraView` as its file holds it."""
+
+    intrinsics: PinholeCamera
+    ids: tuple[int, ...]
+    corners_px: np.ndarray
+
+    def __post_init__(self) -> None:
+        checked_numbers(self.corners_px, (len(self.ids), 2), "corners_px")
+        if self.ids and not 0 <= min(self.ids) <= max(self.ids) < MAX_CORNERS:
+            raise ValueError(f"ids {self.ids[:5]} ... must be 0 to {MAX_CORNERS}")
+
+
+@dataclass(frozen=True)
+class StoredSample:
+    """A `Sample` as its file holds it."""
+
+    stamp_s: float
+    q: np.ndarray
+    T_base_hand: np.ndarray
+    views: Mapping[str, StoredView]
+
+    def __post_init__(self) -> None:
+        checked_numbers(self.q, (7,), "q")
+        checked_pose(self.T_base_hand, "T_base_hand")
+        for name in self.views:
+            check_name(name, "a camera")
 
 
 @dataclass(frozen=True)
@@ -100,34 +133,27 @@ class SampleSet:
 
 
 def write_board(folder: Path, board: Board) -> None:
-    _write(folder / BOARD_FILE, asdict(board))
+    write_json(folder / BOARD_FILE, asdict(board))
 
 
 def read_board(folder: Path) -> Board:
-    data = _read(folder / BOARD_FILE)
-    try:
-        return Board(**data)
-    except TypeError as error:
-        raise ValueError(f"{folder / BOARD_FILE} describes no board: {error}") from error
+    """
+    Raises:
+        FileNotFoundError, ValueError: no such file; not a board.
+    """
+    return from_overrides(Board, read_json(folder / BOARD_FILE), str(folder / BOARD_FILE))
 
 
 def write_sample(folder: Path, sample: Sample) -> None:
     """Writes one sample, whole or not at all."""
-    _write(
+    views = {
+        name: StoredView(view.camera, view.detection.ids.tolist(), view.detection.corners_px)
+        for name, view in sample.views.items()
+    }
+    write_json(
         folder / f"{sample.name}.json",
-        {
-            "stamp_s": sample.stamp_s,
-            "q": sample.q.tolist(),
-            "T_base_hand": sample.T_base_hand.tolist(),
-            "views": {
-                name: {
-                    "intrinsics": asdict(view.camera),
-                    "ids": view.detection.ids.tolist(),
-                    "corners_px": view.detection.corners_px.tolist(),
-                }
-                for name, view in sample.views.items()
-            },
-        },
+        asdict(StoredSample(sample.stamp_s, sample.q, sample.T_base_hand, views)),
+        1,
     )
 
 
@@ -136,50 +162,18 @@ def read_sample(file: Path) -> Sample:
     Raises:
         ValueError: a field is missing or of another shape.
     """
-    data = _read(file)
     try:
+        stored = from_overrides(StoredSample, read_json(file), "the sample")
         views = {
-            name: CameraView(
-                PinholeCamera(**view["intrinsics"]),
-                Detection(np.array(view["ids"], dtype=int), np.array(view["corners_px"], dtype=np.float64)),
-            )
-            for name, view in data["views"].items()
+            name: CameraView(view.intrinsics, Detection(np.array(view.ids, dtype=int), view.corners_px))
+            for name, view in stored.views.items()
         }
-        sample = Sample(
-            file.stem,
-            float(data["stamp_s"]),
-            np.array(data["q"], dtype=np.float64),
-            np.array(data["T_base_hand"], dtype=np.float64),
-            views,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{file} is no calibration sample: {error!r}") from error
-    shapes_fit = all(view.detection.corners_px.shape == (len(view.detection.ids), 2) for view in views.values())
-    if sample.q.shape != (7,) or sample.T_base_hand.shape != (4, 4) or not shapes_fit:
-        raise ValueError(
-            f"{file} is no calibration sample: it needs q (7), T_base_hand (4, 4) and as many corners_px "
-            "(n, 2) as ids (n) in each view"
-        )
-    return sample
+    except ValueError as error:
+        raise ValueError(f"{file} is not a calibration sample: {error}; delete it and take the sample again") from error
+    return Sample(file.stem, stored.stamp_s, stored.q, stored.T_base_hand, views)
 
 
 def next_name(names: Iterable[str]) -> str:
     """A name after all of these."""
     numbers = [int(name.removeprefix("sample_")) for name in names if name.removeprefix("sample_").isdigit()]
     return f"sample_{max(numbers, default=-1) + 1:03d}"
-
-
-def _write(file: Path, data: dict) -> None:
-    temporary = file.with_suffix(".part")
-    temporary.write_text(json.dumps(data, indent=1) + "\n")
-    os.replace(temporary, file)
-
-
-def _read(file: Path) -> dict:
-    try:
-        data = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} is damaged: {error}; delete it and take the sample again") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{file} is damaged: it holds no JSON object; delete it and take the sample again")
-    return data

@@ -1,6 +1,5 @@
 """A camera's extrinsics from its views of the board, how far to trust them, and the file of a rig's solutions."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,9 +8,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from genima_core.calibration.handeye import MIN_VIEWS, best_guess
-from genima_core.calibration.reprojection import Mount, PoseView, Reprojection
-from genima_core.cameras import PinholeCamera
-from genima_core.geometry import invert, rotation_angle
+from genima_core.calibration.reprojection import PoseView, Reprojection
+from genima_core.cameras import Mount, PinholeCamera
+from genima_core.config import from_overrides
+from genima_core.files import check_name, read_json, write_json
+from genima_core.geometry import checked_pose, invert, rotation_angle
 
 OUTLIER_RATIO = 3.0
 """A view is left out when its error is this many times the median view's..."""
@@ -78,21 +79,10 @@ class Solution:
     def left_out(self) -> tuple[Residual, ...]:
         return tuple(residual for residual in self.residuals if not residual.used)
 
-    def to_dict(self) -> dict:
-        return {**asdict(self), "T_mount_cam": self.T_mount_cam.tolist(), "T_other_board": self.T_other_board.tolist()}
-
-    @classmethod
-    def from_dict(cls, data: dict) -> "Solution":
-        poses = {name: np.array(data[name], dtype=np.float64) for name in ("T_mount_cam", "T_other_board")}
-        return cls(
-            **{
-                **data,
-                **poses,
-                "intrinsics": PinholeCamera(**data["intrinsics"]),
-                "residuals": tuple(Residual(**residual) for residual in data["residuals"]),
-                "spread": Spread(**data["spread"]),
-            }
-        )
+    def __post_init__(self) -> None:
+        check_name(self.camera, "a camera")
+        for name in ("T_mount_cam", "T_other_board"):
+            checked_pose(getattr(self, name), f"{name} of camera {self.camera!r}")
 
 
 def solve(name: str, mount: Mount, camera: PinholeCamera, views: Sequence[PoseView]) -> Solution:
@@ -203,8 +193,12 @@ def _spread(camera: PinholeCamera, views: Sequence[PoseView]) -> Spread:
 
 def save_solutions(solutions: Mapping[str, Solution], path: Path) -> None:
     """Writes the solutions of several cameras as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"solutions": [s.to_dict() for s in solutions.values()]}, indent=1) + "\n")
+    write_json(path, {"solutions": [asdict(s) for s in solutions.values()]}, 1)
+
+
+@dataclass(frozen=True)
+class _Solutions:
+    solutions: tuple[Solution, ...]
 
 
 def load_solutions(path: Path) -> dict[str, Solution]:
@@ -214,7 +208,7 @@ def load_solutions(path: Path) -> dict[str, Solution]:
         FileNotFoundError, ValueError: no such file; not what `save_solutions` wrote.
     """
     try:
-        solutions = [Solution.from_dict(data) for data in json.loads(Path(path).read_text())["solutions"]]
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} holds no solutions of genima calibrate solve: {error!r}") from error
-    return {solution.camera: solution for solution in solutions}
+        stored = from_overrides(_Solutions, read_json(path), "the file")
+    except ValueError as error:
+        raise ValueError(f"{path} holds no solutions of genima calibrate solve: {error}") from error
+    return {solution.camera: solution for solution in stored.solutions}

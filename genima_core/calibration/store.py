@@ -1,6 +1,5 @@
 """easy_handeye2's `.calib` files, and solved extrinsics put into a camera rig."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,11 +9,14 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
-from genima_core.arm import HAND_YAW_RAD, TCP_Z_M
-from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
-from genima_core.geometry import from_quat_xyzw, make_transform, to_quat_xyzw
+from genima_core.arm import HAND_YAW_RAD, PANDA, TCP_Z_M, Arm
+from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
+from genima_core.config import from_overrides
+from genima_core.files import check_name, read_yaml, write_text
+from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, make_transform, to_quat_xyzw
 
-TYPES = {"eye_in_hand": "hand", "eye_on_base": "base"}
+CalibrationType = Literal["eye_in_hand", "eye_on_base"]
+TYPES: dict[CalibrationType, Mount] = {"eye_in_hand": "hand", "eye_on_base": "base"}
 """easy_handeye2's name of what we call the mount."""
 OPTICAL_FRAME = "{camera}_color_optical_frame"
 
@@ -39,7 +41,7 @@ class Calib:
     """The content of one `.calib` file."""
 
     name: str
-    calibration_type: Literal["eye_in_hand", "eye_on_base"]
+    calibration_type: CalibrationType
     robot_base_frame: str
     robot_effector_frame: str
     tracking_base_frame: str
@@ -49,25 +51,26 @@ class Calib:
     """(4, 4) pose of the camera in the effector (eye in hand) or in the base."""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "a camera")
         if self.calibration_type not in TYPES:
             raise ValueError(f"calibration_type is {self.calibration_type!r}; valid are {' and '.join(TYPES)}")
 
     @classmethod
-    def of(cls, camera: RigCamera, arm_id: str = "panda") -> "Calib":
-        """Of a camera of the rig, with the frames of franka's descriptions and realsense-ros."""
+    def of(cls, camera: RigCamera, arm: Arm = PANDA, marker_frame: str = "charuco_board") -> "Calib":
+        """Of a camera of the rig on or beside this arm, with its frames and those of realsense-ros."""
         kind = next(kind for kind, mount in TYPES.items() if mount == camera.mount)
         return cls(
             camera.name,
             kind,
-            f"{arm_id}_link0",
-            f"{arm_id}_hand",
+            arm.base_frame,
+            arm.hand_frame,
             OPTICAL_FRAME.format(camera=camera.name),
-            "charuco_board",
+            marker_frame,
             camera.T_mount_cam,
         )
 
     @property
-    def mount(self) -> Literal["hand", "base"]:
+    def mount(self) -> Mount:
         return TYPES[self.calibration_type]
 
     def T_mount_cam(self) -> np.ndarray:
@@ -104,8 +107,7 @@ class Calib:
             "translation": dict(zip("xyz", self.T_robot_cam[:3, 3].tolist(), strict=True)),
             "rotation": dict(zip("xyzw", to_quat_xyzw(self.T_robot_cam).tolist(), strict=True)),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump({"parameters": parameters, "transform": transform}, sort_keys=False))
+        write_text(path, yaml.safe_dump({"parameters": parameters, "transform": transform}, sort_keys=False))
 
     @classmethod
     def load(cls, path: Path) -> "Calib":
@@ -113,37 +115,27 @@ class Calib:
         Raises:
             FileNotFoundError, ValueError: no such file; a field is missing, not a number, or no rotation.
         """
+        data = read_yaml(path)
         try:
-            data = yaml.safe_load(Path(path).read_text())
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML: {error}") from error
-        missing = [name for name in _fields() if _find(data, name) is None]
-        if missing:
-            raise ValueError(
-                f"{path} lacks {', '.join(missing)}; a .calib file of easy_handeye2 has {', '.join(_fields())}"
-            )
-        try:
+            if missing := [name for name in _FIELDS if _find(data, name) is None]:
+                raise ValueError(
+                    f"it lacks {', '.join(missing)}; a .calib file of easy_handeye2 has {', '.join(_FIELDS)}"
+                )
             position, quat_xyzw = (
-                np.array([float(_find(data, f"transform.{part}.{axis}")) for axis in axes])
+                checked_numbers([_find(data, f"transform.{part}.{axis}") for axis in axes], (len(axes),), part)
                 for part, axes in (("translation", "xyz"), ("rotation", "xyzw"))
             )
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: the transform holds something that is no number: {error}") from error
-        if not np.isfinite([*position, *quat_xyzw]).all():
-            raise ValueError(f"{path}: the transform is not finite: {[*position, *quat_xyzw]}; calibrate again")
-        try:
-            T_robot_cam = from_quat_xyzw(quat_xyzw, position)
-            return cls(*(str(_find(data, f"parameters.{name}")) for name in _PARAMETERS), T_robot_cam)
+            T_robot_cam = checked_pose(from_quat_xyzw(quat_xyzw, position), "transform")
+            return from_overrides(cls, {**data["parameters"], "T_robot_cam": T_robot_cam}, "the file", strict=False)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
 
-def _fields() -> tuple[str, ...]:
-    return (
-        *(f"parameters.{name}" for name in _PARAMETERS),
-        *(f"transform.translation.{axis}" for axis in "xyz"),
-        *(f"transform.rotation.{axis}" for axis in "xyzw"),
-    )
+_FIELDS = (
+    *(f"parameters.{name}" for name in _PARAMETERS),
+    *(f"transform.translation.{axis}" for axis in "xyz"),
+    *(f"transform.rotation.{axis}" for axis in "xyzw"),
+)
 
 
 def _find(data: object, dotted: str) -> object:
@@ -205,10 +197,3 @@ def keep_old(path: Path, rig: CameraRig) -> Path:
     copy = path.with_name(f"{path.stem}.{rig.fingerprint()}{path.suffix}")
     rig.save(copy)
     return copy
-
-
-def replace_rig(path: Path, rig: CameraRig) -> None:
-    """Writes a rig file, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.part")
-    rig.save(temporary)
-    os.replace(temporary, path)

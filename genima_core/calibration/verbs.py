@@ -14,7 +14,7 @@ from genima_core.calibration.drift import distance
 from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.solution import Solution, load_solutions, save_solutions, solve
-from genima_core.calibration.store import Calib, check_intrinsics, keep_old, placed, replace_rig
+from genima_core.calibration.store import Calib, check_intrinsics, keep_old, placed
 from genima_core.calibration.verdict import Verdict, disagreements, judge, unseen
 from genima_core.cameras import CameraRig
 
@@ -66,7 +66,7 @@ def solve_cameras(samples: Path, rig: Path, cameras: tuple[str, ...], out: Path 
     return 1 if problems or any(verdict.grade == "bad" for verdict in verdicts.values()) else 0
 
 
-def install(sources: tuple[Path, ...], rig: Path, out: Path | None, calib: Path | None, arm: str, force: bool) -> None:
+def install(sources: tuple[Path, ...], rig: Path, out: Path | None, calib: Path | None, force: bool) -> None:
     """Puts solved extrinsics into a rig file, and writes them as .calib files of easy_handeye2."""
     if not sources:
         raise ValueError("nothing to install; give a solution.json or .calib files")
@@ -89,11 +89,11 @@ def install(sources: tuple[Path, ...], rig: Path, out: Path | None, calib: Path 
     after, out = placed(before, poses), out or rig
     if out == rig and after.fingerprint() != before.fingerprint():
         print(f"the old rig is kept: {keep_old(rig, before)}")
-    replace_rig(out, after)
+    after.save(out)
     for name in poses:
         mm, deg = distance(before[name].T_mount_cam, after[name].T_mount_cam)
         file = (calib or out.parent) / f"{name}.calib"
-        Calib.of(after[name], arm).save(file)
+        Calib.of(after[name], after.arm).save(file)
         print(f"{name}: moved by {mm:.1f} mm, {deg:.2f} degrees; {file}")
     print(f"{out}: fingerprint {before.fingerprint()} became {after.fingerprint()}")
 

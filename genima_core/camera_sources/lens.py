@@ -1,8 +1,7 @@
 """A camera as it is, lens distortion included, and the pinhole picture that is made of what it sees."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import cv2
 import numpy as np
 
 from genima_core.cameras import PinholeCamera
+from genima_core.config import from_overrides
+from genima_core.files import read_json, write_json
 
 
 def plumb_bob(xy: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -76,21 +77,11 @@ class Lens:
             xy = DISTORTIONS[self.distortion](xy, np.asarray(self.coefficients))
         return xy * [self.camera.fx, self.camera.fy] + [self.camera.cx, self.camera.cy]
 
-    def to_dict(self) -> dict:
-        c = self.camera
-        return {
-            "width": c.width,
-            "height": c.height,
-            "fx": c.fx,
-            "fy": c.fy,
-            "cx": c.cx,
-            "cy": c.cy,
-            "distortion": self.distortion,
-            "coefficients": list(self.coefficients),
-        }
-
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_json(
+            path,
+            {**asdict(self.camera), "distortion": self.distortion, "coefficients": self.coefficients},
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Lens":
@@ -99,19 +90,19 @@ class Lens:
         Raises:
             FileNotFoundError, ValueError: no such file; no intrinsics.
         """
-        keys = ("width", "height", "fx", "fy", "cx", "cy")
+        keys = [field.name for field in fields(PinholeCamera)]
         if not path.is_file():
             raise FileNotFoundError(
                 f"intrinsics {path} do not exist; write a JSON file with {', '.join(keys)}, and "
                 "distortion and coefficients where there are any (genima cameras --save writes "
                 "those of each device)"
             )
+        data = read_json(path)
         try:
-            data = json.loads(path.read_text())
-            camera = PinholeCamera(*(int(data[key]) for key in keys[:2]), *(float(data[key]) for key in keys[2:]))
-            return cls(camera, data.get("distortion", "plumb_bob"), tuple(map(float, data.get("coefficients", ()))))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} holds no intrinsics ({error!r}); it needs {', '.join(keys)}") from error
+            camera = {key: data.pop(key) for key in keys if key in data}
+            return from_overrides(cls, {**data, "camera": camera}, "the file")
+        except ValueError as error:
+            raise ValueError(f"{path} holds no intrinsics ({error}); it needs {', '.join(keys)}") from error
 
 
 @dataclass(frozen=True)

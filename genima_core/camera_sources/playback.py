@@ -3,11 +3,11 @@
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Frame
+from genima_core.pixels import read_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 INTRINSICS = "intrinsics.json"
@@ -115,10 +115,7 @@ def _checked(pictures: Generator[np.ndarray], lens: Lens, path: Path) -> Generat
 def _forever(files: list[Path]) -> Generator[np.ndarray]:
     while True:
         for path in files:
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if picture is None:
-                raise ValueError(f"{path} cannot be read as a picture; remove or replace it")
-            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            yield read_picture(path)
 
 
 def _av():

@@ -78,7 +78,7 @@ class Reader:
         if self._source is None and not self._reopen(timeout_s):
             return None
         try:
-            frame = self._source.read(timeout_s)
+            frame = self._source.read(timeout_s) if self._source else None
         except (OSError, RuntimeError, ValueError) as error:
             self.counts["lost"] += 1
             self._give_up(str(error))
@@ -142,7 +142,7 @@ class Reader:
     def _is_new(self, frame: Frame) -> bool:
         now_s = self._ros_s()
         same = frame.number == self._number or frame.stamp_s == self._stamp_s
-        if same or (self.config.distinct and np.array_equal(frame.rgb, self._rgb)):
+        if same or (self.config.distinct and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
             self.counts["repeated"] += 1
             return False
         if abs(now_s - frame.stamp_s) > self.config.stamp_error_s:

@@ -12,7 +12,7 @@ import numpy as np
 from genima_core.camera_sources.devices import Device, color_sensor, describe, devices
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.profile import Profile, nearest
-from genima_core.camera_sources.source import Frame, SourceLost
+from genima_core.camera_sources.source import Frame, SourceLost, Timing
 from genima_core.cameras import PinholeCamera
 
 QUEUE = 2
@@ -176,7 +176,7 @@ class SensorSource:
         finally:
             self._sensor.close()
 
-    def _stamp(self, stamp_s: float, domain: Any, now_s: float) -> tuple[float, str]:
+    def _stamp(self, stamp_s: float, domain: Any, now_s: float) -> tuple[float, Timing]:
         """Capture time in ROS time, and what it rests on."""
         if domain == self._rs.timestamp_domain.global_time:
             return stamp_s, "device"

@@ -12,6 +12,9 @@ class SourceLost(OSError):
     """The source has gone, and may come back."""
 
 
+Timing = Literal["device", "estimated", "host"]
+
+
 @dataclass(frozen=True)
 class Frame:
     """One picture of a camera."""
@@ -23,7 +26,7 @@ class Frame:
     number: int
     """Counts up while a source is open; the same number is the same picture."""
     lens: Lens
-    timing: Literal["device", "estimated", "host"] = "device"
+    timing: Timing = "device"
     """Where the stamp is from: the device's clock, set against the host's; the device's clock, less the shortest delay
     seen; or the host's clock when the picture arrived, which is late by an unknown time."""
 

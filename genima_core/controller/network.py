@@ -1,6 +1,5 @@
 """What every controller network is: configuration, inputs, prediction and losses; each has a file of its own."""
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 
 from genima_core.cameras import CameraRig
 from genima_core.controller.kinematics import DrawnFrames
+from genima_core.files import read_json, write_json
+from genima_core.geometry import checked_numbers
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ControllerConfig:
 
     def save(self, path: Path) -> None:
         """Writes JSON that `networks.load_config` reads."""
-        Path(path).write_text(json.dumps({"network": self.network, **asdict(self)}, indent=2) + "\n")
+        write_json(path, {"network": self.network, **asdict(self)})
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Statistics:
         )
 
     def save(self, path: Path) -> None:
-        Path(path).write_text(json.dumps({f.name: getattr(self, f.name).tolist() for f in fields(self)}) + "\n")
+        write_json(path, {f.name: getattr(self, f.name).tolist() for f in fields(self)}, None)
 
     @classmethod
     def load(cls, path: Path, chunk_size: int) -> Self:
@@ -73,15 +74,16 @@ class Statistics:
         Raises:
             FileNotFoundError, ValueError: no such file; other keys or shapes, or numbers that are not finite.
         """
-        data = json.loads(Path(path).read_text())
+        data = read_json(path)
         shapes = {f.name: tuple(getattr(cls.unit(chunk_size), f.name).shape) for f in fields(cls)}
-        if not isinstance(data, dict) or set(data) != set(shapes):
+        if set(data) != set(shapes):
             raise ValueError(f"{path} needs the keys {list(shapes)}")
-        values = {name: torch.tensor(data[name], dtype=torch.float32) for name in shapes}
-        for name, value in values.items():
-            if tuple(value.shape) != shapes[name] or not value.isfinite().all():
-                raise ValueError(f"{path}: {name} has shape {tuple(value.shape)}; it needs {shapes[name]}, all finite")
-        return cls(**values)
+        return cls(
+            **{
+                name: torch.from_numpy(checked_numbers(data[name], shape, f"{name} in {path}")).float()
+                for name, shape in shapes.items()
+            }
+        )
 
 
 @dataclass(frozen=True)

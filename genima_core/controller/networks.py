@@ -1,12 +1,12 @@
 """The networks by name, and reading which one a folder holds."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
+from genima_core.config import from_overrides
 from genima_core.controller.config import PRESETS
 from genima_core.controller.network import ControllerConfig, Network
+from genima_core.weights import read_config
 
 NETWORKS: dict[str, type[Network]] = {
     network.config_type.network: network
@@ -29,20 +29,15 @@ def load_config(path: Path) -> ControllerConfig:
             "statistics.json and text_encoder/: restore it or run `genima train controller`"
         )
     try:
-        data = json.loads(path.read_text())
+        data = read_config(path.parent, path.name)
         name = data.pop("network", None)
         if name not in NETWORKS:
             raise ValueError(f"network is {name!r}; valid are {', '.join(NETWORKS)}")
         kind = NETWORKS[name].config_type
-        valid = [f.name for f in fields(kind)]
-        if set(data) != set(valid):
-            raise ValueError(
-                f"unknown keys {sorted(set(data) - set(valid))}, missing keys "
-                f"{sorted(set(valid) - set(data))}; {name} has {', '.join(valid)}"
-            )
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return kind(**values)
-    except (json.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
+        if missing := [f.name for f in fields(kind) if f.name not in data]:
+            raise ValueError(f"missing keys {', '.join(missing)}")
+        return from_overrides(kind, data, name)
+    except ValueError as error:
         raise ValueError(
             f"{path} is no controller configuration: {error}; restore it or run `genima train controller`"
         ) from error

@@ -1,6 +1,5 @@
 """The trained controller: drawing in, chunk of joint positions out."""
 
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +14,12 @@ from genima_core.capture import channels_last
 from genima_core.controller.engine import Engine
 from genima_core.controller.network import Network
 from genima_core.controller.networks import NETWORKS, load_config
+from genima_core.device import check_device
+from genima_core.files import check_regular, one_line, replaced_folder, restore
 from genima_core.language import TextEncoder
+from genima_core.weights import check_finite, check_size
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
-REMEDY = (
-    "`git checkout -- checkpoints/demo` restores the shipped one, `genima train controller` and "
-    "`make demo-checkpoint` train one anew"
-)
 MARGIN_RAD = 0.01
 """Joint positions stay this far inside the arm's limits."""
 
@@ -67,27 +65,32 @@ class Controller:
         """Reads a folder that `save` wrote, to be used as it is.
 
         Raises:
-            FileNotFoundError, ValueError: a part is missing; a part is damaged.
+            FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
+        check_device(device)
         for part in PARTS:
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete controller: {part} is missing; {REMEDY}")
+                raise FileNotFoundError(f"{path} is no complete controller: {part} is missing; {restore(path)}")
         try:
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]
             statistics = network.statistics_type.load(path / "statistics.json", config.chunk_size)
-            model = network(config, CameraRig.load(path / "rig.json"), statistics)
+            rig = CameraRig.load(path / "rig.json")
+            check_size(lambda: network(config, rig, statistics), [path / "model.safetensors"], "config.json")
+            model = network(config, rig, statistics)
+            check_regular(path / "model.safetensors")
             weights = {k: v.float() for k, v in load_file(path / "model.safetensors").items()}
             expected = set(model.shipped())
             if set(weights) != expected:
                 raise ValueError(f"weights do not fit config.json: {sorted(set(weights) ^ expected)[:3]} ...")
+            check_finite(weights, "model.safetensors")
             model.load_state_dict(weights, strict=False)
         except FileNotFoundError:
             raise
         except Exception as error:  # safetensors, json and torch each have their own
             raise ValueError(
-                f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); {REMEDY}"
+                f"{path} is damaged ({type(error).__name__}: {one_line(error)}); {restore(path)}"
             ) from error
         channels_last(model, device).eval().requires_grad_(False)
         return cls(model, TextEncoder.load(path, device), device, tuned=True)
@@ -98,22 +101,15 @@ class Controller:
         Raises:
             FileExistsError: something else is there.
         """
-        path = Path(path)
-        if path.exists() and not (path / "config.json").is_file():
-            raise FileExistsError(f"{path} exists and is no controller: name a new folder, or remove it")
-        temporary = path.with_name(path.name + ".partial")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        self.model.config.save(temporary / "config.json")
-        self.model.frames.rig.save(temporary / "rig.json")
-        self.model.statistics.save(temporary / "statistics.json")
-        save_file(
-            {k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
-            temporary / "model.safetensors",
-        )
-        self.text.save(temporary)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
+        with replaced_folder(Path(path), "config.json", PARTS, "a controller") as temporary:
+            self.model.config.save(temporary / "config.json")
+            self.model.frames.rig.save(temporary / "rig.json")
+            self.model.statistics.save(temporary / "statistics.json")
+            save_file(
+                {k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
+                temporary / "model.safetensors",
+            )
+            self.text.save(temporary)
 
     def act(
         self, targets: np.ndarray, q: np.ndarray, gripper: float, instruction: str
@@ -152,5 +148,7 @@ class Controller:
         )
         positions, openings = joints[0].double().numpy(), opened[0].double().numpy()
         if not np.isfinite(positions).all() or not np.isfinite(openings).all():
-            raise RuntimeError(f"the controller's output is not finite: its weights are damaged; {REMEDY}")
+            raise RuntimeError(
+                "the controller's output is not finite: its weights are damaged; copy or train them again"
+            )
         return self.arm.clip(positions, MARGIN_RAD), (openings > 0.5).astype(np.float64)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.controller.network import ControllerConfig
+from genima_core.files import one_line
+from genima_core.weights import read_torch
 
 
 @dataclass(frozen=True)
@@ -169,15 +171,13 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
                 from safetensors.torch import load_file
 
                 return load_file(path)
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # safetensors and torch each have their own
-            raise ValueError(
-                f"{path} holds no weights that can be read ({str(error).splitlines()[0]}); get them again"
-            ) from error
+            return read_torch(path)
+        except Exception as error:  # safetensors has its own
+            raise ValueError(f"{path} holds no weights that can be read ({one_line(error)}); get them again") from error
     from transformers import ResNetModel
 
     try:
-        return ResNetModel.from_pretrained(str(source), local_files_only=True).state_dict()
+        return ResNetModel.from_pretrained(str(source), local_files_only=True, trust_remote_code=False).state_dict()
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"no ResNet weights at {source}: get them with `hf download {source}`, or "

@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -27,6 +28,10 @@ from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 VERSION = 1
 """Of the arrays' layout; older caches are built anew."""
+
+
+_CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
+"""Names of caches, whole or not."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class WindowCache:
         if not cache.folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             for old in folder.iterdir():
-                if not old.name.startswith(f"{fingerprint}-"):
+                if _CACHE.fullmatch(old.name) and not old.name.startswith(f"{fingerprint}-") and not old.is_symlink():
                     shutil.rmtree(old, ignore_errors=True)
             views, N = (len(cache), 4, height, width), len(cache)
             _build(
@@ -355,7 +360,7 @@ def _fill_episode(
     arrays["gripper"][first : first + T] = episode.gripper
     arrays["action_gripper"][first : first + T] = episode.action_gripper
     for v, name in enumerate(cache.rig.names):
-        arrays["images"][first : first + T, v] = resized(episode.images[name], cache.rig.size)
+        arrays["images"][first : first + T, v] = resized(episode.frames(name), cache.rig.size)
     for t in range(T):
         views = targets.render(episode.q[t], *window_target(episode, t, cache.horizon))
         arrays["target_rgb"][first + t] = views.rgb
@@ -383,5 +388,5 @@ def _limit_threads() -> None:
 
 def _renderer_version() -> str:
     """Changes whenever the code that decides what targets look like does."""
-    text = b"".join(Path(module.__file__).read_bytes() for module in (renderer, palette))
+    text = b"".join(Path(str(module.__file__)).read_bytes() for module in (renderer, palette))
     return hashlib.sha256(text + bytes([VERSION])).hexdigest()[:8]

@@ -9,9 +9,12 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +22,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from genima_core.cameras import CameraRig
+from genima_core.config import from_overrides
 from genima_core.data import layout, video
 from genima_core.data.episode import Episode
 from genima_core.data.videos import encode_all
+from genima_core.files import one_line, read_json, sync_folder
+from genima_core.geometry import checked_numbers
+
+MAX_VALUES = 200_000_000
+"""Rows times columns of a table: 100 MB of parquet, lerobot's limit for a file, hold fewer."""
+_OURS = re.compile(r"\.?file-\d{3}\.(parquet|mp4)(\.part)?")
+_TEMPORARY = re.compile(r"\.(file-\d{3}\.parquet|info\.json|stats\.json|rig\.json|origin\.json|tasks\.parquet)\.part")
+"""Names of what is being written."""
 
 
 class Dataset:
@@ -45,6 +57,7 @@ class Dataset:
                     f"{', '.join(recorded) or 'none'}"
                 )
         self._rows = _read_rows(self.root)
+        self._episodes = tuple(_episode_of(row, self.root) for row in self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -52,26 +65,26 @@ class Dataset:
     @property
     def lengths(self) -> tuple[int, ...]:
         """Rows of each episode."""
-        return tuple(row["length"] for row in self._rows)
+        return tuple(row.length for row in self._episodes)
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """-1 where no seed made the episode."""
-        return tuple(row.get("seed", -1) for row in self._rows)
+        return tuple(row.seed for row in self._episodes)
 
     @property
     def successes(self) -> tuple[bool, ...]:
-        return tuple(row.get("success", True) for row in self._rows)
+        return tuple(row.success for row in self._episodes)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Name of each episode's task."""
-        return tuple(row.get("task", "") for row in self._rows)
+        return tuple(row.task for row in self._episodes)
 
     @property
     def instructions(self) -> tuple[str, ...]:
         """Instruction of each episode."""
-        return tuple(row["tasks"][0] for row in self._rows)
+        return tuple(row.tasks[0] for row in self._episodes)
 
     def episode(self, index: int) -> Episode:
         """Episode `index`, images decoded.
@@ -117,31 +130,30 @@ class Dataset:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _columns(self, row: dict) -> dict[str, np.ndarray]:
-        """All columns of the episode's rows in float64; vectors (T, n)."""
-        path = self.root / self.info["data_path"].format(
-            chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
-        )
+    def _columns(self, row: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The columns of the episode's rows that an `Episode` needs, in float64; vectors (T, n)."""
+        path = layout.place(self.root, self.info["data_path"], **_numbers(row, "data"))
         table = _read_table(path)
-        table = table.filter(pc.equal(table["episode_index"], row["episode_index"]))
-        if len(table) != row["length"]:
-            raise ValueError(
-                f"{path} holds {len(table)} rows of episode {row['episode_index']}; its meta data says {row['length']}"
-            )
-        values = {}
-        for name in table.column_names:
-            if pa.types.is_nested(table.schema.field(name).type) or pa.types.is_floating(table.schema.field(name).type):
-                values[name] = np.array(table[name].to_pylist(), dtype=np.float64)
-        return values
+        needed = ["observation.state", "action", "timestamp", "episode_index"]
+        if missing := [name for name in needed if name not in table.column_names]:
+            raise ValueError(f"{path} has no column {', '.join(missing)}")
+        index, length = row["episode_index"], row["length"]
+        table = table.filter(pc.equal(table["episode_index"], index))
+        if len(table) != length:
+            raise ValueError(f"{path} holds {len(table)} rows of episode {index}; its meta data says {length}")
+        shapes: dict[str, tuple[int, ...]] = {"observation.state": (8,), "action": (8,), "observation.velocity": (7,)}
+        used = [*needed, "observation.velocity", "stamp", *map(layout.stamp_key, self.rig.names)]
+        return {
+            name: checked_numbers(table[name].to_pylist(), (length, *shapes.get(name, ())), f"{name} in {path}")
+            for name in used
+            if name in table.column_names
+        }
 
-    def _frames(self, row: dict, camera: str) -> np.ndarray:
-        prefix = f"videos/{layout.video_key(camera)}"
-        path = self.root / self.info["video_path"].format(
-            video_key=layout.video_key(camera),
-            chunk_index=row[f"{prefix}/chunk_index"],
-            file_index=row[f"{prefix}/file_index"],
-        )
-        return video.decode(path, round(row[f"{prefix}/from_timestamp"] * self.fps), row["length"])
+    def _frames(self, row: dict[str, Any], camera: str) -> np.ndarray:
+        key = layout.video_key(camera)
+        path = layout.place(self.root, self.info["video_path"], video_key=key, **_numbers(row, f"videos/{key}"))
+        from_s = float(checked_numbers(row.get(f"videos/{key}/from_timestamp"), (), f"from_timestamp of {key}"))
+        return video.decode(path, round(from_s * self.fps), row["length"], self.rig.size)
 
 
 class DatasetWriter:
@@ -157,7 +169,7 @@ class DatasetWriter:
         width, height = rig.size
         if width % 2 or height % 2:
             raise ValueError(f"the rig's views are {width}x{height}; video needs an even width and height")
-        self._rows: list[dict] = []
+        self._rows: list[dict[str, Any]] = []
         self._begin_or_resume()
 
     def __len__(self) -> int:
@@ -166,7 +178,7 @@ class DatasetWriter:
     def __enter__(self) -> "DatasetWriter":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def add(self, episode: Episode) -> int:
@@ -224,6 +236,10 @@ class DatasetWriter:
         new = not (self.root / layout.INFO).exists()
         if new and self.root.exists() and {path.name for path in self.root.iterdir()} - {"meta"}:
             raise ValueError(f"{self.root} is not empty and holds no data set; choose another folder")
+        if link := next(
+            (p for f in ("meta", "data", "videos") for p in _and_below(self.root / f) if p.is_symlink()), None
+        ):
+            raise ValueError(f"{link} is a link; a data set is written into folders of its own: choose another folder")
         (self.root / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = (self.root / "meta/.lock").open("w")
         try:
@@ -278,9 +294,9 @@ class DatasetWriter:
 
     def _publish(self, temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
-    def _replace(self, name: str, write: Callable[[Path], None]) -> None:
+    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
         path = self.root / name
         self._publish(_written(path, write), path)
 
@@ -297,19 +313,27 @@ class DatasetWriter:
         self._replace(layout.INFO, lambda path: path.write_text(json.dumps(info, indent=4) + "\n"))
 
     def _remove_leftovers(self) -> None:
+        """What a killed writer left: files that only it names so; others, and what lies behind links, stay."""
         keep = {layout.data_path(self.root, i) for i in range(len(self))}
         keep |= {
             layout.video_path(self.root, layout.video_key(name), i) for i in range(len(self)) for name in self.rig.names
         }
-        for folder in ("data", "videos"):
-            for path in (self.root / folder).rglob("*"):
-                if path.is_file() and path not in keep:
+        folders = [self.root / "data", *(self.root / "videos" / layout.video_key(name) for name in self.rig.names)]
+        for path in (path for folder in folders for path in folder.glob("chunk-[0-9][0-9][0-9]/*")):
+            if _OURS.fullmatch(path.name) and path not in keep:
+                path.unlink()
+        for folder in (self.root / "meta", *(self.root / "meta/episodes").glob("chunk-[0-9][0-9][0-9]")):
+            for path in folder.glob(".*.part"):
+                if _TEMPORARY.fullmatch(path.name):
                     path.unlink()
-        for path in (self.root / "meta").rglob(".*.part"):
-            path.unlink()
 
 
-def _written(path: Path, write: Callable[[Path], None]) -> Path:
+def _and_below(folder: Path) -> list[Path]:
+    """A folder and those in it, two levels deep."""
+    return [folder, *folder.glob("*"), *folder.glob("*/*")]
+
+
+def _written(path: Path, write: Callable[[Path], object]) -> Path:
     """Writes beside `path`, down to the disk; readers do not see it before it is renamed."""
     temporary = _beside(path)
     write(temporary)
@@ -327,31 +351,35 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+@dataclass(frozen=True)
+class _Info:
+    """What is read of info.json, and checked."""
+
+    fps: int
+    features: Mapping[str, Any]
+    data_path: str
+    video_path: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fps <= 1000:
+            raise ValueError(f"fps is {self.fps}; valid is 1 to 1000")
 
 
-def _read_info(root: Path) -> dict:
+def _read_info(root: Path) -> dict[str, Any]:
     path = root / layout.INFO
     if not path.is_file():
         raise FileNotFoundError(
             f"{root} is no data set: it has no {layout.INFO}; record or collect one, or convert a "
             "recording with `genima convert`"
         )
-    try:
-        info = json.loads(path.read_text())
-        version = info["codebase_version"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
+    info = read_json(path)
+    version = info.get("codebase_version")
     if version != layout.VERSION:
         raise ValueError(
             f"{root} is a LeRobotDataset of version {version}; needed is {layout.VERSION}: convert it "
             "with lerobot's own converter"
         )
+    from_overrides(_Info, info, str(path), strict=False)
     return info
 
 
@@ -370,17 +398,51 @@ def load_rig(root: Path) -> CameraRig:
     return CameraRig.load(path)
 
 
-def _read_rows(root: Path) -> list[dict]:
+@dataclass(frozen=True)
+class _EpisodeRow:
+    """What is read of an episode's row in meta/episodes."""
+
+    tasks: tuple[str, ...]
+    length: int
+    seed: int = -1
+    success: bool = True
+    task: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.tasks or self.length < 1:
+            raise ValueError(f"it has tasks {self.tasks} and length {self.length}; it needs one and 1 at least")
+
+
+def _episode_of(row: Mapping[str, Any], root: Path) -> _EpisodeRow:
+    given = {name: value for name, value in row.items() if value is not None}
+    return from_overrides(_EpisodeRow, given, f"episode {row['episode_index']} of {root}", strict=False)
+
+
+def _numbers(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
+    """Which chunk and file an episode's rows or frames are in.
+
+    Raises:
+        ValueError: its meta data does not say so.
+    """
+    numbers: dict[str, Any] = {name: row.get(f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
+    if not all(isinstance(number, int) and 0 <= number < 10**6 for number in numbers.values()):
+        raise ValueError(
+            f"the meta data of episode {row['episode_index']} do not say where its {prefix} lie: {numbers}"
+        )
+    return numbers
+
+
+def _read_rows(root: Path) -> list[dict[str, Any]]:
     rows = [
         row
         for path in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
         for row in _read_table(path).to_pylist()
     ]
     for expected, row in enumerate(rows):
-        if row["episode_index"] != expected:
+        if row.get("episode_index") != expected:
             raise ValueError(
                 f"{root} lacks the meta data of episode {expected} (found that of "
-                f"{row['episode_index']}); restore the file below meta/episodes"
+                f"{row.get('episode_index')}); restore the file below meta/episodes"
             )
     return rows
 
@@ -389,13 +451,16 @@ def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     try:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows * file.metadata.num_columns > MAX_VALUES:
+                raise ValueError(f"it claims {file.metadata.num_rows} rows of {file.metadata.num_columns} columns")
         return pq.read_table(path, partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {one_line(error)}") from error
 
 
-def _stats_of(row: dict) -> dict[str, dict]:
-    stats: dict[str, dict] = {}
+def _stats_of(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    stats: dict[str, dict[str, Any]] = {}
     for key, value in row.items():
         if key.startswith("stats/"):
             _, feature, name = key.split("/")

@@ -85,3 +85,8 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.stamps_s)
+
+    def frames(self, camera: str) -> np.ndarray:
+        """(T, H, W, 3) uint8 RGB of one camera, whole."""
+        frames = self.images[camera]
+        return frames if isinstance(frames, np.ndarray) else np.stack(list(frames))

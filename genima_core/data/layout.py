@@ -9,7 +9,9 @@ episode, and ``meta/rig.json``.
 """
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,20 +32,38 @@ GRIPPER = "gripper"
 """Name of the eighth element of states and actions: opening, 0 closed to 1 open."""
 
 
+def place(root: Path, template: str, **values: int | str) -> Path:
+    """Where a file of a data set lies, by the template that its info.json gives; only its numbers are filled in.
+
+    Raises:
+        ValueError: the template asks for something else, or leads out of the data set.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        if match["name"] not in values:
+            raise ValueError(f"{template[:80]!r} asks for {match[0][:40]}; known are {', '.join(values)}")
+        return f"{values[match['name']]:{match['format'] or ''}}"
+
+    filled = re.sub(r"\{(?P<name>[^{}:]*)(?::(?P<format>0\dd))?\}", fill, template)
+    if "{" in filled or Path(filled).is_absolute() or ".." in Path(filled).parts:
+        raise ValueError(f"{template[:80]!r} is no place in a data set, such as {DATA_PATH!r}")
+    return root / filled
+
+
 def chunk_and_file(index: int) -> dict[str, int]:
     return {"chunk_index": index // FILES_PER_CHUNK, "file_index": index % FILES_PER_CHUNK}
 
 
 def episode_path(root: Path, index: int) -> Path:
-    return root / EPISODE_PATH.format(**chunk_and_file(index))
+    return place(root, EPISODE_PATH, **chunk_and_file(index))
 
 
 def data_path(root: Path, index: int) -> Path:
-    return root / DATA_PATH.format(**chunk_and_file(index))
+    return place(root, DATA_PATH, **chunk_and_file(index))
 
 
 def video_path(root: Path, key: str, index: int) -> Path:
-    return root / VIDEO_PATH.format(video_key=key, **chunk_and_file(index))
+    return place(root, VIDEO_PATH, video_key=key, **chunk_and_file(index))
 
 
 def video_key(camera: str) -> str:
@@ -58,11 +78,11 @@ def skew_key(camera: str) -> str:
     return f"skew.{camera}"
 
 
-def features(rig: CameraRig, fps: int) -> dict[str, dict]:
+def features(rig: CameraRig, fps: int) -> dict[str, dict[str, Any]]:
     """The ``features`` of info.json."""
     joints = list(rig.arm.joint_names)
     width, height = rig.size
-    result = {
+    result: dict[str, dict[str, Any]] = {
         video_key(name): {
             "dtype": "video",
             "shape": [height, width, 3],
@@ -114,7 +134,7 @@ def info(rig: CameraRig, fps: int, robot_type: str, episodes: int, frames: int, 
 def columns(episode: Episode, fps: int, index: int, first_row: int, task_index: int) -> dict[str, np.ndarray]:
     """Column name to values of the episode's rows in the data table; videos are not among them."""
     T = len(episode)
-    result = {
+    result: dict[str, np.ndarray] = {
         "observation.state": np.column_stack([episode.q, episode.gripper]).astype(np.float32),
         "observation.velocity": episode.dq.astype(np.float32),
         "action": np.column_stack([episode.action_q, episode.action_gripper]).astype(np.float32),

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from genima_core.config import from_overrides
 from genima_core.data import layout
 from genima_core.data.dataset import Dataset
-from genima_core.json_files import write_json
+from genima_core.files import read_json, write_json
 
 ORIGIN = "meta/origin.json"
 
@@ -18,11 +20,11 @@ class Origin:
 
     made: str
     """As in "was ...": collected, converted from RLBench."""
-    arguments: Mapping[str, object]
+    arguments: Mapping[str, Any]
     """Name to value of all that decides what the data set holds; resuming needs the same."""
     episodes: tuple[str, ...] = ()
     """Names of the episodes in their order; the data set's are the first of them."""
-    report: Mapping[str, object] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
     """What was found out on the way and is shown again later."""
 
     def __post_init__(self) -> None:
@@ -30,10 +32,7 @@ class Origin:
 
     def save(self, root: Path) -> None:
         """Writes it into a data set that has been begun."""
-        write_json(
-            root / ORIGIN,
-            {"made": self.made, "arguments": self.arguments, "episodes": self.episodes, "report": self.report},
-        )
+        write_json(root / ORIGIN, asdict(self))
 
 
 def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
@@ -45,16 +44,16 @@ def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
     if not (root / layout.INFO).is_file():
         return 0, origin
     known = len(Dataset(root))
-    if not (root / ORIGIN).is_file():
+    before = read_origin(root)
+    if before is None:
         if known:
             raise ValueError(f"{root} holds a data set that was not {origin.made}; choose another folder")
         return 0, origin
-    before = _read(root / ORIGIN)
     if before.made != origin.made:
         raise ValueError(f"{root} holds a data set that was not {origin.made} but {before.made}; choose another folder")
     different = [
         f"{key} {before.arguments.get(key)!r}, not {origin.arguments.get(key)!r}"
-        for key in (origin.arguments | before.arguments)
+        for key in {**origin.arguments, **before.arguments}
         if before.arguments.get(key) != origin.arguments.get(key)
     ]
     if different:
@@ -65,9 +64,12 @@ def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
     return known, before
 
 
-def _read(path: Path) -> Origin:
-    try:
-        values = json.loads(path.read_text())
-        return Origin(values["made"], values["arguments"], tuple(values["episodes"]), values["report"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}; choose another folder") from error
+def read_origin(root: Path) -> Origin | None:
+    """How the data set in `root` was made; None where nobody noted that.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not (root / ORIGIN).is_file():
+        return None
+    return from_overrides(Origin, read_json(root / ORIGIN), str(root / ORIGIN))

@@ -41,7 +41,9 @@ def draw_windows(
     rng = np.random.default_rng(seed)
     windows = sorted((int(e), int(rng.integers(data.lengths[e]))) for e in rng.integers(len(data), size=count))
     out.mkdir(parents=True, exist_ok=True)
-    targets, files, episode, loaded = TargetRenderer(rig), [], None, None
+    targets, files = TargetRenderer(rig), []
+    loaded = windows[0][0]
+    episode = data.episode(loaded)
     try:
         for i, (index, t) in enumerate(track(windows, "drawing windows")):
             if loaded != index:
@@ -73,7 +75,7 @@ def draw_windows(
 
 def _views(episode: Episode, t: int, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:
     """(4, H, W, 3) of one row."""
-    return np.concatenate([resized(episode.images[name][t : t + 1], size) for name in names])
+    return np.concatenate([resized(episode.frames(name)[t : t + 1], size) for name in names])
 
 
 def _windows(episode: Episode, names: tuple[str, ...], size: tuple[int, int], horizon: int, targets: TargetRenderer):
@@ -97,7 +99,9 @@ def _save_film(path: Path, frames: list[np.ndarray], fps: int) -> None:
         width, height = round(frames[0].shape[1] * scale), round(frames[0].shape[0] * scale)
         how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
         images = [
-            Image.fromarray(cv2.resize(frame, (width, height), interpolation=how)).quantize(128, dither=0)
+            Image.fromarray(cv2.resize(frame, (width, height), interpolation=how)).quantize(
+                128, dither=Image.Dither.NONE
+            )
             for frame in frames
         ]
         images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / FILM_FPS), loop=0)

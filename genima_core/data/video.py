@@ -37,6 +37,8 @@ def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
     options = {"crf": str(crf), "preset": "ultrafast", "g": "2", "bf": "0"}
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(CODEC, rate=fps, options=options)
+        if not isinstance(stream, av.VideoStream):
+            raise TypeError(f"{CODEC} is not a video's codec")
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format(width, height)
         stream.codec_context.thread_count = 1  # the same bytes on every machine
         for t, pixels in enumerate(frames):
@@ -46,26 +48,32 @@ def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
         container.mux(stream.encode())
 
 
-def decode(path: Path, first: int, count: int) -> np.ndarray:
-    """Frames ``first`` to ``first + count - 1`` of a video as (count, H, W, 3) uint8 RGB.
+def decode(path: Path, first: int, count: int, size: tuple[int, int]) -> np.ndarray:
+    """Frames ``first`` to ``first + count - 1`` of a video of this width and height as (count, H, W, 3) uint8 RGB.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; damaged, or fewer frames.
+        FileNotFoundError, ValueError: no such file; damaged, of another size, or fewer frames.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"video {path} is missing")
     frames: list[np.ndarray] = []
+    shown = 0
     try:
         with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"video {path} is damaged: it shows nothing")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for i, frame in enumerate(container.decode(stream)):
-                if i >= first:
+            for frame in container.decode(stream):
+                if (frame.width, frame.height) != size:
+                    raise ValueError(f"video {path} is {frame.width}x{frame.height}; the rig says {size[0]}x{size[1]}")
+                if shown >= first:
                     frames.append(frame.to_ndarray(format="rgb24"))
+                shown += 1
                 if len(frames) == count:
                     break
     except av.FFmpegError as error:
         raise ValueError(f"video {path} is damaged: {error}") from error
     if len(frames) < count:
-        raise ValueError(f"video {path} holds {first + len(frames)} frames; {first + count} are needed")
+        raise ValueError(f"video {path} holds {shown} frames; {first + count} are needed")
     return np.stack(frames)

@@ -1,11 +1,10 @@
 """Draws joint targets onto the four views."""
 
 import copy
-import json
 import os
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +19,38 @@ from diffusers import (
 )
 
 from genima_core.capture import channels_last
+from genima_core.config import from_overrides
+from genima_core.device import check_device
 from genima_core.diffusion.autoencoder import load_autoencoder
-from genima_core.diffusion.building import load_part
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
 from genima_core.diffusion.prompts import Prompts
+from genima_core.files import one_line, read_json, replaced_folder, restore, write_json
+from genima_core.weights import load_part, read_config
 
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
+OF_AGENT = ("agent.json", (*PARTS, "controlnet", "text_encoder_2", "tokenizer_2"), "a diffusion agent")
+"""What `files.replaced_folder` needs to know an older one by."""
 SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-REMEDY = "`git checkout -- checkpoints/demo` restores the shipped one, `make demo-checkpoint` trains it anew"
+MAX_SIDE_PX, MAX_STEPS = 4096, 1000
+
+
+@dataclass(frozen=True)
+class AgentInfo:
+    """agent.json."""
+
+    family: str
+    size: tuple[int, int]
+    """Width and height of one view in pixels."""
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= min(self.size) and max(self.size) <= MAX_SIDE_PX and 1 <= self.steps <= MAX_STEPS):
+            raise ValueError(
+                f"size {self.size} and steps {self.steps} must be two numbers of 1 to {MAX_SIDE_PX}, and one of 1 to "
+                f"{MAX_STEPS}"
+            )
 
 
 @dataclass(frozen=True)
@@ -65,28 +86,32 @@ class DiffusionAgent:
             compiled: See `Engine`.
 
         Raises:
-            FileNotFoundError, ValueError: a part is missing; a part is damaged.
+            FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
+        check_device(device)
         precision = precision or ("float16" if device.startswith("cuda") else "float32")
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; valid are {', '.join(PRECISIONS)}")
         dtype = PRECISIONS[precision]
         for part in PARTS:
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete diffusion agent: {part} is missing; {REMEDY}")
+                raise FileNotFoundError(f"{path} is no complete diffusion agent: {part} is missing; {restore(path)}")
         try:
-            agent = json.loads((path / "agent.json").read_text())
-            family, (width, height), steps = agent["family"], map(int, agent["size"]), int(agent["steps"])
-            if min(width, height, steps) < 1:
-                raise ValueError(f"size {width}x{height} and steps {steps} must be positive")
+            agent = from_overrides(AgentInfo, read_json(path / "agent.json"), "agent.json")
+            family, size, steps = agent.family, agent.size, agent.steps
             if family not in FAMILIES:
                 raise ValueError(f"unknown family {family!r}; valid are {', '.join(FAMILIES)}")
-            config = DDIMScheduler.load_config(path / "scheduler")
-            scheduler = SCHEDULERS[config["_class_name"]].from_config(config)
+            config = read_config(path / "scheduler", "scheduler_config.json")
+            kind = SCHEDULERS.get(str(config.get("_class_name")))
+            if kind is None:
+                raise ValueError(f"unknown scheduler {config.get('_class_name')!r}; valid are {', '.join(SCHEDULERS)}")
+            scheduler = kind.from_config(config)
             controlled = FAMILIES[family].controlled
             if controlled and not (path / "controlnet").exists():
-                raise FileNotFoundError(f"{path} is no complete diffusion agent: controlnet is missing; {REMEDY}")
+                raise FileNotFoundError(
+                    f"{path} is no complete diffusion agent: controlnet is missing; {restore(path)}"
+                )
             prompts = Prompts.load(path, FAMILIES[family].text_encoders, device, dtype)
             networks = Networks(
                 family,
@@ -100,7 +125,7 @@ class DiffusionAgent:
             raise
         except Exception as error:  # safetensors, json and diffusers each have their own
             raise ValueError(
-                f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}); {REMEDY}"
+                f"{path} is damaged ({type(error).__name__}: {one_line(error)}); {restore(path)}"
             ) from error
         for name, network in networks.parts().items():
             # SDXL's autoencoder overflows in half precision, and says so.
@@ -108,7 +133,7 @@ class DiffusionAgent:
             kept = name == "vae" and dtype == torch.float16 and overflows
             cast(network.eval().requires_grad_(False), torch.float32 if kept else dtype)
             channels_last(network, device)
-        return cls(networks, Engine(networks, compiled=compiled), (width, height), steps)
+        return cls(networks, Engine(networks, compiled=compiled), size, steps)
 
     def with_steps(self, steps: int) -> "DiffusionAgent":
         """The same agent with another number of denoising steps."""
@@ -121,21 +146,15 @@ class DiffusionAgent:
         frozen base is written once.
         """
         path = Path(path)
-        temporary = path.with_name(path.name + ".partial")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, part in self.networks.parts().items():
-            if changed and name not in changed and (path / name / "config.json").is_file():
-                shutil.copytree(path / name, temporary / name, copy_function=os.link)
-            else:
-                save_half(part, temporary / name)
-        self.networks.scheduler.save_pretrained(temporary / "scheduler")
-        self.networks.prompts.save(temporary)
-        (temporary / "agent.json").write_text(
-            json.dumps({"family": self.networks.family, "size": self.size, "steps": self.steps}) + "\n"
-        )
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
+        with replaced_folder(path, *OF_AGENT) as temporary:
+            for name, part in self.networks.parts().items():
+                if changed and name not in changed and (path / name / "config.json").is_file():
+                    shutil.copytree(path / name, temporary / name, copy_function=os.link)
+                else:
+                    save_half(part, temporary / name)
+            self.networks.scheduler.save_pretrained(temporary / "scheduler")
+            self.networks.prompts.save(temporary)
+            write_json(temporary / "agent.json", asdict(AgentInfo(self.networks.family, self.size, self.steps)), None)
 
     def pipeline(self) -> DiffusionPipeline:
         """The stock diffusers pipeline of the same networks: what the engine must agree with."""
@@ -198,7 +217,7 @@ class DiffusionAgent:
         if not finite:
             raise FloatingPointError(
                 "the drawing holds numbers that are not finite: the weights are damaged or the "
-                f"precision is too low; {REMEDY}"
+                "precision is too low (device cpu draws in float32)"
             )
         return list(drawings.numpy())
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.capture import channels_last
+from genima_core.weights import load_part, read_config
 
 PATCH = 8
 
@@ -141,14 +142,14 @@ def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
             "autoencoder`, or restore the checkpoint"
         )
     try:
-        name = PatchAutoencoder.load_config(folder).get("_class_name")
+        name = read_config(folder).get("_class_name")
         if name not in KINDS:
             raise ValueError(f"it is of class {name!r}; known are {', '.join(KINDS)}")
-        model = KINDS[name].from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
-    except Exception as error:  # safetensors, json and diffusers each have their own
+        model = load_part(KINDS[name], folder)
+    except ValueError as error:
         raise ValueError(
-            f"the autoencoder in {folder} is damaged ({str(error).splitlines()[0]}); restore it or train "
-            "it anew with `genima train autoencoder`"
+            f"the autoencoder in {folder} is damaged ({error}); restore it or train it anew with `genima train "
+            "autoencoder`"
         ) from error
     return channels_last(model.eval().requires_grad_(False), device)
 

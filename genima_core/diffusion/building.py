@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import (
@@ -13,7 +12,6 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
     UNet2DConditionModel,
 )
-from diffusers.utils import logging as diffusers_logging
 from torch import nn
 
 from genima_core.capture import channels_last
@@ -22,6 +20,7 @@ from genima_core.diffusion.config import BaseConfig, DiffusionConfig
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
 from genima_core.diffusion.prompts import Prompts
 from genima_core.language import TextEncoder
+from genima_core.weights import load_part, read_config
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,8 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
         folder = _folder(base)
         unet = load_part(UNet2DConditionModel, folder / "unet")
         vae = load_part(AutoencoderKL, folder / "vae")
-        scheduler = EulerAncestralDiscreteScheduler.from_pretrained(
-            folder, subfolder="scheduler", local_files_only=True
+        scheduler = EulerAncestralDiscreteScheduler.from_config(
+            read_config(folder / "scheduler", "scheduler_config.json")
         )
     except (OSError, FileNotFoundError) as error:
         raise FileNotFoundError(
@@ -156,46 +155,6 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
     for part in networks.parts().values():
         channels_last(part.eval(), device)
     return networks
-
-
-def load_part(kind: Any, folder: Path) -> Any:
-    """A diffusers model in float32; unlike diffusers', this one puts up with no missing or unknown tensor.
-
-    Raises:
-        FileNotFoundError: nothing there.
-        ValueError: damaged, of other sizes, or tensors are missing or unknown.
-    """
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"no {kind.__name__} in {folder}: config.json is missing")
-    variant = None
-    if not any(
-        (folder / f"diffusion_pytorch_model{end}").is_file()
-        for end in (".safetensors", ".safetensors.index.json", ".bin")
-    ):
-        variant = "fp16"  # what many people download of a large model
-    level = diffusers_logging.get_verbosity()
-    diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
-    try:
-        model, report = kind.from_pretrained(
-            folder,
-            torch_dtype=torch.float32,
-            local_files_only=True,
-            variant=variant,
-            output_loading_info=True,
-            low_cpu_mem_usage=False,
-        )
-    except Exception as error:  # safetensors, json and diffusers each have their own
-        raise ValueError(
-            f"{folder} is damaged ({' '.join(str(error).split())[:200]}); restore or download it again"
-        ) from error
-    finally:
-        diffusers_logging.set_verbosity(level)
-    wrong = {name: sorted(map(str, report[f"{name}_keys"])) for name in ("missing", "unexpected", "mismatched")}
-    if any(wrong.values()):
-        listed = "; ".join(f"{len(keys)} {name}: {', '.join(keys[:3])} ..." for name, keys in wrong.items() if keys)
-        raise ValueError(f"the tensors in {folder} do not fit its config.json ({listed}); restore or download it again")
-    return model
 
 
 def find_trained(source: Path, name: str = "controlnet") -> Path:

@@ -20,7 +20,7 @@ from genima_core.evaluation.sources import target_source
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
 from genima_core.sim.task import make_task
-from genima_core.streaming.streamer import StreamerConfig
+from genima_core.streaming.config import StreamerConfig
 from genima_core.targets.renderer import TargetRenderer
 
 

@@ -8,16 +8,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from genima_core.arm import Arm
 from genima_core.evaluation.sources import Draw, stack
 from genima_core.loop import ControlLoop, Ending, find_ending
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
-from genima_core.streaming.command import State
-from genima_core.streaming.streamer import Streamer, StreamerConfig
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.states import State
+from genima_core.streaming.streamer import Streamer
 from genima_core.targets.gate import Gate
 from genima_core.tiling import tile
-from genima_core.types import ActionChunk, Observation
+from genima_core.types import JointState, Observation
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def roll_out(
     draw, config = draw or policy.draw, config or StreamerConfig()
     if latency_s is None:
         latency_s = 0.0 if config.execution == "sync" else ASYNC_LATENCY_S
-    streamer, loop = Streamer(config), ControlLoop(policy.controller, config.execution, gate)
+    streamer, loop = Streamer(cell.arm, config), ControlLoop(policy.controller, config.execution, gate)
     streamer.enable()
     loop.instruction = cell.instruction
     stage_ms: dict[str, list[float]] = defaultdict(list)
@@ -97,7 +97,7 @@ def roll_out(
     begin_s = cell.time_s
     while ending is None:
         now_s = cell.time_s
-        streamer.on_joint_state(cell.arm.joint_names, cell.q, cell.dq, now_s, now_s)
+        streamer.on_joint_state(JointState(cell.q, cell.dq, now_s), now_s)
         loop.on_joint_state(cell.q, cell.gripper, now_s)
         command = timed("stream", streamer.step, now_s)
         loop.on_wanted(command.wants_chunk, now_s)
@@ -108,7 +108,7 @@ def roll_out(
         if observation is not None and now_s >= observation.stamp_s + latency_s - 1e-9:
             chunk = timed("act", loop.act, drawing, observation.stamp_s, stack(cell, observation))
             if chunk is not None:
-                send(streamer, cell.arm, loop.start(chunk, now_s), now_s)
+                streamer.on_chunk(loop.start(chunk, now_s), now_s)
             observation = None
         if record and drawing is not None and now_s >= next_frame_s:
             next_frame_s = now_s + FRAME_S
@@ -117,7 +117,7 @@ def roll_out(
         if command.gripper_width_m is not None:
             gripper = cell.arm.gripper.to_opening(command.gripper_width_m)
         cell.step(hold, gripper, config.period_s)
-        stuck = bool(loop.paused) and command.state is State.HOLDING
+        stuck = loop.paused and command.state is State.HOLDING
         ending = find_ending(cell.success(), cell.time_s - begin_s, timeout_s, stuck)
     statistics = streamer.statistics(cell.time_s)
     return Rollout(
@@ -128,18 +128,7 @@ def roll_out(
         dict(stage_ms),
         dict(statistics.stops),
         dict(statistics.rejected),
-        loop.paused,
+        loop.status.text,
         statistics.limit_violations,
         frames,
-    )
-
-
-def send(streamer: Streamer, arm: Arm, chunk: ActionChunk, now_s: float) -> str | None:
-    """Hands a chunk to the streamer as the ROS message would; None if taken, else why not."""
-    return streamer.on_chunk(
-        (*arm.joint_names, streamer.config.gripper_joint),
-        chunk.start_s - chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.positions)),
-        np.hstack([chunk.positions, chunk.gripper[:, None] * arm.gripper.max_width_m]),
-        chunk.stamp_s,
-        now_s,
     )

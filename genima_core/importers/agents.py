@@ -5,11 +5,13 @@ from pathlib import Path
 
 from diffusers import UNet2DConditionModel
 
-from genima_core.diffusion.agent import DiffusionAgent
-from genima_core.diffusion.building import find_trained, load_base, load_part, with_autoencoder
+from genima_core.diffusion.agent import OF_AGENT, DiffusionAgent
+from genima_core.diffusion.building import find_trained, load_base, with_autoencoder
 from genima_core.diffusion.config import BaseConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.networks import FAMILIES
+from genima_core.files import check_replaceable
+from genima_core.weights import load_part
 
 
 def convert_agent(
@@ -42,8 +44,7 @@ def convert_agent(
     if isinstance(config.base, BaseConfig):
         raise ValueError(f"preset {preset!r} has no pretrained base; valid are sd-turbo, sdxl-turbo, instruct-pix2pix")
     out = Path(out)
-    if out.exists() and not (out / "agent.json").is_file():
-        raise FileExistsError(f"{out} exists and is no diffusion agent: name a new folder, or remove it")
+    check_replaceable(out, *OF_AGENT)
     family = FAMILIES[config.family]
     trained = find_trained(source, family.trained)
     networks = load_base(config.family, base or config.base, trained if family.controlled else None)

@@ -1,6 +1,5 @@
 """Reads the published controller's checkpoints (RoboBase's snapshots); nothing that a pickle asks for is executed."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from genima_core.cameras import CameraRig
 from genima_core.controller.act import Act, ActConfig
 from genima_core.controller.network import Statistics
 from genima_core.controller.policy import Controller
+from genima_core.files import read_json, read_yaml
+from genima_core.geometry import checked_numbers
 from genima_core.language import TextEncoder
+from genima_core.weights import read_torch
 
 CONFIGS = ("config.yaml", ".hydra/config.yaml", "../.hydra/config.yaml", "../../.hydra/config.yaml")
 """Where the configuration may lie, seen from the snapshot: GENIMA's training puts it beside it, hydra above it."""
@@ -107,13 +108,10 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
     Raises:
         ValueError: damaged, or something that `Act` does not do.
     """
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}; copy it from the training run") from error
+    settings = read_yaml(path)
 
-    def get(name: str) -> object:
-        value = settings
+    def get(name: str) -> Any:
+        value: Any = settings
         for key in name.split("."):
             if not isinstance(value, Mapping) or key not in value:
                 raise ValueError(f"{path} has no {name}; it is no configuration of a GENIMA controller")
@@ -170,13 +168,12 @@ def read_statistics(folder: Path) -> Statistics:
                 f"{path} is missing: GENIMA's training writes it beside its snapshots; without it "
                 "nobody knows what the network's numbers mean"
             )
-        try:
-            data = json.loads(path.read_text())
-            mean, std = (torch.tensor(data[key], dtype=torch.float64) for key in ("mean", "std"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} needs mean and std, 8 numbers each ({error}); copy it again") from error
-        if mean.shape != (8,) or std.shape != (8,) or not (mean.isfinite() & std.isfinite() & (std >= 0)).all():
-            raise ValueError(f"{path} needs mean and std, 8 finite numbers each, not {data}; copy it again")
+        data = read_json(path)
+        mean, std = (
+            torch.from_numpy(checked_numbers(data.get(key), (8,), f"{key} in {path}")) for key in ("mean", "std")
+        )
+        if not (std >= 0).all():
+            raise ValueError(f"std in {path} is {std.tolist()}; deviations are not negative")
         # The gripper comes first in the state and last in an action, and is normalised in neither.
         joints = slice(1, None) if name == "proprio_stats.json" else slice(None, 7)
         found[name] = mean[joints].float(), (std[joints] + (1e-10 if name == "proprio_stats.json" else 0)).float()
@@ -211,18 +208,8 @@ INERT = (
 
 def read_agent(path: Path) -> dict[str, Tensor]:
     """The state dict under `agent`, read by torch's unpickler for weights, which calls nothing but what it knows."""
-    try:
-        with torch.serialization.safe_globals([(_InertObject, name) for name in INERT]):
-            payload = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has many of its own
-        if asked := re.search(r"GLOBAL (\S+)", str(error)):
-            raise ValueError(
-                f"{path} asks for {asked[1]}, which weights do not need; nothing was executed. Where it "
-                "was trained, write it anew as torch.save({'agent': agent.state_dict()}, ...)"
-            ) from error
-        raise ValueError(
-            f"{path} is no snapshot that can be read ({str(error).splitlines()[0]}); copy it again"
-        ) from error
+    with torch.serialization.safe_globals([(_InertObject, name) for name in INERT]):
+        payload = read_torch(path)
     agent = payload.get("agent") if isinstance(payload, Mapping) else None
     if not isinstance(agent, Mapping) or not agent or not all(isinstance(v, Tensor) for v in agent.values()):
         held = sorted(map(str, payload)) if isinstance(payload, Mapping) else type(payload).__name__

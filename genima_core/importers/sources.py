@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from genima_core.data.bags.reader import find_bags
+from genima_core.files import read_text
 from genima_core.importers.rlbench.layout import EXPECTED, find_variations, listing
 
 
@@ -45,7 +46,7 @@ def _holds_network(src: Path) -> bool:
     """Whether a ControlNet or a UNet in diffusers' layout lies there."""
     for pattern in ("", "controlnet", "unet", "checkpoint-*/controlnet", "checkpoint-*/unet"):
         for config in src.glob(f"{pattern}/config.json".lstrip("/")):
-            if any(name in config.read_text() for name in ("ControlNetModel", "UNet2DCondition")):
+            if any(name in read_text(config) for name in ("ControlNetModel", "UNet2DCondition")):
                 return True
     return False
 

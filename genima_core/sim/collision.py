@@ -147,11 +147,11 @@ def _build(arm: Arm, margins: Margins) -> tuple[mujoco.MjModel, np.ndarray]:
     for (one, other), least_m in pairs.items():
         spec.add_pair(geomname1=one, geomname2=other, margin=least_m + SIGHT_M)
     model = spec.compile()
-    least = np.zeros((model.ngeom, model.ngeom))
+    margin_m = np.zeros((model.ngeom, model.ngeom))
     for (one, other), least_m in pairs.items():
         a, b = model.geom(one).id, model.geom(other).id
-        least[a, b] = least[b, a] = least_m
-    return model, least
+        margin_m[a, b] = margin_m[b, a] = least_m
+    return model, margin_m
 
 
 def _add_shapes(spec: mujoco.MjSpec, arm: Arm) -> None:

@@ -127,7 +127,7 @@ class Operator:
                 self.performed += 1
             elif self._moves:
                 self._hand.move(self._moves.popleft(), now_s)
-            elif self._may_plan():
+            elif self.scene is not None and self._may_plan():
                 lead = self._hand.at(now_s)
                 self.activity = Activity.PLANNING
                 self._planned = self._plan(self.scene, lead.q, lead.opening)
@@ -137,7 +137,6 @@ class Operator:
         return (
             self._wanted
             and self.activity in (Activity.READY, Activity.DONE)
-            and self.scene is not None
             and not self._awaiting_scene
             and (self._by_hand or (self._recording and self._mirroring))
         )

@@ -4,7 +4,7 @@ import numpy as np
 
 from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.arm import PANDA, Arm
-from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
+from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.sim.arm import HAND_BODY, add_arm
 
 import mujoco  # isort: skip
@@ -25,9 +25,9 @@ def default_rig(width: int = 256, height: int = 256, arm: Arm = PANDA) -> Camera
     Radii are the paper's. The static cameras see joints 2, 4, 6 and the gripper wherever the experts move.
     """
     T_hand_wrist = geometry.look_at(
-        eye=np.array([0.07, 0.0, 0.03]), target=np.array([0.04, 0.0, 0.17]), up=np.array([1.0, 0.0, 0.0])
+        eye=np.array([0.07, 0.0, 0.03]), target=np.array([0.04, 0.0, 0.17]), up=(1.0, 0.0, 0.0)
     )
-    placements = (
+    placements: tuple[tuple[str, Mount, np.ndarray, float, float], ...] = (
         ("wrist", "hand", T_hand_wrist, 82.0, 0.03),
         ("front", "base", geometry.look_at(np.array([1.6, 0.0, 0.8]), np.array([0.30, 0.0, 0.30])), 46.0, 0.08),
         (

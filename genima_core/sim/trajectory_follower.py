@@ -43,7 +43,7 @@ class TrajectoryFollower:
         self._times_s = np.concatenate([[now_s], due_s[ahead]])
         self._q = np.vstack([here_q, q[ahead]])
         self._cubic = dq is not None
-        self._dq = np.vstack([here_dq, dq[ahead]]) if self._cubic else np.zeros_like(self._q)
+        self._dq = np.zeros_like(self._q) if dq is None else np.vstack([here_dq, dq[ahead]])
 
     def sample(self, now_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Desired positions (7,) rad and velocities (7,) rad/s at `now_s`."""

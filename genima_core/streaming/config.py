@@ -1,32 +1,23 @@
 """Every number the streamer depends on."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
-from genima_core.panda import ARM_LIMITS, JOINT_NAMES, JointLimits, narrow_limits
+SLOWEST_SCALE = 0.01
+"""Least velocity_scale: slower than this nobody tells motion from rest, and numbers lose their meaning."""
 
 
 @dataclass(frozen=True)
 class StreamerConfig:
     """Defaults suit a chunk of 20 actions at 20 Hz and a policy that may take a second or two on a laptop."""
 
-    arm: Literal["panda", "fr3"] = "panda"
-    lower_position_limits: tuple[float, ...] = ()
-    upper_position_limits: tuple[float, ...] = ()
-    velocity_limits: tuple[float, ...] = ()
-    """Narrower than the arm's, rad and rad/s of joints 1 to 7; none for the arm's own."""
-    joint_names: tuple[str, ...] = JOINT_NAMES
-    gripper_joint: str = "gripper"
-    """Name of the gripper's column in a chunk; its values are widths in m."""
-    gripper_max_width_m: float = 0.08
     execution: Literal["sync", "async"] = "sync"
     execution_horizon: int = 0
     """Actions of a chunk that sync mode executes before it wants the next; 0 means all."""
 
     period_s: float = 0.02
     velocity_scale: float = 1.0
-    """In (0, 1]: plays chunks slower by this factor, and lowers the velocity limit by it. May change while running."""
+    """In [0.01, 1]: plays chunks slower by this factor, and lowers the velocity limit by it; may change at any time."""
     velocity_factor: float = 0.9
     acceleration_factor: float = 0.8
     jerk_factor: float = 0.1
@@ -80,23 +71,13 @@ class StreamerConfig:
     """How far outside its position limits an arm may be measured and still be started (from the limit)."""
     max_gap_s: float = 0.2
     """A pause between two steps longer than this ends in a stop."""
-    receiver_follows_horizon: bool = False
-    """True where the receiver moves along the published horizon when no command comes (a joint trajectory
-    controller): missed periods then advance the command as they did the arm. False where it holds the last position:
-    every step advances by one period, however late it comes."""
 
     def __post_init__(self) -> None:
-        if self.arm not in ARM_LIMITS:
-            raise ValueError(f"arm is {self.arm!r}; valid are {', '.join(ARM_LIMITS)}")
-        self.limits  # noqa: B018 (refuses wider ones)
         if self.execution not in ("sync", "async"):
             raise ValueError(f"execution is {self.execution!r}; valid are sync, async")
-        if len(self.joint_names) != 7 or len({*self.joint_names, self.gripper_joint}) != 8:
-            raise ValueError(
-                f"joint_names are {', '.join(self.joint_names)}; seven different names are needed, "
-                f"none of them the gripper's ({self.gripper_joint})"
-            )
-        for name in ("velocity_scale", "velocity_factor", "acceleration_factor", "jerk_factor"):
+        if not SLOWEST_SCALE <= self.velocity_scale <= 1:
+            raise ValueError(f"velocity_scale is {self.velocity_scale}; it must be in [{SLOWEST_SCALE:g}, 1]")
+        for name in ("velocity_factor", "acceleration_factor", "jerk_factor"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
         for name in (
@@ -110,7 +91,6 @@ class StreamerConfig:
             "joint_state_timeout_s",
             "joint_state_fault_s",
             "arm_status_timeout_s",
-            "gripper_max_width_m",
             "target_timeout_s",
             "target_pause_s",
             "max_start_rad",
@@ -129,8 +109,3 @@ class StreamerConfig:
             )
         if not 0 <= self.position_margin_rad <= 0.1:
             raise ValueError(f"position_margin_rad is {self.position_margin_rad}; it must be in [0, 0.1]")
-
-    @cached_property
-    def limits(self) -> JointLimits:
-        """The arm's, or what is left of them."""
-        return narrow_limits(self.arm, self.lower_position_limits, self.upper_position_limits, self.velocity_limits)

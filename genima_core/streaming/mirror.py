@@ -1,16 +1,15 @@
 """Joint mirroring: when the follower goes where the leader is, and when it must not."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
-from genima_core.panda import ARM_LIMITS
-from genima_core.streaming.command import State
-from genima_core.streaming.glide import Glide
-from genima_core.streaming.inspection import Measurement, Refusal, Target, read_joint_state
-from genima_core.streaming.leader import Leader
-from genima_core.streaming.mirroring import MirrorConfig, Mirroring, MirrorOutput
-from genima_core.streaming.reasons import ARM_ELSEWHERE, ARM_REPORTS, ARM_SILENT, ARM_UNKNOWN, DISABLED
+from genima_core.arm import Arm
+from genima_core.streaming.leader import Leader, LeaderState
+from genima_core.streaming.profile import Glide
+from genima_core.streaming.states import Reason, Refusal, State, Status
+from genima_core.types import JointState, Target
 
 SENDER_PAUSE_S = 0.6
 """Before the first target: after a stop the streamer wants to hear none for a while (`target_pause_s`)."""
@@ -24,7 +23,63 @@ WAKE_S = 0.03
 HAND_OVER_S = 0.5
 """In which the last bit of the way to the leader is made up while it is mirrored already."""
 
-__all__ = ["Mirror", "MirrorConfig", "MirrorOutput", "Mirroring"]
+
+class Mirroring(StrEnum):
+    IDLE = "idle"
+    APPROACHING = "approaching"
+    MIRRORING = "mirroring"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+ENGAGED = (Mirroring.APPROACHING, Mirroring.MIRRORING)
+
+
+@dataclass(frozen=True)
+class MirrorConfig:
+    approach_speed: float = 0.3
+    """rad/s, of the joint that has the longest way to the leader."""
+    align_tolerance_rad: float = 0.03
+    """Mirroring begins when command and measured follower are this near to the leader."""
+    leader_margin_rad: float = 0.02
+    """A leader nearer to one of its limits no longer says where its operator wants it."""
+    leader_timeout_s: float = 0.1
+    follower_timeout_s: float = 0.2
+    max_lag_rad: float = 0.15
+    """A follower further from its target than this, for max_lag_s, does not follow."""
+    max_lag_s: float = 0.5
+    max_speed_ratio: float = 1.5
+    """Of the leader's velocity limits; what is faster is a jump."""
+    max_rate_hz: float = 250.0
+    """A leader that speaks more often is not listened to each time."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "approach_speed",
+            "align_tolerance_rad",
+            "leader_timeout_s",
+            "follower_timeout_s",
+            "max_lag_rad",
+            "max_lag_s",
+            "max_speed_ratio",
+            "max_rate_hz",
+        ):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        if not 0 <= self.leader_margin_rad <= 0.5:
+            raise ValueError(f"leader_margin_rad is {self.leader_margin_rad}; it must be in [0, 0.5]")
+
+
+@dataclass(frozen=True, eq=False)
+class MirrorOutput:
+    status: Status
+    """Of a `Mirroring`."""
+    progress: float
+    """Of the approach, 0 to 1."""
+    distance_rad: float
+    """Of the measured follower from the leader, largest joint; NaN while one of them is unknown."""
+    target: Target | None
+    """To be sent now, in the follower's order."""
 
 
 class Mirror:
@@ -34,22 +89,16 @@ class Mirror:
     comes to rest by itself if the streamer still follows, and then none is sent. All times are seconds of one clock.
     """
 
-    def __init__(self, config: MirrorConfig = MirrorConfig()):  # noqa: B008 (frozen)
-        self.config = config
-        self._limits = ARM_LIMITS[config.arm]
-        self._leader = Leader(
-            config.leader_joint_names,
-            config.leader_finger_names,
-            config.leader_gripper_max_width_m,
-            ARM_LIMITS[config.leader_arm],
-            config.leader_timeout_s,
-            config.max_speed_ratio,
-        )
+    def __init__(self, arm: Arm, leader_arm: Arm, config: MirrorConfig = MirrorConfig()):
+        self.arm, self.leader_arm, self.config = arm, leader_arm, config
+        self._limits = arm.limits
+        self._leader = Leader(leader_arm, config.leader_timeout_s, config.max_speed_ratio)
         self._leaders = 1
-        self._follower: Measurement | None = None
-        self._follower_refusal = ""
-        self._streamer, self._streamer_reason, self._streamer_heard_s = "", "", -np.inf
-        self._state, self._message = Mirroring.IDLE, "Engage to begin."
+        self._follower: JointState | None = None
+        self._follower_heard_s, self._follower_refusal = -np.inf, ""
+        self._streamer: Status | None = None
+        self._streamer_heard_s = -np.inf
+        self._status = Status(Mirroring.IDLE, Reason.WAITING, "Engage to begin.")
         self._glide: Glide | None = None
         self._target: Target | None = None
         self._offset = np.zeros(7)
@@ -60,23 +109,16 @@ class Mirror:
 
     # ---- inputs
 
-    def on_leader(
-        self,
-        names: Sequence[str],
-        positions: Sequence[float],
-        velocities: Sequence[float],
-        stamp_s: float,
-        now_s: float,
-    ) -> str | None:
+    def on_leader(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
         """Take a joint state of the leader; None, or what is wrong with it, which stops the follower."""
-        problem = self._leader.take(names, positions, velocities, stamp_s, now_s)
-        if problem is not None and self._engaged:
-            self._end(now_s, Mirroring.STOPPED, problem)
-        return problem
+        refusal = self._leader.take(state, now_s)
+        if refusal is not None and self._engaged:
+            self._end(now_s, Mirroring.STOPPED, refusal)
+        return refusal
 
-    def on_leader_fingers(self, names: Sequence[str], positions: Sequence[float]) -> None:
-        """Take a joint state of the leader's gripper, where that does not come with the arm's."""
-        self._leader.take_fingers(names, positions)
+    def on_leader_width(self, width_m: float) -> None:
+        """Take the width of the leader's gripper, where that does not come with the arm's joint states."""
+        self._leader.take_width(width_m)
 
     def on_leaders(self, count: int) -> None:
         """How many publish the leader's joint states."""
@@ -84,89 +126,82 @@ class Mirror:
         if count > 1 and self._engaged:
             self._end(self._now_s, Mirroring.STOPPED, self._two_leaders)
 
-    def on_follower(
-        self,
-        names: Sequence[str],
-        positions: Sequence[float],
-        velocities: Sequence[float],
-        stamp_s: float,
-        now_s: float,
-    ) -> str | None:
+    def on_follower(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
         """Take a joint state of the follower; None, or why it is not used."""
-        seen = read_joint_state(self.config.joint_names, names, positions, velocities, stamp_s, now_s)
-        if isinstance(seen, Refusal):
-            self._follower_refusal = f"Follower: {seen.reason}"
-            return self._follower_refusal
-        self._follower, self._follower_refusal = seen, ""
+        if isinstance(state, Refusal):
+            self._follower_refusal = f"Follower: {state.text}"
+            return Refusal(state.kind, self._follower_refusal)
+        self._follower, self._follower_heard_s, self._follower_refusal = state, now_s, ""
         return None
 
-    def on_streamer(self, state: str, reason: str, now_s: float) -> None:
+    def on_streamer(self, status: Status, now_s: float) -> None:
         """What the streamer says about itself."""
-        self._streamer, self._streamer_reason, self._streamer_heard_s = state, reason, now_s
+        self._streamer, self._streamer_heard_s = status, now_s
 
     # ---- the operator
 
-    def engage(self, now_s: float) -> str | None:
+    def engage(self, now_s: float) -> Refusal | None:
         """Begin, or after a pause go on: approach the leader, then mirror it. None, or why not."""
         if self._engaged:
-            return f"The follower is {self._state} already."
+            return Refusal(Reason.BUSY, f"The follower is {self._status.state} already.")
         if self._glide is not None:
-            return "The follower still comes to rest; engage it again."
-        problem = self._obstacle(now_s) or self._busy_streamer(now_s)
+            return Refusal(Reason.BUSY, "The follower still comes to rest; engage it again.")
+        problem = self._find_obstacle(now_s) or self._find_busy(now_s)
         if problem is not None:
             return problem
         self._way_rad, self._progress = self._distance(), 0.0
         self._target, self._followed = None, False
         self._engaged_s, self._first_s, self._far_since_s = now_s, -np.inf, np.inf
-        self._state, self._message = Mirroring.APPROACHING, ""
+        self._status = Status(Mirroring.APPROACHING)
         return None
 
-    def pause(self, now_s: float) -> str | None:
+    def pause(self, now_s: float) -> Refusal | None:
         """Let go of the leader and come to rest; None, or why that changes nothing."""
         if not self._engaged:
-            return f"Nothing to pause: the follower is {self._state}."
-        self._end(now_s, Mirroring.PAUSED, "Engage to go on.")
+            return Refusal(Reason.BUSY, f"Nothing to pause: the follower is {self._status.state}.")
+        self._end(now_s, Mirroring.PAUSED, Refusal(Reason.OPERATOR, "Engage to go on."))
         return None
 
     def stop(self, now_s: float) -> None:
         """The same, whatever the state."""
-        self._end(now_s, Mirroring.STOPPED, "Stopped by the operator; engage to begin again.")
+        why = Refusal(Reason.OPERATOR, "Stopped by the operator; engage to begin again.")
+        self._end(now_s, Mirroring.STOPPED, why)
 
     def step(self, now_s: float) -> MirrorOutput:
         """Evaluate every watchdog, and say what to send now."""
-        if now_s < self._now_s - 0.1:
+        problem, paused_s = None, now_s - self._now_s
+        if paused_s < -0.1:
             self._leader.forget()
             self._sent_s = min(self._sent_s, now_s)
-            if self._engaged:
-                self._end(now_s, Mirroring.STOPPED, f"The clock jumped back by {self._now_s - now_s:.3f} s.")
-        if self._engaged and self.config.leader_timeout_s < now_s - self._now_s < np.inf:
-            self._end(
-                now_s,
-                Mirroring.STOPPED,
-                f"Mirroring itself paused for {now_s - self._now_s:.2f} s; give this "
-                "process a processor, and engage again.",
+            problem = Refusal(Reason.CLOCK, f"The clock jumped back by {-paused_s:.3f} s.")
+        elif self.config.leader_timeout_s < paused_s < np.inf:
+            problem = Refusal(
+                Reason.GAP,
+                f"Mirroring itself paused for {paused_s:.2f} s; give this process a processor, and engage again.",
             )
         # After a pause of this process messages may still wait for their turn.
         heard_until_s, self._now_s = min(now_s, self._now_s + WAKE_S), now_s
-        if self._engaged and (problem := self._obstacle(heard_until_s) or self._unfollowed(now_s)) is not None:
-            self._end(now_s, Mirroring.STOPPED, problem)
+        if self._engaged:
+            problem = problem or self._find_obstacle(heard_until_s) or self._find_unfollowed(now_s)
+            if problem is not None:
+                self._end(now_s, Mirroring.STOPPED, problem)
         target = self._next(now_s)
         if target is not None:
             self._target, self._sent_s = target, now_s
-        message, distance = self._message, self._distance()
-        if self._state is Mirroring.APPROACHING:
-            message = f"{100 * self._progress:.0f} %, {distance:.2f} rad from the leader"
-            if np.abs(self._leader.last.dq).max() > self.config.approach_speed:
-                message += "; hold the leader still"
-        return MirrorOutput(self._state, message, self._progress, distance, target)
+        status, distance = self._status, self._distance()
+        if status.state is Mirroring.APPROACHING:
+            text = f"{100 * self._progress:.0f} %, {distance:.2f} rad from the leader"
+            status = Status(status.state, status.reason, f"{text}; hold the leader still" if self._led else text)
+        return MirrorOutput(status, self._progress, distance, target)
 
     # ---- what to send
 
     def _next(self, now_s: float) -> Target | None:
-        if self._state is Mirroring.APPROACHING:
-            return self._approach(now_s)
-        if self._state is Mirroring.MIRRORING:
-            return self._mirrored(now_s)
+        leader, follower = self._leader.last, self._follower
+        if self._engaged and leader is not None and follower is not None:
+            if self._status.state is Mirroring.APPROACHING:
+                return self._approach(leader, follower, now_s)
+            return self._mirrored(leader, now_s)
         if self._glide is None:
             return None
         glide = self._glide
@@ -175,114 +210,128 @@ class Mirror:
             self._glide = None
         return self._to_target(glide) if moved else None
 
-    def _approach(self, now_s: float) -> Target | None:
+    def _approach(self, leader: LeaderState, follower: JointState, now_s: float) -> Target | None:
         """Nearer to the leader, once the streamer is ready for it; mirroring where that is done."""
         if self._glide is None:
-            if self._streamer != State.HOLDING or now_s < self._sent_s + SENDER_PAUSE_S:
+            if self._streamer_state is not State.HOLDING or now_s < self._sent_s + SENDER_PAUSE_S:
                 return None
-            self._glide = Glide(self._follower.q, np.zeros(7), now_s, self._limits)
+            self._glide = Glide(follower.q, np.zeros(7), now_s, self._limits)
             self._first_s = now_s
             return self._to_target(self._glide)
-        goal = self._leader.last.q
-        if not self._glide.toward(goal, self.config.approach_speed, now_s):
+        if not self._glide.toward(leader.q, self.config.approach_speed, now_s):
             return None
-        left_rad = max(float(np.abs(self._glide.q - goal).max()), self._distance())
+        left_rad = max(float(np.abs(self._glide.q - leader.q).max()), self._distance())
         self._progress = max(self._progress, min(1.0, 1.0 - left_rad / max(self._way_rad, 1e-6)))
-        led = np.abs(self._leader.last.dq).max() > self.config.approach_speed
-        if left_rad <= self.config.align_tolerance_rad and self._followed and not led:
-            self._offset, self._aligned_s = self._glide.q - goal, now_s
-            self._state, self._message, self._progress, self._glide = Mirroring.MIRRORING, "", 1.0, None
-            return self._mirrored(now_s)
+        if left_rad <= self.config.align_tolerance_rad and self._followed and not self._led:
+            self._offset, self._aligned_s = self._glide.q - leader.q, now_s
+            self._status, self._progress, self._glide = Status(Mirroring.MIRRORING), 1.0, None
+            return self._mirrored(leader, now_s)
         return self._to_target(self._glide)
 
-    def _mirrored(self, now_s: float) -> Target | None:
+    def _mirrored(self, leader: LeaderState, now_s: float) -> Target | None:
         """The leader's newest state, unless it was sent or comes too soon after the one before."""
-        leader = self._leader.last
         if self._target is not None and leader.stamp_s < self._target.stamp_s + 0.9 / self.config.max_rate_hz:
             return None
-        width_m = None if leader.opening is None else leader.opening * self.config.gripper_max_width_m
+        width_m = None if leader.opening is None else leader.opening * self.arm.gripper.max_width_m
         q, dq, left_s = leader.q, leader.dq, self._aligned_s + HAND_OVER_S - now_s
         if left_s > 0:
             rate = self._offset / HAND_OVER_S
-            q, dq = np.clip(q + left_s * rate, self._limits.lower, self._limits.upper), dq - rate
-        return Target(q, dq, width_m, leader.stamp_s)
+            q, dq = self.arm.clip(q + left_s * rate), dq - rate
+        return Target(q, dq, leader.stamp_s, width_m)
 
     def _to_target(self, glide: Glide) -> Target:
-        return Target(glide.q, glide.dq, None, glide.time_s)
+        return Target(glide.q, glide.dq, glide.time_s)
 
     # ---- what is wrong
 
     @property
     def _engaged(self) -> bool:
-        return self._state in (Mirroring.APPROACHING, Mirroring.MIRRORING)
+        return self._status.state in ENGAGED
 
     @property
-    def _two_leaders(self) -> str:
-        return f"{self._leaders} publish the leader's joint states; end all but one."
+    def _led(self) -> bool:
+        """Whether the leader moves too fast to be approached."""
+        leader = self._leader.last
+        return leader is not None and bool(np.abs(leader.dq).max() > self.config.approach_speed)
 
-    def _obstacle(self, now_s: float) -> str | None:
+    @property
+    def _streamer_state(self) -> StrEnum | None:
+        return None if self._streamer is None else self._streamer.state
+
+    @property
+    def _two_leaders(self) -> Refusal:
+        return Refusal(Reason.LEADER, f"{self._leaders} publish the leader's joint states; end all but one.")
+
+    def _find_obstacle(self, now_s: float) -> Refusal | None:
         """What forbids to follow the leader, begun or not."""
-        config, leader = self.config, self._leader
+        config, leader, streamer = self.config, self._leader, self._streamer
         if self._leaders > 1:
             return self._two_leaders
-        if leader.silent_s(now_s) > config.leader_timeout_s:
+        if leader.last is None or leader.silent_s(now_s) > config.leader_timeout_s:
             hint = leader.last_refusal or "Look at its driver, the stamps of its joint states and the topic's name."
-            return f"No usable joint state of the leader for {1e3 * config.leader_timeout_s:.0f} ms. {hint}"
-        if self._follower is None or now_s - self._follower.received_s > config.follower_timeout_s:
+            text = f"No usable joint state of the leader for {1e3 * config.leader_timeout_s:.0f} ms. {hint}"
+            return Refusal(Reason.LEADER, text)
+        if self._follower is None or now_s - self._follower_heard_s > config.follower_timeout_s:
             hint = self._follower_refusal or "Look at its driver and the topic's name."
-            return f"No usable joint state of the follower for {1e3 * config.follower_timeout_s:.0f} ms. {hint}"
-        if (problem := self._out_of_range()) is not None:
-            return problem
-        if now_s - self._streamer_heard_s > STREAMER_SILENT_S:
-            return "The streamer is silent; start it."
-        if self._streamer_reason == DISABLED:
-            return "The streamer is disabled; when nobody is near the arm: genima enable"
-        if self._streamer_reason.startswith((ARM_UNKNOWN, ARM_SILENT, ARM_REPORTS, ARM_ELSEWHERE)):
-            return self._streamer_reason
-        if self._streamer == State.FAULT:
-            return f"The streamer is in FAULT ({self._streamer_reason}); mend that, then: genima reset"
+            text = f"No usable joint state of the follower for {1e3 * config.follower_timeout_s:.0f} ms. {hint}"
+            return Refusal(Reason.FOLLOWER, text)
+        if (text_out := self._out_of_range(leader.last.q)) is not None:
+            return Refusal(Reason.LIMITS, text_out)
+        if streamer is None or now_s - self._streamer_heard_s > STREAMER_SILENT_S:
+            return Refusal(Reason.STREAMER, "The streamer is silent; start it.")
+        if streamer.reason is Reason.DISABLED:
+            return Refusal(Reason.DISABLED, "The streamer is disabled; when nobody is near the arm: genima enable")
+        if streamer.reason in (Reason.ARM, Reason.COMMANDERS):
+            return Refusal(streamer.reason, streamer.text)
+        if streamer.state is State.FAULT:
+            text = f"The streamer is in FAULT ({streamer.text}); mend that, then: genima reset"
+            return Refusal(Reason.FAULT, text)
         return None
 
-    def _out_of_range(self) -> str | None:
-        config, q = self.config, self._leader.last.q
-        i = self._leader.near_limit(config.leader_margin_rad)
-        if i is not None:
+    def _out_of_range(self, q: np.ndarray) -> str | None:
+        of_leader, of_follower, margin = self.leader_arm.limits, self._limits, self.config.leader_margin_rad
+        near = (q < of_leader.lower + margin) | (q > of_leader.upper - margin)
+        if near.any():
+            i = int(np.argmax(near))
             return (
-                f"{config.leader_joint_names[i]} of the leader is at its limit ({q[i]:.3f} rad); move it away from "
+                f"{self.leader_arm.joint_names[i]} of the leader is at its limit ({q[i]:.3f} rad); move it away from "
                 "there and engage again."
             )
-        out = (q < self._limits.lower) | (q > self._limits.upper)
+        out = (q < of_follower.lower) | (q > of_follower.upper)
         if out.any():
             i = int(np.argmax(out))
             return (
-                f"The leader is at {q[i]:.3f} rad where {config.joint_names[i]} of the follower may be at "
-                f"{self._limits.lower[i]:.4f} to {self._limits.upper[i]:.4f}; move it back and engage again."
+                f"The leader is at {q[i]:.3f} rad where {self.arm.joint_names[i]} of the follower may be at "
+                f"{of_follower.lower[i]:.4f} to {of_follower.upper[i]:.4f}; move it back and engage again."
             )
         return None
 
-    def _busy_streamer(self, now_s: float) -> str | None:
+    def _find_busy(self, now_s: float) -> Refusal | None:
         """Why not to begin just now."""
-        ours = now_s - self._sent_s < ANSWER_S
-        if self._streamer == State.HOLDING or ours:
+        if self._streamer_state is State.HOLDING or now_s - self._sent_s < ANSWER_S:
             return None
-        return f"The streamer is {self._streamer}; wait until it holds."
+        return Refusal(Reason.STREAMER, f"The streamer is {self._streamer_state}; wait until it holds.")
 
-    def _unfollowed(self, now_s: float) -> str | None:
+    def _find_unfollowed(self, now_s: float) -> Refusal | None:
         """Whether streamer and arm do as they are told."""
-        config = self.config
+        config, state = self.config, self._streamer_state
         if not np.isfinite(self._first_s):
             late = now_s - self._engaged_s > READY_S
-            return f"The streamer is still {self._streamer}; engage again when it holds." if late else None
-        if self._streamer == State.TRACKING:
+            text = f"The streamer is still {state}; engage again when it holds."
+            return Refusal(Reason.STREAMER, text) if late else None
+        if state is State.TRACKING:
             self._followed = True
         elif self._followed or now_s - self._first_s > ANSWER_S:
-            return f"The streamer does not follow ({self._streamer}: {self._streamer_reason or 'no reason given'})."
-        lag_rad = 0.0 if self._target is None else float(np.abs(self._follower.q - self._target.q).max())
+            return Refusal(Reason.STREAMER, f"The streamer does not follow ({self._streamer}).")
+        if self._target is None or self._follower is None:
+            return None
+        lag_rad = float(np.abs(self._follower.q - self._target.q).max())
         self._far_since_s = min(self._far_since_s, now_s) if lag_rad > config.max_lag_rad else np.inf
         if now_s - self._far_since_s > config.max_lag_s:
-            return (
+            return Refusal(
+                Reason.FOLLOWER,
                 f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit "
-                f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly."
+                f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly.",
             )
         return None
 
@@ -291,11 +340,12 @@ class Mirror:
             return float("nan")
         return float(np.abs(self._leader.last.q - self._follower.q).max())
 
-    def _end(self, now_s: float, state: Mirroring, message: str) -> None:
+    def _end(self, now_s: float, state: Mirroring, why: Refusal) -> None:
         """Come to rest from where the target is now, if it is followed."""
         if self._engaged:
             target, self._glide = self._target, None
-            if target is not None and self._followed and self._streamer == State.TRACKING:
+            follows = self._followed and self._streamer_state is State.TRACKING
+            if target is not None and target.dq is not None and follows:
                 age_s = min(max(now_s - target.stamp_s, 0.0), self.config.leader_timeout_s)
                 self._glide = Glide(target.q + age_s * target.dq, target.dq, target.stamp_s + age_s, self._limits)
-        self._state, self._message, self._progress = state, message, 0.0
+        self._status, self._progress = Status(state, why.kind, why.text), 0.0

@@ -1,25 +1,29 @@
-"""Follows one path after another, on a time of its own that only approaches the clock."""
+"""Follows one path after another, on a time of its own that only approaches the clock, and keeps out of contact."""
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
-from genima_core.panda import JointLimits
-from genima_core.streaming.clearance import Clearance, Guard
+from genima_core.arm import Arm, JointLimits
 from genima_core.streaming.config import StreamerConfig
-from genima_core.streaming.profile import PREVIEW, Motion, Profile, scale_limits
+from genima_core.streaming.profile import PREVIEW, Course, Motion, Profile, scale_limits
 from genima_core.streaming.reference import Blend, ChunkPath, Path, RepacedPath, Splice, TargetPath, splice
 from genima_core.types import Contact
 
 SCALING_RATE = 1.0
 """1/s, of the change of the velocity limit to another velocity_scale."""
-GENTLY = Blend(acceleration=1.0, shortest_s=0.2, longest_s=1.0)
+GENTLY = Blend(acceleration=0.3, shortest_s=0.5, longest_s=2.0)
+TOLERANCE_M = 5e-4
+"""A body with facets that turns in its place is nearer and further by this much."""
+ROUNDING_RAD = 1e-9
 
 
-def shaping_limits(config: StreamerConfig) -> JointLimits:
-    """The part of the arm's limits that commands use."""
+def shaping_limits(limits: JointLimits, config: StreamerConfig) -> JointLimits:
+    """The part of an arm's limits that commands use."""
     return scale_limits(
-        config.limits,
+        limits,
         config.velocity_factor * config.velocity_scale,
         config.acceleration_factor,
         config.jerk_factor,
@@ -27,15 +31,71 @@ def shaping_limits(config: StreamerConfig) -> JointLimits:
     )
 
 
+class Clearance(Protocol):
+    """Knows where the arm is too near to something; `sim.collision.ClearanceModel` does."""
+
+    def find(self, path: np.ndarray, allowed: Mapping[tuple[str, str], float]) -> Contact | None:
+        """The first contact on a path (n, 7) rad, or None.
+
+        Two bodies in `allowed` may be so near, as a clearance in m: at most 0.
+        """
+
+    def contacts(self, q: np.ndarray) -> tuple[Contact, ...]:
+        """All pairs of bodies that are too near to each other at q (7,)."""
+
+
+class Guard:
+    """Looks at the way to rest from each command, before it is given.
+
+    What was looked at stays allowed: where a command is refused, the stop from the one before it is free. Bodies that
+    are too near to each other at the start may stay so or part, but not come nearer.
+    """
+
+    def __init__(self, clearance: Clearance, start: np.ndarray):
+        self._clearance = clearance
+        self._allowed = _allow(clearance.contacts(start))
+
+    def look(self, *ways: np.ndarray) -> Contact | None:
+        """The first contact on paths (n, 7), or None."""
+        for way in ways:
+            contact = self._clearance.find(way, self._allowed)
+            if contact is not None:
+                return contact
+        return None
+
+    def leave(self, q: np.ndarray) -> None:
+        """The command is at q (7,): what clearance was gained must not be lost."""
+        if self._allowed:
+            now = _allow(self._clearance.contacts(q))
+            self._allowed = {pair: max(least_m, now[pair]) for pair, least_m in self._allowed.items() if pair in now}
+
+
+def _allow(contacts: tuple[Contact, ...]) -> dict[tuple[str, str], float]:
+    return {contact.bodies: contact.clearance_m - TOLERANCE_M for contact in contacts}
+
+
+def describe(contact: Contact) -> str:
+    """One sentence for the operator."""
+    one, other = contact.bodies
+    return (
+        f"Going on would bring {one} and {other} to {1e3 * contact.distance_m:.0f} mm of each other (limit "
+        f"{1e3 * contact.least_m:.0f} mm); the arm stops before: send it elsewhere, or change the margins."
+    )
+
+
 class Playback:
     """One stream of commands, from the position where it begins; `advance` gives one more."""
 
-    def __init__(self, config: StreamerConfig, start: np.ndarray, now_s: float, clearance: Clearance | None = None):
-        self._config, self._limits = config, config.limits
-        self._profile = Profile(shaping_limits(config), config.period_s, start)
+    def __init__(
+        self, arm: Arm, config: StreamerConfig, start: np.ndarray, now_s: float, clearance: Clearance | None = None
+    ):
+        self._config, self._limits = config, arm.limits
+        self._profile = Profile(shaping_limits(arm.limits, config), config.period_s, start)
         self._guard = None if clearance is None else Guard(clearance, start)
         self._velocity_scale = self._pace = config.velocity_scale
         self._splice: Splice | None = None
+        self._replayed = False
+        """Whether the motion was reached along the horizon: then a stop from here was never looked at."""
         self.contact: Contact | None = None
         """Why the path is not followed any more, until it is abandoned or another is joined."""
         self._rate = 1.0
@@ -43,8 +103,9 @@ class Playback:
         """Time of the last command on the clock of the path; follows the real clock gently."""
         self.violations = 0
         """Commands whose finite differences broke a limit of the arm; 0 unless there is a bug."""
-        self._recent = deque(maxlen=max(4, round(config.deviation_window_s / config.period_s)))
+        self._recent: deque[np.ndarray] = deque(maxlen=max(4, round(config.deviation_window_s / config.period_s)))
         self._record(self.motion.q)
+        self._before_stop = tuple(self._recent)
 
     @property
     def motion(self) -> Motion:
@@ -60,14 +121,17 @@ class Playback:
         self.contact, self._pace = None, self._config.velocity_scale
         self._splice = splice(path, self.motion, self.time_s, blend)
 
-    def lead_to(self, q: np.ndarray) -> None:
-        """Go gently to q (7,), or as near as the limits let it."""
+    def relieve(self, q: np.ndarray, most_rad: float) -> None:
+        """Go gently to q (7,), but not further than most_rad beyond the commands since shortly before the stop."""
+        recent = np.array([*self._before_stop, *self._recent])
+        q = np.clip(q, recent.min(axis=0) - most_rad, recent.max(axis=0) + most_rad)
         q = np.clip(q, self._limits.lower, self._limits.upper)
-        self.join(ChunkPath(np.stack([q, q]), 1.0, self.time_s, self._config.settle_s), GENTLY)
+        self.join(ChunkPath(np.stack([q, q]), GENTLY.longest_s, self.time_s, self._config.settle_s), GENTLY)
 
     def abandon(self) -> None:
         """Follow nothing: `advance` stops the arm."""
         self._splice = self.contact = None
+        self._before_stop = tuple(self._recent)
 
     def rescale(self, config: StreamerConfig) -> None:
         """On with another velocity_scale: a chunk is slowed, never sped up, and the limit changes little by little."""
@@ -95,27 +159,36 @@ class Playback:
         self._approach_velocity_scale()
         if self._splice is None or self.contact is not None:
             self.time_s, self._rate = now_s, 1.0
-            self._profile.stop()
+            self._stop()
         else:
             self._tick(now_s)
             path, config = self._splice.path, self._config
             rest_s = max(path.end_s + config.rest_after_s, path.rest_s + config.rest_after_s - config.settle_s)
             rest_within_s = rest_s - max(self.time_s, now_s)
             course = self._profile.course
-            self._profile.track(self._reference, rest_within_s + self._config.period_s)
+            self._profile.track(self._reference, rest_within_s + config.period_s)
             self._look(course)
         self._record(self.motion.q)
 
-    def _look(self, course: tuple) -> None:
+    def _look(self, course: Course) -> None:
         """Take back what would end in a contact: back to the course before, and stop."""
         if self._guard is None:
             return
-        self.contact = self._guard.look(self._profile.ways())
+        self.contact = self._guard.look(self._profile.stop_way, self._profile.course_way)
         if self.contact is None:
+            self._replayed = False
             self._guard.leave(self.motion.q)
         else:
             self._profile.resume(course)
+            self._stop()
+
+    def _stop(self) -> None:
+        """On the shortest way to rest, but along the horizon while only that is known to be free of contact."""
+        if self._replayed and self._guard is not None and self._guard.look(self._profile.stop_way) is not None:
+            self._profile.coast()
+        else:
             self._profile.stop()
+            self._replayed = False
 
     def _approach_velocity_scale(self) -> None:
         step = self._config.velocity_scale - self._velocity_scale
@@ -127,16 +200,13 @@ class Playback:
             self._profile.limit_velocity(self._limits.velocity * self._config.velocity_factor * self._velocity_scale)
 
     def catch_up(self, missed: int, now_s: float) -> None:
-        """Move along what the last horizon promised, as the arm did in `missed` periods without command."""
+        """Move along the last horizon, unchanged, as the arm did in `missed` periods without command."""
         for k in range(missed):
-            then_s = now_s - (missed - k) * self._config.period_s
-            if k < PREVIEW:
-                self.advance(then_s)
-                continue
             if self._splice is not None:
-                self._tick(then_s)
-            self._profile.stop()
+                self._tick(now_s - (missed - k) * self._config.period_s)
+            self._profile.coast()
             self._record(self.motion.q)
+        self._replayed = self._replayed or missed > 0
         if missed > PREVIEW and self._splice is not None:
             self.join(self._splice.path, self._splice.blend)
 
@@ -155,6 +225,8 @@ class Playback:
 
     def _reference(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The path at times after the last command; time_s is already that of the next one."""
+        if self._splice is None:
+            raise RuntimeError("nothing is followed, so there is no reference")
         rate = self._rate
         q, dq, ddq = self._splice.at(self.time_s + rate * (times_s - self._config.period_s))
         return q, dq * rate, ddq * rate**2
@@ -163,7 +235,7 @@ class Playback:
         self._recent.append(q)
         last = np.array([self._recent[-k] for k in range(min(4, len(self._recent)), 0, -1)])
         limits, broken = self._limits, False
-        if ((q < limits.lower) | (q > limits.upper)).any():
+        if ((q < limits.lower - ROUNDING_RAD) | (q > limits.upper + ROUNDING_RAD)).any():
             broken = True
         for order, most in enumerate((limits.velocity, limits.acceleration, limits.jerk)[: len(last) - 1], start=1):
             rates = np.diff(last[-order - 1 :], order, axis=0)[0] / self._config.period_s**order
@@ -182,6 +254,6 @@ class Playback:
         return past and self.motion.at_rest
 
     @property
-    def action(self) -> int | None:
-        """Index of the action that is due now."""
-        return None if self._splice is None else self._splice.path.action_at(self.time_s)
+    def width_m(self) -> float | None:
+        """Of the gripper, by the action that is executed; None where that says nothing about it."""
+        return None if self._splice is None else self._splice.path.width_at(self.time_s)

@@ -1,4 +1,4 @@
-"""Jerk-limited shaping of seven joints, one period at a time.
+"""Jerk-limited motion of seven joints, one period at a time: `Profile` shapes commands, `Glide` makes gentle ways.
 
 Ruckig finds every motion. Two rules make the limits hold by construction:
 
@@ -12,9 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from ruckig import ControlInterface, InputParameter, Ruckig, RuckigError, Synchronization, Trajectory
+from ruckig import (
+    ControlInterface,
+    InputParameter,
+    OutputParameter,
+    Result,
+    Ruckig,
+    RuckigError,
+    Synchronization,
+    Trajectory,
+)
 
-from genima_core.panda import JointLimits
+from genima_core.arm import JointLimits
 
 Reference = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 """Seconds from now (n,) to wanted positions, velocities, accelerations (n, 7)."""
@@ -28,7 +37,17 @@ PREVIEW = 3
 TAIL_S = 0.04
 """Between the points of that stop, if the period is short."""
 
+APPROACH_ACCELERATION, APPROACH_JERK = 1.0, 8.0
+"""rad/s², rad/s³: gentle enough to be watched."""
+BRAKE_ACCELERATION, BRAKE_JERK = 5.0, 150.0
+"""Of coming to rest: from 1 rad/s within a quarter of a second."""
+GLIDE_PERIOD_S = 0.01
+"""Of its steps; the streamer interpolates."""
+
 _TINY_RAD = 1e-9
+_SUCCESS = (Result.Working, Result.Finished)
+_FAILURES = (RuckigError, ValueError, RuntimeError, ArithmeticError)
+"""What Ruckig raises where it finds nothing: its own error, or another for a result that its Python side lacks."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,7 @@ class Profile:
         self._stop_input = _stop_input(self._limits)
         self._times = np.arange(1, PREVIEW + 1 + CHASE_PERIODS[-1]) * period_s
         rest = Motion(np.array(start, dtype=np.float64), np.zeros(7), np.zeros(7))
-        self._plan = _Plan(rest, self._plan_stop(rest))
+        self._plan = _Plan(rest, _Stop(self._stopper_from(rest)))
         self._preview = [self._plan] * PREVIEW
 
     @property
@@ -83,17 +102,23 @@ class Profile:
         return self._plan.motion
 
     @property
-    def course(self) -> tuple["_Plan", ...]:
+    def course(self) -> "Course":
         """What is planned, for `resume`."""
         return self._plan, *self._preview
 
-    def resume(self, course: tuple["_Plan", ...]) -> None:
+    def resume(self, course: "Course") -> None:
         """Back to what was planned before, as if nothing had been asked since."""
         self._plan, *self._preview = course
 
-    def ways(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (n, 7) from the motion to rest: of a stop begun now, and along the horizon."""
-        return self._way(self._plan, []), self._way(self._preview[-1], [self._plan, *self._preview[:-1]])
+    @property
+    def stop_way(self) -> np.ndarray:
+        """Positions (n, 7) from the motion to rest, of a stop begun now."""
+        return self._way(self._plan, [])
+
+    @property
+    def course_way(self) -> np.ndarray:
+        """Positions (n, 7) from the motion to rest, along the horizon."""
+        return self._way(self._preview[-1], [self._plan, *self._preview[:-1]])
 
     def limit_velocity(self, velocity: np.ndarray) -> None:
         """Another limit (7,) rad/s from now on; a joint that is faster slows down within its other limits."""
@@ -117,13 +142,18 @@ class Profile:
         self._plan, *self._preview = _slower(self._plan, 1 + PREVIEW, self.period_s)
         return self.motion
 
+    def coast(self) -> Motion:
+        """Advance one period along the horizon, unchanged."""
+        self._plan, *self._preview = [*self._preview, *_slower(self._preview[-1], 1, self.period_s)]
+        return self.motion
+
     def horizon(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What comes if no input comes any more: times (h,), q, dq, ddq (h, 7), from one period ahead on.
 
         The first PREVIEW points are the states that the next calls of `track` (or `stop`) will give if the reference
         stays as it is; then follows a stop, so the last point is at rest.
         """
-        points = [(plan.motion.q, plan.motion.dq, plan.motion.ddq) for plan in self._preview]
+        points: list = [(plan.motion.q, plan.motion.dq, plan.motion.ddq) for plan in self._preview]
         stop = self._preview[-1].stop
         tail = int(np.ceil(round(stop.duration_s / self.period_s, 6)))
         # A point every now and then is enough where a quintic connects them; the last one is at rest.
@@ -143,33 +173,35 @@ class Profile:
         return np.array([*(p.motion.q for p in before), plan.motion.q, *(stop.states(t)[0] for t in times_s)])
 
     def _toward(self, plan: "_Plan", wanted: list[list[list[float]]], rest_within_s: float) -> "_Plan":
-        """One period towards wanted states [period][q, dq, ddq][joint]."""
-        motion = plan.motion
-        states, hints = np.array([motion.q, motion.dq, motion.ddq]), [0] * 7
-        now = states.T.tolist()
+        """One period towards wanted states [period][q, dq, ddq][joint].
+
+        A joint for which Ruckig finds nothing takes the next state of its stop.
+        """
+        motion, slower = plan.motion, _slower(plan, 1, self.period_s)[0]
+        prepared = np.array([slower.motion.q, slower.motion.dq, slower.motion.ddq])
+        states, hints = prepared.copy(), [0] * 7
+        now = np.array([motion.q, motion.dq, motion.ddq]).T.tolist()
         for i in range(7):
             if not self._reach(i, now[i], wanted[0], 1, states):
                 hints[i] = self._chase(i, now[i], wanted, plan.hints[i], states)
         candidate = _snap(states)
-        try:
-            stop = self._plan_stop(candidate)
-        except RuckigError:
-            return _slower(plan, 1, self.period_s)[0]
+        if (trajectory := self._try_stop(candidate)) is None:
+            return slower
+        stop = _Stop(trajectory)
         lowest, highest = self._reach_of_stop(candidate, stop)
-        wrong = (
-            (lowest < self._limits.lower - _TINY_RAD)
-            | (highest > self._limits.upper + _TINY_RAD)
-            | (stop.durations_s > rest_within_s - self.period_s + _TINY_RAD)
+        wrong = ~(
+            (lowest >= self._limits.lower - _TINY_RAD)
+            & (highest <= self._limits.upper + _TINY_RAD)
+            & (stop.durations_s <= rest_within_s - self.period_s + _TINY_RAD)
         )
         if not wrong.any():
             return _Plan(candidate, stop, tuple(hints))
-        slower = _slower(plan, 1, self.period_s)[0]
         if wrong.all():
             return slower
-        mixed = Motion(
-            *(np.where(wrong, getattr(slower.motion, name), getattr(candidate, name)) for name in ("q", "dq", "ddq"))
-        )
-        return _Plan(mixed, self._plan_stop(mixed), tuple(hints))
+        mixed = _snap(np.where(wrong, prepared, states))
+        if (trajectory := self._try_stop(mixed)) is None:
+            return slower
+        return _Plan(mixed, _Stop(trajectory), tuple(hints))
 
     def _reach(self, joint: int, now: list[float], wanted: list[list[float]], periods: int, states: np.ndarray) -> bool:
         """Write the joint's state one period on into states (3, 7); False if it will not be as wanted on time."""
@@ -178,10 +210,11 @@ class Profile:
         request.target_position, request.target_velocity = [wanted[0][joint]], [wanted[1][joint]]
         request.target_acceleration, request.minimum_duration = [wanted[2][joint]], duration_s
         try:
-            self._reacher.calculate(request, trajectory)
-        except RuckigError:
+            if self._reacher.calculate(request, trajectory) not in _SUCCESS:
+                return False
+            (q,), (dq,), (ddq,) = trajectory.at_time(self.period_s)
+        except _FAILURES:
             return False
-        (q,), (dq,), (ddq,) = trajectory.at_time(self.period_s)
         states[:, joint] = q, dq, ddq
         return trajectory.duration <= duration_s + 1e-6
 
@@ -221,12 +254,20 @@ class Profile:
             lowest, highest = np.minimum(lowest, turn), np.maximum(highest, turn)
         return lowest, highest
 
-    def _plan_stop(self, motion: Motion) -> "_Stop":
+    def _stopper_from(self, motion: Motion) -> Trajectory:
         request, trajectory = self._stop_input, Trajectory(7)
         request.current_position, request.current_velocity = motion.q, motion.dq
         request.current_acceleration = motion.ddq
-        self._stopper.calculate(request, trajectory)
-        return _Stop(trajectory)
+        if (result := self._stopper.calculate(request, trajectory)) not in _SUCCESS:
+            raise RuckigError(f"no stop: {result}")
+        return trajectory
+
+    def _try_stop(self, motion: Motion) -> Trajectory | None:
+        """The stop from a motion; None where there is none to be found."""
+        try:
+            return self._stopper_from(motion)
+        except _FAILURES:
+            return None
 
 
 class _Stop:
@@ -262,6 +303,10 @@ class _Plan:
     """Where each joint's chase found the reference, as an index of CHASE_PERIODS."""
 
 
+Course = tuple[_Plan, ...]
+"""A planned state and those that follow it."""
+
+
 def _slower(plan: _Plan, count: int, period_s: float) -> list[_Plan]:
     """The next `count` states of a plan's stop."""
     return [_Plan(plan.stop.at(k * period_s), plan.stop.after(k * period_s)) for k in range(1, count + 1)]
@@ -290,3 +335,62 @@ def _stop_input(limits: JointLimits) -> InputParameter:
     request.max_velocity, request.max_acceleration, request.max_jerk = limits.velocity, limits.acceleration, limits.jerk
     request.target_velocity = np.zeros(7)
     return request
+
+
+class Glide:
+    """Slow motion to where something else is, and to rest: all joints arrive together, without a jerk.
+
+    It begins where it is told and is advanced by the time that has passed.
+    """
+
+    def __init__(self, q: np.ndarray, dq: np.ndarray, now_s: float, limits: JointLimits):
+        self.q, self.dq = np.clip(q, limits.lower, limits.upper), np.array(dq, dtype=np.float64)
+        self.time_s = now_s
+        """When it was there; `toward` and `brake` advance it in steps of GLIDE_PERIOD_S."""
+        self._limits = limits
+        self._ddq = np.zeros(7)
+        self._state = OutputParameter(7)
+        self._approach, self._stop = Ruckig(7, GLIDE_PERIOD_S), Ruckig(7, GLIDE_PERIOD_S)
+
+    @property
+    def at_rest(self) -> bool:
+        return not (self.dq.any() or self._ddq.any())
+
+    def toward(self, goal: np.ndarray, speed: float, now_s: float) -> bool:
+        """On towards a goal (7,) that may move, no joint faster than speed (rad/s); whether it moved on."""
+        request = InputParameter(7)
+        request.synchronization = Synchronization.Phase  # a straight line where one is possible
+        request.target_position = np.clip(goal, self._limits.lower, self._limits.upper)
+        request.max_velocity = np.full(7, speed)
+        request.max_acceleration, request.max_jerk = np.full(7, APPROACH_ACCELERATION), np.full(7, APPROACH_JERK)
+        return self._advance(self._approach, request, now_s)
+
+    def brake(self, now_s: float) -> bool:
+        """On towards rest; whether it moved on."""
+        request = InputParameter(7)
+        request.control_interface = ControlInterface.Velocity
+        request.target_velocity = np.zeros(7)
+        request.max_acceleration, request.max_jerk = np.full(7, BRAKE_ACCELERATION), np.full(7, BRAKE_JERK)
+        return self._advance(self._stop, request, now_s)
+
+    def _advance(self, ruckig: Ruckig, request: InputParameter, now_s: float) -> bool:
+        # After a pause it goes on from where it is, late; it does not make up for lost time.
+        self.time_s = max(self.time_s, now_s - 5 * GLIDE_PERIOD_S)
+        moved = False
+        while self.time_s + GLIDE_PERIOD_S <= now_s + 1e-9:
+            request.current_position, request.current_velocity = self.q, self.dq
+            request.current_acceleration = self._ddq
+            try:
+                found = ruckig.update(request, self._state) in _SUCCESS
+            except _FAILURES:
+                found = False
+            if not found:
+                self.dq, self._ddq = np.zeros(7), np.zeros(7)
+                return moved
+            self.q, self.dq = np.array(self._state.new_position), np.array(self._state.new_velocity)
+            self._ddq = np.array(self._state.new_acceleration)
+            still = (np.abs(self.dq) < 1e-6) & (np.abs(self._ddq) < 1e-4)
+            self.dq[still] = self._ddq[still] = 0.0
+            self.time_s += GLIDE_PERIOD_S
+            moved = True
+        return moved

@@ -28,8 +28,12 @@ class ChunkPath:
         settle_s: float,
         smoothing: int = 0,
         from_rest: bool = False,
+        widths_m: np.ndarray | None = None,
     ):
-        """Positions (n, 7) rad, n >= 2, action k due at start_s + k * dt_s; smoothing: passes of (1, 2, 1) / 4."""
+        """Positions (n, 7) rad, n >= 2, action k due at start_s + k * dt_s; smoothing: passes of (1, 2, 1) / 4.
+
+        widths_m (n,) of the gripper, if the actions say something about it.
+        """
         for _ in range(smoothing):
             inner = (positions[:-2] + 2 * positions[1:-1] + positions[2:]) / 4
             positions = np.concatenate([positions[:1], inner, positions[-1:]])
@@ -38,7 +42,7 @@ class ChunkPath:
         windows = np.stack([control[i : len(control) - 3 + i] for i in range(4)])
         c0, c1, c2, c3 = np.einsum("pc,csj->psj", _B_SPLINE, windows)
         self._segments = c0, c1 / dt_s, c2 / dt_s**2, c3 / dt_s**3
-        self.dt_s, self.start_s = dt_s, start_s
+        self.dt_s, self.start_s, self._widths_m = dt_s, start_s, widths_m
         length_s = (len(positions) - 1) * dt_s
         settle_s = min(settle_s, length_s / 2 if from_rest else length_s)
         self._ease_in_s, self._ease_out_s = settle_s if from_rest else 0.0, settle_s
@@ -48,10 +52,12 @@ class ChunkPath:
         self.rest_s = self.end_s + settle_s
         """When the path is at rest."""
 
-    def action_at(self, time_s: float) -> int:
-        """Index of the action that the path is nearest to at time_s."""
+    def width_at(self, time_s: float) -> float | None:
+        """Of the gripper, in m, by the action that the path is nearest to at time_s."""
+        if self._widths_m is None:
+            return None
         played_s = self._played(np.array([time_s]))[0][0]
-        return int(np.clip(played_s / self.dt_s + 0.5, 0, len(self._segments[0])))
+        return float(self._widths_m[int(np.clip(played_s / self.dt_s + 0.5, 0, len(self._widths_m) - 1))])
 
     def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, velocities, accelerations (n, 7) at times (n,)."""
@@ -92,12 +98,12 @@ class TargetPath:
     end_s = rest_s = np.inf
     """Nobody knows."""
 
-    def __init__(self, q: np.ndarray, dq: np.ndarray, stamp_s: float, ahead_s: float):
+    def __init__(self, q: np.ndarray, dq: np.ndarray, stamp_s: float, ahead_s: float, width_m: float | None = None):
         """Position (7,) rad and velocity (7,) rad/s at stamp_s; as far as ahead_s it stays as it is."""
-        self._q, self._dq, self.stamp_s, self._ahead_s = q, dq, stamp_s, ahead_s
+        self._q, self._dq, self.stamp_s, self._ahead_s, self._width_m = q, dq, stamp_s, ahead_s, width_m
 
-    def action_at(self, time_s: float) -> int:
-        return 0
+    def width_at(self, time_s: float) -> float | None:
+        return self._width_m
 
     def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, velocities, accelerations (n, 7) at times (n,)."""
@@ -111,19 +117,26 @@ class TargetPath:
 class RepacedPath:
     """A chunk's path that is played faster or slower by a constant from some time on."""
 
+    start_s: float
+    end_s: float
+    rest_s: float
+
     def __init__(self, path: "ChunkPath | RepacedPath", since_s: float, rate: float):
-        self._path, self._since_s, self._rate = path, since_s, rate
         self.start_s, self.end_s, self.rest_s = (
-            since_s + (time_s - since_s) / rate if time_s > since_s else time_s
+            since_s + (float(time_s) - since_s) / rate if time_s > since_s else float(time_s)
             for time_s in (path.start_s, path.end_s, path.rest_s)
         )
+        self._path, self._zero_s, self._rate = path, since_s * (1 - rate), rate
+        if isinstance(path, RepacedPath):  # one step, however often the pace changes
+            self._path, self._rate = path._path, path._rate * rate
+            self._zero_s = path._zero_s + path._rate * since_s * (1 - rate)
 
-    def action_at(self, time_s: float) -> int:
-        return self._path.action_at(self._since_s + (time_s - self._since_s) * self._rate)
+    def width_at(self, time_s: float) -> float | None:
+        return self._path.width_at(self._zero_s + time_s * self._rate)
 
     def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, velocities, accelerations (n, 7) at times (n,), from since_s on."""
-        q, dq, ddq = self._path.at(self._since_s + (times_s - self._since_s) * self._rate)
+        q, dq, ddq = self._path.at(self._zero_s + times_s * self._rate)
         return q, dq * self._rate, ddq * self._rate**2
 
 

@@ -1,43 +1,303 @@
-"""What speaks against moving the arm now: its own status, its joint states, and that it is not where it was sent."""
+"""What speaks against moving the arm now: the clock, its own status, its joint states, another commander."""
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from genima_core.streaming.arm_status import ArmWatch, Level
-from genima_core.streaming.clock import StepClock
-from genima_core.streaming.measuring import Measuring
-from genima_core.streaming.playback import Playback
+import numpy as np
 
-Ending = Literal["hold", "disabled", "fault"]
-ENDINGS: dict[Level, Ending] = {Level.OK: "hold", Level.WARN: "disabled", Level.ERROR: "fault"}
-"""Of a stop, by what the arm said last; after OK it fell silent."""
+from genima_core.arm import Arm
+from genima_core.arm_status import ArmStatus, Level
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.states import Event, Reason, Refusal
+from genima_core.types import JointState
+
+MISSED_SHARE = 0.25
+"""A command is counted as missed this share of a period before the next one is due."""
+MOST_MISSED = 1000
+STAMP_SLACK_S = 1e-4
+"""Stamps that differ by less are the same, converted between clocks."""
+JUMP_RATIO, JUMP_SLACK_RAD = 2.0, 0.05
+"""An arm that seems to have turned further between two joint states than this times its greatest velocity, has not."""
+SILENCE_S = 0.1
+"""Joint states further apart than this say nothing about whether the arm jumped between them."""
+REMEMBERED_S = 1.0
+"""What is measured so soon after such a pause is not believed to be where the arm moved to."""
+STUCK_S = 0.1
+"""Sensors have noise: seven numbers that stay the same for longer are no measurements."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    kind: Literal["arm", "joint_states", "deviation"]
-    reason: str
-    """One sentence for the operator."""
-    ends_in: Ending
-    """What the stop ends in; from a hold it goes on when the trouble is over."""
+    why: Refusal
+    event: Event
+    """STOP: it goes on when the trouble is over. RETIRE: when somebody enables it. FAIL: when somebody resets it."""
 
 
-def find_arm_trouble(arm: ArmWatch, clock: StepClock) -> Trouble | None:
-    """Why the arm must not be moved; what left its move mode is moved again only when somebody enables it."""
-    reason = arm.find_trouble(clock.now_s, clock.awake_since_s)
-    if reason is None:
+class StepClock:
+    """Watches the times of the steps; counts pauses."""
+
+    def __init__(self, period_s: float, max_gap_s: float, counts_missed: bool):
+        """`counts_missed`: periods without a step moved the receiver on (see `Streamer`)."""
+        self._period_s, self._max_gap_s, self._counts_missed = period_s, max_gap_s, counts_missed
+        self.now_s = self.previous_s = math.nan
+        """Times of the last step and of the one before."""
+        self.awake_since_s = -math.inf
+        """End of the last pause: what did not come before says nothing about those who send it."""
+        self._commanded_s = math.nan  # until when commands have moved the receiver
+        self.gaps = 0
+
+    def observe(self, now_s: float) -> tuple[int, Refusal | None]:
+        """A step at now_s: periods that the receiver moved on without us since the last, what is wrong with the time.
+
+        A step without a time comes one period after the last. CLOCK: time went back. GAP: a pause.
+        """
+        if not math.isfinite(now_s):
+            now_s = self.now_s + self._period_s if math.isfinite(self.now_s) else 0.0
+        self.previous_s, self.now_s = self.now_s, now_s
+        if not math.isfinite(self.previous_s):
+            self._commanded_s = now_s
+            return 0, None
+        gap_s, interruption = now_s - self.previous_s, None
+        if gap_s < -self._period_s:
+            self._commanded_s = now_s - self._period_s
+            interruption = Refusal(
+                Reason.CLOCK,
+                f"The clock jumped back by {-gap_s:.3f} s, and inputs are timed by it; the "
+                "next one is taken by the new time.",
+            )
+        elif gap_s > self._max_gap_s:
+            interruption = Refusal(
+                Reason.GAP,
+                f"No step came for {gap_s:.3f} s (limit {self._max_gap_s:g} s); give this "
+                "process a processor, or find out what paused it.",
+            )
+        if interruption is not None:
+            self.gaps += 1
+            self.awake_since_s = now_s
+        return self._count_missed() if self._counts_missed else 0, interruption
+
+    def _count_missed(self) -> int:
+        """By all steps so far: a timer that is late once is early the next time, and has missed nothing."""
+        period = self._period_s
+        self._commanded_s = min(self._commanded_s + period, self.now_s + period)
+        periods = (self.now_s - self._commanded_s) / period + MISSED_SHARE
+        missed = math.floor(min(max(0.0, periods), MOST_MISSED))
+        self._commanded_s = self.now_s if missed == MOST_MISSED else self._commanded_s + missed * period
+        return missed
+
+    @property
+    def heard_until_s(self) -> float:
+        """Until when messages were surely handled: after a late step some may still wait for their turn."""
+        if not math.isfinite(self.previous_s):
+            return self.now_s
+        return min(self.now_s, self.previous_s + 2 * self._period_s)
+
+
+class ArmWatch:
+    """Keeps what the arm said last; nothing is found unless `watch_arm_status` is set."""
+
+    def __init__(self, config: StreamerConfig) -> None:
+        self._on, self._timeout_s = config.watch_arm_status, config.arm_status_timeout_s
+        self._last: ArmStatus | None = None
+        self._refusal = ""
+        self._heard_s = -math.inf
+
+    def take(self, status: ArmStatus | Refusal, now_s: float) -> bool:
+        """Whether a simulated arm says that it was put somewhere else since it spoke last."""
+        if isinstance(status, Refusal):
+            self._refusal = status.text
+            return False
+        placed = self._on and self._last is not None and status.placed != self._last.placed
+        self._last, self._refusal, self._heard_s = status, "", now_s
+        return placed
+
+    @property
+    def level(self) -> Level:
+        """What it said last; OK where nobody asks."""
+        return self._last.level if self._on and self._last is not None else Level.OK
+
+    def find_trouble(self, clock: StepClock) -> Trouble | None:
+        """Why the arm must not be moved now; an error stays until it says otherwise."""
+        if not self._on:
+            return None
+        if self._last is None:
+            hint = self._refusal or "Start the arm monitor, or the simulated cell, and check the topic arm_status."
+            return _trouble(Reason.ARM, f"Waiting for the arm's status. {hint}", Event.STOP)
+        said = self._last.message
+        if self._last.level is Level.ERROR:
+            return _trouble(
+                Reason.ARM,
+                f"The arm reports {said or 'an error; look at its driver'}; then: genima recover.",
+                Event.FAIL,
+            )
+        # While this process was paused nothing could come: only the time since then counts against the sender.
+        silent_s = clock.now_s - max(self._heard_s, clock.awake_since_s)
+        if silent_s > self._timeout_s:
+            return _trouble(
+                Reason.ARM,
+                f"No status of the arm for {silent_s:.2f} s (limit {self._timeout_s:g} s). "
+                f"{self._refusal or 'Look at the arm monitor.'}",
+                Event.STOP if self._last.level is Level.OK else Event.RETIRE,
+            )
+        if self._last.level is Level.WARN:
+            return _trouble(
+                Reason.ARM,
+                f"The arm is not to be moved: {said or 'it does not say why'}; then enable the streamer.",
+                Event.RETIRE,
+            )
         return None
-    return Trouble("arm", reason, ENDINGS[arm.level])
+
+    def forget_times(self, now_s: float) -> None:
+        """The clock was set back."""
+        self._heard_s = min(self._heard_s, now_s)
 
 
-def find_trouble(arm: ArmWatch, measuring: Measuring, clock: StepClock, playback: Playback) -> Trouble | None:
-    """The first thing that is wrong while commands flow."""
-    if (trouble := find_arm_trouble(arm, clock)) is not None:
-        return trouble
-    if (silence := measuring.find_silence(clock.now_s, clock.awake_since_s)) is not None:
-        reason, is_fault = silence
-        return Trouble("joint_states", reason, "fault" if is_fault else "hold")
-    if measuring.received_s >= clock.awake_since_s:
-        reason = measuring.find_deviation(playback.deviation(measuring.last.q))
-        return None if reason is None else Trouble("deviation", reason, "fault")
-    return None
+class CommanderWatch:
+    """Knows who else commands the arm, or bears the streamer's name."""
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+
+    def take(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+
+    def find_trouble(self) -> Trouble | None:
+        if not self._names:
+            return None
+        who = ", ".join(dict.fromkeys(self._names))
+        verb = "commands" if len(self._names) == 1 else "command"
+        return _trouble(
+            Reason.COMMANDERS,
+            f"{who} {verb} the arm as well: end all but one (what was killed is forgotten after 20 s), then enable "
+            "the streamer.",
+            Event.RETIRE,
+        )
+
+
+class MeasurementWatch:
+    """Keeps the newest usable joint state, and what speaks against believing it."""
+
+    def __init__(self, arm: Arm, config: StreamerConfig):
+        self._arm, self._config = arm, config
+        self.last: JointState | None = None
+        self.received_s = -math.inf
+        self.rejected: Counter[Reason] = Counter()
+        self.last_refusal = ""
+        """Of a joint state, "" if the newest one is used."""
+        self._jumped = False
+        self._same_since_s, self._silent_until_s = math.inf, -math.inf
+
+    def take(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
+        """None, or why a joint state is not used: see `Streamer.on_joint_state`."""
+        refusal = state if isinstance(state, Refusal) else self._untimely(state, now_s)
+        if isinstance(state, JointState) and refusal is None:
+            self._compare(state)
+            self.last, self.received_s, self.last_refusal = state, now_s, ""
+        elif refusal is not None:
+            self.rejected[refusal.kind] += 1
+            self.last_refusal = refusal.text
+        return refusal
+
+    def _untimely(self, state: JointState, now_s: float) -> Refusal | None:
+        age, limit = now_s - state.stamp_s, self._config.joint_state_timeout_s
+        if not abs(age) <= limit:
+            return Refusal(
+                Reason.STALE,
+                f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
+                f"valid is within {limit:g} s: look at the driver and synchronise the clocks.",
+            )
+        if self.last is not None and state.stamp_s < self.last.stamp_s + STAMP_SLACK_S:
+            return Refusal(
+                Reason.OLDER,
+                f"The joint state's stamp {state.stamp_s:.3f} s is not after the one before "
+                f"({self.last.stamp_s:.3f} s); look at the driver of the arm.",
+            )
+        return None
+
+    def _compare(self, state: JointState) -> None:
+        """Remembers what no arm does: to be elsewhere at once, or to give the same numbers again and again."""
+        since_s = math.inf if self.last is None else state.stamp_s - self.last.stamp_s
+        if self.last is None or since_s > SILENCE_S:
+            self._silent_until_s = self._same_since_s = state.stamp_s
+            return
+        turned = np.abs(state.q - self.last.q)
+        within = JUMP_RATIO * self._arm.limits.velocity * since_s + JUMP_SLACK_RAD
+        self._jumped = self._jumped or not (turned <= within).all()
+        if turned.any():
+            self._same_since_s = state.stamp_s
+
+    @property
+    def doubt(self) -> str:
+        """What speaks against the measured position since the stream began; "" if nothing does."""
+        if self._jumped:
+            return "the joint states jump"
+        stamp_s = -math.inf if self.last is None else self.last.stamp_s
+        if stamp_s - self._same_since_s > STUCK_S:
+            return "the joint states repeat the same numbers"
+        return "the joint states paused" if stamp_s - self._silent_until_s < REMEMBERED_S else ""
+
+    def fresh(self, now_s: float) -> bool:
+        """A joint state came lately."""
+        return self.last is not None and now_s - self.received_s <= self._config.joint_state_timeout_s
+
+    def start(self, now_s: float) -> np.ndarray | Refusal:
+        """Where commands may begin (7,), or why they may not."""
+        if self.last is None or not self.fresh(now_s):
+            hint = self.last_refusal or "Start the arm's driver and check the topic's name."
+            return Refusal(Reason.WAITING, f"Waiting for joint states. {hint}")
+        limits, q = self._arm.limits, self.last.q
+        self._jumped, self._silent_until_s = False, -math.inf
+        outside = np.maximum(limits.lower - q, q - limits.upper)
+        i = int(np.argmax(outside))
+        if outside[i] > self._config.start_tolerance_rad:
+            return Refusal(
+                Reason.LIMITS,
+                f"{self._arm.joint_names[i]} is measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, "
+                f"{limits.upper[i]:.4f}]; move the arm back by hand.",
+            )
+        return np.clip(q, limits.lower, limits.upper)
+
+    def find_silence(self, clock: StepClock) -> Trouble | None:
+        """What is wrong with a driver that says nothing."""
+        # While this process was paused nothing could come: only the time since then counts against the driver.
+        silent_s, config = clock.now_s - max(self.received_s, clock.awake_since_s), self._config
+        if silent_s <= config.joint_state_timeout_s:
+            return None
+        hint = self.last_refusal or "Look at the arm's driver and the network."
+        if silent_s > config.joint_state_fault_s:
+            text = f"No usable joint state for more than {config.joint_state_fault_s:g} s. {hint}"
+            return _trouble(Reason.JOINT_STATES, text, Event.FAIL)
+        text = f"No usable joint state for {silent_s:.2f} s (limit {config.joint_state_timeout_s:g} s). {hint}"
+        return _trouble(Reason.JOINT_STATES, text, Event.STOP)
+
+    def find_deviation(self, deviation: np.ndarray) -> Trouble | None:
+        """What is wrong with an arm that is measured so far (7,) from its commands."""
+        config, i = self._config, int(np.argmax(deviation))
+        if deviation[i] <= config.max_deviation_rad or self.last is None:
+            return None
+        remedy = (
+            f"{self.doubt}: look at the arm's driver"
+            if self.doubt
+            else "free the arm or recover it from its reflex stop"
+        )
+        return _trouble(
+            Reason.DEVIATION,
+            f"{self._arm.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
+            f"command (limit {config.max_deviation_rad:g} rad); {remedy}, then reset the fault.",
+            Event.FAIL,
+        )
+
+    def forget(self) -> None:
+        """What was measured before is no longer so."""
+        self.last, self.received_s = None, -math.inf
+
+    def forget_times(self, now_s: float) -> None:
+        """The clock was set back."""
+        if self.last is not None:
+            self.last, self.received_s = replace(self.last, stamp_s=-math.inf), min(self.received_s, now_s)
+
+
+def _trouble(kind: Reason, text: str, event: Event) -> Trouble:
+    return Trouble(Refusal(kind, text), event)

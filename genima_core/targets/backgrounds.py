@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from genima_core.pixels import read_picture
+
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -58,12 +60,14 @@ class FolderBackgrounds:
         if file in self._cache:
             self._cache.move_to_end(file)
             return self._cache[file]
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        try:
+            image = read_picture(file)
+        except (ValueError, OSError):
+            image = None
         if image is not None:
             factor = self._longest_side / max(image.shape[:2])
             if factor < 1:
                 image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         self._cache[file] = image
         if len(self._cache) > self._cached_images:
             self._cache.popitem(last=False)

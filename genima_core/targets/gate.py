@@ -8,6 +8,7 @@ observation, where it is given, is what tells a drawing of another scene, becaus
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import cv2
 import numpy as np
@@ -18,6 +19,11 @@ from genima_core.targets.outlines import outline_labels
 from genima_core.targets.palette import TARGET_NAMES
 from genima_core.targets.reach import reach
 from genima_core.targets.triangulation import camera_poses, project, triangulate
+
+
+class GateState(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
 
 
 @dataclass(frozen=True)

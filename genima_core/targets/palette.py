@@ -30,7 +30,8 @@ class TargetColour:
 
     @property
     def dark(self) -> tuple[int, int, int]:
-        return tuple(round(STRIPE_TONE * c) for c in self.light)
+        red, green, blue = (round(STRIPE_TONE * c) for c in self.light)
+        return red, green, blue
 
     @property
     def hue_deg(self) -> float:

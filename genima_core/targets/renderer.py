@@ -1,5 +1,7 @@
 """Renders the targets: four striped spheres in each of the rig's four views."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -93,6 +95,9 @@ class _ColumnRenderer(pyrender.OffscreenRenderer):
     Stock pyrender reads depth and colour back and resolves multisampling after every view, which takes longer than
     drawing a few spheres; and exact colours, which carry the labels, exclude multisampling.
     """
+
+    _platform: Any
+    _renderer: Any
 
     def __init__(self, width: int, height: int, views: int) -> None:
         self._view_size = width, height

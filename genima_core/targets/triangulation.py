@@ -60,7 +60,7 @@ def _meet(rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray) -> np.nda
     return point
 
 
-def _direction(rig: CameraRig, view: int, centre: np.ndarray) -> np.ndarray:
+def _direction(rig: CameraRig, view: int | np.integer, centre: np.ndarray) -> np.ndarray:
     """Unit vector (3,) in the camera frame."""
     K = rig.cameras[view].intrinsics
     ray = np.array([(centre[0] - K.cx) / K.fx, (centre[1] - K.cy) / K.fy, 1.0])

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
-from genima_core.json_files import write_json
+from genima_core.files import one_line, telling_full_disk, write_json
 from genima_core.training.report import line, write_curves
+from genima_core.weights import read_torch
 
 STATE = "training.pt"
 
@@ -53,8 +54,7 @@ class Run:
         Raises:
             ValueError: not exactly one budget, or a state in the folder that is damaged or has other options.
         """
-        budget = minutes if steps is None else steps
-        if budget is None or None not in (steps, minutes) or not budget > 0:
+        if (steps is None) == (minutes is None) or not (steps or minutes or 0) > 0:
             raise ValueError(f"steps is {steps} and minutes is {minutes}; give one of them, above 0")
         self.out, self.stateful, self.options = Path(out), dict(stateful), dict(options)
         self.steps, self.minutes, self.batch_size = steps, minutes, batch_size
@@ -167,14 +167,16 @@ class Run:
             "parts": {name: part.state_dict() for name, part in self.stateful.items()},
         }
         temporary = self.out / f"{STATE}.partial"
-        torch.save(state, temporary)
-        os.replace(temporary, self.out / STATE)
+        with telling_full_disk(self.out):
+            with temporary.open("wb") as file:  # by itself torch does not say what went wrong
+                torch.save(state, file)
+            os.replace(temporary, self.out / STATE)
         write_curves(self.history, self.out / "loss.png")
 
     def _resume(self) -> None:
         path = self.out / STATE
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_torch(path)
             changed = {k: (state["options"].get(k), v) for k, v in self.options.items() if state["options"].get(k) != v}
             if changed:
                 raise ValueError(
@@ -183,9 +185,9 @@ class Run:
             for name, part in self.stateful.items():
                 part.load_state_dict(state["parts"][name])
             self.step, self.elapsed_s, self.history = state["step"], state["elapsed_s"], state["history"]
-        except Exception as error:  # torch.load has many of its own
+        except Exception as error:  # states of other networks have many of their own
             raise ValueError(
-                f"cannot resume from {path}: {str(error).splitlines()[0]}; use the same options, another "
+                f"cannot resume from {path}: {one_line(error)}; use the same options, another "
                 "--out, or delete the file to start anew"
             ) from error
 

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from genima_core.data.bags.metadata import read_metadata
 from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.quality import QualityBounds, suspect
-from genima_core.data.bags.reader import Bag, find_bags, open_bag, read_metadata
-from genima_core.json_files import write_json
+from genima_core.data.bags.reader import Bag, find_bags, open_bag
+from genima_core.files import write_json
 
 
 def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
@@ -32,10 +34,15 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
     else:
         _show_many(described, console)
     write_json(json, {"bags": described})
-    broken = [row["folder"] for row in described if row["state"] not in ("finished", "recording")]
+    broken = [row for row in described if row["state"] in ("interrupted", "damaged")]
+    lost = [row for row in described if row["state"] == "unreadable"]
     if broken:
         console.print(f"{len(broken)} not finished or damaged; genima bag repair {path} mends them", highlight=False)
-    return 1 if broken else 0
+    if lost:
+        console.print(
+            f"of {len(lost)} not one message can be read: remove the folder, or record it again", highlight=False
+        )
+    return 1 if broken or lost else 0
 
 
 def repair(path: tyro.conf.Positional[Path]) -> int:
@@ -83,9 +90,9 @@ def _judge(folder: Path, changed: bool) -> None:
         replace(about, quality=quality.to_dict(), suspect=tuple(reasons)).save(folder)
 
 
-def describe(folder: Path) -> dict:
+def describe(folder: Path) -> dict[str, Any]:
     """All that `info` shows of one bag."""
-    row = {
+    row: dict[str, Any] = {
         "folder": str(folder),
         "name": folder.name,
         "state": "damaged",
@@ -107,6 +114,8 @@ def describe(folder: Path) -> dict:
         row["state"] = (
             "recording"
             if bag.being_recorded
+            else "unreadable"
+            if (row["problem"] or not bag.finished) and next(bag.messages(), None) is None
             else "interrupted"
             if not bag.finished
             else "damaged"
@@ -140,7 +149,7 @@ def _duration(bag: Bag) -> tuple[float, dict[str, tuple[str, int]]]:
     """Length in s, and type and number of messages of each topic; of an interrupted bag by reading it."""
     if bag.finished:
         return (
-            read_metadata(bag.folder)["duration"]["nanoseconds"] * 1e-9,
+            read_metadata(bag.folder).duration.nanoseconds * 1e-9,
             {name: (topic.type, topic.count) for name, topic in bag.topics.items()},
         )
     counts: dict[str, tuple[str, int]] = {}
@@ -149,7 +158,7 @@ def _duration(bag: Bag) -> tuple[float, dict[str, tuple[str, int]]]:
         counts[message.topic] = message.type, counts.get(message.topic, ("", 0))[1] + 1
         begin_ns = message.received_ns if begin_ns is None else min(begin_ns, message.received_ns)
         end_ns = message.received_ns if end_ns is None else max(end_ns, message.received_ns)
-    return 0.0 if begin_ns is None else (end_ns - begin_ns) * 1e-9, counts
+    return (end_ns - begin_ns) * 1e-9 if begin_ns is not None and end_ns is not None else 0.0, counts
 
 
 def _found(path: Path) -> list[Path]:

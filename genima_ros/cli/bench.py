@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 NETWORKS = ("diffusion", "controller", "training")

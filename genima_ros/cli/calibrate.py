@@ -28,7 +28,7 @@ from genima_core.calibration.solution import Solution, load_solutions
 from genima_core.calibration.store import check_intrinsics
 from genima_core.calibration.verbs import DEFAULT_BOARD
 from genima_core.cameras import CameraRig
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.graph.domain import join_domain
@@ -89,7 +89,6 @@ def install(
     rig: Path,
     out: Path | None = None,
     calib: Path | None = None,
-    arm: str = "panda",
     force: bool = False,
 ) -> None:
     """Puts extrinsics into a rig and .calib files.
@@ -103,12 +102,11 @@ def install(
         rig: rig.json to change.
         out: Where to write the changed rig; over the old one by default, of which a copy is kept beside it.
         calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
-        arm: Prefix of the arm's frames, such as panda or fr3.
         force: Installs solutions whose verdict is "bad" as well.
     """
     from genima_core.calibration import verbs
 
-    verbs.install(sources, rig, out, calib, arm, force)
+    verbs.install(sources, rig, out, calib, force)
 
 
 def collect(
@@ -313,9 +311,10 @@ def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> "
 
     with CalibrationLink(domain, rig.names, arm, namespace) as link:
         link.wait_ready()
-        if not link.spin_until(lambda: not link.why_not(), REST_S):
+        link.spin_until(lambda: not link.why_not(), REST_S)
+        if (moment := link.moment()) is None:
             raise RuntimeError(f"no picture of the arm at rest within {REST_S:.0f} s: {link.why_not()}")
-        return link.moment()
+        return moment
 
 
 def _one_size(cameras: dict) -> tuple[int, int]:

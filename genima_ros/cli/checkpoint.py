@@ -11,6 +11,8 @@ def checkpoint(
     autoencoder: Path | None = None,
     preset: str = "demo",
     results: tuple[Path, ...] = (),
+    licence: str = "",
+    repeated_by: str = "",
 ) -> None:
     """Puts what was trained into one checkpoint folder.
 
@@ -26,8 +28,10 @@ def checkpoint(
         autoencoder: Folder that `genima train autoencoder` wrote, for the model card.
         preset: Name that the parts were trained with.
         results: Files that `genima eval --json` wrote, for the model card.
+        licence: Of the checkpoint, for the model card, such as Apache-2.0; by default the card names none.
+        repeated_by: Command that makes it anew, for the model card.
     """
     from genima_core.checkpoint import assemble
 
-    assemble(data, diffusion, controller, out, autoencoder, preset, results)
+    assemble(data, diffusion, controller, out, autoencoder, preset, results, licence, repeated_by)
     print(f"{out} is complete\nnext: genima eval TASK --checkpoint {out}")

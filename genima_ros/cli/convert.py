@@ -6,9 +6,9 @@ from typing import Literal
 import tyro
 
 from genima_core.data.bags.episodes import Options as BagOptions
+from genima_core.files import write_json
 from genima_core.importers.rlbench.conversion import Options as RLBenchOptions
 from genima_core.importers.sources import check_kind, find_snapshot
-from genima_core.json_files import write_json
 
 
 def bags(

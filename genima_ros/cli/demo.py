@@ -13,13 +13,15 @@ import numpy as np
 import tyro
 
 from genima_core.checkpoint import Checkpoint
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 from genima_core.loop import find_ending
-from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
+from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.clients.demo_film import write_episode
 from genima_ros.graph import graph
+from genima_ros.graph.description import READY_S, describe_graph
 from genima_ros.graph.domain import own_domain
 from genima_ros.graph.processes import RunningGraph
+from genima_ros.share import find_checkpoint
 
 CALL_S = 10.0
 REST_S = 5.0
@@ -61,10 +63,11 @@ def demo(
     """
     if episodes < 1:
         raise ValueError(f"--episodes is {episodes}; at least 1 is needed")
-    rig = Checkpoint.open(graph.find_checkpoint(checkpoint)).rig
+    rig = Checkpoint.open(find_checkpoint(checkpoint)).rig
     values = graph.argument_values(
         "sim", {"checkpoint": str(checkpoint), "execution": execution, "task": task, "seed": str(seed - 1)}
     )  # every episode begins with a reset to the next
+    description = describe_graph("sim", values)
     folder = Path(out) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder.mkdir(parents=True)
     began_s = time.monotonic()
@@ -73,7 +76,7 @@ def demo(
 
         log = stack.enter_context((folder / "nodes.log").open("w"))
         domain = stack.enter_context(own_domain()) if domain is None else domain
-        running, observer = start("sim", values, stack, domain, lambda domain: DemoObserver(domain, rig.names), log)
+        running, observer = start(description, stack, domain, lambda domain: DemoObserver(domain, rig.names), log)
         print(
             f"starting {len(running.processes)} nodes in ROS domain {domain}; their output goes to "
             f"{folder / 'nodes.log'}",

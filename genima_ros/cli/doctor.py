@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from genima_core.checkpoint import Checkpoint
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 from genima_ros.cli.terminal.status_table import status_table
 from genima_ros.graph.domain import own_domain
 from genima_ros.graph.packages import apt_package, extras, remedy
+from genima_ros.graph.processes import node_environment
+from genima_ros.share import DEMO_CHECKPOINT, find_checkpoint
 
 DEMO_EXTRAS = ("", "sim", "train", "ros")
-DEMO_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "demo"
 DEMO_MEMORY_GB = 6.0
 DEMO_DISK_GB = 2.0
 PROBE_TIMEOUT_S = 120.0
@@ -129,7 +130,7 @@ def examine() -> Iterator[Check]:
     yield loopback()
     yield from workstation()
     yield from realsense()
-    yield checkpoint(DEMO_CHECKPOINT)
+    yield checkpoint(find_checkpoint(DEMO_CHECKPOINT))
 
 
 def machine() -> Iterator[Check]:
@@ -210,7 +211,7 @@ def loopback() -> Check:
     if importlib.util.find_spec("rclpy") is None:
         return Check("ROS 2", "missing", "rclpy cannot be imported", remedy)
     with own_domain() as domain:
-        environment = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        environment = node_environment(os.environ, domain)
         talker = subprocess.Popen(
             [sys.executable, "-c", TALKER],
             env={**os.environ, **environment},
@@ -228,7 +229,6 @@ def workstation() -> Iterator[Check]:
     """What only a ROS 2 installed by apt brings."""
     needed_for = {
         "launch_ros": "ros2 launch (genima up does without)",
-        "cv_bridge": "unusual image encodings (OpenCV does the usual ones)",
         "tf2_msgs": "a real cell: camera poses on tf",
         "control_msgs": "a real cell: gripper action",
         "franka_msgs": "a real cell: Franka hand and error recovery",

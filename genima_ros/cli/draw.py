@@ -5,7 +5,7 @@ from typing import Any
 
 import tyro
 
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 
 
 def draw(

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import tyro
+
 from genima_core.evaluation.config import Evaluation
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 
 
-def eval(evaluation: Evaluation, json: Path | None = None) -> None:
+def eval(evaluation: tyro.conf.OmitArgPrefixes[Evaluation], json: Path | None = None) -> None:
     """Runs a checkpoint closed loop in simulation, without ROS.
 
     Example: genima eval push_button --episodes 20 --targets truth

@@ -56,15 +56,8 @@ class Sliders:
             box=None,
             title_style="bold",
         )
-        for column, justify in (
-            ("joint", "left"),
-            ("min", "right"),
-            ("", "left"),
-            ("max", "right"),
-            ("rad", "right"),
-            ("there", "right"),
-        ):
-            table.add_column(column, justify=justify)
+        for column in ("joint", "min", "", "max", "rad", "there"):
+            table.add_column(column, justify="left" if column in ("joint", "") else "right")
         for i, name in enumerate(PANDA.joint_names):
             lower, upper = PANDA.limits.lower[i], PANDA.limits.upper[i]
             table.add_row(

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 from genima_core.preflight import Finding, Wanted, judge
 from genima_ros.arms import arm_argument, find_arm
 from genima_ros.cli.terminal.status_table import status_table
 from genima_ros.graph.domain import join_domain
-from genima_ros.graph.graph import find_checkpoint
+from genima_ros.share import find_checkpoint
 
 COLOURS = {"ok": "green", "failed": "bold red", "warning": "yellow"}
 

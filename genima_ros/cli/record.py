@@ -14,7 +14,7 @@ import tyro
 from genima_core.cameras import CameraRig
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.numbering import episodes_in, next_number, number_of
-from genima_core.json_files import write_json
+from genima_core.files import check_name, write_json
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph import graph
@@ -80,6 +80,7 @@ def record(
         remap: Further topics with other names, such as front/color/image_raw:=/camera/front/color/image_raw.
         json: Writes what was recorded to this file.
     """
+    check_name(task, "the task")
     if episodes < 0:
         raise ValueError(f"--episodes is {episodes}; give how many are wanted, or 0 for as many as come")
     out = (Path("recordings") / task if out is None else out).absolute()
@@ -200,18 +201,18 @@ def table_view(session, goal: int) -> Iterator[Callable[[], None]]:
 @contextmanager
 def plain_view(session) -> Iterator[Callable[[], None]]:
     """A line for whatever happens."""
-    states: dict[str, str] = {}
+    shown: dict[str, str] = {}
 
     def view() -> None:
         while session.notes:
             print(session.notes.popleft(), flush=True)
-        for name, state in session.states.items():
-            if states.get(name) != state:
-                states[name] = state
-                print(f"{name}: {state}", flush=True)
-        if "recorder" in session.diagnostics and "recorder" not in states:
+        states = {name: str(status or "absent") for name, status in session.states.items()}
+        if "recorder" in session.diagnostics:
             states["recorder"] = "ready"
-            print("recorder: ready", flush=True)
+        for name, state in states.items():
+            if shown.get(name) != state:
+                shown[name] = state
+                print(f"{name}: {state}", flush=True)
 
     yield view
     view()

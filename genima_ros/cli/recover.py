@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 from genima_ros.arms import find_arm
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph.domain import join_domain

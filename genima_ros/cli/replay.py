@@ -9,10 +9,11 @@ import numpy as np
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
-from genima_core.json_files import write_json
+from genima_core.files import write_json
 from genima_ros.arms import find_arm
-from genima_ros.cli.up import READY_S, start, terminate_as_interrupt, wait_ready
+from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
+from genima_ros.graph.description import READY_S, describe_graph
 from genima_ros.graph.domain import join_domain, own_domain
 
 if TYPE_CHECKING:
@@ -125,13 +126,11 @@ def _start_cell(motion: "Motion", stack: ExitStack, domain: int | None):
     given = {"seed": str(motion.seed), "task": motion.task, "camera_rate_hz": "1"}
     values, nowhere = graph.argument_values("teleop_sim", given), Path(os.devnull)
     running, replayer = start(
-        "teleop_sim",
-        values,
+        describe_graph("teleop_sim", values, only=("sim", "streamer")),
         stack,
         domain,
         lambda domain: Replayer(domain, find_arm("sim").arm),
         log=stack.enter_context(nowhere.open("w")),
-        only=("sim", "streamer"),
     )
     wait_ready(running, replayer, READY_S)
     return replayer

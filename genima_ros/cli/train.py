@@ -1,9 +1,11 @@
 """`genima train autoencoder`, `diffusion` and `controller`."""
 
+import tyro
+
 from genima_core.training.config import ControllerTraining, DiffusionTraining, Training
 
 
-def autoencoder(training: Training) -> None:
+def autoencoder(training: tyro.conf.OmitArgPrefixes[Training]) -> None:
     """Trains the drawing agent's image coder.
 
     Only the preset demo has one of its own; it writes OUT/vae. A run that is in OUT goes on where it stopped.
@@ -19,7 +21,7 @@ def autoencoder(training: Training) -> None:
     )
 
 
-def diffusion(training: DiffusionTraining) -> None:
+def diffusion(training: tyro.conf.OmitArgPrefixes[DiffusionTraining]) -> None:
     """Trains the agent that draws targets.
 
     Presets: demo, sd-turbo, sdxl-turbo, instruct-pix2pix. It writes OUT/agent. A run that is in OUT goes on where it
@@ -37,7 +39,7 @@ def diffusion(training: DiffusionTraining) -> None:
     )
 
 
-def controller(training: ControllerTraining) -> None:
+def controller(training: tyro.conf.OmitArgPrefixes[ControllerTraining]) -> None:
     """Trains the controller that follows drawn targets.
 
     Presets: demo, paper, diffusion-policy. It writes OUT/controller. A run that is in OUT goes on where it stopped.

@@ -1,24 +1,26 @@
 """`genima up`: a node graph as processes, without ros2 launch."""
 
 import os
-import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import tyro
 
 from genima_ros.cli.terminal.graph_help import details as details  # shown below the help
 from genima_ros.graph import graph
+from genima_ros.graph.description import READY_S, GraphDescription, describe_graph, not_ready
 from genima_ros.graph.domain import join_domain
-from genima_ros.graph.modes import get_mode
 from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
+from genima_ros.graph.transport import remove_abandoned
 
-READY_S = 120.0
-"""Loading the models from a slow disk on busy cores takes a while."""
+if TYPE_CHECKING:
+    from genima_ros.clients.observer import Observer
+
 SPIN_S = 0.1
 
 
@@ -39,17 +41,12 @@ def up(
         ready_timeout_s: How long the nodes may take to start.
     """
     mode, arguments = graph.split_words(words)
-    values = graph.parse_arguments(mode, arguments)
+    description = describe_graph(mode, graph.parse_arguments(mode, arguments))
     with terminate_as_interrupt(), ExitStack() as stack:
-        running, observer = start(mode, values, stack)
+        running, observer = start(description, stack)
         try:
             wait_ready(running, observer, ready_timeout_s)
-            print(
-                f"ready: {', '.join(running.pids)} (ROS domain {observer.domain}); Ctrl-C ends them",
-                flush=True,
-            )
-            if hint := graph.next_step(mode, values):
-                print(hint, flush=True)
+            print(description.ready(observer.domain), flush=True)
             tell_scenes(observer)
             while True:
                 observer.spin(SPIN_S)
@@ -71,50 +68,32 @@ def tell_scenes(observer) -> None:
 
 
 def start(
-    mode: str,
-    values: dict[str, object],
+    description: GraphDescription,
     stack: ExitStack,
     domain: int | None = None,
-    make_observer: Callable[[int], object] | None = None,
+    make_observer: "Callable[[int], Observer] | None" = None,
     log: TextIO | None = None,
-    only: Collection[str] = (),
-):
-    """Starts the nodes, or `only` those of these names, and an observer in this process; `stack` ends both.
-
-    With a `log`, only problems are shown.
-
-    Raises:
-        ValueError, FileNotFoundError: arguments, parameter files or the checkpoint are not valid; nothing runs then.
-    """
-    processes = [process for process in graph.processes(mode, values) if not only or process.name in only]
-    if get_mode(mode).learned:
-        from genima_core.checkpoint import Checkpoint
-
-        Checkpoint.open(graph.find_checkpoint(str(values["checkpoint"])))
-    if values["rviz"] and shutil.which("rviz2") is None:
-        raise RuntimeError(
-            "rviz2 is not installed: apt install ros-jazzy-rviz2 and source /opt/ros/jazzy/setup.bash, "
-            "or leave rviz:=true out"
-        )
+) -> "tuple[RunningGraph, Observer]":
+    """Starts the nodes and an observer in this process; `stack` ends both. With a `log`, only problems are shown."""
+    if removed := remove_abandoned():
+        print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     domain = join_domain(domain)  # the observer in this process must meet the nodes
     environment = node_environment(os.environ, domain)
     if make_observer is None:
         from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
 
         make_observer = Observer
-    output = ProcessOutput(sys.stdout, [process.name for process in processes], log=log)
+    output = ProcessOutput(sys.stdout, [process.name for process in description.processes], log=log)
     observer = stack.enter_context(make_observer(domain))
-    running = stack.enter_context(RunningGraph(processes, environment, output.line))
-    if values["rviz"]:
-        import subprocess
-
-        rviz = subprocess.Popen(graph.rviz_command(values), env=environment)
+    running = stack.enter_context(RunningGraph(description.processes, environment, output.line))
+    if description.rviz:
+        rviz = subprocess.Popen(description.rviz, env=environment)
         stack.callback(rviz.terminate)
     return running, observer
 
 
 def wait_ready(
-    running: RunningGraph, observer, timeout_s: float, clock_s: Callable[[], float] = time.monotonic
+    running: RunningGraph, observer: "Observer", timeout_s: float, clock_s: Callable[[], float] = time.monotonic
 ) -> None:
     """Returns when every node has published diagnostics, which it does once it has loaded everything.
 
@@ -127,11 +106,11 @@ def wait_ready(
         observer.spin(SPIN_S)
         running.check()
         if clock_s() > deadline_s:
-            raise RuntimeError(f"not ready after {timeout_s:.0f} s: {', '.join(sorted(missing))}; see the output above")
+            raise not_ready(sorted(missing), timeout_s)
 
 
 @contextmanager
-def terminate_as_interrupt():
+def terminate_as_interrupt() -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP (the terminal has gone) raise KeyboardInterrupt as Ctrl-C does: all is cleaned up."""
 
     def interrupt(*_: object) -> None:

@@ -102,7 +102,7 @@ class CalibrationLink(Observer):
         Raises:
             ValueError: an image is not of the size that its camera_info tells, or is distorted.
         """
-        if self.why_not():
+        if self.q is None or self.why_not():
             return None
         images = {name: conversions.image_to_rgb(self._images[name]) for name in self.cameras}
         cameras = {name: conversions.camera_info_to_camera(self._infos[name]) for name in self.cameras}

@@ -98,7 +98,7 @@ class DemoObserver(Observer):
         """No commands flow."""
         return time.monotonic() - self._last_command_s > QUIET_S
 
-    def command_statistics(self, limits: JointLimits = PANDA.limits) -> dict[str, float | int]:
+    def command_statistics(self, limits: JointLimits = PANDA.limits) -> dict[str, float | int | None]:
         """Rate, jitter and gaps as received here, and how many commanded differences exceed a limit."""
         periods_s = np.concatenate(
             [np.diff([c.received_s for c in stream]) for stream in self._streams if stream] or [np.zeros(0)]

@@ -15,8 +15,8 @@ class LeaderClient(Observer):
 
     def __init__(self, domain: int) -> None:
         super().__init__(domain, "leader_client")
-        self.q: np.ndarray | None = None
-        """(7,) rad, of its newest joint state."""
+        self.q = np.full(7, np.nan)
+        """rad, of its newest joint state."""
         self.opening = 1.0
         self._command = interfaces.publish(self.node, interfaces.LEADER_COMMAND)
         interfaces.subscribe(self.node, interfaces.LEADER_JOINT_STATES, self._on_joint_state)
@@ -31,7 +31,7 @@ class LeaderClient(Observer):
         Raises:
             RuntimeError: no simulated leader is there.
         """
-        if not self.spin_until(lambda: self.heard and self.q is not None, timeout_s):
+        if not self.spin_until(lambda: self.heard and np.isfinite(self.q).all(), timeout_s):
             raise RuntimeError(
                 f"no simulated leader is there in ROS domain {self.domain}; start it: genima up teleop sim"
             )

@@ -1,5 +1,6 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from std_srvs.srv import Trigger
 
+from genima_ros.graph.transport import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
 from genima_ros.nodes.run import make_executor
@@ -21,6 +23,7 @@ class Observer:
         self.domain = domain
         self.diagnostics: dict[str, dict[str, float | str]] = {}
         """Node name to its newest values."""
+        choose_transport(os.environ)
         self.context = rclpy.Context()
         rclpy.init(args=[], context=self.context, domain_id=domain)  # not our command line: it is not ROS's
         renamed = [option for old, new in remappings for option in ("-r", f"{old}:={new}")]

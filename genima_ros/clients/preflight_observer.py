@@ -11,8 +11,11 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.preflight import ArmSeen, CameraSeen, CellSeen, Stream
+from genima_core.streaming.states import State, Status
+from genima_core.targets.gate import GateState
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.status import read_status
 from genima_ros.nodes.cameras.rig_watch import read_rig
 
 SETTINGS = ("checkpoint", "execution", "arm", "velocity_scale", "slack_s")
@@ -69,10 +72,10 @@ def find_graph(domain: int) -> GraphFound:
             raise RuntimeError(f"only a streamer is running in ROS domain {domain}: start a whole graph, genima up ...")
         nodes = ("streamer", "teleop") if "teleop" in running() else ("streamer", "diffusion", "controller")
         arm = observer.parameters("streamer", ["arm"], PATIENCE_S)["arm"]
-        checkpoint = "" if "teleop" in nodes else observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)
+        learned = {} if "teleop" in nodes else observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)
         topics = [CAMERA_TOPIC.fullmatch(name) for name, _ in observer.node.get_topic_names_and_types()]
         cameras = tuple(sorted(found[1] for found in topics if found and observer.node.count_publishers(found[0])))
-        return GraphFound(nodes, cameras, arm, checkpoint["checkpoint"] if checkpoint else "")
+        return GraphFound(nodes, cameras, arm, learned.get("checkpoint", ""))
 
 
 class PreflightObserver(Observer):
@@ -87,7 +90,9 @@ class PreflightObserver(Observer):
         self._q: list[np.ndarray] = []
         self._status: tuple[int, str] | None = None
         self._rig: CameraRig | None = None
-        self._latest: dict[str, str] = {}
+        self._streamer: Status | None = None
+        self._gate: Status | None = None
+        self._instruction = ""
         self._drawings = 0
         for name in cameras:
             picture = replace(interfaces.camera_image(name), qos=SEVERAL)
@@ -99,8 +104,11 @@ class PreflightObserver(Observer):
         )
         interfaces.subscribe(self.node, interfaces.CAMERA_RIG, lambda m: setattr(self, "_rig", read_rig(m)))
         interfaces.subscribe(self.node, interfaces.TARGETS, self._on_drawing)
-        for topic in (interfaces.STREAMER_STATE, interfaces.GATE, interfaces.INSTRUCTION):
-            interfaces.subscribe(self.node, topic, lambda m, n=topic.name: self._latest.update({n: m.data}))
+        interfaces.subscribe(
+            self.node, interfaces.STREAMER_STATE, lambda m: setattr(self, "_streamer", read_status(m, State))
+        )
+        interfaces.subscribe(self.node, interfaces.GATE, lambda m: setattr(self, "_gate", read_status(m, GateState)))
+        interfaces.subscribe(self.node, interfaces.INSTRUCTION, lambda m: setattr(self, "_instruction", m.data))
 
     def wait_complete(self, nodes: Sequence[str], drawings: bool) -> None:
         """Returns when everything was seen, and these nodes and a drawing; or when patience is at its end."""
@@ -110,7 +118,7 @@ class PreflightObserver(Observer):
             return (
                 all(len(self._heard[topic.name].stamps_s) > 1 for topic in topics)
                 and set(nodes) <= set(self.diagnostics)
-                and {interfaces.STREAMER_STATE.name} <= set(self._latest)
+                and self._streamer is not None
                 and self._status is not None
                 and (not drawings or self._drawings > 0)
             )
@@ -135,20 +143,27 @@ class PreflightObserver(Observer):
         problems = {
             name: str(values["message"]) if values["level"] else "" for name, values in self.diagnostics.items()
         }
-        streamer, gate, instruction = (
-            self._latest.get(topic.name, "")
-            for topic in (interfaces.STREAMER_STATE, interfaces.GATE, interfaces.INSTRUCTION)
-        )
         return CellSeen(
             cameras,
             arm,
             self._rig,
-            streamer,
-            gate,
-            instruction,
+            self._streamer,
+            self._gate,
+            self._instruction,
             self._drawings,
             problems,
             {node: self.parameters(node, SETTINGS, PATIENCE_S) for node in ASKED if node in self.diagnostics},
+            self._commanders(),
+        )
+
+    def _commanders(self) -> tuple[str, ...]:
+        """Nodes that publish commands for the arm, by their full names."""
+        return tuple(
+            sorted(
+                f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+                for topic in interfaces.ARM_COMMANDS.values()
+                for info in self.node.get_publishers_info_by_topic(self.node.resolve_topic_name(topic.name))
+            )
         )
 
     def _stream(self, topic: interfaces.Topic) -> Stream:

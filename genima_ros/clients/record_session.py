@@ -3,14 +3,18 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from std_msgs.msg import Bool, String
 
+from genima_core.streaming.mirror import Mirroring
+from genima_core.streaming.states import State, Status
 from genima_ros.cli.terminal.keyboard import Line
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import interfaces
+from genima_ros.messages.status import read_status
 
-STATES = {"teleop": interfaces.TELEOP_STATE, "streamer": interfaces.STREAMER_STATE}
+STATES = {"teleop": (interfaces.TELEOP_STATE, Mirroring), "streamer": (interfaces.STREAMER_STATE, State)}
 RECORDER, TELEOP, STREAMER = "recorder", "teleop", "streamer"
 CALLS = {
     "e": (TELEOP, "engage"),
@@ -37,7 +41,8 @@ class RecordSession(Observer):
     def __init__(self, domain: int, ring: Callable[[int], None], instruction: str = "") -> None:
         """`ring(times)` sounds the bell, if that is on."""
         super().__init__(domain, "record")
-        self.states = dict.fromkeys(STATES, "absent")
+        self.states: dict[str, Status | None] = dict.fromkeys(STATES)
+        """Of each node; None while it is absent."""
         self.recording = self.quitting = False
         self.bell = True
         self.note = ""
@@ -46,14 +51,18 @@ class RecordSession(Observer):
         """Everything that was noted and is not shown yet."""
         self.discarded = 0
         self.line: Line | None = None
-        self._ring, self._keys, self._pending, self._asked_s = ring, deque(), None, 0.0
+        self._ring, self._asked_s = ring, 0.0
+        self._keys: deque[str] = deque()
+        self._pending: Any = None
         self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
         if instruction:
             self._instruction.publish(String(data=instruction))
         interfaces.subscribe(self.node, interfaces.RECORDING, self._on_recording)
-        for name, topic in STATES.items():
-            interfaces.subscribe(self.node, topic, lambda message, name=name: self.states.update({name: message.data}))
-        self._clients = {
+        for name, (topic, states) in STATES.items():
+            interfaces.subscribe(
+                self.node, topic, lambda m, name=name, states=states: self.states.update({name: read_status(m, states)})
+            )
+        self._clients: dict[tuple[str, str], Any] = {
             (node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
             for node, name in {*CALLS.values(), (STREAMER, "emergency_stop"), (RECORDER, "start"), (RECORDER, "stop")}
         }
@@ -73,7 +82,7 @@ class RecordSession(Observer):
         while self._keys and self._pending is None:
             key = self._keys.popleft()
             if self.line is not None:
-                self._type(key)
+                self._type(self.line, key)
             elif key == " ":
                 self._call(RECORDER, "stop" if self.recording else "start")
             elif key in CALLS:
@@ -96,8 +105,8 @@ class RecordSession(Observer):
         self.note = text
         self.notes.append(text)
 
-    def _type(self, key: str) -> None:
-        text = self.line.type(key)
+    def _type(self, line: Line, key: str) -> None:
+        text = line.type(key)
         if text is None:
             return
         self.line = None

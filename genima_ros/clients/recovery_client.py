@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
-from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from genima_core.streaming.arm_status import NAME, Level
-from genima_core.streaming.command import State
+from genima_core.arm_status import ArmStatus, Level
+from genima_core.streaming.states import Refusal, State, Status
 from genima_ros.clients.observer import Observer
 from genima_ros.graph.recovery import Absent, Step
 from genima_ros.messages import interfaces
+from genima_ros.messages.status import read_arm_status, read_status
 
 FOUND_S = 10.0
 ANSWER_S = 20.0
@@ -53,8 +53,9 @@ class RecoveryLink(Observer):
     def __init__(self, domain: int, found_s: float = FOUND_S, answer_s: float = ANSWER_S) -> None:
         super().__init__(domain, "recover")
         self._found_s, self._answer_s = found_s, answer_s
-        self._status: DiagnosticStatus | None = None
-        self._state, self._state_s = "", -math.inf
+        self._status: ArmStatus | None = None
+        self._streamer: Status | None = None
+        self._streamer_s = -math.inf
         interfaces.subscribe(self.node, interfaces.ARM_STATUS, self._on_status)
         interfaces.subscribe(self.node, interfaces.STREAMER_STATE, self._on_state)
         self._calls: dict[str, Callable[[Step], str]] = {
@@ -78,11 +79,12 @@ class RecoveryLink(Observer):
         return self._calls[step.call](step)
 
     def _on_status(self, message: DiagnosticStatus) -> None:
-        if message.name == NAME:
-            self._status = message
+        status = read_arm_status(message)
+        if not isinstance(status, Refusal):
+            self._status = status
 
-    def _on_state(self, message: String) -> None:
-        self._state, self._state_s = message.data, time.monotonic()
+    def _on_state(self, message: DiagnosticStatus) -> None:
+        self._streamer, self._streamer_s = read_status(message, State), time.monotonic()
 
     # ---- the arm
 
@@ -124,8 +126,8 @@ class RecoveryLink(Observer):
         self._status = None
         if not self.spin_until(lambda: self._status is not None, self._found_s):
             raise Absent(f"nothing comes on {step.target}: no arm monitor runs")
-        if not self.spin_until(lambda: self._status.level == bytes([Level.OK]), self._answer_s):
-            raise RuntimeError(f"the arm is not to be moved: {self._status.message}")
+        if not self.spin_until(lambda: self._status is not None and self._status.level is Level.OK, self._answer_s):
+            raise RuntimeError(f"the arm is not to be moved: {self._status and self._status.message}")
         return "it may be moved"
 
     # ---- its controllers
@@ -189,7 +191,7 @@ class RecoveryLink(Observer):
 
     def _reset(self, step: Step) -> str:
         self._rest(step)
-        if not self._state.startswith(State.FAULT):
+        if self._streamer is None or self._streamer.state is not State.FAULT:
             return "there was none"
         self._trigger(step)
         return "it is over"
@@ -197,11 +199,11 @@ class RecoveryLink(Observer):
     def _rest(self, step: Step) -> None:
         """Returns when the streamer has come to rest, and its state is known."""
         begin_s = time.monotonic()
-        if not self.spin_until(lambda: self._state_s > begin_s, self._found_s):
+        if not self.spin_until(lambda: self._streamer_s > begin_s, self._found_s):
             raise Absent("the streamer says nothing")
-        moving = (State.STOPPING, State.TRACKING)
-        if not self.spin_until(lambda: not self._state.startswith(moving), self._answer_s):
-            raise RuntimeError(f"the streamer does not come to rest: {self._state}")
+        resting = (State.HOLDING, State.FAULT)
+        if not self.spin_until(lambda: self._streamer is not None and self._streamer.state in resting, self._answer_s):
+            raise RuntimeError(f"the streamer does not come to rest: {self._streamer}")
 
     # ---- calls
 

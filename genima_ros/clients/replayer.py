@@ -1,18 +1,23 @@
 """Streams actions through a running streamer from outside, and watches what the arm makes of them."""
 
-import array
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from enum import StrEnum
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, String
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from std_msgs.msg import Bool
+from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.arm import Arm
+from genima_core.streaming.mirror import ENGAGED, Mirroring
+from genima_core.streaming.states import Reason, State, Status
+from genima_core.types import ActionChunk
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.status import read_status
 
 FOUND_S = 10.0
 """A streamer that runs is heard of within this time."""
@@ -23,7 +28,6 @@ STOP_S = 5.0
 ARRIVED_RAD = 0.05
 LEAD_S = 0.2
 """Async mode plays actions when they are due; the first one is due this long after it was sent."""
-TELEOP_MOVES = ("approaching", "mirroring")
 REPORTED_S = 1.5
 """Diagnostics come once a second."""
 
@@ -42,7 +46,9 @@ class Replayer(Observer):
         self.succeeded = False
         self.q: np.ndarray | None = None
         """(7,) measured, rad."""
-        self.state = self.reason = self.teleop = ""
+        self.status: Status | None = None
+        """The streamer's."""
+        self.teleop: StrEnum | None = None
         self._wanted = False
         self._heard_s = -math.inf
         self._reasons: list[str] = []
@@ -67,15 +73,26 @@ class Replayer(Observer):
             )
         if not self.spin_until(lambda: self.q is not None, timeout_s):
             raise RuntimeError(f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver")
-        if self.teleop in TELEOP_MOVES:
+        if self.teleop in ENGAGED:
             raise RuntimeError(f"teleoperation is {self.teleop} and moves the arm; pause it first (p in genima record)")
-        if not self.spin_until(lambda: "disabled" not in str(self.diagnostics["streamer"]["reason"]), REPORTED_S):
+        if not self.spin_until(
+            lambda: self.status is not None and self.status.reason is not Reason.DISABLED, REPORTED_S
+        ):
             raise RuntimeError("the streamer is disabled; when nobody is near the arm, enable it: genima enable")
-        if not self.spin_until(lambda: self.state == "holding" and self._wanted, timeout_s):
-            raise RuntimeError(f"the streamer is {self.state}: {self.reason or 'something else moves the arm'}")
+        if not self.spin_until(lambda: self.state is State.HOLDING and self._wanted, timeout_s):
+            raise RuntimeError(f"the streamer is {self.status}; something else may move the arm")
 
     def _streamer_is_there(self) -> bool:
-        return bool(self.state and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
+        return bool(self.status and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
+
+    @property
+    def state(self) -> StrEnum | None:
+        """The streamer's."""
+        return None if self.status is None else self.status.state
+
+    @property
+    def _rests(self) -> bool:
+        return self.state in (State.HOLDING, State.FAULT)
 
     def follow(
         self,
@@ -100,19 +117,19 @@ class Replayer(Observer):
             raise
 
     def _halt(self) -> None:
-        if self.state in ("holding", "fault"):
+        if self._rests:
             return
         print("stopping smoothly; the streamer is disabled then, enable it to move the arm again", flush=True)
         with suppress(RuntimeError):  # it is gone, and with it what it commanded
             self.call("streamer", "stop", STOP_S)
-        self.spin_until(lambda: self.state in ("holding", "fault"), STOP_S)
+        self.spin_until(lambda: self._rests, STOP_S)
 
     def _follow(
         self, q: np.ndarray, openings: np.ndarray | None, step_s: float, progress: Callable[[float], object]
     ) -> tuple[np.ndarray, np.ndarray]:
         self._reasons, self._measured = [], []
         self._chunks.publish(self._chunk(q, openings, step_s))
-        if not self.spin_until(lambda: self.state not in ("", "holding"), ACCEPTED_S):
+        if not self.spin_until(lambda: self.state not in (None, State.HOLDING), ACCEPTED_S):
             self.spin(REPORTED_S)
             report = self.diagnostics.get("streamer", {})
             now, last = str(report.get("message", "")), report.get("last_problem") or "it is silent"
@@ -122,14 +139,14 @@ class Replayer(Observer):
 
         def over() -> bool:
             progress(self._now_s() - begin_s)
-            return self.state in ("holding", "fault") or self._now_s() - self._heard_s > SILENT_S
+            return self._rests or self._now_s() - self._heard_s > SILENT_S
 
         self.spin_until(over, math.inf)  # the streamer plays slower what is too fast, so nobody knows how long it takes
         if self._now_s() - self._heard_s > SILENT_S:
             raise RuntimeError(f"the streamer fell silent after {self._now_s() - begin_s:.1f} s; look at its process")
         early = self._now_s() - begin_s < 0.95 * planned_s
         if early or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
-            reasons = "; ".join(dict.fromkeys(self._reasons)) or self.reason or "no reason given"
+            reasons = "; ".join(dict.fromkeys(self._reasons)) or str(self.status)
             raise RuntimeError(
                 f"the arm stopped after {self._now_s() - begin_s:.1f} of {planned_s:.1f} s, "
                 f"{self._distance(q[-1]):.3f} rad from the end of the motion; the streamer is "
@@ -141,19 +158,10 @@ class Replayer(Observer):
         return float(np.abs(self.q - q).max())
 
     def _chunk(self, q: np.ndarray, openings: np.ndarray | None, step_s: float) -> JointTrajectory:
-        message = JointTrajectory(joint_names=[*self.arm.joint_names])
-        values = np.asarray(q, dtype=np.float64)
-        if openings is not None:
-            message.joint_names.append(conversions.GRIPPER_JOINT)
-            values = np.column_stack([values, np.clip(openings, 0.0, 1.0) * self.arm.gripper.max_width_m])
-        message.header.stamp = conversions.to_time(self._now_s())
-        message.points = [
-            JointTrajectoryPoint(
-                positions=array.array("d", row), time_from_start=conversions.to_duration(LEAD_S + k * step_s)
-            )
-            for k, row in enumerate(values)
-        ]
-        return message
+        now_s = self._now_s()
+        opened = None if openings is None else np.clip(openings, 0.0, 1.0)
+        chunk = ActionChunk(np.asarray(q, dtype=np.float64), opened, step_s, now_s + LEAD_S, now_s)
+        return conversions.chunk_to_trajectory(chunk, self.arm)
 
     def _on_joint_state(self, message: JointState) -> None:
         if set(self.arm.joint_names) <= set(message.name):
@@ -161,15 +169,15 @@ class Replayer(Observer):
                 self.q = conversions.positions_by_name(message, self.arm.joint_names)
                 self._measured.append((conversions.seconds(message.header.stamp), self.q))
 
-    def _on_streamer_state(self, message: String) -> None:
+    def _on_streamer_state(self, message: DiagnosticStatus) -> None:
         self._heard_s = self._now_s()
-        self.state, _, reason = message.data.partition(":")
-        self.reason = reason.strip()
-        if self.state in ("stopping", "fault") and self.reason:
-            self._reasons.append(self.reason)
+        self.status = read_status(message, State) or self.status
+        if self.status is not None and self.state in (State.STOPPING, State.FAULT) and self.status.text:
+            self._reasons.append(self.status.text)
 
-    def _on_teleop_state(self, message: String) -> None:
-        self.teleop = message.data.partition(":")[0]
+    def _on_teleop_state(self, message: DiagnosticStatus) -> None:
+        status = read_status(message, Mirroring)
+        self.teleop = None if status is None else status.state
 
     def _on_success(self, message: Bool) -> None:
         self.succeeded = message.data

@@ -16,22 +16,26 @@ PARTICIPANTS = range(8)
 """Processes of a domain whose ports are looked at."""
 
 
-def join_domain(domain: int | None = None) -> int:
-    """Lets nodes of this process meet those that `genima up` starts: the same domain, and the same range.
-
-    Without a `domain` that of ROS_DOMAIN_ID, or 0.
+def current_domain() -> int:
+    """The ROS domain of this process.
 
     Raises:
         ValueError: ROS_DOMAIN_ID is not a domain.
     """
-    environment = node_environment(os.environ)
-    os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
-    if domain is not None:
-        return domain
     text = os.environ.get("ROS_DOMAIN_ID") or "0"
     if not text.isdecimal() or int(text) > LAST_DOMAIN:
         raise ValueError(f"ROS_DOMAIN_ID is {text!r}; set it to a number from 0 to {LAST_DOMAIN}, or unset it")
     return int(text)
+
+
+def join_domain(domain: int | None = None) -> int:
+    """Lets nodes of this process meet those that `genima up` starts: the same domain, and the same range.
+
+    Without a `domain` that of ROS_DOMAIN_ID; see `current_domain`.
+    """
+    environment = node_environment(os.environ)
+    os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
+    return current_domain() if domain is None else domain
 
 
 @contextmanager

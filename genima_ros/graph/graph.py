@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros.arms import absolute, arm_argument, find_arm
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
-from genima_ros.share import PACKAGE, share_folder
+from genima_ros.share import PACKAGE, find_checkpoint, share_folder
 
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
@@ -115,13 +114,13 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
+    if values.get("camera"):
+        known["leave_out"] = [values["camera"]]
     if known.get("rig"):
         known["rig"] = str(Path(str(known["rig"])).absolute())
-    of_streaming: dict[str, dict[str, object]] = {}
     if "arm" in values:
         parameters, renamed = arm_values(values)
         known |= parameters
-        of_streaming = streaming_parameters(values)
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
         files.append(Path(str(values["config"])).absolute())
@@ -131,11 +130,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         NodeProcess(
             name=node.name,
             executable=node.executable,
-            parameters={
-                name: value
-                for name, value in (known | of_streaming.get(node.name, {})).items()
-                if name in node.parameters and value is not None
-            },
+            parameters={name: value for name, value in known.items() if name in node.parameters and value is not None},
             parameter_files=(node.parameter_file,) if node.parameter_file else tuple(files),
             remappings=(*node.remappings, *renamed.items()),
             niceness=node.niceness,
@@ -168,39 +163,6 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
         parameters["leader_arm"] = arm_argument(leader_name)
         renamed |= leader.remappings(str(values["leader_namespace"]), "leader/")
     return parameters, renamed
-
-
-def streaming_parameters(values: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """Parameters of the streamer and teleop nodes that follow from the arms."""
-    setup = find_arm(str(values["arm"]))
-    arm, driver = setup.arm, setup.driver
-    common = {
-        "arm": arm.name,
-        "joint_names": list(arm.joint_names),
-        "gripper_max_width_m": arm.gripper.max_width_m,
-    }
-    narrow = {
-        name: list(limits)
-        for name in ("lower_position_limits", "upper_position_limits", "velocity_limits")
-        if (limits := getattr(driver, name))
-    }
-    streamer = {
-        **common,
-        **narrow,
-        "command": driver.command,
-        "receiver_follows_horizon": driver.receiver_follows_horizon,
-    }
-    if "leader_arm" not in values:
-        return {"streamer": streamer}
-    leader = find_arm(str(values["leader_arm"] or values["arm"])).arm
-    teleop = {
-        **common,
-        "leader_arm": leader.name,
-        "leader_joint_names": list(leader.joint_names),
-        "leader_finger_names": list(leader.gripper.joints) or [""],
-        "leader_gripper_max_width_m": leader.gripper.max_width_m,
-    }
-    return {"streamer": streamer, "teleop": teleop}
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:
@@ -239,37 +201,20 @@ def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
 
 
 def sections_of(path: Path) -> dict[str, object]:
-    """Sections of a parameter file; of what is no mapping, its text as the name of one.
+    """Sections of a parameter file.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; not YAML.
+        FileNotFoundError, ValueError: no such file; not YAML, or not sections.
     """
     if not path.is_file():
         raise FileNotFoundError(f"parameter file {path} does not exist")
-    try:
-        sections = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    return (
-        {str(name): section for name, section in sections.items()}
-        if isinstance(sections, dict)
-        else {str(sections)[:40]: None}
-    )
+    return read_yaml(path)
 
 
-def rviz_command(values: Mapping[str, object]) -> list[str]:
-    """RViz with our displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
+def rviz_command(mode: str, values: Mapping[str, object]) -> list[str]:
+    """RViz with the mode's displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
     frame = find_arm(str(values.get("arm") or "sim")).arm.base_frame
-    command = ["rviz2", "-d", str(share_folder() / "config" / "genima.rviz"), "-f", frame]
+    command = ["rviz2", "-d", str(share_folder() / "config" / get_mode(mode).rviz), "-f", frame]
     if namespace := values.get("arm_namespace"):
         command += ["--ros-args", "-r", f"/robot_description:={absolute(str(namespace), 'robot_description')}"]
     return command
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """An absolute path; a relative one is looked for here, then beside the sources."""
-    path = Path(path)
-    if path.is_absolute() or path.exists():
-        return path.absolute()
-    beside_sources = Path(__file__).parents[2] / path
-    return beside_sources if beside_sources.exists() else path.absolute()

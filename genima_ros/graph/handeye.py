@@ -2,27 +2,28 @@
 
 from pathlib import Path
 
+from genima_core.arm import Arm
 from genima_core.calibration.store import Calib
 from genima_core.cameras import CameraRig
 
 EASY_HANDEYE2 = "easy_handeye2"
 
 
-def handeye_arguments(rig: CameraRig, camera: str, arm: str, marker_frame: str) -> dict[str, str]:
+def handeye_arguments(rig: CameraRig, camera: str, arm: Arm, marker_frame: str) -> dict[str, str]:
     """Arguments of easy_handeye2's calibrate.launch.py for one camera of the rig.
 
     Raises:
         KeyError: the rig has no such camera.
     """
-    calib = Calib.of(rig[camera], arm)
+    calib = Calib.of(rig[camera], arm, marker_frame)
     return {
         "name": calib.name,
         "calibration_type": calib.calibration_type,
         "robot_base_frame": calib.robot_base_frame,
         "robot_effector_frame": calib.robot_effector_frame,
         "tracking_base_frame": calib.tracking_base_frame,
-        "tracking_marker_frame": marker_frame,
-        "move_group": f"{arm}_arm",
+        "tracking_marker_frame": calib.tracking_marker_frame,
+        "move_group": f"{arm.name}_arm",
         "move_group_namespace": "/",
     }  # it wants both, and uses neither by default
 

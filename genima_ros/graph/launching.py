@@ -1,18 +1,49 @@
-"""`graph` as launch_ros actions; all decisions are made there, this only translates."""
+"""A graph as launch_ros actions; all decisions are made in `description`, this only translates."""
 
+import asyncio
 import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueCoroutine,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    TimerAction,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from genima_core.cameras import CameraRig
+from genima_ros.arms import find_arm
 from genima_ros.graph import graph
+from genima_ros.graph.description import (
+    READY_S,
+    RESPAWN_AFTER_S,
+    GraphDescription,
+    after_end,
+    describe_graph,
+    not_ready,
+)
+from genima_ros.graph.domain import current_domain
+from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.processes import node_environment
+from genima_ros.graph.transport import remove_abandoned
+from genima_ros.share import PACKAGE
 
 MODE = "mode"
 """Launch argument that chooses the graph, where the launch file does not."""
+LOOK_S, PAUSE_S = 0.01, 0.1
+"""How long the launch process looks for diagnostics, and between that."""
 
 
 def describe(*modes: str) -> LaunchDescription:
@@ -31,34 +62,97 @@ def describe(*modes: str) -> LaunchDescription:
         )
         for argument in arguments.values()
     ]
-    # A process that waits for work must not spin: see `processes.node_environment`.
-    waiting = SetEnvironmentVariable("OMP_WAIT_POLICY", node_environment(os.environ)["OMP_WAIT_POLICY"])
-    return LaunchDescription([*declared, waiting, OpaqueFunction(function=lambda context: _actions(context, modes))])
+    return LaunchDescription([*declared, OpaqueFunction(function=lambda context: _actions(context, modes))])
 
 
-def _actions(context, modes: tuple[str, ...]) -> list:
+def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     mode = LaunchConfiguration(MODE).perform(context) if len(modes) > 1 else modes[0]
-    given = {
-        argument.name: LaunchConfiguration(argument.name).perform(context) for argument in get_mode(mode).arguments
-    }
-    values = graph.argument_values(mode, given)
-    actions = [Node(**node_arguments(process)) for process in graph.processes(mode, values)]
-    if values["rviz"]:
-        actions.append(ExecuteProcess(cmd=graph.rviz_command(values), output="log"))
+    values = graph.argument_values(mode, given_arguments(context, mode))
+    description = describe_graph(mode, values)
+    remove_abandoned()
+    environment = node_environment(os.environ)
+    added = {name: value for name, value in environment.items() if name not in os.environ}
+    os.environ.update(added)  # of this process as well, which waits for the nodes
+    actions: list[Any] = [SetEnvironmentVariable(name, value) for name, value in added.items()]
+    actions += [node_action(process) for process in description.processes]
+    actions.append(OpaqueCoroutine(coroutine=say_when_ready, args=[description], ignore_context=True))
+    if description.rviz:
+        actions.append(ExecuteProcess(cmd=list(description.rviz), output="log"))
     return actions
 
 
-def node_arguments(process: graph.NodeProcess) -> dict:
-    """Keyword arguments of `launch_ros.actions.Node`."""
-    return {
-        "package": graph.PACKAGE,
-        "executable": process.executable,
-        "output": "screen",
-        "emulate_tty": True,
-        "parameters": [*map(str, process.parameter_files), *([dict(process.parameters)] if process.parameters else [])],
-        "remappings": list(process.remappings),
-        "respawn": process.respawn,
-        "respawn_delay": 1.0,
-        "additional_env": dict(process.environment),
-        "prefix": f"nice -n {process.niceness}" if process.niceness else None,
-    }
+def given_arguments(context: LaunchContext, mode: str) -> dict[str, str]:
+    """The graph's arguments by their names; those of the command line also where the graph has none of the name."""
+    names = [argument.name for argument in get_mode(mode).arguments]
+    given = {name: LaunchConfiguration(name).perform(context) for name in names}
+    return given | {name: value for name, value in command_line(context).items() if name != MODE}
+
+
+def command_line(context: LaunchContext) -> dict[str, str]:
+    """Arguments that were typed for our launch file: `ros2 launch` passes unknown ones on without a word.
+
+    None where another launch file includes ours: the command line is that one's.
+    """
+    file = Path(context.get_locals_as_dict().get("current_launch_file_path", "")).name
+    if not (file and any(Path(word).name == file for word in sys.argv)):
+        return {}
+    words = [word.partition(":=") for word in context.argv]
+    return {name: value for name, separator, value in words if separator}
+
+
+def node_action(process: graph.NodeProcess) -> Node:
+    """A node that is started again as `genima up` does it; where the graph cannot do without it, the launch ends."""
+    began_s = time.monotonic()
+
+    def on_exit(event: Any, context: LaunchContext) -> Any:
+        if context.is_shutdown:
+            return None
+        get_logger(process.name).warning(after_end(process, event.returncode, time.monotonic() - began_s))
+        return TimerAction(
+            period=RESPAWN_AFTER_S, actions=[OpaqueFunction(function=lambda context: [node_action(process)])]
+        )
+
+    return Node(
+        package=PACKAGE,
+        executable=process.executable,
+        exec_name=process.name,
+        output="screen",
+        emulate_tty=True,
+        parameters=[*map(str, process.parameter_files), *([dict(process.parameters)] if process.parameters else [])],
+        remappings=list(process.remappings),
+        on_exit=on_exit,
+        additional_env=dict(process.environment),
+        prefix=f"nice -n {process.niceness}" if process.niceness else None,
+    )
+
+
+def start_handeye(context: LaunchContext) -> list[Any]:
+    """easy_handeye2 for the camera that is to be calibrated; nothing where none is named, or no rig."""
+    path, camera, arm, marker_frame = (
+        LaunchConfiguration(name).perform(context) for name in ("rig", "camera", "arm", "marker_frame")
+    )
+    if not (camera and path):
+        return []
+    given = handeye_arguments(CameraRig.load(Path(path)), camera, find_arm(arm).arm, marker_frame)
+    source = PythonLaunchDescriptionSource(str(handeye_launch_file()))
+    return [IncludeLaunchDescription(source, launch_arguments=list(given.items()))]
+
+
+async def say_when_ready(description: GraphDescription) -> None:
+    """Says that every node is ready, and the next step.
+
+    Raises:
+        RuntimeError: they are not, after a while.
+    """
+    from genima_ros.clients.observer import Observer
+
+    domain = current_domain()
+    deadline_s = time.monotonic() + READY_S
+    with Observer(domain) as observer:
+        while missing := description.missing(observer.diagnostics):
+            observer.spin(LOOK_S)
+            await asyncio.sleep(PAUSE_S)
+            if time.monotonic() > deadline_s:
+                raise not_ready(missing, READY_S)
+    for line in description.ready(domain).splitlines():
+        get_logger("genima").info(line)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genima_ros.share import DEMO_CHECKPOINT
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -65,6 +67,8 @@ class Mode:
     nodes: tuple[NodeEntry, ...]
     parameter_file: str
     """In config/; overrides defaults, and is overridden by arguments."""
+    rviz: str = "genima.rviz"
+    """Layout of RViz, in config/."""
     next_step: str = ""
     """What to do when all nodes are ready."""
 
@@ -77,6 +81,8 @@ class Mode:
 _TASK = Argument("task", str, "what the arm shall do")
 _SEED = Argument("seed", int, "scene to start with")
 _CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
+_CONFIG = Argument("config", str, "YAML file with further parameters", "")
+_RVIZ = Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False)
 _SHARED = (
     Argument(
         "execution",
@@ -84,12 +90,12 @@ _SHARED = (
         "sync: execute a chunk, then look again; async: splice in every new chunk",
         choices=("sync", "async"),
     ),
-    Argument("config", str, "YAML file with further parameters", ""),
-    Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False),
+    _CONFIG,
+    _RVIZ,
 )
 _RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
 _OF_LEARNED = (
-    Argument("checkpoint", str, "folder with the trained models", "checkpoints/demo"),
+    Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
@@ -133,36 +139,8 @@ _LEARNED = (
 )
 _MARKERS = NodeEntry("markers", "markers_node", ("arm",), niceness=5, respawn=True)
 _MARKERS_IN_RVIZ = replace(_MARKERS, condition="rviz")
-_STREAMER = NodeEntry(
-    "streamer",
-    "streamer_node",
-    (
-        "execution",
-        "arm",
-        "joint_names",
-        "command",
-        "receiver_follows_horizon",
-        "lower_position_limits",
-        "upper_position_limits",
-        "velocity_limits",
-        "gripper_max_width_m",
-    ),
-    niceness=0,
-)
-_TELEOP = NodeEntry(
-    "teleop",
-    "teleop_node",
-    (
-        "arm",
-        "joint_names",
-        "gripper_max_width_m",
-        "leader_arm",
-        "leader_joint_names",
-        "leader_finger_names",
-        "leader_gripper_max_width_m",
-    ),
-    niceness=0,
-)
+_STREAMER = NodeEntry("streamer", "streamer_node", ("execution", "arm"), niceness=0)
+_TELEOP = NodeEntry("teleop", "teleop_node", ("arm", "leader_arm"), niceness=0)
 _ARM_MONITOR = NodeEntry("arm_monitor", "arm_monitor_node", ("arm",), niceness=1, respawn=True, condition="robot_state")
 _GRIPPER = NodeEntry(
     "gripper",
@@ -172,7 +150,8 @@ _GRIPPER = NodeEntry(
     respawn=True,
     condition="gripper",
 )
-_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm"), niceness=5, respawn=True, condition="rig")
+_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm", "leave_out"), niceness=5, respawn=True, condition="rig")
+_BOARD = NodeEntry("board", "board_node", ("camera", "marker_frame"), niceness=5, respawn=True, condition="camera")
 _RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
 _ENABLE = "when nobody is near the arm: genima enable"
 
@@ -205,6 +184,7 @@ MODES = {
             _MARKERS_IN_RVIZ,
         ),
         parameter_file="teleop_sim.yaml",
+        rviz="teleop.rviz",
         next_step="in another terminal: genima record {task}",
     ),
     "real": Mode(
@@ -219,7 +199,23 @@ MODES = {
         arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
         nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, _MARKERS_IN_RVIZ),
         parameter_file="teleop_real.yaml",
+        rviz="teleop.rviz",
         next_step=f"{_ENABLE}; then, in another terminal: genima record TASK",
+    ),
+    "calibrate": Mode(
+        help="calibration of a real cell: the rig's frames, and the board as a frame",
+        arguments=(
+            *_OF_A_CELL,
+            _RIG,
+            Argument("camera", str, "camera that looks for the board; its own frame is left to easy_handeye2", ""),
+            Argument("marker_frame", str, "frame of TF that the board is", "charuco_board"),
+            _CONFIG,
+            _RVIZ,
+        ),
+        nodes=(replace(_RIG_NODE, condition=None), _BOARD),
+        parameter_file="calibrate.yaml",
+        rviz="teleop.rviz",
+        next_step="genima calibrate collect takes samples of the board",
     ),
 }
 

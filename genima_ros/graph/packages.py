@@ -21,7 +21,6 @@ _DISTRIBUTIONS = {
 _APT = (
     "control_msgs",
     "controller_manager_msgs",
-    "cv_bridge",
     "easy_handeye2",
     "franka_msgs",
     "launch",

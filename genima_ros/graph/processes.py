@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
+from genima_ros.graph.description import RESPAWN_AFTER_S, after_end
 from genima_ros.graph.graph import NodeProcess
+from genima_ros.graph.transport import choose_transport
 
 PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
 COLOURS = (36, 33, 35, 32, 34, 31)
-RESPAWN_AFTER_S = 1.0
-SETTLED_S = 10.0
-"""A node that ends by itself sooner than this has a reason that a new start will not cure."""
-PATIENCE_S = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+PATIENCE_S = ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0))
+"""Not SIGINT, at which a node that still imports would print a traceback."""
+READ_S = 1.0
+"""Within this the last lines of a process that has ended are read."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -36,6 +38,7 @@ def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict
     }
     if domain is not None:
         environment["ROS_DOMAIN_ID"] = str(domain)
+    choose_transport(environment)
     return environment
 
 
@@ -86,7 +89,7 @@ class RunningGraph:
         self._children: dict[str, subprocess.Popen] = {}
         self._started_s: dict[str, float] = {}
         self._due_s: dict[str, float] = {}
-        self._readers: list[threading.Thread] = []
+        self._readers: dict[str, threading.Thread] = {}
 
     def __enter__(self) -> "RunningGraph":
         try:
@@ -119,11 +122,9 @@ class RunningGraph:
                 continue
             due_s = self._due_s.get(process.name)
             if due_s is None:
-                # A signal (negative status) came from outside, so a new start may well succeed.
-                if not process.respawn or (status >= 0 and now_s - self._started_s[process.name] < SETTLED_S):
-                    raise RuntimeError(f"node {process.name} ended with {_ending(status)}; its last lines are above")
+                self._readers[process.name].join(READ_S)
+                self._line(process.name, after_end(process, status, now_s - self._started_s[process.name]))
                 self._due_s[process.name] = now_s + RESPAWN_AFTER_S
-                self._line(process.name, f"ended with {_ending(status)}; starting it again in {RESPAWN_AFTER_S:.0f} s")
             elif now_s >= due_s:
                 del self._due_s[process.name]
                 self._start(process)
@@ -139,8 +140,8 @@ class RunningGraph:
             for child in alive:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(max(0.0, deadline_s - self._clock_s()))
-        for reader in self._readers:
-            reader.join(1.0)
+        for reader in self._readers.values():
+            reader.join(READ_S)
 
     def _start(self, process: NodeProcess) -> None:
         parent = os.getpid()
@@ -169,13 +170,9 @@ class RunningGraph:
         self._started_s[process.name] = self._clock_s()
         reader = threading.Thread(target=self._read, args=(process.name, child), daemon=True)
         reader.start()
-        self._readers.append(reader)
+        self._readers[process.name] = reader
 
     def _read(self, name: str, child: subprocess.Popen) -> None:
         for text in child.stdout:
             self._line(name, text.rstrip("\n"))
         child.stdout.close()
-
-
-def _ending(status: int) -> str:
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

@@ -1,20 +1,24 @@
 """Messages to core types and back; every message is checked before it is believed.
 
-All functions raise ValueError with what was received, what is valid and where to look.
+What moves the arm is read into a core type or a `Refusal`; everything else raises ValueError with what was received,
+what is valid and where to look.
 """
 
 import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from genima_core import types
 from genima_core.arm import Arm, Gripper
 from genima_core.cameras import PinholeCamera
-from genima_core.pixels import ENCODINGS, to_rgb
-from genima_core.types import ActionChunk
+from genima_core.pixels import to_rgb
+from genima_core.streaming.states import Reason, Refusal
+from genima_core.types import ActionChunk, Target
+from genima_ros.messages.checks import find_columns, read_joints, read_rows, read_step, shown
 
 GRIPPER_JOINT = "gripper"
 """Column of an action chunk that holds the gripper's width in metres."""
@@ -36,25 +40,9 @@ def to_duration(duration_s: float) -> Duration:
 
 def image_to_rgb(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB; for rgb8 a read-only view of the message's own bytes."""
-    if message.encoding not in ENCODINGS:
-        return _by_cv_bridge(message)
-    return to_rgb(message.data, message.width, message.height, message.encoding, message.step)
-
-
-def _by_cv_bridge(message: Image) -> np.ndarray:
-    """Encodings that only cv_bridge knows (Bayer patterns, 16 bits)."""
-    readable = f"image has encoding {message.encoding!r}; readable are {', '.join(ENCODINGS)}"
-    try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except ImportError:
-        raise ValueError(
-            f"{readable}: set the camera driver's colour format, or install more encodings by "
-            "apt install ros-jazzy-cv-bridge"
-        ) from None
-    try:
-        return CvBridge().imgmsg_to_cv2(message, "rgb8")
-    except (CvBridgeError, ImportError) as error:  # apt's is built for another NumPy, and says so only now
-        raise ValueError(f"{readable}, and cv_bridge says: {error}") from error
+    return to_rgb(
+        message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
+    )
 
 
 def rgb_to_image(rgb: np.ndarray, stamp_s: float, frame_id: str = "") -> Image:
@@ -91,20 +79,10 @@ def camera_to_camera_info(camera: PinholeCamera, stamp_s: float, frame_id: str =
 
 def positions_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
     """Positions (n,) of the named joints, in that order, whatever the order of the message."""
-    values = dict(zip(message.name, message.position, strict=False))
-    if len(message.name) != len(message.position):
-        raise ValueError(f"joint state has {len(message.name)} names but {len(message.position)} positions")
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise ValueError(
-            f"joint state lacks {', '.join(missing)}; it has {', '.join(message.name) or 'no joints'}: "
-            "name the arm that the robot is (parameter arm)"
-        )
-    positions = np.array([values[name] for name in names], dtype=np.float64)
-    if not np.isfinite(positions).all():
-        bad = [name for name, value in zip(names, positions, strict=True) if not np.isfinite(value)]
-        raise ValueError(f"joint state has non-finite positions for {', '.join(bad)}")
-    return positions
+    found = _joints("joint state", message, names)
+    if isinstance(found, Refusal):
+        raise ValueError(found.text)
+    return found[0]
 
 
 def velocities_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
@@ -131,47 +109,106 @@ def to_joint_state(
     return message
 
 
+Clock = Callable[[float], float]
+"""From a stamp in ROS time to the clock of the caller."""
+
+
+def as_stamped(stamp_s: float) -> float:
+    return stamp_s
+
+
+def read_joint_state(
+    message: JointState, arm: Arm, clock: Clock = as_stamped, gripper: bool = False
+) -> types.JointState | Refusal:
+    """The arm's joints, and the width of its gripper if that is wanted and told."""
+    found = _joints("joint state", message, arm.joint_names)
+    if isinstance(found, Refusal):
+        return found
+    width_m = None
+    if gripper and arm.gripper.joints and set(arm.gripper.joints) <= set(message.name):
+        width = read_width(message, arm)
+        if isinstance(width, Refusal):
+            return width
+        width_m = width
+    return types.JointState(*found, clock(seconds(message.header.stamp)), width_m)
+
+
+def read_width(message: JointState, arm: Arm) -> float | Refusal:
+    """Width of the arm's gripper, in m, by its joints."""
+    found = _joints("gripper's joint state", message, arm.gripper.joints)
+    if isinstance(found, Refusal):
+        return found
+    width_m, most_m = arm.gripper.to_width_m(float(found[0].sum())), arm.gripper.max_width_m
+    if -0.1 <= width_m / most_m <= 1.25:
+        return width_m
+    return Refusal(
+        Reason.GRIPPER,
+        f"{shown(arm.gripper.joints)} add up to a width of {width_m:.3f} m; valid is 0 to {most_m:g} m: look at the "
+        "gripper's driver and the arm's file.",
+    )
+
+
+def read_target(message: JointState, arm: Arm, clock: Clock = as_stamped) -> Target | Refusal:
+    """Where the arm shall be, and if it is named the gripper."""
+    columns = find_columns("target", arm.joint_names, message.name, (GRIPPER_JOINT,))
+    if isinstance(columns, Refusal):
+        return columns
+    width = GRIPPER_JOINT in message.name
+    columns += [list(message.name).index(GRIPPER_JOINT)] if width else []
+    found = read_joints("target", message.name, columns, message.position, message.velocity)
+    if isinstance(found, Refusal):
+        return found
+    q, dq = found
+    stamp_s = clock(seconds(message.header.stamp))
+    return Target(q[:7], None if dq is None else dq[:7], stamp_s, float(q[7]) if width else None)
+
+
+def target_to_joint_state(target: Target, arm: Arm, stamp_s: float) -> JointState:
+    """As `read_target` takes it; of a target without velocities none are sent."""
+    if target.width_m is None:
+        return to_joint_state(arm.joint_names, target.q, stamp_s, target.dq)
+    dq = None if target.dq is None else np.append(target.dq, 0.0)
+    return to_joint_state((*arm.joint_names, GRIPPER_JOINT), np.append(target.q, target.width_m), stamp_s, dq)
+
+
+def read_chunk(message: JointTrajectory, arm: Arm, clock: Clock = as_stamped) -> ActionChunk | Refusal:
+    """The actions of a trajectory; its joints may come in any order, the gripper's width in m may be among them."""
+    names = message.joint_names
+    columns = find_columns("chunk", arm.joint_names, names, (GRIPPER_JOINT,))
+    if isinstance(columns, Refusal):
+        return columns
+    values = read_rows("chunk", names, [point.positions for point in message.points])
+    if isinstance(values, Refusal):
+        return values
+    times_s = np.array([seconds(point.time_from_start) for point in message.points])
+    dt_s = read_step("chunk", times_s)
+    if isinstance(dt_s, Refusal):
+        return dt_s
+    gripper = None
+    if GRIPPER_JOINT in names:
+        gripper = values[:, list(names).index(GRIPPER_JOINT)] / arm.gripper.max_width_m
+    stamp_s = clock(seconds(message.header.stamp))
+    return ActionChunk(values[:, columns], gripper, dt_s, stamp_s + float(times_s[0]), stamp_s)
+
+
 def chunk_to_trajectory(chunk: ActionChunk, arm: Arm) -> JointTrajectory:
     """Stamped with the capture time; action k's `time_from_start` is its due time after the stamp."""
-    message = JointTrajectory(joint_names=[*arm.joint_names, GRIPPER_JOINT])
+    message = JointTrajectory(joint_names=[*arm.joint_names])
+    values = chunk.positions
+    if chunk.gripper is not None:
+        message.joint_names.append(GRIPPER_JOINT)
+        values = np.column_stack([values, chunk.gripper * arm.gripper.max_width_m])
     message.header.stamp = to_time(chunk.stamp_s)
     offset_s = chunk.start_s - chunk.stamp_s
-    for k, (q, opening) in enumerate(zip(chunk.positions, chunk.gripper, strict=True)):
-        message.points.append(
-            JointTrajectoryPoint(
-                positions=array.array("d", [*q, opening * arm.gripper.max_width_m]),
-                time_from_start=to_duration(offset_s + k * chunk.dt_s),
-            )
-        )
+    message.points = [
+        JointTrajectoryPoint(positions=array.array("d", row), time_from_start=to_duration(offset_s + k * chunk.dt_s))
+        for k, row in enumerate(values)
+    ]
     return message
 
 
-def trajectory_to_chunk(message: JointTrajectory, arm: Arm) -> ActionChunk:
-    """The chunk of a trajectory with evenly spaced points; joints may come in any order."""
-    columns = [*arm.joint_names, GRIPPER_JOINT]
-    if sorted(message.joint_names) != sorted(columns):
-        raise ValueError(
-            f"chunk is for joints {', '.join(message.joint_names) or 'none'}; needed are {', '.join(columns)}"
-        )
-    if not message.points:
-        raise ValueError("chunk has no points")
-    if any(len(point.positions) != len(columns) for point in message.points):
-        raise ValueError(
-            f"chunk has points with {sorted({len(p.positions) for p in message.points})} positions; "
-            f"each needs {len(columns)}"
-        )
-    values = np.array([point.positions for point in message.points], dtype=np.float64)
-    values = values[:, [list(message.joint_names).index(name) for name in columns]]
-    if not np.isfinite(values).all():
-        raise ValueError("chunk has non-finite positions")
-    times_s = np.array([seconds(point.time_from_start) for point in message.points])
-    steps_s = np.diff(times_s)
-    if (steps_s <= 0).any():
-        raise ValueError(f"chunk times do not increase: {np.round(times_s, 3).tolist()} s")
-    dt_s = float(np.median(steps_s)) if len(steps_s) else 1.0
-    if (abs(steps_s - dt_s) > 1e-3).any():
-        raise ValueError(f"chunk times are not evenly spaced: {np.round(times_s, 3).tolist()} s")
-    stamp_s = seconds(message.header.stamp)
-    return ActionChunk(
-        values[:, :-1], np.clip(values[:, -1] / arm.gripper.max_width_m, 0.0, 1.0), dt_s, stamp_s + times_s[0], stamp_s
-    )
+def _joints(what: str, message: JointState, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None] | Refusal:
+    columns = find_columns(what, names, message.name)
+    if isinstance(columns, Refusal):
+        return columns
+    return read_joints(what, message.name, columns, message.position, message.velocity)

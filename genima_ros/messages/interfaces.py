@@ -39,8 +39,8 @@ INSTRUCTION = Topic("instruction", String, LATCHED)
 TARGETS = Topic("targets/image", Image, RELIABLE)
 OBSERVATION = Topic("targets/observation", Image, RELIABLE)
 """The four images that a drawing was drawn over, tiled and stamped like it; for the target gate."""
-GATE = Topic("gate", String, LATCHED)
-"""The target gate: "open" or "closed: reasons"."""
+GATE = Topic("gate", DiagnosticStatus, LATCHED)
+"""The target gate, see `status.read_status`: a `GateState`, and why it is closed."""
 TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)
 CAMERA_MARKERS = Topic("cameras/markers", MarkerArray, RELIABLE)
 """The rig's cameras, in the arm's base frame."""
@@ -74,10 +74,10 @@ LEADER_COMMAND = Topic("leader/joint_command", JointState, RELIABLE)
 """Where the simulated leader shall go, as if a hand moved it."""
 JOINT_TARGET = Topic("joint_target", JointState, NEWEST)
 """What the streamer follows at once, as it comes: seven joints with velocities, and the gripper's width in m."""
-STREAMER_STATE = Topic("streamer_state", String, LATCHED)
-"""State and, after a colon, its reason; on every change of the state."""
-TELEOP_STATE = Topic("teleop_state", String, LATCHED)
-"""Likewise of joint mirroring."""
+STREAMER_STATE = Topic("streamer_state", DiagnosticStatus, LATCHED)
+"""The streamer's `State` and its reason, see `status.read_status`; on every change, and twice a second."""
+TELEOP_STATE = Topic("teleop_state", DiagnosticStatus, LATCHED)
+"""Likewise of joint `Mirroring`."""
 RECORDING = Topic("recording", Bool, LATCHED)
 SCENE = Topic("scene", Int64, LATCHED)
 """Seed of the simulated scene."""

@@ -22,7 +22,8 @@ _OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 def declare_dataclass(node: Node, kind: type[T], changeable: Container[str] = ()) -> T:
     """Declares each field as a parameter and returns the dataclass with the overridden values.
 
-    All are read-only but those in `changeable`.
+    All are read-only but those in `changeable`, which may be set to a value of any type: the node has to look at it
+    ("1" on a command line is an integer and means 1.0).
 
     Fields may be bool, int, float, str, Path, Literal of strings, or tuple[...] of these; Path and Literal are
     strings on the ROS side, "" is None where a field may be None.
@@ -43,7 +44,9 @@ def declare_dataclass(node: Node, kind: type[T], changeable: Container[str] = ()
             node.undeclare_parameter(name)
         choices = choices_of(hints[name])
         descriptor = ParameterDescriptor(
-            read_only=name not in changeable, additional_constraints=(f"one of {', '.join(choices)}" if choices else "")
+            read_only=name not in changeable,
+            dynamic_typing=name in changeable,
+            additional_constraints=(f"one of {', '.join(choices)}" if choices else ""),
         )
         node.declare_parameter(name, _to_ros(getattr(config, name)), descriptor, ignore_override=True)
     return config

@@ -9,14 +9,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
-from genima_core.streaming.arm_state import read_status, silent_status
-from genima_core.streaming.arm_status import ArmStatus, Level
+from genima_core.arm_status import ArmStatus, Level, read_status, silent_status
 from genima_ros.arms import find_arm
 from genima_ros.graph.packages import remedy
 from genima_ros.messages import interfaces
-from genima_ros.messages.arm_status import StatusTeller
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
 TICK_S = 0.01

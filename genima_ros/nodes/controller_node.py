@@ -19,8 +19,10 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from genima_core.arm_status import Level
 from genima_core.checkpoint import Checkpoint
 from genima_core.loop import ControlLoop
+from genima_core.streaming.states import Reason
 from genima_core.synchroniser import Synchroniser
 from genima_core.targets.gate import GateConfig
 from genima_core.tiling import untile
@@ -29,6 +31,7 @@ from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
@@ -74,7 +77,7 @@ class ControllerNode(Node):
 
     With `gate`, drawings wait for what they were drawn over. The loop pauses on a bad one until ~/resume.
 
-    Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched: "open", "closed: reasons"), diagnostics.
+    Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched), diagnostics.
     Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (of a
     gripper with a node), instruction, chunk_wanted.
     Services: ~/resume (with `gate`).
@@ -154,7 +157,7 @@ class ControllerNode(Node):
         try:
             self.loop.on_rig(read_rig(message))
         except ValueError as error:
-            self.loop.pause(str(error))
+            self.loop.pause(Reason.RIG, str(error))
         if self.loop.paused:
             self._publish_gate()
 
@@ -202,7 +205,7 @@ class ControllerNode(Node):
             )
 
     def _resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        reason = self.loop.paused
+        reason = self.loop.status.text
         self.loop.resume(self._ros_now_s())
         self._publish_gate()
         response.success = True
@@ -210,13 +213,14 @@ class ControllerNode(Node):
         return response
 
     def _publish_gate(self) -> None:
-        self._gate_state.publish(String(data=f"closed: {self.loop.paused}" if self.loop.paused else "open"))
+        level = Level.WARN if self.loop.paused else Level.OK
+        self._gate_state.publish(status_to_message("gate", self.loop.status, level))
         self._warn_of_pause()
 
     def _warn_of_pause(self) -> None:
         if self.loop.paused:
             self._diagnostics.warn(
-                f"the target gate is closed, the policy pauses: {self.loop.paused}. Look at "
+                f"the target gate is closed, the policy pauses: {self.loop.status.text}. Look at "
                 f"{self.resolve_topic_name(interfaces.TARGETS.name)}; to go on, call "
                 f"{self.resolve_service_name(interfaces.RESUME.name)} (std_srvs/Trigger)",
                 "gate",

@@ -6,24 +6,26 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Int64, String
+from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 
 from genima_core.sim.hand import Hand
 from genima_core.sim.operator import START_FROM_HOME_RAD, Operator
 from genima_core.sim.planning import Planner, PlanningProcess
 from genima_core.sim.task import DEFAULT_TASK
+from genima_core.streaming.mirror import Mirroring
 from genima_core.timing import ClockPair
 from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.status import read_status
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
-MIRRORING = "mirroring"
 SIM = "sim"
 """Node that is asked for the next scene."""
 
@@ -113,8 +115,9 @@ class LeaderNode(Node):
     def _on_recording(self, message: Bool) -> None:
         self.operator.on_recording(message.data, self._clock_s())
 
-    def _on_teleop_state(self, message: String) -> None:
-        self.operator.on_mirroring(message.data.partition(":")[0] == MIRRORING, self._clock_s())
+    def _on_teleop_state(self, message: DiagnosticStatus) -> None:
+        status = read_status(message, Mirroring)
+        self.operator.on_mirroring(status is not None and status.state is Mirroring.MIRRORING, self._clock_s())
 
     def _on_scene(self, message: Int64) -> None:
         self.operator.on_scene(message.data, self._clock_s())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
@@ -15,12 +16,15 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
 from genima_core.cameras import CameraRig
+from genima_core.streaming.states import Refusal, Status
+from genima_core.targets.gate import GateState
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.status import read_status
 from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.markers.cameras import camera_markers
 from genima_ros.nodes.markers.shapes import Sheet
@@ -63,7 +67,7 @@ class MarkersNode(Node):
         self._drawn: Drawn | None = None
         self._rig: CameraRig | None = None
         self._states: deque[tuple[float, np.ndarray]] = deque(maxlen=HISTORY)
-        self._gate = ""
+        self._gate: Status | None = None
         self._targets = interfaces.publish(self, interfaces.TARGET_MARKERS)
         self._cameras = interfaces.publish(self, interfaces.CAMERA_MARKERS)
         self._diagnostics = Diagnostics(self, ("action_chunk", "drawing"))
@@ -80,12 +84,12 @@ class MarkersNode(Node):
         )
 
     def _on_chunk(self, message: JointTrajectory) -> None:
-        try:
-            self._chunk = conversions.trajectory_to_chunk(message, self._arm)
-        except ValueError as error:
-            self._diagnostics.warn(f"action_chunk not shown: {error}", "action_chunk")
+        chunk = conversions.read_chunk(message, self._arm)
+        if isinstance(chunk, Refusal):
+            self._diagnostics.warn(f"action_chunk not shown: {chunk.text}", "action_chunk")
             return
-        self._diagnostics.received("action_chunk", self._chunk.stamp_s)
+        self._chunk = chunk
+        self._diagnostics.received("action_chunk", chunk.stamp_s)
 
     def _on_drawing(self, message: Image) -> None:
         if self._rig is None or not self._states or not self._targets.get_subscription_count():
@@ -116,8 +120,8 @@ class MarkersNode(Node):
         except ValueError as error:
             self._diagnostics.warn(str(error), "rig")
 
-    def _on_gate(self, message: String) -> None:
-        self._gate = message.data if message.data.startswith("closed") else ""
+    def _on_gate(self, message: DiagnosticStatus) -> None:
+        self._gate = read_status(message, GateState)
 
     def _show(self) -> None:
         began_s, now = self._clock_s(), self.get_clock().now()
@@ -136,13 +140,13 @@ class MarkersNode(Node):
             yield from planned_markers(sheet, self._arm, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
         if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
             yield from drawn_markers(sheet, self._drawn, radius_m, fade_s, max(age_s, 0.0))
-        if self._gate:
+        if self._gate is not None and self._gate.state is GateState.CLOSED:
             yield sheet.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, OLD)
 
 
-def gate_words(state: str) -> str:
+def gate_words(status: Status) -> str:
     """The gate's state in lines that fit into the picture."""
-    return textwrap.fill(textwrap.shorten(f"gate {state}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
+    return textwrap.fill(textwrap.shorten(f"gate {status}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
 
 
 def main() -> None:

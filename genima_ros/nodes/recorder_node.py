@@ -1,6 +1,5 @@
 """Records episodes of four cameras, both arms and the commands, as they arrive."""
 
-import json
 import shutil
 import time
 from collections import deque
@@ -16,13 +15,14 @@ from std_srvs.srv import SetBool, Trigger
 
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import git_revision
-from genima_core.data.bags.episode_info import EpisodeInfo
+from genima_core.data.bags.episode_info import EpisodeInfo, Label
 from genima_core.data.bags.numbering import folder_of, next_number, number_of
 from genima_core.data.bags.recording import EpisodeRecorder, Message, verdict
 from genima_core.data.bags.stream_meter import StreamMeter
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.recording.inputs import StreamInputs
 from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, inputs, name_of
 from genima_ros.nodes.recording.start_checks import refusal
@@ -72,7 +72,8 @@ class RecorderNode(Node):
         self._joints: dict[str, deque[bytes]] = {role: deque(maxlen=20) for role in JOINTS}
         self._episode: EpisodeRecorder | None = None
         self._last: EpisodeRecorder | None = None
-        self._label, self._again_s, self._begun_s, self._watched = "", None, 0.0, 0
+        self._begun_s, self._watched = 0.0, 0
+        self._again_s: float | None = None
         self._session = Session()
         self._recording = interfaces.publish(self, interfaces.RECORDING)
         self._recording.publish(Bool(data=False))
@@ -94,7 +95,7 @@ class RecorderNode(Node):
     def close(self) -> None:
         """Finishes an episode that runs, without a label that nobody gave."""
         if self._episode is not None:
-            self.get_logger().info(self._finish())
+            self.get_logger().info(self._finish(self._episode))
         self._inputs.close()
 
     def _take(self) -> None:
@@ -119,7 +120,7 @@ class RecorderNode(Node):
                     self._diagnostics.warn(f"not recorded again: {text}", "start")
             return
         if episode.problem:
-            self._diagnostics.warn(f"the recording stopped: {self._finish()}", "disk")
+            self._diagnostics.warn(f"the recording stopped: {self._finish(episode)}", "disk")
         elif episode.minutes_left is not None and episode.minutes_left < self.parameters.warn_minutes:
             self._diagnostics.warn(
                 f"the disk of {self.parameters.out} is full in {episode.minutes_left:.1f} min: make space, or stop",
@@ -140,7 +141,7 @@ class RecorderNode(Node):
             response.success = waited
             response.message = "it will not be recorded again" if waited else "nothing is being recorded"
         else:
-            response.success, response.message = True, self._finish()
+            response.success, response.message = True, self._finish(self._episode)
         return response
 
     def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -158,7 +159,7 @@ class RecorderNode(Node):
         return response
 
     def _on_label(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        label = "success" if request.data else "failure"
+        label: Label = "success" if request.data else "failure"
         response.success = self._episode is not None or self._last is not None
         episode = self._episode or self._last
         if episode is None:
@@ -197,11 +198,11 @@ class RecorderNode(Node):
         self.get_logger().info(f"episode {number} starts")
         return True, f"episode {number}"
 
-    def _finish(self) -> str:
+    def _finish(self, episode: EpisodeRecorder) -> str:
         self._take()
         ended_ns = time.time_ns()
         self._recording.publish(Bool(data=False))
-        episode, self._episode = self._episode, None
+        self._episode = None
         about = episode.finish(ended_ns, self._instruction())
         self._last = episode
         self._session.kept[number_of(episode.folder)] = bool(about.suspect)
@@ -228,9 +229,9 @@ class RecorderNode(Node):
         rig, scene = self._rig, self._latched.get("scene")
         if rig is None and "camera_rig" in self._latched:
             try:
-                rig = json.loads(deserialize_message(self._latched["camera_rig"].data, String).data)
-            except json.JSONDecodeError as error:
-                self._diagnostics.warn(f"camera_rig is not JSON ({error}); give the recorder a rig file", "camera_rig")
+                rig = read_rig(deserialize_message(self._latched["camera_rig"].data, String)).to_dict()
+            except ValueError as error:
+                self._diagnostics.warn(f"{error}; or give the recorder a rig file", "camera_rig")
         return EpisodeInfo(
             task=self.parameters.task,
             instruction=self._instruction(),
@@ -247,20 +248,21 @@ class RecorderNode(Node):
 
     def _values(self) -> dict[str, object]:
         episode, now_ns = self._episode, time.time_ns()
+        newest = episode or self._last
         reference = self._meters[f"camera/{self.parameters.cameras[0]}"]
-        values = {
+        values: dict[str, object] = {
             "state": "recording" if episode else "again" if self._again_s is not None else "idle",
             "episode": number_of(episode.folder) if episode else next_number(self.parameters.out),
             "seconds": time.monotonic() - self._begun_s if episode else 0.0,
             "again_in_s": 0.0 if self._again_s is None else max(0.0, self._again_s - time.monotonic()),
-            "label": (episode or self._last).about.label if episode or self._last else "",
+            "label": newest.about.label if newest else "",
             "instruction": self._instruction(),
             "kept": len(self._session.kept),
             "suspect": sum(self._session.kept.values()),
             "discarded": self._session.discarded,
             "verdict": self._session.verdict,
             "free_gb": free_gb(self.parameters.out),
-            "minutes_left": (episode or self._last).minutes_left if episode or self._last else None,
+            "minutes_left": newest.minutes_left if newest else None,
             "written_mb": episode.written_mb if episode else 0.0,
             "waiting_mb": episode.waiting_mb if episode else 0.0,
             "overflow": episode.overflow if episode else 0,

@@ -13,7 +13,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from genima_ros.graph.shared_memory import make_room
+from genima_ros.graph.transport import choose_transport
 
 NODE_OPTIONS: dict[str, Any] = {"automatically_declare_parameters_from_overrides": True}
 """What every node passes to `rclpy.node.Node`, see `parameters`."""
@@ -58,8 +58,7 @@ def run(make_node: Callable[[], Node], sends_images: bool = False, regular: bool
     the node cannot be built.
     """
     stop = _Stop()
-    if sends_images:
-        make_room(os.environ)
+    choose_transport(os.environ, sends_images)
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()

@@ -4,7 +4,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,16 @@ from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from genima_core.arm_status import MODES, ArmStatus, read_status
 from genima_core.cameras import CameraRig
 from genima_core.sim.task import DEFAULT_TASK, make_task
 from genima_core.sim.trajectory_follower import TrajectoryFollower
-from genima_core.streaming.arm_state import MODES, read_status
-from genima_core.streaming.arm_status import ArmStatus
 from genima_core.timing import ClockPair, PeriodMeter
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.arm_status import StatusTeller
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.status import StatusTeller
+from genima_ros.nodes.cameras.rig_frames import publish_frames
 from genima_ros.nodes.markers.robot import robot_markers
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
@@ -42,6 +42,8 @@ CATCH_UP_S = 0.1
 """Simulated time that lags further behind than this is given up, and counted as slip."""
 SCENES_TRIED = 100
 """Where the arm stays, scenes with an object where the arm is are passed over."""
+FAR_RAD = 0.1
+"""An arm that was just put somewhere else takes no command that begins further away: it was for where it was before."""
 MOVE, REFLEX = read_status(MODES.index("move"), ()), read_status(MODES.index("reflex"), ("cartesian_reflex",))
 
 
@@ -76,12 +78,12 @@ class SimNode(Node):
 
     Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
     joint_states (arm and fingers), robot/markers (if anybody looks), instruction, scene (its seed), camera_rig,
-    success (on change), arm_status, diagnostics.
+    success (on change), arm_status, diagnostics, and where tf2_msgs is installed /tf_static (the cameras).
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
-    Services: ~/reset places the next scene. The arm is back at its start, so disable the streamer before; with
-    reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and ignores commands until
-    ~/error_recovery.
+    Services: ~/reset places the next scene. The arm is back at its start, which arm_status tells the streamer, so it
+    begins anew there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
+    ignores commands until ~/error_recovery.
     """
 
     def __init__(
@@ -115,8 +117,12 @@ class SimNode(Node):
         self._scene = interfaces.publish(self, interfaces.SCENE)
         self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
         self._rig.publish(String(data=json.dumps(self.cell.rig.to_dict())))
+        self._frames = publish_frames(self, self.cell.rig, self.cell.arm)
         self._robot = interfaces.publish(self, interfaces.ROBOT_MARKERS)
         self._status, self._teller = MOVE, StatusTeller(self)
+        self._placed = 0
+        self._strange = False
+        """Whether the arm was put here and no command has begun here since."""
         interfaces.subscribe(self, interfaces.ARM_TRAJECTORY, self._on_trajectory)
         interfaces.subscribe(self, interfaces.ARM_JOINT_STATE, self._on_joint_command)
         interfaces.subscribe(self, interfaces.ARM_POSITIONS, self._on_positions)
@@ -170,7 +176,7 @@ class SimNode(Node):
     def _tick(self) -> None:
         begin_s = self._clock_s()
         self._periods.tick(begin_s)
-        self._teller.tell(self._status, begin_s)
+        self._teller.tell(replace(self._status, placed=self._placed), begin_s)
         if self._step_physics(begin_s):
             self._publish_state(begin_s)
         self._diagnostics.worked(self._clock_s() - begin_s)
@@ -222,11 +228,11 @@ class SimNode(Node):
             )
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        if self._ignores_commands():
-            return
         try:
             columns = [list(message.joint_names).index(name) for name in self.cell.arm.joint_names]
             q = np.array([point.positions for point in message.points], dtype=np.float64)[:, columns]
+            if self._ignores_commands(q[0]):
+                return
             dq = None
             if all(len(point.velocities) == len(message.joint_names) for point in message.points):
                 dq = np.array([point.velocities for point in message.points], dtype=np.float64)[:, columns]
@@ -252,15 +258,17 @@ class SimNode(Node):
             self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
 
     def _command_positions(self, q: np.ndarray) -> None:
-        if self._ignores_commands():
+        if self._ignores_commands(q):
             return
         now_s = self._clock_s()
         self._arm.replace(now_s, now_s, np.array([0.02]), q[None], None)
         self._diagnostics.received("command", self._ros_now_s())
 
-    def _ignores_commands(self) -> bool:
+    def _ignores_commands(self, first: np.ndarray) -> bool:
+        """Of commands that begin at `first` (7,)."""
         if self._status is MOVE:
-            return False
+            self._strange = self._strange and float(np.abs(first - self.cell.q).max()) > FAR_RAD
+            return self._strange
         self._diagnostics.warn(
             f"the arm ignores commands: {self._status.message}; then call ~/error_recovery", "reflex"
         )
@@ -276,7 +284,12 @@ class SimNode(Node):
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._seed += 1
         try:
-            self._place_arm() if self.parameters.reset_arm else self._place_objects()
+            if self.parameters.reset_arm:
+                self._place_arm()
+                self._placed, self._strange = self._placed + 1, True
+                self._teller.tell(replace(self._status, placed=self._placed), self._clock_s())
+            else:
+                self._place_objects()
         except RuntimeError as error:
             response.success, response.message = False, str(error)
         else:
@@ -296,7 +309,7 @@ class SimNode(Node):
         if status is not self._status:
             self._status = status
             self._arm.hold(self.cell.q)
-            self._teller.tell(status, self._clock_s())
+            self._teller.tell(replace(status, placed=self._placed), self._clock_s())
         return response
 
     def _ros_now_s(self) -> float:

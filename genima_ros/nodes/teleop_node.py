@@ -3,21 +3,25 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from genima_core.streaming.inspection import Target
-from genima_core.streaming.mirror import Mirror, MirrorConfig, Mirroring, MirrorOutput
+from genima_core.arm_status import Level
+from genima_core.streaming.mirror import ENGAGED, Mirror, MirrorConfig, Mirroring, MirrorOutput
+from genima_core.streaming.states import Refusal, State, Status
 from genima_core.timing import ClockPair, PeriodMeter
+from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
-from genima_ros.messages.conversions import GRIPPER_JOINT, seconds, to_joint_state
+from genima_ros.messages.conversions import read_joint_state, read_width, seconds, target_to_joint_state
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.status import read_status, status_to_message
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
 REPEAT_S = 0.5
@@ -28,8 +32,10 @@ COUNT_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class TeleopParameters(MirrorConfig):
-    gripper_joint: str = GRIPPER_JOINT
-    """Name of the gripper's width in joint_target."""
+    arm: str = "sim"
+    """The follower: a name in config/arms, or the path of a file like those."""
+    leader_arm: str = ""
+    """Likewise; "" for one like the follower."""
     period_s: float = 0.01
     """Of watchdogs and of the approach; mirroring itself goes on with each state of the leader."""
 
@@ -42,40 +48,38 @@ class TeleopParameters(MirrorConfig):
 class TeleopNode(Node):
     """Feeds a `Mirror` with messages, steps it with each of the leader's and with a steady clock, publishes its target.
 
-    Publishes: joint_target (for the streamer), teleop_state ("state" or "state: message"), diagnostics.
+    Publishes: joint_target (for the streamer), teleop_state (see `messages.status`), diagnostics.
     Subscribes: leader/joint_states, leader/gripper/joint_states, joint_states (of the follower), streamer_state.
     Services: ~/engage (approach the leader, then mirror it), ~/pause (clutch), ~/stop.
     """
 
     def __init__(
-        self, make: Callable[[MirrorConfig], Mirror] = Mirror, clock_s: Callable[[], float] = time.monotonic, **options
+        self, make: Callable[..., Mirror] = Mirror, clock_s: Callable[[], float] = time.monotonic, **options: Any
     ) -> None:
         super().__init__("teleop", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, TeleopParameters)
-        self.mirror = make(self.parameters)
+        self.arm = find_arm(self.parameters.arm).arm
+        self.leader_arm = find_arm(self.parameters.leader_arm or self.parameters.arm).arm
+        self.mirror = make(self.arm, self.leader_arm, self.parameters)
         self._clock_s = clock_s
         self._clocks = ClockPair(clock_s, lambda: self.get_clock().now().nanoseconds * 1e-9)
         self._last: MirrorOutput | None = None
-        self._told, self._told_s, self._logged = "", -np.inf, ""
-        self._counted_s = -np.inf
+        self._told: tuple | None = None
+        self._told_s = self._counted_s = -np.inf
+        self._logged = ""
         self._sent = PeriodMeter(1 / self.parameters.max_rate_hz)
-        self._names = (*self.parameters.joint_names, self.parameters.gripper_joint)
         self._targets = interfaces.publish(self, interfaces.JOINT_TARGET)
         self._states = interfaces.publish(self, interfaces.TELEOP_STATE)
         self._leader = interfaces.subscribe(self, interfaces.LEADER_JOINT_STATES, self._on_leader)
         follower = interfaces.subscribe(self, interfaces.JOINT_STATES, self._on_follower)
-        if self._leader.topic_name == follower.topic_name and set(self.parameters.joint_names) & set(
-            self.parameters.leader_joint_names
+        if self._leader.topic_name == follower.topic_name and set(self.arm.joint_names) & set(
+            self.leader_arm.joint_names
         ):
             raise ValueError(
                 f"leader and follower are one arm: both joint states come on {follower.topic_name} with "
                 "the same joints; remap leader/joint_states to the leader's topic"
             )
-        interfaces.subscribe(
-            self,
-            interfaces.LEADER_GRIPPER_JOINT_STATES,
-            lambda message: self.mirror.on_leader_fingers(message.name, message.position),
-        )
+        interfaces.subscribe(self, interfaces.LEADER_GRIPPER_JOINT_STATES, self._on_leader_gripper)
         interfaces.subscribe(self, interfaces.STREAMER_STATE, self._on_streamer)
         for service, answer in (
             (interfaces.ENGAGE, self._on_engage),
@@ -98,76 +102,70 @@ class TeleopNode(Node):
     def _step(self, now_s: float) -> None:
         output = self.mirror.step(now_s)
         if output.target is not None:
-            self._send(output.target)
+            stamp_s = self._clocks.to_ros(output.target.stamp_s)
+            self._targets.publish(target_to_joint_state(output.target, self.arm, stamp_s))
             self._sent.tick(now_s)
             self._diagnostics.worked(self._clock_s() - now_s)
-        elif output.state is not Mirroring.MIRRORING:
+        elif output.status.state is not Mirroring.MIRRORING:
             self._sent.pause()
         self._last = output
-        self._tell(output, now_s)
+        self._tell(output.status, round(output.progress, 1), now_s)
 
-    def _send(self, target: Target) -> None:
-        stamp_s = self._clocks.to_ros(target.stamp_s)
-        if target.width_m is None:
-            self._targets.publish(to_joint_state(self.parameters.joint_names, target.q, stamp_s, target.dq))
-        else:
-            self._targets.publish(
-                to_joint_state(self._names, np.append(target.q, target.width_m), stamp_s, np.append(target.dq, 0.0))
-            )
-
-    def _tell(self, output: MirrorOutput, now_s: float) -> None:
+    def _tell(self, status: Status, progress: float, now_s: float) -> None:
         """Every change of the state, every tenth of the approach, and everything now and then."""
-        key = f"{output.state} {output.progress:.1f} "
-        key += "" if output.state is Mirroring.APPROACHING else output.message
+        key = status.state, status.reason, progress, "" if status.state in ENGAGED else status.text
         if key == self._told and now_s - self._told_s < REPEAT_S:
             return
-        line = f"{output.state}: {output.message}" if output.message else str(output.state)
-        self._states.publish(String(data=line))
-        if key != self._told and line != self._logged:
-            self._logged = line
-            if output.state is Mirroring.STOPPED:
-                self.get_logger().warning(line)
+        stopped = status.state is Mirroring.STOPPED
+        self._states.publish(status_to_message(self.get_name(), status, Level.WARN if stopped else Level.OK))
+        if key != self._told and str(status) != self._logged:
+            self._logged = str(status)
+            if stopped:
+                self.get_logger().warning(self._logged)
             else:
-                self.get_logger().info(line)
+                self.get_logger().info(self._logged)
         self._told, self._told_s = key, now_s
 
     def _count_leaders(self) -> None:
         self.mirror.on_leaders(self.count_publishers(self._leader.topic_name))
 
     def _on_leader(self, message: JointState) -> None:
-        now_s, stamp_s = self._clock_s(), seconds(message.header.stamp)
-        problem = self.mirror.on_leader(
-            message.name, message.position, message.velocity, self._clocks.to_steady(stamp_s), now_s
-        )
-        if problem is None:
-            self._diagnostics.received("leader", stamp_s)
-        else:
-            self._diagnostics.warn(problem, "leader")
+        now_s = self._clock_s()
+        state = read_joint_state(message, self.leader_arm, self._clocks.to_steady, gripper=True)
+        self._note("leader", message, self.mirror.on_leader(state, now_s))
         self._step(now_s)
 
-    def _on_follower(self, message: JointState) -> None:
-        now_s, stamp_s = self._clock_s(), seconds(message.header.stamp)
-        problem = self.mirror.on_follower(
-            message.name, message.position, message.velocity, self._clocks.to_steady(stamp_s), now_s
-        )
-        if problem is None:
-            self._diagnostics.received("follower", stamp_s)
+    def _on_leader_gripper(self, message: JointState) -> None:
+        width = read_width(message, self.leader_arm)
+        if isinstance(width, Refusal):
+            self._diagnostics.warn(width.text, "leader gripper")
         else:
-            self._diagnostics.warn(problem, "follower")
+            self.mirror.on_leader_width(width)
 
-    def _on_streamer(self, message: String) -> None:
-        state, _, reason = message.data.partition(": ")
-        self.mirror.on_streamer(state, reason, self._clock_s())
+    def _on_follower(self, message: JointState) -> None:
+        state = read_joint_state(message, self.arm, self._clocks.to_steady)
+        self._note("follower", message, self.mirror.on_follower(state, self._clock_s()))
+
+    def _note(self, name: str, message: JointState, refusal: Refusal | None) -> None:
+        if refusal is None:
+            self._diagnostics.received(name, seconds(message.header.stamp))
+        else:
+            self._diagnostics.warn(refusal.text, name)
+
+    def _on_streamer(self, message: DiagnosticStatus) -> None:
+        status = read_status(message, State)
+        if status is not None:
+            self.mirror.on_streamer(status, self._clock_s())
 
     def _on_engage(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._count_leaders()
-        problem = self.mirror.engage(self._clock_s())
-        response.success, response.message = problem is None, problem or "approaching"
+        refusal = self.mirror.engage(self._clock_s())
+        response.success, response.message = refusal is None, "approaching" if refusal is None else refusal.text
         return response
 
     def _on_pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        problem = self.mirror.pause(self._clock_s())
-        response.success, response.message = problem is None, problem or "paused"
+        refusal = self.mirror.pause(self._clock_s())
+        response.success, response.message = refusal is None, "paused" if refusal is None else refusal.text
         return response
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -178,11 +176,13 @@ class TeleopNode(Node):
     def _values(self) -> dict[str, object]:
         if self._last is None:
             return {"state": Mirroring.IDLE}
-        if self._last.state is Mirroring.STOPPED:
-            self._diagnostics.warn(self._last.message, "stopped")
+        status = self._last.status
+        if status.state is Mirroring.STOPPED:
+            self._diagnostics.warn(status.text, "stopped")
         return {
-            "state": self._last.state,
-            "message": self._last.message,
+            "state": status.state,
+            "reason": status.reason,
+            "text": status.text,
             "progress": self._last.progress,
             "distance_rad": self._last.distance_rad,
             **{f"target_{key}": value for key, value in self._sent.summary().items()},

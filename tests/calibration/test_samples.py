@@ -61,7 +61,7 @@ def test_damaged_samples_are_refused(samples, tmp_path, change):
     data = json.loads(file.read_text())
     change(data)
     file.write_text(json.dumps(data))
-    with pytest.raises(ValueError, match="sample_001.json is no calibration sample"):
+    with pytest.raises(ValueError, match="sample_001.json is not a calibration sample"):
         SampleSet.load(tmp_path)
 
 

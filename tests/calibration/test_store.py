@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import yaml
 
+from genima_core.arm import FR3
 from genima_core.calibration.store import Calib, check_intrinsics, placed
 from genima_core.cameras import PinholeCamera
 from genima_core.geometry import invert
@@ -32,7 +33,7 @@ def write(path, change=lambda data: None):
 
 @pytest.mark.parametrize("name", ["wrist", "front"])
 def test_a_calib_survives_its_file(rig, tmp_path, name):
-    Calib.of(rig[name], "fr3").save(tmp_path / f"{name}.calib")
+    Calib.of(rig[name], FR3).save(tmp_path / f"{name}.calib")
     loaded = Calib.load(tmp_path / f"{name}.calib")
     np.testing.assert_allclose(loaded.T_mount_cam(), rig[name].T_mount_cam, atol=1e-9)
     assert loaded.mount == rig[name].mount
@@ -68,9 +69,9 @@ def test_a_calibration_of_the_tcp(tmp_path):
         (lambda d: d.pop("transform"), "lacks transform.translation.x, transform.translation.y"),
         (lambda d: d.update(parameters=[1]), "lacks parameters.name"),
         (lambda d: d["transform"]["rotation"].update(w=0.9), "norm 0.9"),
-        (lambda d: d["transform"]["rotation"].update(w=float("nan")), "not finite"),
-        (lambda d: d["transform"]["translation"].update(x="left"), "no number"),
-        (lambda d: d["parameters"].update(calibration_type="eye_to_hand"), "valid are eye_in_hand and eye_on_base"),
+        (lambda d: d["transform"]["rotation"].update(w=float("nan")), "4 finite numbers"),
+        (lambda d: d["transform"]["translation"].update(x="left"), "3 finite numbers"),
+        (lambda d: d["parameters"].update(calibration_type="eye_to_hand"), "valid are 'eye_in_hand', 'eye_on_base'"),
     ],
 )
 def test_broken_files_are_refused(tmp_path, change, message):
@@ -81,7 +82,7 @@ def test_broken_files_are_refused(tmp_path, change, message):
 
 def test_what_is_no_yaml_is_refused(tmp_path):
     (tmp_path / "x.calib").write_text("{: [")
-    with pytest.raises(ValueError, match="no YAML"):
+    with pytest.raises(ValueError, match="not YAML"):
         Calib.load(tmp_path / "x.calib")
 
 

@@ -87,5 +87,5 @@ def test_a_picture_that_breaks_later_is_an_error_of_that_moment(tmp_path):
     source: Playback = folder_opener(folder, Clock()).open()
     (folder / "001.png").unlink()
     source.read(0.2)
-    with pytest.raises(ValueError, match=r"001\.png"):
+    with pytest.raises(FileNotFoundError, match=r"001\.png"):
         source.read(0.2)

@@ -36,7 +36,7 @@ def test_configuration_round_trip(tmp_path, name):
     [
         ({"network": "diffuser"}, "network is 'diffuser'; valid are .*act"),
         ({"network": None}, "network is None; valid are"),
-        ({"hiden": 3}, r"unknown keys \['hiden'\].*act has size"),
+        ({"hiden": 3}, r"act has no parameter hiden; valid are size"),
         ({"heads": 5}, "multiple of heads 5"),
     ],
 )
@@ -51,7 +51,7 @@ def test_other_configurations_are_refused(tmp_path, change, message):
 def test_keys_that_are_missing_are_named(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"network": "act"}')
-    with pytest.raises(ValueError, match="missing keys.*'heads'"):
+    with pytest.raises(ValueError, match="missing keys.*heads"):
         load_config(path)
     with pytest.raises(FileNotFoundError, match="config.json"):
         load_config(tmp_path / "nothing" / "config.json")
@@ -105,7 +105,7 @@ def test_statistics_of_other_shapes_are_refused(tmp_path, kind, change):
     path = tmp_path / "statistics.json"
     kind.unit(5).save(path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(ValueError, match=f"{next(iter(change))} has shape"):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} in .*statistics.json is"):
         kind.load(path, 5)
 
 

@@ -83,14 +83,14 @@ def test_numbers_that_are_not_finite_never_leave(folder):
 @pytest.mark.parametrize("part", PARTS)
 def test_missing_parts_are_named(copy, part):
     shutil.rmtree(copy / part) if (copy / part).is_dir() else (copy / part).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*the shipped checkpoints/demo"):
         Controller.load(copy)
 
 
 @pytest.mark.parametrize("part", ["config.json", "rig.json", "statistics.json", "model.safetensors"])
 def test_damaged_parts_are_refused(copy, part):
     (copy / part).write_bytes(b"{" + (copy / part).read_bytes()[:20])
-    with pytest.raises(ValueError, match="make demo-checkpoint"):
+    with pytest.raises(ValueError, match="the shipped checkpoints/demo"):
         Controller.load(copy)
 
 
@@ -117,7 +117,7 @@ def test_what_only_training_needs_is_not_shipped(folder):
 def test_saving_replaces_a_controller_and_nothing_else(controller, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("important")
-    with pytest.raises(FileExistsError, match="is no controller"):
+    with pytest.raises(FileExistsError, match="is not a controller"):
         controller.save(tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "important"
     controller.save(tmp_path / "new")

@@ -102,13 +102,13 @@ def test_missing_files_are_named(rig, source, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("latest.pt", b"no zip", "no snapshot that can be read"),
-        ("config.yaml", b"method: [", "is damaged"),
-        ("config.yaml", b"- 1", r"has no method\._target_"),
-        ("config.yaml", b"!!python/object/apply:os.system ['true']", "is damaged"),
-        ("proprio_stats.json", b"{", "8 numbers each"),
-        ("action_stats.json", b'{"mean": [1, 2], "std": [1, 2]}', "8 finite numbers each"),
-        ("action_stats.json", b'{"mean": 8, "std": [1, 2, 3, 4, 5, 6, 7, NaN]}', "8 finite numbers each"),
+        ("latest.pt", b"no zip", "latest.pt cannot be read"),
+        ("config.yaml", b"method: [", "is not YAML"),
+        ("config.yaml", b"- 1", "must hold names with values"),
+        ("config.yaml", b"!!python/object/apply:os.system ['true']", "is not YAML"),
+        ("proprio_stats.json", b"{", "proprio_stats.json is damaged"),
+        ("action_stats.json", b'{"mean": [1, 2], "std": [1, 2]}', "it needs 8 finite numbers"),
+        ("action_stats.json", b'{"mean": 8, "std": [1, 2, 3, 4, 5, 6, 7, NaN]}', "it needs 8 finite numbers"),
     ],
 )
 def test_damaged_files_are_refused(rig, source, tmp_path, name, content, message):
@@ -224,5 +224,5 @@ def test_files_without_an_agent_are_refused(rig, source, tmp_path, payload, mess
 
 def test_something_else_is_not_overwritten(rig, source, tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(FileExistsError, match="is no controller"):
+    with pytest.raises(FileExistsError, match="is not a controller"):
         convert_controller(source, tmp_path / "out", rig)

@@ -81,9 +81,9 @@ def test_a_crop_outside_the_image_is_refused(rectangle):
 
 
 def test_a_camera_without_size_is_refused():
-    with pytest.raises(ValueError, match="positive size"):
+    with pytest.raises(ValueError, match="size of 1 to 8192 pixels"):
         PinholeCamera(0, 10, 1.0, 1.0, 0.0, 0.0)
-    with pytest.raises(ValueError, match="positive size"):
+    with pytest.raises(ValueError, match="size of 1 to 8192 pixels"):
         PinholeCamera(10, 10, float("nan"), 1.0, 0.0, 0.0)
 
 
@@ -129,7 +129,7 @@ def test_damaged_rig_files_are_named(rig, tmp_path):
     del incomplete["cameras"][0]["mount"]
     for text in ("{", "{}", json.dumps(incomplete)):
         path.write_text(text)
-        with pytest.raises(ValueError, match="rig.json is not a camera rig"):
+        with pytest.raises(ValueError, match=r"rig\.json is (damaged|not a camera rig)"):
             CameraRig.load(path)
 
 
@@ -142,7 +142,7 @@ def test_impossible_rigs_are_refused(rig):
         CameraRig((dataclasses.replace(rig.cameras[0], intrinsics=CAMERA), *rig.cameras[1:]))
     with pytest.raises(ValueError, match="'gripper'; valid are 'base' and 'hand'"):
         dataclasses.replace(rig.cameras[0], mount="gripper")
-    with pytest.raises(ValueError, match="no rigid transform"):
+    with pytest.raises(ValueError, match="T_mount_cam of camera 'wrist' is not a pose"):
         dataclasses.replace(rig.cameras[0], T_mount_cam=2 * np.eye(4))
     with pytest.raises(KeyError, match="no camera 'overhead'; the rig has wrist, front"):
         rig["overhead"]

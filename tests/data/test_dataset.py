@@ -149,6 +149,66 @@ def test_an_interrupted_writer_leaves_the_finished_episodes(tmp_path, renames):
     assert tasks[task_index] == "push the red button"
 
 
+def test_files_of_others_stay_and_links_are_not_followed(tmp_path):
+    write(tmp_path / "set", (0,))
+    notes = [tmp_path / "set" / name for name in ("data/notes.txt", "data/chunk-000/mine.csv", "videos/film.mp4")]
+    for path in notes:
+        path.write_text("important")
+    write(tmp_path / "set", (1,))
+    assert all(path.read_text() == "important" for path in notes)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file-000.parquet").write_text("important")
+    for folder in ("data", "videos", "data/chunk-001"):
+        link = tmp_path / "linked" / folder
+        write(tmp_path / "linked", ())
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(ValueError, match=f"{folder} is a link"):
+            write(tmp_path / "linked", (0,))
+        link.unlink()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["file-000.parquet"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{0}",
+        "{}",
+        "{chunk_index.__class__}",
+        "{chunk_index:>999999999}",
+        "data/{unknown}",
+        "../{chunk_index}",
+        "/etc/passwd",
+        "a{",
+        "{chunk_index!r}",
+    ],
+)
+def test_templates_that_lead_elsewhere_are_refused(tmp_path, template):
+    with pytest.raises(ValueError, match="asks for|no place"):
+        layout.place(tmp_path, template, chunk_index=1, file_index=2)
+    assert layout.place(tmp_path, layout.DATA_PATH, chunk_index=1, file_index=2).name == "file-002.parquet"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fps": "20"},
+        {"fps": 0},
+        {"fps": 10**30},
+        {"features": 3},
+        {"features": {}},
+        {"data_path": 3},
+        {"video_path": None},
+    ],
+)
+def test_an_info_of_other_types_is_refused(tmp_path, change):
+    write(tmp_path, (0,))
+    path = tmp_path / layout.INFO
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=next(iter(change)) if change != {"features": {}} else "no images"):
+        Dataset(tmp_path)
+
+
 def test_a_killed_process_leaves_the_finished_episodes(tmp_path):
     code = textwrap.dedent(f"""
         import os, sys

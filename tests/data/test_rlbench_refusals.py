@@ -1,6 +1,7 @@
 """Bad recordings of RLBench: nothing is written, and the message says what and where."""
 
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +13,13 @@ import pytest
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset
 
+from ..mutants.mutations import huge_png
 from . import rlbench_source, synthetic
 from .rlbench_source import episode_folder, run
 
 
 def edited(change):
     return lambda root: rlbench_source.write_variation(root, edit=lambda rows: [change(row) for row in rows])
-
-
-def written_then(change):
-    def make(root):
-        rlbench_source.write_variation(root, episodes=2)
-        change(episode_folder(root, 1))
-
-    return make
 
 
 def set_misc(name, value):
@@ -46,37 +40,45 @@ def half_a_file(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-BAD = {
+DAMAGED = {
     "camera": (
-        written_then(lambda e: shutil.rmtree(e / "front_rgb")),
+        (lambda e: shutil.rmtree(e / "front_rgb")),
         r"episode1 has no pictures of camera 'front' \(front_rgb\); it has those of left_shoulder, right_shoul",
     ),
     "count": (
-        written_then(lambda e: (e / "front_rgb/5.png").unlink()),
+        (lambda e: (e / "front_rgb/5.png").unlink()),
         "front_rgb holds 5 pictures, but the episode has 6 observations",
     ),
     "size": (
-        written_then(lambda e: cv2.imwrite(str(e / "front_rgb/0.png"), np.zeros((8, 8, 3), np.uint8))),
+        (lambda e: cv2.imwrite(str(e / "front_rgb/0.png"), np.zeros((8, 8, 3), np.uint8))),
         "differ in size .*front 8x8",
     ),
-    "half a picture": (written_then(lambda e: half_a_file(e / "wrist_rgb/0.png")), r"wrist_rgb/0\.png is damaged"),
     "half a pickle": (
-        written_then(lambda e: half_a_file(e / "low_dim_obs.pkl")),
+        (lambda e: half_a_file(e / "low_dim_obs.pkl")),
         r"episode1/low_dim_obs\.pkl is damaged: .*; record the episode again or remove",
     ),
-    "empty pickle": (written_then(lambda e: (e / "low_dim_obs.pkl").write_bytes(b"")), "is damaged"),
-    "no pickle": (written_then(lambda e: (e / "low_dim_obs.pkl").unlink()), "its recording was interrupted"),
+    "empty pickle": ((lambda e: (e / "low_dim_obs.pkl").write_bytes(b"")), "is damaged"),
+    "no pickle": ((lambda e: (e / "low_dim_obs.pkl").unlink()), "its recording was interrupted"),
     "other pickle": (
-        written_then(lambda e: (e / "low_dim_obs.pkl").write_bytes(pickle.dumps([1, 2]))),
+        (lambda e: (e / "low_dim_obs.pkl").write_bytes(pickle.dumps([1, 2]))),
         "is no RLBench demonstration",
     ),
-    "no descriptions": (
-        written_then(lambda e: (e.parents[1] / "variation_descriptions.pkl").unlink()),
-        r"no variation_descriptions\.pkl",
-    ),
     "other descriptions": (
-        written_then(lambda e: (e / "variation_descriptions.pkl").write_bytes(pickle.dumps([]))),
+        (lambda e: (e / "variation_descriptions.pkl").write_bytes(pickle.dumps([]))),
         "no list of sentences",
+    ),
+    "half a picture": (lambda e: half_a_file(e / "front_rgb/3.png"), r"episode1/front_rgb/3\.png cannot be decoded"),
+    "half of the first picture": (lambda e: half_a_file(e / "wrist_rgb/0.png"), r"wrist_rgb/0\.png cannot be decoded"),
+    "another size later on": (
+        lambda e: cv2.imwrite(str(e / "front_rgb/3.png"), np.zeros((8, 8, 3), np.uint8)),
+        r"3\.png is 8x8; the other pictures are 32x32",
+    ),
+    "huge": (lambda e: (e / "front_rgb/3.png").write_bytes(huge_png()), "20000x20000 pixels|400000000 pixels"),
+}
+BAD = {
+    "no descriptions": (
+        lambda root: (rlbench_source.write_variation(root) / "variation_descriptions.pkl").unlink(),
+        r"no variation_descriptions\.pkl",
     ),
     "one row": (lambda root: rlbench_source.write_variation(root, T=1), "holds 1 observations"),
     "six joints": (
@@ -132,17 +134,21 @@ def test_bad_recordings_are_refused(case, tmp_path):
     assert not (tmp_path / "set").exists()
 
 
-def test_a_bad_picture_later_on_leaves_what_came_before(tmp_path):
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_episode_is_left_out_and_the_others_are_not(case, tmp_path, capsys):
+    change, message = DAMAGED[case]
     rlbench_source.write_variation(tmp_path / "source", episodes=3)
-    half_a_file(episode_folder(tmp_path / "source", 1) / "front_rgb/3.png")
-    with pytest.raises(ValueError, match=r"episode1/front_rgb/3\.png is damaged"):
-        run(tmp_path / "source", tmp_path / "set")
-    cv2.imwrite(str(episode_folder(tmp_path / "source", 1) / "front_rgb/3.png"), np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"3\.png is 8x8; the other pictures are 32x32"):
-        run(tmp_path / "source", tmp_path / "set")
-    assert len(Dataset(tmp_path / "set")) == 1
-    shutil.rmtree(episode_folder(tmp_path / "source", 1))  # as the message advises
-    assert run(tmp_path / "source", tmp_path / "set")["episodes"] == 2
+    bad = episode_folder(tmp_path / "source", 1)
+    change(bad)
+    result = run(tmp_path / "source", tmp_path / "set")
+    assert (result["added"], list(result["skipped"])) == (2, ["open_box/variation0/episode1"])
+    assert re.search(message, result["skipped"]["open_box/variation0/episode1"])
+    assert "left out open_box/variation0/episode1: " in capsys.readouterr().out
+    assert len(Dataset(tmp_path / "set")) == 2
+    again = run(tmp_path / "source", tmp_path / "set")
+    assert (again["added"], again["skipped"]) == (0, result["skipped"])
+    shutil.rmtree(bad)  # as the messages advise
+    assert run(tmp_path / "source", tmp_path / "set")["skipped"] == {}
 
 
 def test_episodes_with_other_cameras_are_not_mixed(tmp_path):

@@ -1,5 +1,7 @@
+import copy
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,7 +94,7 @@ def test_a_missing_part_is_named(trained, tmp_path, part):
     folder = tmp_path / "agent"
     shutil.copytree(trained / "agent", folder)
     shutil.rmtree(folder / part) if (folder / part).is_dir() else (folder / part).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match=f"{part} is missing.*the shipped checkpoints/demo"):
         DiffusionAgent.load(folder)
 
 
@@ -115,22 +117,26 @@ def test_a_damaged_part_is_an_error(trained, tmp_path, file):
         DiffusionAgent.load(folder)
 
 
-def test_weights_that_are_not_finite_are_never_drawn_with(trained, tmp_path, images):
+def test_weights_that_are_not_finite_are_never_drawn_with(trained, agent, tmp_path, images):
     folder = tmp_path / "agent"
     shutil.copytree(trained / "agent", folder)
     file = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights = load_file(file)
     weights["conv_out.bias"] = torch.full_like(weights["conv_out.bias"], torch.nan)
     save_file(weights, file, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"not finite: conv_out\.bias"):
+        DiffusionAgent.load(folder)
+    networks = replace(agent.networks, unet=copy.deepcopy(agent.networks.unet))
+    torch.nn.init.constant_(networks.unet.conv_out.bias, torch.nan)
     with pytest.raises(FloatingPointError, match="not finite"):
-        DiffusionAgent.load(folder).draw(images, INSTRUCTION, seed=0)
+        DiffusionAgent.assemble(networks, agent.size, agent.steps).draw(images, INSTRUCTION, seed=0)
 
 
 def test_weights_are_stored_in_half_precision_and_used_in_single(trained, agent):
     stored = load_file(trained / "agent" / "unet" / "diffusion_pytorch_model.safetensors")
     assert {w.dtype for w in stored.values()} == {torch.float16}
     assert agent.networks.unet.dtype == agent.networks.vae.dtype == torch.float32
-    assert not (trained / "agent.partial").exists()
+    assert not list(trained.glob(".agent.*"))
     assert json.loads((trained / "agent" / "agent.json").read_text()) == {"family": "sd", "size": [32, 32], "steps": 2}
 
 

@@ -1,4 +1,7 @@
+import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -68,8 +71,28 @@ def test_missing_weights_come_with_the_remedy(tmp_path, encoder):
         TextEncoder.load("nobody/nothing")
     encoder.save(tmp_path)
     shutil.rmtree(tmp_path / "tokenizer")
-    with pytest.raises(FileNotFoundError, match="demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match="the shipped checkpoints/demo"):
         TextEncoder.load(tmp_path)
+
+
+def test_no_code_of_a_folder_is_run_whatever_standard_input_says(tmp_path, encoder):
+    encoder.save(tmp_path)
+    ran = tmp_path / "ran"
+    for part, key in (("text_encoder", "config.json"), ("tokenizer", "tokenizer_config.json")):
+        file = tmp_path / part / key
+        kinds = {"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil", "AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+        file.write_text(json.dumps({**json.loads(file.read_text()), "model_type": "evil", "auto_map": kinds}))
+        (tmp_path / part / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
+    script = (
+        "import sys\nfrom genima_core.language import TextEncoder\n"
+        "try:\n    TextEncoder.load(sys.argv[1])\nexcept (ValueError, OSError) as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], input="y\n" * 9, capture_output=True, text=True, check=True
+    )
+    assert not ran.exists()
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) <= 1
 
 
 def test_damaged_weights_are_an_error(tmp_path, encoder):

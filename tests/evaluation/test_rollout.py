@@ -9,12 +9,13 @@ from genima_core.arm import PANDA
 from genima_core.evaluation import sources
 from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.report import summarise
-from genima_core.evaluation.rollout import roll_out, send
+from genima_core.evaluation.rollout import roll_out
 from genima_core.evaluation.scoring import score
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.task import make_task
-from genima_core.streaming.streamer import Streamer, StreamerConfig
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.streamer import Streamer
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
 from genima_core.targets.renderer import TargetRenderer
@@ -171,10 +172,10 @@ def test_missing_spheres_are_not_found(cell, renderer):
 
 
 def test_the_streamer_refuses_a_bad_chunk_and_says_why():
-    streamer = Streamer(StreamerConfig())
+    streamer = Streamer(PANDA)
     streamer.enable()
     chunk = ActionChunk(np.full((K, 7), np.nan), np.zeros(K), 0.05, 0.05, 0.0)
-    assert send(streamer, PANDA, chunk, 0.0) is not None
+    assert streamer.on_chunk(chunk, 0.0) is not None
 
 
 def test_the_summary_counts_and_bounds(cell, renderer):

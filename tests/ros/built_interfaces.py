@@ -105,6 +105,7 @@ def build(packages: list[Path], folder: Path) -> None:
         if done.is_file():
             return
         shutil.rmtree(folder, ignore_errors=True)
+        (folder / "build").mkdir(parents=True)
         for package in packages:
             _build_one(package, folder)
         shutil.rmtree(folder / "build")

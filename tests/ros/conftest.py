@@ -17,6 +17,14 @@ LIMIT_S = 60.0
 """Of every wait; reached only by a test that fails."""
 
 
+def as_text(message) -> str:
+    """A status as "state" or "state: text"."""
+    from genima_ros.messages.status import values_of
+
+    state = values_of(message)["state"]
+    return f"{state}: {message.message}" if message.message else state
+
+
 class Bench:
     """Nodes under test and a probe, spun together in this thread."""
 

@@ -1,5 +1,6 @@
 """The arm monitor with the drivers' real types, built from minimal definitions: it never claims more than it heard."""
 
+import importlib
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from genima_core.streaming.arm_state import MODES
+from genima_core.arm_status import MODES
 from genima_ros.messages import interfaces
 from genima_ros.nodes.arm_monitor_node import ArmMonitorNode, load_message
 
@@ -47,6 +48,8 @@ def start(bench, statuses, type_name: str = TYPES[0]) -> Driver:
 
 @pytest.mark.parametrize("type_name", TYPES)
 def test_the_state_becomes_a_status(bench, interface_packages, type_name):
+    if not hasattr(importlib.import_module("franka_msgs.msg"), type_name.rpartition("/")[2]):
+        pytest.skip(f"the franka_msgs that are installed are of another arm: no {type_name}")
     statuses = bench.listen(interfaces.ARM_STATUS)
     driver = start(bench, statuses, type_name)
     assert statuses[-1].name == "arm" and statuses[-1].message == ""

@@ -37,11 +37,14 @@ def test_names_are_put_into_the_namespace_of_the_driver():
 @pytest.mark.parametrize("name", ["fr3", "panda"])
 def test_the_controller_of_an_arm_is_set_up_for_it(name):
     arm = load_arm(name, FOLDER)
-    sections = yaml.safe_load((FOLDER.parent / "controllers" / f"{name}_joint_trajectory.yaml").read_text())
+    file = yaml.safe_load((FOLDER.parent / "controllers" / f"{name}_joint_trajectory.yaml").read_text())
+    assert list(file) == ["/**"], "in any namespace"
+    sections = file["/**"]
     controller, _, topic = arm.driver.command_topic.partition("/")
     assert topic == "joint_trajectory"
     assert set(sections) == {"controller_manager", controller}
-    assert controller in sections["controller_manager"]["ros__parameters"]
+    kind = sections["controller_manager"]["ros__parameters"][controller]["type"]
+    assert kind == "joint_trajectory_controller/JointTrajectoryController"
     values = sections[controller]["ros__parameters"]
     assert tuple(values["joints"]) == tuple(values["gains"]) == arm.arm.joint_names
     held = {key: bounds for key, bounds in values["constraints"].items() if isinstance(bounds, dict)}
@@ -49,7 +52,8 @@ def test_the_controller_of_an_arm_is_set_up_for_it(name):
     # The streamer notices an arm that does not follow before its controller gives up.
     assert min(bounds["trajectory"] for bounds in held.values()) > StreamerConfig().max_deviation_rad
     # The controller is activated last, when joint states and the arm's state are there again.
-    assert not arm.driver.recovery.controllers or arm.driver.recovery.controllers[-1] == controller
+    assert arm.driver.recovery.controllers[-1] == controller
+    assert arm.driver.joint_states == "franka/joint_states", "the merged ones come at 30 Hz"
 
 
 def change(tmp_path, **changes) -> str:
@@ -76,19 +80,19 @@ def test_a_file_of_ones_own(tmp_path):
             {"upper_position_limits": [3.0] * 7},
             "upper position limit of joint 1 is 3, wider than the fr3's 2.7437",
         ),
-        ({"lower_position_limits": [-2.0] * 6}, "seven numbers"),
+        ({"lower_position_limits": [-2.0] * 6}, "needs a finite number"),
         ({"velocity_limits": [1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 1.0]}, "velocity limit of joint 6 is 9"),
-        ({"velocity_limits": [float("nan")] * 7}, "seven numbers"),
+        ({"velocity_limits": [float("nan")] * 7}, "needs a finite number"),
         ({"velocity_limits": [0.0] * 7}, "nothing is left of joint 1"),
         ({"command": "joint_state"}, "receiver_follows_horizon"),
         ({"joint_states": ""}, "joint_states is empty"),
         ({"recovery": {"kind": "action"}}, "give both, or none"),
         ({"recovery": {"hardware": "x"}}, "controller_manager"),
-        ({"recovery": ["x"]}, "needs a mapping"),
+        ({"recovery": ["x"]}, "needs names with values"),
         ({"gripper": {"kind": "franka_hand"}}, "has no action"),
         ({"gripper": {"kind": "gripper_command", "action": "a"}}, "moves one joint"),
         ({"gripper": {"kind": "gripper_command", "action": "a", "joints": []}}, "has no joints"),
-        ({"gripper": ["x"]}, "needs a mapping"),
+        ({"gripper": ["x"]}, "needs names with values"),
         ({"gripper": {"kind": "suction"}}, "'suction'; valid are 'franka_hand'"),
     ],
 )

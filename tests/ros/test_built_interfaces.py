@@ -38,6 +38,13 @@ def test_they_are_built_once(built_interfaces):
     assert before == {path: path.stat().st_mtime_ns for path in built_interfaces.rglob("*.so")}
 
 
+def test_where_all_are_installed_none_is_built(tmp_path):
+    folder = built.prefix([], tmp_path)
+    built.build([], folder)
+    built.load(folder)
+    assert (folder / "done").is_file()
+
+
 def test_what_is_defined_decides_where_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(built, "DEFINITIONS", tmp_path)
     package = tmp_path / "some_msgs"

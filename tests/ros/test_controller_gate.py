@@ -7,18 +7,27 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 
 from genima_core.arm import PANDA
 from genima_core.targets.gate import Gate
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.controller_node import ControllerNode
+
+from .conftest import as_text
 
 pytestmark = pytest.mark.ros
 
 FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
 BAD = "no arm looks like this: the elbow sphere lies 12.0 cm from the nearest configuration"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "", "null", "[]", '{"cameras": 3}', "NaN", '{"arm":' * 5000])
+def test_a_camera_rig_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="camera_rig holds no rig"):
+        read_rig(String(data=text))
 
 
 class FakeController:
@@ -76,7 +85,7 @@ class Graph:
         return stamp_s
 
     def gate_says(self, text: str) -> None:
-        self.bench.until(lambda: self.states and self.states[-1].data == text)
+        self.bench.until(lambda: self.states and as_text(self.states[-1]) == text)
 
 
 @pytest.fixture
@@ -135,7 +144,7 @@ def test_what_cannot_be_checked_closes_it(bench, rig, drawing):
     graph.bench.until(
         lambda: (
             graph.states
-            and graph.states[-1].data.startswith(
+            and as_text(graph.states[-1]).startswith(
                 "closed: the drawing cannot be checked: the observation is (4, 32, 32, 3)"
             )
         )

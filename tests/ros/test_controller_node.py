@@ -83,7 +83,7 @@ def test_async_acts_with_the_joints_of_the_capture_time(graph, drawing):
     assert (targets == drawing).all()
     assert q == pytest.approx(PANDA.home + 0.1)
     assert (gripper, instruction) == (pytest.approx(0.25), "push")
-    chunk = conversions.trajectory_to_chunk(graph.chunks[0], PANDA)
+    chunk = conversions.read_chunk(graph.chunks[0], PANDA)
     assert chunk.stamp_s == pytest.approx(t_s + 0.01)
     assert chunk.start_s == pytest.approx(t_s + 0.01 + 0.05, abs=1e-6)
     assert chunk.positions[0] == pytest.approx(PANDA.home + 0.11)
@@ -122,7 +122,7 @@ def test_sync_acts_once_on_a_drawing_of_the_arm_at_rest(graph, drawing):
     graph.feel(now_s)
     graph.draw(drawing, now_s)
     graph.bench.until(lambda: graph.chunks)
-    chunk = conversions.trajectory_to_chunk(graph.chunks[0], PANDA)
+    chunk = conversions.read_chunk(graph.chunks[0], PANDA)
     assert chunk.stamp_s == pytest.approx(now_s)
     assert chunk.start_s > now_s + 0.05
     graph.draw(drawing, now_s + 0.001)  # seen before this chunk can have been carried out
@@ -174,5 +174,5 @@ def test_an_instruction_that_was_never_taught_is_reported(graph):
 
 
 def test_missing_checkpoint_is_explained(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match="the shipped checkpoints/demo"):
         load_controller(ControllerParameters(checkpoint=tmp_path))

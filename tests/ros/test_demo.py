@@ -85,6 +85,6 @@ def test_demo_does_its_job_whether_or_not_the_policy_succeeds(untrained, tmp_pat
 
 
 def test_a_missing_checkpoint_is_told_before_anything_starts(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match="the shipped checkpoints/demo"):
         demo(checkpoint=tmp_path / "none", out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -179,5 +179,5 @@ def test_an_instruction_that_was_never_taught_is_reported(graph):
 
 
 def test_missing_checkpoint_is_explained(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make demo-checkpoint"):
+    with pytest.raises(FileNotFoundError, match="the shipped checkpoints/demo"):
         load_agent(DiffusionParameters(checkpoint=tmp_path))

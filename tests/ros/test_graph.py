@@ -12,6 +12,7 @@ from genima_core.config import from_overrides
 from genima_ros.graph import graph
 from genima_ros.graph.modes import MODES
 from genima_ros.nodes.arm_monitor_node import ArmMonitorParameters
+from genima_ros.nodes.board_node import BoardParameters
 from genima_ros.nodes.camera_node import CameraParameters
 from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.diffusion_node import DiffusionParameters
@@ -36,15 +37,12 @@ PARAMETERS = {
     "arm_monitor": ArmMonitorParameters,
     "rig": RigParameters,
     "gripper": GripperParameters,
+    "board": BoardParameters,
 }
 ROOT = Path(__file__).parents[2]
-NEEDED = {"real": ("arm:=fr3",), "teleop_real": ("arm:=fr3",)}
-OF_STREAMING = {
-    *("joint_names", "command", "receiver_follows_horizon", "gripper_max_width_m"),
-    *("lower_position_limits", "upper_position_limits", "velocity_limits"),
-    *("leader_joint_names", "leader_finger_names", "leader_gripper_max_width_m"),
-}
-OF_ARMS = {"arm", "leader_arm", "action", *OF_STREAMING}
+MOVING = [name for name, mode in MODES.items() if "streamer" in {node.name for node in mode.nodes}]
+NEEDED = dict.fromkeys(("real", "teleop_real", "calibrate"), ("arm:=fr3",))
+OF_ARMS = {"arm", "leader_arm", "action"}
 DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
 """Topics that only some drivers have."""
 
@@ -58,9 +56,8 @@ def test_every_node_exists_and_has_its_parameters(mode):
     arguments = {argument.name for argument in MODES[mode].arguments}
     for node in MODES[mode].nodes:
         assert callable(import_module(f"genima_ros.nodes.{node.executable}").main)
-        assert (ROOT / "scripts" / node.executable).exists()
         assert set(node.parameters) <= {field.name for field in fields(PARAMETERS[node.name])}
-        assert set(node.parameters) - {"rig"} - OF_ARMS <= arguments
+        assert set(node.parameters) - {"rig", "leave_out"} - OF_ARMS <= arguments
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -70,7 +67,7 @@ def test_parameter_files_are_valid(mode):
         from_overrides(PARAMETERS[node], section["ros__parameters"], node)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", MOVING)
 def test_the_streamer_is_the_least_nice(mode):
     niceness = {process.name: process.niceness for process in resolve(*NEEDED.get(mode, ()), mode=mode).values()}
     streamer = niceness.pop("streamer")
@@ -146,7 +143,7 @@ def test_the_state_of_an_arm_is_watched_where_its_driver_tells_it():
     assert monitor.parameters == {"arm": "panda"}
     assert dict(monitor.remappings)["robot_state"] == "/cell/franka_robot_state_broadcaster/robot_state"
     assert "arm_monitor" not in resolve("arm:=sim", mode="teleop_real")  # it publishes arm_status itself
-    for mode in MODES:
+    for mode in MOVING:
         section = yaml.safe_load((ROOT / "config" / MODES[mode].parameter_file).read_text())["streamer"]
         assert section["ros__parameters"]["watch_arm_status"] is True
 
@@ -154,12 +151,11 @@ def test_the_state_of_an_arm_is_watched_where_its_driver_tells_it():
 def test_a_leader_is_like_the_follower_unless_it_is_said():
     processes = resolve("arm:=fr3", "arm_namespace:=follower", mode="teleop_real")
     teleop = processes["teleop"]
-    assert teleop.parameters["leader_joint_names"] == teleop.parameters["joint_names"]
+    assert teleop.parameters == {"arm": "fr3", "leader_arm": "fr3"}
     assert dict(teleop.remappings)["joint_states"] == "/follower/franka/joint_states"
     assert dict(teleop.remappings)["leader/joint_states"] == "/leader/franka/joint_states"
     teleop = resolve("arm:=fr3", "leader_arm:=panda", mode="teleop_real")["teleop"]
-    assert (teleop.parameters["arm"], teleop.parameters["leader_arm"]) == ("fr3", "panda")
-    assert teleop.parameters["leader_joint_names"][0] == "panda_joint1"
+    assert teleop.parameters == {"arm": "fr3", "leader_arm": "panda"}
     assert dict(teleop.remappings)["leader/joint_states"] == "/leader/joint_states"
 
 
@@ -200,7 +196,7 @@ def test_wrong_camera_files_are_explained(tmp_path, text, words):
 
 
 def test_renamed_topics_exist():
-    from genima_ros.graph.arms import COMMAND_TOPICS
+    from genima_ros.arms import COMMAND_TOPICS
     from genima_ros.messages import interfaces
 
     names = {topic.name for topic in vars(interfaces).values() if isinstance(topic, interfaces.Topic)}
@@ -280,9 +276,11 @@ def test_missing_parameter_file_is_explained(tmp_path):
 
 
 def test_rviz_has_the_frames_and_the_robot_model_of_the_arm():
-    command = graph.rviz_command(graph.parse_arguments("real", ("arm:=fr3", "arm_namespace:=/cell", "rviz:=true")))
+    command = graph.rviz_command(
+        "real", graph.parse_arguments("real", ("arm:=fr3", "arm_namespace:=/cell", "rviz:=true"))
+    )
     assert command[-5:] == ["-f", "fr3_link0", "--ros-args", "-r", "/robot_description:=/cell/robot_description"]
-    assert "--ros-args" not in graph.rviz_command(graph.parse_arguments("sim", ("rviz:=true",)))
+    assert "--ros-args" not in graph.rviz_command("sim", graph.parse_arguments("sim", ("rviz:=true",)))
 
 
 @pytest.mark.parametrize("texts", [("teleop_sim",), ("teleop_real", "arm:=fr3")])
@@ -291,41 +289,57 @@ def test_teleoperation_has_markers_where_somebody_looks_at_them(texts):
     assert "markers" in resolve("rviz:=true", *texts, mode=mode) and "markers" not in resolve(*texts, mode=mode)
 
 
-def test_rviz_shows_topics_that_are_published():
+CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
+
+
+def displays(layout: str) -> list[dict]:
+    """Those that listen to a topic."""
+    shown = yaml.safe_load((ROOT / "config" / layout).read_text())["Visualization Manager"]["Displays"]
+    return [display for display in shown if "Topic" in display]
+
+
+def published(layout: str) -> dict:
     from genima_ros.messages import interfaces
 
-    displays = yaml.safe_load((ROOT / "config" / "genima.rviz").read_text())["Visualization Manager"]["Displays"]
-    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
-    cameras = ("wrist", "front", "right_shoulder", "left_shoulder")
-    published = (
-        interfaces.TARGETS,
-        interfaces.TARGET_MARKERS,
-        interfaces.CAMERA_MARKERS,
-        interfaces.ROBOT_MARKERS,
-        *map(interfaces.target_image, cameras),
-    )
-    assert topics == {f"/{topic.name}" for topic in published}
+    pictures = {
+        "genima.rviz": (interfaces.TARGETS, *map(interfaces.target_image, CAMERAS)),
+        "teleop.rviz": map(interfaces.camera_image, CAMERAS),
+    }[layout]
+    markers = interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS, interfaces.ROBOT_MARKERS
+    return {f"/{topic.name}": topic for topic in (*markers, *pictures)}
 
 
-def test_rviz_can_hear_what_it_shows():
+def test_teleoperation_has_a_layout_of_its_own():
+    assert {name: mode.rviz for name, mode in MODES.items()} == {
+        "sim": "genima.rviz",
+        "teleop_sim": "teleop.rviz",
+        "real": "genima.rviz",
+        "teleop_real": "teleop.rviz",
+        "calibrate": "teleop.rviz",
+    }
+    command = graph.rviz_command("teleop_sim", graph.parse_arguments("teleop_sim", ("rviz:=true",)))
+    assert Path(command[2]).name == "teleop.rviz"
+
+
+@pytest.mark.parametrize("layout", ["genima.rviz", "teleop.rviz"])
+def test_rviz_shows_what_is_published_and_can_hear_it(layout):
     """A subscriber that asks for more than the publisher offers gets nothing, and RViz does not say so."""
     from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
-    from genima_ros.messages import interfaces
-
-    cameras = ("wrist", "front", "right_shoulder", "left_shoulder")
-    published = (
-        interfaces.TARGETS,
-        interfaces.TARGET_MARKERS,
-        interfaces.CAMERA_MARKERS,
-        interfaces.ROBOT_MARKERS,
-        *map(interfaces.target_image, cameras),
-    )
-    topics = {f"/{topic.name}": topic for topic in published}
+    topics = published(layout)
+    assert {display["Topic"]["Value"] for display in displays(layout)} == set(topics)
     kinds = {"MarkerArray": "rviz_default_plugins/MarkerArray", "Image": "rviz_default_plugins/Image"}
-    displays = yaml.safe_load((ROOT / "config" / "genima.rviz").read_text())["Visualization Manager"]["Displays"]
-    for display in (display for display in displays if "Topic" in display):
+    for display in displays(layout):
         topic, asked = topics[display["Topic"]["Value"]], display["Topic"]
         assert display["Class"] == kinds[topic.type.__name__]
         assert asked["Reliability Policy"] == "Best Effort" or topic.qos.reliability == ReliabilityPolicy.RELIABLE
         assert asked["Durability Policy"] == "Volatile" or topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
+
+
+@pytest.mark.parametrize("layout", ["genima.rviz", "teleop.rviz"])
+def test_rviz_has_docks_and_a_robot_that_hides_no_target(layout):
+    saved = yaml.safe_load((ROOT / "config" / layout).read_text())
+    pictures = {display["Name"] for display in displays(layout) if display["Class"].endswith("/Image")}
+    assert "QMainWindow State" in saved["Window Geometry"] and pictures <= set(saved["Window Geometry"])
+    (robot,) = (d for d in saved["Visualization Manager"]["Displays"] if d["Class"].endswith("/RobotModel"))
+    assert robot["Alpha"] == 0.5

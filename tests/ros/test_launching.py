@@ -1,51 +1,101 @@
 """The launch files against `graph`: with stand-ins for launch and launch_ros, and for real where they are installed."""
 
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 
-from genima_ros.graph import graph
+from genima_ros.graph import description, graph
 from genima_ros.graph.modes import MODES
 
 pytestmark = pytest.mark.ros
 
 LAUNCH = Path(__file__).parents[2] / "launch"
-FILES = sorted(path for path in LAUNCH.glob("*.launch.py") if path.name != "calibrate.launch.py")
-"""Those that start a graph; the other one is tested in test_camera_frames.py."""
+GRAPHS = {
+    "genima": tuple(MODES),
+    "sim": ("sim",),
+    "teleop": ("teleop_real", "teleop_sim"),
+    "calibrate": ("calibrate",),
+}
+"""Launch file to the graphs that it starts, the default first."""
+STARTED = [(name, mode) for name, modes in GRAPHS.items() for mode in modes]
 
 
 class Action(SimpleNamespace):
     def __init__(self, *positional, **named) -> None:
         super().__init__(positional=positional, **named)
 
+    def add_action(self, action: "Action") -> None:
+        self.positional[0].append(action)
+
 
 class Configuration(Action):
-    def perform(self, context: dict) -> str:
-        return context[self.positional[0]]
+    def perform(self, context: "Context") -> str:
+        return context.values[self.positional[0]]
+
+
+class Context:
+    """What an OpaqueFunction gets; `words` are of the command line of `ros2 launch genima_ros <file>`."""
+
+    def __init__(self, values: dict, file: str = "", words: tuple[str, ...] = ()) -> None:
+        self.values, self.argv, self.is_shutdown = values, list(words), False
+        self._file = file
+
+    def get_locals_as_dict(self) -> dict[str, str]:
+        return {"current_launch_file_path": self._file}
+
+
+class PackageNotFoundError(KeyError):
+    pass
 
 
 @pytest.fixture
-def stand_ins(monkeypatch):
-    """Modules that record what would be launched."""
+def stand_ins(monkeypatch, tmp_path):
+    """Modules that record what would be launched; the only package is "easy_handeye2", once its folder is made."""
+    said: list[str] = []
+
+    def find(package: str) -> str:
+        if not (tmp_path / package).is_dir():
+            raise PackageNotFoundError(package)
+        return str(tmp_path / package)
+
+    actions = (
+        "DeclareLaunchArgument",
+        "ExecuteProcess",
+        "IncludeLaunchDescription",
+        "OpaqueCoroutine",
+        "OpaqueFunction",
+        "SetEnvironmentVariable",
+        "TimerAction",
+    )
     for name, members in {
-        "launch": {"LaunchDescription": Action},
-        "launch.actions": dict.fromkeys(
-            ("DeclareLaunchArgument", "ExecuteProcess", "OpaqueFunction", "SetEnvironmentVariable"), Action
-        ),
+        "launch": {"LaunchDescription": Action, "LaunchContext": Context},
+        "launch.actions": dict.fromkeys(actions, Action),
+        "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Action},
+        "launch.logging": {"get_logger": lambda name: SimpleNamespace(info=said.append, warning=said.append)},
         "launch.substitutions": {"LaunchConfiguration": Configuration},
         "launch_ros": {},
         "launch_ros.actions": {"Node": Action},
+        "ament_index_python": {},
+        "ament_index_python.packages": {
+            "PackageNotFoundError": PackageNotFoundError,
+            "get_package_share_directory": find,
+        },
     }.items():
         module = ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "genima_ros.graph.launching", raising=False)
-    yield
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    yield said
     sys.modules.pop("genima_ros.graph.launching", None)
 
 
@@ -56,61 +106,214 @@ def load(path: Path):
     return module
 
 
-GRAPHS = {
-    "genima": ("sim", "teleop_sim", "real", "teleop_real"),
-    "sim": ("sim",),
-    "teleop": ("teleop_real", "teleop_sim"),
-}
-"""Launch file to the graphs that it starts, the default first."""
+def actions_of(name: str) -> list[Action]:
+    return load(LAUNCH / f"{name}.launch.py").generate_launch_description().positional[0]
+
+
+def started(name: str, given: dict, words: tuple[str, ...] = ()) -> list[Action]:
+    """What the launch file starts with these values of its arguments."""
+    actions = actions_of(name)
+    defaults = {action.positional[0]: action.default_value for action in actions if hasattr(action, "default_value")}
+    context = Context(defaults | given, str(LAUNCH / f"{name}.launch.py"), words)
+    return [result for action in actions if hasattr(action, "function") for result in action.function(context)]
+
+
+def nodes(actions: list[Action]) -> list[Action]:
+    return [action for action in actions if hasattr(action, "executable")]
+
+
+def given_for(mode: str, rig_file: Path) -> dict[str, str]:
+    return {
+        "calibrate": {"arm": "fr3", "rig": str(rig_file)},
+        "real": {"arm": "fr3", "execution": "async"},
+        "teleop_real": {"arm": "fr3", "execution": "async"},
+    }.get(mode, {"seed": "7", "execution": "async"})
+
+
+@pytest.fixture
+def rig_file(rig, tmp_path) -> Path:
+    rig.save(tmp_path / "rig.json")
+    return tmp_path / "rig.json"
 
 
 def test_the_launch_files_are_these():
-    assert [path.name for path in FILES] == [f"{name}.launch.py" for name in GRAPHS]
+    assert {path.name for path in LAUNCH.glob("*.launch.py")} == {
+        f"{name}.launch.py" for name in (*GRAPHS, "realsense")
+    }
 
 
-@pytest.mark.parametrize(("name", "mode"), [(name, mode) for name, modes in GRAPHS.items() for mode in modes])
-def test_launch_files_start_the_graph(stand_ins, name, mode):
-    actions = load(LAUNCH / f"{name}.launch.py").generate_launch_description().positional[0]
-    declared = {action.positional[0]: action for action in actions if hasattr(action, "default_value")}
+@pytest.mark.parametrize(("name", "mode"), STARTED)
+def test_launch_files_start_the_graph(stand_ins, rig_file, name, mode):
+    declared = {a.positional[0]: a for a in actions_of(name) if hasattr(a, "default_value")}
     assert set(declared) - {"mode"} == {argument.name for mode in GRAPHS[name] for argument in MODES[mode].arguments}
-    given = {"execution": "async"} | ({"arm": "fr3"} if mode.endswith("real") else {"seed": "7"})
-    context = {name: action.default_value for name, action in declared.items()} | given
     if "mode" in declared:
         assert declared["mode"].default_value == GRAPHS[name][0]
-        context["mode"] = mode
-    nodes = next(action for action in actions if hasattr(action, "function")).function(context)
+    given = given_for(mode, rig_file)
+    launched = nodes(started(name, given | {"mode": mode}))
     expected = graph.processes(mode, graph.argument_values(mode, given))
-    assert [node.executable for node in nodes] == [process.executable for process in expected]
-    for node, process in zip(nodes, expected, strict=True):
-        assert node.package == "genima_ros"
+    assert [node.exec_name for node in launched] == [process.name for process in expected]
+    for node, process in zip(launched, expected, strict=True):
+        assert (node.package, node.executable) == ("genima_ros", process.executable)
         assert node.parameters[: len(process.parameter_files)] == [str(file) for file in process.parameter_files]
         assert (node.parameters[len(process.parameter_files) :] or [{}])[0] == process.parameters
         assert node.additional_env == process.environment
-        assert node.respawn == process.respawn
         assert node.remappings == list(process.remappings)
         assert node.prefix == (f"nice -n {process.niceness}" if process.niceness else None)
 
 
-def test_rviz_is_started_where_asked(stand_ins):
-    actions = load(LAUNCH / "sim.launch.py").generate_launch_description().positional[0]
-    context = {action.positional[0]: action.default_value for action in actions if hasattr(action, "default_value")}
-    started = next(action for action in actions if hasattr(action, "function")).function(context | {"rviz": "true"})
-    assert started[-1].cmd[0] == "rviz2"
-    assert Path(started[-1].cmd[2]).is_file()
-    assert started[-1].cmd[3:] == ["-f", "panda_link0"]
+def test_nodes_find_each_other_as_under_genima_up(stand_ins, monkeypatch):
+    monkeypatch.delitem(os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE")
+    set_ = dict(action.positional for action in started("sim", {}) if len(action.positional) == 2)
+    assert set_["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST" and set_["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None, reason="launch_ros is not installed")
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_launch_files_are_accepted_by_launch(path):
+def test_rviz_is_started_where_asked(stand_ins, monkeypatch):
+    monkeypatch.setattr(description.shutil, "which", lambda name: f"/usr/bin/{name}")
+    command = started("sim", {"rviz": "true"})[-1].cmd
+    assert command[0] == "rviz2" and Path(command[2]).is_file() and command[3:] == ["-f", "panda_link0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "said"),
+    [
+        ({"checkpoint": "/nowhere"}, (), "/nowhere is no complete checkpoint"),
+        ({"rviz": "true"}, (), "rviz2 is not installed: apt install ros-jazzy-rviz2"),
+        ({}, ("gat:=true",), "no argument gat for sim; valid are task"),
+        ({}, ("mode:=sim", "arm:=fr3"), "no argument arm for sim"),
+        ({"seed": "seven"}, (), "seed:=seven is not valid"),
+    ],
+)
+def test_what_is_wrong_ends_the_launch_before_anything_starts(stand_ins, monkeypatch, given, words, said):
+    monkeypatch.setattr(description.shutil, "which", lambda name: None)
+    monkeypatch.delitem(os.environ, "ROS_DISTRO", raising=False)
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "genima_ros", "genima.launch.py", *words])
+    with pytest.raises((ValueError, OSError, RuntimeError), match=said):
+        started("genima", given, words)
+
+
+def test_arguments_of_a_launch_file_that_includes_ours_are_its_own(stand_ins, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "cell.launch.py", "lights:=on"])
+    assert nodes(started("genima", {}, ("lights:=on",)))
+
+
+def node_of(name: str) -> Action:
+    return next(node for node in nodes(started("sim", {})) if node.exec_name == name)
+
+
+def test_a_node_that_may_die_is_started_again(stand_ins):
+    markers = node_of("markers")
+    again = markers.on_exit(SimpleNamespace(returncode=-9), Context({}))
+    assert again.period == description.RESPAWN_AFTER_S
+    [node] = again.actions[0].function(Context({}))
+    assert node.executable == "markers_node"
+    assert stand_ins[-1] == "ended with signal SIGKILL; starting it again in 1 s"
+
+
+@pytest.mark.parametrize(("name", "status"), [("streamer", -9), ("streamer", 0), ("markers", 1)])
+def test_what_the_graph_cannot_do_without_ends_the_launch(stand_ins, name, status):
+    """And so does what ends by itself soon after its start."""
+    node, event = node_of(name), SimpleNamespace(returncode=status)
+    with pytest.raises(RuntimeError, match=f"node {name} ended with .*; its last lines are above"):
+        node.on_exit(event, Context({}))
+    ending = Context({})
+    ending.is_shutdown = True
+    assert node.on_exit(event, ending) is None
+
+
+def test_calibration_leaves_the_cameras_frame_to_easy_handeye2(stand_ins, rig_file, tmp_path):
+    given = {"arm": "fr3", "rig": str(rig_file), "camera": "front"}
+    with pytest.raises(RuntimeError, match="easy_handeye2 is not installed.*genima calibrate collect"):
+        started("calibrate", given)
+    (tmp_path / "easy_handeye2").mkdir()
+    *actions, included = started("calibrate", given)
+    assert included.positional[0].positional == (str(tmp_path / "easy_handeye2/launch/calibrate.launch.py"),)
+    assert dict(included.launch_arguments)["robot_effector_frame"] == "fr3_hand"
+    rig_node, board = nodes(actions)
+    assert rig_node.parameters[-1] == {"rig": str(rig_file), "arm": "fr3", "leave_out": ["front"]}
+    assert board.parameters[-1] == {"camera": "front", "marker_frame": "charuco_board"}
+
+
+def test_realsense_cameras_have_the_names_and_topics_of_their_file(stand_ins):
+    """Its own frames would collide with the rig node's, and serial numbers are texts."""
+    cameras = nodes(started("realsense", {"wrist": "0123", "front": "456"}))
+    topics = [f"/{camera.namespace}/{camera.name}/color/image_raw" for camera in cameras]
+    file = yaml.safe_load((LAUNCH.parent / "config" / "cameras_realsense_ros.yaml").read_text())
+    assert topics == [file[f"camera_{camera.name}"]["ros__parameters"]["topic"] for camera in cameras]
+    assert cameras[0].parameters == [
+        {
+            "camera_name": "wrist",
+            "serial_no": "_0123",
+            "enable_depth": False,
+            "rgb_camera.color_profile": "640,480,30",
+            "publish_tf": False,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [((), "no serial number; give wrist:="), (("fornt:=1",), "no argument fornt")]
+)
+def test_wrong_realsense_arguments_are_refused(stand_ins, monkeypatch, words, said):
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "genima_ros", "realsense.launch.py", *words])
+    with pytest.raises(ValueError, match=said):
+        started("realsense", {}, words)
+
+
+def test_launch_files_need_little_of_their_interpreter():
+    """`ros2` runs in the system's Python, which has what package.xml names and not what the nodes need."""
+    code = """
+import sys
+class Only:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("cv2", "mujoco", "rich", "ruckig", "torch", "tyro"):
+            raise ImportError(f"{name} is not there")
+sys.meta_path.insert(0, Only())
+import genima_ros.graph.description, genima_ros.graph.processes, genima_ros.graph.handeye
+import genima_ros.clients.observer
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=LAUNCH.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+real_launch = pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None, reason="launch_ros is not installed")
+
+
+@real_launch
+@pytest.mark.parametrize("name", GRAPHS)
+def test_launch_files_are_accepted_by_launch(name, rig_file):
     from launch import LaunchContext
     from launch.actions import OpaqueFunction
+    from launch_ros.actions import Node
 
-    context = LaunchContext()
-    context.launch_configurations["arm"] = "fr3"  # without effect in simulation
-    nodes = []
-    for entity in load(path).generate_launch_description().entities:
+    mode = GRAPHS[name][0]
+    context, given = LaunchContext(), given_for(mode, rig_file)
+    context.launch_configurations.update(given)
+    found: list = []
+    for entity in load(LAUNCH / f"{name}.launch.py").generate_launch_description().entities:
         result = entity.visit(context)
         if isinstance(entity, OpaqueFunction):
-            nodes = result
-    assert len(nodes) == len(MODES[GRAPHS[path.name.partition(".")[0]][0]].nodes)
+            found += [action for action in result or [] if isinstance(action, Node)]
+    assert len(found) == len(graph.processes(mode, graph.argument_values(mode, given)))
+
+
+@real_launch
+def test_calibration_runs_under_launch(rig_file, tmp_path):
+    code = """
+import sys
+from launch import LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+service = LaunchService()
+service.include_launch_description(IncludeLaunchDescription(
+    PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=[("arm", "fr3"), ("rig", sys.argv[2])]))
+sys.exit(service.run())
+"""
+    log = tmp_path / "launch.log"
+    with log.open("w") as output:
+        command = [sys.executable, "-c", code, str(LAUNCH / "calibrate.launch.py"), str(rig_file)]
+        launch = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        while "ready: rig" not in log.read_text() and launch.poll() is None:
+            pass
+        launch.send_signal(signal.SIGINT)
+        launch.wait()
+    assert "ready: rig" in log.read_text() and "genima calibrate collect" in log.read_text(), log.read_text()

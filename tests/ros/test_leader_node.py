@@ -5,13 +5,16 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from std_msgs.msg import Bool, Int64, String
+from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 
 from genima_core.arm import PANDA
 from genima_core.sim.experts import Trajectory
 from genima_core.sim.operator import START_FROM_HOME_RAD
+from genima_core.streaming.mirror import Mirroring
+from genima_core.streaming.states import Status
 from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.leader_node import LeaderNode, LeaderParameters, make_planner
 
 START = PANDA.home + START_FROM_HOME_RAD
@@ -75,7 +78,7 @@ def test_it_demonstrates_while_recorded_and_mirrored_then_asks_for_the_next_scen
     recording.publish(Bool(data=True))
     bench.settle("leader")
     assert not planner.scenes
-    teleop.publish(String(data="mirroring: both arms are aligned"))
+    teleop.publish(status_to_message("teleop", Status(Mirroring.MIRRORING)))
     bench.until(lambda: at(states, GOAL))
     assert planner.scenes == [1000]
     recording.publish(Bool(data=False))

@@ -8,14 +8,17 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import String
 from visualization_msgs.msg import Marker
 
-from genima_core.arm import PANDA
+from genima_core.arm import FR3, PANDA
 from genima_core.geometry import invert, transform_points
+from genima_core.streaming.states import Reason, Status
 from genima_core.targets import palette
 from genima_core.targets.draw import over_observation
+from genima_core.targets.gate import GateState
 from genima_core.targets.triangulation import camera_poses
 from genima_core.tiling import tile
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.markers.cameras import camera_markers, frustum
 from genima_ros.nodes.markers.shapes import Sheet
 from genima_ros.nodes.markers.targets import FRESH, OLD, drawn_markers, locate, planned_markers
@@ -57,7 +60,7 @@ def true_drawing(rig):
 @pytest.mark.parametrize(("opening", "colour"), [(1.0, palette.GRIPPER_OPEN), (0.0, palette.GRIPPER_CLOSED)])
 def test_planned_targets_are_where_the_chunk_ends(opening, colour):
     chunk = chunk_to(Q_TARGET, 100.0, opening)
-    markers = by_ns(planned_markers(SHEET, chunk, 0.03, 4.0, 0.5))
+    markers = by_ns(planned_markers(SHEET, PANDA, chunk, 0.03, 4.0, 0.5))
     for name, T_base_target in zip(palette.TARGET_NAMES, PANDA.target_poses(Q_TARGET), strict=True):
         np.testing.assert_allclose(position(markers[name][0]), T_base_target[:3, 3], atol=1e-9)
     gripper = markers["gripper"][0].color
@@ -98,8 +101,12 @@ def test_the_drawn_gripper_has_the_colour_of_the_drawing(rig, opening, colour):
     assert [gripper.r, gripper.g, gripper.b] == pytest.approx(np.array(colour.light) / 255)
 
 
+def closed(text: str) -> Status:
+    return Status(GateState.CLOSED, Reason.DRAWING, text)
+
+
 def test_the_gates_reason_fits_into_the_picture():
-    lines = gate_words("closed: " + "; ".join(["the wrist view is noisy: 31 of 255 levels"] * 9)).splitlines()
+    lines = gate_words(closed("; ".join(["the wrist view is noisy: 31 of 255 levels"] * 9))).splitlines()
     assert lines[0].startswith("gate closed: the wrist") and lines[-1].endswith("...")
     assert max(map(len, lines)) <= GATE_COLUMNS
 
@@ -111,7 +118,7 @@ def test_what_cannot_be_located_is_not_shown(rig):
 
 @pytest.mark.parametrize(("age_s", "colour"), [(0.3, FRESH), (3.0, OLD)])
 def test_the_age_is_written_beside_them(age_s, colour):
-    [text] = by_ns(planned_markers(SHEET, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, age_s))["age"]
+    [text] = by_ns(planned_markers(SHEET, PANDA, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, age_s))["age"]
     assert text.text == f"planned {age_s:.1f} s"
     assert (text.color.r, text.color.g, text.color.b) == pytest.approx(colour)
 
@@ -152,18 +159,16 @@ def test_a_running_graph_is_shown(bench, rig, true_drawing):
     drawings.publish(conversions.rgb_to_image(tile(true_drawing), now_s))
     chunks.publish(conversions.chunk_to_trajectory(chunk_to(Q_TARGET, now_s), PANDA))
     bench.until(lambda: targets and {"drawn", "gripper"} <= set(by_ns(targets[-1].markers)))
-    gate.publish(String(data="closed: the front view is noisy"))
+    gate.publish(status_to_message("gate", closed("the front view is noisy")))
     bench.until(lambda: "gate" in by_ns(targets[-1].markers))
     assert by_ns(targets[-1].markers)["gate"][0].text == "gate closed: the front view is noisy"
     bench.until(lambda: by_ns(targets[-1].markers).keys() == {"gate"})  # old targets disappear
-    gate.publish(String(data="open"))
+    gate.publish(status_to_message("gate", Status(GateState.OPEN)))
 
 
 def test_a_broken_chunk_is_explained(bench):
     diagnostics = bench.listen(interfaces.DIAGNOSTICS)
     bench.node(MarkersNode)
     chunk = ActionChunk(np.tile(PANDA.home, (20, 1)), np.zeros(20), 0.05, 1.0, 1.0)
-    bench.talk(interfaces.ACTION_CHUNK).publish(
-        conversions.chunk_to_trajectory(chunk, [f"fr3_joint{i}" for i in range(1, 8)])
-    )
+    bench.talk(interfaces.ACTION_CHUNK).publish(conversions.chunk_to_trajectory(chunk, FR3))
     bench.until(bench.problem("markers", diagnostics, "fr3_joint1"))

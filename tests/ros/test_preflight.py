@@ -14,6 +14,7 @@ import rclpy
 from std_msgs.msg import String
 
 from genima_core.arm import PANDA
+from genima_core.streaming.states import State
 from genima_ros.cli.preflight import preflight
 from genima_ros.clients import preflight_observer
 from genima_ros.clients.preflight_observer import GraphFound, PreflightObserver, find_graph
@@ -67,7 +68,7 @@ def test_it_sees_what_runs(bench, observer, rig):
     assert seen.rig.fingerprint() == rig.fingerprint()
     assert seen.arm.names == PANDA.joint_names
     np.testing.assert_allclose(seen.arm.q[-1], PANDA.home)
-    assert seen.streamer.startswith("holding: ")
+    assert seen.streamer.state is State.HOLDING
     for name, camera in seen.cameras.items():
         assert camera.size == rig.size
         assert camera.camera == rig[name].intrinsics

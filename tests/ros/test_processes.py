@@ -68,7 +68,7 @@ def test_a_node_that_cannot_start_says_why_and_is_not_tried_again(lines):
         with pytest.raises(RuntimeError, match="markers ended with exit status 1"):
             wait_ready(graph, observer, 60)
         observer.spin_until(lambda: len(lines) > 0, 10)
-    assert any("cannot start: node markers has no parameter radius; valid are base_frame" in line for line in lines)
+    assert any("cannot start: node markers has no parameter radius; valid are arm" in line for line in lines)
 
 
 def test_nodes_end_with_their_parent():

@@ -316,4 +316,4 @@ def test_bad_parameters_are_refused(recording, parameters):
 
 
 def test_the_seven_joints_are_the_default(recording):
-    assert recording.start_node().parameters.joint_names == PANDA.joint_names
+    assert recording.start_node().parameters.setup.arm is PANDA

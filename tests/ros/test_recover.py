@@ -15,17 +15,17 @@ from rclpy.action import ActionServer, GoalResponse
 from std_srvs.srv import Trigger
 
 from genima_core.arm import PANDA
-from genima_core.streaming.arm_state import MODES, read_status
-from genima_core.streaming.streamer import State
+from genima_core.arm_status import MODES, read_status
 from genima_ros.arms import ArmSetup, Recovery, load_arm
 from genima_ros.cli.recover import recover, tell
 from genima_ros.clients.recovery_client import RecoveryLink
 from genima_ros.graph.graph import share_folder
 from genima_ros.graph.recovery import plan, recover_by
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.arm_status import StatusTeller
+from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.streamer_node import StreamerNode
 
+from .conftest import as_text
 from .test_sim_node import FakeCell, SimNode
 
 pytestmark = pytest.mark.ros
@@ -35,37 +35,18 @@ MOVE, REFLEX, USER_STOPPED = (read_status(MODES.index(mode), ()) for mode in ("m
 CONTROLLERS = load_arm("fr3", ARMS).driver.recovery.controllers
 
 
-class Driver:
-    """What franka_ros2 and its controller manager offer; the arm is in reflex, its trajectory controller still active.
+class ControllerManager:
+    """Controllers of an arm that is in reflex; the arm may be moved once the last of them is active again."""
 
-    `spoilt` names the step that goes wrong.
-    """
+    def __init__(self, bench, controllers: tuple[str, ...], spoilt: str = "") -> None:
+        from controller_manager_msgs.srv import ListControllers, SwitchController
 
-    def __init__(self, bench, spoilt: str = "") -> None:
-        from controller_manager_msgs.srv import ListControllers, SetHardwareComponentState, SwitchController
-        from franka_msgs.action import ErrorRecovery
-
-        self.spoilt, self.calls, self.status = spoilt, [], REFLEX
-        self.states = dict.fromkeys(CONTROLLERS, "inactive") | {CONTROLLERS[-1]: "active"}
-        if spoilt == "a controller is unknown":
-            self.states.pop(CONTROLLERS[0])
-        node = bench.probe
-        node.create_service(ListControllers, "/controller_manager/list_controllers", self.list)
-        node.create_service(SwitchController, "/controller_manager/switch_controller", self.switch)
-        self.silent = rclpy.create_node("silent", context=bench.context)  # nobody spins it
-        hanging = self.silent if spoilt == "the hardware hangs" else node
-        hanging.create_service(
-            SetHardwareComponentState, "/controller_manager/set_hardware_component_state", self.set_hardware
-        )
-        self.server = ActionServer(
-            node,
-            ErrorRecovery,
-            "/action_server/error_recovery",
-            self.recover,
-            goal_callback=lambda _: GoalResponse.REJECT if spoilt == "recovery is refused" else GoalResponse.ACCEPT,
-        )
-        self.teller = StatusTeller(node)
-        node.create_timer(0.02, lambda: self.teller.tell(self.status, bench.now_s()))
+        self.spoilt, self.calls, self.status, self.controllers = spoilt, [], REFLEX, controllers
+        self.states = dict.fromkeys(controllers, "inactive") | {controllers[-1]: "active"}
+        bench.probe.create_service(ListControllers, "/controller_manager/list_controllers", self.list)
+        bench.probe.create_service(SwitchController, "/controller_manager/switch_controller", self.switch)
+        self.teller = StatusTeller(bench.probe)
+        bench.probe.create_timer(0.02, lambda: self.teller.tell(self.status, bench.now_s()))
 
     def list(self, _, response):
         from controller_manager_msgs.msg import ControllerState
@@ -83,10 +64,38 @@ class Driver:
         if response.ok:
             self.states |= dict.fromkeys(request.deactivate_controllers, "inactive")
             self.states |= dict.fromkeys(request.activate_controllers, "active")
-            if self.states[CONTROLLERS[-1]] == "active":
+            if self.states[self.controllers[-1]] == "active":
                 self.status = USER_STOPPED if self.spoilt == "the user stop is pressed" else MOVE
         response.message = "" if response.ok else "its hardware is not active"
         return response
+
+
+class Driver(ControllerManager):
+    """What franka_ros2 and its controller manager offer; the trajectory controller is still active.
+
+    `spoilt` names the step that goes wrong.
+    """
+
+    def __init__(self, bench, spoilt: str = "") -> None:
+        from controller_manager_msgs.srv import SetHardwareComponentState
+        from franka_msgs.action import ErrorRecovery
+
+        super().__init__(bench, CONTROLLERS, spoilt)
+        if spoilt == "a controller is unknown":
+            self.states.pop(CONTROLLERS[0])
+        node = bench.probe
+        self.silent = rclpy.create_node("silent", context=bench.context)  # nobody spins it
+        hanging = self.silent if spoilt == "the hardware hangs" else node
+        hanging.create_service(
+            SetHardwareComponentState, "/controller_manager/set_hardware_component_state", self.set_hardware
+        )
+        self.server = ActionServer(
+            node,
+            ErrorRecovery,
+            "/action_server/error_recovery",
+            self.recover,
+            goal_callback=lambda _: GoalResponse.REJECT if spoilt == "recovery is refused" else GoalResponse.ACCEPT,
+        )
 
     def set_hardware(self, request, response):
         self.calls.append(("hardware", request.name, request.target_state.label))
@@ -145,7 +154,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     states, commands = start_streamer(bench)
     bench.until(lambda: commands)
     driver.status = REFLEX
-    bench.until(lambda: states and states[-1].data.startswith(State.FAULT))
+    bench.until(lambda: states and as_text(states[-1]).startswith("fault"))
     outcomes = run(bench, load_arm("fr3", ARMS))
     assert [outcome.ok for outcome in outcomes] == [True] * 7, outcomes
     assert driver.calls == [
@@ -157,7 +166,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     count, seen = len(commands), len(states)
     bench.until(lambda: len(states) > seen + 2)  # a second
     assert len(commands) == count
-    assert states[-1].data == "holding: The streamer is disabled; enable it to move the arm."
+    assert as_text(states[-1]) == "holding: The streamer is disabled; enable it to move the arm."
     assert bench.call("streamer", "enable", data=True).success
     bench.until(lambda: len(commands) > count)
     assert np.array(commands[count].position) == pytest.approx(PANDA.home)
@@ -192,20 +201,29 @@ def test_without_a_streamer_nothing_is_called(bench, make_driver):
     assert not driver.calls
 
 
-def test_a_driver_that_is_not_there_or_hangs_is_said(bench, interface_packages):
-    from franka_msgs.srv import ErrorRecovery
+PANDA_RECOVERY = "/panda_error_recovery_service_server/error_recovery"
 
+
+@pytest.fixture
+def panda_messages(interface_packages):
+    """The service of a Panda's driver; the franka_msgs of an FR3's, where those are installed, lack it."""
+    return pytest.importorskip("franka_msgs.srv").__dict__.get("ErrorRecovery") or pytest.skip("franka_msgs of an FR3")
+
+
+def test_a_driver_that_is_not_there_or_hangs_is_said(bench, panda_messages):
     start_streamer(bench)
-    panda = load_arm("panda", ARMS)
-    last = run(bench, panda, found_s=3.0)[-1]
-    assert "no service /service_server/error_recovery" in last.message and "start the arm's driver" in last.todo
+    arm = load_arm("panda", ARMS)
+    ControllerManager(bench, arm.driver.recovery.controllers)
+    last = run(bench, arm, found_s=3.0)[-1]
+    assert f"no service {PANDA_RECOVERY}" in last.message and "start the arm's driver" in last.todo
     silent = rclpy.create_node("silent", context=bench.context)  # nobody spins it
-    silent.create_service(ErrorRecovery, "/service_server/error_recovery", lambda _, response: response)
-    last = run(bench, panda, answer_s=0.3)[-1]
+    silent.create_service(panda_messages, PANDA_RECOVERY, lambda _, response: response)
+    last = run(bench, arm, answer_s=0.3)[-1]
     assert last.step == "recover from the error" and "gave no answer within 0.3 s" in last.message
     silent.destroy_node()
 
 
+@pytest.mark.parametrize("deactivates", [True, False], ids=["controllers end", "controllers stay"])
 @pytest.mark.parametrize(
     ("success", "error", "said"),
     [
@@ -214,26 +232,32 @@ def test_a_driver_that_is_not_there_or_hangs_is_said(bench, interface_packages):
         (False, "robot is locked", "robot is locked"),
     ],
 )
-def test_a_panda_is_recovered_by_a_service(bench, interface_packages, success, error, said):
-    from franka_msgs.srv import ErrorRecovery
+def test_a_panda_is_recovered_by_a_service(bench, panda_messages, success, error, said, deactivates):
+    """Its driver's pages differ on whether its controllers are active afterwards."""
+    arm = load_arm("panda", ARMS)
+    controllers = arm.driver.recovery.controllers
+    driver = ControllerManager(bench, controllers)
+    driver.states = dict.fromkeys(controllers, "active")
 
     def answer(_, response):
+        if deactivates:
+            driver.states = dict.fromkeys(controllers, "inactive")
         response.success, response.error = success, error
         return response
 
-    bench.probe.create_service(ErrorRecovery, "/service_server/error_recovery", answer)
-    teller = StatusTeller(bench.probe)
-    bench.probe.create_timer(0.02, lambda: teller.tell(MOVE, bench.now_s()))
+    bench.probe.create_service(panda_messages, PANDA_RECOVERY, answer)
     start_streamer(bench)
-    outcomes = run(bench, load_arm("panda", ARMS))
-    assert said in outcomes[1].message
+    outcomes = run(bench, arm)
+    steps = [outcome.step for outcome in outcomes]
+    assert steps[:3] == ["turn motion off", "deactivate controllers", "recover from the error"]
+    assert said in outcomes[2].message
     assert outcomes[-1].ok == ("locked" not in said)
-    assert [outcome.step for outcome in outcomes][:2] == ["turn motion off", "recover from the error"]
+    assert set(driver.states.values()) == ({"active"} if outcomes[-1].ok else {"inactive"})
 
 
 def test_an_arm_without_a_monitor_is_said(bench):
     start_streamer(bench)
-    outcomes = run(bench, ArmSetup("panda"), found_s=0.5)
+    outcomes = run(bench, ArmSetup(PANDA), found_s=0.5)
     assert [outcome.ok for outcome in outcomes] == [True, False]
     assert "no arm monitor" in outcomes[-1].message
 
@@ -245,11 +269,13 @@ def test_the_simulated_cell_goes_on_after_recovery(bench, rig):
     bench.node(StreamerNode, parameters={"enabled": True, "watch_arm_status": True})
     bench.until(lambda: commands)
     assert bench.call("sim", "reflex").success
-    bench.until(lambda: states and states[-1].data.startswith("fault: The arm reports reflex with cartesian_reflex"))
+    bench.until(
+        lambda: states and as_text(states[-1]).startswith("fault: The arm reports reflex with cartesian_reflex")
+    )
     outcomes = run(bench, load_arm("sim", ARMS))
     assert [outcome.ok for outcome in outcomes] == [True] * 4, outcomes
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_a_refusal_is_told_with_its_reason(bench):
@@ -281,7 +307,7 @@ def test_the_steps_come_from_the_arms_file():
     assert names["action"] == "/left/action_server/error_recovery" and names["hardware"] == "/left/controller_manager"
     assert names["wait"] == "/arm_status" and names["reset"] == "/streamer/reset_fault"
     assert [step.call for step in plan(load_arm("sim", ARMS))] == ["disable", "trigger", "wait", "reset"]
-    bare = replace(fr3, recovery=Recovery())
+    bare = replace(fr3, driver=replace(fr3.driver, recovery=Recovery()))
     assert [step.call for step in plan(bare)] == ["disable", "wait", "reset"]
     for name in ("fr3", "panda", "sim"):
         steps = plan(load_arm(name, ARMS))

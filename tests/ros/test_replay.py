@@ -12,13 +12,15 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from std_msgs.msg import String
 
 from genima_core.arm import PANDA
 from genima_core.data.motion import load_motion
+from genima_core.streaming.mirror import Mirroring
+from genima_core.streaming.states import Status
 from genima_ros.cli.replay import replay, run
 from genima_ros.clients.replayer import Replayer
 from genima_ros.messages import interfaces
+from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.sim_node import SimNode
 from genima_ros.nodes.streamer_node import StreamerNode
 
@@ -50,7 +52,7 @@ def spinning(bench) -> Iterator:
 
 @pytest.fixture
 def replayer() -> Iterator[Replayer]:
-    with Replayer(int(os.environ["ROS_DOMAIN_ID"])) as replayer:
+    with Replayer(int(os.environ["ROS_DOMAIN_ID"]), PANDA) as replayer:
         yield replayer
 
 
@@ -106,7 +108,7 @@ def test_the_gripper_opens_as_wide_as_the_arms_file_says(bench):
 def test_teleoperation_goes_first(spinning, rig, replayer):
     start(spinning, rig)
     publisher = interfaces.publish(spinning.probe, interfaces.TELEOP_STATE)
-    publisher.publish(String(data="mirroring: aligned"))
+    publisher.publish(status_to_message("teleop", Status(Mirroring.MIRRORING)))
     spinning.spin_in_background()
     assert replayer.spin_until(lambda: replayer.teleop, 60.0)
     with pytest.raises(RuntimeError, match="pause it first"):

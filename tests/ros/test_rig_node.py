@@ -5,10 +5,13 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from builtin_interfaces.msg import Time
+
 from genima_core.cameras import CameraRig
 from genima_core.geometry import from_quat_xyzw
 from genima_ros.messages import interfaces
-from genima_ros.nodes.rig_node import TF_STATIC, RigNode, to_transform
+from genima_ros.nodes.cameras.rig_frames import TF_STATIC, to_transform
+from genima_ros.nodes.rig_node import RigNode
 
 pytestmark = pytest.mark.ros
 
@@ -44,10 +47,18 @@ def test_where_tf_is_installed_the_cameras_are_frames(bench, rig, path, interfac
 
 def test_a_transform_is_the_cameras_pose(rig):
     for camera in rig.cameras:
-        transform = to_transform(camera, "panda_hand").transform
-        q, p = transform.rotation, transform.translation
+        message = to_transform(camera.T_mount_cam, "panda_hand", camera.name, Time())
+        q, p = message.transform.rotation, message.transform.translation
         T = from_quat_xyzw(np.array([q.x, q.y, q.z, q.w]), np.array([p.x, p.y, p.z]))
         np.testing.assert_allclose(T, camera.T_mount_cam, atol=1e-9)
+        assert (message.header.frame_id, message.child_frame_id) == ("panda_hand", camera.name)
+
+
+def test_it_says_that_it_is_ready(bench, path):
+    """The graph waits for every node's diagnostics."""
+    bench.node(RigNode, parameters={"rig": path})
+    diagnostics = bench.listen(interfaces.DIAGNOSTICS)
+    bench.until(lambda: any(status.name == "rig" for message in diagnostics for status in message.status))
 
 
 def test_without_a_rig_it_says_what_it_needs(bench):

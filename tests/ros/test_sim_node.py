@@ -25,7 +25,7 @@ class FakeCell:
     instruction = "push the button"
 
     def __init__(self, rig: CameraRig) -> None:
-        self.rig = rig
+        self.rig, self.arm = rig, rig.arm
         self.q, self.dq, self.gripper, self.time_s = PANDA.home.copy(), np.zeros(7), 1.0, 0.0
         self.seeds: list[int] = []
         self.taken: tuple[int, ...] = ()
@@ -82,7 +82,7 @@ def test_it_speaks_like_cameras_and_a_robot(bench, cell, rig):
         assert conversions.camera_info_to_camera(infos[name][0]) == rig[name].intrinsics
         assert images[name][0].header.frame_id == f"{name}_color_optical_frame"
     assert conversions.positions_by_name(states[-1], PANDA.joint_names) == pytest.approx(PANDA.home)
-    assert conversions.gripper_opening(states[-1], ("panda_finger_joint1", "panda_finger_joint2")) == 1.0
+    assert conversions.gripper_opening(states[-1], PANDA.gripper) == 1.0
     assert instructions[0].data == "push the button"
 
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from genima_core.arm import PANDA
+from genima_core.streaming.states import Reason
+from genima_core.streaming.streamer import Streamer
 from genima_core.types import ActionChunk
 from genima_ros.clients.demo_observer import CommandSet, violations
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
 from genima_ros.nodes.streamer_node import StreamerNode, WidthFilter
+
+from .conftest import as_text
 
 pytestmark = pytest.mark.ros
 
@@ -82,10 +87,12 @@ def test_a_chunk_becomes_smooth_motion_and_the_gripper_closes(bench):
         ("float64_array", interfaces.ARM_POSITIONS, lambda message: message.data),
     ],
 )
-def test_other_arm_controllers_get_what_they_understand(bench, command, topic, read):
+def test_other_arm_controllers_get_what_they_understand(bench, tmp_path, command, topic, read):
     Arm(bench)
     messages = bench.listen(topic)
-    start(bench, command=command, receiver_follows_horizon=False)
+    arm = tmp_path / "mine.yaml"
+    arm.write_text(f"arm: panda\ncommand: {command}\nreceiver_follows_horizon: false\n")
+    start(bench, arm=str(arm))
     bench.until(lambda: messages)
     assert np.array(read(messages[0])) == pytest.approx(PANDA.home)
 
@@ -157,9 +164,9 @@ def test_the_state_is_told_with_its_reason_to_whoever_comes_later(bench):
     Arm(bench)
     start(bench, enabled=False)
     states = bench.listen(interfaces.STREAMER_STATE)
-    bench.until(lambda: states and states[-1].data.startswith("holding: The streamer is disabled"))
+    bench.until(lambda: states and as_text(states[-1]).startswith("holding: The streamer is disabled"))
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_targets_are_followed_and_bad_ones_explained(bench):
@@ -173,10 +180,10 @@ def test_targets_are_followed_and_bad_ones_explained(bench):
         0.01, lambda: publisher.publish(conversions.to_joint_state(PANDA.joint_names, q, bench.now_s(), np.zeros(7)))
     )
     bench.until(lambda: np.abs(np.array(arm.commands[-1].position) - q).max() < 1e-3)
-    assert states[-1].data == "tracking"
+    assert as_text(states[-1]) == "tracking"
     q[0] += 1.0
     bench.until(bench.problem("streamer", diagnostics, "joint_target not used"))
-    bench.until(lambda: states[-1].data.startswith("holding: The target of panda_joint1 jumped"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: The target of panda_joint1 jumped"))
     timer.cancel()
 
 
@@ -185,18 +192,18 @@ def test_an_emergency_stop_needs_a_reset_and_an_operator(bench):
     states = bench.listen(interfaces.STREAMER_STATE)
     start(bench)
     publisher = bench.talk(interfaces.ACTION_CHUNK)
-    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
     send_chunk(bench, publisher, 0.6, K=20)
     bench.until(lambda: arm.commands and abs(arm.commands[-1].velocity[0]) > 0.1)
     assert bench.call("streamer", "emergency_stop").success
-    bench.until(lambda: states[-1].data.startswith("fault: The emergency stop"))
+    bench.until(lambda: as_text(states[-1]).startswith("fault: The emergency stop"))
     assert arm.commands[-1].position[0] < PANDA.home[0] + 0.6
     refused = bench.call("streamer", "enable", data=True)
     assert not refused.success and "reset" in refused.message
     assert bench.call("streamer", "reset_fault").success
-    bench.until(lambda: states[-1].data.startswith("holding: The streamer is disabled"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: The streamer is disabled"))
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_the_velocity_scale_changes_while_it_runs_and_nothing_else_does(bench):
@@ -214,7 +221,7 @@ def test_the_velocity_scale_changes_while_it_runs_and_nothing_else_does(bench):
     assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
     for value in (0.0, 1.5, float("nan")):
         refused = change("velocity_scale", value)
-        assert not refused.successful and "(0, 1]" in refused.reason
+        assert not refused.successful and "[0.01, 1]" in refused.reason
     assert not change("velocity_scale", "fast").successful
     assert not change("velocity_factor", 0.5).successful
     assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
@@ -224,20 +231,22 @@ def test_an_arm_in_reflex_is_left_alone_until_somebody_recovers_and_enables_it(b
     Arm(bench)
     states = bench.listen(interfaces.STREAMER_STATE)
     start(bench, watch_arm_status=True)
-    bench.until(lambda: states and states[-1].data.startswith("holding: Waiting for the arm's status"))
+    bench.until(lambda: states and as_text(states[-1]).startswith("holding: Waiting for the arm's status"))
     publisher, status = bench.talk(interfaces.ARM_STATUS), DiagnosticStatus(name="arm")
     bench.probe.create_timer(0.05, lambda: publisher.publish(status))
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
     status.level, status.message = DiagnosticStatus.ERROR, "reflex with cartesian_reflex"
-    bench.until(lambda: states[-1].data == "fault: The arm reports reflex with cartesian_reflex; then: genima recover.")
+    bench.until(
+        lambda: as_text(states[-1]) == "fault: The arm reports reflex with cartesian_reflex; then: genima recover."
+    )
     assert not bench.call("streamer", "reset_fault").success
     refused = bench.call("streamer", "enable", data=True)
     assert not refused.success and "cartesian_reflex" in refused.message
     status.level, status.message = DiagnosticStatus.OK, ""
     bench.until(lambda: bench.call("streamer", "reset_fault").success)
-    bench.until(lambda: states[-1].data.startswith("holding: The streamer is disabled"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: The streamer is disabled"))
     assert bench.call("streamer", "enable", data=True).success
-    bench.until(lambda: states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
 def test_it_stops_before_the_arm_touches_the_table(bench):
@@ -246,21 +255,21 @@ def test_it_stops_before_the_arm_touches_the_table(bench):
     states = bench.listen(interfaces.STREAMER_STATE)
     start(bench, check_collisions=True, table_height_m=0.3)
     publisher = bench.talk(interfaces.ACTION_CHUNK)
-    bench.until(lambda: states and states[-1].data == "holding: Waiting for a chunk.")
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
 
     def lower(message):
         for k, point in enumerate(message.points):
             point.positions[1] += 0.03 * k
 
     send_chunk(bench, publisher, 0.0, K=20, change=lower)
-    bench.until(lambda: states[-1].data.startswith("holding: Going on would bring finger"))
+    bench.until(lambda: as_text(states[-1]).startswith("holding: Going on would bring finger"))
     assert 0 < arm.commands[-1].position[1] - PANDA.home[1] < 0.5
 
 
 def test_without_mujoco_the_error_names_what_to_install():
     code = (
         "import sys; sys.modules['mujoco'] = None\nfrom genima_ros.nodes.streamer_node import make_clearance, Margins\n"
-        "try:\n    make_clearance(Margins())\nexcept RuntimeError as error:\n    print(error)"
+        "try:\n    make_clearance(Margins(), None)\nexcept RuntimeError as error:\n    print(error)"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "genima_ros[sim]" in output and "check_collisions" in output
@@ -281,9 +290,86 @@ def test_a_gripper_is_not_flooded_and_gets_the_last_width():
     assert quiet.pass_on(0.0405, 1.2) is None and quiet.pass_on(0.0405, 1.6) == 0.0405
 
 
-def test_a_command_without_horizon_must_say_so(bench):
-    with pytest.raises(ValueError, match="receiver_follows_horizon"):
-        start(bench, command="joint_state")
+def test_an_unknown_arm_is_refused(bench):
+    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are"):
+        start(bench, arm="ur5")
+
+
+class Logged(Streamer):
+    """Notes what it is asked for, in order."""
+
+    log: ClassVar[list[str]] = []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_") or name in ("enable", "disable", "emergency_stop"):
+            Logged.log.append(name)
+        return super().__getattribute__(name)
+
+
+def test_an_emergency_stop_waits_behind_no_other_message(bench):
+    """It is called last of many, while nobody handles any."""
+    states = bench.listen(interfaces.STREAMER_STATE)
+    bench.node(lambda **options: StreamerNode(Logged, **options), parameters={"enabled": True})
+    topics = (interfaces.JOINT_STATES, interfaces.ACTION_CHUNK, interfaces.JOINT_TARGET, interfaces.ARM_STATUS)
+    publishers = [bench.talk(topic) for topic in topics]
+    enable, stop = (
+        bench.probe.create_client(service.type, f"streamer/{name}")
+        for name, service in (("enable", interfaces.ENABLE), ("emergency_stop", interfaces.EMERGENCY_STOP))
+    )
+    bench.until(lambda: enable.service_is_ready() and stop.service_is_ready() and states)
+    for _ in range(20):
+        for publisher, topic in zip(publishers, topics, strict=True):
+            publisher.publish(topic.type())
+        enable.call_async(enable.srv_type.Request(data=True))
+    answer = stop.call_async(stop.srv_type.Request())
+    Logged.log.clear()
+    bench.until(answer.done)
+    assert answer.result().success
+    assert Logged.log[0] == "emergency_stop"
+    bench.until(lambda: as_text(states[-1]).startswith("fault: The emergency stop"))
+
+
+@pytest.mark.parametrize("value", [1, 0.5])
+def test_a_number_without_a_point_is_taken_for_a_float(bench, value):
+    node = start(bench, velocity_scale=0.1)
+    result = node.set_parameters([Parameter("velocity_scale", value=value)])[0]
+    assert result.successful and node.streamer.config.velocity_scale == value
+    for wrong in ("fast", True, 7, 0, [1.0]):
+        assert not node.set_parameters([Parameter("velocity_scale", value=wrong)])[0].successful
+    assert node.streamer.config.velocity_scale == value
+
+
+def test_another_commander_of_the_arm_is_noticed_and_named(bench):
+    arm = Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    start(bench)
+    publisher = bench.talk(interfaces.ACTION_CHUNK)
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
+    send_chunk(bench, publisher, 0.6, K=20)
+    bench.until(lambda: arm.commands and abs(arm.commands[-1].velocity[0]) > 0.1)
+    other = interfaces.publish(bench.probe, interfaces.ARM_TRAJECTORY)
+    bench.until(lambda: as_text(states[-1]).startswith("holding: /probe commands the arm as well"))
+    assert arm.commands[-1].position[0] < PANDA.home[0] + 0.6
+    refused = bench.call("streamer", "enable", data=True)
+    assert not refused.success and "/probe" in refused.message
+    bench.probe.destroy_publisher(other)
+    bench.until(lambda: bench.call("streamer", "enable", data=True).success)
+    bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
+
+
+def test_of_two_streamers_none_commands(bench):
+    arm = Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
+    first = start(bench)
+    bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
+    second = start(bench)
+    bench.until(lambda: first.status.reason is second.status.reason is Reason.COMMANDERS)
+    assert "another /streamer" in first.status.text
+    seen = len(states)
+    bench.until(lambda: len(states) > seen + 4)  # the stop is over
+    count, seen = len(arm.commands), len(states)
+    bench.until(lambda: len(states) > seen + 4)
+    assert len(arm.commands) == count
 
 
 def test_nothing_heavy_is_imported():

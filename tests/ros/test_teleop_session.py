@@ -20,6 +20,8 @@ from genima_ros.clients.observer import Observer
 from genima_ros.clients.record_session import MISSING, RECORDER
 from genima_ros.messages import interfaces
 
+from .conftest import as_text
+
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.usefixtures("fresh_accelerate")]
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ class Operator(Observer):
         self.processes = record, up
         self.log = log
         self.teleop, self.recording, self.success, self.scene = "", None, False, None
-        interfaces.subscribe(self.node, interfaces.TELEOP_STATE, lambda m: setattr(self, "teleop", m.data))
+        interfaces.subscribe(self.node, interfaces.TELEOP_STATE, lambda m: setattr(self, "teleop", as_text(m)))
         interfaces.subscribe(self.node, interfaces.RECORDING, lambda m: setattr(self, "recording", m.data))
         interfaces.subscribe(self.node, interfaces.SUCCESS, lambda m: setattr(self, "success", m.data))
         interfaces.subscribe(self.node, interfaces.SCENE, lambda m: setattr(self, "scene", m.data))

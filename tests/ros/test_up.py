@@ -25,6 +25,8 @@ from genima_ros.clients.observer import Observer
 from genima_ros.graph.modes import MODES
 from genima_ros.messages import conversions, interfaces
 
+from .conftest import as_text
+
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +53,7 @@ class Witness(Observer):
         interfaces.subscribe(
             self.node,
             interfaces.ACTION_CHUNK,
-            lambda message: self.chunks.append((self.now_s(), conversions.trajectory_to_chunk(message, PANDA))),
+            lambda message: self.chunks.append((self.now_s(), conversions.read_chunk(message, PANDA))),
         )
         interfaces.subscribe(
             self.node,
@@ -190,7 +192,11 @@ def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tm
             ("scene", interfaces.SCENE),
             ("success", interfaces.SUCCESS),
         ):
-            interfaces.subscribe(witness.node, topic, lambda message, key=key: said.update({key: message.data}))
+            interfaces.subscribe(
+                witness.node,
+                topic,
+                lambda message, key=key: said.update({key: as_text(message) if key == "teleop" else message.data}),
+            )
         recording = interfaces.publish(witness.node, interfaces.RECORDING)
         recording.publish(Bool(data=False))
         nodes = {node.name for node in MODES["teleop_sim"].nodes if node.condition is None}
@@ -226,7 +232,7 @@ def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tm
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sim", "checkpoint:=/nowhere"], "make demo-checkpoint"),
+        (["sim", "checkpoint:=/nowhere"], "the shipped checkpoints/demo"),
         (["sim", "sed:=7"], "valid are task, seed"),
         (["config:=/nowhere.yaml"], "does not exist"),
         (["teleop", "sim", "checkpoint:=x"], "no argument checkpoint for"),

@@ -1,21 +1,30 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from genima_core.arm import PANDA, JointLimits
-from genima_core.streaming.streamer import Command, State, Streamer, StreamerConfig
+from genima_core.arm import PANDA, Arm, JointLimits
+from genima_core.streaming.command import Command
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.states import Refusal, State
+from genima_core.streaming.streamer import Streamer
+from genima_core.types import ActionChunk, JointState
 
-from .chunks import CHUNK_S
+from .chunks import CHUNK_S, HOME
 
 PERIOD_S = 0.02
+
+
+def text(refusal: Refusal | None) -> str | None:
+    return None if refusal is None else refusal.text
 
 
 class Bench:
     """A streamer, an arm that does what it is told one period later, and a clock."""
 
-    def __init__(self, q: np.ndarray = PANDA.home, enabled: bool = True, **config):
-        self.streamer = Streamer(StreamerConfig(**{"period_s": PERIOD_S, **config}))
+    def __init__(self, q: np.ndarray = HOME, enabled: bool = True, arm: Arm = PANDA, clearance=None, **config):
+        follows = config.pop("receiver_follows_horizon", False)
+        self.streamer = Streamer(arm, StreamerConfig(**{"period_s": PERIOD_S, **config}), clearance, follows)
         self.period_s = self.streamer.config.period_s
         self.now_s = 100.0
         self.q = np.array(q, dtype=np.float64)
@@ -36,18 +45,22 @@ class Bench:
 
     def send(
         self,
-        positions: np.ndarray,
+        positions: np.ndarray | Refusal,
         age_s: float = 0.0,
         dt_s: float = 0.05,
-        names: Sequence[str] = PANDA.joint_names,
-        times_s: np.ndarray | None = None,
+        first_s: float = 0.0,
+        gripper: np.ndarray | None = None,
     ) -> str | None:
-        times_s = dt_s * np.arange(len(positions)) if times_s is None else times_s
-        return self.streamer.on_chunk(names, times_s, positions, self.now_s - age_s, self.now_s)
+        """None, or the text of the refusal."""
+        stamp_s = self.now_s - age_s
+        chunk = positions
+        if not isinstance(positions, Refusal):
+            chunk = ActionChunk(positions, gripper, dt_s, stamp_s + first_s, stamp_s)
+        return text(self.streamer.on_chunk(chunk, self.now_s))
 
     def measure(self) -> str | None:
         noise = 1e-8 * (len(self.log) % 2) if self.blocked else 0.0  # a real sensor always has some
-        return self.streamer.on_joint_state(PANDA.joint_names, self.q + noise, np.zeros(7), self.now_s, self.now_s)
+        return text(self.streamer.on_joint_state(JointState(self.q + noise, np.zeros(7), self.now_s), self.now_s))
 
     def step(self, wait_s: float | None = None) -> Command:
         self.now_s += self.period_s if wait_s is None else wait_s
@@ -111,7 +124,7 @@ def sweep() -> Callable[..., np.ndarray]:
 
     def at(times_s: np.ndarray, size: float = 0.5) -> np.ndarray:
         direction = np.array([1.0, 0.8, -1.0, 0.6, 1.0, 0.7, -1.0])
-        return PANDA.home + size * (1 - np.cos(2.0 * np.asarray(times_s)[:, None])) * direction
+        return HOME + size * (1 - np.cos(2.0 * np.asarray(times_s)[:, None])) * direction
 
     return at
 

@@ -6,10 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
-from genima_core.streaming.streamer import State, Streamer, StreamerConfig
-from genima_core.types import Contact
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.states import Reason, State
+from genima_core.streaming.streamer import Streamer
+from genima_core.types import Contact, Target
 
-from .chunks import CHUNK_S, K
+from .chunks import CHUNK_S, HOME, K
+from .conftest import text
 
 PAIR, MARGIN = ("hand", "wall"), 0.1
 
@@ -33,10 +36,8 @@ class Wall:
         return (Contact(PAIR, float(self.distance(q)), MARGIN),) if self.distance(q) < MARGIN else ()
 
 
-def bench_with(make_bench, wall, q=PANDA.home, **config):
-    bench = make_bench(q, **config)
-    bench.streamer = Streamer(bench.streamer.config, wall)
-    bench.streamer.enable()
+def bench_with(make_bench, wall, q=HOME, **config):
+    bench = make_bench(q, clearance=wall, **config)
     bench.run(0.1)
     return bench
 
@@ -54,7 +55,7 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
     rng = np.random.default_rng(seed)
     a = rng.normal(size=7)
     a /= np.abs(a).sum()
-    wall = Wall(a, float(PANDA.home @ a) + room)
+    wall = Wall(a, float(HOME @ a) + room)
     bench = bench_with(
         make_bench, wall, execution=execution, receiver_follows_horizon=follows, max_jump_rad=100.0, max_speed_ratio=1e9
     )
@@ -90,11 +91,11 @@ def test_whatever_comes_no_command_and_no_horizon_enters_the_margin(
 
 
 def test_it_stops_before_and_says_who_would_touch(make_bench):
-    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.3)
+    wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
     bench = bench_with(make_bench, wall, execution="async")
-    assert bench.send(PANDA.home + np.linspace(0, 0.5, K)[:, None] * np.eye(7)[0]) is None
+    assert bench.send(HOME + np.linspace(0, 0.5, K)[:, None] * np.eye(7)[0]) is None
     command = bench.run(2.0)
-    assert command.state is State.HOLDING and "hand and wall" in command.reason
+    assert command.state is State.HOLDING and "hand and wall" in command.text
     assert 0 <= wall.distance(command.q) - MARGIN < 0.08  # it had 0.5 rad/s
     assert bench.streamer.statistics(bench.now_s).stops == {"collision": 1}
     back = command.q - np.linspace(0, 0.3, K)[:, None] * np.eye(7)[0]
@@ -103,7 +104,7 @@ def test_it_stops_before_and_says_who_would_touch(make_bench):
 
 
 def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
-    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.05)
+    wall = Wall(np.eye(7)[0], HOME[0] + 0.05)
     for sign, moves in ((1, False), (-1, True)):
         bench = bench_with(make_bench, wall, execution="async")
         before = bench.q
@@ -115,16 +116,13 @@ def test_a_start_inside_the_margin_may_leave_it_but_not_go_nearer(make_bench):
 
 
 def test_targets_that_lead_into_contact_end_in_a_stop_and_a_pause(make_bench):
-    wall = Wall(np.eye(7)[0], PANDA.home[0] + 0.3)
+    wall = Wall(np.eye(7)[0], HOME[0] + 0.3)
     bench = bench_with(make_bench, wall, execution="async", period_s=0.005)
-    q, answers = PANDA.home.copy(), []
+    q, answers = HOME.copy(), []
     for _ in range(300):
         q[0] += 0.3 * bench.period_s
-        answers.append(
-            bench.streamer.on_target(
-                PANDA.joint_names, q, [0.3 * (len(answers) > 0), *np.zeros(6)], bench.now_s, bench.now_s
-            )
-        )
+        dq = np.array([0.3 * (len(answers) > 0), *np.zeros(6)])
+        answers.append(text(bench.streamer.on_target(Target(q.copy(), dq, bench.now_s), bench.now_s)))
         assert wall.distance(bench.step().q) >= MARGIN - 1e-9
     assert answers[0] is None and "hand and wall" in answers[-1]
     assert np.abs(bench.last.dq).max() == 0
@@ -139,13 +137,13 @@ def test_an_emergency_stop_is_as_quick_as_any_and_needs_reset_and_enable(trackin
     other.streamer.disable()
     command = bench.run(0.6)
     other.run(0.6)
-    assert command.state is State.FAULT and command.q is None and "emergency" in command.reason
+    assert command.state is State.FAULT and command.q is None and "emergency" in command.text
     assert bench.rest_time_s() <= other.rest_time_s()
     assert not broken_limits(bench.commands, PANDA.limits)
-    assert "emergency" in bench.streamer.enable()
+    assert bench.streamer.enable().kind is Reason.EMERGENCY
     assert "FAULT" in bench.send(np.tile(bench.q, (K, 1)))
-    assert bench.streamer.reset_fault()
-    assert bench.run(0.2).q is None and "disabled" in bench.last.reason
+    assert bench.streamer.reset_fault() is None
+    assert bench.run(0.2).q is None and "disabled" in bench.last.text
     assert bench.streamer.enable() is None
     assert bench.step().restarted
 
@@ -155,11 +153,11 @@ def test_an_emergency_stop_of_a_still_arm_is_a_fault_too(make_bench, when):
     bench = make_bench(enabled=when != "disabled")
     bench.connected = when != "waiting"
     bench.run(0.1)
-    assert not bench.streamer.reset_fault()
+    assert bench.streamer.reset_fault()
     bench.streamer.emergency_stop()
     bench.streamer.emergency_stop()
     assert bench.run(0.1).state is State.FAULT and bench.last.q is None
-    assert bench.streamer.reset_fault() and bench.run(0.1).q is None
+    assert bench.streamer.reset_fault() is None and bench.run(0.1).q is None
 
 
 def test_an_emergency_stop_also_ends_the_relief_after_another_fault(tracking):
@@ -173,17 +171,17 @@ def test_an_emergency_stop_also_ends_the_relief_after_another_fault(tracking):
     bench.streamer.emergency_stop()
     before = bench.last.q
     bench.run(1.0)
-    assert bench.last.state is State.FAULT and "emergency" in bench.last.reason
+    assert bench.last.state is State.FAULT and "emergency" in bench.last.text
     assert np.abs(bench.commands[-1] - before).max() < 0.05
 
 
 # ---- velocity scale
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, 1.01, float("nan"), float("inf")])
+@pytest.mark.parametrize("scale", [0.0, 1e-300, 0.009, -1.0, 1.01, float("nan"), float("inf")])
 def test_a_bad_velocity_scale_is_refused(scale):
-    streamer = Streamer()
-    assert "(0, 1]" in streamer.set_velocity_scale(scale)
+    streamer = Streamer(PANDA)
+    assert "[0.01, 1]" in streamer.set_velocity_scale(scale).text
     assert streamer.config.velocity_scale == 1.0
 
 

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.arm import PANDA
 from genima_core.streaming.profile import Motion
-from genima_core.streaming.reference import Blend, ChunkPath, splice
+from genima_core.streaming.reference import Blend, ChunkPath, RepacedPath, splice
+
+from .chunks import HOME
 
 DT_S = 0.05
 BLEND = Blend(acceleration=4.0, shortest_s=0.2, longest_s=1.0)
@@ -55,8 +56,8 @@ def test_a_path_stays_within_the_range_of_its_actions(seed, count, smoothing):
 @settings(max_examples=50)
 def test_velocity_and_acceleration_are_the_derivatives(seed, count, begin, from_rest):
     rng = np.random.default_rng(seed)
-    path = ChunkPath(PANDA.home + 0.05 * rng.standard_normal((count, 7)), DT_S, 0.0, 0.15, from_rest=from_rest)
-    motion = splice(path, Motion(PANDA.home, rng.uniform(-1, 1, 7), rng.uniform(-3, 3, 7)), begin * path.end_s, BLEND)
+    path = ChunkPath(HOME + 0.05 * rng.standard_normal((count, 7)), DT_S, 0.0, 0.15, from_rest=from_rest)
+    motion = splice(path, Motion(HOME, rng.uniform(-1, 1, 7), rng.uniform(-3, 3, 7)), begin * path.end_s, BLEND)
     times, h = np.linspace(begin * path.end_s + 1e-4, path.rest_s + 0.2, 500), 1e-6
     _, dq, ddq = motion.at(times)
     (ahead, dq_ahead, _), (behind, dq_behind, _) = motion.at(times + h), motion.at(times - h)
@@ -66,7 +67,7 @@ def test_velocity_and_acceleration_are_the_derivatives(seed, count, begin, from_
 
 def test_a_splice_begins_as_the_motion_is_and_ends_on_the_path(sweep):
     path = path_of(chunk(sweep))
-    motion = Motion(PANDA.home - 0.05, np.full(7, 0.4), np.full(7, -1.0))
+    motion = Motion(HOME - 0.05, np.full(7, 0.4), np.full(7, -1.0))
     entry = splice(path, motion, 0.2, BLEND)
     for got, wanted in zip(entry.at(np.array([0.2])), (motion.q, motion.dq, motion.ddq), strict=True):
         assert np.allclose(got[0], wanted)
@@ -74,6 +75,9 @@ def test_a_splice_begins_as_the_motion_is_and_ends_on_the_path(sweep):
     assert np.allclose(entry.at(later)[0], path.at(later)[0])
 
 
-def test_the_action_is_the_one_nearest_on_the_path(sweep):
-    path = path_of(chunk(sweep), start_s=1.0)
-    assert [path.action_at(t) for t in (0.0, 1.0, 1.02, 1.03, 1.5, 2.1, 9.0)] == [0, 0, 0, 1, 10, 19, 19]
+def test_the_width_is_that_of_the_action_nearest_on_the_path(sweep):
+    path = ChunkPath(chunk(sweep), 0.05, 1.0, 0.15, widths_m=np.arange(20.0))
+    assert [path.width_at(t) for t in (0.0, 1.0, 1.02, 1.03, 1.5, 2.1, 9.0)] == [0, 0, 0, 1, 10, 19, 19]
+    slower = RepacedPath(RepacedPath(path, 1.5, 0.5), 2.0, 0.5)
+    assert [slower.width_at(t) for t in (2.0, 2.2, 3.0)] == [15, 16, 19]
+    assert path_of(chunk(sweep), start_s=1.0).width_at(1.0) is None

@@ -1,14 +1,14 @@
 """What a recorder knows of an episode that no message says: `episode.json` in the bag's folder."""
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from genima_core.arm import PANDA, Arm
 from genima_core.arm_description import arm_from
+from genima_core.config import from_overrides
+from genima_core.files import check_name, read_json, write_json
 
 FILE = "episode.json"
 FORMAT = 1
@@ -27,13 +27,13 @@ class EpisodeInfo:
     """What the operator said of it; "" for nothing."""
     suspect: tuple[str, ...] = ()
     """Reasons not to train on it."""
-    quality: Mapping[str, object] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
     """`Quality.to_dict`."""
     arm: Arm = PANDA
     """Whose joints joint_states has, and those of its gripper if that is of kind topic; else gripper_state tells it."""
     fps: float = 30.0
     """Asked of the cameras."""
-    rig: Mapping[str, object] | None = None
+    rig: Mapping[str, Any] | None = None
     """`CameraRig.to_dict`."""
     seed: int = -1
     """What the scene was drawn from; -1 where no seed made it."""
@@ -46,6 +46,8 @@ class EpisodeInfo:
     def __post_init__(self) -> None:
         if self.label not in ("success", "failure", ""):
             raise ValueError(f"label is {self.label!r}; valid are 'success', 'failure' and ''")
+        if self.task:
+            check_name(self.task, "the task")
 
     @property
     def finger_names(self) -> tuple[str, ...]:
@@ -55,12 +57,7 @@ class EpisodeInfo:
     def save(self, folder: Path) -> None:
         """Writes or replaces the file, at once."""
         data = {f.name: getattr(self, f.name) for f in fields(self)} | {"arm": self.arm.to_dict()}
-        temporary = folder / f".{FILE}.part"
-        with temporary.open("w") as file:
-            file.write(json.dumps(data, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / FILE)
+        write_json(folder / FILE, data)
 
     @classmethod
     def load(cls, folder: Path) -> "EpisodeInfo":
@@ -72,14 +69,10 @@ class EpisodeInfo:
         path = folder / FILE
         if not path.is_file():
             raise FileNotFoundError(f"{folder} has no {FILE}: it was not recorded by `genima record`")
+        data = read_json(path)
+        if data.get("format") != FORMAT:
+            raise ValueError(f"{path} has format {data.get('format')}; this version reads format {FORMAT}")
         try:
-            data = json.loads(path.read_text())
-            known = {f.name for f in fields(cls)}
-            if data["format"] != FORMAT or set(data) != known:
-                raise ValueError(
-                    f"it has format {data['format']} and the keys {', '.join(sorted(data))}; needed are "
-                    f"format {FORMAT} and {', '.join(sorted(known))}"
-                )
-            return cls(**data | {"suspect": tuple(data["suspect"]), "arm": arm_from(data["arm"])})
-        except (ValueError, KeyError, TypeError) as error:
+            return from_overrides(cls, {**data, "arm": arm_from(data.get("arm"))}, FILE)
+        except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error

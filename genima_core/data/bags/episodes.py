@@ -134,10 +134,7 @@ def _rig(about: EpisodeInfo) -> CameraRig:
             "it does not say what its cameras were: give --rig, a rig's file or the folder of a data set "
             "that was recorded with them"
         )
-    try:
-        return CameraRig.from_dict(about.rig)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"what it says of its cameras is damaged ({error!r}): give --rig") from error
+    return CameraRig.from_dict(about.rig, "what it says of its cameras (or give --rig)")
 
 
 def _in_order(camera: str, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

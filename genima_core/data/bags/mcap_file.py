@@ -10,6 +10,8 @@ from mcap.records import Channel, Chunk, DataEnd, McapRecord, Message, MessageIn
 from mcap.stream_reader import StreamReader, breakup_chunk
 from zstandard import ZstdError
 
+from genima_core.files import one_line
+
 MAGIC = b"\x89MCAP0\r\n"
 UNREADABLE = (
     McapError,
@@ -89,13 +91,14 @@ class McapFile:
                         if start < size or self._finished:
                             self._report(
                                 f"{self.path.name} is cut off: {size - start} bytes after byte {start} are no "
-                                f"whole record ({line(error)})"
+                                f"whole record ({one_line(error)})"
                             )
                         break
-                    if record is None:
-                        self._report(f"{self.path.name} is damaged: {following - start} bytes after byte {start}")
-                    else:
+                    if isinstance(record, Chunk):
                         lost.add(record)
+                    else:
+                        skipped = (size if following is None else following) - start
+                        self._report(f"{self.path.name} is damaged: {skipped} bytes after byte {start}")
                     if following is not None and (record is None or file.tell() > following):
                         file.seek(following)
                         records = _records(file, size)
@@ -131,14 +134,10 @@ class _Lost:
 
     def count(self, record: McapRecord) -> None:
         """Any record; the indexes of a chunk come right after it."""
-        self._counting = self._counting and isinstance(record, MessageIndex)
-        if self._counting:
+        if self._counting and isinstance(record, MessageIndex):
             self.messages += len(record.records)
-
-
-def line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+        else:
+            self._counting = False
 
 
 def _records(file, size: int) -> Iterator[McapRecord]:

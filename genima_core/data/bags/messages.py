@@ -2,6 +2,7 @@
 
 import struct
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from genima_core.pixels import to_rgb
+from genima_core.pixels import decode_picture, to_rgb
 
 IMAGE, JPEG = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
@@ -22,7 +23,7 @@ def typestore() -> Typestore:
     return get_typestore(Stores.ROS2_JAZZY)
 
 
-def deserialize(data: bytes, type: str) -> object:
+def deserialize(data: bytes, type: str) -> Any:
     """The message that CDR bytes are; the numbers of its arrays are views of `data`.
 
     Raises:
@@ -30,8 +31,16 @@ def deserialize(data: bytes, type: str) -> object:
     """
     try:
         return typestore().deserialize_cdr(data, _known(type))
-    except (SerdeError, struct.error, IndexError, ValueError, AssertionError) as error:
+    except (SerdeError, struct.error, LookupError, ValueError, AssertionError, MemoryError, OverflowError) as error:
         raise ValueError(f"{len(data)} bytes are no {type}: {error or 'they end too early'}") from error
+
+
+def image_or_error(data: bytes, type: str) -> Any:
+    """The image message that CDR bytes are, or the ValueError of `deserialize`: one bad image is counted, no more."""
+    try:
+        return deserialize(data, type)
+    except ValueError as error:
+        return error
 
 
 def serialize(message: object, type: str) -> bytes:
@@ -66,24 +75,20 @@ def header_stamp_ns(data: bytes, type: str) -> int | None:
     return seconds * 10**9 + nanoseconds or None
 
 
-def image_to_rgb(message: object) -> np.ndarray:
+def image_to_rgb(message: Any) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an Image or a CompressedImage (JPEG or PNG).
 
     Raises:
         ValueError: an unknown encoding, or damaged.
     """
     if hasattr(message, "encoding"):
-        return to_rgb(message.data, message.width, message.height, message.encoding, message.step)
-    pixels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR) if len(message.data) else None
-    if pixels is None:
-        raise ValueError(
-            f"a picture of format {message.format!r} with {len(message.data)} bytes cannot be decoded; "
-            "readable are JPEG and PNG"
+        return to_rgb(
+            message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
         )
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return decode_picture(bytes(message.data), f"a picture of format {message.format[:40]!r}")
 
 
-def to_jpeg(message: object, quality: int) -> object:
+def to_jpeg(message: Any, quality: int) -> Any:
     """The CompressedImage of an Image, under the same header.
 
     Raises:

@@ -1,10 +1,12 @@
 """metadata.yaml, with which a folder is a rosbag2 bag; as ROS 2 Jazzy writes it."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from genima_core.config import from_overrides
+from genima_core.files import parse_yaml, read_yaml, sync_folder, write_text
 
 FILE = "metadata.yaml"
 VERSION = 9
@@ -48,7 +50,7 @@ def write_metadata(folder: Path, file: str, topics: list[TopicCount], begin_ns: 
                         "name": topic.name,
                         "type": topic.type,
                         "serialization_format": "cdr",
-                        "offered_qos_profiles": yaml.safe_load(topic.qos) or [] if topic.qos else [],
+                        "offered_qos_profiles": _profiles(topic.qos),
                         "type_description_hash": topic.hash,
                     },
                     "message_count": topic.count,
@@ -64,23 +66,59 @@ def write_metadata(folder: Path, file: str, topics: list[TopicCount], begin_ns: 
             "ros_distro": DISTRO,
         }
     }
-    temporary = folder / f".{FILE}.part"
-    try:
-        with temporary.open("w") as stream:
-            yaml.safe_dump(content, stream, sort_keys=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    os.replace(temporary, folder / FILE)
+    write_text(folder / FILE, yaml.safe_dump(content, sort_keys=False))
     sync_folder(folder)
 
 
-def sync_folder(folder: Path) -> None:
-    """Brings the names of its files down to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _profiles(qos: str) -> object:
+    """offered_qos_profiles; none where what a publisher or another bag said is not YAML."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return parse_yaml(qos, "the QoS") or []
+    except ValueError:
+        return []
+
+
+@dataclass(frozen=True)
+class _Named:
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class _Counted:
+    topic_metadata: _Named
+    message_count: int
+
+
+@dataclass(frozen=True)
+class _Duration:
+    nanoseconds: int
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is read of metadata.yaml."""
+
+    storage_identifier: str
+    duration: _Duration
+    message_count: int
+    topics_with_message_count: tuple[_Counted, ...]
+    relative_file_paths: tuple[str, ...]
+    compression_mode: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.relative_file_paths:
+            raise ValueError("it names no files")
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """
+    Raises:
+        FileNotFoundError, ValueError: no metadata.yaml; damaged.
+    """
+    path = folder / FILE
+    try:
+        content = read_yaml(path).get("rosbag2_bagfile_information", {})
+        return from_overrides(Metadata, content, "it", strict=False)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); genima bag repair writes it anew") from error

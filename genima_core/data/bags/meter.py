@@ -29,13 +29,17 @@ class QualityMeter:
         self._pictures: dict[str, Pictures] = {}
         self._joint_state = b""
 
-    def add(self, role: str, data: bytes, captured_ns: int, received_ns: int, image: object | None = None) -> None:
-        """One message; `image` is it as an object, where it is an image."""
+    def add(
+        self, role: str, data: bytes, captured_ns: int, received_ns: int, image: object | Exception | None = None
+    ) -> None:
+        """One message; `image` is it as an object, where it is an image, or why it cannot be one."""
         if role == "joint_states" and self._joint_names and self._joint_names[0].encode() not in data:
             return
         self._stamps.setdefault(role, Stamps()).add(captured_ns, received_ns)
         if role == "joint_states":
             self._joint_state = data
+        elif isinstance(image, Exception):
+            self._pictures.setdefault(role, Pictures()).miss(image)
         elif image is not None:
             self._pictures.setdefault(role, Pictures()).look(image, self._motion)
 
@@ -149,7 +153,7 @@ def quality_of_bag(bag: Bag) -> Quality:
         if role is None:
             continue
         captured_ns = messages.header_stamp_ns(message.data, message.type) or message.published_ns
-        image = messages.deserialize(message.data, message.type) if role.startswith("camera/") else None
+        image = messages.image_or_error(message.data, message.type) if role.startswith("camera/") else None
         meter.add(role, message.data, captured_ns, message.received_ns, image)
     return meter.result(begun_ns or 0, ended_ns or 0)
 

@@ -12,7 +12,7 @@ def folder_of(out: Path, number: int) -> Path:
 
 def number_of(folder: Path) -> int:
     """Of an episode's folder."""
-    return int(EPISODE.fullmatch(folder.name)[1])
+    return int(folder.name.removeprefix("episode_"))
 
 
 def episodes_in(out: Path) -> list[Path]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 
 from genima_core.data.bags import messages
+from genima_core.files import one_line
+from genima_core.pixels import picture_size
 
 EVERY_PX = 8
 """Brightness is measured on every eighth pixel of both directions."""
@@ -34,7 +37,11 @@ class Pictures:
     _last: np.ndarray | None = None
     _moved_since: Callable[[], float] = lambda: 0.0
 
-    def look(self, message: object, motion: Callable[[], Callable[[], float]]) -> None:
+    def miss(self, error: Exception) -> None:
+        """Counts an image that cannot be read."""
+        self.unreadable, self.reason = self.unreadable + 1, one_line(error)
+
+    def look(self, message: Any, motion: Callable[[], Callable[[], float]]) -> None:
         """Judges an Image or CompressedImage.
 
         `motion()` starts to measure: what it returns tells by how many rad a joint has moved since.
@@ -43,7 +50,7 @@ class Pictures:
         try:
             thumbnail, size = _thumbnail(message, payload)
         except (ValueError, cv2.error) as error:
-            self.unreadable, self.reason = self.unreadable + 1, " ".join(str(error).split())
+            self.miss(error)
             return
         self.sizes[size] = self.sizes.get(size, 0) + 1
         if self._last is not None and np.array_equal(payload, self._last):
@@ -54,25 +61,13 @@ class Pictures:
         self.overexposed += float((thumbnail.min(axis=2) >= SATURATED).mean()) > OVEREXPOSED
 
 
-def _thumbnail(message: object, payload: np.ndarray) -> tuple[np.ndarray, str]:
+def _thumbnail(message: Any, payload: np.ndarray) -> tuple[np.ndarray, str]:
     """A small picture (h, w, 3) and the full one's size as text."""
     if hasattr(message, "format"):
+        width, height = picture_size(bytes(payload), f"a picture of format {message.format[:40]!r}")
         small = cv2.imdecode(payload, cv2.IMREAD_REDUCED_COLOR_8)
         if small is None:
-            raise ValueError(f"{len(payload)} bytes that are no {message.format} picture")
-        return small, _jpeg_size(payload) or f"{8 * small.shape[1]}x{8 * small.shape[0]}"
+            raise ValueError(f"{len(payload)} bytes that are no {message.format[:40]} picture")
+        return small, f"{width}x{height}"
     pixels = messages.image_to_rgb(message)
     return pixels[::EVERY_PX, ::EVERY_PX], f"{message.width}x{message.height}"
-
-
-def _jpeg_size(payload: np.ndarray) -> str:
-    """Width and height from a JPEG's header; "" of other formats."""
-    data, at = memoryview(payload), 2
-    if bytes(data[:2]) != b"\xff\xd8":
-        return ""
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], data[at + 2] << 8 | data[at + 3]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return f"{data[at + 7] << 8 | data[at + 8]}x{data[at + 5] << 8 | data[at + 6]}"
-        at += 2 + length
-    return ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 NAMES = {
     "joint_states": "the arm's joint states",
@@ -70,7 +71,7 @@ class Quality:
     streams: dict[str, StreamQuality] = field(default_factory=dict)
     """The other streams that are expected or were there, by role."""
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON, rounded to what can be meant."""
         return _rounded(asdict(self))
 
@@ -189,7 +190,7 @@ def _of_clock(name: str, stream: StreamQuality, bounds: QualityBounds) -> Iterat
         yield f"{name}: stamps are {abs(stream.delay_s):.1f} s {behind} this machine's clock"
 
 
-def _rounded(value: object) -> object:
+def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

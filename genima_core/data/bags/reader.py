@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from genima_core.data.bags import episode_info as about
 from genima_core.data.bags import metadata
-from genima_core.data.bags.mcap_file import McapFile, line
+from genima_core.data.bags.mcap_file import McapFile
+from genima_core.files import one_line
 
 
 class Message(NamedTuple):
@@ -56,10 +55,11 @@ class Bag:
         """Name to type and count; by metadata.yaml where the bag is finished, else by reading all of it."""
         if self.finished:
             return {
-                t["topic_metadata"]["name"]: Topic(t["topic_metadata"]["type"], t["message_count"])
-                for t in read_metadata(self.folder)["topics_with_message_count"]
+                t.topic_metadata.name: Topic(t.topic_metadata.type, t.message_count)
+                for t in metadata.read_metadata(self.folder).topics_with_message_count
             }
-        types, counts = {}, Counter()
+        types: dict[str, str] = {}
+        counts: Counter[str] = Counter()
         for message in self.messages():
             types[message.topic] = message.type
             counts[message.topic] += 1
@@ -100,10 +100,12 @@ class Bag:
         """What is wrong with a finished bag as far as that shows without reading all of it; "" for nothing."""
         if not self.finished or self.storage != "mcap":
             return ""
-        statistics = [file.statistics() for file in self.mcap_files()]
-        if None in statistics:
-            return f"the end of {self.files[statistics.index(None)].name} is missing or damaged"
-        told, found = read_metadata(self.folder)["message_count"], sum(s.message_count for s in statistics)
+        found = 0
+        for file in self.mcap_files():
+            if (statistics := file.statistics()) is None:
+                return f"the end of {file.path.name} is missing or damaged"
+            found += statistics.message_count
+        told = metadata.read_metadata(self.folder).message_count
         return "" if told == found else f"{metadata.FILE} tells of {told} messages, its files of {found}"
 
     def _report(self, damage: str) -> None:
@@ -121,7 +123,7 @@ class Bag:
                 for connection, received_ns, data in reader.messages(connections=chosen):
                     yield Message(connection.topic, connection.msgtype, bytes(data), received_ns, received_ns)
         except (ReaderError, sqlite3.Error) as error:
-            self.damage = line(error)
+            self.damage = one_line(error)
 
 
 def open_bag(folder: Path) -> Bag:
@@ -135,23 +137,28 @@ def open_bag(folder: Path) -> Bag:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no bag {folder}; a bag is a folder, such as genima record writes")
     if (folder / metadata.FILE).is_file():
-        about_bag = read_metadata(folder)
-        storage = about_bag["storage_identifier"]
+        told = metadata.read_metadata(folder)
+        storage = told.storage_identifier
         if storage not in ("mcap", "sqlite3"):
             raise ValueError(
                 f"{folder} is stored as {storage!r}; readable are mcap and sqlite3: convert it with ros2 bag convert"
             )
-        files = tuple(folder / Path(name).name for name in about_bag["relative_file_paths"])
+        files = tuple(folder / Path(name).name for name in told.relative_file_paths)
         if missing := [path.name for path in files if not path.is_file()]:
             raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which its {metadata.FILE} names")
-        if about_bag.get("compression_mode", "").lower() not in ("", "none"):
-            storage += f", its {about_bag['compression_mode'].lower()}s compressed as a whole"
+        if told.compression_mode.lower() not in ("", "none"):
+            storage += f", its {told.compression_mode.lower()}s compressed as a whole"
         return Bag(folder, storage, files, finished=True)
-    files = tuple(sorted(folder.glob("*.mcap")))
+    files = mcap_files(folder)
     if not files:
         remedy = ": ros2 bag reindex makes a bag of its .db3 files" if any(folder.glob("*.db3")) else ""
         raise FileNotFoundError(f"{folder} is no bag: it has neither {metadata.FILE} nor an MCAP file{remedy}")
     return Bag(folder, "mcap", files, finished=False)
+
+
+def mcap_files(folder: Path) -> tuple[Path, ...]:
+    """What looks like MCAP files, by name."""
+    return tuple(sorted(path for path in folder.glob("*.mcap") if path.is_file()))
 
 
 def find_bags(path: Path) -> list[Path]:
@@ -160,24 +167,5 @@ def find_bags(path: Path) -> list[Path]:
     return [path] if _is_bag(path) else sorted(p for p in path.iterdir() if _is_bag(p)) if path.is_dir() else []
 
 
-def read_metadata(folder: Path) -> dict:
-    """The content of metadata.yaml.
-
-    Raises:
-        ValueError: damaged.
-    """
-    path = folder / metadata.FILE
-    try:
-        content = yaml.safe_load(path.read_text())["rosbag2_bagfile_information"]
-        content["storage_identifier"], content["duration"]["nanoseconds"], content["message_count"]
-        for topic in content["topics_with_message_count"]:
-            topic["topic_metadata"]["name"], topic["topic_metadata"]["type"], topic["message_count"]
-        if not content["relative_file_paths"] or not all(isinstance(n, str) for n in content["relative_file_paths"]):
-            raise ValueError("it names no files")
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({line(error)}); genima bag repair writes it anew") from error
-    return content
-
-
 def _is_bag(path: Path) -> bool:
-    return path.is_dir() and ((path / metadata.FILE).is_file() or any(path.glob("*.mcap")))
+    return path.is_dir() and ((path / metadata.FILE).is_file() or bool(mcap_files(path)))

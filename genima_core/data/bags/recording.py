@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import EpisodeInfo
+from genima_core.data.bags.episode_info import EpisodeInfo, Label
 from genima_core.data.bags.meter import QualityMeter
 from genima_core.data.bags.quality import Quality, QualityBounds, suspect
 from genima_core.data.bags.writer import BagWriter
@@ -152,7 +152,7 @@ class EpisodeRecorder:
             self.about = replace(self.about, suspect=tuple(dict.fromkeys((self.problem, *reasons))))
         return self.about
 
-    def relabel(self, label: str) -> None:
+    def relabel(self, label: Label) -> None:
         """Another label, while it is recorded or afterwards.
 
         Raises:
@@ -214,8 +214,8 @@ class EpisodeRecorder:
         role, image = self._roles.get(message.topic, ""), None
         topic, kind, data = message.topic, message.type, message.data
         if role.startswith("camera/"):
-            image = messages.deserialize(data, kind)
-            if kind == messages.IMAGE and self._config.images == "jpeg":
+            image = messages.image_or_error(data, kind)
+            if kind == messages.IMAGE and self._config.images == "jpeg" and not isinstance(image, ValueError):
                 try:
                     data = messages.serialize(messages.to_jpeg(image, self._config.jpeg_quality), messages.JPEG)
                     topic, kind = self._stored[role], messages.JPEG
@@ -233,9 +233,9 @@ class EpisodeRecorder:
             raise OSError(f"less than {self._config.reserve_mb:g} MB of space are left")
 
 
-def verdict(name: str, quality: Quality | dict, reasons: Iterable[str]) -> str:
+def verdict(name: str, quality: Quality | Mapping[str, Any], reasons: Iterable[str]) -> str:
     """One line about a finished episode."""
-    numbers = quality if isinstance(quality, dict) else quality.to_dict()
+    numbers = quality.to_dict() if isinstance(quality, Quality) else quality
     counts = [camera["messages"] for camera in numbers["cameras"].values()]
     frames = f"{min(counts)} to {max(counts)}" if len(set(counts)) > 1 else f"{counts[0] if counts else 0}"
     why = "; ".join(reasons)

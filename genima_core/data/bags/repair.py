@@ -7,8 +7,9 @@ from itertools import count
 from pathlib import Path
 
 from genima_core.data.bags import metadata
-from genima_core.data.bags.reader import Bag, open_bag, read_metadata
+from genima_core.data.bags.reader import Bag, mcap_files, open_bag
 from genima_core.data.bags.writer import BagWriter, Description
+from genima_core.files import sync_folder
 
 KEPT = ".broken"
 """Ending of an original that could not be read completely."""
@@ -99,7 +100,7 @@ def _swap(bag: Bag, writer: BagWriter) -> None:
     os.replace(writer.folder / metadata.FILE, bag.folder / metadata.FILE)
     if old.name != writer.path.name:
         old.unlink()
-    metadata.sync_folder(bag.folder)
+    sync_folder(bag.folder)
 
 
 def _keep(file: Path) -> None:
@@ -122,13 +123,13 @@ def _open(folder: Path) -> Bag:
     try:
         return open_bag(folder)
     except (ValueError, FileNotFoundError):
-        if not any(folder.glob("*.mcap")):
+        if not (files := mcap_files(folder)):
             raise
-        return Bag(folder, "mcap", tuple(sorted(folder.glob("*.mcap"))), finished=False)
+        return Bag(folder, "mcap", files, finished=False)
 
 
 def _agrees(bag: Bag, found: dict[str, int]) -> bool:
     told = {
-        t["topic_metadata"]["name"]: t["message_count"] for t in read_metadata(bag.folder)["topics_with_message_count"]
+        t.topic_metadata.name: t.message_count for t in metadata.read_metadata(bag.folder).topics_with_message_count
     }
     return {name: count for name, count in told.items() if count} == found

@@ -67,7 +67,8 @@ class _Reading:
         self.cameras: dict[str, PinholeCamera] = {}
         self.images: dict[str, list[float]] = {}
         self.arm, self.gripper, self.commands, self.gripper_commands = _Rows(), _Rows(), _Rows(), _Rows()
-        self.instruction, self.success = "", None
+        self.instruction = ""
+        self.success: bool | None = None
         self.joints_seen: tuple[str, ...] = ()
         take = {
             "joint_states": self._take_joints,
@@ -169,9 +170,9 @@ class _Rows:
 
     def __init__(self) -> None:
         self.stamps_s: list[float] = []
-        self._values: list[Sequence[float]] = []
+        self._values: list[Sequence[float] | np.ndarray] = []
 
-    def add(self, stamp_s: float, values: Sequence[float]) -> None:
+    def add(self, stamp_s: float, values: Sequence[float] | np.ndarray) -> None:
         self.stamps_s.append(stamp_s)
         self._values.append(values)
 

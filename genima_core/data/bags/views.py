@@ -43,7 +43,8 @@ class Cut:
         elif self.crop == "square":
             rectangle = ((width - side) // 2, (height - side) // 2, side, side)
         else:
-            rectangle = self._numbers()
+            left, top, wide, high = self._numbers()
+            rectangle = (left, top, wide, high)
         if self.size is not None and rectangle[2] != rectangle[3]:
             raise ValueError(
                 f"--size {self.size} makes square views, and these are {rectangle[2]}x{rectangle[3]}: add "
@@ -72,7 +73,7 @@ class Cut:
 
     def _numbers(self) -> tuple[int, ...]:
         try:
-            return tuple(int(number) for number in self.crop.split(","))
+            return tuple(int(number) for number in (self.crop or "").split(","))
         except ValueError:
             return ()
 

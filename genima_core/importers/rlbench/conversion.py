@@ -2,8 +2,10 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,10 +54,11 @@ class Options:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
 
 
-def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict:
+def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict[str, Any]:
     """Writes RLBench's demonstrations as a data set, and goes on where it was interrupted.
 
-    All numbers are read and checked before anything is written. Where a recording has the joint positions that
+    All numbers are read and checked before anything is written; an episode that is damaged is left out, with its
+    reason. Where a recording has the joint positions that
     RLBench's planner commanded (since April 2024), they are the actions; else an action is what the next row measured.
     The last row repeats its predecessor's. All joint positions are in the vendor's convention afterwards, from which
     RLBench's differs (see `fit_arm`). RLBench keeps only successes, and nothing from which a scene could be drawn
@@ -71,55 +74,56 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
         What was done, for `--json`.
 
     Raises:
-        FileNotFoundError, ValueError: not RLBench's, damaged, of another arm, or `out` holds something else.
+        FileNotFoundError, ValueError: not RLBench's, nothing that can be converted, of another arm, or `out` holds
+            something else.
     """
     begun_s = time.monotonic()
     folders = layout.find_demos(source, options.tasks, options.episodes)
-    origin = Origin(
-        "converted from RLBench",
-        {"source": str(Path(source).resolve()), **asdict(options)},
-        tuple(folder.name for folder in folders),
-    )
-    done, report = _done_before(out, origin)
-    added = 0
-    if done < len(folders):
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            disable=not show_progress,
-        ) as progress:
-            demos = [_examine(folder, options) for folder in progress.track(folders, description="reading numbers")]
-            arm, rig, size, report = _frames(demos, folders, options)
-            if done:
-                known = Dataset(out).rig
-                check_same_rig(known, rig)
-                rig = known
-            with DatasetWriter(out, rig, fps=options.fps) as writer:
-                done, _ = _done_before(out, origin)  # once more, now that nobody else writes there
-                replace(origin, report=report).save(out)
-                for folder in progress.track(folders[done:], description="converting"):
-                    writer.add(_episode(folder, options, arm, rig, size))
-                    added += 1
-    else:
-        print(f"{out} holds all {done} episodes of {source} already; there is nothing to do")
-    return _summary(source, out, report, added, time.monotonic() - begun_s)
-
-
-def _done_before(out: Path, origin: Origin) -> tuple[int, dict]:
-    """How many of the episodes are in `out` already, and how well their arm and cameras fitted.
-
-    Raises:
-        ValueError: `out` holds something else.
-    """
+    origin = Origin("converted from RLBench", {"source": str(Path(source).resolve()), **asdict(options)})
     known, before = resume(out, origin)
-    if before.episodes[:known] != origin.episodes[:known]:
-        raise ValueError(
-            f"{out} holds {known} episodes which are no longer the first {known} of "
-            f"{origin.arguments['source']}; choose another folder"
-        )
-    return known, dict(before.report)
+    done, report = list(before.episodes[:known]), dict(before.report)
+    if gone := set(done) - {folder.name for folder in folders}:
+        raise ValueError(f"{out} holds {', '.join(sorted(gone))}, which {source} no longer has; choose another folder")
+    added, skipped = 0, dict[str, str]()
+    if all(folder.name in done for folder in folders):
+        print(f"{out} holds all {known} episodes of {source} already; there is nothing to do")
+        return _summary(source, out, report, added, skipped, time.monotonic() - begun_s)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        disable=not show_progress,
+    ) as progress:
+        demos = {}
+        for folder in progress.track(folders, description="reading numbers"):
+            try:
+                demos[folder] = _examine(folder, options)
+            except (ValueError, OSError) as error:
+                skipped[folder.name] = str(error)
+        if not demos:
+            raise ValueError(f"nothing of {source} can be converted: {'; '.join(skipped.values())}")
+        arm, rig, size, report = _frames(demos, options)
+        if known:
+            rig_before = Dataset(out).rig
+            check_same_rig(rig_before, rig)
+            rig = rig_before
+        with DatasetWriter(out, rig, fps=options.fps) as writer:
+            if len(writer) != known:
+                raise RuntimeError(f"another process has added to {out} meanwhile; run this again")
+            waiting = [folder for folder in demos if folder.name not in done]
+            for folder in progress.track(waiting, description="converting"):
+                # Before the episode, so that a kill in between leaves a name too many and none too few.
+                replace(origin, episodes=(*done, folder.name), report=report).save(out)
+                try:
+                    writer.add(_episode(folder, options, arm, rig, size))
+                except (ValueError, OSError) as error:
+                    skipped[folder.name] = str(error)
+                    continue
+                done.append(folder.name)
+                added += 1
+            replace(origin, episodes=tuple(done), report=report).save(out)
+    return _summary(source, out, report, added, skipped, time.monotonic() - begun_s)
 
 
 def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int]]:
@@ -131,22 +135,23 @@ def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int
 
 
 def _frames(
-    examined: list[tuple[Demo, tuple[int, int]]], folders: tuple[DemoFolder, ...], options: Options
-) -> tuple[ArmFit, CameraRig, tuple[int, int], dict]:
+    examined: Mapping[DemoFolder, tuple[Demo, tuple[int, int]]], options: Options
+) -> tuple[ArmFit, CameraRig, tuple[int, int], dict[str, Any]]:
     """The arm, the rig of the data set, the size of the recorded pictures, and how well it all fits."""
-    demos, sizes = zip(*examined, strict=True)
-    for folder, size in zip(folders, sizes, strict=True):
-        if size != sizes[0]:
+    demos, size = [demo for demo, _ in examined.values()], next(size for _, size in examined.values())
+    for folder, (_, other) in examined.items():
+        if other != size:
+            first = next(iter(examined))
             raise ValueError(
-                f"the pictures of {folder.path} are {size[0]}x{size[1]}, those of {folders[0].path} "
-                f"{sizes[0][0]}x{sizes[0][1]}; convert them into data sets of their own"
+                f"the pictures of {folder.path} are {other[0]}x{other[1]}, those of {first.path} {size[0]}x{size[1]}; "
+                "convert them into data sets of their own"
             )
     arm = fit_arm(demos)
-    rig, cameras = find_rig(demos, options.cameras, sizes[0], arm)
+    rig, cameras = find_rig(demos, options.cameras, size, arm)
     if options.size is not None:
         rig = rig.resize(options.size, options.size)
     commanded = sum(demo.command is not None for demo in demos)
-    return arm, rig, sizes[0], {"arm": arm.report(), "cameras": cameras, "episodes_with_commands": commanded}
+    return arm, rig, size, {"arm": arm.report(), "cameras": cameras, "episodes_with_commands": commanded}
 
 
 def _episode(folder: DemoFolder, options: Options, arm: ArmFit, rig: CameraRig, size: tuple[int, int]) -> Episode:
@@ -171,9 +176,13 @@ def _episode(folder: DemoFolder, options: Options, arm: ArmFit, rig: CameraRig, 
     )
 
 
-def _summary(source: Path, out: Path, report: dict, added: int, seconds: float) -> dict:
+def _summary(
+    source: Path, out: Path, report: dict[str, Any], added: int, skipped: dict[str, str], seconds: float
+) -> dict[str, Any]:
     dataset = Dataset(out)
     arm, tasks = report["arm"], Counter(dataset.tasks)
+    for name, reason in skipped.items():
+        print(f"left out {name}: {reason}")
     print(
         f"{out}: {len(dataset)} episodes of {len(tasks)} tasks, {sum(dataset.lengths)} frames; {added} new in "
         f"{seconds:.0f} s. The recorded joints are within {arm['residual_mm_median']:.1f} mm (median; "
@@ -184,6 +193,7 @@ def _summary(source: Path, out: Path, report: dict, added: int, seconds: float) 
         "out": str(out),
         "episodes": len(dataset),
         "added": added,
+        "skipped": skipped,
         "frames": sum(dataset.lengths),
         "tasks": dict(tasks),
         **report,

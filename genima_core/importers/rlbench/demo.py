@@ -8,6 +8,7 @@ import numpy as np
 from genima_core.importers.rlbench import pickles
 
 _FILE = "low_dim_obs.pkl"
+MAX_ROWS = 100_000
 _COMMAND = "joint_position_action"
 
 
@@ -64,7 +65,9 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
             f"{path} holds {len(observations)} observations; a demonstration needs 2 at least: remove the "
             "episode's folder"
         )
-    rows = [row.values() for row in observations]
+    if len(observations) > MAX_ROWS:
+        raise ValueError(f"{path} holds {len(observations)} observations; the most that is read is {MAX_ROWS}")
+    rows: list[pickles.Observation] = observations
 
     def column(name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
         return _column(path, rows, name, shape, first)
@@ -89,18 +92,18 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
     )
 
 
-def _recorded(rows: list[dict], name: str) -> bool:
+def _recorded(rows: list[pickles.Observation], name: str) -> bool:
     return all(row.get(name) is not None for row in rows)
 
 
-def _column(path: Path, rows: list[dict], name: str, shape: tuple[int, ...], first: int) -> np.ndarray:
+def _column(path: Path, rows: list[pickles.Observation], name: str, shape: tuple[int, ...], first: int) -> np.ndarray:
     """(T - first, *shape) float64 of one attribute, from row `first` on."""
     if not _recorded(rows[first:], name):
         raise ValueError(f"{path} lacks {name}: {_remedy(name)}")
     result = np.empty((len(rows) - first, *shape))
     for t, row in enumerate(rows[first:]):
         try:
-            value = np.asarray(row[name], dtype=np.float64)
+            value = np.asarray(row.get(name), dtype=np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path}: {name} of observation {first + t} is not made of numbers ({error})") from error
         if value.shape != shape:

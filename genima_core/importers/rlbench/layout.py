@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from genima_core.importers.rlbench import pickles
+from genima_core.pixels import read_picture
 
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder", "overhead")
 """RLBench's cameras; the first four in the order in which the paper tiles them."""
@@ -163,10 +163,9 @@ def _pictures(episode: Path, camera: str) -> Path:
 
 def _read_image(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's SyntaxError is about the picture
-        raise ValueError(f"{path} is damaged: {error}; record the episode again or remove its folder") from error
+        return read_picture(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; record the episode again or remove its folder") from error
 
 
 def _variations_of(task: Path) -> list[tuple[str, Path]]:

@@ -4,14 +4,19 @@ Unpickling calls whatever a file names. Here each of the few names that a record
 of ours, so that nothing of numpy, of RLBench or of Python is called; every other name is refused.
 """
 
+import io
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from genima_core.files import check_regular
+
+MAX_BYTES = 256 << 20
 _NUMBERS = re.compile(r"[?biufc]\d{0,2}")
 """Numpy's codes of numbers, such as f8; objects, texts and records are none."""
 
@@ -47,10 +52,12 @@ class Observation(_Attributes):
 
     __slots__ = ()
 
-    def values(self) -> dict[str, object]:
-        """The attributes, and what RLBench keeps in the dict `misc` among them."""
+    def get(self, name: str) -> object:
+        """An attribute, or what RLBench keeps by this name in the dict `misc`; None where there is none."""
+        if name in self.attributes:
+            return self.attributes[name]
         misc = self.attributes.get("misc")
-        return {**misc, **self.attributes} if isinstance(misc, dict) else dict(self.attributes)
+        return misc.get(name) if isinstance(misc, dict) else None
 
 
 def read_pickle(path: Path) -> object:
@@ -62,8 +69,10 @@ def read_pickle(path: Path) -> object:
         FileNotFoundError: no such file.
         ValueError: the file is damaged, or asks for anything that a recording does not contain.
     """
-    with Path(path).open("rb") as file:
+    data = check_regular(Path(path)).read_bytes() if Path(path).stat().st_size <= MAX_BYTES else b""
+    with io.BytesIO(data) as file:
         try:
+            _check_cost(data)
             return _Unpickler(file).load()
         except _RefusedError as refusal:
             raise ValueError(
@@ -85,6 +94,15 @@ def read_pickle(path: Path) -> object:
             raise ValueError(
                 f"{path} is damaged: {error or type(error).__name__}; record the episode again or remove its folder"
             ) from error
+
+
+def _check_cost(data: bytes) -> None:
+    """A place of 2 billion in the memo, or a length beyond the end, would take that memory before anything is read."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data), 1):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > count:
+            raise pickle.UnpicklingError(f"its memo has a place {argument}")
+    if not data:
+        raise pickle.UnpicklingError(f"it is empty, or larger than {MAX_BYTES / 1e6:.0f} MB")
 
 
 class _RefusedError(Exception):
@@ -120,7 +138,8 @@ class _Dtype:
     __slots__ = ("_code", "_order")
 
     def __init__(self, code: str) -> None:
-        self._code, self._order = code, "="
+        self._code = code
+        self._order: Any = "="
 
     def __setstate__(self, state: tuple) -> None:
         order = state[1]
@@ -134,20 +153,17 @@ class _Dtype:
         return np.dtype(self._order + self._code.lstrip("<>|="))
 
 
-Order = Literal["C", "F"]
-
-
 class _Array:
     """Stands for a numpy array until somebody asks for its numbers."""
 
     __slots__ = ("_axes", "_data", "_dtype", "_order", "_shape")
 
     def __init__(self) -> None:
-        self._shape: tuple = (0,)
+        self._shape: tuple[Any, ...] = (0,)
         self._dtype: object = None
-        self._data: object = b""
-        self._order: Order = "C"
-        self._axes: tuple | None = None
+        self._data = b""
+        self._order: Literal["C", "F"] = "C"
+        self._axes: tuple[Any, ...] | None = None
 
     def __setstate__(self, state: tuple) -> None:
         _, self._shape, self._dtype, fortran, self._data = state

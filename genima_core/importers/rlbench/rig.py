@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation
 
 from genima_core.arm import FRAMES, PANDA
-from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
+from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.geometry import invert, make_transform, transform_points
 from genima_core.importers.rlbench.demo import Demo
 
@@ -25,8 +24,6 @@ MOVED_LIMIT_MM, MOVED_LIMIT_DEG = 2.0, 0.2
 
 _JOINT4 = np.eye(7)[3]
 _OPTICAL_FROM_PYREP = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-Mount = Literal["base", "hand"]
 
 
 @dataclass(frozen=True)

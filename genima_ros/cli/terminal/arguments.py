@@ -25,10 +25,10 @@ def call(
     name_placeholders(function)
     if details is not None and {"-h", "--help"} & set(arguments):
         with suppress(SystemExit):
-            tyro.cli(function, prog=prog, args=["--help"], config=(tyro.conf.OmitArgPrefixes,))
+            tyro.cli(function, prog=prog, args=["--help"])
         print(details([argument for argument in arguments if not argument.startswith("-")]), flush=True)
         return 0
-    result = tyro.cli(function, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    result = tyro.cli(function, prog=prog, args=arguments)
     return result if type(result) is int else 0
 
 
@@ -39,8 +39,9 @@ def name_placeholders(owner: Any) -> None:
     """
     hints = get_type_hints(owner, include_extras=True)
     for name in owner.__annotations__:
-        if is_dataclass(hints[name]):
-            for base in hints[name].__mro__[:-1]:
+        kind = get_args(hints[name])[0] if get_origin(hints[name]) is Annotated else hints[name]
+        if is_dataclass(kind):
+            for base in kind.__mro__[:-1]:  # type: ignore[union-attr]  # a class, not an instance
                 name_placeholders(base)
         elif placeholder := placeholder_of(name, hints[name]):
             owner.__annotations__[name] = Annotated[hints[name], tyro.conf.arg(metavar=placeholder)]

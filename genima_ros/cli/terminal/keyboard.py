@@ -3,10 +3,11 @@
 import os
 import re
 import select
+import sys
 import termios
 import tty
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 ENTER, ESCAPE, BACKSPACE = ("\n", "\r"), "\x1b", ("\x7f", "\b")
 ARROWS = {
@@ -21,24 +22,37 @@ SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|[^\x1b[O])")
 class Keyboard:
     """Context manager: a terminal gives keys as they are pressed and shows nothing of them; it is put back at the end.
 
-    Ctrl-C stays what it is. A process in the background of a shell is left alone: it reads no keys.
+    Ctrl-C stays what it is. Where no keys can be read it says so: in the background of a shell, without standard
+    input, and with a terminal that is another session's.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._file = stream.fileno()
-        self.is_terminal = os.isatty(self._file)
-        self._before: list | None = None
+    def __init__(self, stream: TextIO | None) -> None:
+        self._file = -1 if stream is None else stream.fileno()
+        self.is_terminal = stream is not None and os.isatty(self._file)
+        self._before: list[Any] | None = None
         self._ended = False
         self._half = b""
         """First bytes of a character whose others are still on their way."""
 
     def __enter__(self) -> "Keyboard":
-        if self.is_terminal and os.tcgetpgrp(self._file) != os.getpgrp():
+        if self._file < 0 or (self.is_terminal and self._is_of_others()):
             self._ended = True  # touching the terminal would stop the process
+            print(
+                "no keys can be read here: start it in the foreground of a terminal, or give it the keys by a pipe; "
+                "Ctrl-C or SIGTERM ends it",
+                file=sys.stderr,
+                flush=True,
+            )
         elif self.is_terminal:
             self._before = termios.tcgetattr(self._file)
             tty.setcbreak(self._file, termios.TCSANOW)
         return self
+
+    def _is_of_others(self) -> bool:
+        try:
+            return os.tcgetpgrp(self._file) != os.getpgrp()
+        except OSError:  # it does not control this process
+            return True
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:

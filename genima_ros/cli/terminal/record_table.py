@@ -3,9 +3,11 @@
 import math
 from collections.abc import Mapping
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from genima_core.streaming.states import Status
 
 KEYS = (
     ("e", "engage"),
@@ -31,13 +33,13 @@ STALE_MS = 1000.0
 Values = Mapping[str, float | str]
 
 
-def show(recorder: Values, states: Mapping[str, str], note: str, bell: bool, goal: int) -> Group:
+def show(recorder: Values, states: Mapping[str, Status | None], note: str, bell: bool, goal: int) -> Group:
     """All of it; `recorder` are the node's diagnostics, empty until it has spoken, `goal` 0 without a number."""
     if not recorder:
         return Group(Text("the recorder starts ..."))
-    lines = [
+    lines: list[RenderableType] = [
         streams(recorder),
-        Text("   ".join(f"{name} {state}" for name, state in states.items()), style="cyan"),
+        Text("   ".join(f"{name} {state or 'absent'}" for name, state in states.items()), style="cyan"),
         episode(recorder, goal),
         disk(recorder),
     ]

@@ -1,12 +1,11 @@
 """Are the cameras that run those that the models were trained with, and where the rig says they are?"""
 
-import json
-
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from genima_core.cameras import CameraRig
+from genima_core.files import parse_json
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 
@@ -18,9 +17,9 @@ def read_rig(message: String) -> CameraRig:
         ValueError: it holds none.
     """
     try:
-        return CameraRig.from_dict(json.loads(message.data))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"camera_rig holds no rig ({error!r}); `genima calibrate install` writes one") from error
+        return CameraRig.from_dict(parse_json(message.data, "the message"), "it")
+    except ValueError as error:
+        raise ValueError(f"camera_rig holds no rig ({error}); `genima calibrate install` writes one") from error
 
 
 class RigWatch:

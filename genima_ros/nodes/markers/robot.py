@@ -13,7 +13,8 @@ from genima_core.arm import FINGER_Z_M, FRAMES, Arm
 from genima_core.geometry import make_transform, to_quat_xyzw
 from genima_core.sim.arm import mesh_folder
 
-WHITE = ColorRGBA(r=0.93, g=0.94, b=0.95, a=1.0)
+WHITE = ColorRGBA(r=0.93, g=0.94, b=0.95, a=0.5)
+"""Translucent, because the targets are often inside the arm."""
 
 
 def robot_markers(arm: Arm, q: np.ndarray, opening: float, stamp: Time) -> MarkerArray:

@@ -13,6 +13,8 @@ from genima_core.geometry import to_quat_xyzw
 
 Colour = tuple[float, float, float]
 """Red, green, blue from 0 to 1."""
+BLANK_WIDTH = 0.6
+"""Of a blank, relative to the height of letters: RViz takes it from scale.x, which nothing else uses."""
 AXES: tuple[Colour, ...] = ((0.9, 0.2, 0.2), (0.2, 0.8, 0.2), (0.3, 0.4, 1.0))
 
 
@@ -60,6 +62,7 @@ class Sheet:
         """Faces whoever looks."""
         marker = self._marker(ns, i, Marker.TEXT_VIEW_FACING, colour, 1.0)
         marker.pose.position, marker.text, marker.scale.z = to_point(position), words, height_m
+        marker.scale.x = BLANK_WIDTH * height_m
         return marker
 
     def _marker(self, ns: str, i: int, kind: int, colour: Colour, alpha: float) -> Marker:

@@ -22,8 +22,8 @@ AXIS_RADII = 2.5
 FRESH: Colour = (1.0, 1.0, 1.0)
 OLD: Colour = (1.0, 0.55, 0.1)
 TEXT_M = 0.04
-ABOVE_M = {"planned": 0.12, "drawn": 0.18}
-"""Of the gripper's target, where its age stands."""
+ABOVE_M = {"planned": 0.34, "drawn": 0.42}
+"""Of the gripper's target, where its age stands: above the hand and the flange."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def planned_markers(
 ) -> Iterator[Marker]:
     """Four solid spheres where the chunk ends, an arrow along each joint's axis, and the gripper's way there."""
     alpha = max(FAINTEST, 1.0 - age_s / fade_s)
-    poses, colours = arm.target_poses(chunk.positions), target_colours(float(chunk.gripper[-1]))
+    opening = 1.0 if chunk.gripper is None else float(chunk.gripper[-1])
+    poses, colours = arm.target_poses(chunk.positions), target_colours(opening)
     for i, name in enumerate(TARGET_NAMES):
         T_base_target, colour = poses[-1, i], _share(colours[i].light)
         yield sheet.sphere(name, i, T_base_target, radius_m, colour, alpha)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from genima_core.data.bags.quality import QualityBounds
 from genima_core.data.bags.recording import RecordingConfig
+from genima_core.files import check_name
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.messages import interfaces
 from genima_ros.nodes.recording.inputs import Input
@@ -55,6 +56,10 @@ class RecorderParameters(QualityBounds):
 
     def __post_init__(self) -> None:
         self.setup, self.leader_setup  # noqa: B018 (refuses arms that are not there)
+        for name in self.cameras:
+            check_name(name, "a camera")
+        if self.task:
+            check_name(self.task, "the task")
         if not self.cameras or self.fps <= 0 or not 1 <= self.jpeg_quality <= 100:
             raise ValueError(
                 f"a recorder needs cameras, a positive fps and a jpeg_quality from 1 to 100, not "

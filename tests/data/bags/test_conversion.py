@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from genima_core.arm import FR3, PANDA
@@ -67,14 +68,15 @@ def test_rows_are_what_was_then(tmp_path, fps):
     before = times_s + 1 / fps < BEGUN_S + 0.5
     np.testing.assert_allclose(episode.action_gripper[~before], 0.25, atol=1e-6)
     np.testing.assert_allclose(episode.action_gripper[before], recorded.opening(times_s + 1 / fps)[before], atol=1e-4)
+    table = pq.read_table(data_path(dataset.root, 0), partitioning=None)
     for camera, (name, frames) in enumerate(episode.images.items()):
         stamps_s = BEGUN_S + plan.delays_s[camera] + np.arange(36) / 30
         nearest = np.abs(stamps_s - times_s[:, None]).argmin(1)
         np.testing.assert_allclose(episode.image_stamps_s[:, camera], stamps_s[nearest], atol=1e-6)
         for frame, number in zip(frames, nearest, strict=True):
             np.testing.assert_allclose(frame[12:20, 12:20].mean((0, 1)), recorded.grey(number, camera), atol=4)
-        table = dataset._columns(dataset._rows[0])
-        np.testing.assert_allclose(table[f"skew.{name}"], table[f"stamp.{name}"] - table["stamp"], atol=1e-6)
+        skew, stamp, own = (table[column].to_numpy() for column in (f"skew.{name}", f"stamp.{name}", "stamp"))
+        np.testing.assert_allclose(skew, stamp - own, atol=1e-6)
     skews_ms = 1e3 * np.abs(episode.image_stamps_s - times_s[:, None])
     assert result["skew_ms"]["max"] == pytest.approx(skews_ms.max(), abs=0.02)
     assert result["skew_ms"]["max"] < 1e3 / 30 / 2 + 0.1
@@ -209,6 +211,17 @@ def test_each_episode_that_is_left_out_has_its_reason(tmp_path, capsys):
     assert (result["added"], sorted(result["skipped"])) == (6, ["episode_6", "episode_7"])
     assert Dataset(tmp_path / "all").successes == (True, False, True, True, False, True)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_cameras_name_does_not_lead_out_of_the_data_set(tmp_path):
+    bag, name = recorded.write(tmp_path / "bags/one"), "x/../../../../../escaped/wrist"
+    info = bag / "episode.json"
+    info.write_text(info.read_text().replace('"camera/wrist"', f'"camera/{name}"').replace('"wrist"', f'"{name}"'))
+    recorded.write(tmp_path / "bags/two")
+    result = run(tmp_path / "bags", tmp_path / "deep/down/set")
+    assert (result["added"], list(result["skipped"])) == (1, ["one"])
+    assert "letters, digits and underscores" in result["skipped"]["one"]
+    assert not list(tmp_path.rglob("escaped"))
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,22 @@ def test_an_image_that_cannot_be_read_is_kept_as_it_came(tmp_path):
     assert any("bayer_rggb16" in reason for reason in about.suspect)
 
 
+@pytest.mark.parametrize("images", ["jpeg", "raw"])
+def test_bytes_that_are_no_image_are_counted_and_the_recording_goes_on(tmp_path, images):
+    recorder = start(tmp_path / "e", replace(CONFIG, images=images))
+    recorder.add(image(0))
+    for data in (b"", b"\x00\x01\x00\x00", b"\xff" * 50, image(1).data[:60], image(1).data[:-1]):
+        recorder.add(image(1)._replace(data=data))
+    about = recorder.finish(feed(recorder, 30))
+    assert recorder.problem == ""
+    front = about.quality["cameras"]["front"]
+    assert (front["messages"], front["unreadable"]) == (36, 5)
+    assert any("front: 5 images cannot be read" in reason for reason in about.suspect)
+    assert sum(topic.count for topic in open_bag(recorder.folder).topics.values()) == 36 + 90
+    again = quality_of_bag(open_bag(recorder.folder)).cameras["front"]
+    assert again.unreadable == (5 if images == "raw" else 0)  # what cannot be compressed lies on the camera's own topic
+
+
 def test_the_quality_of_the_bag_is_the_one_measured_on_the_way(tmp_path):
     recorder = start(tmp_path / "e")
     about = recorder.finish(feed(recorder, 40))

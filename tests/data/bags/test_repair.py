@@ -193,10 +193,20 @@ def test_what_is_known_of_an_episode_is_kept(tmp_path):
     about.save(tmp_path)
     assert EpisodeInfo.load(tmp_path) == about
     (tmp_path / "episode.json").write_text(json.dumps({"format": 1, "task": "x"}))
-    with pytest.raises(ValueError, match="is damaged: it has format 1 and the keys format, task; needed are"):
+    with pytest.raises(ValueError, match="is damaged: the arm is None; valid are"):
         EpisodeInfo.load(tmp_path)
     with pytest.raises(ValueError, match="label is 'good'"):
         EpisodeInfo(task="", instruction="", label="good")
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_bag_of_which_nothing_can_be_read_is_not_sent_to_repair(tmp_path, capsys, finished):
+    bag = recorded.write(tmp_path / "bag", finished=finished)
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(b"")
+    assert cli.run(["bag", "info", str(bag)]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "unreadable" in shown and "not one message can be read" in shown and "repair" not in shown
 
 
 def test_the_verbs_show_and_mend(whole, tmp_path, capsys):

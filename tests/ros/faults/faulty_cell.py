@@ -226,7 +226,7 @@ class FaultyCell(Observer):
             RuntimeError: it failed.
         """
         command = subprocess.Popen(
-            [sys.executable, "-m", f"{graph.PACKAGE}.cli", *words],
+            [sys.executable, "-m", f"{graph.PACKAGE}.cli.main", *words],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ from genima_core.checkpoint import Checkpoint
 from genima_ros.cli.up import READY_S, wait_ready
 from genima_ros.graph import graph
 from genima_ros.graph.processes import ProcessOutput, RunningGraph
-from genima_ros.graph.shared_memory import make_room
+from genima_ros.graph.transport import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.diffusion_node import DiffusionParameters
@@ -33,7 +33,7 @@ def running_cell(checkpoint: Path, folder: Path, environment: Mapping[str, str],
     `node_environment`, with a domain.
     """
     rig = Checkpoint.open(checkpoint).rig
-    make_room(os.environ)  # this process sends images
+    choose_transport(os.environ, sends_images=True)
     config = folder / "real_limits.yaml"
     config.write_text(yaml.safe_dump(real_limits()))
     values = graph.argument_values(

@@ -1,0 +1,269 @@
+"""Files: those of others read within bounds, ours written whole or not at all, and nobody else's replaced.
+
+Whatever lies in a file, its reader ends in a result or in an error that names the file: ValueError or an OSError.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+MAX_JSON_BYTES, MAX_YAML_BYTES = 16 << 20, 1 << 20
+MAX_DEPTH = 64
+MAX_YAML_NODES = 100_000
+"""Aliases counted as often as they are used."""
+MAX_YAML_SCALAR = 100_000
+"""Characters of one value."""
+FULL_BYTES = 1 << 20
+"""A disk with less free space is full."""
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+DEMO = Path("checkpoints/demo")
+
+
+def check_name(name: str, what: str) -> str:
+    """The name of a camera, a task or an arm, which becomes part of paths and topics.
+
+    Raises:
+        ValueError: anything but letters, digits and underscores.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"{what} is called {str(name)[:80]!r}; a name is made of letters, digits and underscores")
+    return name
+
+
+def check_regular(path: Path) -> Path:
+    """
+    Raises:
+        FileNotFoundError, ValueError: nothing there; a folder, a pipe or a device.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} does not exist")
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{path} is not a regular file")
+    return path
+
+
+def read_text(path: Path, most_bytes: int = MAX_JSON_BYTES) -> str:
+    """
+    Raises:
+        FileNotFoundError, ValueError: no such file; not a regular one, larger than `most_bytes`, or not text.
+    """
+    with check_regular(Path(path)).open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise ValueError(f"{path} is larger than {most_bytes / 1e6:.1f} MB, the most that is read of such a file")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: it is not UTF-8 text ({error})") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; see `read_text` and `parse_json`."""
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str, what: str) -> dict[str, Any]:
+    """The JSON object in a text; `what` names it in errors.
+
+    Raises:
+        ValueError: too long, too deep, or not a JSON object.
+    """
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"{what} has {len(text)} characters; the most is {MAX_JSON_BYTES}")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is damaged: it is not a JSON object")
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part
+            for parent in level
+            for part in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(part, dict | list)
+        ]
+    if level:
+        raise ValueError(f"{what} is damaged: it is nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The YAML mapping in a file, empty where the file is; see `read_text` and `parse_yaml`.
+
+    Raises:
+        ValueError: something else than a mapping from texts.
+    """
+    value = parse_yaml(read_text(path, MAX_YAML_BYTES), str(path))
+    value = {} if value is None else value
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{path} must hold names with values (name: value)")
+    return value
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """What a YAML text says, without running anything that it asks for; `what` names it in errors.
+
+    Raises:
+        ValueError: not YAML, a value that its tag does not allow, too deep, or too many values once aliases are
+            written out.
+    """
+    try:
+        _check_yaml(text)
+        return yaml.load(text, _YAML_LOADER)
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{what} is not YAML that can be read: {one_line(error)}") from error
+
+
+def _check_yaml(text: str) -> None:
+    """Bounds what composing and constructing will cost, from the events, which cost no more than the text is long."""
+    count, open_nodes, sizes = 0, [], {}  # type: int, list[tuple[str | None, int]], dict[str, int]
+    for event in yaml.parse(text, _YAML_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise ValueError(f"the alias *{event.anchor} stands for nothing, or for what it is a part of")
+            count += sizes[event.anchor]
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, count))
+            count += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor is not None:
+                sizes[anchor] = count - before
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+            if len(event.value) > MAX_YAML_SCALAR:
+                raise ValueError(f"a value has {len(event.value)} characters; the most is {MAX_YAML_SCALAR}")
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+        if count > MAX_YAML_NODES or len(open_nodes) > MAX_DEPTH:
+            raise ValueError(
+                f"it has more than {MAX_YAML_NODES} values, or is nested more than {MAX_DEPTH} levels deep"
+            )
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def write_json(path: Path | None, content: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Writes JSON that a reader sees whole, or sees what was there before; nothing where `path` is None."""
+    if path is None:
+        return
+    write_text(path, json.dumps(content, indent=indent, default=np.ndarray.tolist) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file that a reader sees whole, or sees what was there before, down to the disk."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings the names of its files down to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replaced_folder(path: Path, mark: str, parts: Collection[str], what: str) -> Iterator[Path]:
+    """An empty folder to write into, which takes the place of `path` when all went well.
+
+    Args:
+        path: What comes to be; an older one must hold `mark`, and nothing but `parts`, so that it is surely ours.
+        mark: Name of the file by which it is known.
+        parts: Names of all that may lie in it.
+        what: What it is called in errors.
+
+    Raises:
+        FileExistsError: something else is there, which stays.
+        OSError: it cannot be written; says so where the disk is full.
+    """
+    path = Path(os.path.abspath(path))
+    check_replaceable(path, mark, parts, what)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (path.with_name(f".{path.name}.{ending}") for ending in ("partial", "old"))
+    for leftover in (temporary, old):  # of a process that was killed; nobody else makes such names
+        if leftover.exists():
+            shutil.rmtree(leftover)  # refuses links
+    temporary.mkdir()
+    try:
+        with telling_full_disk(path.parent):
+            yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def check_replaceable(path: Path, mark: str, parts: Collection[str], what: str) -> None:
+    """
+    Raises:
+        FileExistsError: `path` is there and is not a folder of ours; see `replaced_folder`.
+    """
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_dir() or not (path / mark).is_file():
+        raise FileExistsError(f"{path} exists and is not {what}: name a new folder, or remove it")
+    if foreign := sorted(entry.name for entry in path.iterdir() if entry.name not in parts):
+        raise FileExistsError(
+            f"{path} is {what}, but also holds {', '.join(foreign[:3])}, which would be lost: move that away, or name "
+            "a new folder"
+        )
+
+
+@contextmanager
+def telling_full_disk(folder: Path) -> Iterator[None]:
+    """Libraries say "unexpected pos" and the like when a disk is full.
+
+    Raises:
+        OSError: that it is full; all other errors stay as they are.
+    """
+    try:
+        yield
+    except Exception as error:
+        chain: list[BaseException] = [error]
+        while (earlier := chain[-1].__cause__ or chain[-1].__context__) is not None:
+            chain.append(earlier)
+        told = any((isinstance(e, OSError) and e.errno == errno.ENOSPC) or "os error 28" in str(e) for e in chain)
+        if told or shutil.disk_usage(folder).free < FULL_BYTES:
+            raise OSError(
+                errno.ENOSPC, f"the disk of {folder} is full: make space and start again; what was there before is kept"
+            ) from error
+        raise
+
+
+def restore(folder: Path | str) -> str:
+    """How to get a folder of weights back, or what is in it."""
+    if DEMO.parts in zip(Path(folder).parts, Path(folder).parts[1:], strict=False):
+        return f"`git checkout -- {DEMO}` restores the shipped one, `make demo-checkpoint` trains it again"
+    return f"copy {folder} again from where it was made, or use the shipped {DEMO}"

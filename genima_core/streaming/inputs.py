@@ -1,0 +1,314 @@
+"""Which chunks and targets fit the moment: their age, order, limits and jumps, and what has come of them."""
+
+import math
+from collections import Counter, deque
+
+import numpy as np
+
+from genima_core.arm import Arm
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.playback import Playback, shaping_limits
+from genima_core.streaming.profile import Motion
+from genima_core.streaming.reference import Blend, ChunkPath, TargetPath
+from genima_core.streaming.states import Reason, Refusal
+from genima_core.types import ActionChunk, Target
+
+STRETCHED_SHARE = 0.9
+"""Of the velocity limit, used by a chunk that was too fast; the rest is left for catching up."""
+WIDTH_SLACK = 0.01
+"""Share of the gripper's width by which it may be exceeded."""
+POSITION_NOISE_RAD = 0.005
+"""A step up to this is no jump, however close the stamps are."""
+REST_SPEED = 0.02
+"""rad/s; a sender that falls silent while no joint was faster has come to its end."""
+LATENCIES = 6000
+"""Kept: a minute at 100 Hz."""
+
+
+def plan_chunk(
+    arm: Arm, config: StreamerConfig, chunk: ActionChunk, step_s: float, now_s: float
+) -> ChunkPath | Refusal:
+    """The path of a chunk that came at now_s, the last step having been at step_s."""
+    if (refusal := _outside(arm, chunk)) is not None:
+        return refusal
+    age = now_s - chunk.stamp_s
+    if not age <= config.max_observation_age_s:
+        return Refusal(
+            Reason.STALE,
+            f"The chunk's observation is {age:.2f} s old; valid is up to "
+            f"{config.max_observation_age_s:g} s: the policy or a camera is too slow.",
+        )
+    start_s = (
+        step_s
+        if config.execution == "sync"
+        else chunk.stamp_s + (chunk.start_s - chunk.stamp_s) / config.velocity_scale
+    )
+    if not max(-age, start_s - now_s) <= config.max_lead_s:
+        return Refusal(
+            Reason.FUTURE,
+            f"The chunk is stamped {-age:.2f} s from now and begins {start_s - now_s:.2f} s "
+            f"from now; valid is up to {config.max_lead_s:g} s: synchronise the clocks.",
+        )
+    positions, dt_s = chunk.positions, chunk.dt_s / config.velocity_scale
+    if config.execution == "sync" and config.execution_horizon:
+        positions = positions[: max(config.execution_horizon, 2)]
+    speed = np.abs(np.diff(positions, axis=0)) / dt_s / shaping_limits(arm.limits, config).velocity
+    if not speed.max() <= config.max_speed_ratio:
+        k, i = np.unravel_index(np.argmax(speed), speed.shape)
+        return Refusal(
+            Reason.JUMP,
+            f"The chunk moves {arm.joint_names[i]} by "
+            f"{abs(positions[k + 1, i] - positions[k, i]):.3f} rad between actions {k} and "
+            f"{k + 1}, {speed.max():.1f} times the velocity limit; valid is up to "
+            f"{config.max_speed_ratio:g} times: look at the controller's output.",
+        )
+    stretch = max(1.0, float(speed.max()) / STRETCHED_SHARE)
+    width_m = arm.gripper.max_width_m
+    path = ChunkPath(
+        positions,
+        dt_s * stretch,
+        start_s,
+        config.settle_s,
+        config.smoothing,
+        from_rest=config.execution == "sync",
+        widths_m=None if chunk.gripper is None else width_m * np.clip(chunk.gripper[: len(positions)], 0.0, 1.0),
+    )
+    if config.execution == "async" and path.end_s < now_s:
+        return Refusal(
+            Reason.PAST,
+            f"The chunk's last action was due {now_s - path.end_s:.2f} s ago; at least one has "
+            "to be due in the future: lengthen the chunk, or use sync mode.",
+        )
+    return path
+
+
+def find_jump(arm: Arm, config: StreamerConfig, path: ChunkPath, playback: Playback, now_s: float) -> Refusal | None:
+    """Why a path must not be joined at its first due action: it is too far from where the command will be."""
+    time_s = max(path.start_s, now_s)
+    first = path.at(np.array([time_s]))[0][0]
+    here = playback.position_at(time_s)
+    i = int(np.argmax(np.abs(first - here)))
+    jump, limit = abs(first[i] - here[i]), config.max_jump_rad
+    if jump <= limit:
+        return None
+    return Refusal(
+        Reason.JUMP,
+        f"The chunk's first due action wants {arm.joint_names[i]} at {first[i]:.3f} "
+        f"rad, {jump:.3f} rad from the command then; valid is up to {limit:g} rad: check the "
+        "controller, its joint order and the clocks.",
+    )
+
+
+def _outside(arm: Arm, chunk: ActionChunk) -> Refusal | None:
+    """Why no arm of this kind can execute a chunk; NaN lies outside too."""
+    limits, width_m = arm.limits, arm.gripper.max_width_m
+    out = np.argwhere(~((chunk.positions >= limits.lower) & (chunk.positions <= limits.upper)))
+    if len(out):
+        k, i = out[0]
+        return Refusal(
+            Reason.LIMITS,
+            f"Action {k} of the chunk wants {arm.joint_names[i]} at {chunk.positions[k, i]:.4f} rad, outside "
+            f"[{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]; check the controller's statistics "
+            "and the order of its joints.",
+        )
+    if chunk.gripper is None or (np.abs(chunk.gripper - 0.5) <= 0.5 + WIDTH_SLACK).all():
+        return None
+    return Refusal(
+        Reason.GRIPPER,
+        f"The chunk's gripper widths go from {width_m * chunk.gripper.min():.4f} to "
+        f"{width_m * chunk.gripper.max():.4f} m; valid is 0 to {width_m:g} m: convert openings to widths.",
+    )
+
+
+class VelocityEstimate:
+    """The slope of the last positions, for senders that measure no velocity."""
+
+    def __init__(self, window_s: float = 0.04):
+        self._window_s = window_s
+        self._seen: deque[tuple[float, np.ndarray]] = deque(maxlen=64)
+
+    def add(self, stamp_s: float, q: np.ndarray) -> np.ndarray:
+        """Velocity (7,) at the newest position; zero after the first. Stamps must increase."""
+        while self._seen and stamp_s - self._seen[0][0] > 1.5 * self._window_s:
+            self._seen.popleft()
+        self._seen.append((stamp_s, q))
+        if len(self._seen) < 2:
+            return np.zeros(7)
+        times_s = np.array([seen[0] for seen in self._seen])
+        times_s -= times_s.mean()
+        return times_s @ np.array([seen[1] for seen in self._seen]) / (times_s @ times_s)
+
+    def forget(self) -> None:
+        self._seen.clear()
+
+
+class TargetInput:
+    """The sender of targets: it is followed while `active`, and locked out by its first mistake until it pauses."""
+
+    def __init__(self, arm: Arm, config: StreamerConfig):
+        self._arm, self._config = arm, config
+        self.blend = Blend(config.follow_acceleration, config.follow_blend_s, config.max_blend_s)
+        self.active = False
+        self.accepted, self.last_rejection = 0, ""
+        self.rejected: Counter[Reason] = Counter()
+        self.accepted_at_s = -math.inf
+        self.latencies_s: deque[float] = deque(maxlen=LATENCIES)
+        """From the stamp of a target to the first command that used it."""
+        self._locked, self._heard_s = False, -math.inf
+        self._last: Target | None = None
+        self._path: TargetPath | None = None
+        self._estimate = VelocityEstimate()
+
+    def judge(self, target: Target, now_s: float, motion: Motion, step_s: float) -> Refusal | None:
+        """Why a target may not be followed from the motion commanded at step_s."""
+        config = self._config
+        if (refusal := self._outside(target)) is not None:
+            return refusal
+        age = now_s - target.stamp_s
+        if not abs(age) <= config.target_timeout_s:
+            # A late one is passed over: whether it is the last one, or one of many, the watchdog finds out.
+            when = f"{abs(age):.3f} s {'ago' if age > 0 else 'ahead'}"
+            return Refusal(
+                Reason.LATE if self.active and age > 0 else Reason.STALE,
+                f"The target is stamped {when}; valid is within {config.target_timeout_s:g} s: look at its "
+                "sender and synchronise the clocks.",
+            )
+        if self._last is not None and target.stamp_s <= self._last.stamp_s:
+            return Refusal(
+                Reason.OLDER,
+                f"The target's stamp {target.stamp_s:.3f} s is not after the one before "
+                f"({self._last.stamp_s:.3f} s); only newer ones are used.",
+            )
+        # After a late step the command is older than the target, and the arm further on.
+        since_s = min(max(target.stamp_s - step_s, 0.0), config.max_gap_s)
+        return self._jump(target, motion.q + since_s * motion.dq)
+
+    def _outside(self, target: Target) -> Refusal | None:
+        limits, width_m = self._arm.limits, self._arm.gripper.max_width_m
+        out = np.flatnonzero(~((target.q >= limits.lower) & (target.q <= limits.upper)))
+        if len(out):
+            i = out[0]
+            return Refusal(
+                Reason.LIMITS,
+                f"The target wants {self._arm.joint_names[i]} at {target.q[i]:.4f} rad, outside "
+                f"[{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]; look at its sender.",
+            )
+        if target.width_m is None or abs(target.width_m / width_m - 0.5) <= 0.5 + WIDTH_SLACK:
+            return None
+        return Refusal(
+            Reason.GRIPPER,
+            f"The target wants the gripper {target.width_m:.4f} m open; valid is 0 to {width_m:g} m: convert openings "
+            "to widths.",
+        )
+
+    def _jump(self, target: Target, here: np.ndarray) -> Refusal | None:
+        config, names = self._config, self._arm.joint_names
+        fastest = config.max_speed_ratio * self._arm.limits.velocity
+        if target.dq is not None and not (np.abs(target.dq) <= fastest).all():
+            i = int(np.argmax(np.abs(target.dq) / fastest))
+            return Refusal(
+                Reason.JUMP,
+                f"The target moves {names[i]} at {target.dq[i]:.2f} rad/s; valid is up "
+                f"to {fastest[i]:.2f} rad/s: look at its sender.",
+            )
+        if not self.active and target.dq is not None and (np.abs(target.dq) > REST_SPEED).any():
+            i = int(np.argmax(np.abs(target.dq)))
+            return Refusal(
+                Reason.JUMP,
+                f"The first target moves {names[i]} at {target.dq[i]:.2f} rad/s; valid "
+                f"is up to {REST_SPEED:g} rad/s: begin at rest, where the arm is.",
+            )
+        if self._last is not None:
+            step, dt_s = np.abs(target.q - self._last.q), target.stamp_s - self._last.stamp_s
+            i = int(np.argmax(step - fastest * dt_s))
+            if step[i] > fastest[i] * dt_s + POSITION_NOISE_RAD:
+                return Refusal(
+                    Reason.JUMP,
+                    f"The target of {names[i]} jumped by {step[i]:.3f} rad in "
+                    f"{1e3 * dt_s:.0f} ms; valid is up to {fastest[i]:.2f} rad/s: look at its "
+                    "sender.",
+                )
+        away = np.abs(target.q - here)
+        i, limit = int(np.argmax(away)), config.max_lag_rad if self.active else config.max_start_rad
+        if away[i] <= limit:
+            return None
+        if self.active:
+            return Refusal(
+                Reason.JUMP,
+                f"The target of {names[i]} is {away[i]:.3f} rad from the command; "
+                f"valid is up to {limit:g} rad: its sender is faster than the arm may move.",
+            )
+        return Refusal(
+            Reason.JUMP,
+            f"The first target wants {names[i]} at {target.q[i]:.3f} rad, "
+            f"{away[i]:.3f} rad from where it is; valid is up to {limit:g} rad: begin where the arm "
+            "is.",
+        )
+
+    def note(self, now_s: float) -> Refusal | None:
+        """A target came, whatever it is; the refusal of a sender that has to pause first."""
+        quiet_s, self._heard_s = now_s - self._heard_s, now_s
+        if self._locked and not quiet_s >= self._config.target_pause_s:
+            return Refusal(
+                Reason.LOCKED,
+                f"Targets are refused since one was ({self.last_rejection or 'the arm stopped'}); "
+                f"send none for {self._config.target_pause_s:g} s, then begin where the arm is.",
+            )
+        self._locked = False
+        return None
+
+    def accept(self, target: Target, now_s: float) -> None:
+        estimated = self._estimate.add(target.stamp_s, target.q)
+        dq = estimated if target.dq is None else target.dq
+        self._last = Target(target.q, dq, target.stamp_s, target.width_m)
+        width_m = None if target.width_m is None else min(max(target.width_m, 0.0), self._arm.gripper.max_width_m)
+        self._path = TargetPath(target.q, dq, target.stamp_s, self._config.target_timeout_s, width_m)
+        self.accepted += 1
+        self.active, self.accepted_at_s = True, now_s
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Counts it; from now on the sender has to pause, unless it only repeated itself."""
+        self.rejected[refusal.kind] += 1
+        if refusal.kind not in (Reason.OLDER, Reason.LATE, Reason.LOCKED):
+            self._locked, self.last_rejection = True, refusal.text
+
+    def take(self, now_s: float) -> TargetPath | None:
+        """The path to follow from now on, if a target came since it was last asked for."""
+        path, self._path = self._path, None
+        if path is not None:
+            self.latencies_s.append(now_s - path.stamp_s)
+        return path
+
+    @property
+    def at_rest(self) -> bool:
+        """Of the last target."""
+        return (
+            self._last is not None and self._last.dq is not None and bool((np.abs(self._last.dq) <= REST_SPEED).all())
+        )
+
+    def find_silence(self, now_s: float) -> str | None:
+        """What is wrong with a sender that says no more; "" if it came to rest before, None while it goes on."""
+        config, limit_s = self._config, self._config.target_timeout_s
+        if self.at_rest:  # nothing goes astray meanwhile
+            limit_s = max(limit_s, config.target_pause_s)
+        if not self.active or self._last is None or now_s - self._last.stamp_s <= limit_s:
+            return None
+        return "" if self.at_rest else f"The newest target is more than {1e3 * limit_s:.0f} ms old; look at its sender."
+
+    def end(self, reason: str = "") -> None:
+        """Follow no more; with a reason, the sender has to pause before it may begin again."""
+        if self.active and reason:
+            self._locked, self.last_rejection = True, reason
+        self.active, self._last, self._path = False, None, None
+        self._estimate.forget()
+
+    def forget_times(self, now_s: float) -> None:
+        """The clock was set back."""
+        self._heard_s, self.accepted_at_s = min(self._heard_s, now_s), min(self.accepted_at_s, now_s)
+
+    def latency_s(self) -> tuple[float, float, float]:
+        """p50, p99 and largest of the last latencies; NaN before any."""
+        if not self.latencies_s:
+            return (math.nan, math.nan, math.nan)
+        p50, p99, longest = np.percentile(self.latencies_s, [50, 99, 100])
+        return float(p50), float(p99), float(longest)

@@ -1,0 +1,194 @@
+"""The streamer's states, events and transitions as one table, and the kinds of reason for everything it says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What others see of a `Mode`."""
+
+    HOLDING = "holding"
+    TRACKING = "tracking"
+    STOPPING = "stopping"
+    FAULT = "fault"
+
+
+class Mode(StrEnum):
+    OFF = "off"
+    """Nothing is commanded: disabled, or something is missing."""
+    HOLDING = "holding"
+    """Commanded, and at rest."""
+    TRACKING = "tracking"
+    """A chunk is executed, or targets are followed."""
+    ENDING = "ending"
+    """The chunk ran out: on the way to rest on its last action; a new chunk is still joined."""
+    STOPPING = "stopping"
+    """On the shortest way to rest; then it goes on."""
+    RETIRING = "retiring"
+    """Likewise; then nothing is commanded, because meanwhile somebody else may move the arm."""
+    FAULTING = "faulting"
+    """Likewise; then FAULT."""
+    RELIEVING = "relieving"
+    """A blocked arm's command goes back to where the arm is; then FAULT."""
+    FAULT = "fault"
+    """Nothing is commanded until somebody resets it."""
+
+
+class Event(StrEnum):
+    START = "start"
+    """Enabled, and everything that is needed is there."""
+    JOIN = "join"
+    """A chunk's first action is due, or a target came."""
+    END = "end"
+    """The last action of a chunk is past."""
+    STOP = "stop"
+    """Something is wrong; the stream goes on when it is over."""
+    RETIRE = "retire"
+    """Disabled, or the arm left its move mode."""
+    FAIL = "fail"
+    """Something is wrong that a person should look at."""
+    EMERGENCY = "emergency"
+    RELIEVE = "relieve"
+    """At rest after a fault, and the command may go back to where the arm is."""
+    REST = "rest"
+    """The command is at rest, and at the end of its path."""
+    ENABLE = "enable"
+    PLACE = "place"
+    """A simulated arm was put somewhere else."""
+    RESET = "reset"
+
+
+_M = Mode
+_STREAMING = (_M.HOLDING, _M.TRACKING, _M.ENDING, _M.STOPPING)
+TRANSITIONS: Mapping[Event, Mapping[Mode, Mode]] = {
+    Event.START: {_M.OFF: _M.HOLDING},
+    Event.JOIN: {_M.HOLDING: _M.TRACKING, _M.ENDING: _M.TRACKING},
+    Event.END: {_M.TRACKING: _M.ENDING},
+    Event.STOP: {_M.TRACKING: _M.STOPPING, _M.ENDING: _M.STOPPING, _M.RELIEVING: _M.FAULTING},
+    Event.RETIRE: {**dict.fromkeys(_STREAMING, _M.RETIRING), _M.RELIEVING: _M.FAULTING},
+    Event.FAIL: {**dict.fromkeys(_STREAMING, _M.FAULTING), _M.RELIEVING: _M.FAULTING},
+    Event.EMERGENCY: {
+        _M.OFF: _M.FAULT,
+        **dict.fromkeys((*_STREAMING, _M.RETIRING, _M.RELIEVING), _M.FAULTING),
+    },
+    Event.RELIEVE: {_M.FAULTING: _M.RELIEVING},
+    Event.REST: {
+        **dict.fromkeys((_M.TRACKING, _M.ENDING, _M.STOPPING), _M.HOLDING),
+        _M.RETIRING: _M.OFF,
+        **dict.fromkeys((_M.FAULTING, _M.RELIEVING), _M.FAULT),
+    },
+    Event.ENABLE: {_M.RETIRING: _M.STOPPING},
+    Event.PLACE: {
+        **dict.fromkeys((*_STREAMING, _M.RETIRING), _M.OFF),
+        **dict.fromkeys((_M.FAULTING, _M.RELIEVING), _M.FAULT),
+    },
+    Event.RESET: {_M.FAULT: _M.OFF},
+}
+"""Where an event leads from each mode; what is not named leaves the mode as it is."""
+
+SILENT = (Mode.OFF, Mode.FAULT)
+"""Nothing is commanded."""
+FAULTS = (Mode.FAULTING, Mode.RELIEVING, Mode.FAULT)
+STATES: Mapping[Mode, State] = {
+    Mode.OFF: State.HOLDING,
+    Mode.HOLDING: State.HOLDING,
+    Mode.TRACKING: State.TRACKING,
+    Mode.FAULT: State.FAULT,
+    **dict.fromkeys((Mode.ENDING, Mode.STOPPING, Mode.RETIRING, Mode.FAULTING, Mode.RELIEVING), State.STOPPING),
+}
+
+
+class Reason(StrEnum):
+    """Kinds of reasons: of a state, of a stop, and of an input that is not used."""
+
+    NONE = ""
+    # of a state
+    WAITING = "waiting"
+    """Nothing is wrong; something has to come first."""
+    ENDED = "ended"
+    DISABLED = "disabled"
+    EMERGENCY = "emergency"
+    FAULT = "fault"
+    # of an input, whenever it comes
+    SIZE = "size"
+    NAMES = "names"
+    SHAPE = "shape"
+    NAN = "nan"
+    TIMES = "times"
+    LIMITS = "limits"
+    GRIPPER = "gripper"
+    # of an input at this moment
+    STALE = "stale"
+    FUTURE = "future"
+    PAST = "past"
+    JUMP = "jump"
+    BUSY = "busy"
+    OLDER = "older"
+    LATE = "late"
+    LOCKED = "locked"
+    # of a watchdog
+    JOINT_STATES = "joint_states"
+    DEVIATION = "deviation"
+    ARM = "arm"
+    COMMANDERS = "commanders"
+    TARGETS = "targets"
+    COLLISION = "collision"
+    CLOCK = "clock"
+    GAP = "gap"
+    PLACED = "placed"
+    OPERATOR = "operator"
+    LEADER = "leader"
+    FOLLOWER = "follower"
+    STREAMER = "streamer"
+    DRAWING = "drawing"
+    RIG = "rig"
+
+
+HARMLESS = frozenset(
+    {
+        Reason.BUSY,
+        Reason.OLDER,
+        Reason.DISABLED,
+        Reason.EMERGENCY,
+        Reason.FAULT,
+        Reason.WAITING,
+        Reason.ARM,
+        Reason.COMMANDERS,
+        Reason.LATE,
+        Reason.LOCKED,
+    }
+)
+"""Refusals that say nothing against what the arm is doing now, so they stop nothing."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an input is not used, or why nothing moves."""
+
+    kind: Reason
+    text: str
+    """One sentence for people: what was given, what is valid, the remedy; "" when there is nothing to say."""
+
+
+NOTHING = Refusal(Reason.NONE, "")
+WAITING = Refusal(Reason.WAITING, "Waiting for a chunk.")
+ENDED = Refusal(Reason.ENDED, "The chunk has ended and no new one has come.")
+WAITED = Refusal(Reason.PAST, "The chunk waited until all its actions were past; waiting for another.")
+DISABLED = Refusal(Reason.DISABLED, "The streamer is disabled; enable it to move the arm.")
+EMERGENCY = Refusal(
+    Reason.EMERGENCY, "The emergency stop was called. When nobody is in danger, reset the fault, then enable."
+)
+PLACED = Refusal(Reason.PLACED, "The simulated arm was put somewhere else; going on from there.")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a state machine says of itself."""
+
+    state: StrEnum
+    reason: Reason = Reason.NONE
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.text}" if self.text else str(self.state)

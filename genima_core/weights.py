@@ -1,0 +1,118 @@
+"""Weights of others: read without running anything, of the size that their file has, and finite."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genima_core.files import check_regular, one_line, read_json
+
+MAX_NUMBER, MAX_LAYERS = 200_000, 256
+"""Of a network's configuration; CLIP's vocabulary has 49,408 words."""
+WEIGHTS = ("*.safetensors", "*.bin")
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A network's or scheduler's configuration, whose numbers a machine can hold.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; damaged, or numbers that no network has.
+    """
+    path = Path(folder) / name
+    config = read_json(path)
+    for key, value in config.items():
+        most = MAX_LAYERS if "layer" in key and "norm" not in key else MAX_NUMBER
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not abs(number) <= most:
+                raise ValueError(f"{path} is damaged: {key} is {number}; the most that a network has is {most}")
+    return config
+
+
+def check_size(build: Callable[[], nn.Module], files: list[Path], what: str) -> None:
+    """Builds without memory what a configuration describes.
+
+    Raises:
+        ValueError: it has more numbers than the files have bytes.
+    """
+    with torch.device("meta"):
+        numbers = sum(parameter.numel() for parameter in build().parameters())
+    found = sum(path.stat().st_size for path in files)
+    if numbers > found:
+        raise ValueError(f"{what} describes a network of {numbers} numbers; its weights have {found} bytes")
+
+
+def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+    """
+    Raises:
+        ValueError: some numbers are NaN or infinite.
+    """
+    if wrong := [
+        name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()
+    ]:
+        raise ValueError(
+            f"{what} has weights that are not finite: {', '.join(wrong[:3])}; restore or download it again"
+        )
+
+
+def read_torch(path: Path) -> Any:
+    """What torch saved, read by its unpickler for weights, which calls nothing but what it knows.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; damaged, or it asks for something that weights do not need.
+    """
+    check_regular(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has many of its own
+        if asked := re.search(r"GLOBAL (\S+)", str(error)):
+            raise ValueError(
+                f"{path} asks for {asked[1]}, which weights do not need; nothing was executed. Where it was trained, "
+                "write it anew as torch.save({'agent': agent.state_dict()}, ...)"
+            ) from error
+        raise ValueError(f"{path} cannot be read ({one_line(error)}); copy or download it again") from error
+
+
+def load_part(kind: Any, folder: Path) -> Any:
+    """A diffusers model in float32; unlike diffusers', this one puts up with no missing or unknown tensor.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: damaged, of other sizes, not finite, or tensors are missing or unknown.
+    """
+    from diffusers.utils import logging as diffusers_logging
+
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"no {kind.__name__} in {folder}: config.json is missing")
+    variant = None
+    if not any(
+        (folder / f"diffusion_pytorch_model{end}").is_file()
+        for end in (".safetensors", ".safetensors.index.json", ".bin")
+    ):
+        variant = "fp16"  # what many people download of a large model
+    level = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
+    try:
+        config = read_config(folder)
+        check_size(lambda: kind.from_config(config), [f for p in WEIGHTS for f in folder.glob(p)], str(folder))
+        model, report = kind.from_pretrained(
+            folder,
+            torch_dtype=torch.float32,
+            local_files_only=True,
+            variant=variant,
+            output_loading_info=True,
+            low_cpu_mem_usage=False,
+        )
+    except Exception as error:  # safetensors, json and diffusers each have their own
+        raise ValueError(f"{folder} is damaged ({one_line(error)}); restore or download it again") from error
+    finally:
+        diffusers_logging.set_verbosity(level)
+    wrong = {name: sorted(map(str, report[f"{name}_keys"])) for name in ("missing", "unexpected", "mismatched")}
+    if any(wrong.values()):
+        listed = "; ".join(f"{len(keys)} {name}: {', '.join(keys[:3])} ..." for name, keys in wrong.items() if keys)
+        raise ValueError(f"the tensors in {folder} do not fit its config.json ({listed}); restore or download it again")
+    check_finite(model.state_dict(), str(folder))
+    return model

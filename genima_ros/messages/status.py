@@ -1,0 +1,88 @@
+"""State as data: what a state machine, the target gate or an arm says of itself, as a DiagnosticStatus and back.
+
+Values hold the state and the kind of reason; the message is a sentence for people, and nobody reads it to know.
+"""
+
+from enum import StrEnum
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from genima_core.arm_status import ArmStatus, Level
+from genima_core.streaming.states import Reason, Refusal, Status
+from genima_ros.messages import interfaces
+
+ARM = "arm"
+"""Name of the arm's status among others of its kind."""
+LONGEST = 400
+"""Characters of a text that are kept."""
+REPEAT_S = 0.05
+
+
+class StatusTeller:
+    """Publishes arm_status at once when it changes, and again and again, so that silence means something.
+
+    `tell` is called by a timer, more often than every REPEAT_S.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._publisher = interfaces.publish(node, interfaces.ARM_STATUS)
+        self._told: ArmStatus | None = None
+        self._told_s = 0.0
+
+    def tell(self, status: ArmStatus, now_s: float) -> None:
+        if status != self._told or now_s - self._told_s >= REPEAT_S:
+            self._told, self._told_s = status, now_s
+            self._publisher.publish(arm_status_to_message(status))
+
+
+def status_to_message(name: str, status: Status, level: Level = Level.OK) -> DiagnosticStatus:
+    return _message(name, level, status.text, state=status.state, reason=status.reason)
+
+
+def read_status(message: DiagnosticStatus, states: type[StrEnum]) -> Status | None:
+    """The status that a message holds; None if its state is none of these, or its reason is unknown."""
+    values = values_of(message)
+    try:
+        return Status(states(values["state"]), Reason(values["reason"]), _shortened(message.message))
+    except (KeyError, ValueError):
+        return None
+
+
+def arm_status_to_message(status: ArmStatus) -> DiagnosticStatus:
+    errors = ", ".join(status.errors)
+    return _message(ARM, status.level, status.message, mode=status.mode, errors=errors, placed=str(status.placed))
+
+
+def read_arm_status(message: DiagnosticStatus) -> ArmStatus | Refusal:
+    """What the arm says of itself, or why a status is not used: then it is as if it had not come."""
+    level, placed = message.level[0], values_of(message).get("placed", "0")
+    if message.name != ARM or level not in tuple(Level) or not placed.isdecimal():
+        valid = ", ".join(f"{item:d} ({item.name})" for item in Level)
+        return Refusal(
+            Reason.NAMES,
+            f"A status of {_shortened(message.name)!r} with level {level!r} is not used; valid are the name {ARM!r} "
+            f"and levels {valid}: look at its sender.",
+        )
+    return ArmStatus(
+        Level(level), _shortened(message.message), values_of(message).get("mode", ""), placed=int(placed[:9])
+    )
+
+
+def values_of(message: DiagnosticStatus) -> dict[str, str]:
+    """By key; of many the first ones."""
+    return {pair.key: pair.value for pair in message.values[:50]}
+
+
+def _message(name: str, level: Level, text: str, **values: str) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        level=bytes([level]),
+        name=name,
+        message=text,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+
+
+def _shortened(text: str) -> str:
+    """On one line."""
+    return " ".join(text[: 2 * LONGEST].split())[:LONGEST]

@@ -1,0 +1,43 @@
+"""An emergency stop that waits behind no other message."""
+
+from collections.abc import Callable
+
+import rclpy
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from genima_ros.messages import interfaces
+
+
+class EmergencyStop:
+    """The service ~/emergency_stop of a node, answered by `poll`, which the node calls before whatever else it does.
+
+    It belongs to a node that nobody spins: an executor would call it in the order in which messages came, and behind
+    all that wait already.
+    """
+
+    def __init__(self, node: Node, stop: Callable[[], str]) -> None:
+        """`stop` stops and says what was done."""
+        self._stop = stop
+        self._node = rclpy.create_node(
+            f"{node.get_name()}_emergency_stop",
+            namespace=node.get_namespace(),
+            context=node.context,
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
+        name = node.resolve_service_name(interfaces.EMERGENCY_STOP.name)
+        self._service = self._node.create_service(Trigger, name, lambda request, response: response)
+
+    def poll(self) -> None:
+        """Stops if somebody called since the last time."""
+        while True:
+            with self._service.handle:
+                request, header = self._service.handle.service_take_request(Trigger.Request)
+            if request is None:
+                return
+            self._service.send_response(Trigger.Response(success=True, message=self._stop()), header)
+
+    def close(self) -> None:
+        self._node.destroy_node()
