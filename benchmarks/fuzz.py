@@ -69,14 +69,15 @@ class Checker:
 
     def look(self, command: Command, missed: int) -> None:
         """The next command; `missed` periods the receiver moved along the last horizon before it."""
-        if command.q is None or command.restarted:
+        if command.q is None:
+            self._recent, self._promised = [], None
+            return
+        if command.restarted:
             self._recent = []
         elif missed and self._promised is not None:
             self._follow(self._promised, missed, command.q)
-        self._promised = None if command.q is None else command
-        if command.q is None:
-            return
-        if not all(np.isfinite(values).all() for values in (command.q, command.dq, command.horizon_q)):
+        self._promised = command
+        if not (np.isfinite(command.q).all() and np.isfinite(command.horizon_q).all()):
             self.violations["not finite"] += 1
         self._add(command.q)
         self._look_at_horizon(command)
@@ -402,10 +403,12 @@ class Episode:
             self.until_rest = 0
         if self.must_reset and not commands and command.state is not State.FAULT:
             violations["fault left without a reset"] += 1
-        if commands and self.clearance is not None and command.restarted:
-            self.touches = bool(self.clearance.contacts(command.q))
-        if commands and self.clearance is not None and not self.touches and self.clearance.contacts(command.q):
-            violations["contact"] += 1
+        if command.q is None or self.clearance is None:
+            return
+        touches = bool(self.clearance.contacts(command.q))
+        if command.restarted:
+            self.touches = touches
+        violations["contact"] += touches and not self.touches
 
     touches = True
     """Whether the stream began too near to something; then it may stay there."""

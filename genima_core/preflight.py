@@ -152,7 +152,7 @@ def _skew(seen: CellSeen, wanted: Wanted) -> Finding:
         return Finding("skew of cameras", "failed", "not all cameras were seen", "see above")
     spreads_s = [np.ptp([s[np.argmin(np.abs(s - t))] for s in stamps]) for t in stamps[0]]
     found = f"{1e3 * np.median(spreads_s):.0f} ms (median), {1e3 * np.percentile(spreads_s, 90):.0f} ms (p90)"
-    slack_s = float((seen.settings or {}).get("diffusion", {}).get("slack_s", SLACK_S))
+    slack_s = float(str((seen.settings or {}).get("diffusion", {}).get("slack_s", SLACK_S)))
     if np.median(spreads_s) > slack_s:
         return Finding(
             "skew of cameras",
@@ -290,12 +290,12 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
                 f"{name} differs: " + "; ".join(f"{node} has {value}" for node, value in values.items()),
                 "start all nodes by one command",
             )
-    for node, values in settings.items():
-        if node not in ("streamer", "teleop") and values.get("arm", wanted.arm_name) != wanted.arm_name:
+    for node, own in settings.items():
+        if own.get("arm", wanted.arm_name) != wanted.arm_name:
             return Finding(
                 "configuration",
                 "failed",
-                f"{node} works with the arm {values['arm']}, not with {wanted.arm_name}",
+                f"{node} works with the arm {own['arm']}, not with {wanted.arm_name}",
                 "name the arm that runs here (arm:=...)",
             )
     found = (

@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from genima_core.streaming.streamer import Streamer
 from genima_core.tiling import tile
 from genima_core.types import JointState, Observation
 
+T = TypeVar("T")
 Draw = Callable[[Observation, int], np.ndarray]
 """From an observation and a seed to four views (4, H, W, 3) uint8 with targets; see `sources`."""
 
@@ -48,7 +50,7 @@ def roll_out(
     stage_ms: dict[str, list[float]] = defaultdict(list)
     start_s, hold, gripper, drawing, drawings, frames = cell.time_s, cell.q, cell.gripper, None, 0, []
 
-    def timed(stage: str, call: Callable, *args: object) -> object:
+    def timed(stage: str, call: Callable[..., T], *args: object) -> T:
         begin = time.perf_counter()
         result = call(*args)
         stage_ms[stage].append(1e3 * (time.perf_counter() - begin))
@@ -67,7 +69,7 @@ def roll_out(
             streamer.on_chunk(chunk, now_s)
         if record and drawing is not None and tick % ticks == 0:
             images = [cell.render(name) for name in cell.rig.names]
-            frames.append(np.hstack([tile(images), tile(drawing)]))
+            frames.append(np.hstack([tile(images), tile(list(drawing))]))
         hold = command.q if command.q is not None else hold
         if command.gripper_width_m is not None:
             gripper = command.gripper_width_m / cell.arm.gripper.max_width_m
@@ -81,7 +83,7 @@ def roll_out(
         cell.time_s - start_s,
         drawings,
         dict(stage_ms),
-        dict(statistics.stops),
+        {str(reason): count for reason, count in statistics.stops.items()},
         statistics.limit_violations,
         frames,
     )

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from rclpy.task import Future
 from std_msgs.msg import Bool, String
 
 from genima_core.streaming.mirror import Mirroring
@@ -50,7 +51,9 @@ class RecordSession(Observer):
         """Everything that was noted and is not shown yet."""
         self.discarded = 0
         self.line: Line | None = None
-        self._ring, self._keys, self._pending, self._asked_s = ring, deque(), None, 0.0
+        self._ring, self._asked_s = ring, 0.0
+        self._keys: deque[str] = deque()
+        self._pending: Future | None = None
         self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
         if instruction:
             self._instruction.publish(String(data=instruction))
@@ -79,7 +82,7 @@ class RecordSession(Observer):
         while self._keys and self._pending is None:
             key = self._keys.popleft()
             if self.line is not None:
-                self._type(key)
+                self._type(self.line, key)
             elif key == " ":
                 self._call(RECORDER, "stop" if self.recording else "start")
             elif key in CALLS:
@@ -102,8 +105,8 @@ class RecordSession(Observer):
         self.note = text
         self.notes.append(text)
 
-    def _type(self, key: str) -> None:
-        text = self.line.type(key)
+    def _type(self, line: Line, key: str) -> None:
+        text = line.type(key)
         if text is None:
             return
         self.line = None
@@ -117,18 +120,19 @@ class RecordSession(Observer):
         if not client.service_is_ready():
             self.say(MISSING[STREAMER])
             return
-        future = client.call_async(client.srv_type.Request())
+        future = client.call_async(interfaces.EMERGENCY_STOP.type.Request())
         future.add_done_callback(lambda future: self.say(future.result().message))
 
-    def _call(self, node: str, service: str, **request: object) -> None:
+    def _call(self, node: str, service: str, /, **request: object) -> None:
         client = self._clients[node, service]
         if not client.service_is_ready():
             self.say(MISSING[node])
             return
-        self._pending, self._asked_s = client.call_async(client.srv_type.Request(**request)), time.monotonic()
+        kind = interfaces.SERVICES[service].type
+        self._pending, self._asked_s = client.call_async(kind.Request(**request)), time.monotonic()
         self._pending.add_done_callback(lambda future: self._answered(service, future))
 
-    def _answered(self, service: str, future) -> None:
+    def _answered(self, service: str, future: Future) -> None:
         response = future.result()
         if future is self._pending:
             self._pending = None
