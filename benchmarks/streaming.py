@@ -18,8 +18,10 @@ from rich.table import Table
 from ruckig import InputParameter, OutputParameter, Result, Ruckig
 
 from genima_core.arm import PANDA
+from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import shaping_limits
-from genima_core.streaming.streamer import Streamer, StreamerConfig
+from genima_core.streaming.streamer import Streamer
+from genima_core.types import ActionChunk, JointState
 
 PERIOD_S = 0.02
 DT_S = 0.05
@@ -103,20 +105,20 @@ def _chunks(scenario: Scenario, seconds: float, rng: np.random.Generator) -> lis
 
 
 def _stream(chunks: list, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    streamer = Streamer(StreamerConfig(execution="async"))
+    streamer = Streamer(PANDA, StreamerConfig(execution="async"))
     streamer.enable()
     # The first step only takes up the measured position, so the motion begins with the second.
-    streamer.on_joint_state(PANDA.joint_names, PANDA.home, [], -PERIOD_S, -PERIOD_S)
+    streamer.on_joint_state(JointState(PANDA.home, None, -PERIOD_S), -PERIOD_S)
     streamer.step(-PERIOD_S)
     waiting, commands, step_ms = list(chunks), [], []
     for k in range(round(seconds / PERIOD_S)):
         now_s = k * PERIOD_S
-        streamer.on_joint_state(PANDA.joint_names, commands[-1] if commands else PANDA.home, [], now_s, now_s)
+        streamer.on_joint_state(JointState(commands[-1] if commands else PANDA.home, None, now_s), now_s)
         while waiting and waiting[0][0] <= now_s + 1e-9:
             _, stamp_s, positions = waiting.pop(0)
-            problem = streamer.on_chunk(PANDA.joint_names, DT_S * np.arange(K), positions, stamp_s, now_s)
-            if problem is not None:
-                raise RuntimeError(problem)
+            refusal = streamer.on_chunk(ActionChunk(positions, None, DT_S, stamp_s, stamp_s), now_s)
+            if refusal is not None:
+                raise RuntimeError(refusal.text)
         begin = time.perf_counter()
         commands.append(streamer.step(now_s).q)
         step_ms.append(1e3 * (time.perf_counter() - begin))
@@ -127,7 +129,7 @@ def _ruckig_to_actions(with_velocity: bool) -> Callable:
     """Online Ruckig towards the next due action."""
 
     def stream(chunks: list, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-        limits = shaping_limits(StreamerConfig())
+        limits = shaping_limits(PANDA.limits, StreamerConfig())
         ruckig, request, state = Ruckig(7, PERIOD_S), InputParameter(7), OutputParameter(7)
         request.max_velocity, request.max_acceleration = limits.velocity, limits.acceleration
         request.max_jerk, request.current_position = limits.jerk, PANDA.home

@@ -307,12 +307,12 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
                 f"{name} differs: " + "; ".join(f"{node} has {value}" for node, value in given.items()),
                 "start all nodes by one command",
             )
-    for node, values in settings.items():
-        if node not in ("streamer", "teleop") and values.get("arm", wanted.arm_name) != wanted.arm_name:
+    for node, own in settings.items():
+        if own.get("arm", wanted.arm_name) != wanted.arm_name:
             return Finding(
                 "configuration",
                 "failed",
-                f"{node} works with the arm {values['arm']}, not with {wanted.arm_name}",
+                f"{node} works with the arm {own['arm']}, not with {wanted.arm_name}",
                 "name the arm that runs here (--arm ...)",
             )
     if wanted.checkpoint is None:

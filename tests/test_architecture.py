@@ -19,7 +19,7 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 LAYERS = (
     ("files", "geometry", "types", "gl", "timing", "device"),
     ("config", "weights"),
-    ("arm",),
+    ("arm", "arm_status"),
     ("arm_description", "panda"),
     ("cameras", "pixels", "synchroniser", "tiling"),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
