@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import rclpy
 from rclpy.node import Node
@@ -54,13 +55,13 @@ class Observer:
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
         return True
 
-    def call(self, node: str, service: str, timeout_s: float, **request: object):
+    def call(self, node: str, service: str, timeout_s: float, **request: object) -> Trigger.Response | SetBool.Response:
         """Calls one of `interfaces.SERVICES` of a node by its name and returns the response.
 
         Raises:
             RuntimeError: no answer in time, or the answer is no success.
         """
-        kind = interfaces.SERVICES[service].type
+        kind: Any = interfaces.SERVICES[service].type
         client = self.node.create_client(kind, f"{node}/{service}")
         try:
             if not self.spin_until(client.service_is_ready, timeout_s):
