@@ -14,6 +14,7 @@ from genima_core.cameras import CameraRig
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_arm_status
+from genima_ros.nodes.cameras.rig_frames import TF_STATIC
 from genima_ros.nodes.sim_node import SimNode, SimParameters
 from genima_ros.nodes.streamer_node import StreamerNode
 
@@ -223,6 +224,16 @@ def test_recovery_without_an_error_disturbs_no_motion(bench, cell):
     bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(PANDA.home + 0.2))
     assert bench.call("sim", "error_recovery").message == "there was no error"
     bench.until(lambda: cell.q == pytest.approx(PANDA.home + 0.2))
+
+
+def test_where_tf_is_installed_its_cameras_are_frames(bench, cell, interface_packages):
+    from tf2_msgs.msg import TFMessage
+
+    start(bench, cell)
+    heard: list = []
+    bench.probe.create_subscription(TFMessage, TF_STATIC, heard.append, interfaces.LATCHED)
+    bench.until(lambda: heard)
+    assert {t.header.frame_id for t in heard[0].transforms} == {"panda_link0", "panda_hand"}
 
 
 def test_close_closes_the_cell(bench, cell):
