@@ -81,7 +81,7 @@ def _command_ms(model: ClearanceModel, paths: list[np.ndarray], period_s: float)
     """Of the guard's look at each command; it runs inside of the playback, so here it is timed from within."""
     times_ms, config, watch = [], StreamerConfig(period_s=period_s), Stopwatch(model)
     for positions in paths:
-        playback = Playback(config, positions[0], 0.0, watch)
+        playback = Playback(PANDA, config, positions[0], 0.0, watch)
         playback.join(ChunkPath(positions, DT_S, 0.0, config.settle_s, from_rest=True), Blend(4.0, 0.2, 1.0))
         for k in range(1, int(playback.path.rest_s / period_s)):
             watch.spent_ms = 0.0

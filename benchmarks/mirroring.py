@@ -20,11 +20,14 @@ from sensor_msgs.msg import JointState
 
 from genima_core.arm import PANDA
 from genima_core.files import write_json
+from genima_core.streaming.mirror import Mirroring
+from genima_core.streaming.states import Status
 from genima_ros.clients.observer import Observer
 from genima_ros.graph.graph import NodeProcess
 from genima_ros.graph.processes import PROBLEMS, RunningGraph, node_environment
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import positions_by_name, seconds
+from genima_ros.messages.status import read_status
 
 LEADER = Path(__file__).with_name("_leader.py")
 PERIOD_S = 0.005
@@ -80,7 +83,7 @@ class Watch(Observer):
 
     def __init__(self, domain: int, name: str) -> None:
         super().__init__(domain, name)
-        self.teleop = ""
+        self.teleop: Status | None = None
         self.leader: list[tuple] = []
         self.targets: list[tuple] = []
         self.commands: list[tuple] = []
@@ -95,7 +98,11 @@ class Watch(Observer):
             interfaces.subscribe(self.node, topic, lambda message, log=log: self._keep(message, log))
 
     def _on_teleop(self, message) -> None:
-        self.teleop = message.data
+        self.teleop = read_status(message, Mirroring)
+
+    @property
+    def mirrors(self) -> bool:
+        return self.teleop is not None and self.teleop.state is Mirroring.MIRRORING
 
     def _keep(self, message: JointState, log: list) -> None:
         log.append((seconds(message.header.stamp), time.time(), positions_by_name(message, PANDA.joint_names)))
@@ -107,14 +114,14 @@ def measure(watch: Watch, graph: RunningGraph, seconds: float) -> dict:
         raise RuntimeError(f"only heard of {', '.join(watch.diagnostics) or 'no node'} within {READY_S:.0f} s")
     watch.spin(2.0)
     watch.call("teleop", "engage", READY_S)
-    if not watch.spin_until(lambda: watch.teleop == "mirroring", READY_S):
+    if not watch.spin_until(lambda: watch.mirrors, READY_S):
         raise RuntimeError(f"not mirroring: {watch.teleop}")
     watch.spin(4.0)  # the leader begins to move, and comes to its full speed
     logs = watch.leader, watch.targets, watch.commands, watch.follower
     for log in logs:
         log.clear()
     before, begin_s = {name: _cpu_s(pid) for name, pid in graph.pids.items()}, time.time()
-    while time.time() - begin_s < seconds and watch.teleop == "mirroring":
+    while time.time() - begin_s < seconds and watch.mirrors:
         watch.spin(SPIN_S)
         graph.check()
     duration_s = time.time() - begin_s

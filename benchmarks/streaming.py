@@ -17,8 +17,9 @@ from ruckig import InputParameter, OutputParameter, Result, Ruckig
 
 from genima_core.arm import PANDA
 from genima_core.files import write_json
+from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import shaping_limits
-from genima_core.streaming.streamer import Streamer, StreamerConfig
+from genima_core.streaming.streamer import Streamer
 from genima_core.types import ActionChunk, JointState
 
 PERIOD_S = 0.02

@@ -15,7 +15,7 @@ from diffusers import DDPMScheduler
 from rich.console import Console
 
 from genima_core.device import choose_device
-from genima_core.diffusion.building import Pupil
+from genima_core.diffusion.building import TrainableNetworks
 from genima_core.diffusion.config import SD_TURBO
 from genima_core.diffusion.examples import Batch
 from genima_core.diffusion.train import Learner, Precision, Resources, drawing_loss, prepare_frozen
@@ -53,9 +53,9 @@ def main(
     accelerator = resources.accelerator()
     networks = sd_turbo(device, torch.float32, shrink=shrink or 1)
     networks.controlnet.requires_grad_(True).train()
-    pupil = Pupil(networks, ("controlnet",), DDPMScheduler.from_config(networks.scheduler.config))
-    prepare_frozen(pupil, resources)
-    learner = Learner(pupil)
+    trainable = TrainableNetworks(networks, ("controlnet",), DDPMScheduler.from_config(networks.scheduler.config))
+    prepare_frozen(trainable, resources)
+    learner = Learner(trainable)
     config = replace(SD_TURBO, batch_size=batch)
     optimizer = torch.optim.AdamW(learner.parameters(), config.learning_rate, fused=True)
     model, stepper = accelerator.prepare(learner, optimizer)
@@ -74,7 +74,7 @@ def main(
         with accelerator.autocast(), torch.no_grad():
             networks.vae.encode((condition * 2 - 1).to(networks.vae.dtype))  # as augmented training does in every step
         with accelerator.autocast():
-            loss = drawing_loss(model, pupil, example, config, generator)
+            loss = drawing_loss(model, trainable, example, config, generator)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), config.clip)
         stepper.step()

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,15 @@ class _Graph:
         return self._outputs
 
 
-def shared_twin(module: nn.Module) -> nn.Module:
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def channels_last(module: Module, device: torch.device | str | None = None) -> Module:
+    """The module on the device (where it is, by default), its weights laid out as fast convolutions want them."""
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+
+
+def shared_twin(module: Module) -> Module:
     """The same module with the same tensors, whose structure can be changed without changing the original's."""
     twin = copy.copy(module)
     twin.__dict__ = dict(module.__dict__)

@@ -12,13 +12,17 @@ Layout::
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
 from genima_core.config import from_overrides
 from genima_core.files import check_replaceable, read_json, replaced_folder, restore, write_json
+
+if TYPE_CHECKING:
+    from genima_core.targets.gate import Gate, GateConfig
 
 FORMAT = 1
 OF_CHECKPOINT = (
@@ -38,6 +42,8 @@ class CheckpointInfo:
     format: int
     preset: str
     tasks: tuple[str, ...]
+    instructions: tuple[str, ...]
+    """Of the data set: others mean nothing to it."""
     chunk_size: int
     """K, actions a chunk."""
     dt_s: float
@@ -95,6 +101,29 @@ class Checkpoint:
             )
         return cls(path, info, rig)
 
+    @property
+    def arm(self) -> Arm:
+        """The arm that it was trained with."""
+        return self.rig.arm
+
+    def unknown_instruction(self, instruction: str) -> str:
+        """What is wrong with an instruction, in one sentence; "" for one that it was taught, and for none."""
+        taught = self.info.instructions
+        if not instruction or _plain(instruction) in map(_plain, taught):
+            return ""
+        return (
+            f"the checkpoint was never taught {instruction!r} and may do anything; it knows "
+            + ", ".join(repr(text) for text in taught[:5])
+            + (f" and {len(taught) - 5} more" if len(taught) > 5 else "")
+        )
+
+    def gate(self, config: "GateConfig | None" = None, arm: Arm | None = None) -> "Gate":
+        """The target gate for its drawings, and for another arm than the one of training, if that follows them."""
+        from genima_core.targets.gate import Gate, GateConfig  # OpenCV and SciPy: not everybody judges drawings
+
+        rig = replace(self.rig, arm=arm or self.rig.arm)
+        return Gate(rig, self.info.chunk_size * self.info.dt_s, config or GateConfig())
+
 
 def assemble(
     data: Path,
@@ -133,6 +162,7 @@ def assemble(
         FORMAT,
         preset,
         tuple(sorted(set(dataset.tasks))),
+        tuple(sorted(set(dataset.instructions))),
         chunks.chunk_size,
         chunks.dt_s,
         width,
@@ -180,6 +210,11 @@ class _Drawn:
     """And from its agent's agent.json."""
 
     size: tuple[int, int]
+
+
+def _plain(instruction: str) -> str:
+    """Without what changes nothing of its meaning."""
+    return " ".join(instruction.casefold().split())
 
 
 def _part(folder: Path, name: str, mark: str) -> Path:

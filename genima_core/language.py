@@ -1,5 +1,6 @@
 """Instructions as vectors: a frozen CLIP text encoder, pretrained, or tiny and random for the demo preset."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,6 +123,11 @@ class TextEncoder:
                 part.save_pretrained(str(Path(folder) / name))
 
     @property
+    def window(self) -> int:
+        """Tokens that are read; what is longer is cut."""
+        return min(self.tokenizer.model_max_length, MAX_TOKENS)
+
+    @property
     def width(self) -> int:
         """Of each token's embedding."""
         return self.model.config.hidden_size
@@ -135,17 +141,35 @@ class TextEncoder:
     def encode(self, text: str) -> EncodedText:
         """What the encoder makes of a text; computed once."""
         if text not in self._cache:
-            tokens = self.tokenizer(
-                text,
-                padding="max_length",
-                truncation=True,
-                return_tensors="pt",
-                max_length=min(self.tokenizer.model_max_length, MAX_TOKENS),
-            )
-            out = self.model(tokens.input_ids.to(self.model.device), output_hidden_states=True)
+            if len(self.tokenizer(text).input_ids) > self.window:
+                warnings.warn(
+                    f"the text encoder reads {self.window} tokens, so the end of {text[-40:]!r} is cut off: "
+                    "say it shorter",
+                    stacklevel=2,
+                )
+            out = self.model(self._tokens(text).to(self.model.device), output_hidden_states=True)
             pooled = out.text_embeds if hasattr(out, "text_embeds") else out.pooler_output
             self._cache[text] = EncodedText(out.last_hidden_state, out.hidden_states[-2], pooled)
         return self._cache[text]
+
+    def check_distinct(self, texts: Sequence[str]) -> None:
+        """
+        Raises:
+            ValueError: two different texts are the same to the encoder, which reads only their beginnings.
+        """
+        known: dict[tuple[int, ...], str] = {}
+        for text in texts:
+            other = known.setdefault(tuple(self._tokens(text)[0].tolist()), text)
+            if other != text and self.window < len(self.tokenizer(text).input_ids):
+                raise ValueError(
+                    f"{other!r} and {text!r} are the same to the text encoder, which reads {self.window} tokens: "
+                    "say them shorter"
+                )
+
+    def _tokens(self, text: str) -> Tensor:
+        """(1, window)"""
+        options = {"padding": "max_length", "truncation": True, "max_length": self.window}
+        return self.tokenizer(text, return_tensors="pt", **options).input_ids
 
     def pooled(self, texts: Sequence[str]) -> Tensor:
         """(n, `pooled_width`)."""

@@ -1,6 +1,5 @@
 """The whole idea on one screen: observe, draw, act."""
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,17 +9,6 @@ from genima_core.checkpoint import Checkpoint
 from genima_core.controller.policy import Controller
 from genima_core.diffusion.agent import DiffusionAgent
 from genima_core.types import ActionChunk, Observation
-
-
-@dataclass(frozen=True)
-class PolicyStep:
-    """One drawing, and what the controller made of it."""
-
-    drawing: np.ndarray
-    """(4, H, W, 3) uint8 RGB."""
-    chunk: ActionChunk
-    draw_ms: float
-    act_ms: float
 
 
 @dataclass(frozen=True)
@@ -50,15 +38,8 @@ class Policy:
         images = np.stack([observation.images[name] for name in self.checkpoint.rig.names])
         return self.agent.draw(images, observation.instruction, seed)
 
-    def act(self, drawing: np.ndarray, observation: Observation, start_s: float) -> ActionChunk:
-        """The chunk that follows a drawing from the observed joint positions; action 0 is due at `start_s`."""
+    def act(self, drawing: np.ndarray, observation: Observation) -> ActionChunk:
+        """The chunk that follows a drawing from the observed joint positions; action 0 is due one step after them."""
         positions, gripper = self.controller.act(drawing, observation.q, observation.gripper, observation.instruction)
-        return ActionChunk(positions, gripper, self.checkpoint.info.dt_s, start_s, observation.stamp_s)
-
-    def step(self, observation: Observation, seed: int) -> PolicyStep:
-        """Draw and act; the first action is due one `dt_s` after the observation."""
-        begin = time.perf_counter()
-        drawing = self.draw(observation, seed)
-        drawn = time.perf_counter()
-        chunk = self.act(drawing, observation, observation.stamp_s + self.checkpoint.info.dt_s)
-        return PolicyStep(drawing, chunk, 1e3 * (drawn - begin), 1e3 * (time.perf_counter() - drawn))
+        dt_s = self.controller.dt_s
+        return ActionChunk(positions, gripper, dt_s, observation.stamp_s + dt_s, observation.stamp_s)

@@ -121,7 +121,7 @@ def judge(seen: CellSeen, wanted: Wanted) -> Iterator[Finding]:
     yield _nodes(seen, wanted)
     yield _settings(seen, wanted)
     if wanted.checkpoint is not None:
-        yield _policy(seen)
+        yield _policy(seen, wanted.checkpoint)
 
 
 def _camera(name: str, camera: CameraSeen, rig: CameraRig | None, wanted: Wanted) -> Finding:
@@ -307,12 +307,12 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
                 f"{name} differs: " + "; ".join(f"{node} has {value}" for node, value in given.items()),
                 "start all nodes by one command",
             )
-    for node, values in settings.items():
-        if node not in ("streamer", "teleop") and values.get("arm", wanted.arm_name) != wanted.arm_name:
+    for node, own in settings.items():
+        if own.get("arm", wanted.arm_name) != wanted.arm_name:
             return Finding(
                 "configuration",
                 "failed",
-                f"{node} works with the arm {values['arm']}, not with {wanted.arm_name}",
+                f"{node} works with the arm {own['arm']}, not with {wanted.arm_name}",
                 "name the arm that runs here (--arm ...)",
             )
     if wanted.checkpoint is None:
@@ -325,13 +325,15 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
     return Finding("configuration", "ok", found)
 
 
-def _policy(seen: CellSeen) -> Finding:
+def _policy(seen: CellSeen, checkpoint: Checkpoint) -> Finding:
     if not seen.instruction:
         return Finding("policy", "failed", "has no instruction", "start with instruction:='...', or publish one")
     if seen.gate is not None and seen.gate.state is GateState.CLOSED:
         return Finding("policy", "failed", f"the target gate is {seen.gate}", "genima resume")
     if not seen.drawings:
         return Finding("policy", "failed", "draws nothing", "see what the diffusion node says")
+    if unknown_instruction := checkpoint.unknown_instruction(seen.instruction):
+        return Finding("policy", "warning", unknown_instruction, "publish an instruction that it knows")
     gate = "the target gate is open" if seen.gate is not None else "the target gate is off"
     return Finding("policy", "ok", f"draws; {gate}; instruction {seen.instruction!r}")
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+Execution = Literal["sync", "async"]
+"""sync: execute a chunk, come to rest, look again; async: look and draw on, and splice in every new chunk."""
 
 SHORTEST_STEP_S, LONGEST_STEP_S = 1e-3, 10.0
 """Between the actions of a chunk."""

@@ -30,6 +30,7 @@ LAYERS = (
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
     ("checkpoint",),
     ("policy", "preflight"),
+    ("loop",),
     ("evaluation", "importers"),
     ("genima_ros.share",),
     ("genima_ros.arms",),

@@ -1,16 +1,30 @@
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, ModelCard
 from genima_core.sim.cell import default_rig
+from genima_core.sim.task import make_task
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def info():
     return CheckpointInfo(
-        FORMAT, "demo", ("push_button",), 20, 0.05, 64, default_rig(64, 64).fingerprint(), "abc", (0, 1, 2), "0123"
+        FORMAT,
+        "demo",
+        ("push_button",),
+        ("push the button",),
+        20,
+        0.05,
+        64,
+        default_rig(64, 64).fingerprint(),
+        "abc",
+        (0, 1, 2),
+        "0123",
     )
 
 
@@ -27,6 +41,18 @@ def test_opens_what_belongs_together(folder, info):
     checkpoint = Checkpoint.open(folder)
     assert checkpoint.info == info
     assert checkpoint.rig.names == ("wrist", "front", "right_shoulder", "left_shoulder")
+
+
+def test_an_instruction_that_was_not_taught_is_named(folder):
+    checkpoint = Checkpoint.open(folder)
+    assert checkpoint.unknown_instruction("Push  the button") == checkpoint.unknown_instruction("") == ""
+    assert "never taught 'pour a glass of milk'" in checkpoint.unknown_instruction("pour a glass of milk")
+    assert "it knows 'push the button'" in checkpoint.unknown_instruction("push the button and wait")
+
+
+def test_the_shipped_checkpoint_knows_its_tasks_instruction():
+    checkpoint = Checkpoint.open(ROOT / "checkpoints/demo")
+    assert [checkpoint.unknown_instruction(make_task(name).instruction) for name in checkpoint.info.tasks] == [""]
 
 
 @pytest.mark.parametrize("part", ["checkpoint.json", "rig.json", "diffusion", "controller"])

@@ -1,4 +1,4 @@
-"""`genima convert`: what the source is decides what happens, and which options there are."""
+"""`genima convert bags|rlbench|agent|controller`: each reads its own kind of source and refuses others by name."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ import types
 import pytest
 
 from genima_core.data.dataset import Dataset, DatasetWriter
+from genima_core.importers.sources import check_kind
 from genima_ros.cli import main as cli
-from genima_ros.cli.convert import convert
 
 from .data import rlbench_source, synthetic
 from .data.bags import recorded
@@ -31,6 +31,7 @@ def test_an_rlbench_folder_becomes_a_data_set_that_can_be_drawn(tmp_path):
         cli.run(
             [
                 "convert",
+                "rlbench",
                 str(variation),
                 str(tmp_path / "set"),
                 "--size",
@@ -65,6 +66,7 @@ def test_recordings_become_a_data_set_that_can_be_drawn(tmp_path, capsys):
     place = tmp_path / "results/convert.json"
     command = [
         "convert",
+        "bags",
         str(tmp_path / "bags"),
         str(tmp_path / "set"),
         "--crop",
@@ -81,14 +83,12 @@ def test_recordings_become_a_data_set_that_can_be_drawn(tmp_path, capsys):
     assert (len(dataset), dataset.fps, dataset.rig.size) == (1, 10, (16, 16))
     assert (result["episodes"], result["fingerprint"]) == (1, dataset.fingerprint())
     assert result["skipped"] == {"episode_1": "labelled a failure (--include-failures takes it)"}
-    assert cli.run([*command[:2], str(tmp_path / "all"), "--include-failures"]) == 0
+    assert cli.run([*command[:3], str(tmp_path / "all"), "--include-failures"]) == 0
     assert Dataset(tmp_path / "all").successes == (True, False)
     assert (
         cli.run(["draw", str(tmp_path / "set"), "--out", str(tmp_path / "pictures"), "--count", "1", "--horizon", "3"])
         == 0
     )
-    with pytest.raises(ValueError, match="recordings, to which --tasks does not apply; valid are --fps, --crop"):
-        convert(tmp_path / "bags", tmp_path / "out", tasks=("push_button",))
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -103,31 +103,42 @@ def test_a_controller_is_handed_on_with_its_rig(folder, tmp_path, converted_cont
     rig.save(tmp_path / "rig.json")
     DatasetWriter(tmp_path / "set", rig).close()
     for place, text_encoder in ((tmp_path / "rig.json", None), (tmp_path / "set", "clip")):
-        result = convert(given, tmp_path / "out", rig=place, text_encoder=text_encoder, json=tmp_path / "result.json")
-        assert result == json.loads((tmp_path / "result.json").read_text()) == {"weights": 1}
+        options = ["--rig", str(place), "--json", str(tmp_path / "result.json")]
+        options += ["--text-encoder", text_encoder] if text_encoder else []
+        assert cli.run(["convert", "controller", str(given), str(tmp_path / "out"), *options]) == 0
+        assert json.loads((tmp_path / "result.json").read_text()) == {"weights": 1}
         given_source, out, given_rig, given_encoder = converted_controllers.pop()
         assert (given_source, out, given_encoder) == (source, tmp_path / "out", text_encoder)
         assert given_rig.fingerprint() == rig.fingerprint()
-    with pytest.raises(ValueError, match="is a released controller, which does not say .* give --rig"):
-        convert(given, tmp_path / "out")
-    with pytest.raises(ValueError, match="to which --size, --tasks does not apply; valid are --rig, --text-encoder"):
-        convert(given, tmp_path / "out", size=16, tasks=("a",), rig=tmp_path / "rig.json")
-    assert not converted_controllers
 
 
-def test_what_is_neither_is_refused(tmp_path, converted_controllers):
-    with pytest.raises(FileNotFoundError, match="there is no .*nowhere"):
-        convert(tmp_path / "nowhere", tmp_path / "out")
+def test_another_kind_of_source_is_refused_with_its_verb(tmp_path, capsys):
+    recorded.write(tmp_path / "bags/episode_0")
+    rlbench_source.write_variation(tmp_path / "rlbench", T=2)
+    (tmp_path / "agent/checkpoint-5/controlnet").mkdir(parents=True)
+    (tmp_path / "agent/checkpoint-5/controlnet/config.json").write_text('{"_class_name": "ControlNetModel"}')
+    (tmp_path / "controller").mkdir()
+    (tmp_path / "controller/latest.pt").write_bytes(b"weights")
+    kinds = ("bags", "rlbench", "agent", "controller")
+    for kind in kinds:
+        check_kind(tmp_path / kind, kind)
+        for other in set(kinds) - {kind}:
+            options = ["--rig", "rig.json"] if other == "controller" else []
+            assert cli.run(["convert", other, str(tmp_path / kind), str(tmp_path / "out"), *options]) == 1
+            said = capsys.readouterr().err
+            assert said.endswith(f"use `genima convert {kind}`\n") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_of_no_kind_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        check_kind(tmp_path / "nowhere", "bags")
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/dear.txt").write_text("dear")
     for source, held in ((tmp_path / "letters", "It holds dear.txt"), (tmp_path / "letters/dear.txt", "another kind")):
-        with pytest.raises(ValueError, match=f"is neither a recording .*RLBench data set nor .*{held}"):
-            convert(source, tmp_path / "out")
+        with pytest.raises(ValueError, match=f"it needs a rosbag2 folder .*{held}"):
+            check_kind(source, "bags")
     for name in ("500.pt", "900.pt"):
         (tmp_path / "letters" / name).write_text("")
     with pytest.raises(ValueError, match="several controllers, give one of: 500.pt, 900.pt"):
-        convert(tmp_path / "letters", tmp_path / "out")
-    rlbench_source.write_variation(tmp_path / "source", T=2)
-    with pytest.raises(ValueError, match="is an RLBench data set, to which --text-encoder does not apply"):
-        convert(tmp_path / "source", tmp_path / "out", text_encoder="clip")
-    assert not (tmp_path / "out").exists() and not converted_controllers
+        check_kind(tmp_path / "letters", "controller")

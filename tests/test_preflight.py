@@ -29,7 +29,9 @@ def stream(rate_hz: float, begin_s: float = 100.0, age_s: float = 0.01, count: i
 
 @pytest.fixture
 def wanted(tmp_path) -> Wanted:
-    info = CheckpointInfo(1, "demo", ("push_button",), 20, 0.05, 64, RIG.fingerprint(), "abc", (1,), "def")
+    info = CheckpointInfo(
+        1, "demo", ("push_button",), ("push the button",), 20, 0.05, 64, RIG.fingerprint(), "abc", (1,), "def"
+    )
     return Wanted(Checkpoint(tmp_path, info, RIG), RIG.names, NODES, PANDA, "sim", simulated=False)
 
 
@@ -128,6 +130,7 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
             "works with the arm fr3, not with sim",
         ),
         (lambda s: replace(s, instruction=""), "policy", "failed", "no instruction"),
+        (lambda s: replace(s, instruction="pour milk"), "policy", "warning", "never taught 'pour milk'"),
         (lambda s: replace(s, gate=Status(GateState.CLOSED, Reason.DRAWING, "noise")), "policy", "failed", "noise"),
         (lambda s: replace(s, gate=None), "policy", "ok", "gate is off"),
         (lambda s: replace(s, drawings=0), "policy", "failed", "draws nothing"),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.cameras import CameraRig
-from genima_core.controller.network import ControllerConfig, Network, Prediction, Statistics, TrainingBatch
-from genima_core.controller.resnet import FilmResNet
+from genima_core.controller.network import Network, Prediction, Statistics, TrainingBatch
+from genima_core.controller.resnet import FilmResNet, ResNetConfig
 from genima_core.controller.transformer import Encoder, Transformer, sine_positions, sinusoid_table
 
 STATE = ACTION = 8
@@ -22,19 +22,13 @@ STATE = ACTION = 8
 
 
 @dataclass(frozen=True)
-class ActConfig(ControllerConfig):
+class ActConfig(ResNetConfig):
     """The paper's values."""
 
     network: ClassVar[str] = "act"
 
     language: bool = True
     """Whether the instruction is read, as FiLM in the backbone and as a token."""
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    blocks: tuple[int, ...] = (2, 2, 2, 2)
-    film_stages: tuple[int, ...] = (1, 2, 3)
-    """Stages of the ResNet, counted from 0, whose blocks are modulated; the published code never modulates the
-    first."""
-    hidden: int = 256
     heads: int = 8
     feedforward: int = 2048
     encoder_layers: int = 4
@@ -52,11 +46,7 @@ class ActConfig(ControllerConfig):
     kl_weight: float = 10.0
 
     def __post_init__(self) -> None:
-        if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
-            raise ValueError(
-                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
-                f"{self.film_stages} lie below it"
-            )
+        super().__post_init__()
         if self.hidden % self.heads or self.hidden % 4:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads} and of 4")
 
@@ -90,6 +80,7 @@ class Act(Network):
     """
 
     config_type = ActConfig
+    config: ActConfig
     training_only = ("posterior.",)
 
     def __init__(self, config: ActConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:

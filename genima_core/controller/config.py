@@ -1,6 +1,7 @@
 """How the controller is trained: augmentation, length and rates; the presets `paper`, `diffusion-policy` and `demo`."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from genima_core.controller.act import ActConfig
 from genima_core.controller.diffusion_policy import DiffusionPolicyConfig
@@ -151,7 +152,7 @@ DEMO = Preset(
 PRESETS = {"demo": DEMO, "paper": PAPER, "diffusion-policy": DIFFUSION_POLICY}
 
 
-def preset(name: str, **model: object) -> Preset:
+def preset(name: str, **model: Any) -> Preset:
     """A preset by name, with values of its network's configuration replaced.
 
     Raises:

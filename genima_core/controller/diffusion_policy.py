@@ -4,10 +4,11 @@ Chi et al. 2023, the CNN variant; Shridhar et al. 2024 (GENIMA) compare with it.
 controllers. What differs from the published method stands beside the value or the line.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, Self, cast, get_args
 
 import torch
 from diffusers import DDIMScheduler
@@ -18,8 +19,8 @@ from torch import Tensor, nn
 from genima_core.cameras import CameraRig
 from genima_core.controller.keypoints import VIEWS, cell_centres
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.controller.network import ControllerConfig, Network, Prediction, Statistics, TrainingBatch
-from genima_core.controller.resnet import FilmResNet
+from genima_core.controller.network import Network, Prediction, Statistics, TrainingBatch
+from genima_core.controller.resnet import FilmResNet, ResNetConfig
 
 STATE = ACTION = 8
 """Seven joints and the gripper."""
@@ -29,22 +30,16 @@ Sampler = Literal["ddim", "ddpm"]
 
 
 @dataclass(frozen=True)
-class DiffusionPolicyConfig(ControllerConfig):
+class DiffusionPolicyConfig(ResNetConfig):
     """Values of Diffusion Policy's image configurations, unless said otherwise.
 
-    It looks at the last two observations, and runs only some of the actions; the interface gives one observation, and
-    whoever executes decides how many actions run.
+    It reads no instruction and has a backbone for each view; here the instruction modulates one for all, as in `act`,
+    and is part of the condition. It looks at the last two observations, and runs only some of the actions; the
+    interface gives one observation, and whoever executes decides how many actions run.
     """
 
     network: ClassVar[str] = "diffusion-policy"
 
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    blocks: tuple[int, ...] = (2, 2, 2, 2)
-    """ResNet-18's, one for all views; the published method has one for each view."""
-    film_stages: tuple[int, ...] = (1, 2, 3)
-    """As `act`: Diffusion Policy reads no instruction."""
-    hidden: int = 256
-    """Width of the instruction, in the ResNet's FiLM and in the condition; as `act`."""
     keypoints: int = 32
     """Maps of a view whose expected position the spatial softmax gives."""
     unet_widths: tuple[int, ...] = (256, 512, 1024)
@@ -62,11 +57,7 @@ class DiffusionPolicyConfig(ControllerConfig):
     """Of the noise that every chunk starts from; the published method draws another for each."""
 
     def __post_init__(self) -> None:
-        if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
-            raise ValueError(
-                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
-                f"{self.film_stages} lie below it"
-            )
+        super().__post_init__()
         stride = 2 * 2 ** len(self.widths)
         if min(self.size) <= stride:
             raise ValueError(
@@ -159,7 +150,7 @@ class ConditionalUNet1D(nn.Module):
                 ResidualBlock(outer, outer, step_dim + condition_dim, kernel_size),
             ]
 
-        halve = [Downsample1D(width, use_conv=True) for width in widths[:-1]] + [nn.Identity()]
+        halve: list[nn.Module] = [Downsample1D(width, use_conv=True) for width in widths[:-1]] + [nn.Identity()]
         self.down = nn.ModuleList(
             nn.ModuleList([*blocks(inner, outer), half])
             for inner, outer, half in zip((channels, *widths[:-1]), widths, halve, strict=True)
@@ -177,13 +168,15 @@ class ConditionalUNet1D(nn.Module):
         """(B, channels, K) from x of that shape, step (B,) and condition (B, condition_dim)."""
         condition = torch.cat([self.step_embedding(step), condition], -1)
         skips = []
-        for first, second, halve in self.down:
+        for stage in self.down:
+            first, second, halve = cast(Iterable[nn.Module], stage)
             x = second(first(x, condition), condition)
             skips.append(x)
             x = halve(x)
         for block in self.middle:
             x = block(x, condition)
-        for first, second, double in self.up:
+        for stage in self.up:
+            first, second, double = cast(Iterable[nn.Module], stage)
             # As published, the first width's skip is left over.
             x = torch.cat([x, skips.pop()], 1)
             x = double(second(first(x, condition), condition))
@@ -197,6 +190,10 @@ class DiffusionPolicy(Network):
     """
 
     config_type = DiffusionPolicyConfig
+    config: DiffusionPolicyConfig
+    noise: Tensor
+    action_min: Tensor
+    action_max: Tensor
     statistics_type = RangeStatistics
 
     def __init__(
@@ -258,7 +255,7 @@ class DiffusionPolicy(Network):
         B, V = images.shape[:2]
         instruction = self.text(text)
         heat = self.heat(self.backbone(images.flatten(0, 1), instruction.repeat_interleave(V, 0)))
-        positions = heat.flatten(2).softmax(-1) @ cell_centres(*heat.shape[-2:], heat.device)
+        positions = heat.flatten(2).softmax(-1) @ cell_centres(heat.shape[-2], heat.shape[-1], heat.device)
         return torch.cat([positions.reshape(B, -1), (q - self.q_mean) / self.q_std, gripper[:, None], instruction], -1)
 
     def normalise(self, actions: Tensor, opened: Tensor) -> Tensor:

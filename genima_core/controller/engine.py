@@ -1,10 +1,13 @@
 """Calls a controller network without what a plain forward pass does again in every call."""
 
+import copy
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from genima_core.capture import Captured, compile_frozen, shared_twin
-from genima_core.controller.network import Network
+from genima_core.capture import Captured, channels_last, compile_frozen, shared_twin
+from genima_core.controller.network import Network, Prediction
 from genima_core.controller.resnet import Block, FilmResNet, FrozenBatchNorm
 
 
@@ -19,7 +22,7 @@ class Engine:
             compiled: Compile the network with torch.compile; the first chunk then takes a minute or two. Likewise.
         """
         self.device = next(network.parameters()).device
-        self._network = fold_norms(shared_twin(network)) if tuned else network
+        self._network: Callable[..., Prediction] = fold_norms(shared_twin(network)) if tuned else network
         if compiled:
             self._network = compile_frozen(self._network, self.device)
         self._captured = Captured(self.device, tuned)
@@ -30,7 +33,8 @@ class Engine:
         `targets` (B, 4, H, W, 3) uint8 RGB, q (B, 7) rad, gripper (B,) and text (B, text_dim).
         """
         with torch.no_grad():
-            return tuple(x.cpu() for x in self._captured(len(targets), self._act, [targets, q, gripper, text]))
+            joints, opened = self._captured(len(targets), self._act, [targets, q, gripper, text])
+        return joints.cpu(), opened.cpu()
 
     def _act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         images = targets.permute(0, 1, 4, 2, 3).to(q.dtype) / 255
@@ -46,16 +50,18 @@ def fold_norms(module: nn.Module) -> nn.Module:
                 if isinstance(getattr(part, f"bn{name}", None), FrozenBatchNorm):
                     setattr(part, f"conv{name}", _folded(getattr(part, f"conv{name}"), getattr(part, f"bn{name}")))
                     setattr(part, f"bn{name}", nn.Identity())
-        if isinstance(part, Block) and part.downsample is not None and isinstance(part.downsample[1], FrozenBatchNorm):
-            part.downsample = _folded(*part.downsample)
+        if isinstance(part, Block) and isinstance(part.downsample, nn.Sequential):
+            convolution, norm = part.downsample
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, FrozenBatchNorm):
+                part.downsample = _folded(convolution, norm)
     return module
 
 
+@torch.no_grad()
 def _folded(convolution: nn.Conv2d, norm: FrozenBatchNorm) -> nn.Conv2d:
     c = convolution
     scale = norm.weight * (norm.running_var + 1e-5).rsqrt()
-    folded = nn.Conv2d(c.in_channels, c.out_channels, c.kernel_size, c.stride, c.padding, device=c.weight.device)
-    with torch.no_grad():
-        folded.weight.copy_(c.weight * scale[:, None, None, None])
-        folded.bias.copy_(norm.bias - norm.running_mean * scale)
-    return folded.requires_grad_(False).to(memory_format=torch.channels_last)
+    folded = copy.deepcopy(c).requires_grad_(False)
+    folded.weight.copy_(c.weight * scale[:, None, None, None])
+    folded.bias = nn.Parameter(norm.bias - norm.running_mean * scale, requires_grad=False)
+    return channels_last(folded)

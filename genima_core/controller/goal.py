@@ -17,6 +17,10 @@ class GoalSolver(torch.nn.Module):
     Four spheres fix six joints; the prior decides the seventh, and what few, faint or contradictory spheres leave open.
     """
 
+    lower: Tensor
+    upper: Tensor
+    moved: Tensor
+
     def __init__(self, frames: DrawnFrames, iterations: int = 6, sigma_px: float = 0.5, outlier_px: float = 2.0):
         """`sigma_px` is the keypoints' deviation at full weight; far beyond `outlier_px` one counts little."""
         super().__init__()

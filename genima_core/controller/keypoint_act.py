@@ -83,6 +83,9 @@ class KeypointAct(Network):
     """
 
     config_type = KeypointActConfig
+    config: KeypointActConfig
+    goal_precision: Tensor
+    goal_from_q: Tensor
     statistics_type = GoalStatistics
     training_only = ("posterior",)
 

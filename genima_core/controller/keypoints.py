@@ -43,9 +43,8 @@ class PatchResNet(nn.Module):
         self.stages, self.channels = len(widths), inner
         # After a stage, where the paper's lies inside of its blocks; starts as the identity.
         self.film = nn.ModuleList(nn.Linear(text_dim, 2 * widths[i]) for i in film_stages)
-        for layer in self.film:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in self.film.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor, text: Tensor) -> Tensor:
         x = self.normalise(images).contiguous(memory_format=torch.channels_last)
@@ -85,6 +84,7 @@ class KeypointTokens(nn.Module):
         """`size` is a view's width and height in pixels; `descriptor` numbers say what a keypoint looks like."""
         super().__init__()
         n, d = KEYPOINTS, descriptor
+        self.extent: Tensor
         # A buffer: numbers that travel to the device in the forward pass would keep it from being captured.
         self.register_buffer("extent", torch.tensor(size, dtype=torch.float32), persistent=False)
         self.heat = nn.Conv2d(channels, n, 1)

@@ -1,5 +1,7 @@
 """Where the drawn frames are, as a differentiable function of joint positions; checked against `Arm`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,14 @@ BEHIND_PX = -1e4
 
 class DrawnFrames(torch.nn.Module):
     """Origins of the arm's drawn frames in the base frame, and their pixels in the views of a rig."""
+
+    links: Tensor
+    joint7_hand: Tensor
+    joint7_tcp: Tensor
+    mounts: Tensor
+    intrinsics: Tensor
+    radii: Tensor
+    size: Tensor
 
     def __init__(self, rig: CameraRig):
         super().__init__()
@@ -36,17 +46,16 @@ class DrawnFrames(torch.nn.Module):
     def poses(self, q: Tensor) -> list[Tensor]:
         """T_base_joint (..., 4, 4) of joints 1 to 7 for joint positions (..., 7) in rad."""
         c, s = torch.cos(q)[..., None, None], torch.sin(q)[..., None, None]
-        T, poses = None, []
+        poses: list[Tensor] = []
         for i in range(7):
             # link @ Rz(q_i): only the first two columns turn.
             x, y, rest = self.links[i].split((1, 1, 2), dim=1)
             ci, si = c[..., i, :, :], s[..., i, :, :]
             step = torch.cat([ci * x + si * y, ci * y - si * x, rest.expand(*ci.shape[:-2], 4, 2)], dim=-1)
-            T = step if T is None else T @ step
-            poses.append(T)
+            poses.append(poses[-1] @ step if poses else step)
         return poses
 
-    def origins(self, poses: list[Tensor] | Tensor) -> Tensor:
+    def origins(self, poses: Sequence[Tensor] | Tensor) -> Tensor:
         """Origins (..., 4, 3) in metres of base, elbow, wrist and gripper from poses of joints 1 to 7."""
         if isinstance(poses, Tensor):
             poses = poses.unbind(-3)

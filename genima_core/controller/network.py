@@ -136,6 +136,11 @@ class Network(nn.Module, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()
     """Beginnings of the names of parameters that use does not need; they are not shipped."""
 
+    q_mean: Tensor
+    q_std: Tensor
+    action_mean: Tensor
+    action_std: Tensor
+
     def __init__(self, config: ControllerConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
         """
         Raises:

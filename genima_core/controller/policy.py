@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
+from genima_core.capture import channels_last
 from genima_core.controller.engine import Engine
 from genima_core.controller.network import Network
 from genima_core.controller.networks import NETWORKS, load_config
@@ -91,7 +92,7 @@ class Controller:
             raise ValueError(
                 f"{path} is damaged ({type(error).__name__}: {one_line(error)}); {restore(path)}"
             ) from error
-        model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        channels_last(model, device).eval().requires_grad_(False)
         return cls(model, TextEncoder.load(path, device), device, tuned=True)
 
     def save(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
@@ -145,9 +146,9 @@ class Controller:
         joints, opened = self.engine.act(
             images, torch.tensor(q, dtype=torch.float32)[None], opening, self.text.pooled([instruction])
         )
-        positions, opened = joints[0].double().numpy(), opened[0].double().numpy()
-        if not np.isfinite(positions).all() or not np.isfinite(opened).all():
+        positions, openings = joints[0].double().numpy(), opened[0].double().numpy()
+        if not np.isfinite(positions).all() or not np.isfinite(openings).all():
             raise RuntimeError(
                 "the controller's output is not finite: its weights are damaged; copy or train them again"
             )
-        return self.arm.clip(positions, MARGIN_RAD), (opened > 0.5).astype(np.float64)
+        return self.arm.clip(positions, MARGIN_RAD), (openings > 0.5).astype(np.float64)

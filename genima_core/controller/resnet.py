@@ -1,18 +1,44 @@
 """ResNet-18 with the instruction's FiLM in its blocks, as MT-ACT built it and GENIMA uses it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genima_core.controller.network import ControllerConfig
 from genima_core.files import one_line
 from genima_core.weights import read_torch
 
 
+@dataclass(frozen=True)
+class ResNetConfig(ControllerConfig):
+    """What networks with this backbone share; ResNet-18's sizes."""
+
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    blocks: tuple[int, ...] = (2, 2, 2, 2)
+    film_stages: tuple[int, ...] = (1, 2, 3)
+    """Stages of the ResNet, counted from 0, whose blocks are modulated; the published code never modulates the
+    first."""
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
+            raise ValueError(
+                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
+                f"{self.film_stages} lie below it"
+            )
+
+
 class FrozenBatchNorm(nn.Module):
     """Batch norm whose statistics and affine never change: those of the pretrained weights."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,7 +59,7 @@ class Block(nn.Module):
         self.bn1 = norm(outer)
         self.conv2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
         self.bn2 = norm(outer)
-        self.downsample = None
+        self.downsample: nn.Module | None = None
         if stride != 1 or inner != outer:
             self.downsample = nn.Sequential(nn.Conv2d(inner, outer, 1, stride, bias=False), norm(outer))
 
@@ -50,6 +76,9 @@ class Block(nn.Module):
 
 class Normalisation(nn.Module):
     """Images (..., 3, H, W) in [0, 1] as weights that were trained on ImageNet expect them."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,5 @@
 """Trains the controller on spheres over random backgrounds."""
 
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -8,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
-from torch.utils.data import Dataset as Windows
 from torch.utils.data import default_collate
 
 from genima_core.cameras import CameraRig
+from genima_core.capture import channels_last
 from genima_core.controller.augment import Augmentation, Recode
-from genima_core.controller.config import Preset, TrainConfig
+from genima_core.controller.config import Preset
 from genima_core.controller.config import preset as controller_preset
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import TrainingBatch
@@ -29,8 +26,13 @@ from genima_core.device import choose_device
 from genima_core.diffusion.autoencoder import load_autoencoder, to_latents, to_pictures
 from genima_core.language import TextEncoder
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
+from genima_core.training.average import decay_at, follow, frozen_copy
 from genima_core.training.config import ControllerTraining
-from genima_core.training.run import Run
+from genima_core.training.run import Run, out_of_memory
+from genima_core.training.schedule import count_steps, relative_rate
+
+REMEDY = "lower --batch-size, or end what else uses the GPU (nvidia-smi lists it)"
+"""For too little GPU memory."""
 
 
 def train_controller(training: ControllerTraining) -> None:
@@ -41,13 +43,16 @@ def train_controller(training: ControllerTraining) -> None:
         FileNotFoundError: a pretrained part that is not there.
     """
     chosen, device = controller_preset(training.preset), choose_device(training.device)
-    given = {"batch_size": training.batch_size, "variants": training.variants}
-    given = {name: value for name, value in given.items() if value is not None}
+    train = chosen.train
     chosen = replace(
         chosen,
         backbone=training.backbone or chosen.backbone,
         text_encoder=training.text_encoder or chosen.text_encoder,
-        train=replace(chosen.train, **given),
+        train=replace(
+            train,
+            batch_size=train.batch_size if training.batch_size is None else training.batch_size,
+            variants=train.variants if training.variants is None else training.variants,
+        ),
     )
     if training.threads is not None:
         torch.set_num_threads(training.threads)
@@ -63,13 +68,15 @@ def train_controller(training: ControllerTraining) -> None:
         )
     model, seed, workers = chosen.model, training.seed, training.workers
     cache = WindowCache.build(Dataset(training.data), model.chunk_size, model.size, workers=workers)
+    text.check_distinct(cache.instructions)
     following, validation = (
         FollowingWindows(cache, split, chosen.train.variants, seed=seed, workers=workers) for split in ("train", "val")
     )
     width, height = model.size
+    source: FolderBackgrounds | ProceduralBackgrounds
     source = FolderBackgrounds(training.textures) if training.textures else ProceduralBackgrounds()
-    bank = source.sample(np.random.default_rng(seed), training.backgrounds, height, width)
-    bank = torch.from_numpy(bank).permute(0, 3, 1, 2).contiguous()
+    pictures = source.sample(np.random.default_rng(seed), training.backgrounds, height, width)
+    bank = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
     recode = drawing_coder(training.autoencoder, device) if training.autoencoder else None
     learner = Learner(chosen, cache.rig, following, text, bank, seed, recode, device, cache.fingerprint)
     fit(learner, validation, training.out, training.steps, training.minutes, training.every, checked=training.checked)
@@ -82,7 +89,7 @@ class Learner:
         self,
         preset: Preset,
         rig: CameraRig,
-        windows: Windows,
+        windows: FollowingWindows,
         text: TextEncoder,
         backgrounds: Tensor,
         seed: int,
@@ -104,8 +111,8 @@ class Learner:
         self.model = network(preset.model, rig, self.statistics)
         if preset.backbone:
             self.model.load_backbone(preset.backbone)
-        self.model.to(device, memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        channels_last(self.model, device)
+        self.average = frozen_copy(self.model)
         t = preset.train
         backbone = self.model.backbone_parameters()
         chosen = {id(p) for p in backbone}
@@ -135,21 +142,15 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         model.train()
-        try:
+        with out_of_memory(REMEDY):
             terms = model.losses(self.batch())
             total = torch.stack(list(terms.values())).sum()
             self.optimizer.zero_grad(set_to_none=True)
             total.backward()
-        except torch.OutOfMemoryError as error:
-            raise RuntimeError(
-                f"the GPU's memory is too small for {t.batch_size} windows a step: lower --batch-size, "
-                "or end what else uses the GPU (nvidia-smi lists it)"
-            ) from error
         if t.clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), t.clip)
         self.optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(model.parameters()), 1 - decay)
+        follow(self.average, model, decay)
         return {"loss": total.item(), **{name: value.item() for name, value in terms.items()}}
 
     def batch(self) -> TrainingBatch:
@@ -171,7 +172,7 @@ class Learner:
             pictures.shown,
         )
 
-    def validate(self, windows: Windows, count: int = 256) -> dict[str, Score]:
+    def validate(self, windows: FollowingWindows, count: int = 256) -> dict[str, Score]:
         """Scores of the averaged weights on held-out windows, always the same ones; see `scores.CHECKS`."""
         torch.manual_seed(12345)
         batch = fetch(windows, torch.randperm(len(windows))[:count].tolist(), self.device)
@@ -190,7 +191,7 @@ class Learner:
 
 def fit(
     learner: Learner,
-    validation: Windows,
+    validation: FollowingWindows,
     out: Path,
     steps: int | None = None,
     minutes: float | None = None,
@@ -201,65 +202,29 @@ def fit(
     """The loop of `train_controller`."""
     t = learner.preset.train
     if steps is None and minutes is None:
-        steps = count_steps(t, len(learner.windows))
+        steps = count_steps(t.steps, t.epochs, len(learner.windows), t.batch_size)
     options = {"seed": learner.seed, "preset": json.dumps(asdict(learner.preset)), "dataset": learner.dataset}
     stateful = {"model": learner.model, "average": learner.average, "optimizer": learner.optimizer}
-    console = Console(quiet=not show_progress)
-    with (
-        Run(out, stateful, options, steps, minutes) as run,
-        Progress(console=console, disable=not show_progress) as bar,
-    ):
-        task = bar.add_task("controller", total=1.0, completed=run.progress)
-        scores = {}
+    scores: dict[str, Score] = {}
+    with Run(out, stateful, options, steps, minutes, t.batch_size, show_progress=show_progress) as run:
         while run.progress < 1:
             # Kornia takes no generator: batch, augmentation, dropout and latent all follow from seed and step.
             torch.manual_seed(run.generator().initial_seed())
-            decay = min(t.ema, (1 + run.step) / (10 + run.step)) if t.ema > 0 else 0.0  # not the first steps' weights
-            run.advance(learner.step(schedule(run.progress, t.warmup, t.final_rate), decay))
-            if run.step % every == 0 or run.progress >= 1:
+            rate = relative_rate(run.progress, t.warmup, t.final_rate)
+            run.advance(learner.step(rate, decay_at(run.step, t.ema)))
+            if run.is_checkpoint(every):
                 scores = learner.validate(validation, checked)
-                for name, s in as_numbers(scores).items():
-                    run.log({k: v for k, v in s.items() if isinstance(v, float)}, f"validation/{name}")
-                run.save()
+                run.validated(as_numbers(scores), " | ".join(f"{name} {score}" for name, score in scores.items()))
                 learner.controller().save(out / "controller")
-                rate = run.step * t.batch_size / run.elapsed_s
-                losses_now = " ".join(f"{k} {v:.3f}" for k, v in run.recent().items())
-                bar.console.print(
-                    f"step {run.step} {run.elapsed_s / 60:.1f} min {rate:.0f} samples/s {losses_now} | "
-                    + " | ".join(f"{k} {s}" for k, s in scores.items()),
-                    highlight=False,
-                )
-            bar.update(task, completed=run.progress)
         scores = scores or learner.validate(validation, checked)
         learner.controller().save(out / "controller")
-        summary = {
-            "steps": run.step,
-            "minutes": run.elapsed_s / 60,
-            "samples_per_s": run.step * t.batch_size / max(run.elapsed_s, 1e-9),
-            "parameters": sum(p.numel() for p in learner.model.parameters()),
-            "scores": as_numbers(scores),
-        }
-        (out / "scores.json").write_text(json.dumps(summary, indent=2) + "\n")
+        run.finish(as_numbers(scores), learner.model)
     return scores
 
 
-def count_steps(config: TrainConfig, windows: int) -> int:
-    """Steps of a run."""
-    return config.steps or config.epochs * max(1, windows // config.batch_size)
-
-
-def schedule(progress: float, warmup: float, final: float) -> float:
-    """Learning rate relative to its peak: linear up to `warmup`, then half a cosine down to `final`."""
-    if progress < warmup:
-        return max(progress / warmup, 0.01)
-    part = (min(progress, 1.0) - warmup) / max(1 - warmup, 1e-9)
-    return final + (1 - final) * 0.5 * (1 + float(np.cos(np.pi * part)))
-
-
-def fetch(windows: Windows, index: Sequence[int], device: str = "cpu") -> dict:
-    """A batch of windows by index, in torch's own protocol for batched reading where the windows speak it."""
-    items = windows.__getitems__(index) if hasattr(windows, "__getitems__") else [windows[i] for i in index]
-    batch = default_collate(items)
+def fetch(windows: FollowingWindows, index: Sequence[int], device: str = "cpu") -> dict:
+    """A batch of windows by index."""
+    batch = default_collate([windows[i] for i in index])
     return {
         k: v.to(device, torch.float32)
         if isinstance(v, Tensor) and v.is_floating_point()
@@ -270,10 +235,11 @@ def fetch(windows: Windows, index: Sequence[int], device: str = "cpu") -> dict:
     }
 
 
-def read_numbers(windows: Windows, index: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+def read_numbers(windows: FollowingWindows, index: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Joints (N, 7), actions (N, K, 7) and padding (N, K) of windows, read in portions: pictures need much memory."""
     portions = [fetch(windows, index[i : i + 256]) for i in range(0, len(index), 256)]
-    return tuple(torch.cat([p[name] for p in portions]) for name in ("q", "actions", "is_pad"))
+    q, actions, is_pad = (torch.cat([p[name] for p in portions]) for name in ("q", "actions", "is_pad"))
+    return q, actions, is_pad
 
 
 def drawing_coder(autoencoder: Path, device: str) -> Recode:

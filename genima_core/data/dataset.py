@@ -47,7 +47,7 @@ class Dataset:
         """
         self.root = Path(root)
         self.info = _read_info(self.root)
-        self.rig = _read_rig(self.root)
+        self.rig = load_rig(self.root)
         self.fps: int = self.info["fps"]
         for name in self.rig.names:
             if layout.video_key(name) not in self.info["features"]:
@@ -257,7 +257,7 @@ class DatasetWriter:
         self._write_totals()
 
     def _check_same(self) -> None:
-        info, rig = _read_info(self.root), _read_rig(self.root)
+        info, rig = _read_info(self.root), load_rig(self.root)
         if info["fps"] != self.fps:
             raise ValueError(
                 f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}; choose another folder"
@@ -383,8 +383,13 @@ def _read_info(root: Path) -> dict[str, Any]:
     return info
 
 
-def _read_rig(root: Path) -> CameraRig:
-    path = root / layout.RIG
+def load_rig(root: Path) -> CameraRig:
+    """The cameras of a data set by its folder, or of a rig's file.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none; it is damaged.
+    """
+    path = root / layout.RIG if root.is_dir() else root
     if not path.is_file():
         raise FileNotFoundError(
             f"{root} has no {layout.RIG}, so targets cannot be drawn into its images; write the "

@@ -14,10 +14,11 @@ from diffusers import (
     DDIMScheduler,
     DiffusionPipeline,
     EulerAncestralDiscreteScheduler,
+    ModelMixin,
     UNet2DConditionModel,
 )
-from torch import nn
 
+from genima_core.capture import channels_last
 from genima_core.config import from_overrides
 from genima_core.device import check_device
 from genima_core.diffusion.autoencoder import load_autoencoder
@@ -70,7 +71,7 @@ class DiffusionAgent:
     @classmethod
     def assemble(cls, networks: Networks, size: tuple[int, int], steps: int) -> "DiffusionAgent":
         """From networks whose weights may still change."""
-        return cls(networks, Engine(networks, tuned=False), tuple(size), steps)
+        return cls(networks, Engine(networks, tuned=False), size, steps)
 
     @classmethod
     def load(
@@ -126,13 +127,12 @@ class DiffusionAgent:
             raise ValueError(
                 f"{path} is damaged ({type(error).__name__}: {one_line(error)}); {restore(path)}"
             ) from error
-        for name, part in networks.parts().items():
+        for name, network in networks.parts().items():
             # SDXL's autoencoder overflows in half precision, and says so.
-            kept = (
-                name == "vae" and dtype == torch.float16 and part.config.get("force_upcast", False) and family == "sdxl"
-            )
-            cast(part.eval().requires_grad_(False), torch.float32 if kept else dtype)
-            part.to(device, memory_format=torch.channels_last)
+            overflows = family == "sdxl" and networks.vae.config.get("force_upcast", False)
+            kept = name == "vae" and dtype == torch.float16 and overflows
+            cast(network.eval().requires_grad_(False), torch.float32 if kept else dtype)
+            channels_last(network, device)
         return cls(networks, Engine(networks, compiled=compiled), size, steps)
 
     def with_steps(self, steps: int) -> "DiffusionAgent":
@@ -207,7 +207,7 @@ class DiffusionAgent:
             self._check(views)
         try:
             drawings, finite = self.engine.draw(
-                torch.from_numpy(np.stack(images)), self.networks.prompts.words(instructions), seeds, steps
+                torch.from_numpy(np.stack(images)), self.networks.prompts.embed(instructions), seeds, steps
             )
         except torch.OutOfMemoryError as error:
             raise RuntimeError(
@@ -230,7 +230,10 @@ class DiffusionAgent:
             )
 
 
-def save_half(model: nn.Module, folder: Path) -> None:
+def save_half(model: ModelMixin, folder: Path) -> None:
     """Writes a diffusers model in float16, half the size; loaders read it as float32 again."""
-    half = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
-    cast(half, torch.float16).save_pretrained(folder)
+    half = copy.deepcopy(model).to("cpu")
+    cast(half, torch.float16)
+    for parameter in half.parameters():
+        parameter.data = parameter.data.contiguous()
+    half.save_pretrained(folder)

@@ -1,6 +1,7 @@
 """Pictures to latents at 1/8 of the resolution and back: a small autoencoder that fits stock diffusers pipelines."""
 
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ConfigMixin, ModelMixin
@@ -10,6 +11,7 @@ from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genima_core.capture import channels_last
 from genima_core.weights import load_part, read_config
 
 PATCH = 8
@@ -74,19 +76,22 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
         mean = patches.mean(0)
         basis = torch.linalg.eigh((patches - mean).T @ (patches - mean)).eigenvectors.flip(1)[:, :channels]
-        first, last, linear, out = self.encoder[0], self.encoder[-1], self.linear[0], self.decoder[-2]
+        layers = self.encoder[0], self.encoder[-1], self.linear[0], self.decoder[-2]
+        (first, first_bias), (last, last_bias), (linear, linear_bias), (out, out_bias) = (
+            layer.parameters() for layer in layers
+        )
         # The residual blocks pass the first channels on unchanged until they have learnt something.
-        first.weight[:channels] = basis.T.reshape(channels, 3, PATCH, PATCH).float()
-        first.bias[:channels] = -(mean @ basis).float()
-        last.weight.zero_()
-        last.weight[:, :channels, 0, 0] = torch.eye(channels)
-        last.bias.zero_()
-        linear.weight.copy_(basis[:, :, None, None].float())
-        linear.bias.copy_(mean.float())
-        out.weight.zero_()
-        out.bias.zero_()
+        first[:channels] = basis.T.reshape(channels, 3, PATCH, PATCH).float()
+        first_bias[:channels] = -(mean @ basis).float()
+        last.zero_()
+        last[:, :channels, 0, 0] = torch.eye(channels)
+        last_bias.zero_()
+        linear.copy_(basis[:, :, None, None].float())
+        linear_bias.copy_(mean.float())
+        out.zero_()
+        out_bias.zero_()
 
-    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[IdentityDistribution]:
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
         """Latents (B, latent_channels, H/8, W/8), not scaled yet, of pictures (B, 3, H, W) in [-1, 1].
 
         Raises:
@@ -97,15 +102,13 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         distribution = IdentityDistribution(self.encoder(x))
         return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)
 
-    def decode(
-        self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
-    ) -> DecoderOutput | tuple[Tensor]:
+    def decode(self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None) -> Any:
         """Pictures (B, 3, H, W) of latents that are not scaled any more; `generator` is what pipelines pass along."""
         picture = self.decoder(z) + self.linear(z)
         return DecoderOutput(sample=picture) if return_dict else (picture,)
 
-    def forward(self, sample: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
-        return self.decode(self.encode(sample).latent_dist.mode(), return_dict)
+    def forward(self, sample: Tensor, return_dict: bool = True) -> Any:
+        return self.decode(self.encoder(sample), return_dict)
 
 
 class _Residual(nn.Module):
@@ -113,14 +116,14 @@ class _Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.silu(self.first(F.silu(x))))
 
 
-Autoencoder = PatchAutoencoder | AutoencoderKL | AutoencoderTiny
+Autoencoder: TypeAlias = PatchAutoencoder | AutoencoderKL | AutoencoderTiny
 KINDS = {kind.__name__: kind for kind in (PatchAutoencoder, AutoencoderKL, AutoencoderTiny)}
 
 
@@ -148,7 +151,7 @@ def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
             f"the autoencoder in {folder} is damaged ({error}); restore it or train it anew with `genima train "
             "autoencoder`"
         ) from error
-    return model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return channels_last(model.eval().requires_grad_(False), device)
 
 
 def encode(autoencoder: Autoencoder, pictures: Tensor) -> Tensor:
@@ -166,3 +169,15 @@ def to_pictures(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) in [0, 1] of latents of deviation 1."""
     decoded = autoencoder.decode((latents / autoencoder.config.scaling_factor).to(autoencoder.dtype)).sample
     return (decoded / 2 + 0.5).clamp(0, 1)
+
+
+def tiled(views: Tensor) -> Tensor:
+    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C): `tiling.tile` for batches, on their device."""
+    B, _, H, W, C = views.shape
+    return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
+
+
+def untiled(pictures: Tensor) -> Tensor:
+    """Views (B, 4, H, W, C) of tiled pictures (B, C, 2H, 2W)."""
+    B, C, H, W = pictures.shape
+    return pictures.reshape(B, C, 2, H // 2, 2, W // 2).permute(0, 2, 4, 3, 5, 1).reshape(B, 4, H // 2, W // 2, C)

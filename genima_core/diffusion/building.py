@@ -14,6 +14,7 @@ from diffusers import (
 )
 from torch import nn
 
+from genima_core.capture import channels_last
 from genima_core.diffusion.autoencoder import PATCH, load_autoencoder
 from genima_core.diffusion.config import BaseConfig, DiffusionConfig
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
@@ -23,7 +24,7 @@ from genima_core.weights import load_part, read_config
 
 
 @dataclass(frozen=True)
-class Pupil:
+class TrainableNetworks:
     """Networks, which of them learn, and how noise is added for them to learn from."""
 
     networks: Networks
@@ -39,7 +40,7 @@ def build(
     controlnet: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
-) -> Pupil:
+) -> TrainableNetworks:
     """The networks of a preset; `controlnet` is a trained one to begin with.
 
     Raises:
@@ -51,19 +52,20 @@ def build(
                 raise ValueError(f"this preset trains its own base; leave {name} away or use --preset sd-turbo")
         if autoencoder is None:
             raise ValueError("this preset needs --autoencoder, a folder that `genima train autoencoder` wrote")
-        return from_scratch(config, autoencoder, seed, device)
+        return from_scratch(config, config.base, autoencoder, seed, device)
     if autoencoder is not None:
         raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder away")
-    return around_base(config, base, controlnet, device)
+    return around_base(config.family, base or config.base, controlnet, device)
 
 
-def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: str = "cpu") -> Pupil:
+def from_scratch(
+    config: DiffusionConfig, base: BaseConfig, autoencoder: Path, seed: int, device: str = "cpu"
+) -> TrainableNetworks:
     """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already.
 
     Raises:
         FileNotFoundError, ValueError: no autoencoder; a damaged one.
     """
-    base = config.base
     vae = load_autoencoder(autoencoder, device)
     text = TextEncoder.tiny(base.text_width)
     text.model.to(device)
@@ -96,28 +98,28 @@ def from_scratch(config: DiffusionConfig, autoencoder: Path, seed: int, device: 
     noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
     # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
     drawing = DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
-    unet, controlnet = (part.to(device, memory_format=torch.channels_last) for part in (unet, controlnet))
-    return Pupil(Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising)
+    unet, controlnet = (channels_last(part, device) for part in (unet, controlnet))
+    return TrainableNetworks(
+        Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising
+    )
 
 
-def around_base(
-    config: DiffusionConfig, base: str | None = None, controlnet: Path | None = None, device: str = "cpu"
-) -> Pupil:
+def around_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> TrainableNetworks:
     """A pretrained base with what shall learn to draw with it.
 
     That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
-    more input channels that are not looked at yet. All else is frozen. `base` is a name or folder, the preset's by
-    default; `controlnet` a folder as for `find_trained`.
+    more input channels that are not looked at yet. All else is frozen. `base` is a name or folder; `controlnet` a
+    folder as for `find_trained`.
 
     Raises:
         FileNotFoundError: not downloaded.
         ValueError: damaged, or parts that do not belong together.
     """
-    networks = load_base(config.family, base or config.base, controlnet, device)
-    trained = FAMILIES[config.family].trained
+    networks = load_base(family, base, controlnet, device)
+    trained = FAMILIES[family].trained
     for name, part in networks.parts().items():
         part.train(name == trained).requires_grad_(name == trained)
-    return Pupil(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
+    return TrainableNetworks(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
 
 
 def load_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Networks:
@@ -148,10 +150,10 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
     elif controlled:
         control = ControlNetModel.from_unet(unet)
     else:
-        widen(unet, 2 * vae.config.latent_channels)
+        add_input_channels(unet, 2 * vae.config.latent_channels)
     networks = Networks(family, vae, unet, control, prompts, scheduler)
     for part in networks.parts().values():
-        part.eval().to(device, memory_format=torch.channels_last)
+        channels_last(part.eval(), device)
     return networks
 
 
@@ -174,7 +176,7 @@ def find_trained(source: Path, name: str = "controlnet") -> Path:
     )
 
 
-def widen(unet: UNet2DConditionModel, channels: int) -> None:
+def add_input_channels(unet: UNet2DConditionModel, channels: int) -> None:
     """Gives a UNet more input channels, whose weights are zero, as InstructPix2Pix begins; none if it has them."""
     old = unet.conv_in
     if old.in_channels == channels:
@@ -183,7 +185,7 @@ def widen(unet: UNet2DConditionModel, channels: int) -> None:
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, : old.in_channels] = old.weight
-        new.bias.copy_(old.bias)
+        new.bias = old.bias
     unet.conv_in = new
     unet.register_to_config(in_channels=channels)
 

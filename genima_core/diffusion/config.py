@@ -1,7 +1,7 @@
 """What the diffusion agent is built and trained with, by preset."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 DOWN, CROSS_DOWN = "DownBlock2D", "CrossAttnDownBlock2D"
 
@@ -133,7 +133,7 @@ INSTRUCT_PIX2PIX = replace(SD_TURBO, family="pix2pix")
 PRESETS = {"demo": DEMO, "sd-turbo": SD_TURBO, "sdxl-turbo": SDXL_TURBO, "instruct-pix2pix": INSTRUCT_PIX2PIX}
 
 
-def preset(name: str, **values: object) -> DiffusionConfig:
+def preset(name: str, **values: Any) -> DiffusionConfig:
     """A preset by name, with the given values replaced, except by None.
 
     Raises:

@@ -6,18 +6,17 @@ picture and the noise: prompts are kept, the scheduler is a table of numbers, th
 are tiled and untiled on the device, and on a GPU the whole drawing is one captured graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from genima_core.capture import Captured, compile_frozen, shared_twin
-from genima_core.diffusion.autoencoder import to_pictures
+from genima_core.diffusion.autoencoder import tiled, to_pictures, untiled
 from genima_core.diffusion.networks import Networks, predict
-from genima_core.diffusion.prompts import Words
+from genima_core.diffusion.prompts import PromptEmbeddings
 from genima_core.diffusion.schedule import Schedule
-from genima_core.diffusion.tiles import tiled, untiled
 
 
 class Engine:
@@ -41,8 +40,8 @@ class Engine:
         if tuned and self.device.type == "cuda":
             self._unet = shared_twin(networks.unet)
             self._unet.fuse_qkv_projections()
-        self._predict = partial(predict, self._unet, self._controlnet)
-        self._decode = partial(to_pictures, networks.vae)
+        self._predict: Callable[..., Tensor] = partial(predict, self._unet, self._controlnet)
+        self._decode: Callable[..., Tensor] = partial(to_pictures, networks.vae)
         if compiled:
             self._predict, self._decode, self._read = (
                 compile_frozen(part, self.device) for part in (self._predict, self._decode, self._read)
@@ -50,10 +49,10 @@ class Engine:
         self._captured = Captured(self.device, tuned)
         self._schedules: dict[int, Schedule] = {}
 
-    def draw(self, views: Tensor, words: Words, seeds: Sequence[int], steps: int) -> tuple[Tensor, bool]:
+    def draw(self, views: Tensor, prompts: PromptEmbeddings, seeds: Sequence[int], steps: int) -> tuple[Tensor, bool]:
         """Drawings (B, 4, H, W, 3) uint8 on the CPU, and whether all their numbers were finite.
 
-        `views` (B, 4, H, W, 3) uint8 RGB on the CPU; `words` of B prompts; B seeds.
+        `views` (B, 4, H, W, 3) uint8 RGB on the CPU; `prompts` of B prompts; B seeds.
         """
         if steps not in self._schedules:
             self._schedules[steps] = Schedule.of(self.networks.scheduler, steps, self.device)
@@ -62,8 +61,8 @@ class Engine:
         noise = schedule.draw_noise((self.networks.vae.config.latent_channels, height, width), list(seeds), self.dtype)
         # Compiled code with frozen weights must not meet inference tensors.
         with torch.no_grad():
-            words = words.to(self.device, self.dtype)
-            inputs = [views, noise, words.tokens, *([] if words.pooled is None else [words.pooled])]
+            prompts = prompts.to(self.device, self.dtype)
+            inputs = [views, noise, prompts.tokens, *([] if prompts.pooled is None else [prompts.pooled])]
             drawing, finite = self._captured((len(views), steps), partial(self._denoise, schedule), inputs)
             return drawing.cpu(), bool(finite)
 
@@ -71,12 +70,12 @@ class Engine:
         self, schedule: Schedule, views: Tensor, noise: Tensor, tokens: Tensor, pooled: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The drawing, all of it on the device."""
-        words = Words(tokens, pooled)
+        prompts = PromptEmbeddings(tokens, pooled)
         pictures = tiled(views).to(self.dtype) / 255
         observed = self._read(pictures.contiguous(memory_format=torch.channels_last))
         latents = (noise[0] * schedule.start).contiguous(memory_format=torch.channels_last)
         for i, t in enumerate(schedule.timesteps):
-            prediction = self._predict(latents * schedule.scale[i], t, words, observed)
+            prediction = self._predict(latents * schedule.scale[i], t, prompts, observed)
             latents = schedule.keep[i] * latents.float() + schedule.add[i] * prediction.float()
             if schedule.noise[i]:
                 latents = latents + schedule.noise[i] * noise[i + 1].float()

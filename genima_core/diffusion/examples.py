@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genima_core.data.cache import WindowCache
-from genima_core.diffusion.autoencoder import PATCH, Autoencoder, to_latents
-from genima_core.diffusion.tiles import tiled
+from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY, over_observation
 from genima_core.tiling import tile
@@ -54,9 +53,8 @@ class DrawingExamples:
         self.cache, self.autoencoder, self.device = cache, autoencoder, device
         self.crop_px, self.jitter = crop_px, jitter
         self.windows = cache.windows(split)
-        self.latents = self.spheres = None
-        if crop_px == 0 and jitter is None:
-            self._encode(show_progress)
+        augmented = crop_px > 0 or jitter is not None
+        self._encoded = None if augmented else self._encode(show_progress)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -66,13 +64,9 @@ class DrawingExamples:
         windows = [self.windows[i] for i in index]
         instructions = [self.cache.instructions[self.cache.episode_index[w]] for w in windows]
         observed = _stack([tile(self.cache.images[w]) for w in windows])
-        if self.latents is not None:
-            return Batch(
-                observed.to(self.device).float() / 255,
-                self.latents[index].to(self.device).float(),
-                self.spheres[index].to(self.device).float() / 255,
-                instructions,
-            )
+        if self._encoded is not None:
+            kept, coverage = (kept[index].to(self.device).float() for kept in self._encoded)
+            return Batch(observed.to(self.device).float() / 255, kept, coverage / 255, instructions)
         drawn = _stack([tile(over_observation(self.cache.views(w), np.array(self.cache.images[w]))) for w in windows])
         alpha = _stack([tile(self.cache.target_alpha[w][..., None]) for w in windows])
         pictures = torch.cat([observed, drawn, alpha], 1).to(self.device).float() / 255
@@ -81,11 +75,12 @@ class DrawingExamples:
             latents = to_latents(self.autoencoder, drawn).float()
         return Batch(observed, latents, F.avg_pool2d(alpha, PATCH), instructions)
 
-    def _encode(self, show_progress: bool) -> None:
+    def _encode(self, show_progress: bool) -> tuple[Tensor, Tensor]:
+        """Latents (N, C, 2H/8, 2W/8) float16 of all drawings, and how much of each patch shows a target, uint8."""
         channels = self.autoencoder.config.latent_channels
         height, width = (2 * s // PATCH for s in self.cache.images.shape[2:4])
-        self.latents = torch.empty(len(self), channels, height, width, dtype=torch.float16)
-        self.spheres = torch.empty(len(self), 1, height, width, dtype=torch.uint8)
+        latents = torch.empty(len(self), channels, height, width, dtype=torch.float16)
+        spheres = torch.empty(len(self), 1, height, width, dtype=torch.uint8)
         for begin in track(range(0, len(self), 32), "encoding drawings", disable=not show_progress):
             windows = self.windows[begin : begin + 32]
             images, rgb, alpha = (
@@ -95,8 +90,9 @@ class DrawingExamples:
             drawn = _composite(*(tiled(torch.from_numpy(x)) for x in (images, rgb, alpha[..., None])))
             rows = slice(begin, begin + len(windows))
             with torch.inference_mode():
-                self.latents[rows] = to_latents(self.autoencoder, drawn.to(self.device)).half().cpu()
-            self.spheres[rows] = F.avg_pool2d(tiled(torch.from_numpy(alpha[..., None])).float(), PATCH).byte()
+                latents[rows] = to_latents(self.autoencoder, drawn.to(self.device)).half().cpu()
+            spheres[rows] = F.avg_pool2d(tiled(torch.from_numpy(alpha[..., None])).float(), PATCH).byte()
+        return latents, spheres
 
     def _augmented(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Observation, drawing and coverage (B, 7, 2H, 2W) moved and coloured alike, each view by its own shift."""

@@ -1,6 +1,8 @@
 """What draws: UNet, ControlNet, autoencoder and text encoders, of three families of stock diffusers pipelines."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from diffusers import (
@@ -13,7 +15,7 @@ from diffusers import (
 from torch import Tensor, nn
 
 from genima_core.diffusion.autoencoder import Autoencoder, encode
-from genima_core.diffusion.prompts import Prompts, Words
+from genima_core.diffusion.prompts import PromptEmbeddings, Prompts
 from genima_core.diffusion.schedule import Scheduler
 
 
@@ -87,32 +89,37 @@ class Networks:
         named = {"vae": self.vae, "unet": self.unet, "controlnet": self.controlnet}
         return {name: part for name, part in named.items() if part is not None}
 
+    def replaced(self, parts: Mapping[str, nn.Module]) -> "Networks":
+        """The same with other networks in the place of some, by the names of `parts`."""
+        new: dict[str, Any] = dict(parts)
+        return replace(self, **new)
+
     def observe(self, pictures: Tensor) -> Tensor:
         """What the networks see of tiled observations (B, 3, 2H, 2W) in [0, 1]: these, or their latents."""
         return pictures if self.controlnet is not None else encode(self.vae, pictures)
 
-    def predict(self, noisy: Tensor, t: Tensor, words: Words, observed: Tensor) -> Tensor:
+    def predict(self, noisy: Tensor, t: Tensor, prompts: PromptEmbeddings, observed: Tensor) -> Tensor:
         """What the UNet says of noisy latents (B, C, h, w) at times t, () or (B,)."""
-        return predict(self.unet, self.controlnet, noisy, t, words, observed)
+        return predict(self.unet, self.controlnet, noisy, t, prompts, observed)
 
 
 def predict(
-    unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Tensor, words: Words, observed: Tensor
+    unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Tensor, prompts: PromptEmbeddings, observed: Tensor
 ) -> Tensor:
     """One pass of the networks, without classifier-free guidance (scale 0, as in the paper)."""
     extra = None
-    if words.pooled is not None:  # SDXL is told the picture's size, and that nothing was cropped
+    if prompts.pooled is not None:  # SDXL is told the picture's size, and that nothing was cropped
         height, width = noisy.shape[-2] * 8, noisy.shape[-1] * 8
         # Filled on the device: numbers that travel to it would keep a graph from being captured.
         ids = [noisy.new_full((len(noisy), 1), number) for number in (height, width, 0, 0, height, width)]
-        extra = {"text_embeds": words.pooled, "time_ids": torch.cat(ids, 1)}
+        extra = {"text_embeds": prompts.pooled, "time_ids": torch.cat(ids, 1)}
     if controlnet is None:
-        return unet(torch.cat([noisy, observed], 1), t, words.tokens, return_dict=False)[0]
-    down, middle = controlnet(noisy, t, words.tokens, observed, added_cond_kwargs=extra, return_dict=False)
+        return unet(torch.cat([noisy, observed], 1), t, prompts.tokens, return_dict=False)[0]
+    down, middle = controlnet(noisy, t, prompts.tokens, observed, added_cond_kwargs=extra, return_dict=False)
     return unet(
         noisy,
         t,
-        words.tokens,
+        prompts.tokens,
         down_block_additional_residuals=down,
         mid_block_additional_residual=middle,
         added_cond_kwargs=extra,
@@ -125,7 +132,7 @@ def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
     return nn.Module.to(part, dtype)
 
 
-def check_fit(unet: nn.Module, controlnet: nn.Module) -> None:
+def check_fit(unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
     """
     Raises:
         ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes).

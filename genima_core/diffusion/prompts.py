@@ -11,7 +11,7 @@ from genima_core.language import TextEncoder, prompt
 
 
 @dataclass(frozen=True)
-class Words:
+class PromptEmbeddings:
     """Encoded prompts."""
 
     tokens: Tensor
@@ -19,8 +19,10 @@ class Words:
     pooled: Tensor | None = None
     """(n, pooled width) of the second encoder; None with one."""
 
-    def to(self, *args: torch.device | torch.dtype | str) -> "Words":
-        return Words(self.tokens.to(*args), None if self.pooled is None else self.pooled.to(*args))
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "PromptEmbeddings":
+        return PromptEmbeddings(
+            self.tokens.to(device, dtype), None if self.pooled is None else self.pooled.to(device, dtype)
+        )
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,15 @@ class Prompts:
         for encoder, suffix in zip(self.encoders, ("", "_2"), strict=False):
             encoder.save(folder, suffix)
 
-    def words(self, instructions: Sequence[str]) -> Words:
+    def check_distinct(self, instructions: Sequence[str]) -> None:
+        """ValueError if two instructions are the same to it; see `TextEncoder.check_distinct`."""
+        self.encoders[0].check_distinct([prompt(instruction) for instruction in instructions])
+
+    def embed(self, instructions: Sequence[str]) -> PromptEmbeddings:
         """What the networks are told for these instructions."""
         encoded = [[encoder.encode(prompt(i)) for i in instructions] for encoder in self.encoders]
         if len(encoded) == 1:
-            return Words(torch.cat([text.tokens for text in encoded[0]]))
+            return PromptEmbeddings(torch.cat([text.tokens for text in encoded[0]]))
         # SDXL reads both encoders' last layers but one, and the second one's pooled embedding.
         tokens = [torch.cat([text.penultimate for text in texts]) for texts in encoded]
-        return Words(torch.cat(tokens, -1), torch.cat([text.pooled for text in encoded[1]]))
+        return PromptEmbeddings(torch.cat(tokens, -1), torch.cat([text.pooled for text in encoded[1]]))

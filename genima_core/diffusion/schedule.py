@@ -2,13 +2,14 @@
 
 import copy
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-Scheduler = EulerAncestralDiscreteScheduler | DDIMScheduler
+Scheduler: TypeAlias = EulerAncestralDiscreteScheduler | DDIMScheduler
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class Schedule:
         return cls(
             probe.timesteps.to(device),
             float(probe.init_noise_sigma),
-            *(tuple(x.tolist()) for x in (scale, keep, add, resting / drawn)),
+            tuple(scale.tolist()),
+            tuple(keep.tolist()),
+            tuple(add.tolist()),
+            tuple((resting / drawn).tolist()),
             draws,
         )
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from genima_core.data.cache import WindowCache
 from genima_core.diffusion.agent import DiffusionAgent
-from genima_core.diffusion.previews import write_picture
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
+from genima_core.training.report import write_pictures
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def score_agent(
         errors.append(score.error_px[score.found])
         rows.append((tile(images), tile(drawing), tile(over_observation(views, images))))
     if picture is not None:
-        write_picture(picture, rows[:: max(1, len(rows) // 8)][:8])
+        write_pictures(picture, rows[:: max(1, len(rows) // 8)][:8])
     error = np.concatenate(errors)
     median, p90 = (float(np.quantile(error, q)) if len(error) else float(agent.size[0]) for q in (0.5, 0.9))
     return DrawingScores(len(error) / max(visible, 1), median, p90)

@@ -1,9 +1,7 @@
 """Trains the drawing agent with accelerate: on one process, or under `accelerate launch` on many."""
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -15,20 +13,23 @@ from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device
 from genima_core.diffusion.agent import DiffusionAgent
-from genima_core.diffusion.building import Pupil, build
+from genima_core.diffusion.building import TrainableNetworks, build
 from genima_core.diffusion.config import DiffusionConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.examples import Batch, DrawingExamples
 from genima_core.diffusion.networks import cast
-from genima_core.diffusion.previews import line, progress_bar, write_scores
-from genima_core.diffusion.prompts import Words
+from genima_core.diffusion.prompts import PromptEmbeddings
 from genima_core.diffusion.scores import score_agent
+from genima_core.training.average import decay_at, follow, frozen_copy
 from genima_core.training.config import DiffusionTraining, Precision
-from genima_core.training.run import Run, learning_rate, shuffled
+from genima_core.training.run import Run, out_of_memory
+from genima_core.training.schedule import count_steps, learning_rate, shuffled
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 """What accelerate calls them."""
+REMEDY = "raise --accumulate, use --precision bfloat16 or --checkpointing, or lower --batch-size"
+"""For too little GPU memory."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,17 @@ def train_diffusion(training: DiffusionTraining) -> None:
     device = choose_device(training.device)
     resources = Resources(device, training.precision, training.accumulate, training.checkpointing)
     accelerator = resources.accelerator()
-    pupil = build(
+    trainable = build(
         config, training.autoencoder, training.base, training.controlnet, training.seed, str(accelerator.device)
     )
     with accelerator.main_process_first():
         cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    trainable.networks.prompts.check_distinct(cache.instructions)
     fit_diffusion(
         cache,
         training.out,
         config,
-        pupil,
+        trainable,
         training.steps,
         training.minutes,
         training.seed,
@@ -91,21 +93,21 @@ def train_diffusion(training: DiffusionTraining) -> None:
 class Learner(nn.Module):
     """The networks that learn, as one module whose forward pass is their prediction; the frozen ones stand aside."""
 
-    def __init__(self, pupil: Pupil) -> None:
+    def __init__(self, trainable: TrainableNetworks) -> None:
         super().__init__()
-        parts = pupil.networks.parts()
-        self.learning = nn.ModuleDict({name: parts[name] for name in pupil.trained})
-        self.networks = (pupil.networks,)  # in a tuple, or all of them would be registered
+        parts = trainable.networks.parts()
+        self.learning = nn.ModuleDict({name: parts[name] for name in trainable.trained})
+        self.networks = (trainable.networks,)  # in a tuple, or all of them would be registered
 
-    def forward(self, noisy: Tensor, t: Tensor, words: Words, observed: Tensor) -> Tensor:
-        return self.networks[0].predict(noisy, t, words, observed)
+    def forward(self, noisy: Tensor, t: Tensor, prompts: PromptEmbeddings, observed: Tensor) -> Tensor:
+        return self.networks[0].predict(noisy, t, prompts, observed)
 
 
 def fit_diffusion(
     cache: WindowCache,
     out: Path,
     config: DiffusionConfig,
-    pupil: Pupil,
+    trainable: TrainableNetworks,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -134,28 +136,27 @@ def fit_diffusion(
     if minutes is not None and processes > 1:
         raise ValueError("with several processes give --steps, not --minutes: their clocks differ")
     show_progress = show_progress and main
-    networks = pupil.networks
-    prepare_frozen(pupil, resources)
+    networks = trainable.networks
+    prepare_frozen(trainable, resources)
     examples = DrawingExamples(
         cache, networks.vae, config.crop_px, config.jitter, device=str(accelerator.device), show_progress=show_progress
     )
     if len(examples) < parts:
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
-    learner = Learner(pupil).train()
-    average = averaged(pupil, config.ema)
+    learner = Learner(trainable).train()
+    average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
     optimizer = torch.optim.AdamW(
         learner.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    agent = DiffusionAgent.assemble(replace(networks, **average), config.size, config.draw_steps)
+    agent = DiffusionAgent.assemble(networks.replaced(dict(average)), config.size, config.draw_steps)
     if steps is None and minutes is None:
-        steps = config.steps or config.epochs * max(1, len(examples) // config.batch_size)
+        steps = count_steps(config.steps, config.epochs, len(examples), config.batch_size)
     options = {"seed": seed, "dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
-    stateful = {"learner": learner.learning, "average": nn.ModuleDict(average), "optimizer": optimizer}
+    stateful = {"learner": learner.learning, "average": average, "optimizer": optimizer}
     model, stepper = accelerator.prepare(learner, optimizer)
     if accelerator.scaler is not None:
         stateful["scaler"] = accelerator.scaler
-    with Run(out, stateful, options, steps, minutes, writes=main) as run, progress_bar(show_progress) as bar:
-        task = bar.add_task("diffusion", total=1.0, completed=run.progress)
+    with Run(out, stateful, options, steps, minutes, config.batch_size, main, show_progress) as run:
         while run.progress < 1:
             index = shuffled(len(examples), config.batch_size, run.step, seed)
             rate = learning_rate(config.learning_rate, config.schedule, config.warmup_steps, run.step, run.progress)
@@ -166,58 +167,52 @@ def fit_diffusion(
                 part = accelerator.process_index * resources.accumulate + i
                 generator = run.generator(part)
                 last = i == resources.accumulate - 1
-                with nullcontext() if last else accelerator.no_sync(model), remedied():
+                with nullcontext() if last else accelerator.no_sync(model), out_of_memory(REMEDY):
                     batch = examples.batch(index[part::parts], generator)
                     with accelerator.autocast():
-                        loss = drawing_loss(model, pupil, batch, config, generator)
+                        loss = drawing_loss(model, trainable, batch, config, generator)
                     accelerator.backward(loss / resources.accumulate)
                 losses.append(loss.detach())
             accelerator.clip_grad_norm_(model.parameters(), config.clip)
             stepper.step()
             stepper.zero_grad(set_to_none=True)
-            follow(average, learner, config.ema, run.step)
+            if config.ema > 0:
+                follow(average, learner.learning, decay_at(run.step, config.ema))
             loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
             run.advance({"loss": loss, "learning_rate": rate})
-            if run.step % every == 0 or run.progress >= 1:
+            if run.is_checkpoint(every):
                 if main:
                     with accelerator.autocast():
                         score = score_agent(agent, cache, out / "validation.png", checked)
-                    run.log(asdict(score), "validation")
-                    run.save()
-                    agent.save(out / "agent", changed=pupil.trained)
-                    speed = run.step * config.batch_size / run.elapsed_s
-                    bar.console.print(
-                        f"step {run.step} {run.elapsed_s / 60:.1f} min {speed:.1f} samples/s "
-                        f"{line(run.recent())} | {line(asdict(score))}"
-                    )
+                    run.validated(asdict(score))
+                    agent.save(out / "agent", changed=trainable.trained)
                 accelerator.wait_for_everyone()
-            bar.update(task, completed=run.progress)
         if main:
-            agent.save(out / "agent", changed=pupil.trained)
+            agent.save(out / "agent", changed=trainable.trained)
             with accelerator.autocast():
                 score = score_agent(agent, cache, out / "validation.png", 4 * checked)
-            write_scores(out, run, config.batch_size, asdict(score), learner)
+            run.finish(asdict(score), learner)
         accelerator.wait_for_everyone()
     return agent
 
 
 def drawing_loss(
-    model: nn.Module, pupil: Pupil, batch: Batch, config: DiffusionConfig, generator: torch.Generator
+    model: nn.Module, trainable: TrainableNetworks, batch: Batch, config: DiffusionConfig, generator: torch.Generator
 ) -> Tensor:
     """Mean squared error of what the networks predict from noisy latents; patches with targets count more.
 
     `model` is a `Learner`, or accelerate's wrapper of one.
     """
-    clean, noising, networks = batch.latents, pupil.noising, pupil.networks
+    clean, noising, networks = batch.latents, trainable.noising, trainable.networks
     noise = torch.randn(clean.shape, generator=generator).to(clean)
     last = noising.config.num_train_timesteps
     u = torch.rand(len(clean), generator=generator) ** (1 / (1 + config.noise_bias))
     t = (u * last).long().clamp(max=last - 1).to(clean.device)
     noisy = noising.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
-    words = networks.prompts.words(batch.instructions).to(clean.device)
+    prompts = networks.prompts.embed(batch.instructions).to(clean.device)
     with torch.no_grad():
         observed = networks.observe(batch.condition).contiguous(memory_format=torch.channels_last)
-    predicted = model(noisy, t, words, observed).float()
+    predicted = model(noisy, t, prompts, observed).float()
     kind = noising.config.prediction_type
     target = {
         "sample": lambda: clean,
@@ -228,44 +223,17 @@ def drawing_loss(
     return (weight * F.mse_loss(predicted, target, reduction="none")).mean() / weight.mean()
 
 
-def prepare_frozen(pupil: Pupil, resources: Resources) -> None:
+def prepare_frozen(trainable: TrainableNetworks, resources: Resources) -> None:
     """Saves memory: what is frozen needs no float32, and activations can be computed twice."""
-    networks = pupil.networks
+    networks = trainable.networks
     dtype = DTYPES[resources.precision]
     for name, part in networks.parts().items():
         # SDXL's autoencoder overflows in float16.
-        if name not in pupil.trained and not (name == "vae" and networks.family == "sdxl" and dtype == torch.float16):
+        if name not in trainable.trained and not (
+            name == "vae" and networks.family == "sdxl" and dtype == torch.float16
+        ):
             cast(part, dtype)
     if resources.checkpointing:
-        for part in (networks.unet, networks.controlnet):
-            if part is not None:
-                part.enable_gradient_checkpointing()
-
-
-def averaged(pupil: Pupil, decay: float) -> dict[str, nn.Module]:
-    """Copies of what learns, which follow it on average; none if `decay` is 0."""
-    parts = pupil.networks.parts()
-    return {name: copy.deepcopy(parts[name]).eval().requires_grad_(False) for name in pupil.trained if decay > 0}
-
-
-@torch.no_grad()
-def follow(average: dict[str, nn.Module], learner: Learner, decay: float, step: int) -> None:
-    """Moves the averages; a short run must not average in its first steps."""
-    decay = min(decay, (1 + step) / (10 + step))
-    for name, part in average.items():
-        torch._foreach_lerp_(list(part.parameters()), list(learner.learning[name].parameters()), 1 - decay)
-
-
-@contextmanager
-def remedied() -> Iterator[None]:
-    """
-    Raises:
-        RuntimeError: out of GPU memory, with what to lower.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RuntimeError(
-            "out of GPU memory while training: raise --accumulate, use --precision bfloat16 or "
-            "--checkpointing, or lower --batch-size"
-        ) from error
+        for network in (networks.unet, networks.controlnet):
+            if network is not None:
+                network.enable_gradient_checkpointing()

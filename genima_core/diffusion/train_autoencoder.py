@@ -7,20 +7,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genima_core.capture import channels_last
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device
 from genima_core.diffusion.agent import save_half
-from genima_core.diffusion.autoencoder import PatchAutoencoder, load_autoencoder, to_latents, to_pictures
+from genima_core.diffusion.autoencoder import (
+    PatchAutoencoder,
+    encode,
+    load_autoencoder,
+    to_latents,
+    to_pictures,
+    untiled,
+)
 from genima_core.diffusion.config import AutoencoderConfig
 from genima_core.diffusion.config import preset as diffusion_preset
 from genima_core.diffusion.examples import CodingPictures
-from genima_core.diffusion.previews import line, progress_bar, write_picture, write_scores
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
 from genima_core.training.config import Training
-from genima_core.training.run import Run, learning_rate
+from genima_core.training.report import write_pictures
+from genima_core.training.run import Run
+from genima_core.training.schedule import learning_rate
 
 
 def train_autoencoder(training: Training) -> None:
@@ -59,23 +68,21 @@ def fit_autoencoder(
         model = PatchAutoencoder(config.latent_channels, config.width, config.encoder_blocks, config.decoder_blocks)
     pictures = CodingPictures(cache, seed)
     model.start_from_pca(pictures.batch(256, np.random.default_rng(seed))[0] * 2 - 1)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = channels_last(model, device)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
     options = {"seed": seed, "config": asdict(config), "dataset": cache.fingerprint}
     if steps is None and minutes is None:
         steps = config.steps
     stateful = {"model": model, "optimizer": optimizer}
-    with Run(out, stateful, options, steps, minutes) as run, progress_bar(show_progress) as bar:
-        task = bar.add_task("autoencoder", total=1.0, completed=run.progress)
+    with Run(out, stateful, options, steps, minutes, config.batch_size, show_progress=show_progress) as run:
         while run.progress < 1:
             generator = run.generator()
             truth, spheres = (
                 x.to(device) for x in pictures.batch(config.batch_size, np.random.default_rng([seed, run.step]))
             )
-            rate = learning_rate(config.learning_rate, "cosine", 100, run.step, run.progress)
             for group in optimizer.param_groups:
-                group["lr"] = rate
-            latents = model.encode(truth * 2 - 1).latent_dist.mode()
+                group["lr"] = learning_rate(config.learning_rate, "cosine", 100, run.step, run.progress)
+            latents = encode(model, truth)
             # Noise in proportion: latents spend their deviation, whatever it is, on what matters in the picture.
             noise = torch.randn(latents.shape, generator=generator).to(device) * config.latent_noise
             decoded = model.decode(latents + noise * latents.detach().std()).sample / 2 + 0.5
@@ -85,16 +92,11 @@ def fit_autoencoder(
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             run.advance({"loss": loss.item(), "error": (decoded.detach() - truth).square().mean().sqrt().item()})
-            if run.step % every == 0 or run.progress >= 1:
+            if run.is_checkpoint(every):
                 _measure_scale(model, pictures, device)
-                score = score_autoencoder(model, cache, out / "validation.png", checked)
-                run.log(score, "validation")
-                run.save()
-                bar.console.print(f"step {run.step} {run.elapsed_s / 60:.1f} min {line(run.recent())} | {line(score)}")
-            bar.update(task, completed=run.progress)
-        score = score_autoencoder(model, cache, out / "validation.png", checked)
+                run.validated(score_autoencoder(model, cache, out / "validation.png", checked))
         save_half(model, out / "vae")
-        write_scores(out, run, config.batch_size, score, model)
+        run.finish(score_autoencoder(model, cache, out / "validation.png", checked), model)
     return load_autoencoder(out / "vae", device)
 
 
@@ -117,8 +119,7 @@ def score_autoencoder(
     x = torch.from_numpy(np.stack([tile(t) for t in truth])).permute(0, 3, 1, 2).to(device).float() / 255
     decoded = to_pictures(model, to_latents(model, x)).cpu()
     x = x.cpu()
-    back = decoded.mul(255).round().byte().unflatten(3, (2, -1)).unflatten(2, (2, -1)).permute(0, 2, 4, 3, 5, 1)
-    back = back.flatten(1, 2).numpy()
+    back = untiled(decoded.mul(255).round().byte()).numpy()
     spheres = torch.from_numpy(np.stack([tile(cache.target_alpha[w][..., None]) for w in windows])) > 127
     error = (decoded - x).square().mean(1)
     shifts = []
@@ -127,13 +128,8 @@ def score_autoencoder(
         shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
         shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
     if picture is not None:
-        write_picture(
-            picture,
-            [
-                (tile(t), tile(b))
-                for t, b in zip(truth[:: max(1, count // 8)], back[:: max(1, count // 8)], strict=True)
-            ],
-        )
+        shown = slice(None, None, max(1, count // 8))
+        write_pictures(picture, [(tile(t), tile(b)) for t, b in zip(truth[shown], back[shown], strict=True)])
     shift = np.concatenate(shifts)
     return {
         "psnr_db": float(-10 * error.mean().log10()),
@@ -146,5 +142,5 @@ def score_autoencoder(
 @torch.inference_mode()
 def _measure_scale(model: PatchAutoencoder, pictures: CodingPictures, device: str) -> None:
     truth, _ = pictures.batch(256, np.random.default_rng(0))
-    latents = model.encode(truth.to(device) * 2 - 1).latent_dist.mode()
+    latents = encode(model, truth.to(device))
     model.register_to_config(scaling_factor=float(1 / latents.std()))

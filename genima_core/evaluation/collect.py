@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -72,7 +72,7 @@ def collect(collection: Collection, episodes: int, out: Path, workers: int = 1) 
                     progress.console.print(
                         f"seed {attempted_seed}: the expert failed{'' if collection.keep_failures else ', skipped'}"
                     )
-                if solved or (collection.keep_failures and episode is not None):
+                if episode is not None and (solved or collection.keep_failures):
                     writer.add(episode)
                     added += 1
                     progress.update(bar, completed=len(writer))
@@ -95,7 +95,9 @@ def collect(collection: Collection, episodes: int, out: Path, workers: int = 1) 
     }
 
 
-def demonstrations(collection: Collection, first_seed: int, workers: int = 1) -> Iterator[tuple[int, Episode | None]]:
+def demonstrations(
+    collection: Collection, first_seed: int, workers: int = 1
+) -> Generator[tuple[int, Episode | None], None, None]:
     """Seed and demonstration (see `_Recorder.record`) for `first_seed` and all that follow, in order, without end."""
     if workers == 1:
         recorder = _Recorder(collection)

@@ -6,6 +6,8 @@ from typing import Literal
 
 import tyro
 
+from genima_core.types import Execution
+
 Targets = Literal["drawn", "truth", "shuffled", "blank"]
 
 
@@ -24,8 +26,14 @@ class Evaluation:
     targets: Targets = "drawn"
     """drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees the expert in another
     episode, the next seed's) and blank (no targets)."""
+    execution: Execution = "sync"
+    """sync: execute a chunk, then look again; async: splice in every new chunk."""
     execution_horizon: int = 0
-    """Actions of each chunk to execute; 0 means all."""
+    """Actions of each chunk to execute in sync mode; 0 means all."""
+    latency_s: float | None = None
+    """Simulated seconds from capture to chunk; by default 0 in sync mode, where the arm waits, and 0.2 in async."""
+    gate: bool = False
+    """Check each drawing before it moves the arm; one that fails ends the episode, as nobody is here to resume."""
     timeout_s: float = 12.0
     """Simulated seconds an episode may take."""
     denoising_steps: int | None = None

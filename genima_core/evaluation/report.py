@@ -1,7 +1,7 @@
 """`genima eval`: closed-loop success, and where drawing or following loses it."""
 
-from collections import defaultdict
-from pathlib import Path
+import sys
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from scipy.stats import binomtest
 from genima_core.checkpoint import Checkpoint
 from genima_core.data.video import encode
 from genima_core.device import choose_device
-from genima_core.evaluation import sources
 from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.rollout import Rollout, roll_out
 from genima_core.evaluation.scoring import Scores, score
+from genima_core.evaluation.sources import target_source
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
 from genima_core.sim.task import make_task
@@ -45,59 +45,62 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
     )
     if evaluation.denoising_steps is not None:
         policy = policy.with_steps(evaluation.denoising_steps)
-    config = StreamerConfig(execution_horizon=evaluation.execution_horizon)
+    if unknown_instruction := policy.checkpoint.unknown_instruction(make_task(evaluation.task).instruction):
+        print(f"warning: {unknown_instruction}", file=sys.stderr)
+    config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
+    gate = policy.checkpoint.gate() if evaluation.gate else None
     cell = Cell(make_task(evaluation.task), policy.checkpoint.rig)
     renderer = TargetRenderer(policy.checkpoint.rig)
     scored = range(evaluation.seed, evaluation.seed + evaluation.score_episodes)
     scores = score(cell, policy, renderer, scored, stride=10) if scored else None
 
     rollouts: list[Rollout] = []
-    for episode in track(seeds, description=f"{evaluation.task}, {evaluation.targets} targets"):
-        cell.reset(episode)
-        other = None
-        if evaluation.targets == "shuffled":
-            draw, other = sources.shuffled(policy, evaluation.task, other_seed=episode + 1)
-        else:
-            draw = {
-                "drawn": lambda: sources.drawn(policy),
-                "blank": lambda: sources.blank(cell),
-                "truth": lambda: sources.truth(cell, renderer, policy.checkpoint.info.chunk_size),
-            }[evaluation.targets]()
-        rollout = roll_out(
-            cell, policy, draw, episode, evaluation.timeout_s, config, record=evaluation.video is not None
-        )
-        if other is not None:
-            other.close()
+    for seed in track(seeds, description=f"{evaluation.task}, {evaluation.targets} targets"):
+        with target_source(evaluation.targets, policy, cell, renderer, other_seed=seed + 1) as draw:
+            rollout = roll_out(
+                cell,
+                policy,
+                seed,
+                draw,
+                evaluation.timeout_s,
+                config,
+                gate,
+                evaluation.latency_s,
+                record=evaluation.video is not None,
+            )
         if evaluation.video is not None:
-            name = f"{episode}_{evaluation.targets}_{'success' if rollout.success else 'failure'}.mp4"
+            name = f"{seed}_{evaluation.targets}_{'success' if rollout.success else 'failure'}.mp4"
             evaluation.video.mkdir(parents=True, exist_ok=True)
             encode(evaluation.video / name, np.stack(rollout.frames), fps=10, crf=20)
         rollouts.append(rollout)
     cell.close()
     renderer.close()
-    return summarise(evaluation.task, evaluation.checkpoint, evaluation.targets, rollouts, scores)
+    return summarise(evaluation, rollouts, scores)
 
 
-def summarise(task: str, checkpoint: Path, targets: str, rollouts: list[Rollout], scores: Scores | None) -> dict:
+def summarise(evaluation: Evaluation, rollouts: list[Rollout], scores: Scores | None) -> dict[str, Any]:
     """The results as JSON takes them."""
     successes = sum(r.success for r in rollouts)
     interval = binomtest(successes, len(rollouts)).proportion_ci(method="wilson")
-    stages, stops = defaultdict(list), defaultdict(int)
+    stages: dict[str, list[float]] = defaultdict(list)
+    stops: Counter[str] = Counter()
     for rollout in rollouts:
         for stage, values in rollout.stage_ms.items():
             stages[stage].extend(values)
-        for reason, count in rollout.stops.items():
-            stops[reason] += count
+        stops.update(rollout.stops)
     return {
-        "task": task,
-        "checkpoint": str(checkpoint),
-        "targets": targets,
+        "task": evaluation.task,
+        "checkpoint": str(evaluation.checkpoint),
+        "targets": evaluation.targets,
+        "execution": evaluation.execution,
+        "gate": evaluation.gate,
         "seeds": [r.seed for r in rollouts],
         "episodes": len(rollouts),
         "successes": successes,
         "success_rate": successes / len(rollouts),
         "success_interval_95": [interval.low, interval.high],
         "success_by_seed": {r.seed: r.success for r in rollouts},
+        "paused": {r.seed: r.pause_reason for r in rollouts if r.ending == "paused"},
         "duration_s_median": float(np.median([r.duration_s for r in rollouts])),
         "drawings_median": float(np.median([r.drawings for r in rollouts])),
         "stage_ms": {
@@ -109,7 +112,7 @@ def summarise(task: str, checkpoint: Path, targets: str, rollouts: list[Rollout]
     }
 
 
-def print_report(results: dict) -> None:
+def print_report(results: dict[str, Any]) -> None:
     """The results as a person reads them."""
     console, (low, high) = Console(), results["success_interval_95"]
     console.print(
@@ -117,6 +120,8 @@ def print_report(results: dict) -> None:
         f"{results['episodes']} ({100 * results['success_rate']:.0f} %, 95 % interval {100 * low:.0f} to "
         f"{100 * high:.0f} %)[/bold], median {results['duration_s_median']:.1f} s"
     )
+    for seed, reason in results["paused"].items():
+        console.print(f"seed {seed}: paused by the target gate: {reason}", highlight=False)
     stages = Table("stage", "median ms", "p95 ms")
     for stage, times in results["stage_ms"].items():
         stages.add_row(stage, f"{times['median']:.1f}", f"{times['p95']:.1f}")

@@ -1,21 +1,29 @@
-"""One closed-loop episode in simulation, without ROS: observe, draw, act, stream."""
+"""One closed-loop episode in simulation, without ROS: look, draw, act, stream."""
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from genima_core.evaluation.sources import Draw, stack
+from genima_core.loop import ControlLoop, Ending, find_ending
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
 from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.states import State
 from genima_core.streaming.streamer import Streamer
+from genima_core.targets.gate import Gate
 from genima_core.tiling import tile
 from genima_core.types import JointState, Observation
 
-Draw = Callable[[Observation, int], np.ndarray]
-"""From an observation and a seed to four views (4, H, W, 3) uint8 with targets; see `sources`."""
+T = TypeVar("T")
+
+ASYNC_LATENCY_S = 0.2
+"""From capture to chunk in async mode, in simulated time: a drawing agent at 5 Hz."""
+FRAME_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -23,65 +31,104 @@ class Rollout:
     """What happened in one episode."""
 
     seed: int
-    success: bool
+    ending: Ending
     duration_s: float
-    """Simulated time until success or until the time limit."""
+    """Simulated time until it ended."""
     drawings: int
-    stage_ms: dict[str, list[float]]
-    """Wall-clock time of each call: observe, draw, act, stream (one streamer step)."""
-    stops: dict[str, int]
+    stage_ms: Mapping[str, list[float]]
+    """Wall-clock time of each call: observe, draw, act (with the gate's check), stream (one streamer step)."""
+    stops: Mapping[str, int]
     """Streamer stops by kind of reason, other than the end of a chunk."""
+    rejected: Mapping[str, int]
+    """Chunks that the streamer refused, by kind of reason."""
+    pause_reason: str
+    """Why the gate closed; empty if it did not."""
     limit_violations: int
     frames: list[np.ndarray]
     """Pictures (2H, 4W, 3): the tiled observation beside the tiled drawing, 10 a second; empty unless asked for."""
 
+    @property
+    def success(self) -> bool:
+        return self.ending == "success"
+
 
 def roll_out(
-    cell: Cell, policy: Policy, draw: Draw, seed: int, timeout_s: float, config: StreamerConfig, record: bool = False
+    cell: Cell,
+    policy: Policy,
+    seed: int = 0,
+    draw: Draw | None = None,
+    timeout_s: float = 12.0,
+    config: StreamerConfig | None = None,
+    gate: Gate | None = None,
+    latency_s: float | None = None,
+    record: bool = False,
 ) -> Rollout:
-    """Runs the policy in the cell's present scene until success or `timeout_s` of simulated time.
+    """Resets the cell to scene `seed` and runs the policy until success, or until the loop gives up.
 
-    The clock is the simulation's: drawing takes no simulated time. All motion goes through the streamer.
+    The same `ControlLoop` and streamer as on an arm, on the simulation's clock. It gives up after `timeout_s`, and
+    where a drawing closed the gate and the arm has come to rest, because nobody is here to resume.
+
+    Args:
+        draw: What draws in the agent's place (see `sources`).
+        config: Of the streamer: execution, how many actions of a chunk, speed.
+        latency_s: Simulated time from capture to chunk. By default none in sync mode, where the arm waits meanwhile,
+            and `ASYNC_LATENCY_S` in async mode.
+        record: Keep pictures of the episode.
     """
-    streamer = Streamer(cell.arm, config)
+    cell.reset(seed)
+    draw, config = draw or policy.draw, config or StreamerConfig()
+    if latency_s is None:
+        latency_s = 0.0 if config.execution == "sync" else ASYNC_LATENCY_S
+    streamer, loop = Streamer(cell.arm, config), ControlLoop(policy.controller, config.execution, gate)
     streamer.enable()
+    loop.instruction = cell.instruction
     stage_ms: dict[str, list[float]] = defaultdict(list)
-    start_s, hold, gripper, drawing, drawings, frames = cell.time_s, cell.q, cell.gripper, None, 0, []
+    observation: Observation | None = None
+    drawing: np.ndarray | None = None
+    hold, gripper, drawings, next_frame_s, frames = cell.q, cell.gripper, 0, 0.0, []
+    ending: Ending | None = None
 
-    def timed(stage: str, call: Callable, *args: object) -> object:
+    def timed(stage: str, call: Callable[..., T], *args: object) -> T:
         begin = time.perf_counter()
         result = call(*args)
         stage_ms[stage].append(1e3 * (time.perf_counter() - begin))
         return result
 
-    period_s, ticks = config.period_s, round(0.1 / config.period_s)
-    for tick in range(round(timeout_s / period_s)):
+    begin_s = cell.time_s
+    while ending is None:
         now_s = cell.time_s
         streamer.on_joint_state(JointState(cell.q, cell.dq, now_s), now_s)
+        loop.on_joint_state(cell.q, cell.gripper, now_s)
         command = timed("stream", streamer.step, now_s)
-        if command.wants_chunk:
+        loop.on_wanted(command.wants_chunk, now_s)
+        if observation is None and loop.is_due(now_s):
             observation = timed("observe", cell.observe)
             drawing = timed("draw", draw, observation, seed * 1000 + drawings)
-            chunk = timed("act", policy.act, drawing, observation, now_s + policy.checkpoint.info.dt_s)
             drawings += 1
-            streamer.on_chunk(chunk, now_s)
-        if record and drawing is not None and tick % ticks == 0:
-            images = [cell.render(name) for name in cell.rig.names]
-            frames.append(np.hstack([tile(images), tile(drawing)]))
+        if observation is not None and now_s >= observation.stamp_s + latency_s - 1e-9:
+            chunk = timed("act", loop.act, drawing, observation.stamp_s, stack(cell, observation))
+            if chunk is not None:
+                streamer.on_chunk(loop.start(chunk, now_s), now_s)
+            observation = None
+        if record and drawing is not None and now_s >= next_frame_s:
+            next_frame_s = now_s + FRAME_S
+            frames.append(np.hstack([tile([cell.render(name) for name in cell.rig.names]), tile(drawing)]))
         hold = command.q if command.q is not None else hold
         if command.gripper_width_m is not None:
-            gripper = command.gripper_width_m / cell.arm.gripper.max_width_m
-        cell.step(hold, float(np.clip(gripper, 0.0, 1.0)), period_s)
-        if cell.success():
-            break
+            gripper = cell.arm.gripper.to_opening(command.gripper_width_m)
+        cell.step(hold, gripper, config.period_s)
+        stuck = loop.paused and command.state is State.HOLDING
+        ending = find_ending(cell.success(), cell.time_s - begin_s, timeout_s, stuck)
     statistics = streamer.statistics(cell.time_s)
     return Rollout(
         seed,
-        cell.success(),
-        cell.time_s - start_s,
+        ending,
+        cell.time_s - begin_s,
         drawings,
         dict(stage_ms),
-        dict(statistics.stops),
+        {str(reason): count for reason, count in statistics.stops.items()},
+        {str(reason): count for reason, count in statistics.rejected.items()},
+        loop.status.text,
         statistics.limit_violations,
         frames,
     )

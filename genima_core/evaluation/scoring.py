@@ -67,27 +67,29 @@ class Scores:
 
 def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, stride: int) -> Scores:
     """Scores every `stride`-th state of one expert demonstration for each seed."""
-    size, rows = policy.checkpoint.info.chunk_size, []
+    size = policy.checkpoint.info.chunk_size
+    rows: list[tuple[np.ndarray | float, ...]] = []
     for seed in seeds:
         cell.reset(seed)
         trajectory = experts.plan(cell)
-        states = []
+        states, observations = [], {}
         for k in experts.follow(cell, trajectory):
-            states.append((cell.q, cell.observe() if k % stride == 0 else None))
-        for k in range(0, len(states), stride):
-            observation = states[k][1]
+            states.append(cell.q)
+            if k % stride == 0:
+                observations[k] = cell.observe()
+        for k, observation in observations.items():
             last = min(k + size, len(states) - 1)
-            views = renderer.render(observation.q, states[last][0], float(trajectory.gripper[last]))
+            views = renderer.render(observation.q, states[last], float(trajectory.gripper[last]))
             drawing = policy.draw(observation, seed * 1000 + k)
             drawn = score_drawing(drawing, views, stack(cell, observation))
             true_drawing = over_observation(views, stack(cell, observation))
-            ends = [policy.act(d, observation, observation.stamp_s).positions[-1] for d in (true_drawing, drawing)]
+            ends = [policy.act(d, observation).positions[-1] for d in (true_drawing, drawing)]
             rows.append(
                 (
                     drawn.visible,
                     drawn.error_px,
-                    *(np.abs(end - states[last][0]) for end in ends),
-                    *(_tcp_distance(cell.arm, end, states[last][0]) for end in ends),
+                    *(np.abs(end - states[last]) for end in ends),
+                    *(_tcp_distance(cell.arm, end, states[last]) for end in ends),
                 )
             )
     return Scores(cell.rig.names, *(np.array(column) for column in zip(*rows, strict=True)))

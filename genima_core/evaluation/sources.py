@@ -1,10 +1,11 @@
 """Where the targets of an evaluation come from: the drawing agent, the truth, or the control experiments."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import numpy as np
 
-from genima_core.evaluation.rollout import Draw
+from genima_core.evaluation.config import Targets
 from genima_core.policy import Policy
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell
@@ -13,10 +14,22 @@ from genima_core.targets.draw import over_observation
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.types import Observation
 
+Draw = Callable[[Observation, int], np.ndarray]
+"""From an observation and a seed to four views (4, H, W, 3) uint8 with targets."""
 
-def drawn(policy: Policy) -> Draw:
-    """The diffusion agent draws what it sees."""
-    return policy.draw
+
+@contextmanager
+def target_source(
+    targets: Targets, policy: Policy, cell: Cell, renderer: TargetRenderer, other_seed: int
+) -> Iterator[Draw]:
+    """What draws in one episode: the diffusion agent for `drawn`, else one of the functions below."""
+    if targets == "shuffled":
+        with closing(Cell(make_task(cell.task.name), cell.rig)) as other:
+            yield shuffled(policy, other, other_seed)
+    elif targets == "truth":
+        yield truth(cell, renderer, policy.checkpoint.info.chunk_size)
+    else:
+        yield policy.draw if targets == "drawn" else blank(cell)
 
 
 def truth(cell: Cell, renderer: TargetRenderer, chunk_size: int) -> Draw:
@@ -31,33 +44,24 @@ def truth(cell: Cell, renderer: TargetRenderer, chunk_size: int) -> Draw:
     return draw
 
 
-def shuffled(policy: Policy, task: str, other_seed: int) -> tuple[Draw, Cell]:
-    """Control: the agent is shown the expert in another episode, at the same time; close the returned cell."""
-    other = Cell(make_task(task), policy.checkpoint.rig)
-    other.reset(other_seed)
-    demonstration = _expert_steps(other)
+def shuffled(policy: Policy, other: Cell, seed: int) -> Draw:
+    """Control: the agent is shown the expert in another episode, at the same time."""
+    other.reset(seed)
+    demonstration = experts.follow(other, experts.plan(other))
 
     def draw(observation: Observation, seed: int) -> np.ndarray:
         while other.time_s < observation.stamp_s and next(demonstration, None) is not None:
             pass
         return policy.draw(other.observe(), seed)
 
-    return draw, other
+    return draw
 
 
 def blank(cell: Cell) -> Draw:
     """Control: no targets at all, only the scene."""
-
-    def draw(observation: Observation, seed: int) -> np.ndarray:
-        return stack(cell, observation)
-
-    return draw
+    return lambda observation, seed: stack(cell, observation)
 
 
 def stack(cell: Cell, observation: Observation) -> np.ndarray:
     """The observation's images (4, H, W, 3) in the rig's order."""
     return np.stack([observation.images[name] for name in cell.rig.names])
-
-
-def _expert_steps(cell: Cell) -> Iterator[int]:
-    yield from experts.follow(cell, experts.plan(cell))

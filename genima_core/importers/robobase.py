@@ -142,7 +142,7 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
         )
     if not isinstance(size, list) or len(size) != 2 or not all(isinstance(s, int) and s >= 32 for s in size):
         raise ValueError(f"{path}: visual_observation_shape is {size}; it needs two numbers of pixels from 32 on")
-    numbers = {
+    numbers: dict[str, Any] = {
         ours: get(f"method.actor_model.{theirs}")
         for ours, theirs in (
             ("chunk_size", "num_queries"),
@@ -180,7 +180,7 @@ def read_statistics(folder: Path) -> Statistics:
     return Statistics(*found["proprio_stats.json"], *found["action_stats.json"])
 
 
-class Inert:
+class _InertObject:
     """Stands for an object of the configuration that was pickled beside the weights; keeps nothing, does nothing."""
 
     def __init__(self, *_: object) -> None:
@@ -203,12 +203,12 @@ INERT = (
     "collections.defaultdict",
     *(f"builtins.{name}" for name in ("dict", "list", "tuple", "int", "float", "bool", "str")),
 )
-"""Names in the pickle of a snapshot's `cfg` (OmegaConf's); each gives an `Inert` instead."""
+"""Names in the pickle of a snapshot's `cfg` (OmegaConf's); each gives an `_InertObject` instead."""
 
 
 def read_agent(path: Path) -> dict[str, Tensor]:
     """The state dict under `agent`, read by torch's unpickler for weights, which calls nothing but what it knows."""
-    with torch.serialization.safe_globals([(Inert, name) for name in INERT]):
+    with torch.serialization.safe_globals([(_InertObject, name) for name in INERT]):
         payload = read_torch(path)
     agent = payload.get("agent") if isinstance(payload, Mapping) else None
     if not isinstance(agent, Mapping) or not agent or not all(isinstance(v, Tensor) for v in agent.values()):

@@ -8,7 +8,7 @@ import numpy as np
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, transform_points
 from genima_core.targets import palette
-from genima_core.targets.views import TargetViews
+from genima_core.targets.draw import TargetViews
 
 HUE_SURE_DEG, HUE_LIMIT_DEG = 18.0, 35.0
 """A pixel this close to a target's hue counts fully, one beyond the limit not at all."""

@@ -9,7 +9,7 @@ from genima_core import gl  # noqa: F401  (selects EGL; OpenGL and pyrender read
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.geometry import opencv_to_opengl
 from genima_core.targets import palette
-from genima_core.targets.views import TargetViews
+from genima_core.targets.draw import TargetViews
 
 import pyrender  # isort: skip
 from OpenGL import GL  # isort: skip

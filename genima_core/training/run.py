@@ -3,43 +3,53 @@
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 import torch
+from rich.console import Console
+from rich.progress import Progress
 from torch import nn
 
-from genima_core.files import one_line, telling_full_disk
+from genima_core.files import one_line, telling_full_disk, write_json
+from genima_core.training.report import line, write_curves
 from genima_core.weights import read_torch
 
 STATE = "training.pt"
 
 
 class Run:
-    """Counts steps and time, writes training.pt, loss.png and TensorBoard events into a folder, and resumes from it.
+    """Counts steps and time, shows progress, and keeps what a run leaves in its folder; resumes from that.
 
-    Batches, noise and augmentation must follow from seed and step alone (`generator`); then a resumed run goes on
-    exactly as if it had never stopped. With a budget in minutes the learning rate follows the time instead, and how
-    many steps that makes depends on the machine.
+    In the folder: training.pt (to go on from), loss.png, scores.json and TensorBoard events. Batches, noise and
+    augmentation must follow from seed and step alone (`generator`); then a resumed run goes on exactly as if it had
+    never stopped. With a budget in minutes the learning rate follows the time instead, and how many steps that makes
+    depends on the machine.
     """
 
     def __init__(
         self,
         out: Path,
-        stateful: Mapping[str, nn.Module | torch.optim.Optimizer],
-        options: Mapping,
+        stateful: Mapping[str, Any],
+        options: Mapping[str, Any],
         steps: int | None,
         minutes: float | None,
+        batch_size: int = 1,
         writes: bool = True,
+        show_progress: bool = False,
     ) -> None:
         """
         Args:
             out: Folder.
-            stateful: What learns, its average, the optimizer.
+            stateful: What has a state_dict: what learns, its average, the optimizer.
             options: What must be the same when resuming; contains the seed.
             steps: Budget.
             minutes: Budget, instead of steps.
+            batch_size: Examples of a step, for the speed.
             writes: Whether this process writes files: one does, when several train together.
+            show_progress: A bar, and a line for each validation.
 
         Raises:
             ValueError: not exactly one budget, or a state in the folder that is damaged or has other options.
@@ -47,33 +57,38 @@ class Run:
         if (steps is None) == (minutes is None) or not (steps or minutes or 0) > 0:
             raise ValueError(f"steps is {steps} and minutes is {minutes}; give one of them, above 0")
         self.out, self.stateful, self.options = Path(out), dict(stateful), dict(options)
-        self.steps, self.minutes = steps, minutes
+        self.steps, self.minutes, self.batch_size = steps, minutes, batch_size
         self.step, self.elapsed_s = 0, 0.0
         self.history: list[dict[str, float]] = []
         self.out.mkdir(parents=True, exist_ok=True)
         if (self.out / STATE).exists():
             self._resume()
         self._since = time.perf_counter()
+        self._bar = Progress(console=Console(quiet=not show_progress), disable=not show_progress)
+        self._task = self._bar.add_task("training", total=1.0)
+        self._bar.update(self._task, completed=self.progress)
         self._board = None
         if writes:
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step)
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> Self:
         # States of weights that hardly matter become denormal, and those are slow.
         torch.set_flush_denormal(True)
+        self._bar.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *exception: object) -> None:
         torch.set_flush_denormal(False)
+        self._bar.stop()
         if self._board is not None:
             self._board.close()
 
     @property
     def progress(self) -> float:
         """0 at the start, 1 when the budget is spent."""
-        return min(1.0, self.step / self.steps if self.steps else self.elapsed_s / (60 * (self.minutes or 1)))
+        return min(1.0, self.step / self.steps if self.steps else self.elapsed_s / (60 * (self.minutes or math.inf)))
 
     def generator(self, part: int = 0) -> torch.Generator:
         """Randomness of the current step, or of one part of its batch."""
@@ -95,19 +110,52 @@ class Run:
             )
         self.history.append({"step": self.step, **values})
         if self.step % 10 == 0:
-            self.log(values)
+            self._log(values, "train")
+        self._bar.update(self._task, completed=self.progress)
 
-    def log(self, values: Mapping[str, float], prefix: str = "train") -> None:
+    def is_checkpoint(self, every: int) -> bool:
+        """Whether it is time to validate: every so many steps, and after the last."""
+        return self.step % every == 0 or self.progress >= 1
+
+    def validated(self, scores: Mapping[str, Any], text: str = "") -> None:
+        """Logs and prints scores of the present step, as `text` or number by number, and saves the state."""
+        numbers = _numbers(scores)
+        self._log(numbers, "validation")
+        self._save()
+        self._bar.console.print(
+            f"step {self.step} {self.elapsed_s / 60:.1f} min {self.samples_per_s:.1f} samples/s "
+            f"{line(self._recent())} | {text or line(numbers)}",
+            highlight=False,
+        )
+
+    def finish(self, scores: Mapping[str, Any], model: nn.Module) -> None:
+        """Writes scores.json: how long, how fast, how large, how good."""
+        write_json(
+            self.out / "scores.json",
+            {
+                "steps": self.step,
+                "minutes": self.elapsed_s / 60,
+                "samples_per_s": self.samples_per_s,
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "scores": scores,
+            },
+        )
+
+    @property
+    def samples_per_s(self) -> float:
+        return self.step * self.batch_size / max(self.elapsed_s, 1e-9)
+
+    def _log(self, values: Mapping[str, float], prefix: str) -> None:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"{prefix}/{name}", value, self.step)
 
-    def recent(self, count: int = 100) -> dict[str, float]:
+    def _recent(self, count: int = 100) -> dict[str, float]:
         """Means of the last steps' values."""
         last = self.history[-count:]
         return {name: sum(h[name] for h in last) / len(last) for name in last[-1] if name != "step"}
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Writes the state, atomically, and the curves."""
         if self._board is None:
             return
@@ -123,7 +171,7 @@ class Run:
             with temporary.open("wb") as file:  # by itself torch does not say what went wrong
                 torch.save(state, file)
             os.replace(temporary, self.out / STATE)
-        plot(self.history, self.out / "loss.png")
+        write_curves(self.history, self.out / "loss.png")
 
     def _resume(self) -> None:
         path = self.out / STATE
@@ -144,34 +192,24 @@ class Run:
             ) from error
 
 
-def learning_rate(peak: float, schedule: str, warmup_steps: int, step: int, progress: float) -> float:
-    """Linear over the warm-up, then constant or half a cosine of the budget down to 0."""
-    rate = peak * min(1.0, (step + 1) / max(warmup_steps, 1))
-    return rate * 0.5 * (1 + math.cos(math.pi * progress)) if schedule == "cosine" else rate
+@contextmanager
+def out_of_memory(remedy: str) -> Iterator[None]:
+    """
+    Raises:
+        RuntimeError: out of GPU memory, with the remedy.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RuntimeError(f"out of GPU memory while training: {remedy}") from error
 
 
-def shuffled(length: int, size: int, step: int, seed: int) -> list[int]:
-    """Indices of a step's batch: each epoch is another permutation; the last, incomplete batch of it is left out."""
-    size = min(size, length)
-    epoch, position = divmod(step, length // size)
-    order = torch.randperm(length, generator=torch.Generator().manual_seed((seed << 20) + epoch))
-    return order[position * size : (position + 1) * size].tolist()
-
-
-def plot(history: list[dict[str, float]], path: Path) -> None:
-    """Smoothed curves as PNG."""
-    if not history:
-        return
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5))
-    axes = figure.add_subplot()
-    width = max(1, len(history) // 200)
-    chunks = [history[i : i + width] for i in range(0, len(history), width)]
-    for name in history[0]:
-        if name not in ("step", "learning_rate"):
-            axes.plot([c[-1]["step"] for c in chunks], [sum(h[name] for h in c) / len(c) for c in chunks], label=name)
-    axes.set(xlabel="step", yscale="log")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
+def _numbers(scores: Mapping[str, object], prefix: str = "") -> dict[str, float]:
+    """Scores and scores of parts, as "part/score", without what is no number."""
+    flat: dict[str, float] = {}
+    for name, value in scores.items():
+        if isinstance(value, Mapping):
+            flat |= _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, float):
+            flat[prefix + name] = value
+    return flat

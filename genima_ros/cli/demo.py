@@ -14,6 +14,7 @@ import tyro
 
 from genima_core.checkpoint import Checkpoint
 from genima_core.files import write_json
+from genima_core.loop import find_ending
 from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.clients.demo_film import write_episode
 from genima_ros.graph import graph
@@ -124,7 +125,7 @@ def run_episode(running: RunningGraph, observer, memory: "Memory", timeout_s: fl
     observer.begin_episode()
     observer.call("streamer", "enable", CALL_S, data=True)
     begin_s = time.monotonic()
-    while not observer.succeeded and time.monotonic() - begin_s < timeout_s:
+    while find_ending(observer.succeeded, time.monotonic() - begin_s, timeout_s) is None:
         observer.spin_until(lambda: observer.succeeded, SPIN_S)
         running.check()
         memory.sample()

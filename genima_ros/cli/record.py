@@ -272,6 +272,6 @@ def print_summary(summary: dict) -> None:
     if summary["kept"]:
         print(
             f"they are in {out}; look at them: genima bag info {out}\n"
-            f"next: genima convert {out} data/{summary['task']}",
+            f"next: genima convert bags {out} data/{summary['task']}",
             flush=True,
         )

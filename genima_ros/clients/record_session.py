@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rclpy.task import Future
 from std_msgs.msg import Bool, String
 
 from genima_core.streaming.mirror import Mirroring
@@ -74,7 +75,7 @@ class RecordSession(Observer):
         self.line: Line | None = None
         self._ring, self._asked_s = ring, 0.0
         self._keys: deque[str] = deque()
-        self._pending: Any = None
+        self._pending: Future | None = None
         self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
         if instruction:
             self._instruction.publish(String(data=instruction))
@@ -142,18 +143,19 @@ class RecordSession(Observer):
         if not client.service_is_ready():
             self.say(MISSING[STREAMER])
             return
-        future = client.call_async(client.srv_type.Request())
+        future = client.call_async(interfaces.EMERGENCY_STOP.type.Request())
         future.add_done_callback(lambda future: self.say(future.result().message))
 
-    def _call(self, node: str, service: str, **request: Any) -> None:
+    def _call(self, node: str, service: str, /, **request: object) -> None:
         client = self._clients[node, service]
         if not client.service_is_ready():
             self.say(MISSING[node])
             return
-        self._pending, self._asked_s = client.call_async(client.srv_type.Request(**request)), time.monotonic()
+        kind = interfaces.SERVICES[service].type
+        self._pending, self._asked_s = client.call_async(kind.Request(**request)), time.monotonic()
         self._pending.add_done_callback(lambda future: self._answered(service, future))
 
-    def _answered(self, service: str, future) -> None:
+    def _answered(self, service: str, future: Future) -> None:
         response = future.result()
         if future is self._pending:
             self._pending = None

@@ -86,7 +86,7 @@ class RunningGraph:
         self._environment = dict(environment)
         self._line = line
         self._clock_s = clock_s
-        self._children: dict[str, subprocess.Popen] = {}
+        self._children: dict[str, subprocess.Popen[str]] = {}
         self._started_s: dict[str, float] = {}
         self._due_s: dict[str, float] = {}
         self._readers: dict[str, threading.Thread] = {}
@@ -172,7 +172,8 @@ class RunningGraph:
         reader.start()
         self._readers[process.name] = reader
 
-    def _read(self, name: str, child: subprocess.Popen) -> None:
-        for text in child.stdout:
-            self._line(name, text.rstrip("\n"))
-        child.stdout.close()
+    def _read(self, name: str, child: subprocess.Popen[str]) -> None:
+        assert child.stdout is not None  # `_start` asked for a pipe
+        with child.stdout as lines:
+            for text in lines:
+                self._line(name, text.rstrip("\n"))

@@ -22,7 +22,6 @@ from genima_ros.nodes.cameras.rig_watch import RigWatch
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
 if TYPE_CHECKING:
-    from genima_core.cameras import CameraRig
     from genima_core.diffusion.agent import DiffusionAgent
 
 WATCH_S = 1.0
@@ -48,15 +47,15 @@ class DiffusionParameters:
     """So many images in a row with equal pixels mean a frozen camera; 0 = never (simulated images do repeat)."""
 
 
-def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", "CameraRig"]:
-    """The agent and the rig of a checkpoint."""
+def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Checkpoint]:
+    """The agent of a checkpoint."""
     checkpoint = Checkpoint.open(parameters.checkpoint)
     from genima_core.diffusion.agent import DiffusionAgent  # torch takes seconds: tests and bad checkpoints need none
 
     agent = DiffusionAgent.load(
         checkpoint.path / "diffusion", parameters.device, parameters.precision or None, parameters.compiled
     )
-    return agent, checkpoint.rig
+    return agent, checkpoint
 
 
 class DiffusionNode(Node):
@@ -72,13 +71,14 @@ class DiffusionNode(Node):
 
     def __init__(
         self,
-        load: Callable[[DiffusionParameters], tuple["DiffusionAgent", "CameraRig"]] = load_agent,
+        load: Callable[[DiffusionParameters], tuple["DiffusionAgent", Checkpoint]] = load_agent,
         clock_s: Callable[[], float] = time.monotonic,
         **options,
     ) -> None:
         super().__init__("diffusion", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, DiffusionParameters)
-        self.agent, self.rig = load(self.parameters)
+        self.agent, self.checkpoint = load(self.parameters)
+        self.rig = self.checkpoint.rig
         self._clock_s = clock_s
         self._instruction = self.parameters.instruction
         self._drawings = 0
@@ -159,6 +159,8 @@ class DiffusionNode(Node):
 
     def _watch_cameras(self) -> None:
         self._rig_watch.remind()
+        if unknown_instruction := self.checkpoint.unknown_instruction(self._instruction):
+            self._diagnostics.warn(unknown_instruction, "instruction")
         now_s = self._clock_s()
         silent = [name for name, arrived_s in self._arrived_s.items() if now_s - arrived_s > SILENT_S]
         if silent:
@@ -166,9 +168,9 @@ class DiffusionNode(Node):
             self._diagnostics.warn(
                 f"no image from {', '.join(silent)}: is the camera running and publishing on {topics}?", "silent"
             )
-        elif (self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
+        elif (spread_s := self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
             self._diagnostics.warn(
-                f"the four images lie {1e3 * self._images.spread_s:.0f} ms apart, allowed are "
+                f"the four images lie {1e3 * spread_s:.0f} ms apart, allowed are "
                 f"{1e3 * self.parameters.slack_s:.0f}: synchronise the cameras or raise slack_s",
                 "slack",
             )

@@ -11,10 +11,11 @@ from genima_core.controller import config
 from genima_core.controller.augment import Pictures
 from genima_core.controller.config import PAPER, Preset
 from genima_core.controller.policy import Controller
-from genima_core.controller.train import Learner, count_steps, fit, schedule, train_controller
+from genima_core.controller.train import Learner, fit, train_controller
 from genima_core.data.dataset import DatasetWriter
 from genima_core.language import TextEncoder
 from genima_core.training.config import ControllerTraining
+from genima_core.training.schedule import count_steps, relative_rate
 
 from ..data import synthetic as recorded
 from . import synthetic
@@ -105,9 +106,9 @@ def test_backbone_has_its_own_rate(rig, windows):
 
 
 def test_epochs_are_counted_in_whole_batches():
-    assert count_steps(PAPER.train, 96 * 7 + 95) == 7000
-    assert count_steps(PAPER.train, 10) == 1000
-    assert count_steps(replace(PAPER.train, steps=3, epochs=None), 10) == 3
+    assert count_steps(None, PAPER.train.epochs, 96 * 7 + 95, 96) == 7000
+    assert count_steps(None, PAPER.train.epochs, 10, 96) == 1000
+    assert count_steps(3, None, 10, 96) == 3
 
 
 def test_too_little_memory_is_explained(learner):
@@ -115,7 +116,7 @@ def test_too_little_memory_is_explained(learner):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     learner.augmentation = exhausted
-    with pytest.raises(RuntimeError, match="too small for 4 windows a step: lower --batch-size"):
+    with pytest.raises(RuntimeError, match="out of GPU memory while training: lower --batch-size"):
         learner.step(1.0, 0.9)
 
 
@@ -137,7 +138,7 @@ def test_budget_is_steps_or_minutes(learner, windows, tmp_path):
 
 
 def test_schedule_rises_then_falls():
-    rates = [schedule(p / 100, 0.1, 0.01) for p in range(101)]
+    rates = [relative_rate(p / 100, 0.1, 0.01) for p in range(101)]
     assert max(rates) == rates[10] == 1
     assert rates[0] == pytest.approx(0.01) and rates[100] == pytest.approx(0.01)
     assert rates[10:] == sorted(rates[10:], reverse=True)

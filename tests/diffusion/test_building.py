@@ -29,12 +29,14 @@ def test_a_pretrained_preset_trains_and_its_base_stays_as_it_is(name, bases, cac
     config = replace(
         PRESETS[name], size=(32, 32), batch_size=2, draw_steps=1, crop_px=2, warmup_steps=1, learning_rate=1e-3
     )
-    pupil = build(config, base=str(base))
+    trainable = build(config, base=str(base))
     learns = "unet" if name == "instruct-pix2pix" else "controlnet"
-    assert pupil.trained == (learns,)
-    before = {part: {k: v.clone() for k, v in net.state_dict().items()} for part, net in pupil.networks.parts().items()}
-    agent = fit_diffusion(cache, tmp_path, config, pupil, steps=2, show_progress=False, checked=1)
-    for part, net in pupil.networks.parts().items():
+    assert trainable.trained == (learns,)
+    before = {
+        part: {k: v.clone() for k, v in net.state_dict().items()} for part, net in trainable.networks.parts().items()
+    }
+    agent = fit_diffusion(cache, tmp_path, config, trainable, steps=2, show_progress=False, checked=1)
+    for part, net in trainable.networks.parts().items():
         same = all(torch.equal(v, before[part][k]) for k, v in net.state_dict().items())
         assert same == (part != learns), part
     assert type(agent.networks.scheduler) is EulerAncestralDiscreteScheduler
@@ -47,7 +49,7 @@ def test_a_new_controlnet_and_new_input_channels_change_nothing_yet(bases):
     for name in PRETRAINED:
         networks = build(PRESETS[name], base=str(bases[PRETRAINED[name]])).networks
         noisy, t = torch.randn(1, 4, 8, 8), torch.tensor(500)
-        words = networks.prompts.words(["push the button"])
+        words = networks.prompts.embed(["push the button"])
         observed = [networks.observe(torch.rand(1, 3, 64, 64)) for _ in range(2)]
         torch.testing.assert_close(*(networks.predict(noisy, t, words, o) for o in observed))
 

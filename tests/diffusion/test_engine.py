@@ -8,10 +8,10 @@ from PIL import Image
 
 from genima_core.capture import shared_twin
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
+from genima_core.diffusion.autoencoder import tiled, untiled
 from genima_core.diffusion.building import load_base, with_autoencoder
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.schedule import Schedule
-from genima_core.diffusion.tiles import tiled, untiled
 from genima_core.language import prompt
 from genima_core.tiling import tile, untile
 
@@ -109,7 +109,7 @@ def test_fused_projections_predict_the_same_and_leave_the_original_alone(agents)
     twin.fuse_qkv_projections()
     assert any("to_qkv" in name for name, _ in twin.named_parameters())
     assert not any("to_qkv" in name for name, _ in networks.unet.named_parameters())
-    noisy, words = torch.randn(1, 8, 8, 8), networks.prompts.words([INSTRUCTION])
+    noisy, words = torch.randn(1, 8, 8, 8), networks.prompts.embed([INSTRUCTION])
     with torch.no_grad():
         plain, fused = (unet(noisy, torch.tensor(3), words.tokens).sample for unet in (networks.unet, twin))
     torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-5)
@@ -119,7 +119,7 @@ def test_fused_projections_predict_the_same_and_leave_the_original_alone(agents)
 def test_compiled_networks_draw_the_same(agents, images):
     agent = DiffusionAgent.load(agents["demo"])
     compiled = Engine(agent.networks, compiled=True)
-    words = agent.networks.prompts.words([INSTRUCTION])
+    words = agent.networks.prompts.embed([INSTRUCTION])
     drawing, finite = compiled.draw(torch.from_numpy(images)[None], words, [3], 2)
     assert finite
     assert psnr_db(drawing[0].numpy(), agent.draw(images, INSTRUCTION, 3, 2)) > LEAST_PSNR_DB

@@ -14,7 +14,8 @@ from genima_core.diffusion.train import fit_diffusion
 from genima_core.diffusion.train_autoencoder import train_autoencoder
 from genima_core.tiling import tile
 from genima_core.training.config import Training
-from genima_core.training.run import STATE, Run, learning_rate, shuffled
+from genima_core.training.run import STATE, Run
+from genima_core.training.schedule import learning_rate, shuffled
 
 
 def weights(folder):
@@ -40,9 +41,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
         if self.step == 2:
             raise Stopped
 
-    save = Run.save
+    save = Run._save
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "save", stop)
+        patch.setattr(Run, "_save", stop)
         with pytest.raises(Stopped):
             fit_diffusion(
                 cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, every=2, show_progress=False, checked=1
@@ -63,18 +64,18 @@ def test_refuses_to_resume_with_another_seed_or_from_a_damaged_state(trained, ca
 
 
 def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
-    pupil = build(tiny, autoencoder)
-    examples = DrawingExamples(cache, pupil.networks.vae, show_progress=False)
+    trainable = build(tiny, autoencoder)
+    examples = DrawingExamples(cache, trainable.networks.vae, show_progress=False)
     batch = examples.batch(list(range(16)), torch.Generator())
     config = replace(tiny, learning_rate=3e-3, warmup_steps=1)
 
     def loss():
         with torch.no_grad():
             generator = torch.Generator().manual_seed(0)
-            return train.drawing_loss(train.Learner(pupil), pupil, batch, config, generator).item()
+            return train.drawing_loss(train.Learner(trainable), trainable, batch, config, generator).item()
 
     before = loss()
-    fit_diffusion(cache, tmp_path, config, pupil, steps=25, show_progress=False, checked=1)
+    fit_diffusion(cache, tmp_path, config, trainable, steps=25, show_progress=False, checked=1)
     assert loss() < 0.9 * before
 
 
@@ -105,14 +106,14 @@ def test_every_epoch_shows_every_example_in_another_order():
 
 
 def test_examples_are_what_the_agent_will_see(cache, tiny, autoencoder):
-    pupil = build(tiny, autoencoder)
-    examples = DrawingExamples(cache, pupil.networks.vae, show_progress=False)
+    trainable = build(tiny, autoencoder)
+    examples = DrawingExamples(cache, trainable.networks.vae, show_progress=False)
     batch = examples.batch([3, 17], torch.Generator())
     window = cache.windows("train")[17]
     np.testing.assert_array_equal((batch.condition[1] * 255).byte().permute(1, 2, 0), tile(cache.images[window]))
     assert batch.instructions[1] == cache.instructions[cache.episode_index[window]]
     assert batch.spheres.max() > 0.5
-    live = DrawingExamples(cache, pupil.networks.vae, jitter=(0.0, 0.0, 0.0, 0.0), show_progress=False)
+    live = DrawingExamples(cache, trainable.networks.vae, jitter=(0.0, 0.0, 0.0, 0.0), show_progress=False)
     again = live.batch([3, 17], torch.Generator())
     torch.testing.assert_close(again.latents, batch.latents, rtol=0.01, atol=0.02)
     torch.testing.assert_close(again.spheres, batch.spheres, rtol=0, atol=1 / 128)
@@ -120,8 +121,8 @@ def test_examples_are_what_the_agent_will_see(cache, tiny, autoencoder):
 
 def test_augmentation_moves_and_colours_condition_and_target_alike(cache, tiny, autoencoder):
     """Outside the spheres, the drawing stays the observation."""
-    pupil = build(tiny, autoencoder)
-    examples = DrawingExamples(cache, pupil.networks.vae, 4, (0.4, 0.4, 0.4, 0.1), show_progress=False)
+    trainable = build(tiny, autoencoder)
+    examples = DrawingExamples(cache, trainable.networks.vae, 4, (0.4, 0.4, 0.4, 0.1), show_progress=False)
     pictures = torch.rand(2, 7, 64, 64)
     pictures[:, 3:6] = pictures[:, :3]
     changed = examples._augmented(pictures, torch.Generator().manual_seed(1))

@@ -7,6 +7,7 @@ import pytest
 
 from genima_core.arm import PANDA
 from genima_core.evaluation import sources
+from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.report import summarise
 from genima_core.evaluation.rollout import roll_out
 from genima_core.evaluation.scoring import score
@@ -43,7 +44,8 @@ class Oracle:
 
     def __init__(self, cell, renderer, moves=True):
         self.cell, self.renderer, self.moves = cell, renderer, moves
-        self.checkpoint = SimpleNamespace(info=SimpleNamespace(chunk_size=K, dt_s=0.05), rig=cell.rig)
+        self.checkpoint = SimpleNamespace(info=SimpleNamespace(chunk_size=K), rig=cell.rig)
+        self.controller, self.dt_s = self, 0.05
 
     def draw(self, observation, seed):
         trajectory = experts.plan(self.cell)
@@ -51,18 +53,17 @@ class Oracle:
         views = self.renderer.render(observation.q, trajectory.q[k], float(trajectory.gripper[k]))
         return over_observation(views, sources.stack(self.cell, observation))
 
-    def act(self, drawing, observation, start_s):
-        q, gripper = np.tile(self.cell.q, (K, 1)), np.zeros(K)
+    def act(self, drawing, q, gripper, instruction):
+        actions = np.tile(self.cell.q, (K, 1))
         if self.moves:
             trajectory = experts.plan(self.cell)
-            q = np.concatenate([trajectory.q[:K], np.tile(trajectory.q[-1], (max(0, K - len(trajectory)), 1))])
-        return ActionChunk(q, gripper, 0.05, start_s, observation.stamp_s)
+            actions = np.concatenate([trajectory.q[:K], np.tile(trajectory.q[-1], (max(0, K - len(trajectory)), 1))])
+        return actions, np.zeros(K)
 
 
 def test_the_experts_chunks_solve_the_task_through_the_streamer(cell, renderer):
     policy = Oracle(cell, renderer)
-    cell.reset(SEED)
-    result = roll_out(cell, policy, policy.draw, SEED, timeout_s=12.0, config=StreamerConfig(), record=True)
+    result = roll_out(cell, policy, SEED, record=True)
     assert result.success
     assert result.limit_violations == 0
     assert 2 <= result.drawings <= 12
@@ -70,12 +71,33 @@ def test_the_experts_chunks_solve_the_task_through_the_streamer(cell, renderer):
     assert result.frames and result.frames[0].shape == (128, 256, 3)
 
 
+def test_async_mode_draws_on_while_the_arm_moves(cell, renderer):
+    policy = Oracle(cell, renderer)
+    cell.reset(SEED)
+    before = cell.q
+    config = StreamerConfig(execution="async")
+    result = roll_out(cell, policy, SEED, config=config, timeout_s=3.0, latency_s=0.2)
+    assert np.abs(cell.q - before).max() > 0.03  # this oracle starts from rest each time
+    assert not result.stops and not result.rejected and result.limit_violations == 0
+    assert 9 <= result.drawings <= 15  # one every 0.2 s, and a wait for the first due action of the last chunk
+
+
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_a_closed_gate_ends_the_episode_with_its_reason(cell, renderer, execution):
+    policy = Oracle(cell, renderer)
+    gate = SimpleNamespace(check=lambda drawing, q, observation: SimpleNamespace(reasons=("it is noisy",)))
+    result = roll_out(cell, policy, SEED, config=StreamerConfig(execution=execution), gate=gate)
+    assert (result.ending, result.pause_reason) == ("paused", "it is noisy")
+    assert result.drawings == 1 and result.duration_s < 1.0
+
+
 def test_an_arm_that_stands_still_does_not_succeed(cell, renderer):
     policy = Oracle(cell, renderer, moves=False)
     cell.reset(SEED)
     before = cell.q
-    result = roll_out(cell, policy, policy.draw, SEED, timeout_s=3.0, config=StreamerConfig())
-    assert not result.success
+    result = roll_out(cell, policy, SEED, timeout_s=3.0)
+    assert result.ending == "timeout"
+    assert result.duration_s == pytest.approx(3.0)
     assert np.abs(cell.q - before).max() < 0.01
 
 
@@ -98,7 +120,8 @@ def test_blank_targets_are_the_observation(cell):
 def test_shuffled_shows_another_episode_as_it_goes_on(cell, renderer):
     policy = Oracle(cell, renderer)
     policy.draw = lambda observation, seed: sources.stack(cell, observation)
-    draw, other = sources.shuffled(policy, "push_button", SEED + 7)
+    other = Cell(make_task("push_button"), cell.rig)
+    draw = sources.shuffled(policy, other, SEED + 7)
     cell.reset(SEED)
     first = draw(cell.observe(), 0)
     cell.step(cell.q, 1.0, 1.0)
@@ -127,9 +150,9 @@ class Memory:
     def draw(self, observation, seed):
         return over_observation(self.known[observation.q.tobytes()][0], np.stack(list(observation.images.values())))
 
-    def act(self, drawing, observation, start_s):
+    def act(self, drawing, observation):
         goal = self.known[observation.q.tobytes()][1]
-        return ActionChunk(np.tile(goal, (K, 1)), np.zeros(K), 0.05, start_s, observation.stamp_s)
+        return ActionChunk(np.tile(goal, (K, 1)), np.zeros(K), 0.05, observation.stamp_s, observation.stamp_s)
 
 
 def test_perfect_drawings_and_actions_score_perfectly(cell, renderer):
@@ -157,9 +180,8 @@ def test_the_streamer_refuses_a_bad_chunk_and_says_why():
 
 def test_the_summary_counts_and_bounds(cell, renderer):
     policy = Oracle(cell, renderer, moves=False)
-    cell.reset(SEED)
-    rollouts = [roll_out(cell, policy, policy.draw, SEED, 0.5, StreamerConfig()) for _ in range(2)]
-    result = summarise("push_button", "somewhere", "truth", rollouts, None)
+    rollouts = [roll_out(cell, policy, SEED, timeout_s=0.5) for _ in range(2)]
+    result = summarise(Evaluation("push_button", targets="truth"), rollouts, None)
     assert result["successes"] == 0 and result["episodes"] == 2
     low, high = result["success_interval_95"]
     assert low == pytest.approx(0.0, abs=1e-9) and 0.5 < high < 0.9  # Wilson's interval for 0 of 2

@@ -191,6 +191,7 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
         format=FORMAT,
         preset="demo",
         tasks=("push_button",),
+        instructions=("push the button",),
         chunk_size=controller.chunk_size,
         dt_s=controller.dt_s,
         view_size=rig.size[0],

@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,12 +41,13 @@ class Graph:
 
     def __init__(self, bench, agent, rig) -> None:
         self.bench, self.agent, self.rig = bench, agent, rig
+        self.checkpoint = SimpleNamespace(rig=rig, unknown_instruction=lambda text: text * ("milk" in text))
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
         self.tiled = bench.listen(interfaces.TARGETS)
         self.views = {name: bench.listen(interfaces.target_image(name)) for name in rig.names}
 
     def start(self, **parameters) -> None:
-        self.bench.node(DiffusionNode, lambda _: (self.agent, self.rig), parameters=parameters)
+        self.bench.node(DiffusionNode, lambda _: (self.agent, self.checkpoint), parameters=parameters)
         self.cameras = {name: self.bench.talk(interfaces.camera_image(name)) for name in self.rig.names}
 
     def instruct(self, text: str = "push the button") -> None:
@@ -168,6 +170,12 @@ def test_an_agent_that_fails_does_not_end_the_node(graph, drawing):
     graph.agent.draw = fail
     graph.send(drawing, [1.0] * 4)
     graph.refuses("out of memory")
+
+
+def test_an_instruction_that_was_never_taught_is_reported(graph):
+    graph.start()
+    graph.instruct("pour a glass of milk")
+    graph.refuses("pour a glass of milk")
 
 
 def test_missing_checkpoint_is_explained(tmp_path):

@@ -77,8 +77,10 @@ def stand_ins(monkeypatch, tmp_path):
         "TimerAction",
     )
     for name, members in {
-        "launch": {"LaunchDescription": Action, "LaunchContext": Context},
+        "launch": {"LaunchDescription": Action},
         "launch.actions": dict.fromkeys(actions, Action),
+        "launch.launch_context": {"LaunchContext": Context},
+        "launch.launch_description": {"LaunchDescription": Action},
         "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Action},
         "launch.logging": {"get_logger": lambda name: SimpleNamespace(info=said.append, warning=said.append)},
         "launch.substitutions": {"LaunchConfiguration": Configuration},
@@ -311,7 +313,13 @@ sys.exit(service.run())
     log = tmp_path / "launch.log"
     with log.open("w") as output:
         command = [sys.executable, "-c", code, str(LAUNCH / "calibrate.launch.py"), str(rig_file)]
-        launch = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        launch = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         while "ready: rig" not in log.read_text() and launch.poll() is None:
             pass
         launch.send_signal(signal.SIGINT)

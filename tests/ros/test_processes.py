@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,21 @@ def test_a_node_that_cannot_start_says_why_and_is_not_tried_again(lines):
             wait_ready(graph, observer, 60)
         observer.spin_until(lambda: len(lines) > 0, 10)
     assert any("cannot start: node markers has no parameter radius; valid are arm" in line for line in lines)
+
+
+def test_the_end_of_one_node_makes_no_noise_of_the_others(lines):
+    """They are still importing when the first one is found to be wrong."""
+    late = [replace(markers(), name=f"late{i}", parameters={}) for i in range(3)]
+    with running(lines, markers(radius="big"), *late) as graph:
+        while True:
+            try:
+                graph.check()
+            except RuntimeError as error:
+                assert "markers ended with exit status 1; its last lines are above" in str(error)
+                break
+        assert any("cannot start" in line for line in lines), "its last lines are read before its end is told"
+    assert not [line for line in lines if "Traceback" in line or "KeyboardInterrupt" in line]
+    assert len(lines) <= 1 + len(late)
 
 
 def test_nodes_end_with_their_parent():

@@ -4,8 +4,7 @@ import pytest
 
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.detect import find_centres, label_centres, score_drawing, true_centres, visible_targets
-from genima_core.targets.draw import over_observation
-from genima_core.targets.views import TargetViews
+from genima_core.targets.draw import TargetViews, over_observation
 
 DRAWINGS = 40
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from genima_core.targets.draw import OPACITY, over_backgrounds, over_observation
-from genima_core.targets.views import TargetViews
+from genima_core.targets.draw import OPACITY, TargetViews, over_backgrounds, over_observation
 
 
 def flat_views(alpha: int, colour: tuple = (255, 0, 0)) -> TargetViews:

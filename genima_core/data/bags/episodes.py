@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, read_recording
 from genima_core.data.bags.views import Cut, RecordedFrames, check_cameras
+from genima_core.data.dataset import load_rig
 from genima_core.data.episode import Episode
 
 LONGEST_GAP_S = 0.25
@@ -26,14 +28,18 @@ class Options:
     fps: int = 20
     """Rows per second: the step of the demo preset and of the paper."""
     crop: str | None = None
+    """Part of each image to keep before it is resized: square (the middle), or left,top,width,height in recorded
+    pixels; all by default."""
     size: int | None = None
-    """See `Cut`."""
-    rig: CameraRig | None = None
-    """The cameras; None is what each recording says."""
+    """Width and height of each view in pixels; as recorded by default."""
+    rig: Path | None = None
+    """The cameras, as a rig's file or a data set's folder; by default, what each recording says."""
     instruction: str | None = None
     """Of recordings that do not say theirs."""
     include_suspect: bool = False
+    """Also recordings that were flagged suspect."""
     include_failures: bool = False
+    """Also failed demonstrations, marked as such."""
 
     def __post_init__(self) -> None:
         if self.fps < 1:
@@ -44,15 +50,17 @@ class Options:
     def cut(self) -> Cut:
         return Cut(self.crop, self.size)
 
+    @cached_property
+    def cameras(self) -> CameraRig | None:
+        return None if self.rig is None else load_rig(self.rig)
+
     def arguments(self) -> dict[str, object]:
         """By name, for `Origin`."""
-        return {name: value for name, value in asdict(self).items() if name != "rig"} | {
-            "rig": None if self.rig is None else self.rig.fingerprint()
-        }
+        return asdict(self) | {"rig": self.cameras and self.cameras.fingerprint()}
 
 
 def read_episode(
-    folder: Path, options: Options, on_frame: Callable[[], None] = lambda: None
+    folder: Path, options: Options = Options(), on_frame: Callable[[], None] = lambda: None
 ) -> tuple[Episode, CameraRig]:
     """A recording as an episode whose frames are read only when they are written, and the rig of its views.
 
@@ -71,7 +79,7 @@ def read_episode(
         raise ValueError(f"its recording was interrupted; mend it with `genima bag repair {folder}`")
     about = bag.about or roles.infer(bag)
     _check_wanted(about, options)
-    rig = options.rig or _rig(about)
+    rig = options.cameras or _rig(about)
     if missing := [name for name in rig.names if f"camera/{name}" not in about.streams]:
         raise ValueError(f"it has no camera {', '.join(missing)}, which its rig lists")
     recording = read_recording(bag, about, rig.names)

@@ -29,15 +29,15 @@ class Options:
     """What decides what ends up in the data set."""
 
     cameras: tuple[str, str, str, str] = layout.CAMERAS[:4]
-    """In tile order."""
+    """Four, in tile order."""
     size: int | None = None
-    """Width and height of each view; None keeps RLBench's."""
+    """Width and height of each view in pixels; RLBench's by default."""
     tasks: tuple[str, ...] | None = None
-    """None is all."""
+    """Which tasks; all by default."""
     episodes: int | None = None
-    """Most episodes of each variation; None is all."""
+    """Most episodes of each variation; all by default."""
     fps: int = 20
-    """RLBench's simulation steps by 0.05 s."""
+    """Rows per second; RLBench's simulation steps by 0.05 s."""
     description: int = 0
     """Which of the sentences that describe a variation becomes the instruction."""
 

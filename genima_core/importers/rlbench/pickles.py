@@ -150,7 +150,7 @@ class _Dtype:
     def resolve(self) -> np.dtype:
         if not _NUMBERS.fullmatch(self._code):
             raise ValueError(f"values of type {self._code!r} are no numbers")
-        return np.dtype(self._code).newbyteorder(self._order)
+        return np.dtype(self._order + self._code.lstrip("<>|="))
 
 
 class _Array:

@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from genima_core.arm import FINGER_Z_M, FRAMES, Arm
 from genima_core.geometry import make_transform, to_quat_xyzw
-from genima_core.sim.meshes import mesh_folder
+from genima_core.sim.arm import mesh_folder
 
 WHITE = ColorRGBA(r=0.93, g=0.94, b=0.95, a=0.5)
 """Translucent, because the targets are often inside the arm."""

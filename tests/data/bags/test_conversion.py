@@ -30,6 +30,11 @@ def run(source: Path, out: Path, **options) -> dict:
     return convert_recordings(source, out, Options(**options), show_progress=False)
 
 
+def rig_file(folder, rig=None):
+    (rig or synthetic.rig()).save(folder / "rig.json")
+    return folder / "rig.json"
+
+
 def reason(tmp_path: Path, plan: Plan | None = None, about: dict | None = None, **options) -> str:
     """Why a recording is left out."""
     folder = recorded.write(tmp_path / "bags/odd", plan, about)
@@ -172,12 +177,12 @@ def test_another_rig_can_be_given(tmp_path):
     folder = recorded.write(tmp_path / "bags/one", about={"rig": None})
     moved = synthetic.rig()
     moved = CameraRig((replace(moved.cameras[0], target_radius_m=0.05), *moved.cameras[1:]))
-    run(folder, tmp_path / "set", rig=moved)
+    run(folder, tmp_path / "set", rig=rig_file(tmp_path, moved))
     assert Dataset(tmp_path / "set").rig.fingerprint() == moved.fingerprint()
     with pytest.raises(ValueError, match="does not say what its cameras were: give --rig"):
         run(folder, tmp_path / "other")
     with pytest.raises(ValueError, match="was converted from recordings with rig"):
-        run(folder, tmp_path / "set", rig=synthetic.rig())
+        run(folder, tmp_path / "set", rig=rig_file(tmp_path))
 
 
 # What is left out, and why.
@@ -375,8 +380,8 @@ def test_a_recording_without_episode_json_is_understood_by_its_topics(tmp_path, 
     with pytest.raises(ValueError, match="does not say what its cameras were: give --rig"):
         run(folder, tmp_path / "set")
     with pytest.raises(ValueError, match="says no instruction; give --instruction"):
-        run(folder, tmp_path / "set", rig=synthetic.rig())
-    run(folder, tmp_path / "set", rig=synthetic.rig(), instruction="open the box")
+        run(folder, tmp_path / "set", rig=rig_file(tmp_path))
+    run(folder, tmp_path / "set", rig=rig_file(tmp_path), instruction="open the box")
     dataset = Dataset(tmp_path / "set")
     assert (dataset.instructions, dataset.seeds, dataset.tasks) == (("open the box",), (-1,), ("",))
     np.testing.assert_allclose(dataset.episode(0).q, recorded.q(dataset.episode(0).stamps_s), atol=1e-4)
@@ -396,4 +401,4 @@ def test_a_recording_of_something_else_is_refused(tmp_path, role, message):
     folder = recorded.write(tmp_path / "bags/one", Plan(without=(role,)))
     (folder / "episode.json").unlink()
     with pytest.raises(ValueError, match=message):
-        run(folder, tmp_path / "set", rig=synthetic.rig())
+        run(folder, tmp_path / "set", rig=rig_file(tmp_path))

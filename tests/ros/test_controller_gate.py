@@ -58,8 +58,11 @@ class Graph:
         self.states = bench.listen(interfaces.GATE)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
         node = bench.node(
-            lambda load, **options: ControllerNode(load, gate=lambda _: gate, **options),
-            lambda _: FakeController(),
+            ControllerNode,
+            lambda _: (
+                FakeController(),
+                SimpleNamespace(gate=lambda config, arm: gate, unknown_instruction=lambda text: ""),
+            ),
             parameters={"execution": execution, "instruction": "push"},
         )
         assert node.parameters.gate  # what is checked by default is a real arm

@@ -1,0 +1,199 @@
+"""The control loop: which drawing is acted upon, with which joints, through which gate, and when its chunk starts.
+
+`genima eval` and the controller node step this one object, so that an evaluation measures what runs on an arm.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from genima_core.cameras import CameraRig
+from genima_core.streaming.states import Reason, Status
+from genima_core.targets.gate import Gate, GateState
+from genima_core.types import ActionChunk, Execution
+
+if TYPE_CHECKING:
+    from genima_core.controller.policy import Controller
+
+Ending = Literal["success", "paused", "timeout"]
+
+HISTORY = 2000
+"""Joint states kept, so that the one at an image's capture time is still there when its drawing is finished."""
+STATE_SLACK_S = 0.1
+STILL_RAD = 0.02
+"""An arm whose joints have turned less than this since the capture has not moved."""
+CLOCK_SET_S = 0.5
+"""The wall clock has been set if it has moved against the steady one by more than this."""
+LONGEST_REASONS = 3
+"""A bad drawing breaks many rules at once; the first ones say enough."""
+
+
+@dataclass(frozen=True)
+class _JointState:
+    stamp_s: float
+    q: np.ndarray
+    opening: float
+
+
+class ControlLoop:
+    """Feed joint states, what the streamer wants, and drawings; `act` and `start` make the next chunk of a drawing.
+
+    A drawing is acted upon with the joint state of its capture time: what the controller was trained on. The chunk is
+    stamped with that capture time. In **async** mode action 0 is due one step after the capture, so that actions whose
+    time has passed are skipped where the chunk is spliced in; but if the arm still is where it was captured, none has
+    passed, and action 0 is due one step from now. In **sync** mode the arm waits: only a drawing captured after the
+    streamer came to rest is acted upon, and action 0 is due one step from now. If the chunk is refused, the streamer
+    still wants one and the next drawing is acted upon; nothing locks up when either side is restarted.
+
+    With a gate, a drawing is checked before it is acted upon. One that fails pauses the loop: no chunk follows, so the
+    streamer brings the arm to rest, until `resume`; then only what is captured afterwards counts.
+
+    All times are seconds of the observations' clock and given by the caller.
+    """
+
+    def __init__(self, controller: "Controller", execution: Execution = "sync", gate: Gate | None = None) -> None:
+        self.controller, self.execution, self.gate = controller, execution, gate
+        self.instruction = ""
+        self.status = Status(GateState.OPEN)
+        """Of the gate; while it is closed, no drawing is acted upon."""
+        self._states: deque[_JointState] = deque(maxlen=HISTORY)
+        self._wanted_since_s: float | None = None
+        self._used_s = -np.inf
+        self._now_minus_steady_s: float | None = None
+
+    # ---- inputs
+
+    def on_joint_state(self, q: np.ndarray, opening: float, stamp_s: float) -> None:
+        """Joint positions (7,) rad and the gripper's opening, 0 closed to 1 open."""
+        self._states.append(_JointState(stamp_s, q, opening))
+
+    def on_wanted(self, wanted: bool, now_s: float) -> None:
+        """Whether the streamer takes a chunk: in sync mode, whether the arm is at rest."""
+        if not wanted:
+            self._wanted_since_s = None
+        elif self._wanted_since_s is None:
+            self._wanted_since_s = now_s
+
+    def on_rig(self, rig: CameraRig) -> None:
+        """Where the cameras are now: the gate locates spheres by that. A rig of other cameras pauses the loop."""
+        if self.gate is None:
+            return
+        own = self.gate.rig
+        if (rig.names, rig.size) != (own.names, own.size):
+            self.pause(
+                Reason.RIG,
+                f"camera_rig has the cameras {', '.join(rig.names)} with {rig.size[0]}x{rig.size[1]} pixels; the "
+                f"checkpoint's are {', '.join(own.names)} with {own.size[0]}x{own.size[1]}",
+            )
+            return
+        self.gate = replace(self.gate, rig=replace(rig, arm=own.arm))
+
+    def on_clock(self, now_s: float, steady_s: float) -> float:
+        """Two clocks read together; by how much the first was set since the last call, 0.0 if it was not.
+
+        What is remembered moves with it: else old stamps would be newer than new ones.
+        """
+        before_s, self._now_minus_steady_s = self._now_minus_steady_s, now_s - steady_s
+        set_by_s = 0.0 if before_s is None else self._now_minus_steady_s - before_s
+        if abs(set_by_s) < CLOCK_SET_S:
+            return 0.0
+        self._states.clear()
+        self._used_s += set_by_s
+        if self._wanted_since_s is not None:
+            self._wanted_since_s += set_by_s
+        return set_by_s
+
+    # ---- the loop
+
+    def is_due(self, stamp_s: float) -> bool:
+        """Whether a drawing captured then is acted upon: whether now is the time to look."""
+        if self.paused or self._wanted_since_s is None or stamp_s <= self._used_s:
+            return False
+        return self.execution == "async" or stamp_s >= self._wanted_since_s
+
+    def act(self, drawing: np.ndarray, stamp_s: float, observation: np.ndarray | None = None) -> ActionChunk | None:
+        """The chunk of a drawing (4, H, W, 3) uint8 captured at stamp_s; None if it is not due or the gate closes.
+
+        The gate compares it with the `observation` (4, H, W, 3) uint8 that it was drawn over.
+
+        Raises:
+            ValueError, RuntimeError: nothing that can be acted upon, such as no joint state of that time.
+        """
+        if not self.is_due(stamp_s):
+            return None
+        state = self._state_at(stamp_s)
+        if not self._admits(drawing, state.q, observation):
+            return None
+        if not self.instruction:
+            raise ValueError("no instruction yet: send one, or set the parameter instruction")
+        positions, gripper = self.controller.act(drawing, state.q, state.opening, self.instruction)
+        if not (np.isfinite(positions).all() and np.isfinite(gripper).all()):
+            raise ValueError("the controller's actions are not finite; is the checkpoint damaged?")
+        dt_s = self.controller.dt_s
+        return ActionChunk(
+            np.asarray(positions, np.float64), np.asarray(gripper, np.float64), dt_s, stamp_s + dt_s, stamp_s
+        )
+
+    def start(self, chunk: ActionChunk, now_s: float) -> ActionChunk:
+        """The chunk that `act` made, to be sent now: with the time at which its first action is due."""
+        moved = np.abs(self._states[-1].q - self._state_at(chunk.stamp_s).q).max() > STILL_RAD
+        self._used_s = chunk.stamp_s
+        if self._wanted_since_s is not None and self.execution == "sync":
+            # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
+            self._wanted_since_s = now_s
+        if self.execution == "async" and moved:
+            return chunk
+        return replace(chunk, start_s=now_s + chunk.dt_s)
+
+    # ---- the gate
+
+    @property
+    def paused(self) -> bool:
+        return self.status.state is GateState.CLOSED
+
+    def pause(self, kind: Reason, *reasons: str) -> None:
+        """Acts upon nothing until `resume`."""
+        more = len(reasons) - LONGEST_REASONS
+        text = "; ".join(reasons[:LONGEST_REASONS]) + (f"; and {more} more" if more > 0 else "")
+        self.status = Status(GateState.CLOSED, kind, text)
+
+    def resume(self, now_s: float) -> None:
+        """Acts again, upon what is captured from now on."""
+        if self.paused:
+            self.status, self._used_s = Status(GateState.OPEN), now_s
+
+    def _admits(self, drawing: np.ndarray, q: np.ndarray, observation: np.ndarray | None) -> bool:
+        """Whether a drawing may become motion; a check that cannot be made pauses too."""
+        if self.gate is None:
+            return True
+        reasons: Sequence[str]
+        try:
+            reasons = self.gate.check(drawing, q, observation).reasons
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            reasons = (f"the drawing cannot be checked: {error}",)
+        if reasons:
+            self.pause(Reason.DRAWING, *reasons)
+        return not reasons
+
+    def _state_at(self, stamp_s: float) -> _JointState:
+        if not self._states:
+            raise ValueError("no joint state yet; is the robot's joint_state_broadcaster running?")
+        state = min(self._states, key=lambda state: abs(state.stamp_s - stamp_s))
+        if abs(state.stamp_s - stamp_s) > STATE_SLACK_S:
+            raise ValueError(
+                f"the joint state nearest to the images is {abs(state.stamp_s - stamp_s):.3f} s away "
+                f"(allowed {STATE_SLACK_S} s): are cameras and robot on one clock?"
+            )
+        return state
+
+
+def find_ending(success: bool, elapsed_s: float, timeout_s: float, stuck: bool = False) -> Ending | None:
+    """How an episode has ended, if it has; `stuck`: paused, and the arm at rest, where nobody will resume."""
+    if success:
+        return "success"
+    if stuck:
+        return "paused"
+    return "timeout" if elapsed_s >= timeout_s - 1e-9 else None

@@ -1,0 +1,132 @@
+"""The rules of the control loop, with stand-ins for the controller and the gate; no clock runs here."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genima_core.arm import PANDA
+from genima_core.loop import ControlLoop, find_ending
+from genima_core.streaming.states import Reason, Status
+from genima_core.targets.gate import GateState
+
+DRAWING = np.zeros((4, 8, 8, 3), np.uint8)
+DT_S = 0.05
+
+
+class Controller:
+    """Goes on by 0.01 rad an action."""
+
+    dt_s = DT_S
+
+    def __init__(self):
+        self.calls = []
+
+    def act(self, targets, q, gripper, instruction):
+        self.calls.append((q, gripper, instruction))
+        return q + 0.01 * np.arange(1, 21)[:, None], np.zeros(20)
+
+
+class FakeGate:
+    reasons: tuple[str, ...] = ()
+
+    def check(self, drawing, q, observation):
+        return SimpleNamespace(reasons=self.reasons)
+
+
+def make_loop(execution="sync", gate=None, wanted_s: float | None = 1.0, states=((1.0, 0.0),)):
+    loop = ControlLoop(Controller(), execution, gate)
+    loop.instruction = "push"
+    for stamp_s, offset in states:
+        loop.on_joint_state(PANDA.home + offset, 0.5, stamp_s)
+    if wanted_s is not None:
+        loop.on_wanted(True, wanted_s)
+    return loop
+
+
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_nothing_is_due_that_nobody_wants(execution):
+    loop = make_loop(execution, wanted_s=None)
+    assert not loop.is_due(1.0) and loop.act(DRAWING, 1.0) is None
+    loop.on_wanted(True, 1.0)
+    loop.on_wanted(False, 1.1)
+    assert not loop.is_due(1.2)
+
+
+def test_sync_acts_only_on_what_was_captured_at_rest_and_starts_one_step_from_now():
+    loop = make_loop(states=((0.9, 0.1), (1.0, 0.2)))
+    loop.on_wanted(True, 5.0)  # repeated: at rest since 1.0
+    assert not loop.is_due(0.99)
+    chunk = loop.act(DRAWING, 1.0)
+    assert (loop.controller.calls[0][0] == PANDA.home + 0.2).all()
+    assert loop.controller.calls[0][1:] == (0.5, "push")
+    sent = loop.start(chunk, 1.4)
+    assert (sent.stamp_s, sent.start_s) == (1.0, pytest.approx(1.4 + DT_S))
+    assert not loop.is_due(1.3)  # seen before this chunk can have been carried out
+    assert loop.is_due(1.5)  # still wanted: it was refused
+
+
+@pytest.mark.parametrize(("turned", "start_s"), [(0.1, 1.0), (0.01, 1.4)])
+def test_async_starts_at_the_capture_unless_the_arm_stands_still(turned, start_s):
+    loop = make_loop("async", wanted_s=3.0, states=((1.0, 0.0), (1.3, turned)))
+    sent = loop.start(loop.act(DRAWING, 1.0), 1.4)
+    assert sent.start_s == pytest.approx(start_s + DT_S)
+    assert not loop.is_due(1.0) and loop.is_due(1.01)
+
+
+def test_a_failed_check_pauses_until_resume_and_then_only_new_captures_count():
+    gate = FakeGate()
+    loop = make_loop("async", gate)
+    gate.reasons = ("a", "b", "c", "d", "e")
+    assert loop.act(DRAWING, 1.0, DRAWING) is None
+    assert loop.status == Status(GateState.CLOSED, Reason.DRAWING, "a; b; c; and 2 more")
+    gate.reasons = ()
+    assert not loop.is_due(1.2)
+    loop.resume(1.5)
+    assert not loop.paused and not loop.is_due(1.4) and loop.is_due(1.6)
+    loop.on_joint_state(PANDA.home, 0.5, 1.6)
+    assert loop.act(DRAWING, 1.6, DRAWING) is not None
+
+
+def test_a_check_that_cannot_be_made_pauses_too():
+    gate = SimpleNamespace(check=lambda *_: 1 / 0)
+    loop = make_loop(gate=gate)
+    assert loop.act(DRAWING, 1.0) is None
+    assert loop.paused and loop.status.text.startswith("the drawing cannot be checked")
+
+
+def test_what_cannot_be_acted_upon_is_refused_and_tried_again():
+    loop = make_loop()
+    with pytest.raises(ValueError, match="nearest to the images is 0.50"):
+        loop.act(DRAWING, 1.5)
+    loop.controller.act = lambda *_: (np.full((20, 7), np.nan), np.zeros(20))
+    with pytest.raises(ValueError, match="not finite"):
+        loop.act(DRAWING, 1.0)
+    loop.instruction = ""
+    with pytest.raises(ValueError, match="no instruction"):
+        loop.act(DRAWING, 1.0)
+    assert loop.is_due(1.0)
+    with pytest.raises(ValueError, match="no joint state yet"):
+        make_loop(states=()).act(DRAWING, 1.0)
+
+
+@pytest.mark.parametrize("execution", ["sync", "async"])
+@given(set_by_s=st.floats(-1e5, 1e5).filter(lambda s: abs(s) > 1))
+def test_setting_the_clock_changes_nothing_that_is_due(execution, set_by_s):
+    loop = make_loop(execution)
+    assert loop.on_clock(100.0, 0.0) == 0.0
+    loop.start(loop.act(DRAWING, 1.0), 1.0)
+    assert loop.on_clock(100.1, 0.1) == 0.0  # both went on
+    assert loop.on_clock(100.2 + set_by_s, 0.2) == pytest.approx(set_by_s)
+    assert not loop.is_due(0.9 + set_by_s) and loop.is_due(1.1 + set_by_s)
+    with pytest.raises(ValueError, match="no joint state yet"):  # the old stamps mean another time
+        loop.act(DRAWING, 1.1 + set_by_s)
+
+
+def test_endings():
+    assert find_ending(False, 11.9, 12.0) is None
+    assert find_ending(False, 12.0, 12.0) == "timeout"
+    assert find_ending(False, 1.0, 12.0, stuck=True) == "paused"
+    assert find_ending(True, 12.0, 12.0, stuck=True) == "success"
