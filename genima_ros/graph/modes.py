@@ -96,7 +96,7 @@ _SHARED = (
 _RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
-    Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
+    Argument("device", str, "where the models run: cpu, cuda, cuda:1, ...; auto is cuda where there is one"),
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
     Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),

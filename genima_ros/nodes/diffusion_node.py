@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from genima_core.checkpoint import Checkpoint
+from genima_core.device import choose_device
 from genima_core.synchroniser import Synchroniser
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
@@ -31,7 +32,7 @@ SILENT_S = 2.0
 @dataclass(frozen=True)
 class DiffusionParameters:
     checkpoint: Path = Path("checkpoints/demo")
-    device: str = "cpu"
+    device: str = "auto"
     precision: str = ""
     """float32, float16 or bfloat16; by default half precision on a GPU only."""
     compiled: bool = False
@@ -53,7 +54,10 @@ def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Check
     from genima_core.diffusion.agent import DiffusionAgent  # torch takes seconds: tests and bad checkpoints need none
 
     agent = DiffusionAgent.load(
-        checkpoint.path / "diffusion", parameters.device, parameters.precision or None, parameters.compiled
+        checkpoint.path / "diffusion",
+        choose_device(parameters.device),
+        parameters.precision or None,
+        parameters.compiled,
     )
     return agent, checkpoint
 
