@@ -37,8 +37,8 @@ class DiffusionParameters:
     """float32, float16 or bfloat16; by default half precision on a GPU only."""
     compiled: bool = False
     """Compile the networks: drawings are made faster, starting takes a minute or two longer."""
-    steps: int = 0
-    """Denoising steps; 0 means the checkpoint's own number."""
+    denoising_steps: int = 0
+    """Of a drawing; 0 means the checkpoint's own number."""
     seed: int = 0
     slack_s: float = 0.06
     """The four images of one drawing are captured within this time."""
@@ -149,7 +149,10 @@ class DiffusionNode(Node):
         begin_s = self._clock_s()
         try:
             drawing = self.agent.draw(
-                images, self._instruction, self.parameters.seed + self._drawings, self.parameters.steps or None
+                images,
+                self._instruction,
+                self.parameters.seed + self._drawings,
+                self.parameters.denoising_steps or None,
             )
         except (ValueError, RuntimeError) as error:
             self._diagnostics.warn(f"the agent cannot draw: {error}", "agent")

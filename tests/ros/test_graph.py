@@ -212,11 +212,11 @@ def test_the_next_step_is_said():
 
 
 def test_arguments_reach_the_nodes_that_take_them():
-    processes = resolve("execution:=async", "seed:=7", "checkpoint:=/models/a", "steps:=2")
+    processes = resolve("execution:=async", "seed:=7", "checkpoint:=/models/a", "denoising_steps:=2")
     assert processes["sim"].parameters == {"seed": 7, "rig": "/models/a/rig.json"}
     assert processes["streamer"].parameters == {"execution": "async"}
     assert processes["controller"].parameters == {"checkpoint": "/models/a", "execution": "async"}
-    assert processes["diffusion"].parameters == {"checkpoint": "/models/a", "steps": 2}
+    assert processes["diffusion"].parameters == {"checkpoint": "/models/a", "denoising_steps": 2}
 
 
 def test_what_is_not_given_is_left_to_the_nodes():
