@@ -350,6 +350,9 @@ def _silent(stream: Stream, remedy: str) -> tuple[str, str] | None:
     if len(stream.stamps_s) < 2:
         return "nothing comes", remedy
     if (age_s := float(np.median(stream.ages_s))) > LATE_S or age_s < -FUTURE_S:
-        problem, _, todo = stamp_problem(stream.stamps_s[-1], stream.stamps_s[-1] + age_s).partition(": ")
+        limit_s = LATE_S if age_s > 0 else FUTURE_S
+        problem, _, todo = stamp_problem("it", stream.stamps_s[-1], stream.stamps_s[-1] + age_s, limit_s).partition(
+            ": "
+        )
         return problem, todo
     return None

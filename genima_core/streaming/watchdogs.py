@@ -12,6 +12,7 @@ from genima_core.arm_status import ArmStatus, Level
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Playback
 from genima_core.streaming.states import Event, Reason, Refusal
+from genima_core.timing import stamp_problem
 from genima_core.types import JointState
 
 MISSED_SHARE = 0.25
@@ -199,11 +200,8 @@ class MeasurementWatch:
     def _untimely(self, state: JointState, now_s: float) -> Refusal | None:
         age, limit = now_s - state.stamp_s, self._config.joint_state_timeout_s
         if not abs(age) <= limit:
-            return Refusal(
-                Reason.STALE,
-                f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
-                f"valid is within {limit:g} s: look at the driver and synchronise the clocks.",
-            )
+            problem = stamp_problem("The joint state", state.stamp_s, now_s, limit, "the driver")
+            return Refusal(Reason.STALE, problem)
         if self.last is not None and state.stamp_s < self.last.stamp_s + STAMP_SLACK_S:
             return Refusal(
                 Reason.OLDER,
