@@ -47,7 +47,7 @@ def main(
         text = TextEncoder.tiny(config.text_dim)
         width, height = config.size
         targets = np.random.default_rng(0).integers(0, 256, (4, height, width, 3), dtype=np.uint8)
-        limits = network.frames.arm.limits
+        limits = default_rig(*config.size).arm.limits
         q = network.q_mean.cpu().double().numpy()
 
         def plain(network=network, text=text, targets=targets, q=q, limits=limits) -> np.ndarray:
