@@ -75,13 +75,9 @@ def test_a_node_that_cannot_start_says_why_and_is_not_tried_again(lines):
 def test_the_end_of_one_node_makes_no_noise_of_the_others(lines):
     """They are still importing when the first one is found to be wrong."""
     late = [replace(markers(), name=f"late{i}", parameters={}) for i in range(3)]
-    with running(lines, markers(radius="big"), *late) as graph:
-        while True:
-            try:
-                graph.check()
-            except RuntimeError as error:
-                assert "markers ended with exit status 1; its last lines are above" in str(error)
-                break
+    with Observer(DOMAIN) as observer, running(lines, markers(radius="big"), *late) as graph:
+        with pytest.raises(RuntimeError, match="markers ended with exit status 1; its last lines are above"):
+            wait_ready(graph, observer, 60)
         assert any("cannot start" in line for line in lines), "its last lines are read before its end is told"
     assert not [line for line in lines if "Traceback" in line or "KeyboardInterrupt" in line]
     assert len(lines) <= 1 + len(late)
