@@ -85,7 +85,7 @@ def start(
         make_observer = Observer
     output = ProcessOutput(sys.stdout, [process.name for process in description.processes], log=log)
     observer = stack.enter_context(make_observer(domain))
-    running = stack.enter_context(RunningGraph(description.processes, environment, output.line))
+    running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
     if description.rviz:
         rviz = subprocess.Popen(description.rviz, env=environment)
         stack.callback(rviz.terminate)
