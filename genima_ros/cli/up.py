@@ -83,7 +83,8 @@ def start(
     domain = join_domain(domain)  # the observer in this process must meet the nodes
     environment = node_environment(os.environ, domain)
     output = ProcessOutput(sys.stdout, [process.name for process in description.processes], log=log)
-    observer = stack.enter_context(make_observer(domain))
+    observer = make_observer(domain)
+    stack.enter_context(observer)
     running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
     if description.rviz:
         rviz = subprocess.Popen(description.rviz, env=environment)
