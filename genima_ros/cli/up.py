@@ -85,7 +85,7 @@ def start(
     output = ProcessOutput(sys.stdout, [process.name for process in description.processes], log=log)
     observer = make_observer(domain)
     stack.enter_context(observer)
-    running = stack.enter_context(RunningGraph(description.processes, environment, output.line))
+    running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
     if description.rviz:
         rviz = subprocess.Popen(description.rviz, env=environment)
         stack.callback(rviz.terminate)

@@ -156,7 +156,7 @@ def test_a_leader_is_like_the_follower_unless_it_is_said():
     assert dict(teleop.remappings)["leader/joint_states"] == "/leader/franka/joint_states"
     teleop = resolve("arm:=fr3", "leader_arm:=panda", mode="teleop_real")["teleop"]
     assert teleop.parameters == {"arm": "fr3", "leader_arm": "panda"}
-    assert dict(teleop.remappings)["leader/joint_states"] == "/leader/joint_states"
+    assert dict(teleop.remappings)["leader/gripper/joint_states"] == "/leader/panda_gripper/joint_states"
 
 
 def test_each_section_of_the_cameras_file_is_a_camera_node():
