@@ -97,7 +97,7 @@ def test_a_calib_file_is_installed_elsewhere(rig, cell):
     )
     np.testing.assert_allclose(CameraRig.load(cell / "new.json")["front"].T_mount_cam, rig["front"].T_mount_cam)
     assert (cell / "rig.json").read_bytes() == before
-    assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == rig.arm.base_frame
+    assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == FR3.base_frame
 
 
 def test_cameras_that_never_saw_the_board_fail(cell, capsys):
