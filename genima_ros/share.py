@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 PACKAGE = "genima_ros"
+CALIBRATION = Path("calibration")
+"""Where a cell keeps its rig, samples and verdicts, seen from where it is started."""
 DEMO_CHECKPOINT = "checkpoints/demo"
 
 

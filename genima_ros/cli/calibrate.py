@@ -1,116 +1,66 @@
-"""`genima calibrate board`, `collect`, `solve`, `install` and `check`."""
+"""`genima calibrate`: the board, samples of a running cell, the cameras' places, the rig file, and a check of it."""
 
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import tyro
+from PIL import Image
+from rich.console import Console
 
-from genima_core.arm import Arm
-from genima_core.calibration.board import Board
-from genima_core.calibration.drift import Drift, cameras_apart, drift, from_known_board
-from genima_core.calibration.samples import (
-    BOARD_FILE,
-    CameraView,
-    Sample,
-    SampleSet,
-    next_name,
-    read_board,
-    read_sample,
-    write_board,
-    write_sample,
-)
-from genima_core.calibration.solution import Solution, load_solutions
-from genima_core.calibration.store import check_intrinsics
-from genima_core.calibration.verbs import DEFAULT_BOARD
-from genima_core.cameras import CameraRig
+from genima_core.calibration.board import MARGIN_SQUARES, Board
+from genima_core.calibration.drift import Drift, cameras_apart, distance, drift, from_known_board
+from genima_core.calibration.reprojection import pose_views
+from genima_core.calibration.samples import Sample, SampleSet
+from genima_core.calibration.session import CollectSession, Moment, detect
+from genima_core.calibration.solution import Solution, load_solutions, save_solutions
+from genima_core.calibration.solution import solve as solve_camera
+from genima_core.calibration.store import Calib, check_intrinsics, keep_old, placed
+from genima_core.calibration.verdict import disagreements, judge, unseen
+from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.files import write_json
 from genima_ros.arms import ArmSetup, find_arm
+from genima_ros.cli.terminal.calibration_table import row_of, table_of
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.graph.domain import join_domain
+from genima_ros.share import CALIBRATION
 
-if TYPE_CHECKING:
-    from genima_ros.clients.calibration_client import Moment
-
+SAMPLES, RIG = CALIBRATION / "samples", CALIBRATION / "rig.json"
+DEFAULT_BOARD = Board()
+INCH_M = 0.0254
 SPIN_S = 0.05
 REST_S = 20.0
-NEW_POSE_RAD = 0.05
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 
 
-def board(out: Path = Path("board.png"), dpi: int = 300, board: Board = DEFAULT_BOARD) -> None:
+def board(out: Path = CALIBRATION / "board.png", dpi: int = 300, board: Board = DEFAULT_BOARD) -> None:
     """Writes the ChArUco board as a picture to print.
 
     Print it at its own size: 100 %, not fitted to the page.
 
-    Example: genima calibrate board --out board.png
+    Example: genima calibrate board --out calibration/board.pdf
 
     Args:
-        out: The PNG file.
+        out: A .png or .pdf file; both say how large they are to be printed.
         dpi: Pixels per inch of the print.
         board: The board; after printing measure a square, and give its true length when collecting.
     """
-    from genima_core.calibration.verbs import print_board
-
-    print_board(out, dpi, board)
-
-
-def solve(
-    samples: tyro.conf.Positional[Path],
-    rig: Path,
-    cameras: tuple[str, ...] = (),
-    out: Path | None = None,
-    json: Path | None = None,
-) -> int:
-    """Says where the cameras are, and how sure that is.
-
-    Takes the samples of `genima calibrate collect`. Exit status 0 if no camera is missing and no verdict is "bad".
-
-    Example: genima calibrate solve samples --rig rig.json
-
-    Args:
-        samples: Folder of samples.
-        rig: rig.json, which says what each camera is mounted on; it is not changed.
-        cameras: Names of the cameras to solve; all of the rig by default.
-        out: Where to write the solution; solution.json in the samples' folder by default.
-        json: File for what is shown.
-    """
-    from genima_core.calibration.verbs import solve_cameras
-
-    return solve_cameras(samples, rig, cameras, out, json)
-
-
-def install(
-    sources: tyro.conf.Positional[tuple[Path, ...]],
-    rig: Path,
-    out: Path | None = None,
-    calib: Path | None = None,
-    force: bool = False,
-) -> None:
-    """Puts extrinsics into a rig and .calib files.
-
-    The rig gets another fingerprint: data sets and checkpoints made with the old one are known to be of another rig.
-
-    Example: genima calibrate install samples/solution.json --rig rig.json
-
-    Args:
-        sources: solution.json of `genima calibrate solve`, or .calib files named after the rig's cameras.
-        rig: rig.json to change.
-        out: Where to write the changed rig; over the old one by default, of which a copy is kept beside it.
-        calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
-        force: Installs solutions whose verdict is "bad" as well.
-    """
-    from genima_core.calibration import verbs
-
-    verbs.install(sources, rig, out, calib, force)
+    if out.suffix not in (".png", ".pdf"):
+        raise ValueError(f"{out} must end in .png or .pdf")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(board.picture(dpi / INCH_M)).convert("1").save(out, dpi=(dpi, dpi), resolution=dpi)
+    width, height = (1e3 * (size + 2 * MARGIN_SQUARES * board.square_m) for size in board.size_m)
+    print(
+        f"{out}: print it at 100 % ({width:.0f} x {height:.0f} mm, {dpi} dpi) onto something stiff and flat, then "
+        f"measure a square: {1e3 * board.square_m:.1f} mm is what is assumed"
+    )
 
 
 def collect(
-    folder: tyro.conf.Positional[Path],
+    folder: tyro.conf.Positional[Path] = SAMPLES,
     cameras: tuple[str, ...] = CAMERAS,
     board: Board = DEFAULT_BOARD,
     auto: bool = False,
@@ -157,59 +107,110 @@ def collect(
                 print(session.take(moment), flush=True)
             if "q" in keys:
                 break
-    print(f"{session.taken} samples taken; next: genima calibrate solve {folder} --rig rig.json", flush=True)
+    print(f"{session.taken} samples taken; next: genima calibrate solve {folder}", flush=True)
     return 0 if session.taken else 1
 
 
-class CollectSession:
-    """The folder that samples go to."""
+def solve(
+    samples: tyro.conf.Positional[Path] = SAMPLES,
+    rig: Path = RIG,
+    cameras: tuple[str, ...] = (),
+    out: Path | None = None,
+    json: Path | None = None,
+) -> int:
+    """Says where the cameras are, and how sure that is.
 
-    def __init__(self, folder: Path, board: Board, arm: Arm) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
-            raise ValueError(
-                f"the samples in {folder} are of another board ({there}); give the same one ({board}), or "
-                "another folder"
-            )
-        write_board(folder, board)
-        self.folder, self.board, self.arm, self.taken = folder, board, arm, 0
-        self._tried = [read_sample(file).q for file in sorted(folder.glob("sample_*.json"))]
+    Takes the samples of `genima calibrate collect`. Exit status 0 if no camera is missing and no verdict is "bad".
 
-    def is_new(self, q: np.ndarray) -> bool:
-        """Whether no sample was taken or tried near these joints (7,) rad."""
-        return all(np.abs(q - tried).max() > NEW_POSE_RAD for tried in self._tried)
+    Example: genima calibrate solve calibration/samples
 
-    def take(self, moment) -> str:
-        """Saves a `calibration_link.Moment` as a sample, if any camera sees the board; says what was seen."""
-        self._tried.append(moment.q)
-        views = detect(moment, self.board)
-        if not views:
-            return f"no sample: none of {', '.join(moment.images)} sees the board"
-        sample = Sample.at(
-            self.arm,
-            next_name(file.stem for file in self.folder.glob("sample_*.json")),
-            moment.stamp_s,
-            moment.q,
-            views,
-        )
-        write_sample(self.folder, sample)
-        self.taken += 1
-        seen = ", ".join(f"{name} {len(views[name].detection.ids) if name in views else 0}" for name in moment.images)
-        return f"{sample.name}: corners seen by {seen}"
+    Args:
+        samples: Folder of samples.
+        rig: rig.json, which says what each camera is mounted on; it is not changed.
+        cameras: Names of the cameras to solve; all of the rig by default.
+        out: Where to write the solution; solution.json in the samples' folder by default.
+        json: File for what is shown; verdict.json beside the solution by default.
+    """
+    taken, known = SampleSet.load(samples), CameraRig.load(rig)
+    wanted = cameras or known.names
+    mounts = {name: known[name].mount for name in wanted}
+    solutions, problems = {}, list(unseen(taken, wanted))
+    for name, mount in mounts.items():
+        seen = taken.seen_by(name)
+        if not seen:
+            continue
+        try:
+            solutions[name] = solve_camera(name, mount, seen[0].views[name].camera, pose_views(taken, name, mount))
+        except ValueError as error:
+            problems.append(f"camera {name!r}: {error}")
+    problems += disagreements(solutions)
+    verdicts = {name: judge(solution) for name, solution in solutions.items()}
+    rows = [row_of(solution, verdicts[name], known) for name, solution in solutions.items()]
+    if rows:
+        Console().print(table_of(rows))
+    for line in (*(f"{name}: {line}" for name, verdict in verdicts.items() for line in verdict.advice), *problems):
+        print(line)
+    out = out or samples / "solution.json"
+    if solutions:
+        save_solutions(solutions, out)
+        print(f"solution: {out}\nnext: genima calibrate install {out} --rig {rig}", flush=True)
+    write_json(json or out.with_name("verdict.json"), {"rows": rows, "problems": problems})
+    return 1 if problems or any(verdict.grade == "bad" for verdict in verdicts.values()) else 0
 
-    def undo(self) -> str:
-        """Deletes the newest sample of this session."""
-        if not self.taken:
-            return "nothing to delete"
-        last = max(self.folder.glob("sample_*.json"))
-        last.unlink()
-        self.taken -= 1
-        return f"{last.stem} deleted"
+
+def install(
+    sources: tyro.conf.Positional[tuple[Path, ...]],
+    rig: Path = RIG,
+    out: Path | None = None,
+    calib: Path | None = None,
+    force: bool = False,
+) -> None:
+    """Puts extrinsics into a rig and .calib files.
+
+    The rig gets another fingerprint: data sets and checkpoints made with the old one are known to be of another rig.
+
+    Example: genima calibrate install calibration/samples/solution.json
+
+    Args:
+        sources: solution.json of `genima calibrate solve`, or .calib files named after the rig's cameras.
+        rig: rig.json to change.
+        out: Where to write the changed rig; over the old one by default, of which a copy is kept beside it.
+        calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
+        force: Installs solutions whose verdict is "bad" as well.
+    """
+    if not sources:
+        raise ValueError("nothing to install; give a solution.json or .calib files")
+    before = CameraRig.load(rig)
+    poses: dict[str, tuple[str, np.ndarray]] = {}
+    for source in sources:
+        if source.suffix == ".calib":
+            stored = Calib.load(source)
+            poses[stored.name] = (stored.mount, stored.T_mount_cam())
+            continue
+        for name, solution in load_solutions(source).items():
+            verdict = judge(solution)
+            if verdict.grade == "bad" and not force:
+                raise ValueError(
+                    f"{source}: the solution of camera {name!r} is bad: {'; '.join(verdict.advice)} "
+                    "(--force installs it all the same)"
+                )
+            check_intrinsics(before, {name: solution.intrinsics})
+            poses[name] = (solution.mount, solution.T_mount_cam)
+    after, out = placed(before, poses), out or rig
+    if out == rig and after.fingerprint() != before.fingerprint():
+        print(f"the old rig is kept: {keep_old(rig, before)}")
+    after.save(out)
+    for name in poses:
+        mm, deg = distance(before[name].T_mount_cam, after[name].T_mount_cam)
+        file = (calib or out.parent) / f"{name}.calib"
+        Calib.of(after[name], after.arm).save(file)
+        print(f"{name}: moved by {mm:.1f} mm, {deg:.2f} degrees; {file}")
+    print(f"{out}: fingerprint {before.fingerprint()} became {after.fingerprint()}")
 
 
 def check(
-    rig: Path,
-    out: Path = Path("calibration_check.png"),
+    rig: Path = RIG,
+    out: Path = CALIBRATION / "check.png",
     samples: Path | None = None,
     solution: Path | None = None,
     board: Board = DEFAULT_BOARD,
@@ -276,7 +277,7 @@ def _drift_text(found: Drift) -> str:
 
 
 def _check_live(
-    rig: CameraRig, out: Path, solutions: Mapping[str, Solution], board: Board, moment: "Moment"
+    rig: CameraRig, out: Path, solutions: Mapping[str, Solution], board: Board, moment: Moment
 ) -> list[dict]:
     check_intrinsics(rig, moment.cameras)
     rig = rig.resize(*_one_size(moment.cameras))
@@ -306,7 +307,7 @@ def _check_live(
     return rows
 
 
-def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> "Moment":
+def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> Moment:
     from genima_ros.clients.calibration_client import CalibrationLink
 
     with CalibrationLink(domain, rig.names, arm, namespace) as link:
@@ -317,14 +318,14 @@ def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> "
         return moment
 
 
-def _one_size(cameras: dict) -> tuple[int, int]:
+def _one_size(cameras: Mapping[str, PinholeCamera]) -> tuple[int, int]:
     sizes = {name: (camera.width, camera.height) for name, camera in cameras.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the cameras' images differ in size: {sizes}; set one profile for all")
     return next(iter(sizes.values()))
 
 
-def _write_overlay(rig: CameraRig, moment, out: Path) -> None:
+def _write_overlay(rig: CameraRig, moment: Moment, out: Path) -> None:
     from genima_core.calibration.overlay import overlay  # not at the top: rendering needs the extra "sim"
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -332,14 +333,6 @@ def _write_overlay(rig: CameraRig, moment, out: Path) -> None:
     if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise OSError(f"cannot write {out}; the name must end in .png")
     print(f"{out}: each sphere should sit on its joint, in all four views")
-
-
-def detect(moment, board: Board) -> dict[str, CameraView]:
-    """What each camera sees of the board; without those that see too little of it."""
-    found = {name: board.detect(image) for name, image in moment.images.items()}
-    return {
-        name: CameraView(moment.cameras[name], detection) for name, detection in found.items() if detection is not None
-    }
 
 
 VERBS = (board, collect, solve, install, check)

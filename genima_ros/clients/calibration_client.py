@@ -1,12 +1,11 @@
 """What a running cell shows while its arm is at rest, for calibration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
-from genima_core.cameras import PinholeCamera
+from genima_core.calibration.session import Moment
 from genima_ros.arms import ArmSetup
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
@@ -18,21 +17,6 @@ SETTLE_S = 0.3
 """An image counts when it was captured this long after the arm came to rest: what it holds has stopped swinging."""
 AHEAD_S = 0.2
 """An image may be this much newer than the newest joint state."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """All cameras and the arm, at rest."""
-
-    stamp_s: float
-    """Of the oldest image."""
-    q: np.ndarray
-    """(7,) rad."""
-    opening: float
-    """0 closed to 1 open; 1 where the joint states tell nothing of the fingers."""
-    images: dict[str, np.ndarray]
-    """Camera name to (H, W, 3) uint8."""
-    cameras: dict[str, PinholeCamera]
 
 
 class CalibrationLink(Observer):

@@ -11,7 +11,7 @@ from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros.arms import absolute, arm_argument, find_arm
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
-from genima_ros.share import PACKAGE, find_checkpoint, share_folder
+from genima_ros.share import CALIBRATION, PACKAGE, find_checkpoint, share_folder
 
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
@@ -112,9 +112,11 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
     known: dict[str, object] = dict(values)
     renamed: dict[str, str] = {}
+    if "rig" in values and not values["rig"] and (CALIBRATION / "rig.json").is_file():
+        known["rig"] = CALIBRATION / "rig.json"
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
-        known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}
+        known |= {"checkpoint": str(checkpoint), "rig": known.get("rig") or checkpoint / "rig.json"}
     if values.get("camera"):
         known["leave_out"] = [values["camera"]]
     if known.get("rig"):

@@ -152,7 +152,11 @@ _GRIPPER = NodeEntry(
 )
 _RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm", "leave_out"), niceness=5, respawn=True, condition="rig")
 _BOARD = NodeEntry("board", "board_node", ("camera", "marker_frame"), niceness=5, respawn=True, condition="camera")
-_RIG = Argument("rig", str, "rig.json with where the cameras are; where a checkpoint runs, by default its own")
+_RIG = Argument(
+    "rig",
+    str,
+    "rig.json with where the cameras are; by default calibration/rig.json if it is there, else the checkpoint's own",
+)
 _ENABLE = "when nobody is near the arm: genima enable"
 
 MODES = {

@@ -1,17 +1,25 @@
+import io
 import json
+import re
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from rich.console import Console
 
-from genima_core.arm import PANDA
+from genima_core.arm import FR3, PANDA
+from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.calibration.simulated import board_for, simulate
+from genima_core.calibration.solution import solve
 from genima_core.calibration.store import Calib
+from genima_core.calibration.verdict import judge
 from genima_core.cameras import CameraRig
 from genima_core.geometry import make_transform
 from genima_ros.cli import main as cli
+from genima_ros.cli.terminal.calibration_table import row_of, table_of
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +80,7 @@ def test_from_samples_to_a_rig(rig, cell, capsys):
 
 def test_a_calib_file_is_installed_elsewhere(rig, cell):
     Calib.of(rig["front"]).save(cell / "given.calib")
+    replace(CameraRig.load(cell / "rig.json"), arm=FR3).save(cell / "rig.json")
     before = (cell / "rig.json").read_bytes()
     assert (
         run(
@@ -88,7 +97,7 @@ def test_a_calib_file_is_installed_elsewhere(rig, cell):
     )
     np.testing.assert_allclose(CameraRig.load(cell / "new.json")["front"].T_mount_cam, rig["front"].T_mount_cam)
     assert (cell / "rig.json").read_bytes() == before
-    assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == rig.arm.base_frame
+    assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == FR3.base_frame
 
 
 def test_cameras_that_never_saw_the_board_fail(cell, capsys):
@@ -139,6 +148,39 @@ def test_the_board_is_printed_to_scale(board, tmp_path, capsys):
     assert width_m < 0.297, "fits A4"
     assert len(board.detect(picture).ids) == len(board.corners)
     assert "measure a square" in capsys.readouterr().out
+    with Image.open(tmp_path / "board.png") as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert run("board", "--out", tmp_path / "board.pdf") == 0
+    box = re.search(rb"/MediaBox \[ 0 0 ([0-9.]+) ([0-9.]+) \]", (tmp_path / "board.pdf").read_bytes())
+    assert float(box[1]) / 72 * 0.0254 == pytest.approx(width_m, rel=1e-3)
+    assert run("board", "--out", tmp_path / "board.txt") == 1
+    assert "must end in .png or .pdf" in capsys.readouterr().err
+
+
+def test_the_table_of_four_cameras_is_legible_in_80_columns(rig, samples):
+    solution = solve("front", "base", rig["front"].intrinsics, pose_views(samples, "front", "base"))
+    rows = [{**row_of(solution, judge(solution), rig), "name": name} for name in rig.names]
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(table_of(rows))
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80 and "…" not in shown.getvalue()
+    assert all(name in lines[0] for name in rig.names)
+    assert lines[-1].split() == ["verdict", "good", "good", "good", "good"]
+    assert any(line.startswith("leave one out px") and line.count("(") == 4 for line in lines)
+
+
+def test_by_default_everything_lies_in_the_folder_calibration(cell, monkeypatch):
+    monkeypatch.chdir(cell)
+    (cell / "calibration").mkdir()
+    for name in ("samples", "rig.json"):
+        (cell / name).rename(cell / "calibration" / name)
+    assert run("board") == 0
+    assert run("solve", "--cameras", "wrist", "front") == 0
+    assert run("install", "calibration/samples/solution.json") == 0
+    there = {str(path.relative_to(cell / "calibration")) for path in (cell / "calibration").rglob("*.*")}
+    assert {"board.png", "front.calib", "wrist.calib", "samples/solution.json", "samples/verdict.json"} <= there
+    verdict = json.loads((cell / "calibration/samples/verdict.json").read_text())
+    assert [row["verdict"] for row in verdict["rows"]] == ["good", "good"]
 
 
 def test_no_source_is_refused(cell, capsys):

@@ -80,7 +80,7 @@ def test_a_file_of_ones_own(tmp_path):
             {"upper_position_limits": [3.0] * 7},
             "upper position limit of joint 1 is 3, wider than the fr3's 2.7437",
         ),
-        ({"lower_position_limits": [-2.0] * 6}, "needs a finite number"),
+        ({"lower_position_limits": [-2.0] * 6}, "seven numbers"),
         ({"velocity_limits": [1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 1.0]}, "velocity limit of joint 6 is 9"),
         ({"velocity_limits": [float("nan")] * 7}, "needs a finite number"),
         ({"velocity_limits": [0.0] * 7}, "nothing is left of joint 1"),
@@ -92,7 +92,7 @@ def test_a_file_of_ones_own(tmp_path):
         ({"gripper": {"kind": "franka_hand"}}, "has no action"),
         ({"gripper": {"kind": "gripper_command", "action": "a"}}, "moves one joint"),
         ({"gripper": {"kind": "gripper_command", "action": "a", "joints": []}}, "has no joints"),
-        ({"gripper": ["x"]}, "needs names with values"),
+        ({"gripper": ["x"]}, "needs a mapping"),
         ({"gripper": {"kind": "suction"}}, "'suction'; valid are 'franka_hand'"),
     ],
 )

@@ -259,7 +259,7 @@ def test_empty_means_not_given():
     [
         ("streamr:\n  ros__parameters: {}\n", "section 'streamr'; valid are /.., sim, streamer"),
         ("streamer:\n  enabled: true\n", "ros__parameters"),
-        ("just text", "just text"),
+        ("just text", "must hold names with values"),
         ("a: [", "is not YAML"),
     ],
 )
