@@ -79,5 +79,5 @@ demo-checkpoint: env
 	$(BIN)/genima checkpoint $(PARTS) --results $(foreach t,drawn truth shuffled blank,$(WORK)/$(t).json)
 
 clean:
-	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find genima_core genima_ros launch tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,8 +15,11 @@ from rclpy.signals import SignalHandlerOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from genima_core.arm import PANDA
+from genima_core.streaming.mirror import Mirroring
+from genima_core.streaming.states import Status
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import to_joint_state
+from genima_ros.messages.status import read_status
 from genima_ros.nodes.run import make_executor
 
 RATES = np.array([1.2, 2.0, 1.0, 1.7, 2.0, 1.3, 2.2])
@@ -44,8 +47,8 @@ def main(rate_hz: float = 100.0) -> None:
     """
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("synthetic_leader")
-    states: list[str] = []
-    interfaces.subscribe(node, interfaces.TELEOP_STATE, lambda message: states.append(message.data))
+    states: list[Status | None] = []
+    interfaces.subscribe(node, interfaces.TELEOP_STATE, lambda message: states.append(read_status(message, Mirroring)))
     publisher = interfaces.publish(node, interfaces.LEADER_JOINT_STATES)
     executor = make_executor()
     executor.add_node(node)
@@ -54,7 +57,7 @@ def main(rate_hz: float = 100.0) -> None:
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
     while not asked:
         executor.spin_once(timeout_sec=0.0)
-        if begin_s is None and states and states[-1] == "mirroring":
+        if begin_s is None and states and states[-1] and states[-1].state is Mirroring.MIRRORING:
             begin_s = due_s + 1.0
         # The stamp is when it is there; published at once.
         now_s = time.time()

@@ -6,9 +6,7 @@ A check is of one configuration; a command is what the streamer pays more than w
 along demonstrations and along random motion near contacts.
 """
 
-import json as json_format
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genima_core.arm import PANDA
+from genima_core.files import write_json
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.collision import ClearanceModel
 from genima_core.sim.experts import plan
@@ -26,12 +25,11 @@ from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Playback
 from genima_core.streaming.reference import Blend, ChunkPath
 
-LIMIT_MS = 2.0
 CHUNK, DT_S = 20, 0.05
 
 
 def main(scenes: int = 10, configurations: int = 20_000, seed: int = 0, json: Path | None = None) -> None:
-    """Prints median, p99 and largest times; exits with 1 if the p99 of a row is more than 2 ms.
+    """Prints median, p99 and largest times.
 
     Args:
         scenes: demonstrations that are followed
@@ -57,10 +55,8 @@ def main(scenes: int = 10, configurations: int = 20_000, seed: int = 0, json: Pa
     for period_s in (0.02, 0.005):
         for name, paths in (("demonstrations", demonstrations), ("random motion", chunks)):
             rows.append(_row(f"command at {1 / period_s:.0f} Hz, {name}", _command_ms(model, paths, period_s)))
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"rows": rows}, indent=2) + "\n")
-    table = Table("what", "n", "median ms", "p99 ms", "max ms", "limit (p99)")
+    write_json(json, {"rows": rows})
+    table = Table("what", "n", "median ms", "p99 ms", "max ms")
     for row in rows:
         table.add_row(
             row["name"],
@@ -68,11 +64,8 @@ def main(scenes: int = 10, configurations: int = 20_000, seed: int = 0, json: Pa
             f"{row['ours_ms']:.3f}",
             f"{row['p99_ms']:.3f}",
             f"{row['max_ms']:.2f}",
-            f"{row['limit_ms']:g}",
         )
     Console().print(table)
-    if any(row["p99_ms"] > row["limit_ms"] for row in rows):
-        sys.exit(1)
 
 
 def _demonstration(cell: Cell, seed: int) -> np.ndarray:
@@ -88,7 +81,7 @@ def _command_ms(model: ClearanceModel, paths: list[np.ndarray], period_s: float)
     """Of the guard's look at each command; it runs inside of the playback, so here it is timed from within."""
     times_ms, config, watch = [], StreamerConfig(period_s=period_s), Stopwatch(model)
     for positions in paths:
-        playback = Playback(config, positions[0], 0.0, watch)
+        playback = Playback(PANDA, config, positions[0], 0.0, watch)
         playback.join(ChunkPath(positions, DT_S, 0.0, config.settle_s, from_rest=True), Blend(4.0, 0.2, 1.0))
         for k in range(1, int(playback.path.rest_s / period_s)):
             watch.spent_ms = 0.0
@@ -132,7 +125,6 @@ def _row(name: str, times_ms: list[float]) -> dict:
         "ours_ms": float(median),
         "p99_ms": float(p99),
         "max_ms": float(most),
-        "limit_ms": LIMIT_MS,
     }
 
 

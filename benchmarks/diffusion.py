@@ -4,7 +4,6 @@ python benchmarks/diffusion.py --json diffusion.json
 python benchmarks/diffusion.py --device cuda
 """
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,19 +15,19 @@ from _timing import alternate_ms, device_name, report, row
 from PIL import Image
 from rich.console import Console
 
+from genima_core.device import choose_device
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.engine import Engine
 from genima_core.language import prompt
 from genima_core.tiling import tile, untile
 
 INSTRUCTION = "push the button"
-LEAST_PSNR_DB = 40.0
-CASES = (("SD-Turbo size, 10 steps", 10, False, 3.0), ("SD-Turbo size, 5 steps, tiny decoder", 5, True, 4.0))
-"""Name, steps, tiny decoder, least ratio; four 256×256 views at once."""
+CASES = (("SD-Turbo size, 10 steps", 10, False), ("SD-Turbo size, 5 steps, tiny decoder", 5, True))
+"""Name, steps, tiny decoder; four 256×256 views at once."""
 
 
 def main(
-    device: str | None = None,
+    device: str = "auto",
     checkpoint: Path = Path("checkpoints/demo"),
     compiled: bool = True,
     precision: str | None = None,
@@ -37,10 +36,10 @@ def main(
     shrink: int | None = None,
     json: Path | None = None,
 ) -> None:
-    """Exits with 1 where a drawing is slower than it must be, or another one than the stock pipeline's.
+    """Times drawings; psnr_db is between ours and the stock pipeline's.
 
     Args:
-        device: cpu or cuda; cuda where there is one.
+        device: cpu, cuda, cuda:1, ...; by default cuda where there is one.
         checkpoint: Whose agent is timed.
         compiled: Also time networks that went through torch.compile, which takes minutes the first time.
         precision: float32, float16 or bfloat16; by default half precision on a GPU only.
@@ -49,31 +48,27 @@ def main(
         shrink: Divides SD-Turbo's channels, to try this benchmark where there is no GPU; its ratios mean nothing.
         json: Where to write the results for machines.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(device)
     precision = precision or ("float16" if device.startswith("cuda") else "float32")
     if threads is not None:
         torch.set_num_threads(threads)
     rows, missing = [], []
     agent = DiffusionAgent.load(checkpoint / "diffusion", device, precision)
-    rows += _rows(f"demo preset, {agent.steps} steps", agent, agent.steps, precision, compiled, repeats, 1.3)
-    for name, steps, tiny, least in CASES:
+    rows += _rows(f"demo preset, {agent.steps} steps", agent, agent.steps, precision, compiled, repeats)
+    for name, steps, tiny in CASES:
         if not device.startswith("cuda") and shrink is None:
             missing.append(f"{name}: needs a GPU; python benchmarks/diffusion.py --device cuda")
             continue
         networks = sd_turbo(device, PRECISIONS[precision], tiny, shrink or 1)
         agent = DiffusionAgent(networks, Engine(networks), (256, 256), steps)
-        rows += _rows(name, agent, steps, precision, compiled, repeats, None if shrink else least)
+        rows += _rows(name, agent, steps, precision, compiled, repeats)
         del networks, agent
         if device.startswith("cuda"):
             torch.cuda.empty_cache()
-    reached = report(rows, missing, json)
-    # What is not compiled starts at once; the compiled one is what must reach the ratio, if it was asked for.
-    sys.exit(0 if reached and all(r["psnr_db"] >= LEAST_PSNR_DB for r in rows) else 1)
+    report(rows, missing, json)
 
 
-def _rows(
-    name: str, agent: DiffusionAgent, steps: int, precision: str, compiled: bool, repeats: int, least: float | None
-) -> Iterator[dict]:
+def _rows(name: str, agent: DiffusionAgent, steps: int, precision: str, compiled: bool, repeats: int) -> Iterator[dict]:
     width, height = agent.size
     images = np.random.default_rng(0).integers(0, 256, (4, height, width, 3), dtype=np.uint8)
     pipeline, picture = agent.pipeline(), Image.fromarray(tile(images))
@@ -103,13 +98,11 @@ def _rows(
         more = {"precision": precision, "psnr_db": round(float(-10 * np.log10(max(error, 1e-10))), 1)}
         if kind:
             more["start_s"] = round(start_s, 1)
-        wanted = least if kind == list(agents)[-1] else None
         yield row(
             f"{name}, {kind}" if kind else name,
             device_name(str(agent.networks.device)),
             ms["stock"],
             ms["ours"],
-            wanted,
             **more,
         )
 

@@ -8,7 +8,6 @@ than 0.02 rad/s any more, until the fault ends. "limit" is when a watchdog notic
 """
 
 import gc
-import json as json_format
 import os
 import re
 import sys
@@ -21,6 +20,8 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from genima_core.files import write_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,9 +70,7 @@ def main(
                 print(f"FAILED {fault.name}: {error}", flush=True)
                 continue
             rows.append({**row, **asdict(outcome), "after_limit_s": outcome.after_limit_s, "passed": outcome.passed})
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"rows": rows}, indent=2) + "\n")
+    write_json(json, {"rows": rows})
     _show(rows)
     if not all(row["passed"] for row in rows):
         sys.exit(1)

@@ -6,7 +6,6 @@ Each episode has an arm, an execution, a period, a receiver and a collision chec
 `--seed S --episode N`. The `Checker` knows nothing of the streamer but its configuration and what it publishes.
 """
 
-import json as json_format
 import sys
 import time
 import traceback
@@ -21,6 +20,7 @@ import tyro
 
 from genima_core.arm import FR3, PANDA, Arm
 from genima_core.arm_status import ArmStatus, Level
+from genima_core.files import write_json
 from genima_core.streaming.command import Command
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.mirror import ENGAGED, Mirror
@@ -36,6 +36,7 @@ TARGETS_REST_S = 0.6
 """After the mirror was stopped: its target comes to rest as gently as it may."""
 PREVIEW = 3
 """Points at the front of a horizon that are one period apart; further ones are interpolated here, less exactly."""
+COUNTED = ("ticks", "exceptions", "violations")
 BAD = Refusal(Reason.NAN, "Fuzzed.")
 
 
@@ -68,14 +69,15 @@ class Checker:
 
     def look(self, command: Command, missed: int) -> None:
         """The next command; `missed` periods the receiver moved along the last horizon before it."""
-        if command.q is None or command.restarted:
+        if command.q is None:
+            self._recent, self._promised = [], None
+            return
+        if command.restarted:
             self._recent = []
         elif missed and self._promised is not None:
             self._follow(self._promised, missed, command.q)
-        self._promised = None if command.q is None else command
-        if command.q is None:
-            return
-        if not all(np.isfinite(values).all() for values in (command.q, command.dq, command.horizon_q)):
+        self._promised = command
+        if not (np.isfinite(command.q).all() and np.isfinite(command.horizon_q).all()):
             self.violations["not finite"] += 1
         self._add(command.q)
         self._look_at_horizon(command)
@@ -263,7 +265,7 @@ class Episode:
     def send_chunk(self) -> None:
         rng, limits = self.rng, self.arm.limits
         wanted = self.last is not None and self.last.wants_chunk
-        if rng.random() > (0.1 if wanted else 0.01) or (self.sends_targets and rng.random() < 0.9):
+        if rng.random() > (0.3 if wanted else 0.02) or (self.sends_targets and rng.random() < 0.9):
             return
         n, here, kind = int(rng.integers(2, 25)), self.q if self.last is None else self.last.q, int(rng.integers(9))
         here = self.q if here is None else here
@@ -372,13 +374,13 @@ class Episode:
     def step(self) -> None:
         rng, period_s, missed, shown_s = self.rng, self.config.period_s, 0, None
         kind = int(rng.integers(2000))
-        if kind < 20:
+        if kind < 40:
             missed = int(rng.choice([1, 2, 3, 4, 7, 15]))
-        elif kind == 20:
+        elif kind == 40:
             self.due_s -= float(rng.choice([0.1, 3.0, 1e6]))  # the clock was set
-        elif kind == 21:
+        elif kind == 41:
             missed = int(rng.choice([60, 500, 3000]))
-        elif kind == 22:
+        elif kind == 42:
             shown_s = float(rng.choice([np.nan, np.inf, -np.inf]))
         self.due_s += (1 + missed) * period_s
         self.now_s = self.due_s + rng.uniform(-0.1, 0.1) * period_s
@@ -401,10 +403,12 @@ class Episode:
             self.until_rest = 0
         if self.must_reset and not commands and command.state is not State.FAULT:
             violations["fault left without a reset"] += 1
-        if commands and self.clearance is not None and command.restarted:
-            self.touches = bool(self.clearance.contacts(command.q))
-        if commands and self.clearance is not None and not self.touches and self.clearance.contacts(command.q):
-            violations["contact"] += 1
+        if command.q is None or self.clearance is None:
+            return
+        touches = bool(self.clearance.contacts(command.q))
+        if command.restarted:
+            self.touches = touches
+        violations["contact"] += touches and not self.touches
 
     touches = True
     """Whether the stream began too near to something; then it may stay there."""
@@ -473,22 +477,17 @@ def main(
                 "failures": [],
             },
         )
-        for key in ("ticks", "exceptions", "violations"):
+        for key in COUNTED:
             total[key] += row[key]
         if "failure" in row:
             total["failures"].append(row["failure"])
             print(row["failure"], flush=True)
     for total in rows.values():
-        print(
-            f"{total['name']}: {total['ticks']} ticks, {total['exceptions']} exceptions, "
-            f"{total['violations']} violations"
-        )
+        print(f"{total['name']}: {', '.join(f'{total[key]} {key}' for key in COUNTED)}")
     print(
         f"{time.perf_counter() - begin_s:.0f} s; {', '.join(f'{key} {count}' for key, count in sorted(seen.items()))}"
     )
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"rows": list(rows.values()), "seen": dict(seen)}, indent=2) + "\n")
+    write_json(json, {"rows": list(rows.values()), "seen": dict(seen)})
     if any(total["exceptions"] or total["violations"] for total in rows.values()):
         sys.exit(1)
 

@@ -10,8 +10,6 @@ reach in time, nothing but the task distinguishes them from a good drawing. The 
 scenes 10000 to 14060: measure on others.
 """
 
-import json as json_format
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -34,9 +32,8 @@ from scipy.stats import binomtest
 
 from genima_core.arm import PANDA
 from genima_core.checkpoint import Checkpoint
+from genima_core.files import write_json
 from genima_core.targets.gate import Gate, GateConfig, Measures, Verdict
-
-LEAST_CAUGHT, MOST_FALSE = 0.95, 0.02
 
 
 def main(
@@ -47,7 +44,7 @@ def main(
     size: int | None = None,
     json: Path | None = None,
 ) -> None:
-    """Prints rates with 95 % intervals; exits with 1 if less than 95 % are caught or more than 2 % are false alarms.
+    """Prints rates with 95 % intervals.
 
     Args:
         checkpoint: whose drawings are judged
@@ -114,12 +111,8 @@ def main(
         gate.config,
     )
     reasons = [reason for verdict in judged for reason in verdict.reasons]
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"rows": rows, "limits": margins, "false_alarms": reasons}, indent=2) + "\n")
+    write_json(json, {"rows": rows, "limits": margins, "false_alarms": reasons})
     _show(rows, margins, reasons)
-    if np.mean(bad) < LEAST_CAUGHT or rows[-1]["rate"] > MOST_FALSE:
-        sys.exit(1)
 
 
 def _choose(samples: list[Sample], count: int, rng: np.random.Generator) -> list[Sample]:

@@ -23,13 +23,12 @@ from rich.table import Table
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.messages import header_stamp_ns
 from genima_core.data.bags.reader import find_bags, open_bag
+from genima_core.files import write_json
 from genima_ros.clients.observer import Observer
 from genima_ros.graph.graph import NodeProcess
 from genima_ros.graph.processes import node_environment
 
 PUBLISHER = Path(__file__).with_name("_publisher.py")
-LIMIT_CORES = 0.6
-LIMIT_GROWTH_MB = 25.0
 """Of what the recorder holds, from a tenth of the time on: the times of all messages are a few MB."""
 LIMIT_LAST_S = 1.0
 FAST = ("camera", "camera_info", "joint_states", "leader_joint_states", "joint_commands")
@@ -50,7 +49,7 @@ def main(
     out: Path | None = None,
     json: Path | None = None,
 ) -> None:
-    """Records synthetic streams, then kills recorders; exits with 1 if a limit is missed.
+    """Records synthetic streams, then kills recorders.
 
     Args:
         minutes: length of the episode
@@ -69,17 +68,13 @@ def main(
         bench = stack.enter_context(Bench(domain, environment, fps, size, seed))
         rows = [bench.record(folder / "whole", 60 * minutes)] if minutes > 0 else []
         rows += [bench.kill(folder / "killed", kills, random.Random(seed))] if kills > 0 else []
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps({"rows": rows}, indent=2) + "\n")
+    write_json(json, {"rows": rows})
     for row in rows:
         table = Table("", "", title=row["name"], show_header=False)
         for key, value in row.items():
             if key != "name":
                 table.add_row(key, f"{value:.3g}" if isinstance(value, float) else str(value))
         Console().print(table)
-    if not all(row["reached"] for row in rows):
-        sys.exit(1)
 
 
 class Bench:
@@ -134,7 +129,6 @@ class Bench:
             "frames_lost_by_quality": quality["frames_lost"],
             "file_mb": sum(path.stat().st_size for path in bag_folder.iterdir()) / 1e6,
             "verdict": message,
-            "reached": lost == 0 and cores <= LIMIT_CORES and growth_mb <= LIMIT_GROWTH_MB,
         }
 
     def kill(self, out: Path, kills: int, rng: random.Random) -> dict:
@@ -185,7 +179,6 @@ class Bench:
             "open_younger_than_1_s": young,
             "missing_s_max": max(open_ages_s, default=0.0),
             "failures": len(failures),
-            "reached": not failures and any(finished.values()) and bool(open_ages_s),
         }
 
     def _publish(self, seconds: float) -> subprocess.Popen:

@@ -4,7 +4,6 @@ python benchmarks/training.py --device cuda
 """
 
 import json as json_format
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +14,16 @@ from _timing import device_name
 from diffusers import DDPMScheduler
 from rich.console import Console
 
+from genima_core.device import choose_device
 from genima_core.diffusion.building import TrainableNetworks
 from genima_core.diffusion.config import SD_TURBO
 from genima_core.diffusion.examples import Batch
 from genima_core.diffusion.train import Learner, Precision, Resources, drawing_loss, prepare_frozen
-
-MOST_MEMORY_GB = 80.0
+from genima_core.files import write_json
 
 
 def main(
-    device: str | None = None,
+    device: str = "auto",
     batch: int = 24,
     precision: Precision = "bfloat16",
     checkpointing: bool = False,
@@ -43,7 +42,7 @@ def main(
         shrink: Divides SD-Turbo's channels, to try this benchmark where there is no GPU.
         json: Where to write the results for machines.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(device)
     if device == "cpu" and shrink is None:
         line = "training step, SD-Turbo size: needs a GPU; python benchmarks/training.py --device cuda"
         Console().print(f"not run: {line}", highlight=False)
@@ -95,9 +94,7 @@ def main(
         "memory_gb": memory_gb and round(memory_gb, 1),
     }
     Console().print("  ".join(f"{k} {v}" for k, v in result.items()), highlight=False)
-    if json is not None:
-        json.write_text(json_format.dumps({"rows": [result], "not_run": []}, indent=2) + "\n")
-    sys.exit(1 if memory_gb and memory_gb > MOST_MEMORY_GB else 0)
+    write_json(json, {"rows": [result], "not_run": []})
 
 
 if __name__ == "__main__":

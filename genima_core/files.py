@@ -264,6 +264,6 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
 
 def restore(folder: Path | str) -> str:
     """How to get a folder of weights back, or what is in it."""
-    if DEMO.parts in zip(Path(folder).parts, Path(folder).parts[1:], strict=False):
+    if any(part.parts[-2:] == DEMO.parts for part in (Path(folder), *Path(folder).parents)):
         return f"`git checkout -- {DEMO}` restores the shipped one, `make demo-checkpoint` trains it again"
     return f"copy {folder} again from where it was made, or use the shipped {DEMO}"

@@ -143,7 +143,8 @@ class TextEncoder:
         if text not in self._cache:
             if len(self.tokenizer(text).input_ids) > self.window:
                 warnings.warn(
-                    f"the text encoder reads {self.window} tokens, so the end {text[-40:]!r} is cut: say it shorter",
+                    f"the text encoder reads {self.window} tokens, so the end of {text[-40:]!r} is cut off: "
+                    "say it shorter",
                     stacklevel=2,
                 )
             out = self.model(self._tokens(text).to(self.model.device), output_hidden_states=True)

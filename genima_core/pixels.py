@@ -54,11 +54,11 @@ def to_rgb(data: Any, width: int, height: int, encoding: str, step: int, big_end
     import cv2  # not at the top: most processes see rgb8 only, and the streamer's no images at all
 
     kind = np.uint8 if depth == 1 else np.dtype(">u2" if big_endian else "<u2")
-    pixels = np.ascontiguousarray(rows).view(kind).reshape(height, width, channels)
+    samples: np.ndarray = np.ascontiguousarray(rows).view(kind).reshape(height, width, channels)
     try:
         if depth == 2:
-            pixels = cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=255 / 65535).reshape(pixels.shape)
-        return cv2.cvtColor(pixels, getattr(cv2, f"COLOR_{conversion}")) if conversion else pixels
+            samples = cv2.convertScaleAbs(samples.astype(np.uint16), alpha=255 / 65535).reshape(samples.shape)
+        return cv2.cvtColor(samples, getattr(cv2, f"COLOR_{conversion}")) if conversion else samples
     except cv2.error as error:
         raise ValueError(f"image {width}x{height} {encoding} cannot be converted: {error.err}") from error
 

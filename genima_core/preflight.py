@@ -307,12 +307,12 @@ def _settings(seen: CellSeen, wanted: Wanted) -> Finding:
                 f"{name} differs: " + "; ".join(f"{node} has {value}" for node, value in given.items()),
                 "start all nodes by one command",
             )
-    for node, values in settings.items():
-        if node not in ("streamer", "teleop") and values.get("arm", wanted.arm_name) != wanted.arm_name:
+    for node, own in settings.items():
+        if own.get("arm", wanted.arm_name) != wanted.arm_name:
             return Finding(
                 "configuration",
                 "failed",
-                f"{node} works with the arm {values['arm']}, not with {wanted.arm_name}",
+                f"{node} works with the arm {own['arm']}, not with {wanted.arm_name}",
                 "name the arm that runs here (--arm ...)",
             )
     if wanted.checkpoint is None:
@@ -350,6 +350,9 @@ def _silent(stream: Stream, remedy: str) -> tuple[str, str] | None:
     if len(stream.stamps_s) < 2:
         return "nothing comes", remedy
     if (age_s := float(np.median(stream.ages_s))) > LATE_S or age_s < -FUTURE_S:
-        problem, _, todo = stamp_problem(stream.stamps_s[-1], stream.stamps_s[-1] + age_s).partition(": ")
+        limit_s = LATE_S if age_s > 0 else FUTURE_S
+        problem, _, todo = stamp_problem("it", stream.stamps_s[-1], stream.stamps_s[-1] + age_s, limit_s).partition(
+            ": "
+        )
         return problem, todo
     return None

@@ -14,7 +14,7 @@ def tile(views: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     shapes = [np.shape(v) for v in views]
     if len(shapes) != 4 or len(set(shapes)) != 1:
         raise ValueError(f"tiling needs 4 views of one shape (H, W, C), not {shapes}")
-    return np.vstack([np.hstack(views[:2]), np.hstack(views[2:])])
+    return np.vstack([np.hstack(list(views[:2])), np.hstack(list(views[2:]))])
 
 
 def untile(tiled: np.ndarray) -> np.ndarray:

@@ -11,16 +11,19 @@ WALL_CLOCK_S = 1e9
 """Later than this (2001) are only clocks that tell the date; simulated ones start at 0."""
 
 
-def stamp_problem(stamp_s: float, now_s: float) -> str:
-    """What a message's stamp says, and what to do, where it is too far from now."""
-    if now_s == 0.0:
-        return "the clock here stands at 0: use_sim_time is on, and nobody publishes /clock"
-    if stamp_s == 0.0:
-        return "it carries no stamp: its sender must set header.stamp"
+def stamp_problem(what: str, stamp_s: float, now_s: float, limit_s: float, sender: str = "its sender") -> str:
+    """Why a message counts as stale, whose stamp is more than `limit_s` from now, and what to do."""
     if (stamp_s < WALL_CLOCK_S) != (now_s < WALL_CLOCK_S):
-        return "sender and receiver are not both in simulated time: set use_sim_time for all nodes, or for none"
+        if stamp_s == 0.0:
+            return f"{what} carries no stamp: set header.stamp in {sender}."
+        if now_s == 0.0:
+            return f"{what} has a stamp, but the clock here stands at 0: use_sim_time is on, and nobody sends /clock."
+        return f"{what} and this node are not both in simulated time: set use_sim_time for all nodes, or for none."
     when = "ago" if now_s > stamp_s else "ahead"
-    return f"it is stamped {abs(now_s - stamp_s):.3f} s {when}: look at its sender, and synchronise the clocks"
+    return (
+        f"{what} is stamped {abs(now_s - stamp_s):.3f} s {when}; valid is within {limit_s:g} s: "
+        f"look at {sender} and synchronise the clocks."
+    )
 
 
 class ClockPair:

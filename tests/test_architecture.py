@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import graphlib
 import re
 import sys
 from collections.abc import Iterator
@@ -17,13 +18,12 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
-    ("files", "geometry", "types", "gl", "timing", "device"),
+    ("files", "geometry", "types", "gl", "timing", "device", "arm_status"),
     ("config", "weights"),
     ("arm",),
-    ("arm_description", "panda"),
+    ("arm_description",),
     ("cameras", "pixels", "synchroniser", "tiling"),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
-    ("weights",),
     ("data", "language", "capture", "calibration"),
     ("training",),
     ("diffusion",),
@@ -32,9 +32,34 @@ LAYERS = (
     ("policy", "preflight"),
     ("loop",),
     ("evaluation", "importers"),
-    ("genima_ros",),
+    ("genima_ros.share",),
+    ("genima_ros.arms",),
+    ("genima_ros.messages",),
+    ("genima_ros.nodes", "genima_ros.graph", "genima_ros.clients"),
+    ("genima_ros.cli",),
     ("launch",),
 )
+LONG = {
+    "genima_core.streaming.streamer": (460, "the state machine's inputs and outputs, to be read in one piece"),
+    "genima_core.data.dataset": (470, "reader and writer of one format"),
+}
+"""Module to the most lines that it may have, where those are above 400, and the reason."""
+BESIDE = {
+    "genima_ros.nodes": {"genima_ros.graph"},
+    "genima_ros.graph": {"genima_ros.clients"},
+    "genima_ros.clients": {"genima_ros.nodes", "genima_ros.graph"},
+}
+"""Parts of one layer that use each other; there is no circle of modules all the same."""
+SHORT = {
+    "genima_ros.cli": "a verb is a file",
+    "genima_ros.cli.terminal": "what several verbs share",
+    "genima_ros.nodes.cameras": "a camera source is a file",
+    "launch": "a launch file is a graph",
+    "genima_core.sim.meshes": "used by the scene, the collision check and the markers",
+    "genima_core.targets.views": "used by rendering and by drawing, which do not know each other",
+    "genima_core.diffusion.tiles": "used by training and by the engine",
+}
+"""Module, or folder of modules, of fewer than 25 lines, and the reason."""
 
 ROS_ONLY = re.compile(r"rclpy|launch|launch_ros|ament_.*|tf2_ros|message_filters|.*_(msgs|srvs|interfaces)")
 OPTIONAL = ("launch", "launch_ros", "ament_index_python")
@@ -100,16 +125,19 @@ def package_of(path: Path) -> str:
 def part(name: str) -> str | None:
     """What the layers call a module; None for other people's and for the root of genima_core."""
     first, _, rest = name.partition(".")
+    second = rest.partition(".")[0]
     if first == "genima_core":
-        return rest.partition(".")[0] or None
-    return first if first in ("genima_ros", "launch") else None
+        return second or None
+    if first == "genima_ros":
+        return f"genima_ros.{second}" if second else None
+    return "launch" if first == "launch" else None
 
 
 def layer(name: str) -> int:
     for i, names in enumerate(LAYERS):
         if name in names:
             return i
-    raise AssertionError(f"genima_core/{name} has no place in the order of imports; give it one in LAYERS")
+    raise AssertionError(f"{name} has no place in the order of imports; give it one in LAYERS")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
@@ -119,7 +147,7 @@ def test_imports_run_downwards(path):
         return
     for name in imports_of(path):
         other = part(name)
-        if other is None or other in (own, "launch"):  # `launch` is also a ROS package
+        if other is None or other in (own, "launch", *BESIDE.get(own, ())):  # `launch` is also a ROS package
             continue
         assert layer(other) < layer(own), f"{module_name(path)} imports {name}, which does not lie below it"
 
@@ -133,8 +161,28 @@ def test_the_core_knows_no_ros(path):
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.stat().st_size], ids=module_name)
 def test_files_stay_readable(path):
     assert path.stem not in ("utils", "util", "helpers", "common", "manager", "misc"), "name it after what is in it"
-    assert len(path.read_text().splitlines()) <= 500, "split it"
+    lines = len(path.read_text().splitlines())
+    name = module_name(path)
+    assert lines <= LONG.get(name, (400,))[0], "split it"
+    explained = {name, name.rpartition(".")[0]} & set(SHORT)
+    assert lines >= 25 or explained or path.name == "__init__.py", "join it to what uses it, or say why not in SHORT"
     assert ast.get_docstring(syntax_tree(path)), "a module says what it is for"
+
+
+def test_there_is_no_circle_of_imports():
+    files = {module_name(path): path for path in SOURCES}
+    graph = {
+        module: {n for name in at_import(path) for n in (name, name.rpartition(".")[0]) if n in files and n != module}
+        for module, path in files.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_every_ignored_type_error_has_a_reason(path):
+    for line in path.read_text().splitlines():
+        _, found, rest = line.partition("# type: ignore")
+        assert not found or re.match(r"\[[\w, -]+\]  # .+", rest), f"say why beside it: {line.strip()}"
 
 
 def declared() -> dict[str, set[str]]:
@@ -175,12 +223,17 @@ def test_a_process_starts_with_its_own_extras(entry):
         if module in seen:
             continue
         seen.add(module)
-        at_start = set(imports(ImportTime().visit(ast.parse(files[module].read_text())), package_of(files[module])))
+        at_start = at_import(files[module])
         for name in foreign(at_start):
             assert provided_by(name, ENTRY_POINTS[entry]), f"{entry} imports {module}, which imports {name}"
         for name in at_start:
             # The name of a module, of a member of a module, and the packages on the way there.
             waiting += [n for n in (name, name.rpartition(".")[0]) if n in files]
+
+
+def at_import(path: Path) -> set[str]:
+    """Full names of what is imported when the module is."""
+    return set(imports(ImportTime().visit(ast.parse(path.read_text())), package_of(path)))
 
 
 class ImportTime(ast.NodeTransformer):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from genima_core.arm import FR3, PANDA, Arm
 from genima_core.sim.margins import Margins
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import shaping_limits
@@ -42,11 +43,11 @@ def test_numbers_in_the_text_are_those_of_the_configuration():
 
 
 @pytest.mark.parametrize(
-    ("arm", "scale", "longest_s"), [("panda", 1.0, 0.34), ("fr3", 1.0, 0.61), ("panda", 0.1, 0.1), ("fr3", 0.1, 0.1)]
+    ("arm", "scale", "longest_s"), [(PANDA, 1.0, 0.34), (FR3, 1.0, 0.61), (PANDA, 0.1, 0.1), (FR3, 0.1, 0.1)]
 )
 def test_stops_take_as_long_as_it_says(arm, scale, longest_s):
-    config = StreamerConfig(arm=arm, velocity_scale=scale, period_s=0.005)
-    stop_s = max(stop_from_full_speed_s(config, joint) for joint in range(7))
+    config = StreamerConfig(velocity_scale=scale, period_s=0.005)
+    stop_s = max(stop_from_full_speed_s(arm, config, joint) for joint in range(7))
     if scale == 1.0:
         assert stop_s == pytest.approx(longest_s, abs=2 * config.period_s)
         assert f"{longest_s} s" in TEXT
@@ -54,9 +55,9 @@ def test_stops_take_as_long_as_it_says(arm, scale, longest_s):
         assert stop_s < longest_s
 
 
-def stop_from_full_speed_s(config: StreamerConfig, joint: int) -> float:
+def stop_from_full_speed_s(arm: Arm, config: StreamerConfig, joint: int) -> float:
     """Time that one joint needs to stop from its greatest velocity."""
-    limits = shaping_limits(config)
+    limits = shaping_limits(arm.limits, config)
     start = (limits.lower + limits.upper) / 2
     start[joint] = limits.lower[joint]
     profile = Profile(limits, config.period_s, start)

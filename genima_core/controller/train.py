@@ -1,6 +1,5 @@
 """Trains the controller on spheres over random backgrounds."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -203,7 +202,7 @@ def fit(
     t = learner.preset.train
     if steps is None and minutes is None:
         steps = count_steps(t.steps, t.epochs, len(learner.windows), t.batch_size)
-    options = {"seed": learner.seed, "preset": json.dumps(asdict(learner.preset)), "dataset": learner.dataset}
+    options = {"seed": learner.seed, "preset": asdict(learner.preset), "dataset": learner.dataset}
     stateful = {"model": learner.model, "average": learner.average, "optimizer": learner.optimizer}
     scores: dict[str, Score] = {}
     with Run(out, stateful, options, steps, minutes, t.batch_size, show_progress=show_progress) as run:

@@ -78,24 +78,25 @@ class GripperControl:
 
     def step(self, now_s: float) -> State:
         """Evaluate every limit of time, and do what is due."""
-        if self._goal is not None:
-            self._watch(now_s)
+        if (goal := self._goal) is not None:
+            self._watch(goal, now_s)
         if self._goal is None:
             self._begin(now_s)
         return self._state
 
-    def _watch(self, now_s: float) -> None:
+    def _watch(self, goal: Goal, now_s: float) -> None:
         """What is too late, or no longer wanted, of the goal under way."""
+        wanted_m = goal.width_m if self._wanted_m is None else self._wanted_m
         if not self._driver.ready():
             self._give_up("the gripper has gone while it moved; look at its driver", now_s)
         elif self._state is State.ASKED and now_s >= self._until_s:
-            self._driver.cancel(self._goal.number)
+            self._driver.cancel(goal.number)
             self._hang(f"the gripper has not taken a goal on for {self.config.accept_s:g} s", now_s)
         elif self._state is State.MOVING and now_s >= self._until_s:
             self.problem = f"the gripper has not arrived within {self.config.finish_s:g} s; it is stopped"
-            self._stop(now_s)
-        elif self._state is State.MOVING and abs(self._wanted_m - self._goal.width_m) > self.config.preempt_m:
-            self._stop(now_s)
+            self._stop(goal, now_s)
+        elif self._state is State.MOVING and abs(wanted_m - goal.width_m) > self.config.preempt_m:
+            self._stop(goal, now_s)
         elif self._state is State.STOPPING and now_s >= self._until_s:
             self._hang(f"the gripper has not stopped within {self.config.cancel_s:g} s", now_s)
 
@@ -110,11 +111,11 @@ class GripperControl:
 
     def on_answer(self, number: int, answer: Answer, now_s: float) -> None:
         """A goal has ended; one that was given up says at least that the gripper does not hang any more."""
-        if not self._is_current(number):
+        goal, stopping = self._goal, self._state is State.STOPPING
+        if goal is None or goal.number != number:
             if self.hanging:
                 self.hanging, self._failed_s = False, float("-inf")
             return
-        goal, stopping = self._goal, self._state is State.STOPPING
         if answer.succeeded or (goal.closing and answer.stalled):
             self._goal, self._reached_m = None, goal.width_m
             self._failures, self._failed_m, self.hanging, self.problem = 0, None, False, ""
@@ -142,7 +143,7 @@ class GripperControl:
         if not self._driver.ready():
             self._state, self.problem = State.WAITING, "there is no gripper; start its driver"
             return
-        if now_s < self._failed_s + self._pause_s():
+        if now_s < self._failed_s + self._pause_s(self._wanted_m):
             self._state = State.WAITING
             return
         self._number += 1
@@ -164,21 +165,21 @@ class GripperControl:
             return width_m < self._measured_m
         return width_m < self._max_width_m / 2
 
-    def _pause_s(self) -> float:
-        if self._failed_m is not None and abs(self._wanted_m - self._failed_m) > self.config.preempt_m:
+    def _pause_s(self, width_m: float) -> float:
+        if self._failed_m is not None and abs(width_m - self._failed_m) > self.config.preempt_m:
             return self.config.retry_s
         return min(self.config.retry_s * 2.0 ** (self._failures - 1), self.config.retry_longest_s)
 
-    def _stop(self, now_s: float) -> None:
+    def _stop(self, goal: Goal, now_s: float) -> None:
         self._state, self._until_s = State.STOPPING, now_s + self.config.cancel_s
-        self._driver.cancel(self._goal.number)
+        self._driver.cancel(goal.number)
 
     def _hang(self, message: str, now_s: float) -> None:
         self._give_up(f"{message}: it hangs; free it, or restart its driver", now_s)
         self.hanging = True
 
     def _give_up(self, message: str, now_s: float) -> None:
-        self._failed_m, self._failed_s = self._goal.width_m, now_s
+        self._failed_m, self._failed_s = self._goal.width_m if self._goal else None, now_s
         self._failures = min(self._failures + 1, 32)
         self._goal, self._reached_m, self._held_m = None, None, None
         self._state, self.problem = State.WAITING, message

@@ -11,6 +11,7 @@ from genima_core.streaming.playback import Playback, shaping_limits
 from genima_core.streaming.profile import Motion
 from genima_core.streaming.reference import Blend, ChunkPath, TargetPath
 from genima_core.streaming.states import Reason, Refusal
+from genima_core.timing import stamp_problem
 from genima_core.types import ActionChunk, Target
 
 STRETCHED_SHARE = 0.9
@@ -167,12 +168,8 @@ class TargetInput:
         age = now_s - target.stamp_s
         if not abs(age) <= config.target_timeout_s:
             # A late one is passed over: whether it is the last one, or one of many, the watchdog finds out.
-            when = f"{abs(age):.3f} s {'ago' if age > 0 else 'ahead'}"
-            return Refusal(
-                Reason.LATE if self.active and age > 0 else Reason.STALE,
-                f"The target is stamped {when}; valid is within {config.target_timeout_s:g} s: look at its "
-                "sender and synchronise the clocks.",
-            )
+            problem = stamp_problem("The target", target.stamp_s, now_s, config.target_timeout_s)
+            return Refusal(Reason.LATE if self.active and age > 0 else Reason.STALE, problem)
         if self._last is not None and target.stamp_s <= self._last.stamp_s:
             return Refusal(
                 Reason.OLDER,

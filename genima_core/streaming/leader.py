@@ -8,6 +8,7 @@ from genima_core.arm import Arm
 from genima_core.streaming.inputs import POSITION_NOISE_RAD, VelocityEstimate
 from genima_core.streaming.states import Reason, Refusal
 from genima_core.streaming.watchdogs import STAMP_SLACK_S
+from genima_core.timing import stamp_problem
 from genima_core.types import JointState
 
 
@@ -61,11 +62,8 @@ class Leader:
         names = self._arm.joint_names
         age = now_s - seen.stamp_s
         if not abs(age) <= self._timeout_s:  # counts as silence, which the mirror's watchdog notices
-            when = f"{abs(age):.3f} s {'ago' if age > 0 else 'ahead'}"
-            self.last_refusal = (
-                f"The leader's joint states are stamped {when}; valid is within {self._timeout_s:g} "
-                "s: look at its driver and synchronise the clocks."
-            )
+            what = "The leader's joint state"
+            self.last_refusal = stamp_problem(what, seen.stamp_s, now_s, self._timeout_s, "its driver")
             return None
         before = self.last
         if before is not None and abs(seen.stamp_s - before.stamp_s) < STAMP_SLACK_S:

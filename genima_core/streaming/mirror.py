@@ -280,11 +280,13 @@ class Mirror:
         if streamer is None or now_s - self._streamer_heard_s > STREAMER_SILENT_S:
             return Refusal(Reason.STREAMER, "The streamer is silent; start it.")
         if streamer.reason is Reason.DISABLED:
-            return Refusal(Reason.DISABLED, "The streamer is disabled; when nobody is near the arm: genima enable")
+            return Refusal(
+                Reason.DISABLED, "The streamer is disabled; enable it when nobody is near the arm (genima enable)"
+            )
         if streamer.reason in (Reason.ARM, Reason.COMMANDERS):
             return Refusal(streamer.reason, streamer.text)
         if streamer.state is State.FAULT:
-            text = f"The streamer is in FAULT ({streamer.text}); mend that, then: genima reset"
+            text = f"The streamer is in FAULT ({streamer.text}); mend that, then reset it (genima reset)"
             return Refusal(Reason.FAULT, text)
         return None
 

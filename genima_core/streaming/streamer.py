@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from genima_core.arm import Arm
-from genima_core.arm_status import ArmStatus, Level
+from genima_core.arm_status import ArmStatus
 from genima_core.streaming.command import Command, Statistics
 from genima_core.streaming.config import SLOWEST_SCALE, StreamerConfig
 from genima_core.streaming.inputs import TargetInput, find_jump, plan_chunk
@@ -30,7 +30,7 @@ from genima_core.streaming.states import (
     Reason,
     Refusal,
 )
-from genima_core.streaming.watchdogs import ArmWatch, CommanderWatch, MeasurementWatch, StepClock, Trouble
+from genima_core.streaming.watchdogs import Trouble, Watchdogs
 from genima_core.types import ActionChunk, JointState, Target
 
 BLEND_SHORTEST_S = 0.2
@@ -60,10 +60,9 @@ class Streamer:
         self._clearance = clearance
         self._mode, self._why, self._enabled = Mode.OFF, DISABLED, False
         self._playback: Playback | None = None
-        self._measured = MeasurementWatch(arm, config)
-        self._status, self._commanders = ArmWatch(config), CommanderWatch()
+        self._watchdogs = Watchdogs(arm, config, receiver_follows_horizon)
+        self._clock, self._measured = self._watchdogs.clock, self._watchdogs.measured
         self._targets = TargetInput(arm, config)
-        self._clock = StepClock(config.period_s, config.max_gap_s, receiver_follows_horizon)
         self._relieved = False
         self._pending: ChunkPath | RepacedPath | None = None
         self._blend = Blend(config.blend_acceleration, BLEND_SHORTEST_S, config.max_blend_s)
@@ -79,9 +78,8 @@ class Streamer:
         """Command the arm from the next `step` on, from the measured position; None, or why not."""
         if self._mode in FAULTS and self._why.kind is Reason.EMERGENCY:
             return self._why
-        for trouble in (self._status.find_trouble(self._clock), self._commanders.find_trouble()):
-            if trouble is not None and trouble.event is not Event.STOP:
-                return trouble.why
+        if (trouble := self._watchdogs.find_hindrance()) is not None and trouble.event is not Event.STOP:
+            return trouble.why
         self._enabled = True
         self._go(Event.ENABLE)
         return None
@@ -102,7 +100,7 @@ class Streamer:
             return Refusal(
                 Reason.BUSY, f"Nothing is to be reset: the state is {STATES[self._mode]}. {self._why.text}".strip()
             )
-        if self._status.level is Level.ERROR and (trouble := self._status.find_trouble(self._clock)) is not None:
+        if (trouble := self._watchdogs.find_hindrance()) is not None and trouble.event is Event.FAIL:
             return trouble.why
         self._go(Event.RESET)
         return None
@@ -130,7 +128,7 @@ class Streamer:
 
     def on_arm_status(self, status: ArmStatus | Refusal, now_s: float) -> None:
         """Take what the arm says of itself."""
-        if self._status.take(status, now_s):
+        if self._watchdogs.status.take(status, now_s):
             self._interrupt(Event.PLACE, PLACED)
             self._end_stream()
             self._measured.forget()
@@ -138,7 +136,7 @@ class Streamer:
 
     def on_commanders(self, names: Sequence[str]) -> None:
         """Take the names of all other nodes that command this arm, or are called like this one."""
-        self._commanders.take(names)
+        self._watchdogs.commanders.take(names)
 
     def on_chunk(self, chunk: ActionChunk | Refusal, now_s: float) -> Refusal | None:
         """Take a chunk; None if it will be executed, else why not.
@@ -253,12 +251,11 @@ class Streamer:
         """Begin at the measured position where commands are wanted and none flow; True if that happened."""
         if self._mode is not Mode.OFF:
             return False
-        trouble = self._status.find_trouble(self._clock)
-        if trouble is not None and trouble.event is not Event.STOP:
+        trouble = self._watchdogs.find_hindrance()
+        if trouble is not None and trouble.why.kind is Reason.ARM and trouble.event is not Event.STOP:
             self._enabled = False
-        else:
-            silence, disabled = trouble, None if self._enabled else Trouble(DISABLED, Event.RETIRE)
-            trouble = self._commanders.find_trouble() or disabled or silence
+        if not self._enabled and (trouble is None or trouble.event is Event.STOP):
+            trouble = Trouble(DISABLED, Event.RETIRE)
         start = self._measured.start(self._clock.now_s) if trouble is None else trouble.why
         if isinstance(start, Refusal):
             self._why = start
@@ -273,12 +270,11 @@ class Streamer:
         self._playback, self._width_m = None, None
 
     def _forget_times(self) -> None:
-        now_s = self._clock.now_s
         self._pending = None
         self._rest_since_s = self._accepted_stamp_s = -math.inf
-        self._accepted_at_s = min(self._accepted_at_s, now_s)
-        for part in (self._targets, self._measured, self._status):
-            part.forget_times(now_s)
+        self._accepted_at_s = min(self._accepted_at_s, self._clock.now_s)
+        self._targets.forget_times(self._clock.now_s)
+        self._watchdogs.forget_times()
 
     # ---- watchdogs
 
@@ -286,33 +282,20 @@ class Streamer:
         """Evaluate what only time can tell."""
         if self._playback is None or self._mode in (Mode.RETIRING, Mode.FAULTING):
             return
-        if (trouble := self._find_trouble(self._playback)) is not None:
+        relieves = self._why if self._mode is Mode.RELIEVING else None
+        trouble = (
+            self._watchdogs.find_trouble(self._playback, relieves) if self._enabled else Trouble(DISABLED, Event.RETIRE)
+        )
+        if trouble is not None:
             if trouble.event is Event.RETIRE or (trouble.why.kind is Reason.ARM and trouble.event is Event.FAIL):
                 self._enabled = False
             self._interrupt(trouble.event, trouble.why)
             return
-        if self._measured.received_s < self._clock.awake_since_s:
+        if not self._watchdogs.awake:
             return
         if self._why.kind in (Reason.JOINT_STATES, Reason.ARM) and self._mode is Mode.HOLDING:
             self._why = WAITING
         self._watch_targets()
-
-    def _find_trouble(self, playback: Playback) -> Trouble | None:
-        """The first thing that is wrong while commands flow."""
-        if not self._enabled:
-            return Trouble(DISABLED, Event.RETIRE)
-        trouble = (
-            self._status.find_trouble(self._clock)
-            or self._commanders.find_trouble()
-            or self._measured.find_silence(self._clock)
-        )
-        if trouble is not None or self._measured.last is None:
-            return trouble
-        if self._mode is Mode.RELIEVING:  # far from its commands is why it is relieved
-            return Trouble(self._why, Event.FAIL) if self._measured.doubt else None
-        if self._measured.received_s < self._clock.awake_since_s:
-            return None
-        return self._measured.find_deviation(playback.deviation(self._measured.last.q))
 
     def _watch_targets(self) -> None:
         silence = self._targets.find_silence(self._clock.heard_until_s)
@@ -325,9 +308,9 @@ class Streamer:
             return Refusal(Reason.FAULT, text)
         if not self._enabled:
             return Refusal(Reason.DISABLED, f"The streamer is disabled; enable it before sending {what}s.")
-        if (trouble := self._status.find_trouble(self._clock) or self._commanders.find_trouble()) is not None:
+        if (trouble := self._watchdogs.find_hindrance()) is not None:
             return trouble.why
-        if self._playback is None or not self._measured.fresh(self._clock.now_s):
+        if self._playback is None or not self._watchdogs.fresh:
             return Refusal(
                 Reason.WAITING,
                 f"The streamer has no fresh joint state, so it takes no {what}; start the arm's driver first.",
@@ -420,10 +403,9 @@ class Streamer:
             self._why.kind is Reason.DEVIATION
             and self._enabled
             and not self._relieved
+            and self._watchdogs.fresh
             and not self._measured.doubt
-            and self._measured.fresh(self._clock.now_s)
-            and self._status.find_trouble(self._clock) is None
-            and self._commanders.find_trouble() is None
+            and self._watchdogs.find_hindrance() is None
         )
 
     def _command(self, restarted: bool) -> Command:

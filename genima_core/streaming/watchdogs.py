@@ -10,7 +10,9 @@ import numpy as np
 from genima_core.arm import Arm
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.playback import Playback
 from genima_core.streaming.states import Event, Reason, Refusal
+from genima_core.timing import stamp_problem
 from genima_core.types import JointState
 
 MISSED_SHARE = 0.25
@@ -113,11 +115,6 @@ class ArmWatch:
         self._last, self._refusal, self._heard_s = status, "", now_s
         return placed
 
-    @property
-    def level(self) -> Level:
-        """What it said last; OK where nobody asks."""
-        return self._last.level if self._on and self._last is not None else Level.OK
-
     def find_trouble(self, clock: StepClock) -> Trouble | None:
         """Why the arm must not be moved now; an error stays until it says otherwise."""
         if not self._on:
@@ -203,11 +200,8 @@ class MeasurementWatch:
     def _untimely(self, state: JointState, now_s: float) -> Refusal | None:
         age, limit = now_s - state.stamp_s, self._config.joint_state_timeout_s
         if not abs(age) <= limit:
-            return Refusal(
-                Reason.STALE,
-                f"The joint state is stamped {abs(age):.3f} s {'ago' if age > 0 else 'ahead'}; "
-                f"valid is within {limit:g} s: look at the driver and synchronise the clocks.",
-            )
+            problem = stamp_problem("The joint state", state.stamp_s, now_s, limit, "the driver")
+            return Refusal(Reason.STALE, problem)
         if self.last is not None and state.stamp_s < self.last.stamp_s + STAMP_SLACK_S:
             return Refusal(
                 Reason.OLDER,
@@ -297,6 +291,46 @@ class MeasurementWatch:
         """The clock was set back."""
         if self.last is not None:
             self.last, self.received_s = replace(self.last, stamp_s=-math.inf), min(self.received_s, now_s)
+
+
+class Watchdogs:
+    """All of them, over one clock."""
+
+    def __init__(self, arm: Arm, config: StreamerConfig, receiver_follows_horizon: bool):
+        self.clock = StepClock(config.period_s, config.max_gap_s, receiver_follows_horizon)
+        self.status, self.commanders = ArmWatch(config), CommanderWatch()
+        self.measured = MeasurementWatch(arm, config)
+
+    @property
+    def fresh(self) -> bool:
+        """A joint state came lately."""
+        return self.measured.fresh(self.clock.now_s)
+
+    @property
+    def awake(self) -> bool:
+        """A joint state came since the last pause of this process."""
+        return self.measured.received_s >= self.clock.awake_since_s
+
+    def find_hindrance(self) -> Trouble | None:
+        """Why the arm must not be moved, whoever wants it."""
+        return self.status.find_trouble(self.clock) or self.commanders.find_trouble()
+
+    def find_trouble(self, playback: Playback, relieves: Refusal | None) -> Trouble | None:
+        """The first thing that is wrong while commands flow.
+
+        `relieves` is the fault after which a command goes back to where the arm is: that it is far away is known then.
+        """
+        trouble = self.find_hindrance() or self.measured.find_silence(self.clock)
+        if trouble is not None or self.measured.last is None:
+            return trouble
+        if relieves is not None:
+            return Trouble(relieves, Event.FAIL) if self.measured.doubt else None
+        return self.measured.find_deviation(playback.deviation(self.measured.last.q)) if self.awake else None
+
+    def forget_times(self) -> None:
+        """The clock was set back."""
+        self.measured.forget_times(self.clock.now_s)
+        self.status.forget_times(self.clock.now_s)
 
 
 def _trouble(kind: Reason, text: str, event: Event) -> Trouble:

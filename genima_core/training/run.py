@@ -122,9 +122,12 @@ class Run:
         numbers = _numbers(scores)
         self._log(numbers, "validation")
         self._save()
+        left_min = self.elapsed_s / 60 * (1 / max(self.progress, 1e-9) - 1)
         self._bar.console.print(
-            f"step {self.step} {self.elapsed_s / 60:.1f} min {self.samples_per_s:.1f} samples/s "
-            f"{line(self._recent())} | {text or line(numbers)}",
+            f"step {self.step}{f' of {self.steps}' if self.steps else ''}, {self.elapsed_s / 60:.1f} min, about "
+            f"{left_min:.1f} min left, {self.samples_per_s:.1f} samples/s\n"
+            f"  training    {line(self._recent())}\n"
+            f"  validation  {text or line(numbers)}",
             highlight=False,
         )
 
@@ -177,11 +180,8 @@ class Run:
         path = self.out / STATE
         try:
             state = read_torch(path)
-            changed = {k: (state["options"].get(k), v) for k, v in self.options.items() if state["options"].get(k) != v}
-            if changed:
-                raise ValueError(
-                    "then and now differ in " + ", ".join(f"{k} ({a} and {b})" for k, (a, b) in changed.items())
-                )
+            if changed := list(differences(state["options"], self.options)):
+                raise ValueError(f"then and now differ in {', '.join(changed)}")
             for name, part in self.stateful.items():
                 part.load_state_dict(state["parts"][name])
             self.step, self.elapsed_s, self.history = state["step"], state["elapsed_s"], state["history"]
@@ -202,6 +202,16 @@ def out_of_memory(remedy: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise RuntimeError(f"out of GPU memory while training: {remedy}") from error
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Fields of `now` that were otherwise, with both values, however deep they lie."""
+    for name, value in now.items():
+        before = then.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            yield from differences(before, value, f"{prefix}{name}.")
+        elif before != value:
+            yield f"{prefix}{name} ({before} and {value})"
 
 
 def _numbers(scores: Mapping[str, object], prefix: str = "") -> dict[str, float]:

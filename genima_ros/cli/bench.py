@@ -23,7 +23,7 @@ def bench(
 ) -> int:
     """Runs the benchmarks of benchmarks/, all of them if none is named.
 
-    They report and judge nothing; exit status 1 only where one could not run to its end.
+    They report and judge nothing; exit status 1 where one did not run to its end, or the streamer did what it must not.
 
     Example: genima bench streaming collision --json bench.json
 

@@ -137,7 +137,7 @@ def record(
 
 def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[], None], episodes: int) -> None:
     """Until the operator quits or the wanted number is kept."""
-    enough_s, labelled, kept_before, kept, pid = None, "", 0, 0, None
+    enough_s, labelled, kept, pid = None, "", 0, None
     while not session.over:
         session.spin(SPIN_S)
         running.check()
@@ -146,11 +146,12 @@ def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[
         view()
         recorder = session.diagnostics.get("recorder", {})
         if running.pids.get("recorder", pid) != pid:  # one that was started again counts anew
-            kept_before, kept, pid = kept_before + kept, 0, running.pids["recorder"]
+            session.kept_before += kept
+            kept, pid = 0, running.pids["recorder"]
             session.diagnostics.pop("recorder", None)
             continue
         kept = int(recorder.get("kept", 0))
-        if not episodes or session.recording or kept_before + kept < episodes or recorder["state"] != "idle":
+        if not episodes or session.recording or session.kept_before + kept < episodes or recorder["state"] != "idle":
             enough_s = None
         elif enough_s is None:
             enough_s, labelled = time.monotonic(), recorder["label"]
@@ -191,7 +192,14 @@ def table_view(session, goal: int) -> Iterator[Callable[[], None]]:
                 live.console.print(session.notes.popleft(), markup=False, highlight=False)
             if session.line is not None or time.monotonic() - shown_s >= SHOW_S:
                 shown_s = time.monotonic()
-                table = show(session.diagnostics.get("recorder", {}), session.states, session.note, session.bell, goal)
+                table = show(
+                    session.diagnostics.get("recorder", {}),
+                    session.states,
+                    session.note,
+                    session.bell,
+                    goal,
+                    session.kept_before,
+                )
                 typed = "" if session.line is None else f"{session.line.question}{session.line.text}▏"
                 live.update(Group(table, Text(typed, style="bold")), refresh=True)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
 
 import tyro
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from genima_ros.clients.observer import Observer
 
 SPIN_S = 0.1
+ObserverT = TypeVar("ObserverT", bound="Observer")
 
 
 def up(
@@ -43,7 +44,9 @@ def up(
     mode, arguments = graph.split_words(words)
     description = describe_graph(mode, graph.parse_arguments(mode, arguments))
     with terminate_as_interrupt(), ExitStack() as stack:
-        running, observer = start(description, stack)
+        from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
+
+        running, observer = start(description, stack, None, Observer)
         try:
             wait_ready(running, observer, ready_timeout_s)
             print(description.ready(observer.domain), flush=True)
@@ -55,7 +58,7 @@ def up(
             print("ending all nodes", flush=True)
 
 
-def tell_scenes(observer) -> None:
+def tell_scenes(observer: "Observer") -> None:
     """Prints each scene of a simulated cell, and when its task is solved; a real cell says neither."""
     from genima_ros.messages import interfaces
 
@@ -70,22 +73,19 @@ def tell_scenes(observer) -> None:
 def start(
     description: GraphDescription,
     stack: ExitStack,
-    domain: int | None = None,
-    make_observer: "Callable[[int], Observer] | None" = None,
+    domain: int | None,
+    make_observer: Callable[[int], ObserverT],
     log: TextIO | None = None,
-) -> "tuple[RunningGraph, Observer]":
+) -> tuple[RunningGraph, ObserverT]:
     """Starts the nodes and an observer in this process; `stack` ends both. With a `log`, only problems are shown."""
     if removed := remove_abandoned():
         print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     domain = join_domain(domain)  # the observer in this process must meet the nodes
     environment = node_environment(os.environ, domain)
-    if make_observer is None:
-        from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
-
-        make_observer = Observer
     output = ProcessOutput(sys.stdout, [process.name for process in description.processes], log=log)
-    observer = stack.enter_context(make_observer(domain))
-    running = stack.enter_context(RunningGraph(description.processes, environment, output.line))
+    observer = make_observer(domain)
+    stack.enter_context(observer)
+    running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
     if description.rviz:
         rviz = subprocess.Popen(description.rviz, env=environment)
         stack.callback(rviz.terminate)

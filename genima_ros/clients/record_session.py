@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rclpy.task import Future
 from std_msgs.msg import Bool, String
 
 from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.states import State, Status
-from genima_ros.cli.terminal.keyboard import Line
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import interfaces
 from genima_ros.messages.status import read_status
@@ -24,6 +24,7 @@ CALLS = {
     "y": (RECORDER, "label"),
     "n": (RECORDER, "label"),
 }
+ENTER, ESCAPE, BACKSPACE = ("\n", "\r"), "\x1b", ("\x7f", "\b")
 EMERGENCY_STOP = "\x18"
 """Ctrl-X: no single key, and no character of an instruction, so it works while one is typed."""
 ANSWER_S = 20.0
@@ -33,6 +34,26 @@ MISSING = {
     STREAMER: "there is no node streamer: press the button on the robot",
     RECORDER: "the recorder does not answer yet",
 }
+
+
+class Line:
+    """A line of text that is being typed."""
+
+    def __init__(self, question: str) -> None:
+        self.question = question
+        self.text = ""
+
+    def type(self, key: str) -> str | None:
+        """Takes a key; the text once Enter is pressed, "" when it is given up, None until then."""
+        if key in ENTER:
+            return self.text.strip()
+        if key == ESCAPE:
+            return ""
+        if key in BACKSPACE:
+            self.text = self.text[:-1]
+        elif len(key) == 1 and key.isprintable():
+            self.text += key
+        return None
 
 
 class RecordSession(Observer):
@@ -49,11 +70,12 @@ class RecordSession(Observer):
         """What the operator should know now."""
         self.notes: deque[str] = deque()
         """Everything that was noted and is not shown yet."""
-        self.discarded = 0
+        self.discarded = self.kept_before = 0
+        """Episodes; those that were kept by recorders that ended meanwhile."""
         self.line: Line | None = None
         self._ring, self._asked_s = ring, 0.0
         self._keys: deque[str] = deque()
-        self._pending: Any = None
+        self._pending: Future | None = None
         self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
         if instruction:
             self._instruction.publish(String(data=instruction))
@@ -86,7 +108,8 @@ class RecordSession(Observer):
             elif key == " ":
                 self._call(RECORDER, "stop" if self.recording else "start")
             elif key in CALLS:
-                self._call(*CALLS[key], **({"data": key == "y"} if key in "yn" else {}))
+                node, service = CALLS[key]
+                self._call(node, service, **({"data": key == "y"} if key in "yn" else {}))
             elif key == "i":
                 self.line = Line("instruction (Enter sets it, Esc leaves it): ")
             elif key == "b":
@@ -120,18 +143,19 @@ class RecordSession(Observer):
         if not client.service_is_ready():
             self.say(MISSING[STREAMER])
             return
-        future = client.call_async(client.srv_type.Request())
+        future = client.call_async(interfaces.EMERGENCY_STOP.type.Request())
         future.add_done_callback(lambda future: self.say(future.result().message))
 
-    def _call(self, node: str, service: str, **request: object) -> None:
+    def _call(self, node: str, service: str, /, **request: object) -> None:
         client = self._clients[node, service]
         if not client.service_is_ready():
             self.say(MISSING[node])
             return
-        self._pending, self._asked_s = client.call_async(client.srv_type.Request(**request)), time.monotonic()
+        kind = interfaces.SERVICES[service].type
+        self._pending, self._asked_s = client.call_async(kind.Request(**request)), time.monotonic()
         self._pending.add_done_callback(lambda future: self._answered(service, future))
 
-    def _answered(self, service: str, future) -> None:
+    def _answered(self, service: str, future: Future) -> None:
         response = future.result()
         if future is self._pending:
             self._pending = None

@@ -131,9 +131,8 @@ class Replayer(Observer):
         self._chunks.publish(self._chunk(q, openings, step_s))
         if not self.spin_until(lambda: self.state not in (None, State.HOLDING), ACCEPTED_S):
             self.spin(REPORTED_S)
-            report = self.diagnostics.get("streamer", {})
-            now, last = str(report.get("message", "")), report.get("last_problem") or "it is silent"
-            raise RuntimeError(f"the streamer does not take the motion: {now if 'action_chunk' in now else last}")
+            problem = self.diagnostics.get("streamer", {}).get("last_problem") or "it is silent"
+            raise RuntimeError(f"the streamer does not take the motion: {problem}")
         begin_s = self._now_s()
         planned_s = (len(q) - 1) * step_s
 

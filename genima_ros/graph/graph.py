@@ -110,7 +110,8 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     """
     entry = get_mode(mode)
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
-    known, renamed = dict(values), {}
+    known: dict[str, object] = dict(values)
+    renamed: dict[str, str] = {}
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known |= {"checkpoint": str(checkpoint), "rig": values.get("rig") or checkpoint / "rig.json"}

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -17,6 +16,8 @@ from launch.actions import (
     SetEnvironmentVariable,
     TimerAction,
 )
+from launch.launch_context import LaunchContext
+from launch.launch_description import LaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration

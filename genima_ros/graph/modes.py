@@ -96,9 +96,9 @@ _SHARED = (
 _RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
-    Argument("device", str, "where the models run: cpu, cuda, cuda:1, ..."),
+    Argument("device", str, "where the models run: cpu, cuda, cuda:1, ...; auto is cuda where there is one"),
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
-    Argument("steps", int, "denoising steps of a drawing, 0 for the checkpoint's own number"),
+    Argument("denoising_steps", int, "of a drawing, 0 for the checkpoint's own number"),
     Argument("instruction", str, "what to do, until something is published on the topic"),
     Argument("gate", bool, "check each drawing before it moves the arm; one that fails pauses the policy"),
 )
@@ -124,7 +124,7 @@ _LEARNED = (
     NodeEntry(
         "diffusion",
         "diffusion_node",
-        ("checkpoint", "device", "compiled", "steps", "instruction"),
+        ("checkpoint", "device", "compiled", "denoising_steps", "instruction"),
         niceness=5,
         respawn=True,
         threads=0,

@@ -86,11 +86,11 @@ def remedy(module: str) -> str:
         )
     if top in _APT:
         return f"apt-get install {apt_package(top)}, and source that ROS 2"
-    name = canonicalize_name(_DISTRIBUTIONS.get(top, top))
+    name: str = canonicalize_name(_DISTRIBUTIONS.get(top, top))
     if top.endswith(("_msgs", "_srvs", "_interfaces")):
         name = "ros-jazzy-common-interfaces"
     for extra, packages in extras().items():
-        if name in (canonicalize_name(p.name) for p in packages):
+        if any(name == canonicalize_name(p.name) for p in packages):
             source = f"'{DISTRIBUTION}[{extra}]'" if extra else DISTRIBUTION
             return f"in the source tree: make env, or pip install {source.replace(DISTRIBUTION, '.')}"
     return "genima doctor says what is missing here"

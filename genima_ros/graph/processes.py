@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
@@ -19,6 +20,7 @@ PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
 COLOURS = (36, 33, 35, 32, 34, 31)
 PATIENCE_S = ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0))
 """Not SIGINT, at which a node that still imports would print a traceback."""
+LAST_LINES = 15
 READ_S = 1.0
 """Within this the last lines of a process that has ended are read."""
 PR_SET_PDEATHSIG = 1
@@ -55,6 +57,7 @@ class ProcessOutput:
         self._width = max(map(len, names), default=0)
         self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
         self._colour = stream.isatty() if colour is None else colour
+        self._unseen: dict[str, deque[str]] = {name: deque(maxlen=LAST_LINES) for name in names}
 
     def line(self, name: str, text: str) -> None:
         prefix = f"[{name}]".ljust(self._width + 2)
@@ -64,9 +67,16 @@ class ProcessOutput:
             if self._log is not None:
                 self._log.write(f"[{name}] {text}\n")
                 if not any(mark in text for mark in PROBLEMS):
+                    self._unseen[name].append(text)
                     return
             self._stream.write(f"{prefix} {text}\n")
             self._stream.flush()
+
+    def show_last(self, name: str) -> None:
+        """Prints the last lines of a process that only the log has."""
+        unseen, self._log = self._unseen[name], None
+        while unseen:
+            self.line(name, unseen.popleft())
 
 
 class RunningGraph:
@@ -80,13 +90,15 @@ class RunningGraph:
         processes: Iterable[NodeProcess],
         environment: Mapping[str, str],
         line: Callable[[str, str], None],
+        show_last: Callable[[str], None] = lambda name: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.processes = tuple(processes)
         self._environment = dict(environment)
         self._line = line
+        self._show_last = show_last
         self._clock_s = clock_s
-        self._children: dict[str, subprocess.Popen] = {}
+        self._children: dict[str, subprocess.Popen[str]] = {}
         self._started_s: dict[str, float] = {}
         self._due_s: dict[str, float] = {}
         self._readers: dict[str, threading.Thread] = {}
@@ -123,7 +135,12 @@ class RunningGraph:
             due_s = self._due_s.get(process.name)
             if due_s is None:
                 self._readers[process.name].join(READ_S)
-                self._line(process.name, after_end(process, status, now_s - self._started_s[process.name]))
+                try:
+                    text = after_end(process, status, now_s - self._started_s[process.name])
+                except RuntimeError:
+                    self._show_last(process.name)
+                    raise
+                self._line(process.name, text)
                 self._due_s[process.name] = now_s + RESPAWN_AFTER_S
             elif now_s >= due_s:
                 del self._due_s[process.name]
@@ -172,7 +189,8 @@ class RunningGraph:
         reader.start()
         self._readers[process.name] = reader
 
-    def _read(self, name: str, child: subprocess.Popen) -> None:
-        for text in child.stdout:
-            self._line(name, text.rstrip("\n"))
-        child.stdout.close()
+    def _read(self, name: str, child: subprocess.Popen[str]) -> None:
+        assert child.stdout is not None  # `_start` asked for a pipe
+        with child.stdout as lines:
+            for text in lines:
+                self._line(name, text.rstrip("\n"))

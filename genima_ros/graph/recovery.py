@@ -12,6 +12,7 @@ BY_HAND = (
     "then try again"
 )
 ENABLE = "genima enable"
+DRIVER = "start the arm's driver, then try again"
 
 
 class Absent(RuntimeError):
@@ -27,7 +28,7 @@ class Step:
     """Full name of the service, action or topic; of the controller manager."""
     items: tuple[str, ...] = ()
     """Controllers, or the hardware component."""
-    if_absent: str = "start the arm's driver, then try again"
+    if_absent: str = DRIVER
     if_failed: str = BY_HAND
 
 
@@ -60,13 +61,17 @@ def plan(arm: ArmSetup, namespace: str = "") -> tuple[Step, ...]:
             )
         )
     if recovery.kind:
-        absent = "start the simulated cell, or name the real arm: genima recover arm:=fr3"
+        absent = (
+            "start the simulated cell, or name the real arm: genima recover arm:=fr3"
+            if recovery.kind == "trigger"
+            else DRIVER
+        )
         steps.append(
             Step(
                 "recover from the error",
                 recovery.kind,
                 absolute(namespace, recovery.name),
-                **({"if_absent": absent} if recovery.kind == "trigger" else {}),
+                if_absent=absent,
             )
         )
     if recovery.hardware:

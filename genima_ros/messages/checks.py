@@ -41,8 +41,8 @@ def find_columns(
     optional = f" and, if wanted, {shown(list(others))}" if others else ""
     return Refusal(
         Reason.NAMES,
-        f"The {what} {faults} (it has {shown(given) or 'none'}); valid are {shown(wanted)}{optional}: check the arm "
-        "(arm:=...) and the prefix of its joints.",
+        f"The {what} {faults} (it has {shown(given) or 'none'}); valid are {shown(wanted)}{optional}: "
+        "check the arm (arm:=...) and the prefix of its joints.",
     )
 
 

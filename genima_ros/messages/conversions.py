@@ -85,15 +85,6 @@ def positions_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
     return found[0]
 
 
-def velocities_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
-    """Velocities (n,) of the named joints; zero where the message carries none."""
-    if len(message.velocity) != len(message.name):
-        return np.zeros(len(names))
-    values = dict(zip(message.name, message.velocity, strict=True))
-    velocities = np.array([values.get(name, 0.0) for name in names], dtype=np.float64)
-    return np.where(np.isfinite(velocities), velocities, 0.0)
-
-
 def gripper_opening(message: JointState, gripper: Gripper) -> float:
     """0 closed to 1 open, from the gripper's joints."""
     return gripper.to_opening(gripper.to_width_m(float(positions_by_name(message, gripper.joints).sum())))

@@ -1,6 +1,7 @@
 """Every topic and service of the graph: name, type and QoS. Names are relative; launch only remaps."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -24,14 +25,14 @@ EVENTS = QoSProfile(history=_LAST, depth=20, reliability=ReliabilityPolicy.RELIA
 @dataclass(frozen=True)
 class Topic:
     name: str
-    type: type
+    type: Any
     qos: QoSProfile
 
 
 @dataclass(frozen=True)
 class Service:
     name: str
-    type: type
+    type: Any
 
 
 JOINT_STATES = Topic("joint_states", JointState, NEWEST)

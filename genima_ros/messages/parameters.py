@@ -12,9 +12,9 @@ from typing import Any, TypeVar, get_type_hints
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
-from genima_core.config import choices_of, from_overrides
+from genima_core.config import DataclassInstance, choices_of, from_overrides
 
-T = TypeVar("T")
+T = TypeVar("T", bound=DataclassInstance)
 
 _OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 

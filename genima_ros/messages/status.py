@@ -50,8 +50,10 @@ def read_status(message: DiagnosticStatus, states: type[StrEnum]) -> Status | No
 
 
 def arm_status_to_message(status: ArmStatus) -> DiagnosticStatus:
-    errors = ", ".join(status.errors)
-    return _message(ARM, status.level, status.message, mode=status.mode, errors=errors, placed=str(status.placed))
+    values = {"mode": status.mode, "errors": ", ".join(status.errors)}
+    if status.placed:
+        values["placed"] = str(status.placed)
+    return _message(ARM, status.level, status.message, **values)
 
 
 def read_arm_status(message: DiagnosticStatus) -> ArmStatus | Refusal:

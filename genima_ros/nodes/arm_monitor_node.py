@@ -4,6 +4,7 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -90,7 +91,7 @@ class ArmMonitorNode(Node):
         )
 
 
-def errors_of(flags: object) -> tuple[str, ...]:
+def errors_of(flags: Any) -> tuple[str, ...]:
     """Names of the fields that are true; none of None."""
     kinds = {} if flags is None else flags.get_fields_and_field_types()
     return tuple(name for name, kind in kinds.items() if kind == "boolean" and getattr(flags, name))

@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 
 from genima_core.arm_status import Level
 from genima_core.checkpoint import Checkpoint
+from genima_core.device import choose_device
 from genima_core.loop import ControlLoop
 from genima_core.streaming.states import Reason
 from genima_core.synchroniser import Synchroniser
@@ -53,7 +54,7 @@ class ControllerParameters(GateConfig):
     """With the limits of the target gate."""
 
     checkpoint: Path = Path("checkpoints/demo")
-    device: str = "cpu"
+    device: str = "auto"
     execution: Execution = "sync"
     arm: str = "sim"
     """The arm that moves: a name in config/arms, or a file like those."""
@@ -68,7 +69,7 @@ def load_controller(parameters: ControllerParameters) -> tuple["Controller", Che
     checkpoint = Checkpoint.open(parameters.checkpoint)
     from genima_core.controller.policy import Controller  # torch takes seconds: tests and bad checkpoints need none
 
-    controller = Controller.load(checkpoint.path / "controller", parameters.device)
+    controller = Controller.load(checkpoint.path / "controller", choose_device(parameters.device))
     return replace(controller, cell_arm=find_arm(parameters.arm).arm), checkpoint
 
 

@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from genima_core.checkpoint import Checkpoint
+from genima_core.device import choose_device
 from genima_core.synchroniser import Synchroniser
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
@@ -31,13 +32,13 @@ SILENT_S = 2.0
 @dataclass(frozen=True)
 class DiffusionParameters:
     checkpoint: Path = Path("checkpoints/demo")
-    device: str = "cpu"
+    device: str = "auto"
     precision: str = ""
     """float32, float16 or bfloat16; by default half precision on a GPU only."""
     compiled: bool = False
     """Compile the networks: drawings are made faster, starting takes a minute or two longer."""
-    steps: int = 0
-    """Denoising steps; 0 means the checkpoint's own number."""
+    denoising_steps: int = 0
+    """Of a drawing; 0 means the checkpoint's own number."""
     seed: int = 0
     slack_s: float = 0.06
     """The four images of one drawing are captured within this time."""
@@ -53,7 +54,10 @@ def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Check
     from genima_core.diffusion.agent import DiffusionAgent  # torch takes seconds: tests and bad checkpoints need none
 
     agent = DiffusionAgent.load(
-        checkpoint.path / "diffusion", parameters.device, parameters.precision or None, parameters.compiled
+        checkpoint.path / "diffusion",
+        choose_device(parameters.device),
+        parameters.precision or None,
+        parameters.compiled,
     )
     return agent, checkpoint
 
@@ -145,7 +149,10 @@ class DiffusionNode(Node):
         begin_s = self._clock_s()
         try:
             drawing = self.agent.draw(
-                images, self._instruction, self.parameters.seed + self._drawings, self.parameters.steps or None
+                images,
+                self._instruction,
+                self.parameters.seed + self._drawings,
+                self.parameters.denoising_steps or None,
             )
         except (ValueError, RuntimeError) as error:
             self._diagnostics.warn(f"the agent cannot draw: {error}", "agent")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -75,7 +76,7 @@ class GripperNode(Node):
         self._diagnostics.received("gripper_joint_states", stamp_s)
 
     def _publish_width(self, width_m: float, stamp_s: float) -> None:
-        self._state.publish(conversions.to_joint_state((conversions.GRIPPER_JOINT,), [width_m], stamp_s))
+        self._state.publish(conversions.to_joint_state((conversions.GRIPPER_JOINT,), np.array([width_m]), stamp_s))
 
     def _say_closed(self) -> None:
         self._publish_width(0.0, conversions.seconds(self.get_clock().now().to_msg()))

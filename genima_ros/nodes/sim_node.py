@@ -239,7 +239,9 @@ class SimNode(Node):
             now_s = self._clock_s()
             stamp_s = conversions.seconds(message.header.stamp)
             start_s = now_s if stamp_s == 0 else self._clocks.to_steady(stamp_s)
-            self._arm.replace(now_s, start_s, [conversions.seconds(p.time_from_start) for p in message.points], q, dq)
+            self._arm.replace(
+                now_s, start_s, np.array([conversions.seconds(p.time_from_start) for p in message.points]), q, dq
+            )
         except (ValueError, IndexError) as error:
             self._diagnostics.warn(f"arm controller refuses a trajectory: {error}", "trajectory")
             return

@@ -83,14 +83,12 @@ def test_a_calib_file_is_installed_elsewhere(rig, cell):
             cell / "new.json",
             "--calib",
             cell / "calibrations",
-            "--arm",
-            "fr3",
         )
         == 0
     )
     np.testing.assert_allclose(CameraRig.load(cell / "new.json")["front"].T_mount_cam, rig["front"].T_mount_cam)
     assert (cell / "rig.json").read_bytes() == before
-    assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == "fr3_link0"
+    assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == rig.arm.base_frame
 
 
 def test_cameras_that_never_saw_the_board_fail(cell, capsys):

@@ -33,7 +33,7 @@ def test_the_tiny_one_is_the_same_everywhere_and_tells_instructions_apart(encode
 def test_words_of_the_prompt_leave_room_for_the_goal(encoder):
     tokens = len(encoder.tokenizer(prompt("push the button")).input_ids)
     assert tokens < len(prompt("push the button")) < MAX_TOKENS
-    with pytest.warns(UserWarning, match="is cut"):
+    with pytest.warns(UserWarning, match="cut off"):
         assert encoder.encode(prompt("go " * 200)).tokens.shape[1] == MAX_TOKENS
 
 
@@ -104,7 +104,7 @@ def test_damaged_weights_are_an_error(tmp_path, encoder):
 
 def test_what_is_cut_off_is_said_and_never_taught(encoder):
     long = "push the button " * 8
-    with pytest.warns(UserWarning, match="reads 77 tokens, so the end"):
+    with pytest.warns(UserWarning, match="reads 77 tokens, so the end of"):
         encoder.encode(long + "gently")
     with pytest.raises(ValueError, match="are the same to the text encoder, which reads 77 tokens"):
         encoder.check_distinct(["push", long + "gently", long + "quickly"])

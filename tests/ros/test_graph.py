@@ -156,7 +156,7 @@ def test_a_leader_is_like_the_follower_unless_it_is_said():
     assert dict(teleop.remappings)["leader/joint_states"] == "/leader/franka/joint_states"
     teleop = resolve("arm:=fr3", "leader_arm:=panda", mode="teleop_real")["teleop"]
     assert teleop.parameters == {"arm": "fr3", "leader_arm": "panda"}
-    assert dict(teleop.remappings)["leader/joint_states"] == "/leader/joint_states"
+    assert dict(teleop.remappings)["leader/gripper/joint_states"] == "/leader/panda_gripper/joint_states"
 
 
 def test_each_section_of_the_cameras_file_is_a_camera_node():
@@ -212,11 +212,11 @@ def test_the_next_step_is_said():
 
 
 def test_arguments_reach_the_nodes_that_take_them():
-    processes = resolve("execution:=async", "seed:=7", "checkpoint:=/models/a", "steps:=2")
+    processes = resolve("execution:=async", "seed:=7", "checkpoint:=/models/a", "denoising_steps:=2")
     assert processes["sim"].parameters == {"seed": 7, "rig": "/models/a/rig.json"}
     assert processes["streamer"].parameters == {"execution": "async"}
     assert processes["controller"].parameters == {"checkpoint": "/models/a", "execution": "async"}
-    assert processes["diffusion"].parameters == {"checkpoint": "/models/a", "steps": 2}
+    assert processes["diffusion"].parameters == {"checkpoint": "/models/a", "denoising_steps": 2}
 
 
 def test_what_is_not_given_is_left_to_the_nodes():

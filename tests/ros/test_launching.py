@@ -77,8 +77,10 @@ def stand_ins(monkeypatch, tmp_path):
         "TimerAction",
     )
     for name, members in {
-        "launch": {"LaunchDescription": Action, "LaunchContext": Context},
+        "launch": {"LaunchDescription": Action},
         "launch.actions": dict.fromkeys(actions, Action),
+        "launch.launch_context": {"LaunchContext": Context},
+        "launch.launch_description": {"LaunchDescription": Action},
         "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Action},
         "launch.logging": {"get_logger": lambda name: SimpleNamespace(info=said.append, warning=said.append)},
         "launch.substitutions": {"LaunchConfiguration": Configuration},
@@ -297,7 +299,7 @@ def test_launch_files_are_accepted_by_launch(name, rig_file):
 
 
 @real_launch
-def test_calibration_runs_under_launch(rig_file, tmp_path):
+def test_calibration_runs_under_launch(rig_file):
     code = """
 import sys
 from launch import LaunchService
@@ -308,12 +310,18 @@ service.include_launch_description(IncludeLaunchDescription(
     PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=[("arm", "fr3"), ("rig", sys.argv[2])]))
 sys.exit(service.run())
 """
-    log = tmp_path / "launch.log"
-    with log.open("w") as output:
-        command = [sys.executable, "-c", code, str(LAUNCH / "calibrate.launch.py"), str(rig_file)]
-        launch = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        while "ready: rig" not in log.read_text() and launch.poll() is None:
-            pass
-        launch.send_signal(signal.SIGINT)
-        launch.wait()
-    assert "ready: rig" in log.read_text() and "genima calibrate collect" in log.read_text(), log.read_text()
+    launch = subprocess.Popen(
+        [sys.executable, "-c", code, str(LAUNCH / "calibrate.launch.py"), str(rig_file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    said = []
+    for line in launch.stdout:
+        said.append(line)
+        if "genima calibrate collect" in line:
+            launch.send_signal(signal.SIGINT)
+    assert launch.wait() == 0
+    assert any("ready: rig" in line for line in said), said

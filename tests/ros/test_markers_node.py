@@ -123,6 +123,21 @@ def test_the_age_is_written_beside_them(age_s, colour):
     assert (text.color.r, text.color.g, text.color.b) == pytest.approx(colour)
 
 
+def test_the_ages_stand_above_the_hand_and_not_in_each_other(rig, true_drawing):
+    """A hand is 0.1 m long, and hangs from a flange 0.1 m above it."""
+    planned = by_ns(planned_markers(SHEET, PANDA, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, 0.3))["age"]
+    drawn = by_ns(drawn_markers(SHEET, locate(true_drawing, rig, PANDA.home, 100.0), 0.065, 4.0, 0.3))["age"]
+    gripper = PANDA.target_poses(Q_TARGET)[3, :3, 3]
+    assert position(planned[0])[2] - gripper[2] == pytest.approx(0.34)
+    assert position(drawn[0])[2] - gripper[2] == pytest.approx(0.42, abs=0.03)
+
+
+def test_blanks_are_as_wide_as_letters_need():
+    """RViz takes the width of a blank from scale.x, and of none where that is 0."""
+    text = SHEET.text("gate", 0, np.zeros(3), "two words", 0.05, FRESH)
+    assert (text.scale.x, text.scale.z) == pytest.approx((0.03, 0.05))
+
+
 def test_cameras_are_where_the_rig_has_them_and_one_moves_with_the_arm(rig):
     for q in (PANDA.home, Q_TARGET):
         markers = by_ns(camera_markers(SHEET, rig, q))

@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ pytest.importorskip("rclpy")
 from genima_ros.cli.up import wait_ready
 from genima_ros.clients.observer import Observer
 from genima_ros.graph.graph import NodeProcess
-from genima_ros.graph.processes import RunningGraph, node_environment
+from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
 
 pytestmark = pytest.mark.ros
 
@@ -69,6 +71,29 @@ def test_a_node_that_cannot_start_says_why_and_is_not_tried_again(lines):
             wait_ready(graph, observer, 60)
         observer.spin_until(lambda: len(lines) > 0, 10)
     assert any("cannot start: node markers has no parameter radius; valid are arm" in line for line in lines)
+
+
+def test_the_end_of_one_node_makes_no_noise_of_the_others(lines):
+    """They are still importing when the first one is found to be wrong."""
+    late = [replace(markers(), name=f"late{i}", parameters={}) for i in range(3)]
+    with Observer(DOMAIN) as observer, running(lines, markers(radius="big"), *late) as graph:
+        with pytest.raises(RuntimeError, match="markers ended with exit status 1; its last lines are above"):
+            wait_ready(graph, observer, 60)
+        assert any("cannot start" in line for line in lines), "its last lines are read before its end is told"
+    assert not [line for line in lines if "Traceback" in line or "KeyboardInterrupt" in line]
+    assert len(lines) <= 1 + len(late)
+
+
+def test_where_only_problems_are_shown_the_last_lines_come_at_the_end():
+    stream, log = StringIO(), StringIO()
+    output = ProcessOutput(stream, ["sim", "streamer"], log=log)
+    output.line("sim", "Traceback (most recent call last):")
+    output.line("streamer", "tracking")
+    output.line("sim", "MemoryError")
+    assert stream.getvalue() == ""
+    output.show_last("sim")
+    assert stream.getvalue() == "[sim]      Traceback (most recent call last):\n[sim]      MemoryError\n"
+    assert log.getvalue().count("\n") == 3
 
 
 def test_nodes_end_with_their_parent():

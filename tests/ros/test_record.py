@@ -20,8 +20,9 @@ pytest.importorskip("rclpy")
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.recording import UNFINISHED
-from genima_ros.cli.terminal.keyboard import Keyboard, Line, keys
+from genima_ros.cli.terminal.keyboard import Keyboard, keys
 from genima_ros.cli.terminal.record_table import names, show
+from genima_ros.clients.record_session import Line
 
 from .synthetic_cell import FPS
 

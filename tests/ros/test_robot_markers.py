@@ -30,3 +30,4 @@ def test_every_mesh_exists_and_is_shown_in_the_base_frame():
     for marker in markers:
         assert Path(urlparse(marker.mesh_resource).path).is_file()
         assert marker.header.frame_id == "panda_link0"
+        assert marker.color.a == pytest.approx(0.5), "targets inside the arm are seen"

@@ -11,8 +11,14 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
+from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.status import read_arm_status
+from genima_ros.nodes.cameras.rig_frames import TF_STATIC
 from genima_ros.nodes.sim_node import SimNode, SimParameters
+from genima_ros.nodes.streamer_node import StreamerNode
+
+from .conftest import as_text
 
 pytestmark = pytest.mark.ros
 
@@ -220,6 +226,16 @@ def test_recovery_without_an_error_disturbs_no_motion(bench, cell):
     bench.until(lambda: cell.q == pytest.approx(PANDA.home + 0.2))
 
 
+def test_where_tf_is_installed_its_cameras_are_frames(bench, cell, interface_packages):
+    from tf2_msgs.msg import TFMessage
+
+    start(bench, cell)
+    heard: list = []
+    bench.probe.create_subscription(TFMessage, TF_STATIC, heard.append, interfaces.LATCHED)
+    bench.until(lambda: heard)
+    assert {t.header.frame_id for t in heard[0].transforms} == {"panda_link0", "panda_hand"}
+
+
 def test_close_closes_the_cell(bench, cell):
     start(bench, cell).close()
     assert cell.closed
@@ -237,3 +253,51 @@ def test_unknown_task_names_the_known_ones():
 
     with pytest.raises(ValueError, match="push_button"):
         make_cell(SimParameters(task="juggle"))
+
+
+def test_the_next_scene_of_a_running_graph_is_one_call(bench, cell):
+    """The streamer follows the arm to where it was put, and goes on; the arm does not swing back."""
+    states, commands = bench.listen(interfaces.STREAMER_STATE), bench.listen(interfaces.JOINT_COMMANDS)
+    measured = bench.listen(interfaces.JOINT_STATES)
+    start(bench, cell)
+    bench.node(StreamerNode, parameters={"enabled": True, "watch_arm_status": True})
+    chunks = bench.talk(interfaces.ACTION_CHUNK)
+
+    def turn(offset_rad: float) -> None:
+        now_s = bench.now_s()
+        positions = PANDA.home + offset_rad * np.linspace(0, 1, 20)[:, None] * (np.arange(7) == 0)
+        chunks.publish(conversions.chunk_to_trajectory(ActionChunk(positions, None, 0.05, now_s, now_s), PANDA))
+
+    def waits() -> bool:
+        return bool(states) and as_text(states[-1]) == "holding: Waiting for a chunk."
+
+    for _ in range(3):
+        bench.until(waits)
+        turn(0.6)
+        bench.until(lambda: commands[-1].position[0] > 0.4)
+        count, seen = len(commands), len(measured)
+        assert bench.call("sim", "reset").success
+        bench.until(waits)
+        bench.until(lambda seen=seen: len(measured) > seen + 50)
+        assert np.abs([c.position[0] for c in commands[count:]][-5:]).max() == 0.0
+        assert np.abs(np.array([m.position[0] for m in measured[-40:]])).max() == 0.0
+    assert not any(as_text(state).startswith("fault") for state in states)
+    turn(0.3)
+    bench.until(lambda: measured[-1].position[0] > 0.29)
+
+
+def test_the_streamer_learns_of_the_new_place_before_the_joint_states_tell(bench, cell):
+    statuses = bench.listen(interfaces.ARM_STATUS)
+    start(bench, cell)
+    bench.until(lambda: statuses)
+    assert read_arm_status(statuses[-1]).placed == 0
+    assert bench.call("sim", "reset").success
+    bench.until(lambda: read_arm_status(statuses[-1]).placed == 1)
+
+
+def test_objects_placed_around_the_arm_say_nothing_of_the_arm(bench, cell):
+    statuses = bench.listen(interfaces.ARM_STATUS)
+    start(bench, cell, reset_arm=False)
+    assert bench.call("sim", "reset").success
+    bench.until(lambda: len(statuses) > 3)
+    assert {read_arm_status(status).placed for status in statuses} == {0}

@@ -148,4 +148,3 @@ def test_only_a_fresh_ok_lets_the_arm_move(events, wait_s):
     clock = StepClock(0.02, 0.2, False)
     clock.observe(now_s)
     assert (watch.find_trouble(clock) is None) == usable
-    assert watch.level == (Level.OK if heard[0] is None else heard[0])

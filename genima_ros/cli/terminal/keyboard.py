@@ -9,7 +9,6 @@ import tty
 from contextlib import suppress
 from typing import Any, TextIO
 
-ENTER, ESCAPE, BACKSPACE = ("\n", "\r"), "\x1b", ("\x7f", "\b")
 ARROWS = {
     f"\x1b{kind}{letter}": name
     for kind in "[O"
@@ -87,23 +86,3 @@ def keys(text: str) -> list[str]:
             found.append(ARROWS[sequence[0]])
         text = text[len(sequence[0]) if sequence else 1 :]
     return found
-
-
-class Line:
-    """A line of text that is being typed."""
-
-    def __init__(self, question: str) -> None:
-        self.question = question
-        self.text = ""
-
-    def type(self, key: str) -> str | None:
-        """Takes a key; the text once Enter is pressed, "" when it is given up, None until then."""
-        if key in ENTER:
-            return self.text.strip()
-        if key == ESCAPE:
-            return ""
-        if key in BACKSPACE:
-            self.text = self.text[:-1]
-        elif len(key) == 1 and key.isprintable():
-            self.text += key
-        return None

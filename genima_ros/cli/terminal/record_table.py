@@ -33,14 +33,18 @@ STALE_MS = 1000.0
 Values = Mapping[str, float | str]
 
 
-def show(recorder: Values, states: Mapping[str, Status | None], note: str, bell: bool, goal: int) -> Group:
-    """All of it; `recorder` are the node's diagnostics, empty until it has spoken, `goal` 0 without a number."""
+def show(
+    recorder: Values, states: Mapping[str, Status | None], note: str, bell: bool, goal: int, before: int = 0
+) -> Group:
+    """All of it; `recorder` are the node's diagnostics, empty until it has spoken, `goal` 0 without a number, `before`
+    what a recorder before this one kept.
+    """
     if not recorder:
         return Group(Text("the recorder starts ..."))
     lines: list[RenderableType] = [
         streams(recorder),
         Text("   ".join(f"{name} {state or 'absent'}" for name, state in states.items()), style="cyan"),
-        episode(recorder, goal),
+        episode(recorder, goal, before),
         disk(recorder),
     ]
     if recorder["message"] != "ok":
@@ -66,13 +70,16 @@ def names(recorder: Values) -> list[str]:
     return [key.removesuffix(".rate_hz") for key in recorder if key.endswith(".rate_hz")]
 
 
-def episode(recorder: Values, goal: int) -> Text:
-    number, kept = f"episode {recorder['episode']:.0f}", f"{recorder['kept']:.0f}{f' of {goal}' if goal else ''} kept"
+def episode(recorder: Values, goal: int, before: int = 0) -> Text:
+    number = f"episode {recorder['episode']:.0f}"
+    kept = f"{before + float(recorder['kept']):.0f}{f' of {goal}' if goal else ''} kept"
     now = {
         "recording": f"● {number}  {recorder['seconds']:.1f} s  {recorder['written_mb']:.0f} MB",
         "again": f"{number} starts again in {recorder['again_in_s']:.0f} s",
     }.get(str(recorder["state"]), f"next is {number}")
-    label = f", labelled {recorder['label']}" if recorder["label"] else ""
+    label = (
+        f"; episode {float(recorder['episode']) - 1:.0f} is labelled {recorder['label']}" if recorder["label"] else ""
+    )
     style = "bold red" if recorder["state"] == "recording" else "bold"
     return Text(
         f"{now}{label}   ({kept}, {recorder['suspect']:.0f} suspect, {recorder['discarded']:.0f} discarded)",

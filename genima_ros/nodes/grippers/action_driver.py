@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
 from rclpy.task import Future
 
 from genima_core.gripper.control import GripperControl
@@ -17,17 +19,17 @@ class ActionDriver:
     def __init__(
         self,
         clients: Sequence[ActionClient],
-        translate: Callable[[Goal], tuple[ActionClient, object]],
-        read: Callable[[object], Answer],
+        translate: Callable[[Goal], tuple[ActionClient, Any]],
+        read: Callable[[Any], Answer],
         clock_s: Callable[[], float],
     ) -> None:
         """`translate` says which action a goal becomes, `read` what the result of any of them means."""
         self._clients, self._translate, self._read, self._clock_s = tuple(clients), translate, read, clock_s
-        self._control: GripperControl | None = None
-        self._handles: dict[int, object] = {}
+        self._handles: dict[int, ClientGoalHandle] = {}
         self._cancelled: set[int] = set()
 
     def attach(self, control: GripperControl) -> None:
+        """To be called before anything is sent."""
         self._control = control
 
     def ready(self) -> bool:

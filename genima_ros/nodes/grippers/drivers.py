@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.node import Node
@@ -39,7 +40,7 @@ def franka_hand(
         for kind, name in ((actions.Move, "move"), (actions.Grasp, "grasp"))
     )
 
-    def translate(goal: Goal) -> tuple[ActionClient, object]:
+    def translate(goal: Goal) -> tuple[ActionClient, Any]:
         if not goal.closing:
             return move, actions.Move.Goal(width=goal.width_m, speed=parameters.speed_m_s)
         message = actions.Grasp.Goal(width=goal.width_m, speed=parameters.speed_m_s, force=parameters.force_n)
@@ -56,7 +57,7 @@ def gripper_command(
     actions = _import("control_msgs.action", gripper.kind)
     client = ActionClient(node, actions.GripperCommand, parameters.action)
 
-    def translate(goal: Goal) -> tuple[ActionClient, object]:
+    def translate(goal: Goal) -> tuple[ActionClient, Any]:
         message = actions.GripperCommand.Goal()
         message.command.position = gripper.to_position(goal.width_m)
         message.command.max_effort = parameters.force_n
@@ -72,7 +73,7 @@ def parallel_gripper_command(
     actions = _import("control_msgs.action", gripper.kind)
     client = ActionClient(node, actions.ParallelGripperCommand, parameters.action)
 
-    def translate(goal: Goal) -> tuple[ActionClient, object]:
+    def translate(goal: Goal) -> tuple[ActionClient, Any]:
         message = actions.ParallelGripperCommand.Goal()
         message.command.name = list(gripper.joints)
         message.command.position = [gripper.to_position(goal.width_m)]
@@ -82,7 +83,7 @@ def parallel_gripper_command(
     return ActionDriver((client,), translate, _read_stall, clock_s)
 
 
-def _read_stall(result: object) -> Answer:
+def _read_stall(result: Any) -> Answer:
     return Answer(
         result.reached_goal,
         result.stalled,

@@ -87,4 +87,5 @@ def _age(sheet: Sheet, what: str, position: np.ndarray, age_s: float, fade_s: fl
 
 
 def _share(rgb: tuple[int, int, int]) -> Colour:
-    return tuple(channel / 255 for channel in rgb)
+    red, green, blue = rgb
+    return red / 255, green / 255, blue / 255

@@ -9,7 +9,8 @@ import numpy as np
 from sensor_msgs.msg import JointState
 
 from genima_core.arm import PANDA
-from genima_ros.messages.conversions import positions_by_name, seconds, velocities_by_name
+from genima_core.streaming.states import Refusal
+from genima_ros.messages.conversions import read_joint_state
 
 STILL = 0.02
 """rad/s: a joint slower than this counts as still; what is left then is the servo's last millimetre."""
@@ -34,14 +35,10 @@ class ArmLog:
         self._samples: deque[Sample] = deque(maxlen=6000)
 
     def add(self, message: JointState) -> None:
-        speeds = np.abs(velocities_by_name(message, PANDA.joint_names))
-        self._samples.append(
-            Sample(
-                self._machine_s(seconds(message.header.stamp)),
-                positions_by_name(message, PANDA.joint_names),
-                float(speeds.max()),
-            )
-        )
+        state = read_joint_state(message, PANDA, self._machine_s)
+        if isinstance(state, Refusal) or state.dq is None:
+            raise ValueError(f"the simulator's joint states cannot be read: {state}")
+        self._samples.append(Sample(state.stamp_s, state.q, float(np.abs(state.dq).max())))
 
     @property
     def last(self) -> Sample:

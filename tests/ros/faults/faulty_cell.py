@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from genima_core.streaming.states import State
+from genima_core.targets.gate import GateState
 from genima_ros.cli.up import READY_S, wait_ready
 from genima_ros.clients.observer import Observer
 from genima_ros.graph import graph
@@ -20,6 +23,7 @@ from genima_ros.graph.processes import RunningGraph
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import seconds
 from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.messages.status import read_status
 from genima_ros.nodes.streamer_node import StreamerParameters
 
 from .arm_log import ArmLog
@@ -51,7 +55,9 @@ class FaultyCell(Observer):
         """ROS time, who (a node, or a topic) and what, oldest first."""
         self.chunk_ends_s: list[float] = []
         """When the last actions were due of the chunks that reached the streamer in time, ROS time."""
-        self.gate = self.state = ""
+        self.gate: GateState | None = None
+        self.state: State | None = None
+        """The streamer's."""
         self.succeeded = False
         """The task of this scene is done."""
         self.script: Script | None = None
@@ -129,13 +135,15 @@ class FaultyCell(Observer):
     def _on_command(self, message: JointState) -> None:
         self.commanded.append((self.machine_s(seconds(message.header.stamp)), np.array(message.position)))
 
-    def _on_state(self, message: String) -> None:
-        self.state = message.data.partition(":")[0]
-        self.hear("streamer_state", message.data)
+    def _on_state(self, message: DiagnosticStatus) -> None:
+        status = read_status(message, State)
+        self.state = status.state
+        self.hear("streamer_state", str(status))
 
-    def _on_gate(self, message: String) -> None:
-        self.gate = message.data
-        self.hear("gate", message.data)
+    def _on_gate(self, message: DiagnosticStatus) -> None:
+        status = read_status(message, GateState)
+        self.gate = status.state
+        self.hear("gate", str(status))
 
     def _on_diagnostics(self, message) -> None:
         for name, values in read_diagnostics(message).items():
@@ -185,14 +193,20 @@ class FaultyCell(Observer):
         end_s = self.now_s() + duration_s
         self.wait(lambda: self.now_s() >= end_s, "time to pass")
 
-    def do(self, node: str, service: str, **request: object) -> None:
-        """Calls a service as somebody does whose finger lies on the button: what finds it was there before."""
+    def do(self, node: str, service: str, patiently: bool = False, **request: object) -> None:
+        """Calls a service as somebody does whose finger lies on the button: what finds it was there before.
+
+        Patiently: again and again, while it refuses.
+        """
         kind = interfaces.SERVICES[service].type
         client = self.service(node, service)
         self.wait(client.service_is_ready, f"service {client.srv_name}")
         answer = client.call_async(kind.Request(**request))
         self.wait(answer.done, f"an answer of {client.srv_name}")
-        if not answer.result().success:
+        if patiently and not answer.result().success:
+            self.wait_for(1.0)
+            self.do(node, service, patiently, **request)
+        elif not answer.result().success:
             raise RuntimeError(f"{client.srv_name} refused: {answer.result().message}")
 
     def service(self, node: str, service: str):
@@ -207,7 +221,7 @@ class FaultyCell(Observer):
         self.script = None
         self.do("streamer", "stop")
         self.wait(lambda: not self.commanded or self.now_s() - self.commanded[-1][0] > QUIET_S, "the end of commands")
-        if self.state == "fault":
+        if self.state is State.FAULT:
             self.do("streamer", "reset_fault")
 
     def next_scene(self) -> None:
@@ -216,7 +230,7 @@ class FaultyCell(Observer):
         self.do("sim", "reset")
         placed_s = self.arm.last.stamp_s
         self.wait(lambda: self.arm.last.stamp_s > placed_s + SETTLE_S, "joint states of the next scene")
-        if self.gate.startswith("closed"):
+        if self.gate is GateState.CLOSED:
             self.do("controller", "resume")
 
     def run(self, *words: str) -> None:

@@ -35,7 +35,8 @@ def _reset_and_enable(cell: FaultyCell) -> None:
 
 def _restart_streamer(cell: FaultyCell) -> None:
     cell.restart("streamer")
-    cell.do("streamer", "enable", data=True)
+    # The one that was killed could not say good-bye: for some seconds it counts as a second streamer.
+    cell.do("streamer", "enable", patiently=True, data=True)
 
 
 def _recover(cell: FaultyCell) -> None:

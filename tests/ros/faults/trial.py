@@ -6,6 +6,9 @@ from typing import Literal
 
 from std_srvs.srv import Trigger
 
+from genima_core.streaming.states import State
+from genima_core.targets.gate import GateState
+
 from .faulty_cell import FaultyCell
 
 AFTER_LIMIT_S = 0.3
@@ -177,15 +180,15 @@ def _hear(cell: FaultyCell, fault: Fault, strike: Strike) -> str:
 
 def move(cell: FaultyCell, motion: str) -> None:
     """Returns while the arm moves by the policy or by a script."""
-    if cell.state == "fault":  # of a trial that failed
+    if cell.state is State.FAULT:  # of a trial that failed
         cell.do("sim", "error_recovery")
         cell.do("streamer", "reset_fault")
     if motion == "script":
-        if cell.state != "tracking":
+        if cell.state is not State.TRACKING:
             cell.do("streamer", "enable", data=True)
         go(cell, motion, "scripted motion")
         return
-    if cell.script is None and cell.state == "tracking" and moving(cell, motion):
+    if cell.script is None and cell.state is State.TRACKING and moving(cell, motion):
         return
     for _ in range(ATTEMPTS):
         cell.next_scene()
@@ -194,9 +197,9 @@ def move(cell: FaultyCell, motion: str) -> None:
             cell.wait(lambda: moving(cell, motion), "motion by the policy", PATIENCE_S)
             return
         except TimeoutError:
-            if not cell.gate.startswith("closed"):
+            if cell.gate is not GateState.CLOSED:
                 raise  # else a false alarm: another scene
-    raise TimeoutError(f"the gate closed in {ATTEMPTS} scenes in a row: {cell.gate}")
+    raise TimeoutError(f"the gate closed in {ATTEMPTS} scenes in a row")
 
 
 def moving(cell: FaultyCell, motion: str) -> bool:
@@ -210,15 +213,15 @@ def go(cell: FaultyCell, motion: str, what: str) -> None:
 
     def moves() -> bool:
         nonlocal begun_s, false_alarms
-        if motion == "policy" and cell.gate.startswith("closed") and false_alarms < MOST_FALSE_ALARMS:
-            false_alarms, cell.gate = false_alarms + 1, ""
+        if motion == "policy" and cell.gate is GateState.CLOSED and false_alarms < MOST_FALSE_ALARMS:
+            false_alarms, cell.gate = false_alarms + 1, None
             cell.service("controller", "resume").call_async(Trigger.Request())
         rests = cell.arm.last.speed < RESTING and cell.now_s() > begun_s + SCRIPT_TRIED_S
         if motion == "script" and (rests or cell.script is None):
             begun_s = cell.now_s()
             cell.begin_script()
         # A policy that has done its task keeps the arm where it is.
-        done = motion == "policy" and cell.succeeded and cell.state == "tracking"
+        done = motion == "policy" and cell.succeeded and cell.state is State.TRACKING
         return done or moving(cell, motion)
 
     cell.wait(moves, what, PATIENCE_S)
