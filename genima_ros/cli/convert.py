@@ -14,7 +14,7 @@ from genima_core.importers.sources import check_kind, find_snapshot
 def bags(
     src: tyro.conf.Positional[Path],
     dst: tyro.conf.Positional[Path],
-    conversion: BagOptions = BagOptions(),  # noqa: B008 (frozen)
+    conversion: tyro.conf.OmitArgPrefixes[BagOptions] = BagOptions(),  # noqa: B008 (frozen)
     json: Path | None = None,
 ) -> None:
     """Turns recordings into a data set.
@@ -39,7 +39,7 @@ def bags(
 def rlbench(
     src: tyro.conf.Positional[Path],
     dst: tyro.conf.Positional[Path],
-    conversion: RLBenchOptions = RLBenchOptions(),  # noqa: B008 (frozen)
+    conversion: tyro.conf.OmitArgPrefixes[RLBenchOptions] = RLBenchOptions(),  # noqa: B008 (frozen)
     json: Path | None = None,
 ) -> None:
     """Turns RLBench's demonstrations into a data set.
