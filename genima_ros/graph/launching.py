@@ -1,6 +1,5 @@
 """A graph as launch_ros actions; all decisions are made in `description`, this only translates."""
 
-import asyncio
 import os
 import sys
 import time
@@ -11,7 +10,6 @@ from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
-    OpaqueCoroutine,
     OpaqueFunction,
     SetEnvironmentVariable,
     TimerAction,
@@ -43,7 +41,7 @@ from genima_ros.share import PACKAGE
 
 MODE = "mode"
 """Launch argument that chooses the graph, where the launch file does not."""
-LOOK_S, PAUSE_S = 0.01, 0.1
+LOOK_S, PAUSE_S = 0.01, 0.2
 """How long the launch process looks for diagnostics, and between that."""
 
 
@@ -76,7 +74,7 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     os.environ.update(added)  # of this process as well, which waits for the nodes
     actions: list[Any] = [SetEnvironmentVariable(name, value) for name, value in added.items()]
     actions += [node_action(process) for process in description.processes]
-    actions.append(OpaqueCoroutine(coroutine=say_when_ready, args=[description], ignore_context=True))
+    actions.append(wait_ready(description))
     if description.rviz:
         actions.append(ExecuteProcess(cmd=list(description.rviz), output="log"))
     return actions
@@ -139,21 +137,29 @@ def start_handeye(context: LaunchContext) -> list[Any]:
     return [IncludeLaunchDescription(source, launch_arguments=list(given.items()))]
 
 
-async def say_when_ready(description: GraphDescription) -> None:
-    """Says that every node is ready, and the next step.
+def wait_ready(description: GraphDescription) -> TimerAction:
+    """Says that every node is ready, and the next step; ends the launch where they are not, after a while.
 
-    Raises:
-        RuntimeError: they are not, after a while.
+    A timer that looks again and again, not a coroutine: where one is cancelled, launch ends and leaves its processes.
     """
     from genima_ros.clients.observer import Observer
 
-    domain = current_domain()
+    observer = Observer(current_domain())
     deadline_s = time.monotonic() + READY_S
-    with Observer(domain) as observer:
-        while missing := description.missing(observer.diagnostics):
-            observer.spin(LOOK_S)
-            await asyncio.sleep(PAUSE_S)
-            if time.monotonic() > deadline_s:
-                raise not_ready(missing, READY_S)
-    for line in description.ready(domain).splitlines():
-        get_logger("genima").info(line)
+
+    def look(context: LaunchContext) -> list[Any]:
+        observer.spin(LOOK_S)
+        missing = description.missing(observer.diagnostics)
+        if missing and time.monotonic() < deadline_s:
+            return [later()]
+        observer.__exit__()
+        if missing:
+            raise not_ready(missing, READY_S)
+        for line in description.ready(observer.domain).splitlines():
+            get_logger("genima").info(line)
+        return []
+
+    def later() -> TimerAction:
+        return TimerAction(period=PAUSE_S, actions=[OpaqueFunction(function=look)])
+
+    return later()

@@ -1,5 +1,6 @@
 """The launch files against `graph`: with stand-ins for launch and launch_ros, and for real where they are installed."""
 
+import importlib
 import importlib.util
 import os
 import signal
@@ -71,7 +72,6 @@ def stand_ins(monkeypatch, tmp_path):
         "DeclareLaunchArgument",
         "ExecuteProcess",
         "IncludeLaunchDescription",
-        "OpaqueCoroutine",
         "OpaqueFunction",
         "SetEnvironmentVariable",
         "TimerAction",
@@ -222,6 +222,23 @@ def test_what_the_graph_cannot_do_without_ends_the_launch(stand_ins, name, statu
     assert node.on_exit(event, ending) is None
 
 
+def test_it_is_said_when_all_is_ready(stand_ins, monkeypatch):
+    """Each node publishes diagnostics then."""
+    timer = next(action for action in started("sim", {}) if hasattr(action, "period"))
+    look = timer.actions[0].function
+    (again,) = look(Context({}))
+    monkeypatch.setattr(description.GraphDescription, "missing", lambda *_: [])
+    assert again.actions[0].function(Context({})) == []
+    assert stand_ins[0].startswith("ready: sim, streamer, diffusion, controller, markers (ROS domain")
+
+
+def test_nodes_that_are_never_ready_end_the_launch(stand_ins, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("genima_ros.graph.launching"), "READY_S", 0.0)
+    timer = next(action for action in started("sim", {}) if hasattr(action, "period"))
+    with pytest.raises(RuntimeError, match="not ready after 0 s: controller, diffusion, markers, sim, streamer"):
+        timer.actions[0].function(Context({}))
+
+
 def test_calibration_leaves_the_cameras_frame_to_easy_handeye2(stand_ins, rig_file, tmp_path):
     given = {"arm": "fr3", "rig": str(rig_file), "camera": "front"}
     with pytest.raises(RuntimeError, match="easy_handeye2 is not installed.*genima calibrate collect"):
@@ -299,7 +316,8 @@ def test_launch_files_are_accepted_by_launch(name, rig_file):
 
 
 @real_launch
-def test_calibration_runs_under_launch(rig_file):
+@pytest.mark.parametrize("until", ["process started", "genima calibrate collect"])
+def test_calibration_runs_under_launch_until_ctrl_c(rig_file, until):
     code = """
 import sys
 from launch import LaunchService
@@ -319,9 +337,10 @@ sys.exit(service.run())
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     said = []
-    for line in launch.stdout:
+    for line in launch.stdout:  # to the end of all that write to it
         said.append(line)
-        if "genima calibrate collect" in line:
+        if until in line:
             launch.send_signal(signal.SIGINT)
-    assert launch.wait() == 0
-    assert any("ready: rig" in line for line in said), said
+    assert launch.wait() == 0, said
+    assert any("process has finished cleanly" in line or "exit code -2" in line for line in said), said
+    assert any("ready: rig" in line for line in said) == (until == "genima calibrate collect"), said
