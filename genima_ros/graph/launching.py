@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,14 +145,16 @@ def wait_ready(description: GraphDescription) -> TimerAction:
     """
     from genima_ros.clients.observer import Observer
 
-    observer = Observer(current_domain())
     deadline_s = time.monotonic() + READY_S
 
-    def look(context: LaunchContext) -> list[Any]:
+    def begin(context: LaunchContext) -> list[Any]:
+        return look(Observer(current_domain()))
+
+    def look(observer: Observer) -> list[Any]:
         observer.spin(LOOK_S)
         missing = description.missing(observer.diagnostics)
         if missing and time.monotonic() < deadline_s:
-            return [later()]
+            return [later(lambda context: look(observer))]
         observer.__exit__()
         if missing:
             raise not_ready(missing, READY_S)
@@ -159,7 +162,7 @@ def wait_ready(description: GraphDescription) -> TimerAction:
             get_logger("genima").info(line)
         return []
 
-    def later() -> TimerAction:
-        return TimerAction(period=PAUSE_S, actions=[OpaqueFunction(function=look)])
+    def later(function: Callable[[LaunchContext], list[Any]]) -> TimerAction:
+        return TimerAction(period=PAUSE_S, actions=[OpaqueFunction(function=function)])
 
-    return later()
+    return later(begin)
