@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 NODES = ROOT / "genima_ros" / "nodes"
 MODULES = "reference/modules"
 HELP_COLUMNS = 100
-ENDS = ("Publishes", "Subscribes", "Services?")
+ENDS = ("Publishes", "Subscribes", "Services", "Calls")
 """Parts of a node's docstring."""
 
 

@@ -114,7 +114,7 @@ def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: 
 class CameraNode(Node):
     """A thread reads, makes the view and publishes; a timer reports what it finds.
 
-    Publishes: <name>/color/image_raw (rgb8) and <name>/color/camera_info, both stamped with the capture time and
+    Publishes: <camera>/color/image_raw (rgb8), <camera>/color/camera_info, both stamped with the capture time and
     without distortion; diagnostics.
     """
 

@@ -70,7 +70,8 @@ class DiffusionNode(Node):
 
     Publishes: targets/observation and targets/image (what was drawn over, and the drawing; both tiled),
     targets/<camera>/image, diagnostics.
-    Subscribes: <camera>/color/image_raw and camera_info of the checkpoint's four cameras, camera_rig, instruction.
+    Subscribes: <camera>/color/image_raw, <camera>/color/camera_info (of the checkpoint's four cameras), camera_rig,
+    instruction.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ def make_cell(parameters: SimParameters) -> "Cell":
 class SimNode(Node):
     """Steps a `Cell` against the wall clock, and renders between the steps.
 
-    Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
+    Publishes: <camera>/color/image_raw, <camera>/color/camera_info (stamped with the time of the rendered state),
     joint_states (arm and fingers), robot/markers (if anybody looks), instruction, scene (its seed), camera_rig,
     success (on change), arm_status, diagnostics, and where tf2_msgs is installed /tf_static (the cameras).
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
