@@ -36,7 +36,7 @@ class DiffusionParameters:
     precision: str = ""
     """float32, float16 or bfloat16; by default half precision on a GPU only."""
     compiled: bool = False
-    """Compile the networks: drawings are made faster, starting takes a minute or two longer."""
+    """Compile the networks: drawing is faster, starting takes a minute or two longer."""
     denoising_steps: int = 0
     """Of a drawing; 0 means the checkpoint's own number."""
     seed: int = 0

@@ -163,7 +163,7 @@ class RecorderNode(Node):
         response.success = self._episode is not None or self._last is not None
         episode = self._episode or self._last
         if episode is None:
-            response.message = "there is no episode of this session to be labelled"
+            response.message = "there is no episode of this session to label"
             return response
         try:
             episode.relabel(label)

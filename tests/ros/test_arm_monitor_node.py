@@ -98,7 +98,7 @@ def test_before_the_first_state_it_claims_nothing(bench, interface_packages):
     bench.node(ArmMonitorNode)
     bench.until(lambda: len(statuses) > 10)
     assert {status.level for status in statuses} == {WARN}
-    assert "has not come yet" in statuses[-1].message
+    assert "no state has arrived yet" in statuses[-1].message
 
 
 def test_bytes_that_are_no_state_count_as_silence(bench, interface_packages):

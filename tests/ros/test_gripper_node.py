@@ -283,7 +283,7 @@ def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
     assert cell.control.hanging or cell.control.problem or server.goals
 
 
-@pytest.mark.parametrize(("behaviour", "words"), [("reject", "refused the goal"), ("abort", "has not done it")])
+@pytest.mark.parametrize(("behaviour", "words"), [("reject", "refused the goal"), ("abort", "has failed")])
 def test_what_a_gripper_refuses_is_said_and_tried_again(bench, robotiq, behaviour, words):
     server = robotiq()
     server.behaviour = behaviour

@@ -363,7 +363,7 @@ ARM = (
         "script",
         on_wire(interfaces.ARM_STATUS, lambda: spoiling.guided),
         AT_ONCE,
-        ("streamer_state", "The arm is not to be moved: it is guided by hand; then enable"),
+        ("streamer_state", "The arm must not be moved: it is guided by hand; then enable"),
         ENABLE,
     ),
     Fault(
