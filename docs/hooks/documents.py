@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
     "README.md": "index.md",
     "docker/README.md": "containers.md",
+    "calibration/README.md": "calibration_folder.md",
     "checkpoints/demo/README.md": "demo_checkpoint.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changes.md",

@@ -97,8 +97,8 @@ def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
     names = {tag.partition(" ")[0] for tag in done}
     if changed := [bag.name for bag in bags if bag.name in names and tags[bag] not in done]:
         raise ValueError(
-            f"{', '.join(changed)} changed after being converted into {out} (recorded again, or labelled "
-            "otherwise); choose another folder"
+            f"{', '.join(changed)} changed after being converted into {out} (recorded again, or "
+            "relabelled); choose another folder"
         )
     return [bag for bag in bags if tags[bag] not in done]
 
