@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_made_is_named(bench, tmp_path):
     recording.wait_for_streams()
     answer = recording.call("start")
     assert not answer.success
-    assert "cannot be made" in answer.message
+    assert "cannot be created" in answer.message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
