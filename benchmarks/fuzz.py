@@ -260,7 +260,7 @@ class Episode:
         self.streamer.on_joint_state(given, self.now_s)
         self.mirror.on_follower(given, self.now_s)
 
-    # ---- what it shall do
+    # ---- what it should do
 
     def send_chunk(self) -> None:
         rng, limits = self.rng, self.arm.limits

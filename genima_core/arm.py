@@ -301,6 +301,8 @@ PANDA = _franka(
         jerk=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
     ),
 )
+"""The Franka Panda (FER)."""
+
 FR3 = _franka(
     "fr3",
     JointLimits(
@@ -311,6 +313,6 @@ FR3 = _franka(
         jerk=np.full(7, 5000.0),
     ),
 )
-"""The arm lowers its velocity limits near its position limits; that is not modelled."""
+"""The Franka Research 3. It lowers its velocity limits near its position limits, which is not modelled."""
 
 ARMS = {arm.name: arm for arm in (PANDA, FR3)}

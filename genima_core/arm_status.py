@@ -1,4 +1,4 @@
-"""What an arm says of itself: may it be moved, and for a Franka arm what to do about the commonest errors."""
+"""What an arm reports: may it be moved, and for a Franka arm what to do about the commonest errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ MODES = ("other", "idle", "move", "guiding", "reflex", "user_stopped", "automati
 """By number; the same in libfranka, franka_ros2 and multipanda_ros2."""
 REMARKS = {
     "other": "look at Desk",
-    "idle": "no controller holds it; activate one, and see what the driver says",
-    "guiding": "somebody guides it by hand; afterwards activate its controller",
+    "idle": "no controller is active; activate one, and read what the driver says",
+    "guiding": "it is guided by hand; activate its controller afterwards",
     "reflex": "look at what the driver says",
     "user_stopped": "release the user stop",
-    "automatic_error_recovery": "it recovers from an error; wait",
+    "automatic_error_recovery": "it is recovering from an error; wait",
 }
 _NOT_SMOOTH = (
     "commands were not smooth: packets were lost, or the controller does not interpolate; use that of "
@@ -54,7 +54,7 @@ ADVICE = {
     "cable and the performance governor",
     "joint_position_limits_violation": _LIMIT,
     "joint_motion_generator_position_limits_violation": _LIMIT,
-    "self_collision_avoidance_violation": "it came too near to itself; guide it apart by hand",
+    "self_collision_avoidance_violation": "it came too close to itself; guide it apart by hand",
     "joint_velocity_violation": _FAST,
     "joint_motion_generator_velocity_limits_violation": _FAST,
     "power_limit_violation": "it needed too much power; lower velocity_scale and check the load in Desk",
@@ -83,12 +83,12 @@ def read_status(mode: int, errors: Sequence[str], last_errors: Sequence[str] = (
 def silent_status(last: ArmStatus | None, silent_s: float) -> ArmStatus:
     """The status of an arm whose state has not come for so long, or never (None); an error that it had stays."""
     if last is None:
-        return ArmStatus(Level.WARN, "its state has not come yet: start its driver, check the topic's name", "silent")
+        return ArmStatus(Level.WARN, "no state has arrived yet: start its driver, check the topic's name", "silent")
     if last.level is Level.ERROR:
         return last
     return ArmStatus(
         Level.WARN,
-        f"no state of it for more than {silent_s:g} s: its driver has ended, or a reflex has "
+        f"no state for more than {silent_s:g} s: its driver has ended, or a reflex has "
         "deactivated its controllers; read what the driver says, run genima recover",
         "silent",
     )

@@ -86,7 +86,7 @@ class Checkpoint:
         path = Path(path)
         for part in ("checkpoint.json", "rig.json", "diffusion", "controller"):
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete checkpoint: {part} is missing; {restore(path)}")
+                raise FileNotFoundError(f"{path} is not a complete checkpoint: {part} is missing; {restore(path)}")
         data = read_json(path / "checkpoint.json")
         if data.get("format") != FORMAT:
             raise ValueError(

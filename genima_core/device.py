@@ -13,8 +13,8 @@ def check_device(device: str) -> None:
         return
     if torch.version.cuda is None:
         raise ValueError(
-            f"device {device} needs a torch with CUDA, but {torch.__version__} is built without: install that build, "
-            'make env TORCH="torch==2.13.0 --index-url ...", or use device cpu'
+            f"device {device} needs a torch with CUDA, but {torch.__version__} is built without it; install "
+            'that build, make env TORCH="torch==2.13.0 --index-url ...", or use device cpu'
         )
     if not torch.cuda.is_available():
         raise ValueError(

@@ -134,7 +134,7 @@ def _check_yaml(text: str) -> None:
     for event in yaml.parse(text, _YAML_LOADER):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise ValueError(f"the alias *{event.anchor} stands for nothing, or for what it is a part of")
+                raise ValueError(f"the alias *{event.anchor} refers to nothing, or to itself")
             count += sizes[event.anchor]
         elif isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, count))

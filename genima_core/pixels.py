@@ -75,7 +75,7 @@ def picture_size(data: bytes, what: str) -> tuple[int, int]:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        why = "they are no picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        why = "they are not a picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
         raise ValueError(f"{what} cannot be decoded, {len(data)} bytes: {why}") from error
     if width * height > MAX_PIXELS:
         raise ValueError(f"{what} claims {width}x{height} pixels; the most is {MAX_PIXELS / 1e6:g} million")

@@ -187,8 +187,8 @@ def _rig(seen: CellSeen, wanted: Wanted) -> Finding:
         return Finding(
             "rig",
             "warning",
-            "nobody publishes camera_rig" + ("" if trained is None else f"; taken to be {trained.fingerprint()}"),
-            "start with rig:=rig.json, of which `genima calibrate check` says whether it still holds",
+            "nobody publishes camera_rig" + ("" if trained is None else f"; assumed to be {trained.fingerprint()}"),
+            "start with rig:=rig.json, which `genima calibrate check` can verify",
         )
     differences = () if trained is None else trained.differences(seen.rig)
     if trained is not None and differences:
@@ -212,7 +212,7 @@ def _joints(arm: ArmSeen, wanted: Wanted) -> Finding:
             "joint states",
             "failed",
             f"{', '.join(missing)} missing; there are {', '.join(arm.names)}",
-            "choose the arm that this is (arm:=...), or a file with its joint names",
+            "choose the right arm (arm:=...), or a file with its joint names",
         )
     over = np.maximum(wanted.arm.limits.lower - arm.q[-1], arm.q[-1] - wanted.arm.limits.upper)
     if (over > 0).any():
@@ -225,7 +225,7 @@ def _joints(arm: ArmSeen, wanted: Wanted) -> Finding:
         )
     if (turned := float(np.ptp(arm.q, axis=0).max())) > STILL_RAD:
         return Finding(
-            "joint states", "warning", f"{found}; the arm moved by {turned:.3f} rad", "do this check while it rests"
+            "joint states", "warning", f"{found}; the arm moved by {turned:.3f} rad", "check again while it is at rest"
         )
     if arm.states.rate_hz < LEAST_JOINT_HZ:
         return Finding(
@@ -271,16 +271,16 @@ def _arm(arm: ArmSeen) -> Finding:
 def _streamer(seen: CellSeen) -> Finding:
     if len(seen.commanders) > 1:
         return Finding(
-            "streamer", "failed", f"{', '.join(seen.commanders)} command the arm at once", "end all but one streamer"
+            "streamer", "failed", f"{', '.join(seen.commanders)} all command the arm", "end all but one streamer"
         )
     if seen.streamer is None:
         return Finding("streamer", "failed", "says nothing", "start it: genima up real arm:=...")
     scale = (seen.settings or {}).get("streamer", {}).get("velocity_scale")
     found = str(seen.streamer) + ("" if scale is None else f" (velocity_scale {scale:g})")
     if seen.streamer.state is State.FAULT:
-        return Finding("streamer", "failed", found, "mend what it says, then: genima recover")
+        return Finding("streamer", "failed", found, "fix what it reports, then: genima recover")
     if seen.streamer.state is not State.HOLDING:
-        return Finding("streamer", "warning", found, "the arm moves: do this check while it rests")
+        return Finding("streamer", "warning", found, "the arm moves: check again while it is at rest")
     return Finding("streamer", "ok", found)
 
 
@@ -291,7 +291,7 @@ def _nodes(seen: CellSeen, wanted: Wanted) -> Finding:
         return Finding("nodes", "failed", f"not heard: {', '.join(missing)}", "start the graph again: genima up ...")
     said = [f"{name}: {problem}" for name, problem in problems.items() if problem]
     if said:
-        return Finding("nodes", "warning", "; ".join(said), "see what each says")
+        return Finding("nodes", "warning", "; ".join(said), "read what each reports")
     return Finding("nodes", "ok", ", ".join(sorted(problems)))
 
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 RESTARTED_S = 1.0
-"""A stamp that falls back by more than this means that the source has started anew."""
+"""A stamp that falls back by more than this means that the source has started again."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def stamp_problem(what: str, stamp_s: float, now_s: float, limit_s: float, sende
         if stamp_s == 0.0:
             return f"{what} carries no stamp: set header.stamp in {sender}."
         if now_s == 0.0:
-            return f"{what} has a stamp, but the clock here stands at 0: use_sim_time is on, and nobody sends /clock."
+            return f"{what} has a stamp, but the clock here stands at 0: use_sim_time is on, and no /clock arrives."
         return f"{what} and this node are not both in simulated time: set use_sim_time for all nodes, or for none."
     when = "ago" if now_s > stamp_s else "ahead"
     return (

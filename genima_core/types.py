@@ -43,7 +43,7 @@ class JointState:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Where an arm shall be at `stamp_s`."""
+    """Where an arm should be at `stamp_s`."""
 
     q: np.ndarray
     """(7,) rad, joint 1 to 7."""

@@ -70,7 +70,7 @@ def read_torch(path: Path) -> Any:
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise ValueError(
                 f"{path} asks for {asked[1]}, which weights do not need; nothing was executed. Where it was trained, "
-                "write it anew as torch.save({'agent': agent.state_dict()}, ...)"
+                "write it again as torch.save({'agent': agent.state_dict()}, ...)"
             ) from error
         raise ValueError(f"{path} cannot be read ({one_line(error)}); copy or download it again") from error
 

@@ -82,7 +82,7 @@ def test_recordings_become_a_data_set_that_can_be_drawn(tmp_path, capsys):
     dataset, result = Dataset(tmp_path / "set"), json.loads(place.read_text())
     assert (len(dataset), dataset.fps, dataset.rig.size) == (1, 10, (16, 16))
     assert (result["episodes"], result["fingerprint"]) == (1, dataset.fingerprint())
-    assert result["skipped"] == {"episode_1": "labelled a failure (--include-failures takes it)"}
+    assert result["skipped"] == {"episode_1": "labelled a failure (--include-failures includes it)"}
     assert cli.run([*command[:3], str(tmp_path / "all"), "--include-failures"]) == 0
     assert Dataset(tmp_path / "all").successes == (True, False)
     assert (

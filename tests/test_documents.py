@@ -1,46 +1,67 @@
-"""What docs/hardware.md and docker/README.md tell people to type, to open and to expect is what is there."""
+"""What the documents tell people to type, to open and to expect exists."""
 
 import ast
 import functools
+import itertools
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from genima_core.arm_status import ADVICE
-from genima_ros.cli import main as cli
+from genima_ros.cli.main import Verb, find_verbs
+from genima_ros.cli.terminal import arguments
 from genima_ros.graph import graph
 from genima_ros.graph.modes import MODES
 from genima_ros.messages import interfaces
 
 ROOT = Path(__file__).parents[1]
-HARDWARE = ROOT / "docs" / "hardware.md"
-MANUALS = [HARDWARE, ROOT / "docker" / "README.md"]
+HARDWARE, TROUBLESHOOTING = ROOT / "docs" / "hardware.md", ROOT / "docs" / "troubleshooting.md"
+README = ROOT / "README.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docker" / "README.md"])
+DOCUMENTS.remove(ROOT / "CHANGELOG.md")  # what older versions understood
 SOURCES = sorted(p for folder in ("genima_core", "genima_ros") for p in (ROOT / folder).rglob("*.py"))
 PATH = re.compile(r"(?<![\w./])(?:docs|config|docker|checkpoints|launch|tests)(?:/[\w.-]+)*/[\w-]+\.\w+")
 ARGUMENT = re.compile(r"([a-z_]+):=")
 VARIES = "…"
+VERBS = find_verbs()
+ANYTHING = ("...", VARIES)
+"""Stand for arguments that a document leaves out."""
 pytestmark = pytest.mark.ros  # interfaces
 
 
-def blocks(text: str) -> str:
+def blocks(text: str, language: str = "sh|bash") -> str:
     """The lines of its code blocks, those that end with a backslash joined."""
-    return "\n".join(re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
+    found = re.findall(rf"^```(?:{language})\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(found).replace("\\\n", " ")
+
+
+def inline(text: str) -> list[str]:
+    """What is set as code within its lines."""
+    prose = re.sub(r"^```\w*.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", prose)]
 
 
 def code(document: Path) -> list[str]:
     """Every command line or name that a document sets as code, in blocks and within its lines."""
     text = document.read_text()
-    prose = re.sub(r"^```sh\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    return [*blocks(text).splitlines(), *(" ".join(found.split()) for found in re.findall(r"`([^`]+)`", prose))]
+    return [*blocks(text).splitlines(), *inline(text)]
 
 
-def commands(document: Path, program: str) -> list[list[str]]:
-    """Words of each command line of a program."""
-    lines = [re.split(r" +# ", line)[0] for line in code(document) if f"{program} " in line]
-    return [shlex.split(line[line.index(f"{program} ") :]) for line in lines if re.search(rf"(^|[ /]){program} ", line)]
+def commands(lines: list[str]) -> Iterator[list[str]]:
+    """What follows `genima` on these lines."""
+    for line in lines:
+        for command in re.split(r"&&|;", re.split(r" +# ", line)[0]):
+            if found := re.search(r"(?:^|\s|bin/)genima (.*)", command):
+                yield shlex.split(found[1].replace("\\|", "|"))
+
+
+def verb_of(words: list[str]) -> Verb | None:
+    return VERBS.get(" ".join(words[:2])) or VERBS.get(words[0])
 
 
 def messages() -> Iterator[str]:
@@ -55,72 +76,112 @@ def messages() -> Iterator[str]:
                 yield node.value
 
 
-def errors() -> list[str]:
-    """First column of the table of messages."""
-    table = HARDWARE.read_text().partition("| message | cause |")[2].partition("\n\n")[0]
-    return re.findall(r"^\| `([^`]+)`", table, flags=re.MULTILINE)
+def errors(document: Path) -> list[str]:
+    """First columns of the tables of messages."""
+    tables = document.read_text().split("| message | cause |")[1:]
+    rows = "\n".join(table.partition("\n\n")[0] for table in tables)
+    return re.findall(r"^\| `([^`]+)`", rows, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
+@pytest.fixture
+def parse_only(monkeypatch):
+    """Verbs read their arguments, and do nothing."""
+    parse = arguments.call
+    monkeypatch.setattr(
+        arguments, "call", lambda function, *rest: parse(functools.wraps(function)(lambda *a, **k: 0), *rest)
+    )
+
+
+def understand(words: list[str]) -> None:
+    """Lets the verb's own parser read these words.
+
+    Raises:
+        SystemExit, ValueError: it does not understand them.
+    """
+    verb = verb_of(words)
+    assert verb, words
+    rest = words[len(verb.name.split()) :]
+    if {"--help", *ANYTHING} & set(rest):
+        return
+    assert verb.call(rest) == 0, words
+    if verb.name == "up":
+        graph.parse_arguments(*graph.split_words([word for word in rest if not word.startswith("-")]))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.usefixtures("parse_only")
 def test_genima_understands_every_command(document):
-    found = [words for words in commands(document, "genima") if words[1] in {v.split()[0] for v in cli.VERBS}]
-    assert found
-    for words in found:
-        verb, rest = cli.split_verb(words[1:])
-        if verb not in cli.VERBS:  # `genima calibrate`: the name of a group
-            assert not rest and any(name.startswith(f"{verb} ") for name in cli.VERBS), words
-            continue
-        if not rest and len(words) == 2:  # named, not written out
-            continue
-        function = cli.load(cli.VERBS[verb][0])
-        assert cli.call(functools.wraps(function)(lambda *a, **k: 0), verb, rest) == 0, words
-        if verb == "up":
-            mode, arguments = graph.split_words(rest)
-            graph.parse_arguments(mode, arguments)
+    for words in commands(blocks(document.read_text()).splitlines()):
+        understand(words)
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
+@pytest.mark.usefixtures("parse_only")
+def test_genima_understands_the_example_of_each_verb():
+    files = {verb.file for verb in VERBS.values()}
+    lines = [line for file in files for line in (ROOT / "genima_ros" / "cli" / f"{file}.py").read_text().splitlines()]
+    examples = [line.partition("Example: ")[2] for line in lines if "Example: genima" in line]
+    assert len(examples) >= len(VERBS)
+    for words in commands(examples):
+        understand(words)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_verb_that_is_named_exists(document):
-    named = set(re.findall(r"`genima ([a-z]+)[ `]", document.read_text()))
-    assert named <= {name.split()[0] for name in cli.VERBS}
+    for words in commands(inline(document.read_text())):
+        name, *rest = (word.strip(".,") for word in words)
+        if name and not name.startswith(("-", "<")):
+            group = {verb.partition(" ")[2] for verb in VERBS if verb.startswith(f"{name} ")}
+            assert name in VERBS or (group and (not rest or set(rest[0].split("|")) <= group)), words
 
 
-@pytest.mark.parametrize("document", MANUALS, ids=lambda path: path.name)
-def test_every_file_that_is_named_exists(document):
-    text = document.read_text()
-    paths = {path for path in PATH.findall(text) if path != "docker/.env"}  # each user's own
-    assert paths
-    assert not [path for path in paths if not (ROOT / path).exists()]
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
-    assert links
-    for link in links:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_make_and_python_find_what_is_named(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for line in blocks(document.read_text()).splitlines():
+        for command in re.split(r"&&|;", line.split(" #")[0]):
+            words = shlex.split(command)
+            if words[:1] == ["make"]:
+                named = [word for last, word in itertools.pairwise(words) if last != "-C"]
+                assert {word for word in named if "=" not in word and not word.startswith("-")} <= targets, command
+            elif words[:1] == ["python"]:
+                assert (ROOT / words[1]).is_file(), command
+
+
+def test_the_readme_begins_with_the_demo():
+    assert "make demo" in README.read_text().partition("```sh\n")[2].partition("```")[0]
+
+
+@pytest.mark.slow
+def test_the_snippet_of_the_readme_runs():
+    snippet = blocks(README.read_text(), "python")
+    assert len(snippet.splitlines()) <= 12
+    result = subprocess.run([sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.startswith("success after "), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_and_heading_that_is_named_exists(document):
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    own = {"docker/.env", "docker/cell", "checkpoints/mine", "checkpoints/push_button"}  # each user's
+    assert not [path for path in set(PATH.findall(text)) - own if not (ROOT / path).exists()]
+    for link in re.findall(r"\]\(([^)]+)\)", text):
         path, _, heading = link.partition("#")
         target = (document.parent / path) if path else document
-        assert target.is_file(), link
+        if "://" in link or not heading:
+            assert "://" in link or target.exists(), link
+            continue
         headings = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
-        assert not heading or heading in {h.lower().replace(" ", "-") for h in headings}, link
+        assert heading in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}, link
 
 
 def test_services_of_our_nodes_exist():
-    ours = {
-        name.removeprefix("~/")
-        for service in vars(interfaces).values()
-        if isinstance(service, interfaces.Service)
-        for name in [service.name]
-    }
     nodes = {node.name for mode in MODES.values() for node in mode.nodes}
-    called = re.findall(r"(?:service call |`)/(\w+)/(\w+)", HARDWARE.read_text())
-    assert len(called) > 5
-    for node, service in called:
-        if node in nodes:
-            assert service in ours, f"/{node}/{service}"
-    types = {
-        service.name.removeprefix("~/"): service.type.__name__
-        for service in vars(interfaces).values()
-        if isinstance(service, interfaces.Service)
-    }
-    for name, kind in re.findall(r"service call /\w+/(\w+) std_srvs/srv/(\w+)", HARDWARE.read_text()):
-        assert types[name] == kind
+    for document in DOCUMENTS:
+        for line in code(document):
+            for node, service, kind in re.findall(r"service call /(\w+)/(\w+)(?: std_srvs/srv/(\w+))?", line):
+                if node in nodes:
+                    assert service in interfaces.SERVICES, line
+                    assert interfaces.SERVICES[service].type.__name__ == (kind or "Trigger"), line
 
 
 def test_arguments_that_are_named_exist():
@@ -130,11 +191,12 @@ def test_arguments_that_are_named_exist():
             assert set(ARGUMENT.findall(line)) <= known, line
 
 
-def test_each_message_is_one_that_our_programs_print():
-    """Only then does who searches for it find it; whoever changes a message changes the manual."""
+@pytest.mark.parametrize("document", [HARDWARE, TROUBLESHOOTING], ids=lambda path: path.name)
+def test_each_message_is_one_that_our_programs_print(document):
+    """Searching a document for a message must find it, so a change of the message changes the document."""
     texts = list(messages())
-    assert len(errors()) > 25
-    for message in errors():
+    assert len(errors(document)) > 20
+    for message in errors(document):
         parts = [part.strip() for part in message.split(VARIES) if len(part.strip()) > 3]
         assert parts
         for part in parts:

@@ -1,11 +1,10 @@
-"""What lands where when the project is installed, and that what the documents tell people to type exists."""
+"""What lands where when the project is installed."""
 
 import ast
 import configparser
 import functools
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,13 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from genima_ros.cli import main as cli
 from genima_ros.graph import graph
 from genima_ros.graph.modes import MODES
 
 ROOT = Path(__file__).parents[1]
 NODES = sorted(path.stem for path in (ROOT / "genima_ros" / "nodes").glob("*_node.py"))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 @pytest.fixture(scope="module")
@@ -195,8 +192,8 @@ def test_package_xml_names_every_ros_package_that_is_imported():
 @pytest.mark.parametrize(
     ("variables", "venv_flags", "extras"),
     [
-        ([], "", "sim,train,record,realsense,ros,rosidl,dev"),
-        (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,realsense,dev"),
+        ([], "", "sim,train,record,realsense,ros,rosidl,dev,docs"),
+        (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,realsense,dev,docs"),
     ],
 )
 def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variables, venv_flags, extras):
@@ -210,51 +207,11 @@ def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variable
 
 def test_constraints_pin_what_is_required_exactly():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    for extra in ("sim", "train", "record", "ros", "dev"):
+    for extra in ("sim", "train", "record", "ros", "dev", "docs"):
         for line in setup_cfg()["options.extras_require"][extra].split():
             name = re.split(r"[=<>~!\[]", line)[0].lower()
             assert name in pinned, f"{name} of extra {extra} is not in constraints.txt"
     assert not any("+" in version for version in pinned.values()), "a local version is one machine's build"
-
-
-def test_readme_begins_with_the_demo():
-    blocks = code_blocks(ROOT / "README.md")
-    assert "make demo" in blocks[0]
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_documented_commands_exist(document):
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    for line in "\n".join(code_blocks(document)).replace("\\\n", " ").splitlines():
-        for command in re.split(r"&&|\||;", line.split(" #")[0]):
-            words = shlex.split(command.replace("$ ", "", 1), comments=True)
-            words = words[next((i for i, word in enumerate(words) if "=" not in word), len(words)) :]
-            if words[:1] == ["make"]:
-                assert {w for w in words[1:] if "=" not in w and not w.startswith("-")} <= targets, command
-            elif words and words[0].endswith("genima") and "/" not in words[0].removesuffix("bin/genima"):
-                parse(words[1:], command)
-            elif words[:1] == ["python"] and len(words) > 1 and words[1].endswith(".py"):
-                assert (ROOT / words[1]).is_file(), command
-
-
-def parse(arguments: list[str], command: str) -> None:
-    """Lets the verb's own parser read the arguments, without running it."""
-    if arguments in (["--help"], ["--version"]):
-        return
-    verb, rest = cli.split_verb(arguments)
-    assert verb in cli.VERBS, f"{command}: no such verb"
-    if "..." in rest or "…" in rest:
-        return
-    function = cli.load(cli.VERBS[verb][0])
-    try:
-        cli.call(functools.wraps(function)(lambda *args, **kwargs: None), verb, rest)
-    except SystemExit as error:
-        assert error.code == 0, f"{command}: its options are not valid"
-
-
-def code_blocks(document: Path) -> list[str]:
-    """Contents of the blocks that show commands."""
-    return re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```", document.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def setup_cfg() -> configparser.ConfigParser:

@@ -137,7 +137,7 @@ class Board:
             ValueError: the corners have no pose: too few, or in one line.
         """
         if not self.spans_a_plane(detection.ids):
-            raise ValueError(f"{len(detection.ids)} corners in one line give no pose; show more of the board")
+            raise ValueError(f"{len(detection.ids)} corners in one line determine no pose; show more of the board")
         points = self.corners[detection.ids]
         _, rotations, translations, errors = cv2.solvePnPGeneric(
             points, detection.corners_px, camera.K, None, flags=cv2.SOLVEPNP_IPPE

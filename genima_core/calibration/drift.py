@@ -48,7 +48,7 @@ def drift(camera: RigCamera, samples: SampleSet) -> Drift:
     """
     views = pose_views(samples, camera.name, camera.mount)
     if not views:
-        raise ValueError(f"camera {camera.name!r} sees the board in none of {len(samples.samples)} samples")
+        raise ValueError(f"camera {camera.name!r} does not see the board in any of {len(samples.samples)} samples")
     intrinsics = samples.seen_by(camera.name)[0].views[camera.name].camera
     reprojection = Reprojection(intrinsics, views)
     guess = mean_pose(np.stack([invert(view.T_mount_other) @ camera.T_mount_cam @ view.T_cam_board for view in views]))

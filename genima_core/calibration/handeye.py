@@ -47,8 +47,8 @@ def best_guess(camera: PinholeCamera, views: Sequence[PoseView]) -> Guess:
     """
     if len(views) < MIN_VIEWS:
         raise ValueError(
-            f"{len(views)} views of the board do not determine where the camera is; the least is "
-            f"{MIN_VIEWS}, and good are 15 with the hand turned differently in each"
+            f"{len(views)} views of the board do not determine where the camera is; take at least "
+            f"{MIN_VIEWS}, better 15, each with the hand turned differently"
         )
     reprojection = Reprojection(camera, views)
     guesses = []

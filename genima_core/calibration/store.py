@@ -81,7 +81,7 @@ class Calib:
         """
         if not self.tracking_base_frame.endswith("optical_frame"):
             raise ValueError(
-                f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is no optical "
+                f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is not an optical "
                 f"frame; calibrate with tracking_base_frame:={OPTICAL_FRAME.format(camera=self.name)}"
             )
         if self.mount == "base":

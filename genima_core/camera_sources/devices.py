@@ -21,7 +21,7 @@ class Device:
 
     @property
     def slow(self) -> bool:
-        """Whether it hangs on USB 2, which does not carry what it could send."""
+        """Whether it is connected by USB 2, which does not carry what it could send."""
         return self.usb.startswith("2")
 
 

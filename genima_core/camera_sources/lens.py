@@ -56,8 +56,8 @@ class Lens:
             return
         if self.distortion not in DISTORTIONS:
             raise ValueError(
-                f"pictures with distortion {self.distortion!r} cannot be straightened here; known are "
-                f"{', '.join(DISTORTIONS)}: take a camera that rectifies itself, or image_proc"
+                f"pictures with distortion {self.distortion!r} cannot be rectified here; known are "
+                f"{', '.join(DISTORTIONS)}: use a camera that rectifies its images, or image_proc"
             )
         if len(self.coefficients) != 5 or not np.isfinite(self.coefficients).all():
             raise ValueError(

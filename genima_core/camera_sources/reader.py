@@ -149,7 +149,7 @@ class Reader:
             self.counts["misplaced"] += 1
             self.problem = (
                 f"a picture is stamped {abs(now_s - frame.stamp_s):.1f} s in the "
-                f"{'past' if frame.stamp_s < now_s else 'future'}: the clock of camera or host jumped"
+                f"{'past' if frame.stamp_s < now_s else 'future'}: the clock of the camera or the host jumped"
             )
             return False
         if frame.stamp_s < self._stamp_s:

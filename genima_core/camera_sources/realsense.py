@@ -68,7 +68,7 @@ class RealSenseOpener:
         except RuntimeError as error:
             raise SourceLost(f"{describe(about)} cannot be opened: {error}; does another program use it?") from error
         self._seen = True
-        self.warning = f"{describe(about)} hangs on USB 2: use a USB 3 port and cable" if about.slow else ""
+        self.warning = f"{describe(about)} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
         return source
 
     def reset(self) -> None:
@@ -105,7 +105,7 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
         if value is None:
             continue
         if not sensor.supports(option):
-            raise ValueError(f"this camera has no {name}; leave the parameter away")
+            raise ValueError(f"this camera has no {name}; leave the parameter out")
         valid = sensor.get_option_range(option)
         if not valid.min <= value <= valid.max:
             raise ValueError(

@@ -42,7 +42,7 @@ class AugmentConfig:
     drop: float = 0.0
     """Probability that a sphere is missing in a view."""
     blank: float = 0.0
-    """Probability that nothing is drawn at all, and the arm shall stay."""
+    """Probability that nothing is drawn at all, and the arm should stay."""
     shift_px: float = 0.0
     """Standard deviation of each sphere's own displacement in a view."""
     recode: float = 0.0
@@ -80,7 +80,7 @@ class TrainConfig:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"steps is {self.steps} and epochs is {self.epochs}; give one of them")
         if self.batch_size < 1 or self.variants < 1:
-            raise ValueError(f"batch_size is {self.batch_size} and variants is {self.variants}; both are at least 1")
+            raise ValueError(f"batch_size is {self.batch_size}, variants is {self.variants}; both must be at least 1")
 
 
 @dataclass(frozen=True)

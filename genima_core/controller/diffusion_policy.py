@@ -61,8 +61,8 @@ class DiffusionPolicyConfig(ResNetConfig):
         stride = 2 * 2 ** len(self.widths)
         if min(self.size) <= stride:
             raise ValueError(
-                f"size {self.size} with {len(self.widths)} widths leaves a single cell, and its position "
-                f"says nothing: views need more than {stride} pixels"
+                f"size {self.size} with {len(self.widths)} widths leaves a single cell, whose position "
+                f"carries no information: views need more than {stride} pixels"
             )
         factor = 2 ** (len(self.unet_widths) - 1)
         if self.chunk_size < 1 or self.chunk_size % factor:
@@ -106,7 +106,7 @@ class RangeStatistics(Statistics):
         known = actions[~is_pad]
         low, high = known.amin(0), known.amax(0)
         # Samples are clipped at the range. Published: exactly that of all data. Here it is that of some windows, so a
-        # tenth is added; and a joint that hardly moves shall not fill it with its noise.
+        # tenth is added; and a joint that hardly moves should not fill it with its noise.
         middle, half = (low + high) / 2, (0.55 * (high - low)).clamp(min=0.1)
         return cls(
             **vars(Statistics.measure(q, actions, is_pad, frames)), action_min=middle - half, action_max=middle + half

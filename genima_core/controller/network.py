@@ -93,7 +93,7 @@ class Prediction:
     joints: Tensor
     """(B, K, 7) rad."""
     gripper: Tensor
-    """(B, K) 0 to 1, probability that the gripper shall be open."""
+    """(B, K) 0 to 1, probability that the gripper should be open."""
     pixels: Tensor | None = None
     """(B, 4 views, 4 targets, 2) where the spheres were found, if the network says."""
     goal: Tensor | None = None
@@ -175,7 +175,7 @@ class Network(nn.Module, ABC):
         Raises:
             ValueError: this network has no pretrained backbone.
         """
-        raise ValueError(f"the network {self.config.network!r} learns its backbone from nothing; leave --backbone out")
+        raise ValueError(f"the network {self.config.network!r} trains its backbone from scratch; leave --backbone out")
 
     @property
     def statistics(self) -> Statistics:

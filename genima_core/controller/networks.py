@@ -39,5 +39,5 @@ def load_config(path: Path) -> ControllerConfig:
         return from_overrides(kind, data, name)
     except ValueError as error:
         raise ValueError(
-            f"{path} is no controller configuration: {error}; restore it or run `genima train controller`"
+            f"{path} is not a controller configuration: {error}; restore it or run `genima train controller`"
         ) from error

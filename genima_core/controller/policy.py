@@ -71,7 +71,7 @@ class Controller:
         check_device(device)
         for part in PARTS:
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete controller: {part} is missing; {restore(path)}")
+                raise FileNotFoundError(f"{path} is not a complete controller: {part} is missing; {restore(path)}")
         try:
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]
@@ -120,7 +120,7 @@ class Controller:
             targets: (4, H, W, 3) uint8 RGB, the drawing, views in the order of the rig, of `size`.
             q: (7,) rad, joint positions now.
             gripper: Opening now, 0 closed to 1 open.
-            instruction: What the arm shall do; encoded once.
+            instruction: What the arm should do; encoded once.
 
         Returns:
             Joint positions (K, 7) float64 rad within the limits, and openings (K,) 0 or 1; action k is due

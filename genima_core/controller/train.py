@@ -30,7 +30,7 @@ from genima_core.training.config import ControllerTraining
 from genima_core.training.run import Run, out_of_memory
 from genima_core.training.schedule import count_steps, relative_rate
 
-REMEDY = "lower --batch-size, or end what else uses the GPU (nvidia-smi lists it)"
+REMEDY = "lower --batch-size, or end other programs that use the GPU (nvidia-smi lists it)"
 """For too little GPU memory."""
 
 

@@ -19,7 +19,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, position: Tensor, ignore: Tensor | None = None) -> Tensor:
-        """`position` is broadcastable to x; `ignore` (B, tokens) is true where a token shall not be looked at."""
+        """`position` is broadcastable to x; `ignore` (B, tokens) is true where a token should not be looked at."""
         key = x + position
         attended = self.self_attn(key, key, x, key_padding_mask=ignore, need_weights=False)[0]
         x = self.norm1(x + self.dropout(attended))

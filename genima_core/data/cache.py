@@ -27,7 +27,7 @@ from genima_core.targets import palette, renderer
 from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 VERSION = 1
-"""Of the arrays' layout; older caches are built anew."""
+"""Of the arrays' layout; older caches are built again."""
 
 
 _CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")

@@ -239,7 +239,7 @@ class DatasetWriter:
         if link := next(
             (p for f in ("meta", "data", "videos") for p in _and_below(self.root / f) if p.is_symlink()), None
         ):
-            raise ValueError(f"{link} is a link; a data set is written into folders of its own: choose another folder")
+            raise ValueError(f"{link} is a link; a data set is never written through links: choose another folder")
         (self.root / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = (self.root / "meta/.lock").open("w")
         try:
@@ -369,7 +369,7 @@ def _read_info(root: Path) -> dict[str, Any]:
     path = root / layout.INFO
     if not path.is_file():
         raise FileNotFoundError(
-            f"{root} is no data set: it has no {layout.INFO}; record or collect one, or convert a "
+            f"{root} is not a data set: it has no {layout.INFO}; record or collect one, or convert a "
             "recording with `genima convert`"
         )
     info = read_json(path)
@@ -410,7 +410,7 @@ class _EpisodeRow:
 
     def __post_init__(self) -> None:
         if not self.tasks or self.length < 1:
-            raise ValueError(f"it has tasks {self.tasks} and length {self.length}; it needs one and 1 at least")
+            raise ValueError(f"tasks is {self.tasks}, length is {self.length}; one task and one row are needed")
 
 
 def _episode_of(row: Mapping[str, Any], root: Path) -> _EpisodeRow:

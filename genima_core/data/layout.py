@@ -46,7 +46,7 @@ def place(root: Path, template: str, **values: int | str) -> Path:
 
     filled = re.sub(r"\{(?P<name>[^{}:]*)(?::(?P<format>0\dd))?\}", fill, template)
     if "{" in filled or Path(filled).is_absolute() or ".." in Path(filled).parts:
-        raise ValueError(f"{template[:80]!r} is no place in a data set, such as {DATA_PATH!r}")
+        raise ValueError(f"{template[:80]!r} is not a path in a data set, such as {DATA_PATH!r}")
     return root / filled
 
 

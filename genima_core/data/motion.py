@@ -116,7 +116,7 @@ def _covers(commands: Series, measured: Series) -> bool:
 def _on_grid(commanded: Series, openings: Series, measured: Series, task: str, seed: int, source: str) -> Motion:
     begin_s, end_s = commanded.stamps_s[0], commanded.stamps_s[-1]
     if end_s - begin_s < 2 * STEP_S:
-        raise ValueError(f"it lasts {end_s - begin_s:.2f} s, which is no motion")
+        raise ValueError(f"it lasts {end_s - begin_s:.2f} s, which is too short for a motion")
     grid_s = np.linspace(begin_s, end_s, round((end_s - begin_s) / STEP_S) + 1)
     q = np.stack([np.interp(grid_s, commanded.stamps_s, commanded.values[:, i]) for i in range(7)], 1)
     last = np.clip(np.searchsorted(openings.stamps_s, grid_s, side="right") - 1, 0, None)

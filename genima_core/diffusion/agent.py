@@ -96,7 +96,7 @@ class DiffusionAgent:
         dtype = PRECISIONS[precision]
         for part in PARTS:
             if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is no complete diffusion agent: {part} is missing; {restore(path)}")
+                raise FileNotFoundError(f"{path} is not a complete diffusion agent: {part} is missing; {restore(path)}")
         try:
             agent = from_overrides(AgentInfo, read_json(path / "agent.json"), "agent.json")
             family, size, steps = agent.family, agent.size, agent.steps
@@ -110,7 +110,7 @@ class DiffusionAgent:
             controlled = FAMILIES[family].controlled
             if controlled and not (path / "controlnet").exists():
                 raise FileNotFoundError(
-                    f"{path} is no complete diffusion agent: controlnet is missing; {restore(path)}"
+                    f"{path} is not a complete diffusion agent: controlnet is missing; {restore(path)}"
                 )
             prompts = Prompts.load(path, FAMILIES[family].text_encoders, device, dtype)
             networks = Networks(
@@ -182,7 +182,7 @@ class DiffusionAgent:
 
         Args:
             images: (4, H, W, 3) uint8 RGB in the order of the rig, of `size`.
-            instruction: What the arm shall do; encoded once.
+            instruction: What the arm should do; encoded once.
             seed: The same seed gives the same drawing.
             steps: Denoising steps.
 
@@ -202,7 +202,7 @@ class DiffusionAgent:
         """`draw` for several scenes in one batch."""
         steps = self.steps if steps is None else steps
         if steps < 1:
-            raise ValueError(f"steps is {steps}; drawing takes at least one")
+            raise ValueError(f"steps is {steps}; at least one is needed")
         for views in images:
             self._check(views)
         try:

@@ -148,7 +148,7 @@ def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
         model = load_part(KINDS[name], folder)
     except ValueError as error:
         raise ValueError(
-            f"the autoencoder in {folder} is damaged ({error}); restore it or train it anew with `genima train "
+            f"the autoencoder in {folder} is damaged ({error}); restore it or train it again with `genima train "
             "autoencoder`"
         ) from error
     return channels_last(model.eval().requires_grad_(False), device)

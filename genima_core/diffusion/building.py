@@ -49,12 +49,12 @@ def build(
     if isinstance(config.base, BaseConfig):
         for name, given in (("--base", base), ("--controlnet", controlnet)):
             if given is not None:
-                raise ValueError(f"this preset trains its own base; leave {name} away or use --preset sd-turbo")
+                raise ValueError(f"this preset trains its own base; leave {name} out or use --preset sd-turbo")
         if autoencoder is None:
             raise ValueError("this preset needs --autoencoder, a folder that `genima train autoencoder` wrote")
         return from_scratch(config, config.base, autoencoder, seed, device)
     if autoencoder is not None:
-        raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder away")
+        raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder out")
     return around_base(config.family, base or config.base, controlnet, device)
 
 
@@ -105,7 +105,7 @@ def from_scratch(
 
 
 def around_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> TrainableNetworks:
-    """A pretrained base with what shall learn to draw with it.
+    """A pretrained base with what should learn to draw with it.
 
     That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
     more input channels that are not looked at yet. All else is frozen. `base` is a name or folder; `controlnet` a
@@ -130,7 +130,7 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
     """
     controlled = FAMILIES[family].controlled
     if controlnet is not None and not controlled:
-        raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet away")
+        raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet out")
     try:
         folder = _folder(base)
         unet = load_part(UNet2DConditionModel, folder / "unet")

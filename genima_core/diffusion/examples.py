@@ -34,7 +34,7 @@ class Batch:
 
 
 class DrawingExamples:
-    """Observations and what shall be drawn onto them.
+    """Observations and what should be drawn onto them.
 
     Without augmentation the latents are encoded once, at the start, and kept as float16: a training step then needs no
     autoencoder. With it, condition and target are augmented alike and encoded in every step.

@@ -10,10 +10,10 @@ class GripperConfig:
     tolerance_m: float = 0.001
     """Widths nearer to each other are the same."""
     preempt_m: float = 0.005
-    """A motion is broken off for a width further from its own than this; a nearer one waits for its end, because a
+    """A motion is cancelled for a width further from its own than this; a nearer one waits for its end, because a
     gripper that is stopped every 0.1 s never arrives."""
     accept_s: float = 1.0
-    """Within this time the gripper takes a goal on, or refuses it."""
+    """Within this time the gripper accepts a goal, or refuses it."""
     finish_s: float = 5.0
     """Within this time it has moved."""
     cancel_s: float = 1.0

@@ -91,7 +91,7 @@ class GripperControl:
             self._give_up("the gripper has gone while it moved; look at its driver", now_s)
         elif self._state is State.ASKED and now_s >= self._until_s:
             self._driver.cancel(goal.number)
-            self._hang(f"the gripper has not taken a goal on for {self.config.accept_s:g} s", now_s)
+            self._hang(f"the gripper has not accepted a goal for {self.config.accept_s:g} s", now_s)
         elif self._state is State.MOVING and now_s >= self._until_s:
             self.problem = f"the gripper has not arrived within {self.config.finish_s:g} s; it is stopped"
             self._stop(goal, now_s)
@@ -123,7 +123,7 @@ class GripperControl:
         elif stopping and not self.problem:
             self._goal, self._reached_m, self.hanging = None, None, False
         else:
-            self._give_up(self.problem or f"the gripper has not done it: {answer.message or 'no reason given'}", now_s)
+            self._give_up(self.problem or f"the gripper has failed: {answer.message or 'no reason given'}", now_s)
             self.hanging = False
 
     def _is_current(self, number: int) -> bool:

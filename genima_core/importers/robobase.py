@@ -64,7 +64,7 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     """
     snapshot = Path(source)
     if not snapshot.is_file():
-        raise FileNotFoundError(f"{snapshot} is no file; give a snapshot, e.g. latest.pt of GENIMA's controller_act")
+        raise FileNotFoundError(f"{snapshot} is not a file; give a snapshot, e.g. latest.pt of GENIMA's controller_act")
     settings_path = find_config(snapshot)
     config = read_config(settings_path, rig)
     agent = read_agent(snapshot)
@@ -114,7 +114,7 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
         value: Any = settings
         for key in name.split("."):
             if not isinstance(value, Mapping) or key not in value:
-                raise ValueError(f"{path} has no {name}; it is no configuration of a GENIMA controller")
+                raise ValueError(f"{path} has no {name}; it is not the configuration of a GENIMA controller")
             value = value[key]
         reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
         return get(reference[1]) if reference else value
@@ -141,7 +141,7 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
             "rig that it was trained with, its cameras named alike"
         )
     if not isinstance(size, list) or len(size) != 2 or not all(isinstance(s, int) and s >= 32 for s in size):
-        raise ValueError(f"{path}: visual_observation_shape is {size}; it needs two numbers of pixels from 32 on")
+        raise ValueError(f"{path}: visual_observation_shape is {size}; it needs two numbers of pixels, at least 32")
     numbers: dict[str, Any] = {
         ours: get(f"method.actor_model.{theirs}")
         for ours, theirs in (
@@ -154,7 +154,7 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
         )
     }
     if wrong := {k: v for k, v in numbers.items() if not isinstance(v, int) or v < 1}:
-        raise ValueError(f"{path}: {wrong} must be whole numbers from 1 on")
+        raise ValueError(f"{path}: {wrong} must be whole numbers of at least 1")
     return ActConfig(size=tuple(size), language=bool(get("method.actor_model.use_lang_cond")), **numbers)
 
 
@@ -166,7 +166,7 @@ def read_statistics(folder: Path) -> Statistics:
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} is missing: GENIMA's training writes it beside its snapshots; without it "
-                "nobody knows what the network's numbers mean"
+                "the network's outputs cannot be interpreted"
             )
         data = read_json(path)
         mean, std = (

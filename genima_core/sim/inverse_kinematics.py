@@ -74,6 +74,6 @@ class InverseKinematics:
         if roll > LARGEST_ROLL_RAD:
             raise ValueError(
                 f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is reached only with the elbow "
-                f"turned aside by {roll:.2f} rad, from where no short way leads anywhere"
+                f"turned aside by {roll:.2f} rad, which leaves no short path to other poses"
             )
         return configuration.q.copy()

@@ -14,7 +14,7 @@ class Margins:
     arm_clearance_m: float = 0.04
     """Of links 3 to 7 above the table."""
     table_height_m: float = 0.0
-    """In the base frame; the table is taken to be endless."""
+    """In the base frame; the table is assumed to be infinite."""
 
     def __post_init__(self) -> None:
         for name in ("self_clearance_m", "hand_clearance_m", "arm_clearance_m"):

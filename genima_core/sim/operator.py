@@ -20,7 +20,7 @@ LIFT_BELOW_M = 0.25
 LIFT_M = 0.12
 LIFT_STEPS = 6
 SLIDERS_HOLD_S = 2.0
-"""Whoever moves the leader by sliders keeps saying where it shall be; after this long without, they have let go."""
+"""The sliders keep sending where the leader should be; after this long without, they count as released."""
 
 
 class Activity(StrEnum):
@@ -147,7 +147,7 @@ class Operator:
         try:
             demonstration = planned.result()
         except (ValueError, RuntimeError) as error:  # out of reach, or the planner's process died
-            self._warn(f"scene {self.scene} is passed over: {error}")
+            self._warn(f"scene {self.scene} is skipped: {error}")
             self._ask_for_scene()
             if not self._awaiting_scene:
                 self._wanted = False

@@ -1,4 +1,4 @@
-"""Plans demonstrations in a process of its own: whoever asks goes on without a break."""
+"""Plans demonstrations in a separate process, so that the caller is not delayed."""
 
 import ctypes
 import multiprocessing

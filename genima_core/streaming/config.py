@@ -57,13 +57,13 @@ class StreamerConfig:
     """rad/s²; a larger difference takes longer, for about this acceleration."""
 
     joint_state_timeout_s: float = 0.2
-    """Without a joint state for this long the arm stops, and goes on with a new chunk when they are back."""
+    """Without a joint state for this long the arm stops; it continues with a new chunk when they are back."""
     joint_state_fault_s: float = 1.0
     """Without a joint state for this long: FAULT."""
     watch_arm_status: bool = False
-    """Whether to move only an arm that says it may be moved."""
+    """Whether to move only an arm whose status allows it."""
     arm_status_timeout_s: float = 0.5
-    """Without its status for this long the arm stops; it comes ten times a second."""
+    """Without a status for this long the arm stops; it arrives ten times a second."""
     max_deviation_rad: float = 0.15
     """Largest distance of the measured position from all commands of the last deviation_window_s."""
     deviation_window_s: float = 0.3

@@ -167,7 +167,7 @@ class TargetInput:
             return refusal
         age = now_s - target.stamp_s
         if not abs(age) <= config.target_timeout_s:
-            # A late one is passed over: whether it is the last one, or one of many, the watchdog finds out.
+            # A late one is skipped: whether it is the last one, or one of many, the watchdog finds out.
             problem = stamp_problem("The target", target.stamp_s, now_s, config.target_timeout_s)
             return Refusal(Reason.LATE if self.active and age > 0 else Reason.STALE, problem)
         if self._last is not None and target.stamp_s <= self._last.stamp_s:

@@ -54,7 +54,7 @@ class Leader:
         return np.inf if self.last is None else now_s - self.last.received_s
 
     def forget(self) -> None:
-        """Its clock or ours was set back, or it is another one: begin anew."""
+        """Its clock or ours was set back, or it is another one: begin again."""
         self.last = None
         self._estimate.forget()
 

@@ -38,9 +38,9 @@ ENGAGED = (Mirroring.APPROACHING, Mirroring.MIRRORING)
 @dataclass(frozen=True)
 class MirrorConfig:
     approach_speed: float = 0.3
-    """rad/s, of the joint that has the longest way to the leader."""
+    """rad/s, of the joint that is furthest from the leader."""
     align_tolerance_rad: float = 0.03
-    """Mirroring begins when command and measured follower are this near to the leader."""
+    """Mirroring begins when command and measured follower are this close to the leader."""
     leader_margin_rad: float = 0.02
     """A leader nearer to one of its limits no longer says where its operator wants it."""
     leader_timeout_s: float = 0.1
@@ -51,7 +51,7 @@ class MirrorConfig:
     max_speed_ratio: float = 1.5
     """Of the leader's velocity limits; what is faster is a jump."""
     max_rate_hz: float = 250.0
-    """A leader that speaks more often is not listened to each time."""
+    """A leader that sends more often is not followed each time."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -145,7 +145,7 @@ class Mirror:
         if self._engaged:
             return Refusal(Reason.BUSY, f"The follower is {self._status.state} already.")
         if self._glide is not None:
-            return Refusal(Reason.BUSY, "The follower still comes to rest; engage it again.")
+            return Refusal(Reason.BUSY, "The follower is still coming to rest; engage it again.")
         problem = self._find_obstacle(now_s) or self._find_busy(now_s)
         if problem is not None:
             return problem
@@ -159,7 +159,7 @@ class Mirror:
         """Let go of the leader and come to rest; None, or why that changes nothing."""
         if not self._engaged:
             return Refusal(Reason.BUSY, f"Nothing to pause: the follower is {self._status.state}.")
-        self._end(now_s, Mirroring.PAUSED, Refusal(Reason.OPERATOR, "Engage to go on."))
+        self._end(now_s, Mirroring.PAUSED, Refusal(Reason.OPERATOR, "Engage to continue."))
         return None
 
     def stop(self, now_s: float) -> None:
@@ -177,7 +177,7 @@ class Mirror:
         elif self.config.leader_timeout_s < paused_s < np.inf:
             problem = Refusal(
                 Reason.GAP,
-                f"Mirroring itself paused for {paused_s:.2f} s; give this process a processor, and engage again.",
+                f"Mirroring itself paused for {paused_s:.2f} s; free a processor for this process, and engage again.",
             )
         # After a pause of this process messages may still wait for their turn.
         heard_until_s, self._now_s = min(now_s, self._now_s + WAKE_S), now_s

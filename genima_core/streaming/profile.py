@@ -330,7 +330,7 @@ def _joint_input(limits: JointLimits, joint: int) -> InputParameter:
 def _stop_input(limits: JointLimits) -> InputParameter:
     request = InputParameter(7)
     request.control_interface = ControlInterface.Velocity
-    # Each joint in its own shortest time: only then is a stop that is planned anew on the way the same stop.
+    # Each joint in its own shortest time: only then is a stop that is planned again on the way the same stop.
     request.synchronization = Synchronization.No
     request.max_velocity, request.max_acceleration, request.max_jerk = limits.velocity, limits.acceleration, limits.jerk
     request.target_velocity = np.zeros(7)

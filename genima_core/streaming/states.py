@@ -24,7 +24,7 @@ class Mode(StrEnum):
     ENDING = "ending"
     """The chunk ran out: on the way to rest on its last action; a new chunk is still joined."""
     STOPPING = "stopping"
-    """On the shortest way to rest; then it goes on."""
+    """On the shortest way to rest; then it continues."""
     RETIRING = "retiring"
     """Likewise; then nothing is commanded, because meanwhile somebody else may move the arm."""
     FAULTING = "faulting"
@@ -43,7 +43,7 @@ class Event(StrEnum):
     END = "end"
     """The last action of a chunk is past."""
     STOP = "stop"
-    """Something is wrong; the stream goes on when it is over."""
+    """Something is wrong; the stream continues when it is over."""
     RETIRE = "retire"
     """Disabled, or the arm left its move mode."""
     FAIL = "fail"
@@ -179,12 +179,12 @@ DISABLED = Refusal(Reason.DISABLED, "The streamer is disabled; enable it to move
 EMERGENCY = Refusal(
     Reason.EMERGENCY, "The emergency stop was called. When nobody is in danger, reset the fault, then enable."
 )
-PLACED = Refusal(Reason.PLACED, "The simulated arm was put somewhere else; going on from there.")
+PLACED = Refusal(Reason.PLACED, "The simulated arm was put somewhere else; continuing from there.")
 
 
 @dataclass(frozen=True)
 class Status:
-    """What a state machine says of itself."""
+    """What a state machine reports."""
 
     state: StrEnum
     reason: Reason = Reason.NONE

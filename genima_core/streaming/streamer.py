@@ -98,7 +98,7 @@ class Streamer:
         """Leave FAULT. None, or why nothing changed: no fault, the arm still moves, or it reports an error."""
         if self._mode is not Mode.FAULT:
             return Refusal(
-                Reason.BUSY, f"Nothing is to be reset: the state is {STATES[self._mode]}. {self._why.text}".strip()
+                Reason.BUSY, f"There is nothing to reset: the state is {STATES[self._mode]}. {self._why.text}".strip()
             )
         if (trouble := self._watchdogs.find_hindrance()) is not None and trouble.event is Event.FAIL:
             return trouble.why
@@ -127,7 +127,7 @@ class Streamer:
         return self._measured.take(state, now_s)
 
     def on_arm_status(self, status: ArmStatus | Refusal, now_s: float) -> None:
-        """Take what the arm says of itself."""
+        """Take the arm's status."""
         if self._watchdogs.status.take(status, now_s):
             self._interrupt(Event.PLACE, PLACED)
             self._end_stream()

@@ -34,7 +34,7 @@ STUCK_S = 0.1
 class Trouble:
     why: Refusal
     event: Event
-    """STOP: it goes on when the trouble is over. RETIRE: when somebody enables it. FAIL: when somebody resets it."""
+    """STOP: it continues when the trouble is over. RETIRE: when somebody enables it. FAIL: when somebody resets it."""
 
 
 class StepClock:
@@ -66,14 +66,13 @@ class StepClock:
             self._commanded_s = now_s - self._period_s
             interruption = Refusal(
                 Reason.CLOCK,
-                f"The clock jumped back by {-gap_s:.3f} s, and inputs are timed by it; the "
-                "next one is taken by the new time.",
+                f"The clock jumped back by {-gap_s:.3f} s; from now on inputs are timed by the new clock.",
             )
         elif gap_s > self._max_gap_s:
             interruption = Refusal(
                 Reason.GAP,
-                f"No step came for {gap_s:.3f} s (limit {self._max_gap_s:g} s); give this "
-                "process a processor, or find out what paused it.",
+                f"No step came for {gap_s:.3f} s (limit {self._max_gap_s:g} s); free a "
+                "processor for this process, or find out what paused it.",
             )
         if interruption is not None:
             self.gaps += 1
@@ -141,7 +140,7 @@ class ArmWatch:
         if self._last.level is Level.WARN:
             return _trouble(
                 Reason.ARM,
-                f"The arm is not to be moved: {said or 'it does not say why'}; then enable the streamer.",
+                f"The arm must not be moved: {said or 'it does not say why'}; then enable the streamer.",
                 Event.RETIRE,
             )
         return None
@@ -152,7 +151,7 @@ class ArmWatch:
 
 
 class CommanderWatch:
-    """Knows who else commands the arm, or bears the streamer's name."""
+    """Keeps who else commands the arm, or has the streamer's name."""
 
     def __init__(self) -> None:
         self._names: tuple[str, ...] = ()

@@ -43,7 +43,7 @@ class FolderBackgrounds:
         if all(self._load(file) is None for file in self.files):
             raise ValueError(
                 f"no readable image in {self.path} ({len(self.files)} files with a name ending in "
-                f"{', '.join(IMAGE_SUFFIXES)}); add images or leave the folder away"
+                f"{', '.join(IMAGE_SUFFIXES)}); add images or leave the folder out"
             )
 
     def sample(self, rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:

@@ -48,9 +48,9 @@ class GateConfig:
     workspace_upper_m: tuple[float, float, float] = (0.9, 0.8, 1.2)
     """Box in the base frame that holds the elbow, the wrist and the gripper."""
     joint_speed: float = 0.7
-    """Of each joint's greatest velocity, as the mean over the chunk's time."""
+    """Share of each joint's maximum velocity, as the mean over the chunk's time."""
     tcp_speed_m_s: float = 0.45
-    """Of the gripper, likewise."""
+    """Of the gripper, the mean over the chunk's time."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -273,7 +273,7 @@ class Gate:
         for joint in np.flatnonzero(speed > self.config.joint_speed):
             yield (
                 f"too far for {self.duration_s:.1f} s: joint {joint + 1} would turn at {100 * speed[joint]:.0f} % "
-                f"of its greatest velocity, allowed are {100 * self.config.joint_speed:.0f}"
+                f"of its maximum velocity, allowed are {100 * self.config.joint_speed:.0f}"
             )
         if tcp_speed > self.config.tcp_speed_m_s:
             yield (

@@ -188,7 +188,7 @@ class Run:
         except Exception as error:  # states of other networks have many of their own
             raise ValueError(
                 f"cannot resume from {path}: {one_line(error)}; use the same options, another "
-                "--out, or delete the file to start anew"
+                "--out, or delete the file to start again"
             ) from error
 
 

@@ -16,7 +16,7 @@ from genima_core.files import write_json
 
 
 def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
-    """Shows what recorded episodes hold, and whether they are whole.
+    """Shows what recorded episodes contain, and whether they are complete.
 
     Exit status 1 if one needs repair.
 
@@ -46,10 +46,10 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
 
 
 def repair(path: tyro.conf.Positional[Path]) -> int:
-    """Mends recordings that were cut off.
+    """Repairs recordings that were cut off.
 
-    A killed recorder or a full disk does that; whole recordings are left alone. What is mended is measured like a new
-    episode, and stays suspect: its end is missing. Exit status 1 if nothing could be read from one of them.
+    A killed recorder or a full disk does that; complete recordings are left alone. A repaired one is measured like a
+    new episode, and stays suspect: its end is missing. Exit status 1 if nothing could be read from one of them.
 
     Example: genima bag repair recordings/push_button
 
@@ -129,7 +129,7 @@ def describe(folder: Path) -> dict[str, Any]:
         about = bag.about
     except ValueError as error:  # the messages are whole, and repair mends only those
         row["problem"] = "; ".join(
-            filter(None, [row["problem"], f"{error}; without the file it is read as a bag of somebody else's"])
+            filter(None, [row["problem"], f"{error}; without the file it is read as a foreign bag"])
         )
         return row
     if about is not None:

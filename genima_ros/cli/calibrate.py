@@ -39,7 +39,7 @@ CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 def board(out: Path = CALIBRATION / "board.png", dpi: int = 300, board: Board = DEFAULT_BOARD) -> None:
     """Writes the ChArUco board as a picture to print.
 
-    Print it at its own size: 100 %, not fitted to the page.
+    Print it at 100 %, not fitted to the page.
 
     Example: genima calibrate board --out calibration/board.pdf
 
@@ -55,7 +55,7 @@ def board(out: Path = CALIBRATION / "board.png", dpi: int = 300, board: Board = 
     width, height = (1e3 * (size + 2 * MARGIN_SQUARES * board.square_m) for size in board.size_m)
     print(
         f"{out}: print it at 100 % ({width:.0f} x {height:.0f} mm, {dpi} dpi) onto something stiff and flat, then "
-        f"measure a square: {1e3 * board.square_m:.1f} mm is what is assumed"
+        f"measure a square: {1e3 * board.square_m:.1f} mm is assumed"
     )
 
 
@@ -79,11 +79,11 @@ def collect(
     Example: genima calibrate collect samples --arm fr3 --auto
 
     Args:
-        folder: Where the samples are, or will be; numbers go on after those that are there.
+        folder: Where the samples are, or will be; numbering continues after existing ones.
         cameras: Names of the cameras; each may see the board or not.
         board: The printed board, with lengths as measured.
         auto: Takes a sample whenever the arm comes to rest at a new pose where a camera sees the board.
-        count: Ends after this many; 0 goes on until q.
+        count: Ends after this many; 0 continues until q.
         arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up real`.
         arm_namespace: Namespace of the arm's driver.
         domain: ROS domain; by default ROS_DOMAIN_ID.
@@ -118,7 +118,7 @@ def solve(
     out: Path | None = None,
     json: Path | None = None,
 ) -> int:
-    """Says where the cameras are, and how sure that is.
+    """Says where the cameras are, and how certain that is.
 
     Takes the samples of `genima calibrate collect`. Exit status 0 if no camera is missing and no verdict is "bad".
 
@@ -167,14 +167,14 @@ def install(
 ) -> None:
     """Puts extrinsics into a rig and .calib files.
 
-    The rig gets another fingerprint: data sets and checkpoints made with the old one are known to be of another rig.
+    The rig gets a new fingerprint: data sets and checkpoints made with the old one still belong to the old one.
 
     Example: genima calibrate install calibration/samples/solution.json
 
     Args:
         sources: solution.json of `genima calibrate solve`, or .calib files named after the rig's cameras.
         rig: rig.json to change.
-        out: Where to write the changed rig; over the old one by default, of which a copy is kept beside it.
+        out: Where to write the changed rig; by default it replaces the old one, and a copy of that is kept.
         calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
         force: Installs solutions whose verdict is "bad" as well.
     """
@@ -192,7 +192,7 @@ def install(
             if verdict.grade == "bad" and not force:
                 raise ValueError(
                     f"{source}: the solution of camera {name!r} is bad: {'; '.join(verdict.advice)} "
-                    "(--force installs it all the same)"
+                    "(--force installs it anyway)"
                 )
             check_intrinsics(before, {name: solution.intrinsics})
             poses[name] = (solution.mount, solution.T_mount_cam)
@@ -273,7 +273,7 @@ def _drift_text(found: Drift) -> str:
     text = f"{found.camera}: corners {found.px:.1f} px off the stored extrinsics (rms, {found.views} views)"
     if found.mm is None:
         return f"{text}; too few different views to tell how far it moved"
-    return f"{text}; solved anew it is {found.mm:.1f} mm and {found.deg:.2f} degrees away"
+    return f"{text}; solved again it is {found.mm:.1f} mm and {found.deg:.2f} degrees away"
 
 
 def _check_live(

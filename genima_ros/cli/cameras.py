@@ -66,7 +66,7 @@ def show(found: list[Device], problems: dict[str, str]) -> None:
     console.print(table)
     for about in found:
         if about.slow:
-            print(f"{about.serial} hangs on USB {about.usb}: use a USB 3 port and a USB 3 cable")
+            print(f"{about.serial} is connected by USB {about.usb}: use a USB 3 port and a USB 3 cable")
         if about.serial in problems:
             print(f"{about.serial}: {problems[about.serial]}")
 
@@ -99,7 +99,7 @@ def save_picture(rs: ModuleType, about: Device, folder: Path, clock_s: Callable[
     finally:
         source.close()
     if frame is None:
-        raise OSError(f"nothing came within {WITHIN_S:g} s; unplug it and plug it in again")
+        raise OSError(f"nothing arrived within {WITHIN_S:g} s; unplug it and plug it in again")
     folder.mkdir(parents=True, exist_ok=True)
     frame.lens.save(folder / INTRINSICS)
     if not cv2.imwrite(str(folder / "picture.png"), cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)):

@@ -14,7 +14,7 @@ def checkpoint(
     licence: str = "",
     repeated_by: str = "",
 ) -> None:
-    """Puts what was trained into one checkpoint folder.
+    """Combines trained models into one checkpoint folder.
 
     Writes its model card as well. An older checkpoint in OUT is replaced at the end.
 
@@ -29,7 +29,7 @@ def checkpoint(
         preset: Name that the parts were trained with.
         results: Files that `genima eval --json` wrote, for the model card.
         licence: Of the checkpoint, for the model card, such as Apache-2.0; by default the card names none.
-        repeated_by: Command that makes it anew, for the model card.
+        repeated_by: Command that makes it again, for the model card.
     """
     from genima_core.checkpoint import assemble
 

@@ -27,7 +27,7 @@ def collect(
 
     Args:
         task: Name of the task, such as push_button.
-        episodes: How many demonstrations the data set holds in the end.
+        episodes: How many demonstrations the data set holds at the end.
         seed: Of the first demonstration; the next ones count up. Training uses 0 to 9999.
         out: Folder of the data set.
         size: Width and height of each view in pixels.

@@ -69,7 +69,7 @@ def agent(
     denoising_steps: int | None = None,
     json: Path | None = None,
 ) -> None:
-    """Makes a drawing agent of a trained ControlNet and its base model.
+    """Makes a drawing agent from a trained ControlNet and its base model.
 
     Example: genima convert agent 25_tasks/diffusion_sdturbo_R256x4_tiled runs/diffusion
 
@@ -97,14 +97,14 @@ def controller(
     text_encoder: str | None = None,
     json: Path | None = None,
 ) -> None:
-    """Makes a controller of one that the paper's authors released.
+    """Converts a controller that the paper's authors released.
 
     Example: genima convert controller 25_tasks/controller_act/latest.pt runs/controller --rig data/rlbench
 
     Args:
         src: Its .pt file, or the folder that holds it.
         dst: Folder of the controller.
-        rig: The cameras that it shall be used with, as a rig's file or a data set's folder.
+        rig: The cameras that it will be used with, as a rig's file or a data set's folder.
         text_encoder: Name or folder of the text encoder that it was trained with.
         json: Where to write what was done.
     """

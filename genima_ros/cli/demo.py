@@ -45,7 +45,7 @@ def demo(
 ) -> None:
     """Runs the shipped checkpoint on the simulated cell as a ROS 2 graph.
 
-    Writes videos, drawings and measurements. Succeeds when the graph did its work, whether or not the policy solved its
+    Writes videos, drawings and measurements. Succeeds when the graph worked, whether or not the policy solved its
     task: `genima eval` measures that.
 
     Example: genima demo --episodes 1 --execution async
@@ -55,10 +55,10 @@ def demo(
         episodes: Scenes to try.
         seed: First scene.
         checkpoint: Folder with the trained models.
-        out: Each run gets a folder of its own in here.
+        out: Each run gets its own folder in here.
         execution: sync: execute a chunk, then look again; async: splice in every new chunk.
         timeout_s: Seconds an episode may take; unlike in `genima eval`, drawing takes time here.
-        domain: ROS domain; by default one that nobody else uses, never that of a real cell.
+        domain: ROS domain; by default one that is not in use, never that of a real cell.
         json: Another file for the summary.
     """
     if episodes < 1:

@@ -24,7 +24,7 @@ KEYS = "1-7 or ↑/↓ joint   -/+ or ←/→ step   </> small step\ng gripper  
 
 
 class Sliders:
-    """Where the leader shall be, and which joint the keys move."""
+    """Where the leader should be, and which joint the keys move."""
 
     def __init__(self, q: np.ndarray, opening: float, step_rad: float) -> None:
         self.q = np.array(q, dtype=np.float64)

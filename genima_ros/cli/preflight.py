@@ -23,8 +23,8 @@ def preflight(
 ) -> int:
     """Checks a running graph before the arm is enabled.
 
-    Looks at cameras, rig, arm, nodes and configuration for a few seconds, moves nothing, and says of each what it found
-    and what to do. Exits with 0 when nothing has failed; warnings do not count.
+    Looks at cameras, rig, arm, nodes and configuration for a few seconds, moves nothing, and says for each what it
+    found and what to do. Exits with 0 when nothing has failed; warnings do not count.
 
     Example: genima preflight --arm-namespace /follower
 
@@ -32,7 +32,7 @@ def preflight(
         arm: A name in config/arms (fr3, panda, sim), or a file like those; by default the running streamer's.
         arm_namespace: Namespace of the arm's driver, such as /follower.
         checkpoint: Folder with the trained models; by default what the running graph draws with.
-        seconds: How long to look; what has not been seen by then is waited for.
+        seconds: How long to look; longer for what has not been seen by then.
         json: File for the findings.
     """
     if not 1.0 <= seconds <= 600.0:

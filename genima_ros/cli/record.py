@@ -52,37 +52,37 @@ def record(
 ) -> None:
     """Records demonstrations of a running cell.
 
-    Shows every stream, takes single keys, and judges each episode at once.
+    Shows every stream, reads single keys, and judges each episode at once.
 
     Keys, from a terminal or, one after the other, from a pipe: e engages joint mirroring, p pauses it, space starts and
     stops an episode, y and n label it success or failure, x discards it, r records it again, i asks for another
     instruction, b turns the bell on and off, q quits. Ctrl-X is an emergency stop of the arm, whatever else is
-    under way; it does not take the place of the button on the robot.
+    under way; it does not replace the button on the robot.
 
     Example: genima record push_button --episodes 5
 
     Args:
         task: What is demonstrated; the folder and the episodes are named after it.
-        out: Folder for the episodes, recordings/<task> by default; numbers go on after those that are there.
-        episodes: Ends after this many; 0 goes on until q.
-        instruction: For the first episodes, until another one comes; the simulated cell sends its own.
-        fps: What the cameras are set to.
+        out: Folder for the episodes, recordings/<task> by default; numbering continues after existing ones.
+        episodes: Ends after this many; 0 continues until q.
+        instruction: Of the first episodes, until another one arrives; the simulated cell sends its own.
+        fps: Rate that the cameras are set to.
         images: JPEG of quality 95, or the bytes as received.
         bell: Rings once when an episode starts or ends, three times when something is wrong.
         leader: Whether a leader arm must be there.
-        rig: rig.json of the cameras; without, what comes on the topic camera_rig.
+        rig: rig.json of the cameras; by default the rig on the topic camera_rig.
         cameras: Names of the cameras.
         arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up teleop real`.
         arm_namespace: Namespace of the arm's driver.
-        leader_arm: Likewise of the leader; by default the same arm.
+        leader_arm: The same for the leader; by default the same arm.
         leader_namespace: Namespace of the leader's driver.
-        config: ROS parameter file for the recorder, for all that stands not here.
+        config: ROS parameter file for the recorder, with everything that has no option here.
         remap: Further topics with other names, such as front/color/image_raw:=/camera/front/color/image_raw.
         json: Writes what was recorded to this file.
     """
     check_name(task, "the task")
     if episodes < 0:
-        raise ValueError(f"--episodes is {episodes}; give how many are wanted, or 0 for as many as come")
+        raise ValueError(f"--episodes is {episodes}; give the number of episodes, or 0 for no limit")
     out = (Path("recordings") / task if out is None else out).absolute()
     if rig is not None:
         CameraRig.load(rig)
@@ -145,7 +145,7 @@ def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[
         session.step()
         view()
         recorder = session.diagnostics.get("recorder", {})
-        if running.pids.get("recorder", pid) != pid:  # one that was started again counts anew
+        if running.pids.get("recorder", pid) != pid:  # one that was started again counts again
             session.kept_before += kept
             kept, pid = 0, running.pids["recorder"]
             session.diagnostics.pop("recorder", None)

@@ -18,7 +18,7 @@ def recover(
 ) -> int:
     """Gets the arm out of a reflex stop, step by step, while its graph runs.
 
-    Says of each step what came of it, and stops at the first that fails with what a person must do. It turns motion off
+    Reports each step, and stops at the first that fails with what a person must do. It turns motion off
     and leaves it off: its last line says how to enable it. Exits with 0 when the arm may be moved again, else with 1.
 
     Example: genima recover --arm fr3

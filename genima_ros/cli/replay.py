@@ -34,9 +34,9 @@ def replay(
     domain: int | None = None,
     json: Path | None = None,
 ) -> int:
-    """Plays a recorded episode once more, on the arm or in simulation.
+    """Plays a recorded episode again, on the arm or in simulation.
 
-    The arm's joints go through the running streamer, all its limits on. First the arm goes slowly to where the
+    The recorded joints go through the running streamer, within all its limits. First the arm moves slowly to where the
     recording begins. Ctrl-C stops it smoothly. Exits with 0 when the recording was followed to its end.
 
     Example: genima replay recordings/push_button/episode_0000 --sim --speed 0.5
@@ -45,8 +45,8 @@ def replay(
         episode: Folder of a recorded episode (a bag), or of a data set.
         index: Which episode of a data set.
         speed: Times as fast as recorded, 0.05 to 2; what is too fast for the arm is played slower, or refused.
-        sim: In a simulated cell of its own, with the scene of the recording: is the task solved again?
-        domain: ROS domain of the streamer; by default ROS_DOMAIN_ID. With --sim, one of this process alone.
+        sim: In a separate simulated cell, with the scene of the recording: is the task solved again?
+        domain: ROS domain of the streamer; by default ROS_DOMAIN_ID. With --sim, a private one.
         arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up teleop real`.
         arm_namespace: Namespace of the arm's driver.
         json: File for what happened.

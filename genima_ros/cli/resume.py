@@ -4,7 +4,7 @@ from genima_ros.cli.terminal.service import call_service
 
 
 def resume(namespace: str = "", domain: int | None = None) -> None:
-    """Lets a policy go on that the target gate paused.
+    """Lets a policy continue that the target gate paused.
 
     Drawings from before are forgotten.
 

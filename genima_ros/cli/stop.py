@@ -6,8 +6,8 @@ from genima_ros.cli.terminal.service import call_service
 def stop(emergency: bool = False, namespace: str = "", domain: int | None = None) -> None:
     """Stops the arm smoothly; nothing moves until `genima enable`.
 
-    With --emergency at once: then the streamer is in FAULT until `genima reset`. That does not take the place of the
-    button on the robot.
+    With --emergency as fast as the limits allow: then the streamer is in FAULT until `genima reset`. That does not
+    replace the button on the robot.
 
     Example: genima stop --emergency
 

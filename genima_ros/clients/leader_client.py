@@ -1,4 +1,4 @@
-"""The simulated leader from outside: where it is, and where it shall be."""
+"""The simulated leader from outside: where it is, and where it should be."""
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -37,7 +37,7 @@ class LeaderClient(Observer):
             )
 
     def send(self, q: np.ndarray, opening: float) -> None:
-        """Where the leader shall be: (7,) rad, and the gripper's opening."""
+        """Where the leader should be: (7,) rad, and the gripper's opening."""
         self._command.publish(
             conversions.to_joint_state(
                 (*PANDA.joint_names, *PANDA.gripper.joints),

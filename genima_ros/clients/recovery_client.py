@@ -125,9 +125,9 @@ class RecoveryLink(Observer):
     def _wait(self, step: Step) -> str:
         self._status = None
         if not self.spin_until(lambda: self._status is not None, self._found_s):
-            raise Absent(f"nothing comes on {step.target}: no arm monitor runs")
+            raise Absent(f"nothing arrives on {step.target}: no arm monitor is running")
         if not self.spin_until(lambda: self._status is not None and self._status.level is Level.OK, self._answer_s):
-            raise RuntimeError(f"the arm is not to be moved: {self._status and self._status.message}")
+            raise RuntimeError(f"the arm must not be moved: {self._status and self._status.message}")
         return "it may be moved"
 
     # ---- its controllers
@@ -200,7 +200,7 @@ class RecoveryLink(Observer):
         """Returns when the streamer has come to rest, and its state is known."""
         begin_s = time.monotonic()
         if not self.spin_until(lambda: self._streamer_s > begin_s, self._found_s):
-            raise Absent("the streamer says nothing")
+            raise Absent("the streamer publishes no state")
         resting = (State.HOLDING, State.FAULT)
         if not self.spin_until(lambda: self._streamer is not None and self._streamer.state in resting, self._answer_s):
             raise RuntimeError(f"the streamer does not come to rest: {self._streamer}")

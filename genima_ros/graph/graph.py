@@ -63,7 +63,7 @@ def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
     for text in texts:
         name, separator, value = text.partition(":=")
         if not separator:
-            raise ValueError(f"{text!r} is no argument; write name:=value, for example seed:=20001")
+            raise ValueError(f"{text!r} is not an argument; write name:=value, for example seed:=20001")
         given[name] = value
     return argument_values(mode, given)
 
@@ -78,7 +78,7 @@ def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     for text, (old, separator, new) in zip(texts, pairs, strict=True):
         if not (old and separator and new):
             raise ValueError(
-                f"{text!r} renames no topic; write old:=new, for example joint_states:=/franka/joint_states"
+                f"{text!r} does not rename a topic; write old:=new, for example joint_states:=/franka/joint_states"
             )
     return tuple((old, new) for old, _, new in pairs)
 

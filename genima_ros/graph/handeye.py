@@ -40,6 +40,6 @@ def handeye_launch_file() -> Path:
         return Path(get_package_share_directory(EASY_HANDEYE2)) / "launch" / "calibrate.launch.py"
     except PackageNotFoundError as error:
         raise RuntimeError(
-            f"{EASY_HANDEYE2} is not installed; build it in your colcon workspace (it is no apt "
-            "package) and source that, or calibrate without it: genima calibrate collect"
+            f"{EASY_HANDEYE2} is not installed; build it in your colcon workspace (it is not an "
+            "apt package) and source that, or calibrate without it: genima calibrate collect"
         ) from error

@@ -78,7 +78,7 @@ class Mode:
         return any(argument.name == "checkpoint" for argument in self.arguments)
 
 
-_TASK = Argument("task", str, "what the arm shall do")
+_TASK = Argument("task", str, "the task of the arm")
 _SEED = Argument("seed", int, "scene to start with")
 _CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
 _CONFIG = Argument("config", str, "YAML file with further parameters", "")
@@ -93,7 +93,7 @@ _SHARED = (
     _CONFIG,
     _RVIZ,
 )
-_RESPAWN = Argument("respawn", bool, "start again when they die the nodes that hold no state of the robot", True)
+_RESPAWN = Argument("respawn", bool, "restart nodes that die, except those that hold state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ...; auto is cuda where there is one"),
@@ -111,13 +111,13 @@ _OF_A_CELL = (
         "cameras",
         str,
         "YAML file with a section of parameters for each camera node, as config/cameras.yaml; "
-        "none where the cameras have drivers of their own",
+        "none where other drivers publish the images",
         "",
     ),
     _RESPAWN,
 )
 _OF_A_LEADER = (
-    Argument("leader_arm", str, "likewise of the leader; by default the follower's", ""),
+    Argument("leader_arm", str, "the same for the leader; by default the follower's", ""),
     Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
 )
 _LEARNED = (
@@ -212,7 +212,7 @@ MODES = {
             *_OF_A_CELL,
             _RIG,
             Argument("camera", str, "camera that looks for the board; its own frame is left to easy_handeye2", ""),
-            Argument("marker_frame", str, "frame of TF that the board is", "charuco_board"),
+            Argument("marker_frame", str, "TF frame of the board", "charuco_board"),
             _CONFIG,
             _RVIZ,
         ),

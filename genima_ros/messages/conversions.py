@@ -140,7 +140,7 @@ def read_width(message: JointState, arm: Arm) -> float | Refusal:
 
 
 def read_target(message: JointState, arm: Arm, clock: Clock = as_stamped) -> Target | Refusal:
-    """Where the arm shall be, and if it is named the gripper."""
+    """Where the arm should be, and if it is named the gripper."""
     columns = find_columns("target", arm.joint_names, message.name, (GRIPPER_JOINT,))
     if isinstance(columns, Refusal):
         return columns

@@ -50,9 +50,9 @@ ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
 ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
 GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
 GRIPPER_STATE = Topic("gripper/state", JointState, NEWEST)
-"""Of a gripper with a driver of its own: its width in m, as the position of `gripper`."""
+"""Of a gripper with its own driver: its width in m, as the position of `gripper`."""
 GRIPPER_JOINT_STATES = Topic("gripper/joint_states", JointState, NEWEST)
-"""Of a gripper with a driver of its own, as that sends them."""
+"""Of a gripper with its own driver, as that sends them."""
 DIAGNOSTICS = Topic("diagnostics", DiagnosticArray, EVENTS)
 SUCCESS = Topic("success", Bool, LATCHED)
 CHUNK_WANTED = Topic("chunk_wanted", Bool, LATCHED)
@@ -72,13 +72,13 @@ ARM_STATUS = Topic("arm_status", DiagnosticStatus, RELIABLE)
 LEADER_JOINT_STATES = Topic("leader/joint_states", JointState, NEWEST)
 LEADER_GRIPPER_JOINT_STATES = Topic("leader/gripper/joint_states", JointState, NEWEST)
 LEADER_COMMAND = Topic("leader/joint_command", JointState, RELIABLE)
-"""Where the simulated leader shall go, as if a hand moved it."""
+"""Where the simulated leader should go, as if a hand moved it."""
 JOINT_TARGET = Topic("joint_target", JointState, NEWEST)
 """What the streamer follows at once, as it comes: seven joints with velocities, and the gripper's width in m."""
 STREAMER_STATE = Topic("streamer_state", DiagnosticStatus, LATCHED)
 """The streamer's `State` and its reason, see `status.read_status`; on every change, and twice a second."""
 TELEOP_STATE = Topic("teleop_state", DiagnosticStatus, LATCHED)
-"""Likewise of joint `Mirroring`."""
+"""The same for joint `Mirroring`."""
 RECORDING = Topic("recording", Bool, LATCHED)
 SCENE = Topic("scene", Int64, LATCHED)
 """Seed of the simulated scene."""
@@ -123,7 +123,7 @@ SERVICES = {
 
 
 def robot_state(kind: type) -> Topic:
-    """What the arm's driver says of its mode and errors, in a message of its own type."""
+    """The mode and errors that the arm's driver reports, in its own message type."""
     return Topic("robot_state", kind, NEWEST)
 
 

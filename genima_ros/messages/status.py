@@ -1,4 +1,4 @@
-"""State as data: what a state machine, the target gate or an arm says of itself, as a DiagnosticStatus and back.
+"""State as data: what a state machine, the target gate or an arm reports, as a DiagnosticStatus and back.
 
 Values hold the state and the kind of reason; the message is a sentence for people, and nobody reads it to know.
 """
@@ -57,7 +57,7 @@ def arm_status_to_message(status: ArmStatus) -> DiagnosticStatus:
 
 
 def read_arm_status(message: DiagnosticStatus) -> ArmStatus | Refusal:
-    """What the arm says of itself, or why a status is not used: then it is as if it had not come."""
+    """The arm's status, or why it is not used: then it counts as not received."""
     level, placed = message.level[0], values_of(message).get("placed", "0")
     if message.name != ARM or level not in tuple(Level) or not placed.isdecimal():
         valid = ", ".join(f"{item:d} ({item.name})" for item in Level)

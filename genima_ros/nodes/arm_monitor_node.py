@@ -28,7 +28,7 @@ class ArmMonitorParameters:
     arm: str = "sim"
     """Name in config/arms, or a file like those."""
     robot_state_type: str = ""
-    """With the fields robot_mode and current_errors; by default what the arm's file says."""
+    """Message type with the fields robot_mode and current_errors; by default that of the arm's file."""
     robot_state_timeout_s: float = 0.3
     """Without a state for this long the arm must not be moved; drivers send 30 a second or more."""
 
@@ -70,7 +70,7 @@ class ArmMonitorNode(Node):
             status = silent_status(status, limit_s)
         self._teller.tell(status, now_s)
         if status.level is not Level.OK:
-            self._diagnostics.warn(f"the arm is not to be moved: {status.message}", "arm")
+            self._diagnostics.warn(f"the arm must not be moved: {status.message}", "arm")
         self._diagnostics.worked(self._clock_s() - now_s)
 
     def _look(self) -> None:
@@ -81,7 +81,7 @@ class ArmMonitorNode(Node):
             state = deserialize_message(data, self._kind)
         except RuntimeError as error:
             self._diagnostics.warn(
-                f"robot_state is no {self._type} ({error}); source the franka_msgs of the driver's own workspace",
+                f"robot_state is not a {self._type} ({error}); source the franka_msgs of the driver's own workspace",
                 "robot_state",
             )
             return

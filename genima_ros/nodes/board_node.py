@@ -34,7 +34,7 @@ class BoardNode(Node):
     """Looks for the board in every picture of one camera.
 
     Publishes: /tf (the board in the camera's optical frame, with the stamp of the picture), diagnostics.
-    Subscribes: <camera>/color/image_raw and camera_info.
+    Subscribes: <camera>/color/image_raw, <camera>/color/camera_info.
     """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options: Any) -> None:

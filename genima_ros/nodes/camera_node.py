@@ -43,9 +43,9 @@ class CameraParameters:
     source: str = "realsense"
     """What it reads from: realsense, topic, folder, video, or another file <source>_source.py of `cameras`."""
     serial: str = ""
-    """Of the RealSense; `genima cameras` lists them. In YAML in quotes: it is no number."""
+    """Of the RealSense; `genima cameras` lists them. In YAML in quotes: it is not a number."""
     topic: str = ""
-    """With pictures of another driver, such as realsense-ros: a full name, with camera_info beside it."""
+    """With images of another driver, such as realsense-ros: a full name, with camera_info beside it."""
     path: Path | None = None
     """Folder of pictures, or video."""
     profile: str = "640x480x30"
@@ -53,7 +53,7 @@ class CameraParameters:
     crop: str = ""
     """"square" (the largest in the middle) or left,top,width,height in px; "" keeps all."""
     size: str = ""
-    """Width and height that the cut-out is resized to, such as 256x256; "" keeps it."""
+    """Width and height that the crop is resized to, such as 256x256; "" keeps it."""
     intrinsics: Path | None = None
     """JSON file that replaces the RealSense's own intrinsics; of a folder or video by default the intrinsics.json in or
     beside it."""
@@ -85,7 +85,7 @@ class CameraParameters:
         if self.exposure_us is not None and self.exposure_us > period_us:
             raise ValueError(
                 f"exposure_us is {self.exposure_us:g}, longer than the {period_us:.0f} us between two "
-                f"pictures of profile {self.profile}: expose for less, or take a slower profile"
+                f"pictures of profile {self.profile}: use a shorter exposure or a slower profile"
             )
 
     @property
@@ -114,7 +114,7 @@ def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: 
 class CameraNode(Node):
     """A thread reads, makes the view and publishes; a timer reports what it finds.
 
-    Publishes: <name>/color/image_raw (rgb8) and <name>/color/camera_info, both stamped with the capture time and
+    Publishes: <camera>/color/image_raw (rgb8), <camera>/color/camera_info, both stamped with the capture time and
     without distortion; diagnostics.
     """
 

@@ -222,7 +222,7 @@ class ControllerNode(Node):
         if self.loop.paused:
             self._diagnostics.warn(
                 f"the target gate is closed, the policy pauses: {self.loop.status.text}. Look at "
-                f"{self.resolve_topic_name(interfaces.TARGETS.name)}; to go on, call "
+                f"{self.resolve_topic_name(interfaces.TARGETS.name)}; to continue, call "
                 f"{self.resolve_service_name(interfaces.RESUME.name)} (std_srvs/Trigger)",
                 "gate",
             )

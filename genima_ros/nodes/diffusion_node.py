@@ -36,7 +36,7 @@ class DiffusionParameters:
     precision: str = ""
     """float32, float16 or bfloat16; by default half precision on a GPU only."""
     compiled: bool = False
-    """Compile the networks: drawings are made faster, starting takes a minute or two longer."""
+    """Compile the networks: drawing is faster, starting takes a minute or two longer."""
     denoising_steps: int = 0
     """Of a drawing; 0 means the checkpoint's own number."""
     seed: int = 0
@@ -70,7 +70,8 @@ class DiffusionNode(Node):
 
     Publishes: targets/observation and targets/image (what was drawn over, and the drawing; both tiled),
     targets/<camera>/image, diagnostics.
-    Subscribes: <camera>/color/image_raw and camera_info of the checkpoint's four cameras, camera_rig, instruction.
+    Subscribes: <camera>/color/image_raw, <camera>/color/camera_info (of the checkpoint's four cameras), camera_rig,
+    instruction.
     """
 
     def __init__(

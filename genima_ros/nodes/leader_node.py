@@ -54,7 +54,8 @@ class LeaderNode(Node):
     Publishes: leader/joint_states (arm and fingers, with velocities), diagnostics.
     Subscribes: recording, teleop_state, scene, leader/joint_command (where somebody moves the leader to: seven joints
     and, if wanted, the fingers).
-    Service: ~/perform, a demonstration at once. Calls: sim/reset, when a recording has ended.
+    Services: ~/perform (a demonstration at once).
+    Calls: ~/reset (of the sim node, when a recording has ended).
     """
 
     def __init__(

@@ -50,7 +50,7 @@ class RecorderNode(Node):
     """Takes what arrived every 10 ms, and gives it to an `EpisodeRecorder` while one runs.
 
     Publishes: recording (Bool, latched), diagnostics (twice a second: every stream, disk, session).
-    Subscribes: `<camera>/color/image_raw` and `camera_info`, joint_states, leader/joint_states, joint_commands,
+    Subscribes: <camera>/color/image_raw, <camera>/color/camera_info, joint_states, leader/joint_states, joint_commands,
     gripper/command, gripper/state, instruction, success, scene, camera_rig. Stored are the bytes as received; log_time
     is when the middleware received them, publish_time when they were captured (header), or sent where there is no
     header.
@@ -163,7 +163,7 @@ class RecorderNode(Node):
         response.success = self._episode is not None or self._last is not None
         episode = self._episode or self._last
         if episode is None:
-            response.message = "there is no episode of this session to be labelled"
+            response.message = "there is no episode of this session to label"
             return response
         try:
             episode.relabel(label)

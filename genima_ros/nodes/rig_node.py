@@ -1,4 +1,4 @@
-"""Says where the cameras of a real cell are, as the simulated one says it of its own."""
+"""Publishes where the cameras of a real cell are, as the simulated cell does for its own."""
 
 import json
 from dataclasses import dataclass

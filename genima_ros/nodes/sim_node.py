@@ -53,10 +53,10 @@ class SimParameters:
     seed: int = 20000
     """Scene to start with; every reset goes to the next one."""
     reset_arm: bool = True
-    """Whether a reset puts the arm back to its start. Else it stays, and goes on following its commands; scenes with an
+    """Whether a reset puts the arm back to its start. Else it stays, and keeps following its commands; scenes with an
     object where it is are passed over."""
     rig: Path | None = None
-    """rig.json of a checkpoint; the default cameras without."""
+    """rig.json of a checkpoint; the default cameras if there is none."""
     view_size: int = 64
     """Width and height of the default cameras' images, px."""
     rate_hz: float = 100.0
@@ -76,13 +76,13 @@ def make_cell(parameters: SimParameters) -> "Cell":
 class SimNode(Node):
     """Steps a `Cell` against the wall clock, and renders between the steps.
 
-    Publishes: `<camera>/color/image_raw` and `camera_info` (stamped with the time of the rendered state),
+    Publishes: <camera>/color/image_raw, <camera>/color/camera_info (stamped with the time of the rendered state),
     joint_states (arm and fingers), robot/markers (if anybody looks), instruction, scene (its seed), camera_rig,
     success (on change), arm_status, diagnostics, and where tf2_msgs is installed /tf_static (the cameras).
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
     Services: ~/reset places the next scene. The arm is back at its start, which arm_status tells the streamer, so it
-    begins anew there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
+    begins again there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
     ignores commands until ~/error_recovery.
     """
 
@@ -165,7 +165,7 @@ class SimNode(Node):
                 return
             self._seed += 1
         self._announce_scene()
-        raise RuntimeError(f"the arm is where objects belong in each of {SCENES_TRIED} scenes; lift it and reset again")
+        raise RuntimeError(f"the arm is in the way of the objects of {SCENES_TRIED} scenes; lift it and reset again")
 
     def _announce_scene(self) -> None:
         self._succeeded = False

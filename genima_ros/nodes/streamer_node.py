@@ -51,7 +51,7 @@ class StreamerParameters(StreamerConfig, Margins):
     enabled: bool = False
     """Whether to command the arm from the start; a real arm waits for ~/enable."""
     check_collisions: bool = False
-    """Whether to stop before the arm comes nearer to itself or to the table than `Margins` says; needs MuJoCo."""
+    """Whether to stop before the arm comes closer to itself or to the table than `Margins` says; needs MuJoCo."""
 
     def __post_init__(self) -> None:
         StreamerConfig.__post_init__(self)
@@ -158,7 +158,7 @@ class StreamerNode(Node):
             self._diagnostics.warn(status.text, "fault")
 
     def _look_round(self, now_s: float) -> None:
-        """Who else commands the arm, or bears this node's name; one of each is this node."""
+        """Who else commands the arm, or has this node's name; one of each is this node."""
         self._looked_s = now_s
         own = self.get_fully_qualified_name()
         named = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]

@@ -35,9 +35,9 @@ class TeleopParameters(MirrorConfig):
     arm: str = "sim"
     """The follower: a name in config/arms, or the path of a file like those."""
     leader_arm: str = ""
-    """Likewise; "" for one like the follower."""
+    """The same for the leader; "" for one like the follower."""
     period_s: float = 0.01
-    """Of watchdogs and of the approach; mirroring itself goes on with each state of the leader."""
+    """Of watchdogs and of the approach; mirroring itself is stepped by each state of the leader."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -89,7 +89,7 @@ def test_what_is_no_yaml_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"tracking_base_frame": "camera_link"}, "no optical frame"),
+        ({"tracking_base_frame": "camera_link"}, "not an optical frame"),
         ({"robot_effector_frame": "tool0"}, "known are"),
         ({"calibration_type": "eye_on_base", "robot_base_frame": "world"}, "link 0"),
     ],

@@ -42,7 +42,7 @@ def test_it_lists_and_saves_a_picture_of_each(connected, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "222" in shown
     assert "64x48 @ 15, 30" in shown
-    assert "111 hangs on USB 2.1" in shown
+    assert "111 is connected by USB 2.1" in shown
     rows = json.loads((tmp_path / "cameras.json").read_text())["cameras"]
     assert [(row["serial"], row["usb2"], row["problem"]) for row in rows] == [("111", True, ""), ("222", False, "")]
     picture = cv2.imread(str(tmp_path / "pictures" / "222" / "picture.png"))
@@ -57,7 +57,7 @@ def test_a_camera_without_a_picture_is_told_and_the_others_are_saved(connected, 
     shown = capsys.readouterr().out
     assert "222: no picture: " in shown
     assert "busy" in shown
-    assert "111: no picture: nothing came within" in shown
+    assert "111: no picture: nothing arrived within" in shown
 
 
 def test_no_camera_is_one_line(monkeypatch, capsys):

@@ -22,7 +22,7 @@ def test_another_folder_is_named(folder):
     ("device", "cuda", "count", "words"),
     [
         ("gpu", None, 0, "'gpu' is unknown; valid are cpu, cuda"),
-        ("cuda", None, 0, "built without: install that build.*or use device cpu"),
+        ("cuda", None, 0, "built without it; install that build.*or use device cpu"),
         ("cuda:1", "13.0", 0, "finds no GPU: does nvidia-smi list one"),
         ("cuda:2", "13.0", 2, "cuda:2 does not exist; there are cuda:0, cuda:1"),
     ],

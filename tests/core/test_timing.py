@@ -9,7 +9,7 @@ from genima_core.timing import stamp_problem
     ("stamp_s", "now_s", "text"),
     [
         (0.0, 1.8e9, "carries no stamp: set header.stamp in its sender"),
-        (1.8e9, 0.0, "stands at 0: use_sim_time is on, and nobody sends /clock"),
+        (1.8e9, 0.0, "stands at 0: use_sim_time is on, and no /clock arrives"),
         (40.0, 1.8e9, "not both in simulated time"),
         (1.8e9, 40.0, "not both in simulated time"),
         (1.8e9, 1.8e9 + 3, "stamped 3.000 s ago; valid is within 0.5 s: look at its sender and synchronise"),

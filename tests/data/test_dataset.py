@@ -184,7 +184,7 @@ def test_files_of_others_stay_and_links_are_not_followed(tmp_path):
     ],
 )
 def test_templates_that_lead_elsewhere_are_refused(tmp_path, template):
-    with pytest.raises(ValueError, match="asks for|no place"):
+    with pytest.raises(ValueError, match="asks for|not a path"):
         layout.place(tmp_path, template, chunk_index=1, file_index=2)
     assert layout.place(tmp_path, layout.DATA_PATH, chunk_index=1, file_index=2).name == "file-002.parquet"
 
@@ -268,7 +268,7 @@ def test_the_last_episode_can_be_recorded_again(tmp_path):
 
 
 def test_unusable_folders_are_refused_clearly(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is no data set"):
+    with pytest.raises(FileNotFoundError, match="is not a data set"):
         Dataset(tmp_path)
     write(tmp_path / "set", (0,))
     info = json.loads((tmp_path / "set/meta/info.json").read_text())

@@ -53,7 +53,7 @@ def test_a_folder_of_textures_becomes_the_background_and_the_seed_decides(record
 def test_nothing_to_draw_is_refused(recorded, tmp_path):
     with pytest.raises(ValueError, match="count 0"):
         draw(recorded, tmp_path / "out", count=0)
-    with pytest.raises(FileNotFoundError, match="is no data set"):
+    with pytest.raises(FileNotFoundError, match="is not a data set"):
         draw(tmp_path, tmp_path / "out")
     DatasetWriter(tmp_path / "empty", synthetic.rig()).close()
     with pytest.raises(ValueError, match="no episodes yet"):

@@ -248,7 +248,7 @@ def test_root_task_and_variation_are_accepted_and_options_choose(tmp_path):
         ({"episodes": 0}, "episodes is 0"),
         ({"fps": 0}, "fps is 0"),
         ({"description": -1}, "description is -1"),
-        ({"tasks": ()}, "tasks names none"),
+        ({"tasks": ()}, "tasks is empty"),
     ],
 )
 def test_bad_options(options, message):

@@ -61,11 +61,11 @@ DAMAGED = {
     "no pickle": ((lambda e: (e / "low_dim_obs.pkl").unlink()), "its recording was interrupted"),
     "other pickle": (
         (lambda e: (e / "low_dim_obs.pkl").write_bytes(pickle.dumps([1, 2]))),
-        "is no RLBench demonstration",
+        "is not an RLBench demonstration",
     ),
     "other descriptions": (
         (lambda e: (e / "variation_descriptions.pkl").write_bytes(pickle.dumps([]))),
-        "no list of sentences",
+        "not a list of sentences",
     ),
     "half a picture": (lambda e: half_a_file(e / "front_rgb/3.png"), r"episode1/front_rgb/3\.png cannot be decoded"),
     "half of the first picture": (lambda e: half_a_file(e / "wrist_rgb/0.png"), r"wrist_rgb/0\.png cannot be decoded"),
@@ -108,7 +108,7 @@ BAD = {
         lambda root: rlbench_source.write_variation(root, edit=shaken),
         r"camera 'front' is fixed to neither base nor hand: it moves \d+\.\d mm and .* against the base",
     ),
-    "not rigid": (set_misc("front_camera_extrinsics", np.zeros((4, 4))), "no rigid transforms"),
+    "not rigid": (set_misc("front_camera_extrinsics", np.zeros((4, 4))), "not rigid transforms"),
     "resized": (
         set_misc("front_camera_intrinsics", np.array([[-50.0, 0, 64], [0, -50, 64], [0, 0, 1]])),
         "was recorded with 128x128 pixels, but its pictures are 32x32",

@@ -98,7 +98,7 @@ def test_before_the_first_state_it_claims_nothing(bench, interface_packages):
     bench.node(ArmMonitorNode)
     bench.until(lambda: len(statuses) > 10)
     assert {status.level for status in statuses} == {WARN}
-    assert "has not come yet" in statuses[-1].message
+    assert "no state has arrived yet" in statuses[-1].message
 
 
 def test_bytes_that_are_no_state_count_as_silence(bench, interface_packages):
@@ -107,7 +107,7 @@ def test_bytes_that_are_no_state_count_as_silence(bench, interface_packages):
     driver.silent = True
     bench.probe.create_timer(0.01, lambda: driver.publisher.publish(b"\x00\x01\x00\x00\x07"))
     bench.until(lambda: statuses[-1].level == WARN)
-    bench.until(bench.problem("arm_monitor", diagnostics, "robot_state is no franka_msgs/msg/FrankaRobotState"))
+    bench.until(bench.problem("arm_monitor", diagnostics, "robot_state is not a franka_msgs/msg/FrankaRobotState"))
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_of_a_rectified_topic_the_projection_counts():
 
 def test_a_topic_where_nothing_comes_is_explained(start, monkeypatch):
     monkeypatch.setattr("genima_ros.nodes.cameras.topic_source.OPEN_S", 0.1)
-    with pytest.raises(OSError, match=r"nothing comes on /camera/front/color/image_raw and .*camera_info"):
+    with pytest.raises(OSError, match=r"nothing arrives on /camera/front/color/image_raw and .*camera_info"):
         start(source="topic", topic="/camera/front/color/image_raw")
     with pytest.raises(ValueError, match="full name"):
         start(source="topic", topic="front")
@@ -271,8 +271,8 @@ def test_stamps_of_the_host_are_a_warning(bench, live):
 
 def test_a_warning_of_the_device_is_shown(bench, live):
     diagnostics = bench.listen(interfaces.DIAGNOSTICS)
-    live().warning = "hangs on USB 2"
-    bench.until(bench.problem("camera", diagnostics, "front: hangs on USB 2"))
+    live().warning = "is connected by USB 2"
+    bench.until(bench.problem("camera", diagnostics, "front: is connected by USB 2"))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -40,10 +40,10 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def an_arm(**gripper) -> str:
-    """The file of an FR3 with this gripper."""
-    Path("arm.yaml").write_text(yaml.safe_dump({"arm": "fr3", "gripper": gripper}))
-    return "arm.yaml"
+def an_arm(arm: str = "fr3", **gripper) -> str:
+    """The file of an arm with this gripper."""
+    Path(f"{arm}.yaml").write_text(yaml.safe_dump({"arm": arm, "gripper": gripper}))
+    return f"{arm}.yaml"
 
 
 class Server:
@@ -266,7 +266,7 @@ def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
             )
         ),
     )
-    bench.node(StreamerNode, parameters={"enabled": True, "gripper_max_width_m": 0.14})
+    bench.node(StreamerNode, parameters={"enabled": True, "arm": an_arm("panda", **ROBOTIQ)})
     chunks = bench.talk(interfaces.ACTION_CHUNK)
     cell.ask(0.0)
     bench.until(lambda: cell.control.hanging and wanted and wanted[-1].data)
@@ -283,7 +283,7 @@ def test_the_arm_never_waits_for_a_gripper_that_hangs(bench, robotiq):
     assert cell.control.hanging or cell.control.problem or server.goals
 
 
-@pytest.mark.parametrize(("behaviour", "words"), [("reject", "refused the goal"), ("abort", "has not done it")])
+@pytest.mark.parametrize(("behaviour", "words"), [("reject", "refused the goal"), ("abort", "has failed")])
 def test_what_a_gripper_refuses_is_said_and_tried_again(bench, robotiq, behaviour, words):
     server = robotiq()
     server.behaviour = behaviour

@@ -178,7 +178,7 @@ def test_rviz_is_started_where_asked(stand_ins, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "words", "said"),
     [
-        ({"checkpoint": "/nowhere"}, (), "/nowhere is no complete checkpoint"),
+        ({"checkpoint": "/nowhere"}, (), "/nowhere is not a complete checkpoint"),
         ({"rviz": "true"}, (), "rviz2 is not installed: apt install ros-jazzy-rviz2"),
         ({}, ("gat:=true",), "no argument gat for sim; valid are task"),
         ({}, ("mode:=sim", "arm:=fr3"), "no argument arm for sim"),

@@ -121,7 +121,7 @@ def test_it_starts_with_nothing_missing_only(recording, bench):
     bench.until(lambda: recording.value("wrist.rate_hz") > 0)
     answer = recording.call("start")
     assert not answer.success
-    assert "nothing has come on /" in answer.message
+    assert "nothing has arrived on /" in answer.message
     assert "start its driver" in answer.message or "robot's driver" in answer.message
     assert not recording.out.exists()
     recording.cell.silent.clear()
@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_made_is_named(bench, tmp_path):
     recording.wait_for_streams()
     answer = recording.call("start")
     assert not answer.success
-    assert "cannot be made" in answer.message
+    assert "cannot be created" in answer.message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

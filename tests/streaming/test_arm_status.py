@@ -115,7 +115,7 @@ def test_no_chunk_is_taken_while_the_arm_is_silent(watched, sweep):
 def test_an_arm_that_cannot_be_moved_is_not_enabled(watched):
     bench = watched()
     run(bench, 0.3, 1, "it is idle")
-    assert bench.last.text == "The arm is not to be moved: it is idle; then enable the streamer."
+    assert bench.last.text == "The arm must not be moved: it is idle; then enable the streamer."
     assert bench.streamer.enable().text == bench.last.text
     run(bench, 0.3)
     assert bench.last.q is None

@@ -83,7 +83,7 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
 def _check_same_rig(rig: CameraRig, other: CameraRig, out: Path) -> None:
     if rig.fingerprint() != other.fingerprint():
         raise ValueError(
-            f"its camera rig is another one than that of the episodes in {out}; convert it into a data set of its own"
+            f"its camera rig differs from that of the episodes in {out}; convert it into a separate data set"
         )
 
 
@@ -97,14 +97,14 @@ def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
     names = {tag.partition(" ")[0] for tag in done}
     if changed := [bag.name for bag in bags if bag.name in names and tags[bag] not in done]:
         raise ValueError(
-            f"{', '.join(changed)} changed after being converted into {out} (recorded again, or labelled "
-            "otherwise); choose another folder"
+            f"{', '.join(changed)} changed after being converted into {out} (recorded again, or "
+            "relabelled); choose another folder"
         )
     return [bag for bag in bags if tags[bag] not in done]
 
 
 def _tag(bag: Path) -> str:
-    """Name of a recording, and twelve hex digits that change when it is recorded again or labelled otherwise."""
+    """Name of a recording, and twelve hex digits that change when it is recorded again or relabelled."""
     known = [path for path in (bag / ABOUT, bag / METADATA) if path.is_file()]
     return " ".join([bag.name.replace(" ", "_"), *(hashlib.sha256(p.read_bytes()).hexdigest()[:12] for p in known[:1])])
 

@@ -76,7 +76,7 @@ def read_episode(
     if bag.being_recorded:
         raise ValueError("it is being recorded; convert again when that has ended")
     if not bag.finished:
-        raise ValueError(f"its recording was interrupted; mend it with `genima bag repair {folder}`")
+        raise ValueError(f"its recording was interrupted; repair it with `genima bag repair {folder}`")
     about = bag.about or roles.infer(bag)
     _check_wanted(about, options)
     rig = options.cameras or _rig(about)
@@ -85,10 +85,10 @@ def read_episode(
     recording = read_recording(bag, about, rig.names)
     success = about.label == "success" or (about.label == "" and recording.success is not False)
     if not success and not about.label and not options.include_failures:
-        raise ValueError("the task was not done (--include-failures takes it)")
+        raise ValueError("the task was not done (--include-failures includes it)")
     instruction = about.instruction or recording.instruction or options.instruction
     if not instruction:
-        raise ValueError("it says no instruction; give --instruction")
+        raise ValueError("it has no instruction; give --instruction")
     check_cameras(rig, recording.cameras)
     views = options.cut.rig(rig)
 
@@ -123,15 +123,15 @@ def read_episode(
 
 def _check_wanted(about: EpisodeInfo, options: Options) -> None:
     if about.suspect and not options.include_suspect:
-        raise ValueError(f"suspect: {'; '.join(about.suspect)} (--include-suspect takes it)")
+        raise ValueError(f"suspect: {'; '.join(about.suspect)} (--include-suspect includes it)")
     if about.label == "failure" and not options.include_failures:
-        raise ValueError("labelled a failure (--include-failures takes it)")
+        raise ValueError("labelled a failure (--include-failures includes it)")
 
 
 def _rig(about: EpisodeInfo) -> CameraRig:
     if about.rig is None:
         raise ValueError(
-            "it does not say what its cameras were: give --rig, a rig's file or the folder of a data set "
+            "it does not describe its cameras: give --rig, a rig's file or the folder of a data set "
             "that was recorded with them"
         )
     return CameraRig.from_dict(about.rig, "what it says of its cameras (or give --rig)")

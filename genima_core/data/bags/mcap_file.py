@@ -90,8 +90,8 @@ class McapFile:
                     if record is None and following is None:
                         if start < size or self._finished:
                             self._report(
-                                f"{self.path.name} is cut off: {size - start} bytes after byte {start} are no "
-                                f"whole record ({one_line(error)})"
+                                f"{self.path.name} is cut off: {size - start} bytes after byte {start} are not "
+                                f"a whole record ({one_line(error)})"
                             )
                         break
                     if isinstance(record, Chunk):

@@ -32,7 +32,7 @@ def deserialize(data: bytes, type: str) -> Any:
     try:
         return typestore().deserialize_cdr(data, _known(type))
     except (SerdeError, struct.error, LookupError, ValueError, AssertionError, MemoryError, OverflowError) as error:
-        raise ValueError(f"{len(data)} bytes are no {type}: {error or 'they end too early'}") from error
+        raise ValueError(f"{len(data)} bytes are not a {type}: {error or 'they end too early'}") from error
 
 
 def image_or_error(data: bytes, type: str) -> Any:

@@ -121,4 +121,4 @@ def read_metadata(folder: Path) -> Metadata:
         content = read_yaml(path).get("rosbag2_bagfile_information", {})
         return from_overrides(Metadata, content, "it", strict=False)
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); genima bag repair writes it anew") from error
+        raise ValueError(f"{path} is damaged ({error}); genima bag repair rewrites it") from error

@@ -83,7 +83,7 @@ class QualityBounds:
     lost_share: float = 0.02
     """Of a camera's frames."""
     rate_share: float = 0.9
-    """Of the rate that was asked of a camera, at least; and that much above it, at most."""
+    """Of the required rate of a camera, at least; and that much above it, at most."""
     camera_gap_s: float = 0.25
     skew_ms: float = 50.0
     """Between cameras, p99."""
@@ -100,7 +100,7 @@ class QualityBounds:
     bad_share: float = 0.02
     """Of a camera's images that may be frozen, black, overexposed or repeated."""
     least_s: float = 0.5
-    """No demonstration is shorter."""
+    """Shortest valid episode."""
     commands: bool = True
     """Whether an episode without commands is suspect."""
 

@@ -152,7 +152,7 @@ def open_bag(folder: Path) -> Bag:
     files = mcap_files(folder)
     if not files:
         remedy = ": ros2 bag reindex makes a bag of its .db3 files" if any(folder.glob("*.db3")) else ""
-        raise FileNotFoundError(f"{folder} is no bag: it has neither {metadata.FILE} nor an MCAP file{remedy}")
+        raise FileNotFoundError(f"{folder} is not a bag: it has neither {metadata.FILE} nor an MCAP file{remedy}")
     return Bag(folder, "mcap", files, finished=False)
 
 

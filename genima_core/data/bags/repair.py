@@ -66,7 +66,7 @@ def repair(folder: Path) -> Repair:
         _swap(bag, writer)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Repair(bag.folder, "written anew", sum(writer.counts.values()), bag.damage)
+    return Repair(bag.folder, "written again", sum(writer.counts.values()), bag.damage)
 
 
 def _copy(bag: Bag, folder: Path) -> BagWriter:

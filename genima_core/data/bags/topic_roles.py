@@ -37,7 +37,7 @@ def infer(bag: Bag) -> EpisodeInfo:
                 streams[role] = topic
     if "joint_states" not in streams or not any(role.startswith("camera/") for role in streams):
         raise ValueError(
-            f"it has no episode.json, and not the topics from which it could be understood: {EXPECTED}; "
+            f"it has no episode.json, and lacks the topics that are needed to interpret it: {EXPECTED}; "
             f"it has {', '.join(sorted(bag.topics)) or 'none'}"
         )
     joints, fingers = _joints(bag, streams["joint_states"])
@@ -57,5 +57,5 @@ def _joints(bag: Bag, topic: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if len(joints) == 7 and fingers:
             return joints, fingers
     raise ValueError(
-        f"{topic} is not of one arm with joints 1 to 7 and its fingers; it has {', '.join(names) or 'none'}"
+        f"{topic} does not describe one arm with joints 1 to 7 and its fingers; it has {', '.join(names) or 'none'}"
     )

@@ -102,7 +102,7 @@ def check_cameras(rig: CameraRig, recorded: Mapping[str, PinholeCamera]) -> None
 
 
 class RecordedFrames:
-    """Views of one camera, decoded from a bag one at a time; every iteration reads the bag anew."""
+    """Views of one camera, decoded from a bag one at a time; every iteration reads the bag again."""
 
     dtype = np.dtype(np.uint8)
 

@@ -47,7 +47,7 @@ class Options:
         if len(self.cameras) != 4 or len(set(self.cameras)) != 4:
             raise ValueError(f"cameras {', '.join(self.cameras)}: 4 different ones are needed")
         if self.tasks is not None and not self.tasks:
-            raise ValueError("tasks names none; leave it out to convert all")
+            raise ValueError("tasks is empty; leave it out to convert all")
         for name, least in (("size", 16), ("episodes", 1), ("fps", 1), ("description", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -144,7 +144,7 @@ def _frames(
             first = next(iter(examined))
             raise ValueError(
                 f"the pictures of {folder.path} are {other[0]}x{other[1]}, those of {first.path} {size[0]}x{size[1]}; "
-                "convert them into data sets of their own"
+                "convert them into separate data sets"
             )
     arm = fit_arm(demos)
     rig, cameras = find_rig(demos, options.cameras, size, arm)

@@ -59,7 +59,7 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
     demo = pickles.read_pickle(path)
     observations = demo.observations if isinstance(demo, pickles.Demo) else demo
     if not isinstance(observations, list) or not all(isinstance(o, pickles.Observation) for o in observations):
-        raise ValueError(f"{path} is no RLBench demonstration, which is a list of observations")
+        raise ValueError(f"{path} is not an RLBench demonstration, which is a list of observations")
     if len(observations) < 2:
         raise ValueError(
             f"{path} holds {len(observations)} observations; a demonstration needs 2 at least: remove the "

@@ -54,7 +54,7 @@ def find_demos(root: Path, tasks: tuple[str, ...] | None = None, most: int | Non
         ValueError: an unknown task.
     """
     if not Path(root).is_dir():
-        raise FileNotFoundError(f"{root} is no folder; an RLBench data set is one")
+        raise FileNotFoundError(f"{root} is not a folder; an RLBench data set is one")
     found = find_variations(root)
     present = list(dict.fromkeys(task for task, _ in found))
     if unknown := sorted(set(tasks or ()) - set(present)):
@@ -99,7 +99,7 @@ def read_instruction(episode: Path, index: int = 0) -> str:
         )
     texts = pickles.read_pickle(path)
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise ValueError(f"{path} is no list of sentences")
+        raise ValueError(f"{path} is not a list of sentences")
     if not 0 <= index < len(texts):
         raise ValueError(f"{path} has no description {index}; valid are 0 to {len(texts) - 1}")
     return texts[index].strip()

@@ -33,7 +33,7 @@ class _Attributes:
 
     def __setstate__(self, state: object) -> None:
         if type(state) is not dict:
-            raise pickle.UnpicklingError("an object whose attributes are no dict")
+            raise pickle.UnpicklingError("an object whose attributes are not a dict")
         self.attributes = state
 
 
@@ -149,7 +149,7 @@ class _Dtype:
 
     def resolve(self) -> np.dtype:
         if not _NUMBERS.fullmatch(self._code):
-            raise ValueError(f"values of type {self._code!r} are no numbers")
+            raise ValueError(f"values of type {self._code!r} are not numbers")
         return np.dtype(self._order + self._code.lstrip("<>|="))
 
 
@@ -187,7 +187,7 @@ _NDARRAY = "numpy.ndarray"
 
 def _reconstruct(kind: object, shape: object, code: object) -> _Array:
     if type(kind) is not str or kind != _NDARRAY:
-        raise pickle.UnpicklingError("an array that is none of numpy's")
+        raise pickle.UnpicklingError("an array that is not numpy's")
     return _Array()
 
 
@@ -201,7 +201,7 @@ def _scalar(dtype: object, data: bytes) -> _Array:
 
 def _dtype(code: object, align: object, copy: object) -> _Dtype:
     if type(code) is not str:
-        raise pickle.UnpicklingError("an array whose type is no text")
+        raise pickle.UnpicklingError("an array whose type is not text")
     return _Dtype(code)
 
 

@@ -117,7 +117,7 @@ def find_rig(
         intrinsics, T_cam_optical = _intrinsics(name, np.concatenate([demo.K[:, c] for demo in demos]), size)
         T_world_cam = np.concatenate([demo.T_world_cam[:, c] for demo in demos])
         if not np.allclose(T_world_cam[:, :3, :3] @ T_world_cam[:, :3, :3].swapaxes(1, 2), np.eye(3), atol=1e-3):
-            raise ValueError(f"camera {name!r} has extrinsics that are no rigid transforms (4, 4); record again")
+            raise ValueError(f"camera {name!r} has extrinsics that are not rigid transforms (4, 4); record again")
         T_base_cam = invert(arm.T_world_base) @ T_world_cam @ T_cam_optical
         candidates: dict[Mount, np.ndarray] = {"base": T_base_cam, "hand": invert(T_base_hand) @ T_base_cam}
         means = {mount: _mean(poses) for mount, poses in candidates.items()}
@@ -128,7 +128,7 @@ def find_rig(
             raise ValueError(
                 f"camera {name!r} is fixed to neither base nor hand: it moves {listed}, and "
                 f"{MOVED_LIMIT_MM:g} mm and {MOVED_LIMIT_DEG:g}° are allowed. Convert recordings with "
-                "different camera poses into data sets of their own"
+                "different camera poses into separate data sets"
             )
         rig.append(RigCamera(name, intrinsics, mount, means[mount], TARGET_RADIUS_M[name]))
         report[name] = {"mount": mount, "moved_mm": round(moved[mount][0], 3), "moved_deg": round(moved[mount][1], 4)}
@@ -136,7 +136,7 @@ def find_rig(
 
 
 def check_same_rig(known: CameraRig, found: CameraRig) -> None:
-    """Compares the rig of a data set with that of what shall be added to it.
+    """Compares the rig of a data set with that of what should be added to it.
 
     Raises:
         ValueError: a camera is another one, or elsewhere.
@@ -157,7 +157,7 @@ def _intrinsics(name: str, K: np.ndarray, size: tuple[int, int]) -> tuple[Pinhol
     if np.abs(K - K[0]).max() > 0.05:
         raise ValueError(
             f"camera {name!r} changes its intrinsics in the recordings; convert recordings with different "
-            "cameras into data sets of their own"
+            "cameras into separate data sets"
         )
     if abs(2 * cx - size[0]) > 1 or abs(2 * cy - size[1]) > 1:
         raise ValueError(

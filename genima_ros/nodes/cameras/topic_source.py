@@ -106,7 +106,7 @@ class TopicSource:
         ]
         if missing:
             raise SourceLost(
-                f"nothing comes on {' and '.join(missing)}: start the camera's driver, or correct the parameter topic"
+                f"nothing arrives on {' and '.join(missing)}: start the camera's driver, or correct the parameter topic"
             )
         self.lens = camera_info_to_lens(self._info, self._rectified)
 

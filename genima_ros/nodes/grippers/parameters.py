@@ -16,7 +16,7 @@ class GripperParameters(GripperConfig):
     force_n: float = 20.0
     period_s: float = 0.02
     state_timeout_s: float = 1.0
-    """Without a joint state of the gripper for this long it is called silent."""
+    """Without a joint state for this long the gripper counts as silent."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,28 +25,28 @@ JOINTS = ("joint_states", "leader_joint_states")
 @dataclass(frozen=True)
 class RecorderParameters(QualityBounds):
     out: Path = Path("recordings")
-    """Folder of the episodes; numbers go on after those that are there."""
+    """Folder of the episodes; numbering continues after existing ones."""
     task: str = ""
     instruction: str = ""
-    """Until one comes on the topic."""
+    """Until one arrives on the topic."""
     cameras: tuple[str, ...] = ("wrist", "front", "right_shoulder", "left_shoulder")
     fps: float = 30.0
-    """What the cameras are set to; gaps are judged by it. All that comes is recorded."""
+    """Rate that the cameras are set to; gaps are judged by it. Every message is recorded."""
     images: Literal["jpeg", "raw"] = "jpeg"
     jpeg_quality: int = 95
     compression: Literal["zstd", "lz4", "none"] = "zstd"
     rig: Path | None = None
-    """rig.json; without, what comes on camera_rig."""
+    """rig.json; by default the rig on camera_rig."""
     arm: str = "sim"
     """Name in config/arms, or a file like those."""
     leader_arm: str = ""
-    """Likewise of the leader; by default the same."""
+    """The same for the leader; by default the same arm."""
     leader: bool = True
     """Whether a leader arm is expected; where it is not, it is recorded if it is there."""
     stale_s: float = 1.0
-    """A stream that is silent or old for longer is no ground to start on."""
+    """With a stream that is silent or old for longer, recording does not start."""
     rerecord_s: float = 5.0
-    """From ~/rerecord until it starts again, time to lay out the scene; ~/start goes on at once."""
+    """From ~/rerecord until it starts again, time to lay out the scene; ~/start starts at once."""
     reserve_mb: float = 500.0
     """The recording stops when no more space is left."""
     warn_minutes: float = 10.0

@@ -44,7 +44,7 @@ def refusal(
 def _stream(role: str, topic: str, meter: StreamMeter, stale_s: float, now_ns: int) -> str:
     remedy = REMEDIES[role.partition("/")[0]]
     if meter.silent_s == float("inf"):
-        return f"nothing has come on {topic}; {remedy}"
+        return f"nothing has arrived on {topic}; {remedy}"
     if meter.silent_s > stale_s:
         return f"{topic} has been silent for {meter.silent_s:.1f} s; {remedy}"
     if abs(age_s := meter.age_s(now_ns)) > stale_s:
@@ -73,7 +73,7 @@ def _disk(out: Path, reserve_mb: float) -> str:
         out.mkdir(parents=True, exist_ok=True)
         free_mb = free_bytes(out) / 1e6
     except OSError as error:
-        return f"folder {out} cannot be made: {error}; choose another one (parameter out, --out)"
+        return f"folder {out} cannot be created: {error}; choose another one (parameter out, --out)"
     if not os.access(out, os.W_OK | os.X_OK):
         return f"folder {out} is not writable; change its permissions or choose another one (parameter out, --out)"
     if free_mb < reserve_mb:

@@ -179,7 +179,7 @@ def test_another_rig_can_be_given(tmp_path):
     moved = CameraRig((replace(moved.cameras[0], target_radius_m=0.05), *moved.cameras[1:]))
     run(folder, tmp_path / "set", rig=rig_file(tmp_path, moved))
     assert Dataset(tmp_path / "set").rig.fingerprint() == moved.fingerprint()
-    with pytest.raises(ValueError, match="does not say what its cameras were: give --rig"):
+    with pytest.raises(ValueError, match="does not describe its cameras: give --rig"):
         run(folder, tmp_path / "other")
     with pytest.raises(ValueError, match="was converted from recordings with rig"):
         run(folder, tmp_path / "set", rig=rig_file(tmp_path))
@@ -201,10 +201,10 @@ def test_each_episode_that_is_left_out_has_its_reason(tmp_path, capsys):
     result = run(bags, tmp_path / "set")
     skipped = result["skipped"]
     assert (result["added"], sorted(skipped)) == (3, [f"episode_{i}" for i in (1, 2, 4, 6, 7)])
-    assert skipped["episode_1"] == "labelled a failure (--include-failures takes it)"
-    assert skipped["episode_2"] == "suspect: front stood still for 0.4 s (--include-suspect takes it)"
-    assert skipped["episode_4"] == "the task was not done (--include-failures takes it)"
-    assert f"mend it with `genima bag repair {bags / 'episode_6'}`" in skipped["episode_6"]
+    assert skipped["episode_1"] == "labelled a failure (--include-failures includes it)"
+    assert skipped["episode_2"] == "suspect: front stood still for 0.4 s (--include-suspect includes it)"
+    assert skipped["episode_4"] == "the task was not done (--include-failures includes it)"
+    assert f"repair it with `genima bag repair {bags / 'episode_6'}`" in skipped["episode_6"]
     assert "image 7 of /left_shoulder/color/image_raw/compressed cannot be decoded" in skipped["episode_7"]
     assert f"left out episode_1: {skipped['episode_1']}\n" in capsys.readouterr().out
     result = run(bags, tmp_path / "all", include_failures=True, include_suspect=True)
@@ -260,7 +260,7 @@ def test_a_cameras_name_does_not_lead_out_of_the_data_set(tmp_path):
             None,
             r"the clock of camera front jumps back by 4\.967 s at its message 6",
         ),
-        (Plan(without=("instruction",)), {"instruction": ""}, "it says no instruction; give --instruction"),
+        (Plan(without=("instruction",)), {"instruction": ""}, "it has no instruction; give --instruction"),
     ],
 )
 def test_what_cannot_be_converted_is_refused(tmp_path, plan, about, message):
@@ -272,7 +272,7 @@ def test_another_rig_within_one_data_set_is_left_out(tmp_path):
     recorded.write(tmp_path / "bags/a")
     recorded.write(tmp_path / "bags/b", Plan(rig=synthetic.rig(64)))
     result = run(tmp_path / "bags", tmp_path / "set")
-    assert "its camera rig is another one" in result["skipped"]["b"]
+    assert "its camera rig differs" in result["skipped"]["b"]
     assert run(tmp_path / "bags", tmp_path / "set")["skipped"] == result["skipped"]
 
 
@@ -377,9 +377,9 @@ def test_a_recording_without_episode_json_is_understood_by_its_topics(tmp_path, 
     (folder / "episode.json").unlink()
     if storage == "sqlite3":
         folder = recorded.as_sqlite3(folder, tmp_path / "bags/two")
-    with pytest.raises(ValueError, match="does not say what its cameras were: give --rig"):
+    with pytest.raises(ValueError, match="does not describe its cameras: give --rig"):
         run(folder, tmp_path / "set")
-    with pytest.raises(ValueError, match="says no instruction; give --instruction"):
+    with pytest.raises(ValueError, match="has no instruction; give --instruction"):
         run(folder, tmp_path / "set", rig=rig_file(tmp_path))
     run(folder, tmp_path / "set", rig=rig_file(tmp_path), instruction="open the box")
     dataset = Dataset(tmp_path / "set")
@@ -392,7 +392,7 @@ def test_a_recording_without_episode_json_is_understood_by_its_topics(tmp_path, 
     [
         (
             "joint_states",
-            "it has no episode.json, and not the topics from which it could be understood: <camera>/color/",
+            "it has no episode.json, and lacks the topics that are needed to interpret it: <camera>/color/",
         ),
         ("camera/front", "it has no camera front, which its rig lists"),
     ],

@@ -125,7 +125,7 @@ def test_an_interrupted_bag_that_ends_after_a_record_has_no_damage(bag):
     ("old", "new", "words"),
     [
         ("storage_identifier: mcap", "storage_identifier: tape", "stored as 'tape'; readable are mcap and sqlite3"),
-        ("name: /text", "nome: /text", "genima bag repair writes it anew"),
+        ("name: /text", "nome: /text", "genima bag repair rewrites it"),
         ("bag_0.mcap", "other.mcap", "lacks other.mcap, which its metadata.yaml names"),
     ],
 )

@@ -218,7 +218,7 @@ def test_the_verbs_show_and_mend(whole, tmp_path, capsys):
     states = {row["name"]: row["state"] for row in json.loads((tmp_path / "info.json").read_text())["bags"]}
     assert states == {"episode_000000": "finished", "episode_000001": "interrupted"}
     assert cli.run(["bag", "repair", str(tmp_path / "a")]) == 0
-    assert "episode_000001: written anew" in capsys.readouterr().out
+    assert "episode_000001: written again" in capsys.readouterr().out
     assert cli.run(["bag", "info", str(tmp_path / "a" / "episode_000001")]) == 0
     assert "/joint_commands" in capsys.readouterr().out
     assert cli.run(["bag", "info", str(tmp_path)]) == 1

@@ -211,7 +211,7 @@ def test_pictures_survive_the_coding():
 def test_bytes_of_another_type_are_refused(cut):
     kind = "sensor_msgs/msg/Image"
     image = recorded.TYPES[kind](recorded.header(5.0), 48, 64, "rgb8", 0, 192, np.zeros(48 * 192, np.uint8))
-    with pytest.raises(ValueError, match=f"{cut} bytes are no {kind}"):
+    with pytest.raises(ValueError, match=f"{cut} bytes are not a {kind}"):
         messages.deserialize(messages.serialize(image, kind)[:cut], kind)
 
 

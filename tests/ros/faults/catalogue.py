@@ -199,7 +199,7 @@ PICTURES = (
         killed("diffusion"),
         END_OF_CHUNK,
         ("up", "diffusion ended with signal SIGKILL; starting it again"),
-        GoOn("goes on by itself: it is started again after 1 s"),
+        GoOn("continues by itself: it is started again after 1 s"),
     ),
     Fault(
         "controller killed",
@@ -207,7 +207,7 @@ PICTURES = (
         killed("controller"),
         END_OF_CHUNK,
         ("up", "controller ended with signal SIGKILL; starting it again"),
-        GoOn("goes on by itself: it is started again after 1 s"),
+        GoOn("continues by itself: it is started again after 1 s"),
     ),
     Fault(
         "rig changed: a camera stands 3 cm from where it stood in training",
@@ -215,7 +215,7 @@ PICTURES = (
         camera_moved(0.03),
         None,
         ("diffusion", "another rig than the checkpoint's"),
-        GoOn("goes on, with a warning: put the camera back"),
+        GoOn("continues, with a warning: put the camera back"),
         camera_put_back,
     ),
 )
@@ -283,7 +283,7 @@ ARM = (
         quick=False,
     ),
     Fault(
-        "clock jump: the arm's is 5 s ahead",
+        "clock jump: the arm's clock is 5 s ahead",
         "script",
         on_wire(JOINT_STATES, lambda: spoiling.restamped(5.0)),
         JOINT_STATE_TIMEOUT,
@@ -291,7 +291,7 @@ ARM = (
         RESET,
     ),
     Fault(
-        "clock jump: the arm's is 5 s behind",
+        "clock jump: the arm's clock is 5 s behind",
         "script",
         on_wire(JOINT_STATES, lambda: spoiling.restamped(-5.0)),
         JOINT_STATE_TIMEOUT,
@@ -300,7 +300,7 @@ ARM = (
         quick=False,
     ),
     Fault(
-        "a joint is said to be at NaN",
+        "a joint state with NaN",
         "script",
         on_wire(JOINT_STATES, lambda: spoiling.joint_at(2, np.nan)),
         JOINT_STATE_TIMEOUT,
@@ -327,7 +327,7 @@ ARM = (
         quick=False,
     ),
     Fault(
-        "a joint is said to be 0.5 rad beside its place",
+        "a joint state 0.5 rad beside the true position",
         "script",
         on_wire(JOINT_STATES, lambda: spoiling.joint_beside(0, 0.5)),
         DEVIATION,
@@ -363,7 +363,7 @@ ARM = (
         "script",
         on_wire(interfaces.ARM_STATUS, lambda: spoiling.guided),
         AT_ONCE,
-        ("streamer_state", "The arm is not to be moved: it is guided by hand; then enable"),
+        ("streamer_state", "The arm must not be moved: it is guided by hand; then enable"),
         ENABLE,
     ),
     Fault(
@@ -463,7 +463,7 @@ CHUNKS = (
         lambda cell: cell.dive(),
         said(CONTACT[0], f"stopping: {CONTACT[1]}", f"hand_clearance_m {Margins().hand_clearance_m:g}"),
         CONTACT,
-        GoOn("goes on by itself with chunks that lead elsewhere"),
+        GoOn("continues by itself with chunks that lead elsewhere"),
         check=above_the_table,
     ),
     Fault(

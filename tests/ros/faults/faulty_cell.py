@@ -255,7 +255,7 @@ class FaultyCell(Observer):
         os.kill(next(running.pids[name] for running in self.graphs.values() if name in running.pids), number)
 
     def restart(self, name: str) -> None:
-        """Starts the graph of this name anew."""
+        """Starts the graph of this name again."""
         graph_ = self.graphs[name]
         graph_.stop()
         self.diagnostics.pop(name, None)

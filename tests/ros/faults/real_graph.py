@@ -29,7 +29,7 @@ SEED = 20000
 def running_cell(checkpoint: Path, folder: Path, environment: Mapping[str, str], log: TextIO) -> Iterator[FaultyCell]:
     """The graph with the limits of a real cell, ready and disabled; everything ends with it.
 
-    The streamer is a graph of its own, so that it can be started anew without the others. `environment` is that of
+    The streamer is a graph of its own, so that it can be started again without the others. `environment` is that of
     `node_environment`, with a domain.
     """
     rig = Checkpoint.open(checkpoint).rig

@@ -22,10 +22,10 @@ FINGERTIP_BELOW_TCP_M, TOUCH_M = 0.009, 0.002
 
 # ---- what it takes to go on
 
-BY_ITSELF = GoOn("goes on by itself")
-RESET = GoOn("streamer/reset_fault", lambda cell: cell.do("streamer", "reset_fault"))
-ENABLE = GoOn("streamer/enable", lambda cell: cell.do("streamer", "enable", data=True))
-RESUME = GoOn("look at the drawing, then controller/resume", lambda cell: cell.do("controller", "resume"))
+BY_ITSELF = GoOn("continues by itself")
+RESET = GoOn("`genima reset`", lambda cell: cell.do("streamer", "reset_fault"))
+ENABLE = GoOn("`genima enable`", lambda cell: cell.do("streamer", "enable", data=True))
+RESUME = GoOn("look at the drawing, then `genima resume`", lambda cell: cell.do("controller", "resume"))
 
 
 def _reset_and_enable(cell: FaultyCell) -> None:
@@ -47,9 +47,9 @@ def _recover(cell: FaultyCell) -> None:
     cell.do("streamer", "enable", data=True)
 
 
-RECOVER = GoOn("`genima recover`, then streamer/enable", _recover)
-RESET_AND_ENABLE = GoOn("streamer/reset_fault, then streamer/enable", _reset_and_enable)
-RESTART = GoOn("start the streamer again (`genima up`), then streamer/enable", _restart_streamer)
+RECOVER = GoOn("`genima recover`, then `genima enable`", _recover)
+RESET_AND_ENABLE = GoOn("`genima reset`, then `genima enable`", _reset_and_enable)
+RESTART = GoOn("start the streamer again (`genima up`), then `genima enable`", _restart_streamer)
 
 # ---- how faults strike
 

@@ -63,7 +63,7 @@ class Fault:
     """What moves the arm: the models, or chunks of a known motion where they are not the point."""
     strike: Callable[[FaultyCell], None]
     limit: Limit | None
-    """None where the arm shall not stop."""
+    """None where the arm should not stop."""
     says: tuple[str, str]
     """Who (a node's diagnostics, or the topic streamer_state or gate), and what as a regular expression."""
     go_on: GoOn
@@ -89,7 +89,7 @@ class Outcome:
     limit_s: float | None
     """From the strike to the watchdog's limit."""
     still_s: float | None
-    """From the strike to the still arm; None of one that shall not stop."""
+    """From the strike to the still arm; None of one that should not stop."""
     message: str
     resumed_s: float
     """From the operator's action, or the end of the fault, until the arm moved again."""
