@@ -22,8 +22,8 @@ endif
 
 help:
 	@echo "make demo             simulated cell, node graph and shipped checkpoint; results in runs/demo/"
-	@echo "make test             lint and all tests"
-	@echo "make lint             ruff alone"
+	@echo "make test             ruff, mypy and all tests"
+	@echo "make lint             ruff and mypy"
 	@echo "make docs             the documentation, in site/"
 	@echo "make bench            the benchmarks"
 	@echo "make demo-checkpoint  trains checkpoints/demo anew, from demonstrations on"
@@ -47,6 +47,7 @@ demo: env
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Two workers; tests marked `ros` share one of them, so that no two node graphs compete.
 test: lint
