@@ -46,7 +46,7 @@ def test_a_probe_that_fails_or_crashes_is_reported(code, detail):
 def test_a_missing_checkpoint_comes_with_its_remedy(tmp_path):
     check = doctor.checkpoint(tmp_path / "demo")
     assert check.status == "missing"
-    assert "make demo-checkpoint" in check.remedy
+    assert "checkpoints/demo" in check.remedy
 
 
 def test_a_missing_package_names_its_extra():
@@ -57,7 +57,7 @@ def test_a_missing_package_names_its_extra():
 
 
 def test_every_extra_is_known():
-    assert list(packages.extras()) == ["", "sim", "train", "record", "ros", "rosidl", "realsense", "console", "dev"]
+    assert list(packages.extras()) == ["", "sim", "train", "record", "ros", "rosidl", "realsense", "console", "dev", "docs"]
 
 
 def test_apt_names_follow_the_ros_that_is_sourced(monkeypatch):

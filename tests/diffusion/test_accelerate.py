@@ -118,7 +118,7 @@ def test_impossible_resources_are_refused(cache, config, autoencoder, tmp_path, 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_comes_with_the_remedy(cache, config, autoencoder, tmp_path):
-    with pytest.raises(ValueError, match="CUDA build"):
+    with pytest.raises(ValueError, match="a torch with CUDA"):
         train(cache, tmp_path, config, autoencoder, device="cuda")
 
 

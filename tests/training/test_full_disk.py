@@ -13,11 +13,11 @@ def begin(folder) -> Run:
 def test_the_last_state_is_kept(tmp_path):
     with begin(tmp_path) as run:
         run.advance({"loss": 1.0})
-        run.save()
+        run._save()
         (tmp_path / f"{STATE}.partial").symlink_to("/dev/full")
         run.advance({"loss": 1.0})
         with pytest.raises(OSError, match="is full: make space and start again; what was there before is kept"):
-            run.save()
+            run._save()
     (tmp_path / f"{STATE}.partial").unlink()
     with begin(tmp_path) as again:
         assert again.step == 1
