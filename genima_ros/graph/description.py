@@ -26,15 +26,14 @@ class GraphDescription:
     next_step: str
     """What to do when all nodes are ready; "" where that is plain."""
 
-    def missing(self, heard: Collection[str]) -> list[str]:
-        """Nodes that are not ready: each publishes diagnostics once it has loaded everything."""
-        return sorted({process.name for process in self.processes} - set(heard))
-
     def ready(self, domain: int) -> str:
         """What to say when every node is ready."""
-        names = ", ".join(process.name for process in self.processes)
-        line = f"ready: {names} (ROS domain {domain}); Ctrl-C ends them"
-        return f"{line}\n{self.next_step}" if self.next_step else line
+        return ready_text([process.name for process in self.processes], domain, self.next_step)
+
+
+def ready_text(names: Collection[str], domain: int, next_step: str) -> str:
+    line = f"ready: {', '.join(names)} (ROS domain {domain}); Ctrl-C ends them"
+    return f"{line}\n{next_step}" if next_step else line
 
 
 def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str] = ()) -> GraphDescription:

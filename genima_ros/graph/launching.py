@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,11 @@ from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
 from genima_ros.graph import graph
 from genima_ros.graph.description import (
-    READY_S,
     RESPAWN_AFTER_S,
     GraphDescription,
     after_end,
     describe_graph,
-    not_ready,
 )
-from genima_ros.graph.domain import current_domain
 from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.processes import node_environment
@@ -42,8 +38,6 @@ from genima_ros.share import PACKAGE
 
 MODE = "mode"
 """Launch argument that chooses the graph, where the launch file does not."""
-LOOK_S, PAUSE_S = 0.01, 0.2
-"""How long the launch process looks for diagnostics, and between that."""
 
 
 def describe(*modes: str) -> LaunchDescription:
@@ -75,7 +69,7 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     os.environ.update(added)  # of this process as well, which waits for the nodes
     actions: list[Any] = [SetEnvironmentVariable(name, value) for name, value in added.items()]
     actions += [node_action(process) for process in description.processes]
-    actions.append(wait_ready(description))
+    actions.append(say_when_ready(description))
     if description.rviz:
         actions.append(ExecuteProcess(cmd=list(description.rviz), output="log"))
     return actions
@@ -138,31 +132,13 @@ def start_handeye(context: LaunchContext) -> list[Any]:
     return [IncludeLaunchDescription(source, launch_arguments=list(given.items()))]
 
 
-def wait_ready(description: GraphDescription) -> TimerAction:
-    """Says that every node is ready, and the next step; ends the launch where they are not, after a while.
+def say_when_ready(description: GraphDescription) -> ExecuteProcess:
+    """A process that says when every node is ready, and the next step; where it gives up, the launch ends."""
 
-    A timer that looks again and again, not a coroutine: where one is cancelled, launch ends and leaves its processes.
-    """
-    from genima_ros.clients.observer import Observer
+    def on_exit(event: Any, context: LaunchContext) -> None:
+        if event.returncode and not context.is_shutdown:
+            raise RuntimeError("not all nodes are ready; see the lines above")
 
-    deadline_s = time.monotonic() + READY_S
-
-    def begin(context: LaunchContext) -> list[Any]:
-        return look(Observer(current_domain()))
-
-    def look(observer: Observer) -> list[Any]:
-        observer.spin(LOOK_S)
-        missing = description.missing(observer.diagnostics)
-        if missing and time.monotonic() < deadline_s:
-            return [later(lambda context: look(observer))]
-        observer.__exit__()
-        if missing:
-            raise not_ready(missing, READY_S)
-        for line in description.ready(observer.domain).splitlines():
-            get_logger("genima").info(line)
-        return []
-
-    def later(function: Callable[[LaunchContext], list[Any]]) -> TimerAction:
-        return TimerAction(period=PAUSE_S, actions=[OpaqueFunction(function=function)])
-
-    return later(begin)
+    names = [process.name for process in description.processes]
+    command = [sys.executable, "-m", "genima_ros.clients.ready", description.next_step, *names]
+    return ExecuteProcess(cmd=command, name="genima", output="screen", emulate_tty=True, on_exit=on_exit)
