@@ -57,7 +57,8 @@ def test_a_missing_package_names_its_extra():
 
 
 def test_every_extra_is_known():
-    assert list(packages.extras()) == ["", "sim", "train", "record", "ros", "rosidl", "realsense", "console", "dev", "docs"]
+    known = ["", "sim", "train", "record", "ros", "rosidl", "realsense", "console", "dev", "docs"]
+    assert list(packages.extras()) == known
 
 
 def test_apt_names_follow_the_ros_that_is_sourced(monkeypatch):
