@@ -16,4 +16,4 @@ def stop(emergency: bool = False, namespace: str = "", domain: int | None = None
         namespace: Of the graph's nodes, such as /cell1.
         domain: ROS domain; by default ROS_DOMAIN_ID.
     """
-    call_service("streamer", "emergency_stop" if emergency else "stop", namespace, domain)
+    call_service("streamer", "emergency_stop" if emergency else "stop", namespace, domain, again=True)

@@ -15,6 +15,9 @@ from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
 from genima_ros.nodes.run import make_executor
 
+CALLS = 10
+"""Of a service that may be called more than once: a middleware on busy cores loses an answer now and then."""
+
 
 class Observer:
     """A node in its own context that keeps the newest diagnostics of every node; use it as a context manager."""
@@ -58,14 +61,14 @@ class Observer:
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
         return True
 
-    def call(self, node: str, service: str, timeout_s: float, **request: object) -> Any:
+    def call(self, node: str, service: str, timeout_s: float, again: bool = False, **request: object) -> Any:
         """Calls a service of a node by its name, and returns the response.
 
         Raises:
             RuntimeError: no answer in time, or the answer is no success.
         """
         kind: Any = interfaces.SERVICES[service].type if service in interfaces.SERVICES else Trigger
-        response = self.ask(kind, f"{node}/{service}", kind.Request(**request), timeout_s)
+        response = self.ask(kind, f"{node}/{service}", kind.Request(**request), timeout_s, again)
         if not response.success:
             raise RuntimeError(f"service {node}/{service} refused: {response.message}")
         return response
@@ -81,8 +84,8 @@ class Observer:
         answer = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=known), timeout_s)
         return {name: parameter_value_to_python(value) for name, value in zip(known, answer.values, strict=True)}
 
-    def ask(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
-        """The response of a service of this type.
+    def ask(self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False) -> Any:
+        """The response of a service of this type; `again`: a request without an answer is sent anew.
 
         Raises:
             RuntimeError: nobody offers it, or no answer in time.
@@ -94,9 +97,11 @@ class Observer:
                     f"nobody offers the service {client.srv_name} in ROS domain {self.domain}; "
                     "is a graph running there whose node offers it?"
                 )
-            future = client.call_async(request)
-            if not self.spin_until(future.done, timeout_s):
-                raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:.0f} s")
-            return future.result()
+            calls: list[Any] = []
+            for _ in range(times := CALLS if again else 1):
+                calls.append(client.call_async(request))
+                if self.spin_until(lambda: any(call.done() for call in calls), timeout_s / times):
+                    return next(call.result() for call in calls if call.done())
+            raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:.0f} s")
         finally:
             self.node.destroy_client(client)

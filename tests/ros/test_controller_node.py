@@ -135,7 +135,7 @@ def test_sync_acts_once_on_a_drawing_of_the_arm_at_rest(graph, drawing):
     [
         (PANDA.joint_names, PANDA.home, "panda_finger_joint1"),
         ((*(f"fr3_joint{i}" for i in range(1, 8)), *FINGERS), PANDA.home, "lacks panda_joint1"),
-        ((*PANDA.joint_names, *FINGERS), np.full(7, np.nan), "non-finite"),
+        ((*PANDA.joint_names, *FINGERS), np.full(7, np.nan), "must be finite"),
     ],
 )
 def test_bad_joint_states_are_explained(graph, drawing, names, q, words):

@@ -163,7 +163,8 @@ def test_launch_files_start_the_graph(stand_ins, rig_file, name, mode):
 
 
 def test_nodes_find_each_other_as_under_genima_up(stand_ins, monkeypatch):
-    monkeypatch.delitem(os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE")
+    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
     set_ = dict(action.positional for action in started("sim", {}) if len(action.positional) == 2)
     assert set_["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST" and set_["OMP_WAIT_POLICY"] == "PASSIVE"
 

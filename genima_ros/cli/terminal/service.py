@@ -6,8 +6,10 @@ ANSWER_S = 10.0
 """A service that exists is found, and answers, within this time even on busy cores."""
 
 
-def call_service(node: str, service: str, namespace: str, domain: int | None, **request: object) -> None:
-    """Calls a node's service and prints what it answers.
+def call_service(
+    node: str, service: str, namespace: str, domain: int | None, again: bool = False, **request: object
+) -> None:
+    """Calls a node's service and prints what it answers; `again`: it may be called several times until it answers.
 
     Raises:
         RuntimeError: nobody offers it, it does not answer, or it refuses.
@@ -16,4 +18,4 @@ def call_service(node: str, service: str, namespace: str, domain: int | None, **
 
     prefix = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
     with Observer(join_domain(domain), f"genima_{service}") as observer:
-        print(observer.call(f"{prefix}{node}", service, ANSWER_S, **request).message or "done")
+        print(observer.call(f"{prefix}{node}", service, ANSWER_S, again, **request).message or "done")
