@@ -117,7 +117,7 @@ def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
         1,
         "--timeout-s",
         0.5,
-        "--steps",
+        "--denoising-steps",
         1,
         "--score-episodes",
         0,
@@ -128,7 +128,14 @@ def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
     assert Checkpoint.open(place / "checkpoint").info.view_size == 256
 
     # The same ControlNet as if somebody had released it.
-    run("convert", place / "diffusion" / "agent" / "controlnet", place / "released", "--base", place / "sd-turbo")
+    run(
+        "convert",
+        "agent",
+        place / "diffusion" / "agent" / "controlnet",
+        place / "released",
+        "--base",
+        place / "sd-turbo",
+    )
     ours, theirs = (DiffusionAgent.load(path) for path in (place / "diffusion" / "agent", place / "released"))
     images = rng.integers(0, 256, (4, 256, 256, 3), dtype="uint8")
     drawings = [agent.draw(images, "push the button", seed=0, steps=1).astype(int) for agent in (ours, theirs)]

@@ -143,7 +143,7 @@ def _robobase(folder: Path) -> None:
 def _training(folder: Path) -> None:
     run = Run(folder, {"model": torch.nn.Linear(2, 2)}, {"seed": 0}, 5, None)
     run.advance({"loss": 1.0})
-    run.save()
+    run._save()
 
 
 def _picture(folder: Path) -> None:

@@ -197,7 +197,7 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
         view_size=rig.size[0],
         rig=rig.fingerprint(),
         dataset="none",
-        seeds=(),
+        seeds=(1,),
         revision="unknown",
     )
     rig.save(folder / "rig.json")

@@ -182,8 +182,8 @@ def test_the_kept_episodes_are_whole_and_labelled(session):
 
 def test_recordings_become_a_checkpoint_that_evaluates(session):
     data = session / "data"
-    run("convert", session / "bags", data)
-    run("convert", session / "bags", data)  # adds nothing
+    run("convert", "bags", session / "bags", data)
+    run("convert", "bags", session / "bags", data)  # adds nothing
     dataset = Dataset(data)
     assert len(dataset) == 3
     episode = dataset.episode(0)
