@@ -49,6 +49,17 @@ def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str, stri
     )
 
 
+def check_positive(config: object, names: str) -> None:
+    """Refuses fields, named in one text with blanks between, that are not above zero and finite.
+
+    Raises:
+        ValueError: names the first of them and its value.
+    """
+    for name in names.split():
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{name} is {getattr(config, name)}; it must be positive")
+
+
 @cache
 def _hints(kind: type[Any]) -> dict[str, Any]:
     return get_type_hints(kind)

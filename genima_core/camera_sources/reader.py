@@ -8,6 +8,7 @@ import numpy as np
 
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Frame, Opener, Source
+from genima_core.config import check_positive
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,7 @@ class ReadingConfig:
     whose noise never repeats."""
 
     def __post_init__(self) -> None:
-        for name in ("freeze_s", "retry_s", "retry_longest_s", "stamp_error_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        check_positive(self, "freeze_s retry_s retry_longest_s stamp_error_s")
         if self.reset_after < 1:
             raise ValueError(f"reset_after is {self.reset_after}; it must be at least 1")
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from genima_core.config import check_positive
+
 
 @dataclass(frozen=True)
 class GripperConfig:
@@ -23,17 +25,7 @@ class GripperConfig:
     retry_longest_s: float = 8.0
 
     def __post_init__(self) -> None:
-        for name in (
-            "slack_m",
-            "tolerance_m",
-            "preempt_m",
-            "accept_s",
-            "finish_s",
-            "cancel_s",
-            "retry_s",
-        ):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        check_positive(self, "slack_m tolerance_m preempt_m accept_s finish_s cancel_s retry_s")
         if self.preempt_m < self.tolerance_m:
             raise ValueError(f"preempt_m is {self.preempt_m}; it must be at least tolerance_m, {self.tolerance_m}")
         if not self.retry_s <= self.retry_longest_s < float("inf"):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from genima_core.config import check_positive
+
 SLOWEST_SCALE = 0.01
 """Least velocity_scale: slower than this nobody tells motion from rest, and numbers lose their meaning."""
 
@@ -80,26 +82,12 @@ class StreamerConfig:
         for name in ("velocity_factor", "acceleration_factor", "jerk_factor"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
-        for name in (
-            "period_s",
-            "settle_s",
-            "blend_acceleration",
-            "max_blend_s",
-            "max_jump_rad",
-            "max_deviation_rad",
-            "max_observation_age_s",
-            "joint_state_timeout_s",
-            "joint_state_fault_s",
-            "arm_status_timeout_s",
-            "target_timeout_s",
-            "target_pause_s",
-            "max_start_rad",
-            "max_lag_rad",
-            "follow_blend_s",
-            "follow_acceleration",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        check_positive(
+            self,
+            "period_s settle_s blend_acceleration max_blend_s max_jump_rad max_deviation_rad "
+            "max_observation_age_s joint_state_timeout_s joint_state_fault_s arm_status_timeout_s "
+            "target_timeout_s target_pause_s max_start_rad max_lag_rad follow_blend_s follow_acceleration",
+        )
         if self.rest_after_s < self.settle_s:
             raise ValueError(f"rest_after_s is {self.rest_after_s}; it must be at least settle_s ({self.settle_s})")
         if self.execution_horizon < 0 or self.execution_horizon == 1 or self.smoothing < 0:

@@ -6,6 +6,7 @@ from enum import StrEnum
 import numpy as np
 
 from genima_core.arm import Arm
+from genima_core.config import check_positive
 from genima_core.streaming.leader import Leader, LeaderState
 from genima_core.streaming.profile import Glide
 from genima_core.streaming.states import Reason, Refusal, State, Status
@@ -54,18 +55,11 @@ class MirrorConfig:
     """A leader that sends more often is not followed each time."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "approach_speed",
-            "align_tolerance_rad",
-            "leader_timeout_s",
-            "follower_timeout_s",
-            "max_lag_rad",
-            "max_lag_s",
-            "max_speed_ratio",
-            "max_rate_hz",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        check_positive(
+            self,
+            "approach_speed align_tolerance_rad leader_timeout_s follower_timeout_s max_lag_rad max_lag_s "
+            "max_speed_ratio max_rate_hz",
+        )
         if not 0 <= self.leader_margin_rad <= 0.5:
             raise ValueError(f"leader_margin_rad is {self.leader_margin_rad}; it must be in [0, 0.5]")
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from genima_core.cameras import CameraRig
+from genima_core.config import check_positive
 from genima_core.targets.detect import find_centres, label_centres
 from genima_core.targets.outlines import outline_labels
 from genima_core.targets.palette import TARGET_NAMES
@@ -53,19 +54,11 @@ class GateConfig:
     """Of the gripper, the mean over the chunk's time."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "noise_levels",
-            "scene_levels",
-            "reprojection",
-            "hand_radii",
-            "seen_pixels",
-            "hand_pixels",
-            "reach_m",
-            "joint_speed",
+        check_positive(
+            self,
+            "noise_levels scene_levels reprojection hand_radii seen_pixels hand_pixels reach_m joint_speed "
             "tcp_speed_m_s",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        )
         lower, upper = self.workspace_lower_m, self.workspace_upper_m
         if not (len(lower) == len(upper) == 3 and all(a < b for a, b in zip(lower, upper, strict=True))):
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from genima_core.config import check_positive
 from genima_core.gripper.config import GripperConfig
 
 
@@ -20,6 +21,4 @@ class GripperParameters(GripperConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("speed_m_s", "force_n", "period_s", "state_timeout_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        check_positive(self, "speed_m_s force_n period_s state_timeout_s")
