@@ -16,8 +16,7 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.nodes.grippers.action_driver import ActionDriver
-from genima_ros.nodes.grippers.drivers import make_driver
-from genima_ros.nodes.grippers.parameters import GripperParameters
+from genima_ros.nodes.grippers.drivers import GripperParameters, make_driver
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
 

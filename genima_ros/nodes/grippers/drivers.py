@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -9,10 +10,29 @@ from rclpy.action import ActionClient
 from rclpy.node import Node
 
 from genima_core.arm import Gripper
+from genima_core.config import check_positive
+from genima_core.gripper.config import GripperConfig
 from genima_core.gripper.goal import Answer, Goal
 from genima_ros.graph.packages import remedy
 from genima_ros.nodes.grippers.action_driver import ActionDriver
-from genima_ros.nodes.grippers.parameters import GripperParameters
+
+
+@dataclass(frozen=True)
+class GripperParameters(GripperConfig):
+    arm: str = "sim"
+    """Name in config/arms, or a file like those."""
+    action: str = ""
+    """Full name of the gripper's action; by default what the arm's file says."""
+    speed_m_s: float = 0.1
+    """Of the Franka hand."""
+    force_n: float = 20.0
+    period_s: float = 0.02
+    state_timeout_s: float = 1.0
+    """Without a joint state for this long the gripper counts as silent."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self, "speed_m_s force_n period_s state_timeout_s")
 
 
 def make_driver(
