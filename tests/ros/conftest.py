@@ -114,6 +114,8 @@ class Bench:
             self.executor.remove_node(node)
         self.executor.shutdown()
         for node in (*self.nodes, self.probe):
+            if hasattr(node, "close"):  # as `nodes.run` ends it: a node may have parts of its own
+                node.close()
             node.destroy_node()
         rclpy.shutdown(context=self.context)
 

@@ -1,0 +1,179 @@
+"""Random messages on every topic that a node of a simulated graph hears: which nodes die, hang or grow.
+
+    python benchmarks/messages.py --messages 100000 --json messages.json
+
+Half of them are well-formed with random values (NaN, huge numbers, long texts and lists), half of them damaged bytes.
+The nodes run as processes, in a ROS domain of their own; exits with 1 if one died or fell silent.
+"""
+
+import importlib
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import tyro
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import serialize_message
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from genima_core.files import write_json
+from genima_ros.cli.up import start, wait_ready
+from genima_ros.clients.observer import Observer
+from genima_ros.graph.description import READY_S, describe_graph
+from genima_ros.graph.domain import own_domain
+from genima_ros.graph.graph import parse_arguments
+
+GRAPHS = {"sim": ("gate:=true", "respawn:=false"), "teleop_sim": ()}
+NOT_OURS = ("/parameter_events", "/rosout", "/clock")
+NUMBERS = (0.0, 1.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e308, -1e-308, 1e6)
+LENGTHS = (0, 1, 2, 7, 8, 20, 5000)
+TEXTS = ("", "panda_joint1", "rgb8", "\x00", "é" * 3, "x" * 100_000, "{" * 5000, "[" * 100_000, "closed: why")
+LISTENS_S = 20.0
+"""A node that goes on says so once a second; on busy cores it may take a while to work off what has come."""
+PAUSE_EVERY, PAUSE_S = 50, 0.02
+
+
+def main(messages: int = 100_000, seed: int = 0, json: Path | None = None) -> None:
+    """Starts each graph, sends, and looks at its nodes afterwards.
+
+    Args:
+        messages: how many, over all graphs
+        seed: of the messages
+        json: where to write the results for machines
+    """
+    rows = [row for i, mode in enumerate(GRAPHS) for row in try_graph(mode, messages // len(GRAPHS), seed + i)]
+    table = Table("graph", "node", "topics", "messages", "died", "silent", "growth [MB]")
+    for row in rows:
+        table.add_row(*(str(row[key]) for key in ("name", "node", "topics", "messages", "died", "silent", "growth_mb")))
+    Console().print(table)
+    if json is not None:
+        write_json(json, {"rows": rows})
+    if any(row["died"] or row["silent"] for row in rows):
+        raise SystemExit(1)
+
+
+def try_graph(mode: str, messages: int, seed: int) -> list[dict[str, Any]]:
+    """A row for each node of a graph."""
+    rng = np.random.default_rng(seed)
+    with ExitStack() as stack:
+        domain = stack.enter_context(own_domain())
+        log = stack.enter_context(Path(os.devnull).open("w"))
+        description = describe_graph(mode, parse_arguments(mode, GRAPHS[mode]))
+        running, observer = start(description, stack, domain, Observer, log)
+        wait_ready(running, observer, READY_S)
+        pids = dict(running.pids)
+        heard = {name: topics_of(observer, name) for name in pids}
+        topics = sorted({topic for found in heard.values() for topic in found.items()})
+        publishers = [(kind, publisher(observer, topic, kind)) for topic, kind in topics]
+        sizes, sent = {name: rss(pid) for name, pid in pids.items()}, dict.fromkeys(topics, 0)
+        for n in track(range(messages), mode):
+            k = int(rng.integers(len(topics)))
+            kind, sender = publishers[k]
+            sender.publish(damaged(kind, rng) if rng.random() < 0.5 else random_message(kind, rng))
+            sent[topics[k]] += 1
+            if n == messages // 5:  # what a node needs once is there by now
+                sizes = {name: rss(pid) for name, pid in pids.items()}
+            if n % PAUSE_EVERY == 0:
+                observer.spin(PAUSE_S)
+        died = [name for name, pid in pids.items() if running.pids.get(name) != pid]
+        observer.diagnostics.clear()
+        observer.spin_until(lambda: set(observer.diagnostics) >= set(pids) - set(died), LISTENS_S)
+        return [
+            {
+                "name": mode,
+                "node": name,
+                "device": "cpu",
+                "topics": len(heard[name]),
+                "messages": sum(sent[topic] for topic in heard[name].items()),
+                "died": name in died,
+                "silent": name not in died and name not in observer.diagnostics,
+                "growth_mb": round((rss(pid) - sizes[name]) / 1e6, 1) if name not in died else None,
+            }
+            for name, pid in pids.items()
+        ]
+
+
+def rss(pid: int) -> float:
+    """Memory of a process in bytes; NaN where it is gone."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return float("nan")
+
+
+def topics_of(observer: Observer, node: str) -> dict[str, str]:
+    """Topics that a node subscribes to, with their types."""
+    found = observer.node.get_subscriber_names_and_types_by_node(node, "/")
+    return {topic: kinds[0] for topic, kinds in found if topic not in NOT_OURS}
+
+
+def publisher(observer: Observer, topic: str, kind: str) -> Any:
+    """Reliable and latched, so that every subscription hears it."""
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    return observer.node.create_publisher(load(kind), topic, qos)
+
+
+def load(kind: str) -> Any:
+    """The class of a name such as sensor_msgs/msg/Image or sensor_msgs/Image."""
+    package, _, name = kind.replace("/msg/", "/").partition("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
+
+
+def random_message(kind: str, rng: np.random.Generator) -> Any:
+    """All fields at random."""
+    message = load(kind)()
+    for name, of in message.get_fields_and_field_types().items():
+        try:
+            setattr(message, name, random_value(of, rng))
+        except (AssertionError, ValueError, OverflowError, TypeError):
+            continue  # the message's own class refuses it, as every sender's would
+    return message
+
+
+def random_value(kind: str, rng: np.random.Generator) -> Any:
+    if kind.startswith("sequence<"):
+        inner = kind.removeprefix("sequence<").partition(">")[0].partition(",")[0]
+        count = int(rng.choice(LENGTHS)) if "/" not in inner else int(rng.choice(LENGTHS[:-1]))
+        if inner == "uint8":
+            return rng.integers(0, 256, count, dtype=np.uint8).tobytes()
+        return [random_value(inner, rng) for _ in range(min(count, 300))]
+    if kind.endswith("]"):
+        inner, _, size = kind.removesuffix("]").partition("[")
+        return [random_value(inner, rng) for _ in range(int(size))]
+    if "/" in kind:
+        return random_message(kind, rng)
+    if kind == "string":
+        return TEXTS[int(rng.integers(len(TEXTS)))]
+    if kind in ("double", "float", "float32", "float64"):
+        return float(NUMBERS[int(rng.integers(len(NUMBERS)))])
+    if kind == "boolean":
+        return bool(rng.integers(2))
+    if kind in ("octet", "byte"):
+        return bytes([int(rng.integers(256))])
+    return int(rng.choice([0, 1, -1, 7, 64, 20_000, 2**31 - 1]))
+
+
+def damaged(kind: str, rng: np.random.Generator) -> bytes:
+    """Serialized, then cut off, with bytes changed or added, or nothing but noise."""
+    data = bytearray(serialize_message(random_message(kind, rng)))
+    how = int(rng.integers(4))
+    if how == 0:
+        return bytes(data[: int(rng.integers(len(data) + 1))])
+    if how == 1:
+        for i in rng.integers(0, len(data), 8):
+            data[i] = int(rng.integers(256))
+        return bytes(data)
+    noise = rng.integers(0, 256, int(rng.integers(200)), dtype=np.uint8).tobytes()
+    return bytes(data) + noise if how == 2 else noise
+
+
+if __name__ == "__main__":
+    begin_s = time.perf_counter()
+    tyro.cli(main)
+    print(f"{time.perf_counter() - begin_s:.0f} s")
