@@ -275,12 +275,12 @@ def test_the_next_scene_of_a_running_graph_is_one_call(bench, cell):
         bench.until(waits)
         turn(0.6)
         bench.until(lambda: commands[-1].position[0] > 0.4)
-        count, seen = len(commands), len(measured)
         assert bench.call("sim", "reset").success
         bench.until(waits)
-        bench.until(lambda seen=seen: len(measured) > seen + 50)
-        assert np.abs([c.position[0] for c in commands[count:]][-5:]).max() == 0.0
-        assert np.abs(np.array([m.position[0] for m in measured[-40:]])).max() == 0.0
+        bench.until(lambda: all(command.position[0] == 0.0 for command in commands[-5:]))
+        count, seen = len(commands), len(measured)
+        bench.until(lambda count=count, seen=seen: len(commands) > count + 10 and len(measured) > seen + 40)
+        assert np.abs([message.position[0] for message in (*commands[count:], *measured[seen:])]).max() == 0.0
     assert not any(as_text(state).startswith("fault") for state in states)
     turn(0.3)
     bench.until(lambda: measured[-1].position[0] > 0.29)
