@@ -121,6 +121,9 @@ class LeaderNode(Node):
         self.operator.on_mirroring(status is not None and status.state is Mirroring.MIRRORING, self._clock_s())
 
     def _on_scene(self, message: Int64) -> None:
+        if message.data < 0:
+            self._diagnostics.warn(f"scene {message.data} not used: valid are seeds from 0", "scene")
+            return
         self.operator.on_scene(message.data, self._clock_s())
 
     def _on_command(self, message: JointState) -> None:

@@ -149,3 +149,10 @@ def test_wrong_parameters_are_explained(bench, planner):
         start(bench, planner, rate_hz=0.0)
     with pytest.raises(ValueError, match="push_button"):
         make_planner(LeaderParameters(task="juggle"))
+
+
+def test_a_scene_that_no_seed_makes_is_refused(bench, planner):
+    diagnostics = bench.listen(interfaces.DIAGNOSTICS)
+    start(bench, planner)
+    bench.talk(interfaces.SCENE).publish(Int64(data=-1))
+    bench.until(bench.problem("leader", diagnostics, "scene -1 not used"))
