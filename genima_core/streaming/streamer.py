@@ -131,7 +131,7 @@ class Streamer:
         if self._watchdogs.status.take(status, now_s):
             self._interrupt(Event.PLACE, PLACED)
             self._end_stream()
-            self._measured.forget()
+            self._measured.forget(now_s)
             self._rest_since_s = self._accepted_stamp_s = now_s  # what was seen before is another scene
 
     def on_commanders(self, names: Sequence[str]) -> None:

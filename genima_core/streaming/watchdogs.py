@@ -184,6 +184,7 @@ class MeasurementWatch:
         """Of a joint state, "" if the newest one is used."""
         self._jumped = False
         self._same_since_s, self._silent_until_s = math.inf, -math.inf
+        self._forgotten_s = -math.inf
 
     def take(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
         """None, or why a joint state is not used: see `Streamer.on_joint_state`."""
@@ -201,6 +202,8 @@ class MeasurementWatch:
         if not abs(age) <= limit:
             problem = stamp_problem("The joint state", state.stamp_s, now_s, limit, "the driver")
             return Refusal(Reason.STALE, problem)
+        if state.stamp_s < self._forgotten_s:
+            return Refusal(Reason.OLDER, "The joint state is from before the arm was put somewhere else.")
         if self.last is not None and state.stamp_s < self.last.stamp_s + STAMP_SLACK_S:
             return Refusal(
                 Reason.OLDER,
@@ -282,12 +285,13 @@ class MeasurementWatch:
             Event.FAIL,
         )
 
-    def forget(self) -> None:
-        """What was measured before is no longer so."""
-        self.last, self.received_s = None, -math.inf
+    def forget(self, now_s: float) -> None:
+        """What was measured before is no longer so, even if it arrives later."""
+        self.last, self.received_s, self._forgotten_s = None, -math.inf, now_s
 
     def forget_times(self, now_s: float) -> None:
         """The clock was set back."""
+        self._forgotten_s = -math.inf
         if self.last is not None:
             self.last, self.received_s = replace(self.last, stamp_s=-math.inf), min(self.received_s, now_s)
 

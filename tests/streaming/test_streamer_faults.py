@@ -377,6 +377,8 @@ def test_a_simulated_arm_that_is_put_elsewhere_is_gone_on_with(make_bench, sweep
     bench.run(0.6)
     moving = bench.last.q
     bench.streamer.on_arm_status(ArmStatus(Level.OK, placed=5), bench.now_s)
+    overtaken = JointState(moving, np.zeros(7), bench.now_s - 0.004)
+    assert bench.streamer.on_joint_state(overtaken, bench.now_s).kind is Reason.OLDER
     bench.q = HOME + 0.3
     assert bench.step().restarted and np.array_equal(bench.last.q, HOME + 0.3)
     assert np.abs(moving - bench.q).max() > 0.1
