@@ -1,15 +1,19 @@
-"""Random messages on every topic that a node of a simulated graph hears: which nodes die, hang or grow.
+"""Random messages on every topic that any node hears: which nodes die, hang or grow.
 
     python benchmarks/messages.py --messages 100000 --json messages.json
 
 Half of them are well-formed with random values (NaN, huge numbers, long texts and lists), half of them damaged bytes.
-The nodes run as processes, in a ROS domain of their own; exits with 1 if one died or fell silent.
+The nodes run as processes, in a ROS domain of their own; exits with 1 if one died or fell silent. Growth is that of the
+memory while the third and the last quarter of the messages came: what fills once grows less in the last.
 """
 
 import importlib
 import os
+import sys
+import tempfile
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +22,38 @@ import psutil
 import tyro
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
+from rclpy.timer import Timer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.files import write_json
 from genima_ros.cli.up import start, wait_ready
 from genima_ros.clients.observer import Observer
-from genima_ros.graph.description import READY_S, describe_graph
+from genima_ros.graph.description import READY_S, GraphDescription, describe_graph
 from genima_ros.graph.domain import own_domain
-from genima_ros.graph.graph import parse_arguments
+from genima_ros.graph.graph import NodeProcess, parse_arguments
+from genima_ros.messages import conversions
 
-GRAPHS = {"sim": ("gate:=true", "respawn:=false"), "teleop_sim": ()}
+ROOT = Path(__file__).parents[1]
+RIG = ROOT / "checkpoints/demo/rig.json"
+CELL = (
+    "arm:=panda",
+    f"rig:={RIG}",
+    f"cameras:={ROOT / 'config/cameras_realsense_ros.yaml'}",
+    "respawn:=false",
+)
+"""A real cell's nodes; its arm and cameras are silent."""
+GRAPHS = {"sim": ("gate:=true", "respawn:=false"), "teleop_sim": (), "teleop_real": CELL}
 NOT_OURS = ("/parameter_events", "/rosout", "/clock")
 NUMBERS = (0.0, 1.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e308, -1e-308, 1e6)
 LENGTHS = (0, 1, 2, 7, 8, 20, 5000)
 TEXTS = ("", "panda_joint1", "rgb8", "é" * 3, "x" * 100_000, "{" * 5000, "[" * 100_000, "closed: why")
 LISTENS_S = 20.0
 """A node that goes on says so once a second; on busy cores it may take a while to work off what has come."""
+SETTLES_S = 5.0
+"""Until every subscription has been made and found."""
 PAUSE_EVERY, PAUSE_S = 50, 0.02
 
 
@@ -47,10 +65,19 @@ def main(messages: int = 100_000, seed: int = 0, json: Path | None = None) -> No
         seed: of the messages
         json: where to write the results for machines
     """
+    sys.path.insert(0, str(ROOT))
+    from tests.ros import built_interfaces  # the drivers' message packages, where they are not installed
+
+    folder = built_interfaces.provide()
+    modules = str(built_interfaces.site_packages(folder))
+    sys.path.insert(0, modules)
+    for name, path in (("PYTHONPATH", modules), ("LD_LIBRARY_PATH", str(folder / "lib"))):
+        os.environ[name] = os.pathsep.join(filter(None, (path, os.environ.get(name))))
     rows = [row for i, mode in enumerate(GRAPHS) for row in try_graph(mode, messages // len(GRAPHS), seed + i)]
-    table = Table("graph", "node", "topics", "messages", "died", "silent", "growth [MB]")
+    columns = ("name", "node", "topics", "messages", "died", "silent", "growth_mb", "last_growth_mb")
+    table = Table(*columns)
     for row in rows:
-        table.add_row(*(str(row[key]) for key in ("name", "node", "topics", "messages", "died", "silent", "growth_mb")))
+        table.add_row(*(str(row[column]) for column in columns))
     Console().print(table)
     if json is not None:
         write_json(json, {"rows": rows})
@@ -64,22 +91,25 @@ def try_graph(mode: str, messages: int, seed: int) -> list[dict[str, Any]]:
     with ExitStack() as stack:
         domain = stack.enter_context(own_domain())
         log = stack.enter_context(Path(os.devnull).open("w"))
-        description = describe_graph(mode, parse_arguments(mode, GRAPHS[mode]))
+        description = describe(mode, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         running, observer = start(description, stack, domain, Observer, log)
+        feed = feed_cameras(observer)
         wait_ready(running, observer, READY_S)
+        observer.spin(SETTLES_S)
+        feed.cancel()
         pids = dict(running.pids)
         heard = {name: topics_of(observer, name) for name in pids}
         topics = sorted({topic for found in heard.values() for topic in found.items()})
         publishers = [(kind, publisher(observer, topic, kind)) for topic, kind in topics]
-        sizes, sent = {name: rss(pid) for name, pid in pids.items()}, dict.fromkeys(topics, 0)
+        sizes, sent = [], dict.fromkeys(topics, 0)
         for n in track(range(messages), mode):
             k = int(rng.integers(len(topics)))
             kind, sender = publishers[k]
             with suppress(RuntimeError):  # the middleware itself sends no bytes that are not even a header
                 sender.publish(damaged(kind, rng) if rng.random() < 0.5 else serialized(kind, rng))
             sent[topics[k]] += 1
-            if n == messages // 5:  # what a node needs once is there by now
-                sizes = {name: rss(pid) for name, pid in pids.items()}
+            if n in (messages // 2, 3 * messages // 4, messages - 1):
+                sizes.append({name: rss(pid) for name, pid in pids.items()})
             if n % PAUSE_EVERY == 0:
                 observer.spin(PAUSE_S)
         died = [name for name, pid in pids.items() if running.pids.get(name) != pid]
@@ -94,10 +124,40 @@ def try_graph(mode: str, messages: int, seed: int) -> list[dict[str, Any]]:
                 "messages": sum(sent[topic] for topic in heard[name].items()),
                 "died": name in died,
                 "silent": name not in died and name not in observer.diagnostics,
-                "growth_mb": round((rss(pid) - sizes[name]) / 1e6, 1) if name not in died else None,
+                "growth_mb": round((sizes[1][name] - sizes[0][name]) / 1e6, 1),
+                "last_growth_mb": round((sizes[2][name] - sizes[1][name]) / 1e6, 1),
             }
             for name, pid in pids.items()
         ]
+
+
+def describe(mode: str, recordings: Path) -> GraphDescription:
+    """The graph of this name; the simulated cell is recorded, and the real one looks for a board."""
+    description = describe_graph(mode, parse_arguments(mode, GRAPHS[mode]))
+    more: tuple[NodeProcess, ...] = ()
+    if mode == "teleop_sim":
+        parameters = {"out": str(recordings), "task": "push_button", "arm": "sim"}
+        more = (NodeProcess("recorder", "recorder_node", parameters, (), (), niceness=0, respawn=False),)
+    elif mode == "teleop_real":
+        calibrate = parse_arguments("calibrate", (*CELL, "camera:=front"))
+        more = describe_graph("calibrate", calibrate, ("board",)).processes
+    return replace(description, processes=(*description.processes, *more))
+
+
+def feed_cameras(observer: Observer) -> Timer:
+    """Pictures of another driver: without any, the camera nodes of a real cell do not start."""
+    camera, picture = PinholeCamera.from_fov(640, 480, 1.0), np.zeros((480, 640, 3), np.uint8)
+    topics = [f"/camera/{name}/color/" for name in CameraRig.load(RIG).names]
+    images = [publisher(observer, topic + "image_raw", "sensor_msgs/Image") for topic in topics]
+    infos = [publisher(observer, topic + "camera_info", "sensor_msgs/CameraInfo") for topic in topics]
+
+    def feed() -> None:
+        now_s = observer.node.get_clock().now().nanoseconds * 1e-9
+        for image, info in zip(images, infos, strict=True):
+            image.publish(conversions.rgb_to_image(picture, now_s))
+            info.publish(conversions.camera_to_camera_info(camera, now_s))
+
+    return observer.node.create_timer(0.1, feed)
 
 
 def rss(pid: int) -> float:
@@ -108,10 +168,11 @@ def rss(pid: int) -> float:
         return float("nan")
 
 
-def topics_of(observer: Observer, node: str) -> dict[str, str]:
-    """Topics that a node subscribes to, with their types."""
-    found = observer.node.get_subscriber_names_and_types_by_node(node, "/")
-    return {topic: kinds[0] for topic, kinds in found if topic not in NOT_OURS}
+def topics_of(observer: Observer, name: str) -> dict[str, str]:
+    """Topics that a node subscribes to, or its part `<name>_inputs`, with their types."""
+    nodes = [node for node in observer.node.get_node_names() if node in (name, f"{name}_inputs")]
+    found = [row for node in nodes for row in observer.node.get_subscriber_names_and_types_by_node(node, "/")]
+    return {topic: kinds[0] for topic, kinds in found if topic not in NOT_OURS and "/_action/" not in topic}
 
 
 def publisher(observer: Observer, topic: str, kind: str) -> Any:

@@ -19,6 +19,8 @@ PROBLEM_LASTS_S = 2.5
 WINDOW_S = 5.0
 """Rates are means over this time."""
 LATENCIES = 200
+LETTERS, PROBLEMS = 1000, 20
+"""At most, of a problem and of problems at a time: what a message says may be quoted, and it may say anything."""
 
 
 class Diagnostics:
@@ -59,7 +61,9 @@ class Diagnostics:
 
     def warn(self, message: str, key: str | None = None) -> None:
         """Reports a problem and its remedy; of those with one key (default: the message) the newest stands."""
+        message = message if len(message) <= LETTERS else f"{message[:LETTERS]} ..."
         now_s, key = time.monotonic(), key or message
+        self._problems.pop(key, None)
         self._problems[key] = now_s, message
         self._last_problem = message
         if now_s - self._logged.get(key, -np.inf) >= WARN_EVERY_S:
@@ -81,8 +85,11 @@ class Diagnostics:
         if self._extra is not None:
             values |= self._extra()
         self._problems = {
-            key: (at_s, message) for key, (at_s, message) in self._problems.items() if now_s - at_s < PROBLEM_LASTS_S
+            key: (at_s, message)
+            for key, (at_s, message) in list(self._problems.items())[-PROBLEMS:]
+            if now_s - at_s < PROBLEM_LASTS_S
         }
+        self._logged = {key: at_s for key, at_s in self._logged.items() if now_s - at_s < WARN_EVERY_S}
         values["last_problem"] = self._last_problem
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if self._problems else DiagnosticStatus.OK,

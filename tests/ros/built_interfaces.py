@@ -112,6 +112,21 @@ def build(packages: list[Path], folder: Path) -> None:
         done.touch()
 
 
+def provide() -> Path:
+    """The prefix with the packages that are not installed here, built once a machine and loaded into this process.
+
+    Raises:
+        RuntimeError: they cannot be built.
+    """
+    if reason := obstacle():
+        raise RuntimeError(reason)
+    packages = missing()
+    folder = prefix(packages, Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genima/interfaces")
+    build(packages, folder)
+    load(folder)
+    return folder
+
+
 def load(folder: Path) -> None:
     """Loads the libraries that the middleware opens by name: LD_LIBRARY_PATH is read when a process starts."""
     for path in sorted((folder / "lib").glob("*.so")):

@@ -130,14 +130,9 @@ def bench() -> Iterator[Bench]:
 @pytest.fixture(scope="session")
 def built_interfaces() -> Path:
     """The prefix with the packages of tests/interfaces/ that are not installed here, built once a machine."""
-    packages = built.missing()
     if reason := built.obstacle():
         pytest.skip(reason)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = built.prefix(packages, cache / "genima" / "interfaces")
-    built.build(packages, folder)
-    built.load(folder)
-    return folder
+    return built.provide()
 
 
 @pytest.fixture
