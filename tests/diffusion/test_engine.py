@@ -20,6 +20,8 @@ from .bases import save_base, save_tiny_autoencoder
 INSTRUCTION = "push the red button"
 LEAST_PSNR_DB = 40
 
+compile_with = torch.compile
+
 
 @pytest.fixture(scope="module")
 def agents(tmp_path_factory, trained):
@@ -115,8 +117,9 @@ def test_fused_projections_predict_the_same_and_leave_the_original_alone(agents)
     torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_compiled_networks_draw_the_same(agents, images):
+def test_compiled_networks_draw_the_same(agents, images, monkeypatch):
+    """Traced and run as a graph; that C++ of it computes the same is tested with a small one, and `genima bench`."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: compile_with(function, backend="aot_eager"))
     agent = DiffusionAgent.load(agents["demo"])
     compiled = Engine(agent.networks, compiled=True)
     words = agent.networks.prompts.embed([INSTRUCTION])
