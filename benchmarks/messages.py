@@ -51,7 +51,7 @@ NUMBERS = (0.0, 1.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e308, -1e
 LENGTHS = (0, 1, 2, 7, 8, 20, 5000)
 TEXTS = ("", "panda_joint1", "rgb8", "é" * 3, "x" * 100_000, "{" * 5000, "[" * 100_000, "closed: why")
 SHORT = 300
-"""Letters of a text in a list: what receives a message keeps room for the largest so far, in each place of its queue."""
+"""Letters of a text in a list: receivers keep room for the largest message so far, in each place of their queues."""
 LISTENS_S = 20.0
 """A node that goes on says so once a second; on busy cores it may take a while to work off what has come."""
 SETTLES_S = 5.0
