@@ -49,7 +49,7 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two workers; tests marked `ros` share one of them, so that no two node graphs compete.
+# Two workers; tests that start node graphs share one of them, so that no two graphs compete.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 

@@ -28,7 +28,7 @@ settings.load_profile("genima")
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what this machine cannot run, and gives all ROS tests to one worker: node graphs need the processors."""
+    """Skips what this machine cannot run, and gives slow ROS tests to one worker: node graphs need the processors."""
     reasons = {}
     if importlib.util.find_spec("rclpy") is None:
         reasons["ros"] = "rclpy cannot be imported"
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reasons["gpu"] = "no CUDA device"
     for item in items:
         if item.get_closest_marker("ros"):
-            item.add_marker(pytest.mark.xdist_group("ros"))
+            item.add_marker(pytest.mark.xdist_group("graphs" if item.get_closest_marker("slow") else item.path.stem))
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
