@@ -71,13 +71,16 @@ class PinholeCamera:
         u, v = uv[..., 0], uv[..., 1]
         return (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
 
-    def difference(self, other: "PinholeCamera") -> str:
-        """How the other camera's intrinsics differ from these, "" if they are the same but for calibration noise."""
+    def difference(self, other: "PinholeCamera", most: float = ZOOMED) -> str:
+        """How the other camera's intrinsics differ from these, "" if they are the same but for calibration noise.
+
+        `most`: as a share of the focal length, and of the width for the principal point.
+        """
         if (self.width, self.height) != (other.width, other.height):
             return f"its images are {other.width}x{other.height}, not {self.width}x{self.height}"
         focal = max(other.fx / self.fx, other.fy / self.fy, key=lambda ratio: abs(ratio - 1))
         shift_px = float(np.hypot(other.cx - self.cx, other.cy - self.cy))
-        if abs(focal - 1) <= ZOOMED and shift_px <= ZOOMED * self.width:
+        if abs(focal - 1) <= most and shift_px <= most * self.width:
             return ""
         return f"its focal length is {100 * (focal - 1):+.1f} %, its principal point {shift_px:.1f} px away"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from genima_core.arm import PANDA, Arm
-from genima_core.data.bags import topic_roles as roles
 from genima_core.data.bags.episodes import LONGEST_GAP_S
 from genima_core.data.bags.reader import open_bag
-from genima_core.data.bags.series import Recording, Series, read_recording
+from genima_core.data.bags.series import Recording, Series, info_of, read_recording
+from genima_core.data.bags.stamps import held, interpolated
 from genima_core.data.dataset import Dataset
 
 STEP_S = 0.04
@@ -60,7 +60,7 @@ def load_motion(path: Path, index: int = 0) -> Motion:
     if (path / "meta" / "info.json").is_file():
         return _of_dataset(path, index)
     bag = open_bag(path)
-    about = bag.about or roles.infer(bag)
+    about = info_of(bag)
     try:
         motion = _of_recording(read_recording(bag, about, ()), about.task, about.seed)
     except ValueError as error:
@@ -81,7 +81,7 @@ def deviations(motion: Motion, stamps_s: np.ndarray, q: np.ndarray) -> np.ndarra
     """
 
     def at_delay(delay_s: float) -> np.ndarray:
-        replayed = np.stack([np.interp(motion.measured_s + delay_s, stamps_s, q[:, i]) for i in range(7)], axis=1)
+        replayed = interpolated(stamps_s, q, motion.measured_s + delay_s)
         return np.abs(replayed - motion.measured_q).max(axis=1)
 
     return min((at_delay(delay_s) for delay_s in np.arange(0.0, LONGEST_DELAY_S, 0.01)), key=np.median)
@@ -118,11 +118,9 @@ def _on_grid(commanded: Series, openings: Series, measured: Series, task: str, s
     if end_s - begin_s < 2 * STEP_S:
         raise ValueError(f"it lasts {end_s - begin_s:.2f} s, which is too short for a motion")
     grid_s = np.linspace(begin_s, end_s, round((end_s - begin_s) / STEP_S) + 1)
-    q = np.stack([np.interp(grid_s, commanded.stamps_s, commanded.values[:, i]) for i in range(7)], 1)
-    last = np.clip(np.searchsorted(openings.stamps_s, grid_s, side="right") - 1, 0, None)
     return Motion(
-        q,
-        openings.values[last, 0],
+        interpolated(commanded.stamps_s, commanded.values, grid_s),
+        held(openings.stamps_s, openings.values[:, 0], grid_s, openings.values[0]),
         float(grid_s[1] - grid_s[0]),
         measured.stamps_s - begin_s,
         measured.values,

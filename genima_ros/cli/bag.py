@@ -8,10 +8,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from genima_core.data.bags.metadata import read_metadata
 from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.quality import QualityBounds, suspect
-from genima_core.data.bags.reader import Bag, find_bags, open_bag
+from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.files import write_json
 
 
@@ -67,11 +66,8 @@ def repair(path: tyro.conf.Positional[Path]) -> int:
             status = 1
             continue
         _judge(folder, result.changed)
-        print(
-            f"{folder.name}: {result.done}"
-            + (f", {result.messages} messages" if result.changed else "")
-            + (f"; not readable: {result.damage}" if result.damage else "")
-        )
+        done = f"written again, {result.messages} messages" if result.changed else "nothing"
+        print(f"{folder.name}: {done}" + (f"; not readable: {result.damage}" if result.damage else ""))
     return status
 
 
@@ -104,61 +100,32 @@ def describe(folder: Path) -> dict[str, Any]:
     }
     try:
         bag = open_bag(folder)
-        row["size_bytes"] = bag.size_bytes
-        row["duration_s"], counts = _duration(bag)
-        row["topics"] = {
-            name: {"type": kind, "count": count, "rate_hz": count / max(row["duration_s"], 1e-9) if count > 1 else 0.0}
-            for name, (kind, count) in counts.items()
-        }
+        row["size_bytes"], row["duration_s"] = bag.size_bytes, bag.duration_s
+        for name, topic in bag.topics.items():
+            rate_hz = topic.count / max(bag.duration_s, 1e-9) if topic.count > 1 else 0.0
+            row["topics"][name] = {"type": topic.type, "count": topic.count, "rate_hz": rate_hz}
         row["problem"] = bag.flaw() or bag.damage
-        row["state"] = (
-            "recording"
-            if bag.being_recorded
-            else "unreadable"
-            if (row["problem"] or not bag.finished) and next(bag.messages(), None) is None
-            else "interrupted"
-            if not bag.finished
-            else "damaged"
-            if row["problem"]
-            else "finished"
-        )
+        if bag.being_recorded:
+            row["state"] = "recording"
+        elif (row["problem"] or not bag.finished) and next(bag.messages(), None) is None:
+            row["state"] = "unreadable"
+        elif not bag.finished:
+            row["state"] = "interrupted"
+        elif not row["problem"]:
+            row["state"] = "finished"
     except (ValueError, FileNotFoundError) as error:
         row["problem"] = str(error)
         return row
     try:
         about = bag.about
     except ValueError as error:  # the messages are whole, and repair mends only those
-        row["problem"] = "; ".join(
-            filter(None, [row["problem"], f"{error}; without the file it is read as a foreign bag"])
-        )
+        problems = [row["problem"], f"{error}; without the file it is read as a foreign bag"]
+        row["problem"] = "; ".join(filter(None, problems))
         return row
     if about is not None:
-        row["about"] = {
-            "task": about.task,
-            "instruction": about.instruction,
-            "label": about.label,
-            "suspect": list(about.suspect),
-            "seed": about.seed,
-            "begun_at": about.begun_at,
-            "quality": dict(about.quality),
-        }
+        shown = ("task", "instruction", "label", "suspect", "seed", "begun_at", "quality")
+        row["about"] = {name: getattr(about, name) for name in shown}
     return row
-
-
-def _duration(bag: Bag) -> tuple[float, dict[str, tuple[str, int]]]:
-    """Length in s, and type and number of messages of each topic; of an interrupted bag by reading it."""
-    if bag.finished:
-        return (
-            read_metadata(bag.folder).duration.nanoseconds * 1e-9,
-            {name: (topic.type, topic.count) for name, topic in bag.topics.items()},
-        )
-    counts: dict[str, tuple[str, int]] = {}
-    begin_ns = end_ns = None
-    for message in bag.messages():
-        counts[message.topic] = message.type, counts.get(message.topic, ("", 0))[1] + 1
-        begin_ns = message.received_ns if begin_ns is None else min(begin_ns, message.received_ns)
-        end_ns = message.received_ns if end_ns is None else max(end_ns, message.received_ns)
-    return (end_ns - begin_ns) * 1e-9 if begin_ns is not None and end_ns is not None else 0.0, counts
 
 
 def _found(path: Path) -> list[Path]:

@@ -12,8 +12,7 @@ from typing import Literal
 import tyro
 
 from genima_core.cameras import CameraRig
-from genima_core.data.bags.episode_info import EpisodeInfo
-from genima_core.data.bags.numbering import episodes_in, next_number, number_of
+from genima_core.data.bags.episode_info import EpisodeInfo, episodes_in, next_number, number_of
 from genima_core.files import check_name, write_json
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt
@@ -26,7 +25,6 @@ SPIN_S = 0.05
 SHOW_S = 0.25
 LOOK_ROUND_S = 3.0
 """After this time a recorder on another machine would be known."""
-"""The recorder's parameters that the arms decide."""
 LABEL_S = 5.0
 """After the last of the wanted episodes there is this time to label or discard it."""
 
@@ -116,8 +114,7 @@ def record(
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
         alone = stack.enter_context(claim("recorder", domain))
-        session = stack.enter_context(RecordSession(domain, ring, instruction))
-        session.bell = bell
+        session = stack.enter_context(RecordSession(domain, ring, instruction, bell))
         if not alone or session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
             raise RuntimeError(f"a recorder runs already in ROS domain {domain}: end it, or set ROS_DOMAIN_ID")
         running = stack.enter_context(
@@ -144,7 +141,7 @@ def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[
         session.press(keyboard.read())
         session.step()
         view()
-        recorder = session.diagnostics.get("recorder", {})
+        recorder = session.recorder
         if running.pids.get("recorder", pid) != pid:  # one that was started again counts again
             session.kept_before += kept
             kept, pid = 0, running.pids["recorder"]
@@ -174,9 +171,8 @@ def ring(times: int) -> None:
 @contextmanager
 def table_view(session, goal: int) -> Iterator[Callable[[], None]]:
     """A table that stays at the bottom of the terminal, and the notes above it."""
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.live import Live
-    from rich.text import Text
 
     from genima_ros.cli.terminal.record_table import show
 
@@ -192,16 +188,7 @@ def table_view(session, goal: int) -> Iterator[Callable[[], None]]:
                 live.console.print(session.notes.popleft(), markup=False, highlight=False)
             if session.line is not None or time.monotonic() - shown_s >= SHOW_S:
                 shown_s = time.monotonic()
-                table = show(
-                    session.diagnostics.get("recorder", {}),
-                    session.states,
-                    session.note,
-                    session.bell,
-                    goal,
-                    session.kept_before,
-                )
-                typed = "" if session.line is None else f"{session.line.question}{session.line.text}▏"
-                live.update(Group(table, Text(typed, style="bold")), refresh=True)
+                live.update(show(session, goal), refresh=True)
 
         yield view
 
@@ -215,7 +202,7 @@ def plain_view(session) -> Iterator[Callable[[], None]]:
         while session.notes:
             print(session.notes.popleft(), flush=True)
         states = {name: str(status or "absent") for name, status in session.states.items()}
-        if "recorder" in session.diagnostics:
+        if session.recorder:
             states["recorder"] = "ready"
         for name, state in states.items():
             if shown.get(name) != state:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rclpy.task import Future
@@ -16,14 +16,15 @@ from genima_ros.messages.status import read_status
 
 STATES = {"teleop": (interfaces.TELEOP_STATE, Mirroring), "streamer": (interfaces.STREAMER_STATE, State)}
 RECORDER, TELEOP, STREAMER = "recorder", "teleop", "streamer"
-CALLS = {
-    "e": (TELEOP, "engage"),
-    "p": (TELEOP, "pause"),
-    "x": (RECORDER, "discard"),
-    "r": (RECORDER, "rerecord"),
-    "y": (RECORDER, "label"),
-    "n": (RECORDER, "label"),
+CALLS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "e": (TELEOP, "engage", {}),
+    "p": (TELEOP, "pause", {}),
+    "x": (RECORDER, "discard", {}),
+    "r": (RECORDER, "rerecord", {}),
+    "y": (RECORDER, "label", {"data": True}),
+    "n": (RECORDER, "label", {"data": False}),
 }
+"""Key to the node and its service, and what is asked of it."""
 ENTER, ESCAPE, BACKSPACE = ("\n", "\r"), "\x1b", ("\x7f", "\b")
 EMERGENCY_STOP = "\x18"
 """Ctrl-X: no single key, and no character of an instruction, so it works while one is typed."""
@@ -59,13 +60,13 @@ class Line:
 class RecordSession(Observer):
     """The graph as the operator sees it, and the keys; `press` queues them, `step` acts on them one after the other."""
 
-    def __init__(self, domain: int, ring: Callable[[int], None], instruction: str = "") -> None:
+    def __init__(self, domain: int, ring: Callable[[int], None], instruction: str = "", bell: bool = True) -> None:
         """`ring(times)` sounds the bell, if that is on."""
         super().__init__(domain, "record")
         self.states: dict[str, Status | None] = dict.fromkeys(STATES)
         """Of each node; None while it is absent."""
         self.recording = self.quitting = False
-        self.bell = True
+        self.bell = bell
         self.note = ""
         """What the operator should know now."""
         self.notes: deque[str] = deque()
@@ -73,7 +74,7 @@ class RecordSession(Observer):
         self.discarded = self.kept_before = 0
         """Episodes; those that were kept by recorders that ended meanwhile."""
         self.line: Line | None = None
-        self._ring, self._asked_s = ring, 0.0
+        self._ring, self._asked_s, self._kept = ring, 0.0, 0.0
         self._keys: deque[str] = deque()
         self._pending: Future | None = None
         self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
@@ -84,20 +85,27 @@ class RecordSession(Observer):
             interfaces.subscribe(
                 self.node, topic, lambda m, name=name, states=states: self.states.update({name: read_status(m, states)})
             )
+        called = {(node, service) for node, service, _ in CALLS.values()}
         self._clients: dict[tuple[str, str], Any] = {
             (node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
-            for node, name in {*CALLS.values(), (STREAMER, "emergency_stop"), (RECORDER, "start"), (RECORDER, "stop")}
+            for node, name in {*called, (STREAMER, "emergency_stop"), (RECORDER, "start"), (RECORDER, "stop")}
         }
+
+    @property
+    def recorder(self) -> Mapping[str, float | str]:
+        """The recorder's diagnostics; empty until it has spoken."""
+        return self.diagnostics.get(RECORDER, {})
 
     def press(self, keys: Iterable[str]) -> None:
         for key in keys:
-            if key == EMERGENCY_STOP:
-                self._stop_arm()
+            if key == EMERGENCY_STOP:  # at once, not after the answers to the keys before
+                self._call(STREAMER, "emergency_stop", wait=False)
             else:
                 self._keys.append(key)
 
     def step(self) -> None:
         """Acts on the keys so far; one that needs the recorder waits for the answer to the one before."""
+        self._hear_verdict()
         if self._pending is not None and time.monotonic() - self._asked_s > ANSWER_S:
             self._pending = None  # whoever was asked has ended meanwhile
             self.say(f"there was no answer within {ANSWER_S:g} s; try again")
@@ -108,8 +116,8 @@ class RecordSession(Observer):
             elif key == " ":
                 self._call(RECORDER, "stop" if self.recording else "start")
             elif key in CALLS:
-                node, service = CALLS[key]
-                self._call(node, service, **({"data": key == "y"} if key in "yn" else {}))
+                node, service, request = CALLS[key]
+                self._call(node, service, request)
             elif key == "i":
                 self.line = Line("instruction (Enter sets it, Esc leaves it): ")
             elif key == "b":
@@ -137,43 +145,43 @@ class RecordSession(Observer):
             self._instruction.publish(String(data=text))
             self.say(f"instruction: {text}")
 
-    def _stop_arm(self) -> None:
-        """At once, not after the answers to the keys before."""
-        client = self._clients[STREAMER, "emergency_stop"]
-        if not client.service_is_ready():
-            self.say(MISSING[STREAMER])
-            return
-        future = client.call_async(interfaces.EMERGENCY_STOP.type.Request())
-        future.add_done_callback(lambda future: self.say(future.result().message))
-
-    def _call(self, node: str, service: str, /, **request: object) -> None:
+    def _call(self, node: str, service: str, request: Mapping[str, object] | None = None, wait: bool = True) -> None:
         client = self._clients[node, service]
         if not client.service_is_ready():
             self.say(MISSING[node])
             return
-        kind = interfaces.SERVICES[service].type
-        self._pending, self._asked_s = client.call_async(kind.Request(**request)), time.monotonic()
-        self._pending.add_done_callback(lambda future: self._answered(service, future))
+        future = client.call_async(interfaces.SERVICES[service].type.Request(**(request or {})))
+        if wait:
+            self._pending, self._asked_s = future, time.monotonic()
+        future.add_done_callback(lambda future: self._answered(service, future))
 
     def _answered(self, service: str, future: Future) -> None:
         response = future.result()
         if future is self._pending:
             self._pending = None
         self.say(response.message)
-        if service in ("start", "stop") and response.success:
-            self.recording = service == "start"
-        if service in ("discard", "rerecord") and response.success:
+        if not response.success:
+            self._sound(3)
+        elif service == "start":
+            self.recording = True
+            self._sound(1)
+        elif service == "stop":
+            self.recording = False
+        elif service in ("discard", "rerecord"):
             self.recording = False
             self.discarded += 1
-        if not response.success or "suspect" in response.message:
-            self._sound(3)
-        elif service in ("start", "stop"):
-            self._sound(1)
+
+    def _hear_verdict(self) -> None:
+        """The recorder tells at once when it has finished an episode, whoever asked for that."""
+        kept = float(self.recorder.get("kept", 0.0))
+        if kept > self._kept:
+            self._sound(3 if self.recorder["last_suspect"] else 1)
+        self._kept = kept
 
     def _on_recording(self, message: Bool) -> None:
-        # Without a call under way the recorder stopped or started by itself, or by somebody else's call.
-        if message.data != self.recording and self._pending is None:
-            self._sound(1 if message.data else 3)
+        # Without a call under way it was started by itself, or by somebody else's call.
+        if message.data and not self.recording and self._pending is None:
+            self._sound(1)
         self.recording = message.data
 
     def _sound(self, times: int) -> None:

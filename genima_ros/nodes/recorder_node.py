@@ -1,30 +1,29 @@
 """Records episodes of four cameras, both arms and the commands, as they arrive."""
 
-import shutil
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import Bool, Int64, String
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import SetBool
 
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import git_revision
-from genima_core.data.bags.episode_info import EpisodeInfo, Label
-from genima_core.data.bags.numbering import folder_of, next_number, number_of
-from genima_core.data.bags.recording import EpisodeRecorder, Message, verdict
-from genima_core.data.bags.stream_meter import StreamMeter
+from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_number
+from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes, verdict
+from genima_core.data.bags.stamps import StreamMeter
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.recording.inputs import StreamInputs
-from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, inputs, name_of
+from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, name_of
 from genima_ros.nodes.recording.start_checks import refusal
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
@@ -36,20 +35,11 @@ DIAGNOSTICS_S = 0.5
 """The operator's table shows them."""
 
 
-@dataclass
-class Session:
-    """What became of the episodes since the node started."""
-
-    kept: dict[int, bool] = field(default_factory=dict)
-    """Number to whether it is suspect."""
-    discarded: int = 0
-    verdict: str = ""
-
-
 class RecorderNode(Node):
     """Takes what arrived every 10 ms, and gives it to an `EpisodeRecorder` while one runs.
 
-    Publishes: recording (Bool, latched), diagnostics (twice a second: every stream, disk, session).
+    Publishes: recording (Bool, latched), diagnostics (twice a second and after each episode: every stream, disk,
+    session).
     Subscribes: <camera>/color/image_raw, <camera>/color/camera_info, joint_states, leader/joint_states, joint_commands,
     gripper/command, gripper/state, instruction, success, scene, camera_rig. Stored are the bytes as received; log_time
     is when the middleware received them, publish_time when they were captured (header), or sent where there is no
@@ -61,12 +51,11 @@ class RecorderNode(Node):
         super().__init__("recorder", **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, RecorderParameters)
         self._rig = None if self.parameters.rig is None else CameraRig.load(self.parameters.rig).to_dict()
-        self._inputs = StreamInputs(self, inputs(self.parameters))
-        cameras = {f"camera/{name}": StreamMeter(self.parameters.fps) for name in self.parameters.cameras}
-        others = {
-            role: StreamMeter() for role in (*JOINTS, *self.parameters.gripper, "joint_commands", "gripper_command")
+        self._inputs = StreamInputs(self, self.parameters.streams, self.parameters.fps)
+        self._meters = {
+            role: StreamMeter(self.parameters.fps if role in self.parameters.camera_roles else None)
+            for role in (*self.parameters.expected, *JOINTS, "joint_commands", "gripper_command")
         }
-        self._meters = {**cameras, **others}
         self._revision = git_revision()
         self._latched: dict[str, Message] = {}
         self._joints: dict[str, deque[bytes]] = {role: deque(maxlen=20) for role in JOINTS}
@@ -74,17 +63,19 @@ class RecorderNode(Node):
         self._last: EpisodeRecorder | None = None
         self._begun_s, self._watched = 0.0, 0
         self._again_s: float | None = None
-        self._session = Session()
+        self._kept: dict[int, bool] = {}
+        """Number of each episode since the node started to whether it is suspect."""
+        self._discarded, self._verdict = 0, ""
         self._recording = interfaces.publish(self, interfaces.RECORDING)
         self._recording.publish(Bool(data=False))
-        for service, callback in (
-            (interfaces.START, self._on_start),
-            (interfaces.STOP, self._on_stop),
-            (interfaces.DISCARD, self._on_discard),
-            (interfaces.RERECORD, self._on_rerecord),
-            (interfaces.LABEL, self._on_label),
+        for service, act in (
+            (interfaces.START, self._start),
+            (interfaces.STOP, self._stop),
+            (interfaces.DISCARD, self._give_up),
+            (interfaces.RERECORD, self._rerecord),
+            (interfaces.LABEL, self._label),
         ):
-            self.create_service(service.type, service.name, callback)
+            self.create_service(service.type, service.name, partial(answer, act))
         self._diagnostics = Diagnostics(self, (), self._values, DIAGNOSTICS_S)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers_ = (
@@ -103,7 +94,7 @@ class RecorderNode(Node):
             if role in LATCHED:
                 self._latched[role] = message
             elif role in self._meters:
-                self._meters[role].add(message.captured_ns)
+                self._meters[role].add(message.published_ns)
             if role in self._joints:
                 self._joints[role].append(message.data)
             if self._episode is not None:
@@ -115,9 +106,10 @@ class RecorderNode(Node):
             if self._watched % ADAPT_EVERY == 0:
                 self._inputs.adapt()
             if self._again_s is not None and time.monotonic() >= self._again_s:
-                started, text = self._start()
-                if not started:
-                    self._diagnostics.warn(f"not recorded again: {text}", "start")
+                try:
+                    self._start()
+                except RuntimeError as error:
+                    self._diagnostics.warn(f"not recorded again: {error}", "start")
             return
         if episode.problem:
             self._diagnostics.warn(f"the recording stopped: {self._finish(episode)}", "disk")
@@ -131,72 +123,39 @@ class RecorderNode(Node):
             if silent_s > self.parameters.stale_s:
                 self._diagnostics.warn(f"{name_of(role)} is silent for {silent_s:.0f} s", role)
 
-    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = self._start()
-        return response
-
-    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._episode is None:
-            waited, self._again_s = self._again_s is not None, None
-            response.success = waited
-            response.message = "it will not be recorded again" if waited else "nothing is being recorded"
-        else:
-            response.success, response.message = True, self._finish(self._episode)
-        return response
-
-    def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._again_s is not None:
-            self._again_s, response.success, response.message = None, True, "it will not be recorded again"
-        else:
-            response.success, response.message = self._discard()
-        return response
-
-    def _on_rerecord(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = self._discard()
-        if response.success:
-            self._again_s = time.monotonic() + self.parameters.rerecord_s
-            response.message += f"; it starts again in {self.parameters.rerecord_s:g} s"
-        return response
-
-    def _on_label(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        label: Label = "success" if request.data else "failure"
-        response.success = self._episode is not None or self._last is not None
-        episode = self._episode or self._last
-        if episode is None:
-            response.message = "there is no episode of this session to label"
-            return response
-        try:
-            episode.relabel(label)
-            response.message = f"{name_of_episode(episode)} is labelled {label}"
-        except OSError as error:
-            response.success, response.message = False, f"{name_of_episode(episode)} cannot be labelled: {error}"
-        return response
-
-    def _start(self) -> tuple[bool, str]:
+    def _start(self, _: object = None) -> str:
         self._again_s = None
         if self._episode is not None:
-            return False, f"{name_of_episode(self._episode)} is being recorded; stop it first"
+            raise RuntimeError(f"{name_of_episode(self._episode)} is being recorded; stop it first")
         self._take()  # what came before does not belong to it
-        problem = refusal(self.parameters, self._inputs, self._meters, self._joints, time.time_ns())
-        if problem:
-            return False, problem
+        if problem := refusal(self.parameters, self._inputs, self._meters, self._joints, time.time_ns()):
+            raise RuntimeError(problem)
         number = next_number(self.parameters.out)
         try:
             self._episode = EpisodeRecorder(
                 folder_of(self.parameters.out, number),
                 self._about(),
-                self.parameters.recording(self._inputs.topics),
+                (*self.parameters.expected, "joint_commands"),
+                self.parameters,
                 time.time_ns(),
                 self._latched.values(),
             )
         except OSError as error:
-            return False, f"episode {number} cannot be written: {error}"
+            raise RuntimeError(f"episode {number} cannot be written: {error}") from error
         self._begun_s = time.monotonic()
         for meter in self._meters.values():
-            meter.reset()
+            meter.lost = 0
         self._recording.publish(Bool(data=True))
         self.get_logger().info(f"episode {number} starts")
-        return True, f"episode {number}"
+        return f"episode {number}"
+
+    def _stop(self, _: object = None) -> str:
+        if self._episode is not None:
+            return self._finish(self._episode)
+        if self._again_s is None:
+            raise RuntimeError("nothing is being recorded")
+        self._again_s = None
+        return "it will not be recorded again"
 
     def _finish(self, episode: EpisodeRecorder) -> str:
         self._take()
@@ -205,25 +164,44 @@ class RecorderNode(Node):
         self._episode = None
         about = episode.finish(ended_ns, self._instruction())
         self._last = episode
-        self._session.kept[number_of(episode.folder)] = bool(about.suspect)
-        self._session.verdict = verdict(name_of_episode(episode), about.quality, about.suspect)
-        return self._session.verdict
+        self._kept[episode.number] = bool(about.suspect)
+        self._verdict = verdict(name_of_episode(episode), about)
+        self._diagnostics.publish()
+        return self._verdict
 
-    def _discard(self) -> tuple[bool, str]:
+    def _give_up(self, _: object = None) -> str:
+        return self._discard() if self._again_s is None else self._stop()
+
+    def _rerecord(self, _: object = None) -> str:
+        text = self._discard()
+        self._again_s = time.monotonic() + self.parameters.rerecord_s
+        return f"{text}; it starts again in {self.parameters.rerecord_s:g} s"
+
+    def _discard(self) -> str:
         episode = self._episode or self._last
         if episode is None:
-            return False, "there is no episode of this session to discard"
+            raise RuntimeError("there is no episode of this session to discard")
         if self._episode is not None:
             self._recording.publish(Bool(data=False))
         self._episode = self._last = None
-        self._session.kept.pop(number_of(episode.folder), None)
-        self._session.discarded += 1
-        self._session.verdict = f"{name_of_episode(episode)} is discarded"
+        self._kept.pop(episode.number, None)
+        self._discarded += 1
+        self._verdict = f"{name_of_episode(episode)} is discarded"
         try:
             episode.discard()
         except OSError as error:
-            return False, f"{name_of_episode(episode)} cannot be removed: {error}"
-        return True, self._session.verdict
+            raise RuntimeError(f"{name_of_episode(episode)} cannot be removed: {error}") from error
+        return self._verdict
+
+    def _label(self, request: SetBool.Request) -> str:
+        episode = self._episode or self._last
+        if episode is None:
+            raise RuntimeError("there is no episode of this session to label")
+        try:
+            episode.relabel("success" if request.data else "failure")
+        except OSError as error:
+            raise RuntimeError(f"{name_of_episode(episode)} cannot be labelled: {error}") from error
+        return f"{name_of_episode(episode)} is labelled {episode.about.label}"
 
     def _about(self) -> EpisodeInfo:
         rig, scene = self._rig, self._latched.get("scene")
@@ -235,6 +213,7 @@ class RecorderNode(Node):
         return EpisodeInfo(
             task=self.parameters.task,
             instruction=self._instruction(),
+            streams=self._inputs.topics,
             arm=self.parameters.setup.arm,
             rig=rig,
             seed=-1 if scene is None else deserialize_message(scene.data, Int64).data,
@@ -247,21 +226,22 @@ class RecorderNode(Node):
         return self.parameters.instruction if message is None else deserialize_message(message.data, String).data
 
     def _values(self) -> dict[str, object]:
-        episode, now_ns = self._episode, time.time_ns()
-        newest = episode or self._last
-        reference = self._meters[f"camera/{self.parameters.cameras[0]}"]
+        episode, last, now_s, now_ns = self._episode, self._last, time.monotonic(), time.time_ns()
+        newest = episode or last
+        reference = self._meters[self.parameters.camera_roles[0]]
         values: dict[str, object] = {
             "state": "recording" if episode else "again" if self._again_s is not None else "idle",
-            "episode": number_of(episode.folder) if episode else next_number(self.parameters.out),
-            "seconds": time.monotonic() - self._begun_s if episode else 0.0,
-            "again_in_s": 0.0 if self._again_s is None else max(0.0, self._again_s - time.monotonic()),
+            "episode": episode.number if episode else next_number(self.parameters.out),
+            "seconds": now_s - self._begun_s if episode else 0.0,
+            "again_in_s": 0.0 if self._again_s is None else max(0.0, self._again_s - now_s),
             "label": newest.about.label if newest else "",
             "instruction": self._instruction(),
-            "kept": len(self._session.kept),
-            "suspect": sum(self._session.kept.values()),
-            "discarded": self._session.discarded,
-            "verdict": self._session.verdict,
-            "free_gb": free_gb(self.parameters.out),
+            "kept": len(self._kept),
+            "suspect": sum(self._kept.values()),
+            "last_suspect": int(last is not None and bool(last.about.suspect)),
+            "discarded": self._discarded,
+            "verdict": self._verdict,
+            "free_gb": free_gb(self.parameters),
             "minutes_left": newest.minutes_left if newest else None,
             "written_mb": episode.written_mb if episode else 0.0,
             "waiting_mb": episode.waiting_mb if episode else 0.0,
@@ -277,13 +257,22 @@ class RecorderNode(Node):
         return values
 
 
-def name_of_episode(episode: EpisodeRecorder) -> str:
-    return f"episode {number_of(episode.folder)}"
-
-
-def free_gb(out: Path) -> float | None:
+def answer(act: Callable[[Any], str], request: Any, response: Any) -> Any:
+    """A service's response: what came of it, or the RuntimeError that says why it cannot be done."""
     try:
-        return shutil.disk_usage(out).free / 1e9
+        response.message, response.success = act(request), True
+    except RuntimeError as error:
+        response.message, response.success = str(error), False
+    return response
+
+
+def name_of_episode(episode: EpisodeRecorder) -> str:
+    return f"episode {episode.number}"
+
+
+def free_gb(parameters: RecorderParameters) -> float | None:
+    try:
+        return free_bytes(parameters.out) / 1e9
     except OSError:
         return None
 

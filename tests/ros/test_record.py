@@ -12,6 +12,7 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -277,13 +278,33 @@ def test_the_table_shows_what_the_recorder_says():
         "free_gb": 10.0,
         "waiting_mb": 0.0,
         "overflow": 0.0,
+        "last_suspect": 1.0,
+        "level": 1.0,
         "message": "front is silent",
         "instruction": "push",
     }
     assert names(values) == ["front"]
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(show(values, {"teleop": "mirroring"}, "a note", True, 5))
+    session = SimpleNamespace(
+        recorder=values,
+        states={"teleop": "mirroring"},
+        note="a note",
+        bell=True,
+        kept_before=0,
+        line=Line("instruction: "),
+    )
+    console.print(show(session, 5))
     text = console.export_text()
-    for expected in ("29.9", "episode 4", "4 of 5 kept", "front is silent", "teleop mirroring", "a note", "bell on"):
+    for expected in (
+        "29.9",
+        "episode 4",
+        "4 of 5 kept",
+        "front is silent",
+        "teleop mirroring",
+        "a note",
+        "bell on",
+        "instruction:",
+    ):
         assert expected in text
-    console.print(show({}, {}, "", False, 0))
+    session.recorder = {}
+    console.print(show(session, 0))

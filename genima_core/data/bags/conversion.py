@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from genima_core.cameras import CameraRig
 from genima_core.data.bags.episode_info import FILE as ABOUT
 from genima_core.data.bags.episodes import Options, read_episode
-from genima_core.data.bags.metadata import FILE as METADATA
 from genima_core.data.bags.reader import find_bags
+from genima_core.data.bags.storage import METADATA
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
+
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
 
 
 def convert_recordings(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict:
@@ -50,14 +51,18 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
     done, added, left_out = list(before.episodes[:known]), [], {}
     waiting = _waiting(bags, done, out)
     rig, writer = Dataset(out).rig if known else None, None
-    with ExitStack() as stack, _progress(show_progress) as progress:
+    with ExitStack() as stack, Progress(*COLUMNS, disable=not show_progress) as progress:
         bar = progress.add_task("reading")
         for number, bag in enumerate(waiting, 1):
             progress.reset(bar, total=None, description=f"{bag.name} ({number} of {len(waiting)})")
             try:
-                episode, rig_of_views = read_episode(bag, options, lambda: progress.advance(bar))
-                rig = rig or rig_of_views
-                _check_same_rig(rig, rig_of_views, out)
+                episode, views = read_episode(bag, options, lambda: progress.advance(bar))
+                rig = rig or views
+                if rig.fingerprint() != views.fingerprint():
+                    raise ValueError(
+                        f"its camera rig differs from that of the episodes in {out}; convert it into a separate "
+                        "data set"
+                    )
             except (ValueError, FileNotFoundError) as error:
                 left_out[bag.name] = str(error)
                 continue
@@ -76,15 +81,9 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
             done.append(_tag(bag))
             added.append(episode)
     if not done:
-        raise ValueError(f"nothing of {source} could be converted: {_reasons(left_out) or 'it holds no recordings'}")
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise ValueError(f"nothing of {source} could be converted: {reasons or 'it holds no recordings'}")
     return _summary(source, out, added, left_out, options.fps, time.monotonic() - begun_s)
-
-
-def _check_same_rig(rig: CameraRig, other: CameraRig, out: Path) -> None:
-    if rig.fingerprint() != other.fingerprint():
-        raise ValueError(
-            f"its camera rig differs from that of the episodes in {out}; convert it into a separate data set"
-        )
 
 
 def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
@@ -105,12 +104,9 @@ def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
 
 def _tag(bag: Path) -> str:
     """Name of a recording, and twelve hex digits that change when it is recorded again or relabelled."""
-    known = [path for path in (bag / ABOUT, bag / METADATA) if path.is_file()]
-    return " ".join([bag.name.replace(" ", "_"), *(hashlib.sha256(p.read_bytes()).hexdigest()[:12] for p in known[:1])])
-
-
-def _reasons(left_out: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+    name = bag.name.replace(" ", "_")
+    file = next((path for path in (bag / ABOUT, bag / METADATA) if path.is_file()), None)
+    return name if file is None else f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
 
 def _summary(source: Path, out: Path, added: list[Episode], left_out: dict[str, str], fps: int, seconds: float) -> dict:
@@ -118,12 +114,9 @@ def _summary(source: Path, out: Path, added: list[Episode], left_out: dict[str, 
     frames = sum(map(len, added))
     skew_ms = None
     if added:
-        late = np.concatenate([1e3 * np.abs(e.image_stamps_s - e.stamps_s[:, None]).ravel() for e in added])
-        skew_ms = {
-            "p50": round(float(np.percentile(late, 50)), 2),
-            "p99": round(float(np.percentile(late, 99)), 2),
-            "max": round(float(late.max()), 2),
-        }
+        late_ms = np.concatenate([1e3 * np.abs(e.image_stamps_s - e.stamps_s[:, None]).ravel() for e in added])
+        p50, p99, most = np.percentile(late_ms, [50, 99, 100]).round(2).tolist()
+        skew_ms = {"p50": p50, "p99": p99, "max": most}
     for name, reason in left_out.items():
         print(f"left out {name}: {reason}")
     ratio = round(frames / fps / seconds, 2) if added else None
@@ -144,9 +137,3 @@ def _summary(source: Path, out: Path, added: list[Episode], left_out: dict[str, 
         "skew_ms": skew_ms,
         "fingerprint": dataset.fingerprint(),
     }
-
-
-def _progress(shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), disable=not shown
-    )

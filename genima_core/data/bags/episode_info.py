@@ -1,7 +1,8 @@
-"""What a recorder knows of an episode that no message says: `episode.json` in the bag's folder."""
+"""What a recorder knows of an episode that no message says: its folder's number, and `episode.json` in the folder."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,12 @@ from genima_core.files import check_name, read_json, write_json
 FILE = "episode.json"
 FORMAT = 1
 Label = Literal["success", "failure", ""]
+EPISODE = re.compile(r"episode_(\d+)")
 
 
 @dataclass(frozen=True)
 class EpisodeInfo:
-    """One episode; the roles of `streams` are those of `roles`."""
+    """One episode."""
 
     task: str
     instruction: str
@@ -56,13 +58,11 @@ class EpisodeInfo:
 
     def save(self, folder: Path) -> None:
         """Writes or replaces the file, at once."""
-        data = {f.name: getattr(self, f.name) for f in fields(self)} | {"arm": self.arm.to_dict()}
-        write_json(folder / FILE, data)
+        write_json(folder / FILE, vars(self) | {"arm": self.arm.to_dict()})
 
     @classmethod
     def load(cls, folder: Path) -> "EpisodeInfo":
-        """Reads what `save` wrote.
-
+        """
         Raises:
             FileNotFoundError, ValueError: no such file; not one of ours.
         """
@@ -76,3 +76,25 @@ class EpisodeInfo:
             return from_overrides(cls, {**data, "arm": arm_from(data.get("arm"))}, FILE)
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def folder_of(out: Path, number: int) -> Path:
+    return out / f"episode_{number:06d}"
+
+
+def number_of(folder: Path) -> int:
+    """Of an episode's folder."""
+    return int(folder.name.removeprefix("episode_"))
+
+
+def episodes_in(out: Path) -> list[Path]:
+    """The folders of episodes, by number; empty where there is no such folder."""
+    try:
+        return sorted((path for path in out.iterdir() if EPISODE.fullmatch(path.name)), key=number_of)
+    except OSError:
+        return []
+
+
+def next_number(out: Path) -> int:
+    """After the last that exists, whatever became of it."""
+    return max(map(number_of, episodes_in(out)), default=-1) + 1

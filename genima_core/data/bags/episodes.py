@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from genima_core.cameras import CameraRig
-from genima_core.data.bags import resample
-from genima_core.data.bags import topic_roles as roles
+from genima_core.data.bags import stamps
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
-from genima_core.data.bags.series import Recording, read_recording
+from genima_core.data.bags.series import Recording, info_of, read_recording
 from genima_core.data.bags.views import Cut, RecordedFrames, check_cameras
 from genima_core.data.dataset import load_rig
 from genima_core.data.episode import Episode
@@ -22,16 +21,11 @@ LONGEST_GAP_S = 0.25
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Cut):
     """What decides what ends up in the data set."""
 
     fps: int = 20
     """Rows per second: the step of the demo preset and of the paper."""
-    crop: str | None = None
-    """Part of each image to keep before it is resized: square (the middle), or left,top,width,height in recorded
-    pixels; all by default."""
-    size: int | None = None
-    """Width and height of each view in pixels; as recorded by default."""
     rig: Path | None = None
     """The cameras, as a rig's file or a data set's folder; by default, what each recording says."""
     instruction: str | None = None
@@ -42,13 +36,9 @@ class Options:
     """Also failed demonstrations, marked as such."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.fps < 1:
             raise ValueError(f"fps is {self.fps}; it must be at least 1")
-        _ = self.cut
-
-    @property
-    def cut(self) -> Cut:
-        return Cut(self.crop, self.size)
 
     @cached_property
     def cameras(self) -> CameraRig | None:
@@ -64,10 +54,7 @@ def read_episode(
 ) -> tuple[Episode, CameraRig]:
     """A recording as an episode whose frames are read only when they are written, and the rig of its views.
 
-    Args:
-        folder: The bag.
-        options: What it is made with.
-        on_frame: Called for every frame that was read.
+    `on_frame` is called for every frame that was read.
 
     Raises:
         ValueError, FileNotFoundError: why it is left out.
@@ -77,7 +64,7 @@ def read_episode(
         raise ValueError("it is being recorded; convert again when that has ended")
     if not bag.finished:
         raise ValueError(f"its recording was interrupted; repair it with `genima bag repair {folder}`")
-    about = bag.about or roles.infer(bag)
+    about = info_of(bag)
     _check_wanted(about, options)
     rig = options.cameras or _rig(about)
     if missing := [name for name in rig.names if f"camera/{name}" not in about.streams]:
@@ -90,29 +77,24 @@ def read_episode(
     if not instruction:
         raise ValueError("it has no instruction; give --instruction")
     check_cameras(rig, recording.cameras)
-    views = options.cut.rig(rig)
+    views = options.cut_rig(rig)
 
-    images = {name: _in_order(name, recording.image_stamps_s[name]) for name in rig.names}
-    times_s = resample.grid(
-        {
-            **{f"camera {name}": stamps_s for name, (_, stamps_s) in images.items()},
-            "joints": recording.arm.stamps_s,
-            "fingers": recording.gripper.stamps_s,
-        },
-        options.fps,
-    )
-    shown = {name: resample.nearest(stamps_s, times_s) for name, (_, stamps_s) in images.items()}
-    frames = {
-        name: RecordedFrames(
-            folder, about.streams[f"camera/{name}"], numbers[shown[name]], rig.size, options.cut, on_frame
-        )
-        for name, (numbers, _) in images.items()
+    # Numbers of each camera's images, without those that repeat a stamp or were overtaken.
+    taken = {
+        name: np.flatnonzero(stamps.increasing(stamps_s, f"camera {name}"))
+        for name, stamps_s in recording.image_stamps_s.items()
     }
-    image_stamps_s = np.column_stack([stamps_s[shown[name]] for name, (_, stamps_s) in images.items()])
+    streams = {f"camera {name}": recording.image_stamps_s[name][numbers] for name, numbers in taken.items()}
+    streams |= {"joints": recording.arm.stamps_s, "fingers": recording.gripper.stamps_s}
+    times_s = stamps.grid(streams, options.fps)
+    shown = {name: numbers[stamps.nearest(streams[f"camera {name}"], times_s)] for name, numbers in taken.items()}
     return Episode(
         stamps_s=times_s,
-        image_stamps_s=image_stamps_s,
-        images=frames,
+        image_stamps_s=np.column_stack([recording.image_stamps_s[name][numbers] for name, numbers in shown.items()]),
+        images={
+            name: RecordedFrames(folder, about.streams[f"camera/{name}"], numbers, rig.size, options, on_frame)
+            for name, numbers in shown.items()
+        },
         **_motion(recording, times_s),
         instruction=instruction,
         task=about.task,
@@ -137,30 +119,23 @@ def _rig(about: EpisodeInfo) -> CameraRig:
     return CameraRig.from_dict(about.rig, "what it says of its cameras (or give --rig)")
 
 
-def _in_order(camera: str, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers and stamps of a camera's images, without those that repeat a stamp or were overtaken."""
-    numbers = np.flatnonzero(resample.increasing(stamps_s, f"camera {camera}"))
-    return numbers, stamps_s[numbers]
-
-
 def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
     """What was measured at each row's time and commanded for the next one's, by the names of `Episode`."""
     step_s = times_s[1] - times_s[0]
     next_s = times_s + step_s
-    arm = resample.interpolated(recording.arm.stamps_s, recording.arm.values, np.append(times_s, next_s[-1]))
-    opening = resample.interpolated(
-        recording.gripper.stamps_s, recording.gripper.values, np.append(times_s, next_s[-1])
-    )[:, 0]
+    rows_s = np.append(times_s, next_s[-1])
+    arm = stamps.interpolated(recording.arm.stamps_s, recording.arm.values, rows_s)
+    opening = stamps.interpolated(recording.gripper.stamps_s, recording.gripper.values, rows_s)[:, 0]
     q, dq, action = arm[:-1, :7], arm[:-1, 7:], arm[1:, :7]
     commands, held = recording.commands, recording.gripper_commands
-    commanded = resample.covered(commands.stamps_s, next_s, LONGEST_GAP_S)
+    commanded = stamps.covered(commands.stamps_s, next_s, LONGEST_GAP_S)
     if commanded.any():
-        set_points = resample.interpolated(commands.stamps_s, commands.values, next_s)
+        set_points = stamps.interpolated(commands.stamps_s, commands.values, next_s)
         action = np.where(commanded[:, None], set_points, action)
     return {
         "q": q,
         "dq": dq if np.isfinite(dq).all() else np.gradient(q, step_s, axis=0),
         "gripper": opening[:-1],
         "action_q": action,
-        "action_gripper": resample.held(held.stamps_s, held.values[:, 0], next_s, opening[1:]),
+        "action_gripper": stamps.held(held.stamps_s, held.values[:, 0], next_s, opening[1:]),
     }

@@ -2,7 +2,7 @@
 
 import struct
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +21,28 @@ JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
 def typestore() -> Typestore:
     """The message types of ROS 2 Jazzy."""
     return get_typestore(Stores.ROS2_JAZZY)
+
+
+class Message(NamedTuple):
+    """One message as it was received or stored."""
+
+    topic: str
+    type: str
+    data: bytes
+    received_ns: int
+    published_ns: int
+    """When it was captured, by its header; where it has none, when it was sent."""
+    qos: str = ""
+    """For those who play it back: rosbag2's profile of the publisher. Readers leave it out."""
+
+    @property
+    def captured_ns(self) -> int:
+        """The same of a recording that somebody else made."""
+        return header_stamp_ns(self.data, self.type) or self.published_ns
+
+    def decode(self) -> Any:
+        """See `deserialize`."""
+        return deserialize(self.data, self.type)
 
 
 def deserialize(data: bytes, type: str) -> Any:

@@ -1,18 +1,44 @@
-"""Measures the quality of an episode, while it is recorded or from a bag."""
+"""Measures the quality of an episode, while it is recorded or from a bag: the times of its messages, its pictures."""
 
+from array import array
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import cv2
 import numpy as np
 
 from genima_core.data.bags import messages, stamps
-from genima_core.data.bags.pictures import Pictures
-from genima_core.data.bags.quality import CameraQuality, Quality, StreamQuality
+from genima_core.data.bags.quality import NAMES, CameraQuality, Quality, StreamQuality
 from genima_core.data.bags.reader import Bag
-from genima_core.data.bags.stamps import Stamps
-from genima_core.data.bags.topic_roles import infer
+from genima_core.data.bags.series import info_of
+from genima_core.files import one_line
+from genima_core.pixels import picture_size
 
 CLOCK_JITTER_NS = 2_000_000
 """Stamps of a stream may be swapped by this much without a clock having been set back."""
+UNEXPECTED = ("leader_joint_states", "gripper_command")
+"""Streams whose absence from a bag tells nothing: the leader's is recorded where there is one."""
+
+EVERY_PX = 8
+"""Brightness is measured on every eighth pixel of both directions."""
+BLACK = 8.0
+"""Mean brightness below which an image is black, of 255."""
+SATURATED = 250
+"""A pixel is saturated from here on, in all its channels."""
+OVEREXPOSED = 0.6
+"""Share of saturated pixels above which an image is overexposed; a white wall is none yet."""
+MOVED_RAD = 0.02
+"""The same picture again is frozen if a joint has moved by more than this meanwhile; a scene at rest may look so."""
+
+
+@dataclass
+class _Times:
+    """Of all messages of a stream; arrays, for there are many."""
+
+    captured_ns: array = field(default_factory=lambda: array("q"))
+    received_ns: array = field(default_factory=lambda: array("q"))
 
 
 class QualityMeter:
@@ -25,8 +51,8 @@ class QualityMeter:
         """
         self._fps = fps
         self._joint_names = tuple(joint_names)
-        self._stamps = {role: Stamps() for role in expected}
-        self._pictures: dict[str, Pictures] = {}
+        self._times = {role: _Times() for role in expected}
+        self._pictures: dict[str, Pictures] = defaultdict(Pictures)
         self._joint_state = b""
 
     def add(
@@ -35,81 +61,52 @@ class QualityMeter:
         """One message; `image` is it as an object, where it is an image, or why it cannot be one."""
         if role == "joint_states" and self._joint_names and self._joint_names[0].encode() not in data:
             return
-        self._stamps.setdefault(role, Stamps()).add(captured_ns, received_ns)
+        times = self._times.setdefault(role, _Times())
+        times.captured_ns.append(captured_ns)
+        times.received_ns.append(received_ns)
         if role == "joint_states":
             self._joint_state = data
         elif isinstance(image, Exception):
-            self._pictures.setdefault(role, Pictures()).miss(image)
+            self._pictures[role].miss(image)
         elif image is not None:
-            self._pictures.setdefault(role, Pictures()).look(image, self._motion)
+            self._pictures[role].look(image, self._motion)
 
     def result(self, begun_ns: int, ended_ns: int, overflow: int = 0) -> Quality:
         """Of an episode between these times of the receiving clock."""
-        captured = {role: times.captured_ns for role, times in self._stamps.items()}
-        cameras = [role for role in captured if role.startswith("camera/")]
-        fps = self._fps if self._fps > 0 else _measured_fps([captured[role] for role in cameras])
-        images = {role.removeprefix("camera/"): self._camera(role, 1e9 / fps, begun_ns, ended_ns) for role in cameras}
-        skews = stamps.percentiles(stamps.spread_ms([captured[role] for role in cameras if len(captured[role])]))
+        captured = {role: np.array(times.captured_ns) for role, times in self._times.items()}
+        received = {role: np.array(times.received_ns) for role, times in self._times.items()}
+        streams = {role: _stream(captured[role], received[role], begun_ns, ended_ns) for role in captured}
+        names = [role for role in captured if role.startswith("camera/")]
+        seen = [captured[role] for role in names if len(captured[role])]
+        fps = self._fps if self._fps > 0 else _measured_fps(seen)
+        cameras = {}
+        for role in names:
+            lost = _lost(captured[role], received[role], 1e9 / fps, begun_ns, ended_ns)
+            stream, pictures = streams[role], self._pictures[role]
+            cameras[role.removeprefix("camera/")] = CameraQuality(
+                **vars(stream),
+                expected=stream.messages - stream.repeated + lost,
+                lost=lost,
+                frozen=pictures.frozen,
+                black=pictures.black,
+                overexposed=pictures.overexposed,
+                unreadable=pictures.unreadable,
+                unreadable_reason=pictures.reason,
+                sizes=tuple(pictures.sizes),
+            )
         joints = captured.get("joint_states", np.zeros(0, np.int64))
-        to_joints = [
-            1e-6 * stamps.distances_ns(stamps.within(captured[role], [joints]), joints)
-            for role in cameras
-            if len(joints)
-        ]
-        joint_skews = stamps.percentiles(np.concatenate(to_joints) if to_joints else np.zeros(0))
+        to_joints = [stamps.distances_ns(stamps.within(own, [joints]), joints) for own in seen if len(joints)]
         return Quality(
             1e-9 * (ended_ns - begun_ns),
-            sum(image.expected for image in images.values()),
-            sum(image.lost for image in images.values()),
+            sum(camera.expected for camera in cameras.values()),
+            sum(camera.lost for camera in cameras.values()),
             overflow,
-            *skews,
-            *joint_skews,
+            *stamps.percentiles(stamps.spread_ms(seen)),
+            *stamps.percentiles(1e-6 * np.concatenate([np.zeros(0), *to_joints])),
             fps,
-            images,
-            {
-                role: StreamQuality(**self._stream(role, begun_ns, ended_ns))
-                for role in captured
-                if role in ("joint_states", "leader_joint_states", "gripper_state", "joint_commands", "gripper_command")
-            },
+            cameras,
+            {role: stream for role, stream in streams.items() if role in NAMES},
         )
-
-    def _camera(self, role: str, period_ns: float, begun_ns: int, ended_ns: int) -> CameraQuality:
-        stream, captured_ns = self._stream(role, begun_ns, ended_ns), self._stamps[role].captured_ns
-        pictures = self._pictures.get(role, Pictures())
-        if len(captured_ns):
-            # A frame on its way for longer than the others is none that is missing at an end.
-            slack_ns = np.ptp(self._stamps[role].received_ns - captured_ns)
-            ends_ns = [1e9 * stream[end] - slack_ns for end in ("late_s", "early_s")]
-            lost = stamps.count_lost(captured_ns, period_ns) + sum(max(0, round(x / period_ns) - 1) for x in ends_ns)
-        else:
-            lost = int((ended_ns - begun_ns) / period_ns)
-        fresh = stream["messages"] - stream["repeated"]
-        return CameraQuality(
-            **stream,
-            expected=fresh + lost,
-            lost=lost,
-            frozen=pictures.frozen,
-            black=pictures.black,
-            overexposed=pictures.overexposed,
-            unreadable=pictures.unreadable,
-            unreadable_reason=pictures.reason,
-            sizes=tuple(pictures.sizes),
-        )
-
-    def _stream(self, role: str, begun_ns: int, ended_ns: int) -> dict:
-        captured_ns, received_ns = self._stamps[role].captured_ns, self._stamps[role].received_ns
-        there, steps = len(captured_ns) > 0, np.diff(captured_ns)
-        whole_s = 1e-9 * (ended_ns - begun_ns)
-        return {
-            "messages": len(captured_ns),
-            "rate_hz": stamps.rate_hz(captured_ns),
-            "gap_s": stamps.longest_gap_s(captured_ns),
-            "late_s": max(0.0, 1e-9 * (received_ns[0] - begun_ns)) if there else whole_s,
-            "early_s": max(0.0, 1e-9 * (ended_ns - received_ns[-1])) if there else whole_s,
-            "delay_s": 1e-9 * float(np.median(received_ns - captured_ns)) if there else None,
-            "repeated": int((steps == 0).sum()),
-            "backwards": int((steps < -CLOCK_JITTER_NS).sum()),
-        }
 
     def _motion(self) -> Callable[[], float]:
         before = self._joint_state
@@ -128,34 +125,98 @@ class QualityMeter:
         return np.array([x for name, x in zip(state.name, state.position, strict=False) if name in wanted])
 
 
+@dataclass
+class Pictures:
+    """Counts of one camera, as its images come."""
+
+    frozen: int = 0
+    black: int = 0
+    overexposed: int = 0
+    unreadable: int = 0
+    reason: str = ""
+    """Of the last unreadable one."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    _last: np.ndarray | None = None
+    _moved_since: Callable[[], float] = lambda: 0.0
+
+    def miss(self, error: Exception) -> None:
+        """Counts an image that cannot be read."""
+        self.unreadable, self.reason = self.unreadable + 1, one_line(error)
+
+    def look(self, message: Any, motion: Callable[[], Callable[[], float]]) -> None:
+        """Judges an Image or CompressedImage.
+
+        `motion()` starts to measure: what it returns tells by how many rad a joint has moved since.
+        """
+        payload = np.frombuffer(memoryview(message.data), np.uint8)
+        try:
+            thumbnail, size = _thumbnail(message, payload)
+        except (ValueError, cv2.error) as error:
+            self.miss(error)
+            return
+        self.sizes[size] = self.sizes.get(size, 0) + 1
+        if self._last is not None and np.array_equal(payload, self._last):
+            self.frozen += self._moved_since() > MOVED_RAD
+        else:
+            self._last, self._moved_since = payload, motion()
+        self.black += float(thumbnail.mean()) < BLACK
+        self.overexposed += float((thumbnail.min(axis=2) >= SATURATED).mean()) > OVEREXPOSED
+
+
+def _thumbnail(message: Any, payload: np.ndarray) -> tuple[np.ndarray, str]:
+    """A small picture (h, w, 3) and the full one's size as text."""
+    if hasattr(message, "format"):
+        width, height = picture_size(bytes(payload), f"a picture of format {message.format[:40]!r}")
+        small = cv2.imdecode(payload, cv2.IMREAD_REDUCED_COLOR_8)
+        if small is None:
+            raise ValueError(f"{len(payload)} bytes that are no {message.format[:40]} picture")
+        return small, f"{width}x{height}"
+    pixels = messages.image_to_rgb(message)
+    return pixels[::EVERY_PX, ::EVERY_PX], f"{message.width}x{message.height}"
+
+
 def quality_of_bag(bag: Bag) -> Quality:
     """Measures a recording that was interrupted, mended or made by somebody else.
 
     Raises:
         ValueError: it has no episode.json and not the usual topics either.
     """
-    about = bag.about or infer(bag)
-    roles = {topic: role for role, topic in about.streams.items()}
-    unexpected = (
-        "instruction",
-        "success",
-        "scene",
-        "gripper_command",
-        *(("gripper_state",) if about.finger_names else ()),
-    )
-    expected = [role for role in about.streams if not role.startswith("camera_info/") and role not in unexpected]
-    meter = QualityMeter(about.fps, expected, about.arm.joint_names)
-    begun_ns = ended_ns = None
+    about = info_of(bag)
+    roles = {topic: role for role, topic in about.streams.items() if role in NAMES or role.startswith("camera/")}
+    own_fingers = ("gripper_state",) if about.finger_names else ()
+    expected = [role for role in roles.values() if role not in (*UNEXPECTED, *own_fingers)]
+    meter, received_ns = QualityMeter(about.fps, expected, about.arm.joint_names), array("q")
     for message in bag.messages():
-        begun_ns = message.received_ns if begun_ns is None else min(begun_ns, message.received_ns)
-        ended_ns = message.received_ns if ended_ns is None else max(ended_ns, message.received_ns)
-        role = roles.get(message.topic)
-        if role is None:
-            continue
-        captured_ns = messages.header_stamp_ns(message.data, message.type) or message.published_ns
-        image = messages.image_or_error(message.data, message.type) if role.startswith("camera/") else None
-        meter.add(role, message.data, captured_ns, message.received_ns, image)
-    return meter.result(begun_ns or 0, ended_ns or 0)
+        received_ns.append(message.received_ns)
+        if (role := roles.get(message.topic)) is not None:
+            image = messages.image_or_error(message.data, message.type) if role.startswith("camera/") else None
+            meter.add(role, message.data, message.captured_ns, message.received_ns, image)
+    return meter.result(min(received_ns, default=0), max(received_ns, default=0))
+
+
+def _stream(captured_ns: np.ndarray, received_ns: np.ndarray, begun_ns: int, ended_ns: int) -> StreamQuality:
+    there, steps = len(captured_ns) > 0, np.diff(captured_ns)
+    whole_s = 1e-9 * (ended_ns - begun_ns)
+    return StreamQuality(
+        messages=len(captured_ns),
+        rate_hz=stamps.rate_hz(captured_ns),
+        gap_s=1e-9 * float(steps.max(initial=0)),
+        late_s=max(0.0, 1e-9 * (received_ns[0] - begun_ns)) if there else whole_s,
+        early_s=max(0.0, 1e-9 * (ended_ns - received_ns[-1])) if there else whole_s,
+        delay_s=1e-9 * float(np.median(received_ns - captured_ns)) if there else None,
+        repeated=int((steps == 0).sum()),
+        backwards=int((steps < -CLOCK_JITTER_NS).sum()),
+    )
+
+
+def _lost(captured_ns: np.ndarray, received_ns: np.ndarray, period_ns: float, begun_ns: int, ended_ns: int) -> int:
+    """Frames that are missing in the midst of an episode and at its ends."""
+    if not len(captured_ns):
+        return int((ended_ns - begun_ns) / period_ns)
+    # A frame on its way for longer than the others is none that is missing at an end.
+    slack_ns = np.ptp(received_ns - captured_ns)
+    ends_ns = [max(0, ns) - slack_ns for ns in (received_ns[0] - begun_ns, ended_ns - received_ns[-1])]
+    return stamps.count_lost(captured_ns, period_ns) + sum(max(0, round(ns / period_ns) - 1) for ns in ends_ns)
 
 
 def _measured_fps(cameras: Sequence[np.ndarray]) -> float:

@@ -1,27 +1,18 @@
 """Reads rosbag2 bags: finished, interrupted or damaged ones, ours and anybody's."""
 
 import fcntl
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
-from genima_core.data.bags import episode_info as about
-from genima_core.data.bags import metadata
-from genima_core.data.bags.mcap_file import McapFile
+from genima_core.data.bags import episode_info
+from genima_core.data.bags.episode_info import EpisodeInfo
+from genima_core.data.bags.messages import Message
+from genima_core.data.bags.storage import METADATA, McapFile, Metadata, read_metadata
 from genima_core.files import one_line
-
-
-class Message(NamedTuple):
-    """One message as it was stored."""
-
-    topic: str
-    type: str
-    data: bytes
-    received_ns: int
-    published_ns: int
 
 
 @dataclass(frozen=True)
@@ -30,40 +21,62 @@ class Topic:
 
     type: str
     count: int
-    qos: str = ""
 
 
 class Bag:
     """A bag to read from; see `open_bag`."""
 
-    def __init__(self, folder: Path, storage: str, files: tuple[Path, ...], finished: bool) -> None:
-        self.folder, self.storage, self.files, self.finished = folder, storage, files, finished
+    def __init__(self, folder: Path, files: tuple[Path, ...], metadata: Metadata | None = None) -> None:
+        """Without metadata it counts as interrupted."""
+        self.folder, self.files, self.metadata = folder, files, metadata
         self.damage = ""
         """What was found to be wrong while reading; "" for nothing."""
 
+    @property
+    def finished(self) -> bool:
+        return self.metadata is not None
+
+    @property
+    def storage(self) -> str:
+        """mcap, sqlite3, or one of them in words."""
+        if self.metadata is None:
+            return "mcap"
+        whole = self.metadata.compression_mode.lower()
+        compressed = "" if whole in ("", "none") else f", its {whole}s compressed as a whole"
+        return self.metadata.storage_identifier + compressed
+
     @cached_property
-    def about(self) -> about.EpisodeInfo | None:
+    def about(self) -> EpisodeInfo | None:
         """None where `genima record` did not make the bag.
 
         Raises:
             ValueError: the file is damaged.
         """
-        return about.EpisodeInfo.load(self.folder) if (self.folder / about.FILE).is_file() else None
+        return EpisodeInfo.load(self.folder) if (self.folder / episode_info.FILE).is_file() else None
+
+    @property
+    def topics(self) -> dict[str, Topic]:
+        """Name to type and count; by metadata.yaml where the bag is finished, else by reading all of it."""
+        return self._contents[0]
+
+    @property
+    def duration_s(self) -> float:
+        """From the first message to the last; found as the topics are."""
+        return self._contents[1]
 
     @cached_property
-    def topics(self) -> Mapping[str, Topic]:
-        """Name to type and count; by metadata.yaml where the bag is finished, else by reading all of it."""
-        if self.finished:
-            return {
-                t.topic_metadata.name: Topic(t.topic_metadata.type, t.message_count)
-                for t in metadata.read_metadata(self.folder).topics_with_message_count
-            }
-        types: dict[str, str] = {}
-        counts: Counter[str] = Counter()
+    def _contents(self) -> tuple[dict[str, Topic], float]:
+        if self.metadata is not None:
+            told = self.metadata.topics_with_message_count
+            topics = {t.topic_metadata.name: Topic(t.topic_metadata.type, t.message_count) for t in told}
+            return topics, self.metadata.duration.nanoseconds * 1e-9
+        types, counts, received_ns = dict[str, str](), Counter[str](), array("q")
         for message in self.messages():
             types[message.topic] = message.type
             counts[message.topic] += 1
-        return {name: Topic(types[name], count) for name, count in counts.items()}
+            received_ns.append(message.received_ns)
+        topics = {name: Topic(types[name], count) for name, count in counts.items()}
+        return topics, 1e-9 * (max(received_ns) - min(received_ns)) if received_ns else 0.0
 
     @property
     def being_recorded(self) -> bool:
@@ -98,15 +111,15 @@ class Bag:
 
     def flaw(self) -> str:
         """What is wrong with a finished bag as far as that shows without reading all of it; "" for nothing."""
-        if not self.finished or self.storage != "mcap":
+        if self.metadata is None or self.storage != "mcap":
             return ""
         found = 0
         for file in self.mcap_files():
             if (statistics := file.statistics()) is None:
                 return f"the end of {file.path.name} is missing or damaged"
             found += statistics.message_count
-        told = metadata.read_metadata(self.folder).message_count
-        return "" if told == found else f"{metadata.FILE} tells of {told} messages, its files of {found}"
+        told = self.metadata.message_count
+        return "" if told == found else f"{METADATA} tells of {told} messages, its files of {found}"
 
     def _report(self, damage: str) -> None:
         if damage not in self.damage:
@@ -136,24 +149,20 @@ def open_bag(folder: Path) -> Bag:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no bag {folder}; a bag is a folder, such as genima record writes")
-    if (folder / metadata.FILE).is_file():
-        told = metadata.read_metadata(folder)
-        storage = told.storage_identifier
-        if storage not in ("mcap", "sqlite3"):
+    if (folder / METADATA).is_file():
+        metadata = read_metadata(folder)
+        if (storage := metadata.storage_identifier) not in ("mcap", "sqlite3"):
             raise ValueError(
                 f"{folder} is stored as {storage!r}; readable are mcap and sqlite3: convert it with ros2 bag convert"
             )
-        files = tuple(folder / Path(name).name for name in told.relative_file_paths)
+        files = tuple(folder / Path(name).name for name in metadata.relative_file_paths)
         if missing := [path.name for path in files if not path.is_file()]:
-            raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which its {metadata.FILE} names")
-        if told.compression_mode.lower() not in ("", "none"):
-            storage += f", its {told.compression_mode.lower()}s compressed as a whole"
-        return Bag(folder, storage, files, finished=True)
-    files = mcap_files(folder)
-    if not files:
+            raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which its {METADATA} names")
+        return Bag(folder, files, metadata)
+    if not (files := mcap_files(folder)):
         remedy = ": ros2 bag reindex makes a bag of its .db3 files" if any(folder.glob("*.db3")) else ""
-        raise FileNotFoundError(f"{folder} is not a bag: it has neither {metadata.FILE} nor an MCAP file{remedy}")
-    return Bag(folder, "mcap", files, finished=False)
+        raise FileNotFoundError(f"{folder} is not a bag: it has neither {METADATA} nor an MCAP file{remedy}")
+    return Bag(folder, files)
 
 
 def mcap_files(folder: Path) -> tuple[Path, ...]:
@@ -164,8 +173,8 @@ def mcap_files(folder: Path) -> tuple[Path, ...]:
 def find_bags(path: Path) -> list[Path]:
     """`path` itself if it is a bag, else the bags in it, by name."""
     path = Path(path)
-    return [path] if _is_bag(path) else sorted(p for p in path.iterdir() if _is_bag(p)) if path.is_dir() else []
+    return [path] if _is_bag(path) else sorted(filter(_is_bag, path.iterdir())) if path.is_dir() else []
 
 
 def _is_bag(path: Path) -> bool:
-    return path.is_dir() and ((path / metadata.FILE).is_file() or bool(mcap_files(path)))
+    return path.is_dir() and ((path / METADATA).is_file() or bool(mcap_files(path)))

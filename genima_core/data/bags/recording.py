@@ -4,62 +4,41 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import EpisodeInfo, Label
+from genima_core.data.bags.episode_info import EpisodeInfo, Label, number_of
+from genima_core.data.bags.messages import Message
 from genima_core.data.bags.meter import QualityMeter
-from genima_core.data.bags.quality import Quality, QualityBounds, suspect
-from genima_core.data.bags.writer import BagWriter
+from genima_core.data.bags.quality import QualityBounds, suspect
+from genima_core.data.bags.writer import BagWriter, Compression
 
 UNFINISHED = "its recording was interrupted"
 """Of every episode until it is finished."""
 POLL_S = 0.01
 """The worker looks this often; waking it for each message would cost more than the messages do."""
+FLUSH_S = 0.5
+"""All that is older survives the end of the process."""
 MEGABYTE = 10**6
 
 
-class Message(NamedTuple):
-    """What was received, as it came."""
-
-    topic: str
-    type: str
-    data: bytes
-    received_ns: int
-    captured_ns: int
-    qos: str = ""
-    """For those who play it back: rosbag2's profile of the publisher."""
-
-
 @dataclass(frozen=True)
-class RecordingConfig:
+class RecordingConfig(QualityBounds):
     """How episodes are written."""
 
-    streams: Mapping[str, str]
-    """Role to the topic that it arrives on, of all that is recorded; images as they come from the camera."""
-    expected: tuple[str, ...]
-    """Roles without which an episode is suspect."""
     fps: float = 30.0
+    """Rate that the cameras are set to; gaps are judged by it. Every message is recorded."""
     images: Literal["jpeg", "raw"] = "jpeg"
     jpeg_quality: int = 95
-    compression: Literal["zstd", "lz4", "none"] = "zstd"
-    flush_s: float = 0.5
-    """All that is older survives the end of the process."""
-    queue_mb: float = 256.0
-    """Of messages that wait to be written; more are lost, and counted."""
+    compression: Compression = "zstd"
     reserve_mb: float = 500.0
-    """Free space at which the recording stops."""
-    bounds: QualityBounds = field(default_factory=QualityBounds)
-
-    def stored(self) -> dict[str, str]:
-        """Role to topic in the bag."""
-        return {
-            role: f"{topic}/compressed" if role.startswith("camera/") and self.images == "jpeg" else topic
-            for role, topic in self.streams.items()
-        }
+    """The recording stops when no more space is left."""
+    queue_mb: float = 256.0
+    """Of messages that wait for the disk; more are lost, and counted."""
 
 
 def free_bytes(folder: Path) -> int:
@@ -78,24 +57,41 @@ class EpisodeRecorder:
         self,
         folder: Path,
         about: EpisodeInfo,
+        expected: tuple[str, ...],
         config: RecordingConfig,
         begun_ns: int,
         latched: Iterable[Message] = (),
+        flush_s: float = FLUSH_S,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
-        """`latched` came before and is written first; `begun_ns` is of the clock that messages are received by.
+        """
+        Args:
+            folder: Where the bag comes to be.
+            about: What is known; its streams are the topics that messages arrive on, images as the cameras send them.
+            expected: Roles of the streams without which an episode is suspect.
+            config: How it is written and judged.
+            begun_ns: By the clock that messages are received by.
+            latched: What came before, and is written first.
+            flush_s: What is older survives the end of the process.
+            free: Tells the free space in bytes.
 
         Raises:
             FileExistsError, OSError: the folder exists, or cannot be made.
         """
         self.folder = folder
-        self.about = replace(about, streams=config.stored(), fps=config.fps, suspect=(UNFINISHED,))
+        self._arriving = {topic: role for role, topic in about.streams.items()}
+        stored = {
+            role: f"{topic}/compressed" if role.startswith("camera/") and config.images == "jpeg" else topic
+            for role, topic in about.streams.items()
+        }
+        self.about = replace(about, streams=stored, fps=config.fps, suspect=(UNFINISHED,))
         self.problem = ""
         """Why nothing is written any more."""
         self.minutes_left: float | None = None
         """Until the reserve is reached, at the rate so far."""
         self.overflow = 0
-        self._config, self._begun_ns, self._free = config, begun_ns, free
+        """Messages that were lost because too many waited."""
+        self._config, self._begun_ns, self._flush_s, self._free = config, begun_ns, flush_s, free
         self._writer = BagWriter(folder, compression=config.compression)
         try:
             self.about.save(folder)
@@ -103,11 +99,9 @@ class EpisodeRecorder:
             self._writer.close()
             shutil.rmtree(folder)
             raise
-        self._meter = QualityMeter(config.fps, config.expected, about.arm.joint_names)
-        self._roles = {topic: role for role, topic in config.streams.items()}
-        self._stored = config.stored()
+        self._meter = QualityMeter(config.fps, expected, about.arm.joint_names)
         self._queue: deque[Message] = deque()
-        self._flushed_s = 0.0
+        self._begun_s = self._flushed_s = time.monotonic()
         self._added = self._taken = 0  # bytes: each is counted by one thread only, so neither needs a lock
         for message in latched:
             self.add(message._replace(received_ns=begun_ns))
@@ -124,6 +118,10 @@ class EpisodeRecorder:
         self._queue.append(message)
 
     @property
+    def number(self) -> int:
+        return number_of(self.folder)
+
+    @property
     def waiting_mb(self) -> float:
         return (self._added - self._taken) / MEGABYTE
 
@@ -133,23 +131,13 @@ class EpisodeRecorder:
 
     def finish(self, ended_ns: int, instruction: str = "") -> EpisodeInfo:
         """Writes what waits, closes the bag and says how good it is; never raises for a disk that is full."""
-        self._end_worker()
-        try:
-            self._writer.close()
-        except OSError as error:
-            self._fail(error)
+        self._end()
         quality = self._meter.result(self._begun_ns, ended_ns, self.overflow)
-        reasons = suspect(quality, self._config.bounds)
-        if self.problem:
-            reasons = (self.problem, *reasons)
-        self.about = replace(
-            self.about, instruction=instruction or self.about.instruction, suspect=reasons, quality=quality.to_dict()
-        )
-        try:
-            self.about.save(self.folder)
-        except OSError as error:
-            self._fail(error)
-            self.about = replace(self.about, suspect=tuple(dict.fromkeys((self.problem, *reasons))))
+        reasons = suspect(quality, self._config)
+        about = replace(self.about, instruction=instruction or self.about.instruction, quality=quality.to_dict())
+        with self._noting_problems():
+            replace(about, suspect=self._and_problem(reasons)).save(self.folder)
+        self.about = replace(about, suspect=self._and_problem(reasons))
         return self.about
 
     def relabel(self, label: Label) -> None:
@@ -168,63 +156,65 @@ class EpisodeRecorder:
         Raises:
             OSError: it cannot be removed.
         """
-        self._end_worker()
-        try:
-            self._writer.close()
-        except OSError as error:
-            self._fail(error)
+        self._end()
         shutil.rmtree(self.folder)
 
-    def _end_worker(self) -> None:
+    def _and_problem(self, reasons: tuple[str, ...]) -> tuple[str, ...]:
+        return (self.problem, *reasons) if self.problem else reasons
+
+    def _end(self) -> None:
         self._ending.set()
         self._worker.join()
+        with self._noting_problems():
+            self._writer.close()
 
     def _work(self) -> None:
-        begun_s = self._flushed_s = time.monotonic()
-        while True:
+        last = False
+        while not last:
             last = self._ending.wait(POLL_S)  # before the queue is emptied, so that nothing remains in it
             while self._queue:
                 message = self._queue.popleft()
-                if not self.problem:
-                    self._guarded(self._write, message)
+                with self._noting_problems():
+                    self._write(message)
                 self._taken += len(message.data)
-                self._flush_if_due(begun_s)  # also while more comes than can be written
-            if last:
-                return
-            self._flush_if_due(begun_s)
+                self._flush_if_due()  # also while more comes than can be written
+            self._flush_if_due()
 
-    def _flush_if_due(self, begun_s: float) -> None:
+    def _flush_if_due(self) -> None:
         now_s = time.monotonic()
-        if not self.problem and now_s - self._flushed_s >= self._config.flush_s:
+        if now_s - self._flushed_s >= self._flush_s:
             self._flushed_s = now_s
-            self._guarded(self._flush, max(now_s - begun_s, 1e-3))
+            with self._noting_problems():
+                self._flush(max(now_s - self._begun_s, 1e-3))
 
-    def _guarded(self, act: Callable, argument: object) -> None:
+    @contextmanager
+    def _noting_problems(self) -> Iterator[None]:
         try:
-            act(argument)
+            yield
         except OSError as error:
-            self._fail(error)
+            text = f"writing stopped: {error}; make space on the disk of {self.folder.parent}"
+            self.problem = self.problem or text
         except Exception as error:  # a thread that ends without a word would lose all that follows
             self.problem = self.problem or f"writing stopped: {error!r}"
 
-    def _fail(self, error: OSError) -> None:
-        self.problem = self.problem or f"writing stopped: {error}; make space on the disk of {self.folder.parent}"
-
     def _write(self, message: Message) -> None:
-        role, image = self._roles.get(message.topic, ""), None
-        topic, kind, data = message.topic, message.type, message.data
+        if self.problem:
+            return
+        role, image, stored = self._arriving.get(message.topic, ""), None, message
         if role.startswith("camera/"):
-            image = messages.image_or_error(data, kind)
-            if kind == messages.IMAGE and self._config.images == "jpeg" and not isinstance(image, ValueError):
+            image = messages.image_or_error(message.data, message.type)
+            if message.type == messages.IMAGE and self._config.images == "jpeg" and not isinstance(image, ValueError):
                 try:
                     data = messages.serialize(messages.to_jpeg(image, self._config.jpeg_quality), messages.JPEG)
-                    topic, kind = self._stored[role], messages.JPEG
+                    stored = message._replace(topic=self.about.streams[role], type=messages.JPEG, data=data)
                 except ValueError:
                     pass  # written as it came; the meter counts it as unreadable
-        self._writer.write(topic, kind, data, message.received_ns, message.captured_ns, message.qos)
-        self._meter.add(role, message.data, message.captured_ns, message.received_ns, image)
+        self._writer.write(*stored)
+        self._meter.add(role, message.data, message.published_ns, message.received_ns, image)
 
     def _flush(self, elapsed_s: float) -> None:
+        if self.problem:
+            return
         self._writer.flush()
         left = self._free(self.folder) - self._config.reserve_mb * MEGABYTE
         if self._writer.bytes_written:
@@ -233,10 +223,9 @@ class EpisodeRecorder:
             raise OSError(f"less than {self._config.reserve_mb:g} MB of space are left")
 
 
-def verdict(name: str, quality: Quality | Mapping[str, Any], reasons: Iterable[str]) -> str:
+def verdict(name: str, about: EpisodeInfo) -> str:
     """One line about a finished episode."""
-    numbers = quality.to_dict() if isinstance(quality, Quality) else quality
-    counts = [camera["messages"] for camera in numbers["cameras"].values()]
+    counts = [camera["messages"] for camera in about.quality["cameras"].values()]
     frames = f"{min(counts)} to {max(counts)}" if len(set(counts)) > 1 else f"{counts[0] if counts else 0}"
-    why = "; ".join(reasons)
-    return f"{name}: {numbers['duration_s']:.1f} s, {frames} frames a camera, {'suspect: ' + why if why else 'ok'}"
+    why = f"suspect: {'; '.join(about.suspect)}" if about.suspect else "ok"
+    return f"{name}: {about.quality['duration_s']:.1f} s, {frames} frames a camera, {why}"

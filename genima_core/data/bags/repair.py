@@ -2,13 +2,14 @@
 
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from genima_core.data.bags import metadata
 from genima_core.data.bags.reader import Bag, mcap_files, open_bag
-from genima_core.data.bags.writer import BagWriter, Description
+from genima_core.data.bags.storage import METADATA
+from genima_core.data.bags.writer import BagWriter
 from genima_core.files import sync_folder
 
 KEPT = ".broken"
@@ -21,16 +22,10 @@ SCRATCH = ".repair"
 class Repair:
     """What was done to a bag."""
 
-    folder: Path
-    done: str
-    """"nothing", or what."""
+    changed: bool
     messages: int
     damage: str
     """What could not be read; "" for nothing."""
-
-    @property
-    def changed(self) -> bool:
-        return self.done != "nothing"
 
 
 def repair(folder: Path) -> Repair:
@@ -52,11 +47,10 @@ def repair(folder: Path) -> Repair:
         )
     if bag.being_recorded:
         raise ValueError(f"{bag.folder} is being recorded; repair it when that has ended")
-    found: dict[str, int] = {}
-    for message in bag.messages():
-        found[message.topic] = found.get(message.topic, 0) + 1
-    if bag.finished and not bag.damage and not bag.flaw() and _agrees(bag, found):
-        return Repair(bag.folder, "nothing", sum(found.values()), "")
+    found = Counter(message.topic for message in bag.messages())
+    whole = bag.finished and not bag.damage and not bag.flaw()
+    if whole and {name: topic.count for name, topic in bag.topics.items() if topic.count} == found:
+        return Repair(False, found.total(), "")
     if not found and (bag.damage or bag.mcap_files()[0].statistics() is None):
         raise ValueError(f"nothing can be read from {bag.folder}: {bag.damage or 'it ends before the first message'}")
     scratch = bag.folder / SCRATCH
@@ -66,7 +60,7 @@ def repair(folder: Path) -> Repair:
         _swap(bag, writer)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Repair(bag.folder, "written again", sum(writer.counts.values()), bag.damage)
+    return Repair(True, sum(writer.counts.values()), bag.damage)
 
 
 def _copy(bag: Bag, folder: Path) -> BagWriter:
@@ -80,10 +74,10 @@ def _copy(bag: Bag, folder: Path) -> BagWriter:
                     f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}; "
                     "messages of ROS 2 are 'cdr'"
                 )
-            description = Description(
-                schema.name, schema.encoding, schema.data, channel.metadata.get("topic_type_hash", "")
+            details = channel.metadata
+            writer.declare(
+                channel.topic, schema, details.get("topic_type_hash", ""), details.get("offered_qos_profiles", "")
             )
-            writer.declare(channel.topic, description, channel.metadata.get("offered_qos_profiles", ""))
         writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
     for note in file.notes():
         writer.note(note.name, note.metadata)
@@ -97,7 +91,7 @@ def _swap(bag: Bag, writer: BagWriter) -> None:
     if bag.damage:
         _keep(old)
     os.replace(writer.path, bag.folder / writer.path.name)
-    os.replace(writer.folder / metadata.FILE, bag.folder / metadata.FILE)
+    os.replace(writer.folder / METADATA, bag.folder / METADATA)
     if old.name != writer.path.name:
         old.unlink()
     sync_folder(bag.folder)
@@ -105,17 +99,12 @@ def _swap(bag: Bag, writer: BagWriter) -> None:
 
 def _keep(file: Path) -> None:
     """Gives the file a second name with the ending .broken, which no earlier one has."""
-    for number in count(1):
-        name = f"{file.name}{f'.{number}' if number > 1 else ''}{KEPT}"
-        try:
-            os.link(file, file.with_name(name))
-        except FileExistsError:
-            continue
-        except OSError:  # a file system without links
-            if file.with_name(name).exists():
-                continue
-            shutil.copyfile(file, file.with_name(name))
-        return
+    names = (file.with_name(f"{file.name}{f'.{n}' if n > 1 else ''}{KEPT}") for n in count(1))
+    kept = next(name for name in names if not name.exists())
+    try:
+        os.link(file, kept)
+    except OSError:  # a file system without links
+        shutil.copyfile(file, kept)
 
 
 def _open(folder: Path) -> Bag:
@@ -125,11 +114,4 @@ def _open(folder: Path) -> Bag:
     except (ValueError, FileNotFoundError):
         if not (files := mcap_files(folder)):
             raise
-        return Bag(folder, "mcap", files, finished=False)
-
-
-def _agrees(bag: Bag, found: dict[str, int]) -> bool:
-    told = {
-        t.topic_metadata.name: t.message_count for t in metadata.read_metadata(bag.folder).topics_with_message_count
-    }
-    return {name: count for name, count in told.items() if count} == found
+        return Bag(folder, files)

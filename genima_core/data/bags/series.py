@@ -1,26 +1,81 @@
 """All numbers of one recording, read in one pass; of its images only when they were taken."""
 
+import re
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from genima_core.arm import ARMS, PANDA, Gripper
 from genima_core.cameras import PinholeCamera
-from genima_core.data.bags import messages
 from genima_core.data.bags.episode_info import EpisodeInfo
-from genima_core.data.bags.reader import Bag, Message
-from genima_core.data.bags.resample import increasing
+from genima_core.data.bags.messages import Message
+from genima_core.data.bags.reader import Bag
+from genima_core.data.bags.stamps import increasing
+
+_CAMERA = re.compile(r"(?:.*/)?(?P<name>[^/]+)/color/(?P<kind>camera_info|image_raw/compressed|image_raw|image_rect)")
+_ROLES = {
+    "joint_states": "joint_states",
+    "joint_commands": "joint_commands",
+    "gripper/command": "gripper_command",
+    "gripper/state": "gripper_state",
+    "instruction": "instruction",
+    "success": "success",
+}
+"""Topic to its role in a recording; beside these there are camera/<name> and camera_info/<name>."""
+_JOINT, _FINGER = re.compile(r".*joint_?[1-7]"), re.compile(r".*finger_?joint_?\d?")
+EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, and joint_states"
+
+
+def info_of(bag: Bag) -> EpisodeInfo:
+    """What a recording is about: its episode.json, or without one what the usual names of its topics say.
+
+    Raises:
+        ValueError: that file is damaged; no cameras or joint states under the usual names, or not one arm's seven
+            joints and its fingers.
+    """
+    if bag.about is not None:
+        return bag.about
+    streams: dict[str, str] = {}
+    for topic in sorted(bag.topics):
+        if (found := _CAMERA.fullmatch(topic)) is not None:
+            role = "camera_info" if found["kind"] == "camera_info" else "camera"
+            streams.setdefault(f"{role}/{found['name']}", topic)
+        elif topic.strip("/") in _ROLES:
+            streams[_ROLES[topic.strip("/")]] = topic
+    if "joint_states" not in streams or not any(role.startswith("camera/") for role in streams):
+        raise ValueError(
+            f"it has no episode.json, and lacks the topics that are needed to interpret it: {EXPECTED}; "
+            f"it has {', '.join(sorted(bag.topics)) or 'none'}"
+        )
+    joints, fingers = _find_joints(bag, streams["joint_states"])
+    known = [arm for arm in ARMS.values() if (arm.joint_names, arm.gripper.joints) == (joints, fingers)]
+    arm = known[0] if known else replace(PANDA, name="recorded", joint_names=joints, gripper=Gripper("topic", fingers))
+    return EpisodeInfo(task="", instruction="", streams=streams, arm=arm)
+
+
+def _find_joints(bag: Bag, topic: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the seven joints and of the fingers, from the messages; arm and hand may be in separate ones."""
+    names: dict[str, None] = {}
+    for message in bag.messages({topic}):
+        names |= dict.fromkeys(message.decode().name)
+        fingers = tuple(name for name in names if _FINGER.fullmatch(name))
+        joints = tuple(sorted(name for name in names if _JOINT.fullmatch(name) and name not in fingers))
+        if len(joints) == 7 and fingers:
+            return joints, fingers
+    raise ValueError(
+        f"{topic} does not describe one arm with joints 1 to 7 and its fingers; it has {', '.join(names) or 'none'}"
+    )
 
 
 @dataclass(frozen=True)
 class Series:
-    """What one stream said, at stamps that increase strictly."""
+    """What one stream said, (N, n), at stamps (N,) that increase strictly."""
 
     stamps_s: np.ndarray
-    """(N,)"""
     values: np.ndarray
-    """(N, n)"""
 
 
 @dataclass(frozen=True)
@@ -52,146 +107,110 @@ def read_recording(bag: Bag, about: EpisodeInfo, cameras: Sequence[str]) -> Reco
         ValueError: a damaged bag, a joint that is not there, a clock that jumps back, a camera with distortion.
     """
     reading = _Reading(about, cameras)
-    for message in bag.messages(set(reading.takers)):
-        reading.takers[message.topic](message)
+    wanted = {*_ROLES.values(), *(f"{kind}/{name}" for kind in ("camera", "camera_info") for name in cameras)}
+    roles = {topic: role for role, topic in about.streams.items() if role in wanted}
+    for message in bag.messages(roles):
+        reading.take(roles[message.topic], message)
     if bag.damage:
         raise ValueError(f"it is damaged ({bag.damage}): genima bag repair {bag.folder}")
     return reading.result()
 
 
 class _Reading:
-    """Collects what the messages of each role say."""
+    """Collects what the messages of each role say; rows are pairs of a time in s and values."""
 
     def __init__(self, about: EpisodeInfo, cameras: Sequence[str]) -> None:
         self.about = about
         self.cameras: dict[str, PinholeCamera] = {}
-        self.images: dict[str, list[float]] = {}
-        self.arm, self.gripper, self.commands, self.gripper_commands = _Rows(), _Rows(), _Rows(), _Rows()
+        self.images: dict[str, list[float]] = {name: [] for name in cameras}
+        self.rows: dict[str, list[tuple[float, Any]]] = defaultdict(list)
+        """Of the arm, the gripper, and the commands to both."""
         self.instruction = ""
         self.success: bool | None = None
-        self.joints_seen: tuple[str, ...] = ()
-        take = {
-            "joint_states": self._take_joints,
-            "joint_commands": self._take_command,
-            "gripper_state": self._take_gripper_state,
-            "gripper_command": self._take_gripper_command,
-            "instruction": self._take_instruction,
-            "success": self._take_success,
-        }
-        self.takers = {topic: take[role] for role, topic in about.streams.items() if role in take}
-        for role, topic in about.streams.items():
-            kind, _, name = role.partition("/")
-            if name not in cameras:
-                continue
-            if kind == "camera":
-                self.takers[topic] = partial(self._take_image, self.images.setdefault(name, []))
-            elif kind == "camera_info":
-                self.takers[topic] = partial(self._take_info, name)
+        self.joints_seen: dict[str, None] = {}
 
-    def _take_image(self, stamps_s: list[float], message: Message) -> None:
-        stamps_s.append(_stamp_s(message))
-
-    def _take_info(self, name: str, message: Message) -> None:
-        if name in self.cameras:
+    def take(self, role: str, message: Message) -> None:
+        kind, _, camera = role.partition("/")
+        stamp_s = message.captured_ns * 1e-9
+        if kind == "camera":
+            self.images[camera].append(stamp_s)
             return
-        info = messages.deserialize(message.data, message.type)
-        if any(abs(value) > 1e-9 for value in info.d):
-            raise ValueError(
-                f"camera {name} has distortion {np.round(info.d, 4).tolist()}; record its rectified "
-                "images (image_proc) or let the camera rectify"
-            )
-        k = info.k
-        self.cameras[name] = PinholeCamera(info.width, info.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
+        if camera in self.cameras:
+            return
+        content, to_opening = message.decode(), self.about.arm.gripper.to_opening
+        match kind:
+            case "camera_info":
+                self.cameras[camera] = _pinhole(camera, content)
+            case "joint_states":
+                self._take_joints(stamp_s, content)
+            case "joint_commands":
+                if (columns := _columns(content, self.about.arm.joint_names)) is not None:
+                    self.rows["joint_commands"].append((stamp_s, content.position[columns]))
+            case "gripper_state":
+                if len(content.position):
+                    self.rows["gripper"].append((stamp_s, to_opening(content.position[0])))
+            case "gripper_command":
+                self.rows["gripper_command"].append((message.received_ns * 1e-9, to_opening(content.data)))
+            case "instruction":
+                self.instruction = content.data
+            case "success":
+                self.success = bool(content.data)
 
-    def _take_joints(self, message: Message) -> None:
-        state = messages.deserialize(message.data, message.type)
-        columns = _columns(state, self.about.arm.joint_names)
-        if columns is not None:
+    def _take_joints(self, stamp_s: float, state: Any) -> None:
+        self.joints_seen |= dict.fromkeys(state.name)
+        if (columns := _columns(state, self.about.arm.joint_names)) is not None:
             velocity = state.velocity if len(state.velocity) == len(state.name) else np.full(len(state.name), np.nan)
-            self.arm.add(_stamp_s(message), np.concatenate([state.position[columns], velocity[columns]]))
-        fingers = _columns(state, self.about.finger_names)
-        if fingers is not None:
-            self.gripper.add(
-                _stamp_s(message), [self._opening(self.about.arm.gripper.to_width_m(state.position[fingers].sum()))]
-            )
-        self.joints_seen = tuple(dict.fromkeys((*self.joints_seen, *state.name)))
-
-    def _take_command(self, message: Message) -> None:
-        state = messages.deserialize(message.data, message.type)
-        columns = _columns(state, self.about.arm.joint_names)
-        if columns is not None:
-            self.commands.add(_stamp_s(message), state.position[columns])
-
-    def _take_gripper_command(self, message: Message) -> None:
-        width_m = messages.deserialize(message.data, message.type).data
-        self.gripper_commands.add(message.received_ns * 1e-9, [self._opening(width_m)])
-
-    def _take_gripper_state(self, message: Message) -> None:
-        state = messages.deserialize(message.data, message.type)
-        if len(state.position):
-            self.gripper.add(_stamp_s(message), [self._opening(state.position[0])])
-
-    def _opening(self, width_m: float) -> float:
-        return self.about.arm.gripper.to_opening(width_m)
-
-    def _take_instruction(self, message: Message) -> None:
-        self.instruction = messages.deserialize(message.data, message.type).data
-
-    def _take_success(self, message: Message) -> None:
-        self.success = bool(messages.deserialize(message.data, message.type).data)
+            self.rows["arm"].append((stamp_s, np.concatenate([state.position[columns], velocity[columns]])))
+        if (columns := _columns(state, self.about.finger_names)) is not None:
+            gripper = self.about.arm.gripper
+            width_m = gripper.to_width_m(state.position[columns].sum())
+            self.rows["gripper"].append((stamp_s, gripper.to_opening(width_m)))
 
     def result(self) -> Recording:
         for name, stamps_s in self.images.items():
             if not stamps_s:
                 raise ValueError(f"it has no images of camera {name}")
         for kind, names, rows in (
-            ("joints", self.about.arm.joint_names, self.arm),
-            ("fingers", self.about.finger_names, self.gripper),
+            ("joints", self.about.arm.joint_names, self.rows["arm"]),
+            ("fingers", self.about.finger_names, self.rows["gripper"]),
         ):
-            if not rows.stamps_s:
+            if not rows and not names:
+                raise ValueError("it has no messages on gripper/state, and its arm's joint states have no fingers")
+            if not rows:
                 seen = f"their messages have {', '.join(self.joints_seen)}" if self.joints_seen else "there are none"
-                if not names:
-                    raise ValueError("it has no messages on gripper/state, and its arm's joint states have no fingers")
                 raise ValueError(f"it has no joint states with the {kind} {', '.join(names)}; {seen}")
         return Recording(
             {name: np.array(stamps_s) for name, stamps_s in self.images.items()},
             self.cameras,
-            self.arm.series("joint_states", 14),
-            self.gripper.series("joint_states", 1),
-            self.commands.series("joint_commands", 7),
-            self.gripper_commands.series("gripper_command", 1),
+            _series("joint_states", self.rows["arm"], 14),
+            _series("joint_states", self.rows["gripper"], 1),
+            _series("joint_commands", self.rows["joint_commands"], 7),
+            _series("gripper_command", self.rows["gripper_command"], 1),
             self.instruction,
             self.success,
         )
 
 
-class _Rows:
-    """Values with stamps, as they come."""
-
-    def __init__(self) -> None:
-        self.stamps_s: list[float] = []
-        self._values: list[Sequence[float] | np.ndarray] = []
-
-    def add(self, stamp_s: float, values: Sequence[float] | np.ndarray) -> None:
-        self.stamps_s.append(stamp_s)
-        self._values.append(values)
-
-    def series(self, stream: str, width: int) -> Series:
-        stamps_s = np.array(self.stamps_s)
-        kept = increasing(stamps_s, stream)
-        values = np.array(self._values, dtype=np.float64).reshape(-1, width)
-        if not np.isfinite(values[:, :7]).all():
-            raise ValueError(f"{stream} holds NaN or infinite values")
-        return Series(stamps_s[kept], values[kept])
+def _series(stream: str, rows: list[tuple[float, Any]], width: int) -> Series:
+    stamps_s = np.array([stamp_s for stamp_s, _ in rows])
+    kept = increasing(stamps_s, stream)
+    values = np.array([values for _, values in rows], dtype=np.float64).reshape(-1, width)
+    if not np.isfinite(values[:, :7]).all():
+        raise ValueError(f"{stream} holds NaN or infinite values")
+    return Series(stamps_s[kept], values[kept])
 
 
-def _stamp_s(message: Message) -> float:
-    """When it was captured; where a message does not say so, when it was received."""
-    stamp_ns = messages.header_stamp_ns(message.data, message.type)
-    return (message.received_ns if stamp_ns is None else stamp_ns) * 1e-9
+def _pinhole(name: str, info: Any) -> PinholeCamera:
+    if any(abs(value) > 1e-9 for value in info.d):
+        raise ValueError(
+            f"camera {name} has distortion {np.round(info.d, 4).tolist()}; record its rectified "
+            "images (image_proc) or let the camera rectify"
+        )
+    k = info.k
+    return PinholeCamera(info.width, info.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
 
 
-def _columns(state, names: Sequence[str]) -> list[int] | None:
+def _columns(state: Any, names: Sequence[str]) -> list[int] | None:
     """Where the named joints stand in a JointState; None if it lacks one, as those of other publishers do."""
     at = {name: i for i, name in enumerate(state.name)}
     if not names or len(state.position) != len(state.name) or any(name not in at for name in names):

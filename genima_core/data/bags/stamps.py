@@ -1,36 +1,17 @@
-"""When the messages of a stream were captured and received: rate, gaps, what is missing, how far it is from others."""
+"""The times of streams: what is missing, how far they are apart, how they come onto one grid, how they do right now."""
 
-from array import array
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 SWAPPED_PERIODS = 5
 """A stamp that lies further back than this means that the clock was set."""
-
-
-class Stamps:
-    """Capture and receive times of one stream, ns, as its messages come."""
-
-    def __init__(self) -> None:
-        self._captured, self._received = array("q"), array("q")
-
-    def __len__(self) -> int:
-        return len(self._captured)
-
-    def add(self, captured_ns: int, received_ns: int) -> None:
-        self._captured.append(captured_ns)
-        self._received.append(received_ns)
-
-    @property
-    def captured_ns(self) -> np.ndarray:
-        """(N,) int64."""
-        return np.array(self._captured, np.int64)
-
-    @property
-    def received_ns(self) -> np.ndarray:
-        """(N,) int64."""
-        return np.array(self._received, np.int64)
+STEP_BACK_S = 0.1
+"""Messages that overtook each other are put aside; a clock that jumps back by more than this is an error."""
+WINDOW_S = 2.0
+"""What `StreamMeter` looks back."""
 
 
 def rate_hz(captured_ns: np.ndarray) -> float | None:
@@ -57,19 +38,17 @@ def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
     return lost
 
 
-def longest_gap_s(captured_ns: np.ndarray) -> float:
-    """Between two messages; 0 with fewer."""
-    return 1e-9 * float(np.diff(captured_ns).max(initial=0))
+def nearest(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(T,) index of the stamp next to each time, the earlier one of two; stamps, of which there is one, increase."""
+    after = np.clip(np.searchsorted(stamps, times), 1, max(1, len(stamps) - 1))
+    before, after = after - 1, np.minimum(after, len(stamps) - 1)
+    return np.where(times - stamps[before] <= stamps[after] - times, before, after)
 
 
 def distances_ns(wanted_ns: np.ndarray, captured_ns: np.ndarray) -> np.ndarray:
     """(N,) signed, from each wanted time to the nearest capture, which there must be one of."""
     captured_ns = np.sort(captured_ns)
-    after = np.clip(np.searchsorted(captured_ns, wanted_ns), 1, max(1, len(captured_ns) - 1))
-    before = after - 1
-    after = np.minimum(after, len(captured_ns) - 1)
-    to_before, to_after = captured_ns[before] - wanted_ns, captured_ns[after] - wanted_ns
-    return np.where(np.abs(to_before) <= np.abs(to_after), to_before, to_after)
+    return captured_ns[nearest(captured_ns, wanted_ns)] - wanted_ns
 
 
 def within(captured_ns: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
@@ -83,17 +62,125 @@ def within(captured_ns: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def spread_ms(streams: Sequence[np.ndarray]) -> np.ndarray:
-    """(N,) between the earliest and the latest of the captures nearest to each of the first stream; empty without."""
-    if len(streams) < 2 or any(len(captured_ns) == 0 for captured_ns in streams):
+    """(N,) between the earliest and the latest of the captures nearest to each of the first stream; none is empty."""
+    if len(streams) < 2:
         return np.zeros(0)
     wanted_ns = within(streams[0], streams[1:])
-    distances = np.stack([distances_ns(wanted_ns, captured_ns) for captured_ns in streams])
-    return 1e-6 * (distances.max(axis=0) - distances.min(axis=0))
+    return 1e-6 * np.ptp([distances_ns(wanted_ns, captured_ns) for captured_ns in streams], axis=0)
 
 
 def percentiles(values: np.ndarray) -> tuple[float | None, float | None, float | None]:
     """p50, p99 and maximum of absolute values; None of nothing."""
     if len(values) == 0:
         return None, None, None
-    p50, p99 = np.percentile(np.abs(values), [50, 99])
-    return float(p50), float(p99), float(np.abs(values).max())
+    p50, p99, most = np.percentile(np.abs(values), [50, 99, 100])
+    return float(p50), float(p99), float(most)
+
+
+def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
+    """(N,) bool: which stamps are later than all before them; those that repeat or were overtaken are not.
+
+    Raises:
+        ValueError: the clock jumped back.
+    """
+    if not len(stamps_s):
+        return np.zeros(0, bool)
+    latest = np.maximum.accumulate(stamps_s)
+    back_s = latest - stamps_s
+    if back_s.max() > STEP_BACK_S:
+        at = int(back_s.argmax())
+        raise ValueError(
+            f"the clock of {stream} jumps back by {back_s[at]:.3f} s at its message {at}; synchronise the "
+            "clocks (NTP, or global time of the cameras) and record again"
+        )
+    return np.append(True, stamps_s[1:] > latest[:-1])
+
+
+def grid(streams: Mapping[str, np.ndarray], fps: int) -> np.ndarray:
+    """(T,) times of rows, 1 / fps apart from the first moment on that all streams cover; name to stamps, in s.
+
+    Raises:
+        ValueError: a stream is empty, or they have no two rows in common.
+    """
+    if empty := [name for name, stamps_s in streams.items() if not len(stamps_s)]:
+        raise ValueError(f"there is nothing of {', '.join(empty)}")
+    late, early = max(streams, key=lambda name: streams[name][0]), min(streams, key=lambda name: streams[name][-1])
+    begin_s, end_s = streams[late][0], streams[early][-1]
+    rows = int(np.floor((end_s - begin_s) * fps + 1e-3)) + 1
+    if rows < 2:
+        raise ValueError(
+            f"its streams have {max(end_s - begin_s, 0.0):.3f} s in common, which is less than two rows "
+            f"at {fps} per second: {late} begins last, {early} ends first"
+        )
+    return begin_s + np.arange(rows) / fps
+
+
+def interpolated(stamps_s: np.ndarray, values: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """Values (N, n) at other times, (T, n): linear between neighbours, held beyond the ends."""
+    return np.column_stack([np.interp(times_s, stamps_s, column) for column in values.T])
+
+
+def covered(stamps_s: np.ndarray, times_s: np.ndarray, longest_gap_s: float) -> np.ndarray:
+    """(T,) bool: which times lie between two stamps that are no more than a gap apart, or on one."""
+    if not len(stamps_s):
+        return np.zeros(len(times_s), bool)
+    after = np.searchsorted(stamps_s, times_s)
+    inside = (after > 0) & (after < len(stamps_s))
+    gap_s = stamps_s[np.clip(after, 0, len(stamps_s) - 1)] - stamps_s[np.clip(after - 1, 0, None)]
+    return np.isin(times_s, stamps_s) | (inside & (gap_s <= longest_gap_s))
+
+
+def held(stamps_s: np.ndarray, values: np.ndarray, times_s: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """(T,) latest value up to each time; until the first one, what `before` (T,) says."""
+    so_far = np.searchsorted(stamps_s, times_s, side="right")
+    return np.where(so_far > 0, np.append(0.0, values)[so_far], before)
+
+
+class StreamMeter:
+    """How one stream is doing right now, for the eyes of an operator: seen over the last two seconds."""
+
+    def __init__(self, nominal_hz: float | None = None, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Without a nominal rate no message is missed."""
+        self.lost = 0
+        """By the gaps between stamps, since somebody set it to 0; the quality of an episode counts more carefully."""
+        self._period_ns = np.inf if nominal_hz is None else 1e9 / nominal_hz
+        self._clock_s = clock_s
+        self._recent: deque[tuple[float, int]] = deque()
+        self._last: tuple[float, int] | None = None
+
+    def add(self, captured_ns: int) -> None:
+        now_s = self._clock_s()
+        if self._last is not None:
+            self.lost += max(0, round((captured_ns - self._last[1]) / self._period_ns) - 1)
+        self._last = now_s, captured_ns
+        self._recent.append(self._last)
+        self._trim(now_s)
+
+    @property
+    def rate_hz(self) -> float:
+        self._trim(self._clock_s())
+        return len(self._recent) / WINDOW_S
+
+    @property
+    def silent_s(self) -> float:
+        """Since the last message; infinite before any."""
+        return np.inf if self._last is None else self._clock_s() - self._last[0]
+
+    def age_s(self, now_ns: int) -> float:
+        """Since the newest was captured; infinite before any."""
+        return np.inf if self._last is None else 1e-9 * (now_ns - self._last[1])
+
+    def captured_ns(self) -> np.ndarray:
+        """(N,) of the last two seconds."""
+        return np.array([captured_ns for _, captured_ns in self._recent], np.int64)
+
+    def skew_ms(self, reference: "StreamMeter") -> float:
+        """Median distance of this stream's captures from those of another; NaN if there are none."""
+        wanted, own = reference.captured_ns(), self.captured_ns()
+        if not len(wanted) or not len(own):
+            return np.nan
+        return 1e-6 * float(np.median(np.abs(distances_ns(wanted, own))))
+
+    def _trim(self, now_s: float) -> None:
+        while self._recent and now_s - self._recent[0][0] > WINDOW_S:
+            self._recent.popleft()

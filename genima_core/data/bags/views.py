@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -9,11 +10,11 @@ import numpy as np
 
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.data.bags import messages
-from genima_core.data.bags.reader import Message, open_bag
+from genima_core.data.bags.messages import Message
+from genima_core.data.bags.reader import open_bag
 
-FOCAL_TOLERANCE, CENTRE_TOLERANCE = 0.02, 0.02
-"""How far a rig's focal lengths (as a share of them) and principal points (as a share of the width) may be from what
-the camera says: two calibrations of one camera differ by less, another stream or another camera by more."""
+CALIBRATED = 0.02
+"""Intrinsics by the driver and by our calibration differ by less; another stream or another camera by more."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,10 @@ class Cut:
     """Which part of an image becomes the view, and how large."""
 
     crop: str | None = None
-    """square (the middle), or left,top,width,height in recorded pixels; None keeps all."""
+    """Part of each image to keep before it is resized: square (the middle), or left,top,width,height in recorded
+    pixels; all by default."""
     size: int | None = None
-    """Width and height of the view; None keeps those of the crop."""
+    """Width and height of each view in pixels; as recorded by default."""
 
     def __post_init__(self) -> None:
         if self.size is not None and self.size < 16:
@@ -37,23 +39,19 @@ class Cut:
         Raises:
             ValueError: it is not square but `size` asks for a square.
         """
-        side = min(width, height)
-        if self.crop is None:
-            rectangle = (0, 0, width, height)
-        elif self.crop == "square":
-            rectangle = ((width - side) // 2, (height - side) // 2, side, side)
-        else:
+        left, top, wide, high, side = 0, 0, width, height, min(width, height)
+        if self.crop == "square":
+            left, top, wide, high = (width - side) // 2, (height - side) // 2, side, side
+        elif self.crop is not None:
             left, top, wide, high = self._numbers()
-            rectangle = (left, top, wide, high)
-        if self.size is not None and rectangle[2] != rectangle[3]:
+        if self.size is not None and wide != high:
             raise ValueError(
-                f"--size {self.size} makes square views, and these are {rectangle[2]}x{rectangle[3]}: add "
-                f"--crop square, which keeps the middle {side}x{side}, or --crop left,top,width,height "
-                "with equal width and height"
+                f"--size {self.size} makes square views, and these are {wide}x{high}: add --crop square, which keeps "
+                f"the middle {side}x{side}, or --crop left,top,width,height with equal width and height"
             )
-        return rectangle
+        return left, top, wide, high
 
-    def rig(self, rig: CameraRig) -> CameraRig:
+    def cut_rig(self, rig: CameraRig) -> CameraRig:
         """The rig of the views.
 
         Raises:
@@ -81,23 +79,13 @@ class Cut:
 def check_cameras(rig: CameraRig, recorded: Mapping[str, PinholeCamera]) -> None:
     """
     Raises:
-        ValueError: a camera's own camera_info is not what the rig says, beyond `FOCAL_TOLERANCE` and
-            `CENTRE_TOLERANCE`.
+        ValueError: a camera's own camera_info is not what the rig says.
     """
-    for name in rig.names:
-        ours, theirs = rig[name].intrinsics, recorded.get(name)
-        if theirs is None:
-            continue
-        focal = max(abs(theirs.fx / ours.fx - 1), abs(theirs.fy / ours.fy - 1))
-        centre = max(abs(theirs.cx - ours.cx), abs(theirs.cy - ours.cy)) / ours.width
-        if (
-            (ours.width, ours.height) != (theirs.width, theirs.height)
-            or focal > FOCAL_TOLERANCE
-            or centre > CENTRE_TOLERANCE
-        ):
+    for name, camera in recorded.items():
+        if text := rig[name].intrinsics.difference(camera, CALIBRATED):
             raise ValueError(
-                f"camera {name} was recorded with {_words(theirs)}, but the rig says {_words(ours)}: "
-                "give the rig of this recording with --rig"
+                f"camera {name} was recorded with other intrinsics than the rig says: {text}; give the rig of this "
+                "recording with --rig"
             )
 
 
@@ -107,13 +95,7 @@ class RecordedFrames:
     dtype = np.dtype(np.uint8)
 
     def __init__(
-        self,
-        bag: Path,
-        topic: str,
-        chosen: np.ndarray,
-        size: tuple[int, int],
-        cut: Cut,
-        on_frame: Callable[[], None] = lambda: None,
+        self, bag: Path, topic: str, chosen: np.ndarray, size: tuple[int, int], cut: Cut, on_frame: Callable[[], None]
     ) -> None:
         """
         Args:
@@ -134,24 +116,19 @@ class RecordedFrames:
         Raises:
             ValueError: an image cannot be decoded or has another size, or the bag ends before.
         """
-        t, number = 0, -1
-        for number, message in enumerate(open_bag(self._bag).messages({self._topic})):
-            if number != self._chosen[t]:
-                continue
-            view = self._view(message, number)
-            while t < len(self._chosen) and self._chosen[t] == number:
+        stored = enumerate(open_bag(self._bag).messages({self._topic}))
+        for wanted, rows in groupby(self._chosen):
+            message = next((message for number, message in stored if number == wanted), None)
+            if message is None:
+                raise ValueError(f"image {wanted} of {self._topic} is gone; it was there a moment ago")
+            view = self._view(message, wanted)
+            for _ in rows:
                 yield view
                 self._on_frame()
-                t += 1
-            if t == len(self._chosen):
-                return
-        raise ValueError(
-            f"{self._topic} ends after {number + 1} images; a moment ago there were {self._chosen[-1] + 1}"
-        )
 
     def _view(self, message: Message, number: int) -> np.ndarray:
         try:
-            image = messages.image_to_rgb(messages.deserialize(message.data, message.type))
+            image = messages.image_to_rgb(message.decode())
         except ValueError as error:
             raise ValueError(f"image {number} of {self._topic} cannot be decoded: {error}") from error
         size = image.shape[1], image.shape[0]
@@ -161,10 +138,3 @@ class RecordedFrames:
                 f"{self._size[0]}x{self._size[1]}: give the rig of this recording with --rig"
             )
         return self._cut.view(image)
-
-
-def _words(camera: PinholeCamera) -> str:
-    return (
-        f"{camera.width}x{camera.height}, fx {camera.fx:.1f}, fy {camera.fy:.1f}, cx {camera.cx:.1f}, "
-        f"cy {camera.cy:.1f}"
-    )

@@ -3,30 +3,17 @@
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from mcap.records import Schema
 from mcap.writer import CompressionType, Writer
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.metadata import TopicCount, write_metadata
+from genima_core.data.bags.storage import TopicCount, TopicMetadata, parse_profiles, write_metadata
 
 Compression = Literal["zstd", "lz4", "none"]
-_COMPRESSION = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
-
-
-@dataclass(frozen=True)
-class Description:
-    """A message type as bags carry it."""
-
-    type: str
-    encoding: str
-    """Of the definition: "ros2msg" or "ros2idl"."""
-    definition: bytes
-    hash: str
-    """RIHS01_..., or "" where it is not known."""
 
 
 class BagWriter:
@@ -49,25 +36,24 @@ class BagWriter:
         self._file = self.path.open("xb")
         fcntl.flock(self._file, fcntl.LOCK_EX)  # until it is closed, or this process dies: see `Bag.being_recorded`
         self._size = 0
-        self._writer = Writer(self._file, chunk_size=chunk_bytes, compression=_COMPRESSION[compression])
+        self._writer = Writer(self._file, chunk_size=chunk_bytes, compression=CompressionType[compression.upper()])
         self._writer.start(profile="ros2", library="genima")
-        self._channels: dict[str, tuple[int, TopicCount]] = {}
+        self._channels: dict[str, tuple[int, TopicMetadata]] = {}
         self._schemas: dict[str, int] = {}
         self._begin_ns: int | None = None
         self._end_ns = 0
         self._broken = False
 
     def write(self, topic: str, type: str, data: bytes, received_ns: int, published_ns: int, qos: str = "") -> None:
-        """Adds one serialized message; MCAP's log time is when it was received.
+        """Adds one serialized message (the fields of a `Message`); MCAP's log time is when it was received.
 
         Raises:
             OSError: the disk is full or gone.
             ValueError: an unknown type, or another than the topic had before.
         """
         if topic not in self._channels:
-            self.declare(
-                topic, Description(type, "ros2msg", messages.definition(type).encode(), messages.type_hash(type)), qos
-            )
+            schema = Schema(0, messages.definition(type).encode(), "ros2msg", type)
+            self.declare(topic, schema, messages.type_hash(type), qos)
         channel, known = self._channels[topic]
         if type != known.type:
             raise ValueError(f"{topic} carries {known.type}, not {type}; a topic of a bag has one type")
@@ -77,20 +63,26 @@ class BagWriter:
         self._begin_ns = received_ns if self._begin_ns is None else min(self._begin_ns, received_ns)
         self._end_ns = max(self._end_ns, received_ns)
 
-    def declare(self, topic: str, description: Description, qos: str = "") -> None:
-        """Adds a topic, also of a type that only `description` knows; `write` does it for those of ROS 2 Jazzy.
+    def declare(self, topic: str, schema: Schema, hash: str = "", qos: str = "") -> None:
+        """Adds a topic, also of a type that only `schema` knows; `write` does it for those of ROS 2 Jazzy.
+
+        Args:
+            topic: Its name.
+            schema: Its type's name and definition; the number of the schema does not matter.
+            hash: The type's, RIHS01_..., or "" where it is not known.
+            qos: See `Message`.
 
         Raises:
             OSError: the disk is full or gone.
         """
         with self._guard():
-            if description.type not in self._schemas:
-                self._schemas[description.type] = self._writer.register_schema(
-                    description.type, description.encoding, description.definition
-                )
-            details = {"offered_qos_profiles": qos, "topic_type_hash": description.hash}
-            channel = self._writer.register_channel(topic, "cdr", self._schemas[description.type], details)
-        self._channels[topic] = channel, TopicCount(topic, description.type, qos, 0, description.hash)
+            if schema.name not in self._schemas:
+                self._schemas[schema.name] = self._writer.register_schema(schema.name, schema.encoding, schema.data)
+            details = {"offered_qos_profiles": qos, "topic_type_hash": hash}
+            channel = self._writer.register_channel(topic, "cdr", self._schemas[schema.name], details)
+        profiles = parse_profiles(qos)
+        known = TopicMetadata(topic, schema.name, offered_qos_profiles=profiles, type_description_hash=hash)
+        self._channels[topic] = channel, known
         self.counts[topic] = 0
 
     def note(self, name: str, values: Mapping[str, str]) -> None:
@@ -98,13 +90,11 @@ class BagWriter:
         with self._guard():
             self._writer.add_metadata(name, dict(values))
 
-    def flush(self, sync: bool = False) -> None:
-        """Hands everything so far to the operating system; with `sync`, to the disk."""
+    def flush(self) -> None:
+        """Hands everything so far to the operating system."""
         with self._guard():
             self._writer.flush()
             self._file.flush()
-            if sync:
-                os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Finishes the file and the bag; does nothing the second time.
@@ -121,9 +111,11 @@ class BagWriter:
                     self._file.flush()
                     os.fsync(self._file.fileno())
         finally:
-            self._close_file()
+            self._size = self.bytes_written
+            with suppress(OSError):  # of a broken one the buffer cannot be written any more
+                self._file.close()
         if not self._broken:
-            topics = [replace(topic, count=self.counts[topic.name]) for _, topic in self._channels.values()]
+            topics = tuple(TopicCount(known, self.counts[name]) for name, (_, known) in self._channels.items())
             begin_ns = self._begin_ns or 0
             write_metadata(self.folder, self.path.name, topics, begin_ns, max(self._end_ns, begin_ns))
 
@@ -144,12 +136,3 @@ class BagWriter:
         except OSError:
             self._broken = True
             raise
-
-    def _close_file(self) -> None:
-        """Closes it also where its buffer cannot be written any more."""
-        self._size = self.bytes_written
-        try:
-            self._file.close()
-        except OSError:
-            if not self._broken:
-                raise

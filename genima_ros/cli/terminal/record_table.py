@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from genima_core.streaming.states import Status
+if TYPE_CHECKING:
+    from genima_ros.clients.record_session import RecordSession
 
 KEYS = (
     ("e", "engage"),
@@ -33,29 +35,31 @@ STALE_MS = 1000.0
 Values = Mapping[str, float | str]
 
 
-def show(
-    recorder: Values, states: Mapping[str, Status | None], note: str, bell: bool, goal: int, before: int = 0
-) -> Group:
-    """All of it; `recorder` are the node's diagnostics, empty until it has spoken, `goal` 0 without a number, `before`
-    what a recorder before this one kept.
-    """
+def show(session: "RecordSession", goal: int) -> Group:
+    """All of it, and the line that is being typed; `goal` is 0 without a number of episodes."""
+    recorder, states = session.recorder, session.states
     if not recorder:
         return Group(Text("the recorder starts ..."))
     lines: list[RenderableType] = [
         streams(recorder),
         Text("   ".join(f"{name} {state or 'absent'}" for name, state in states.items()), style="cyan"),
-        episode(recorder, goal, before),
+        episode(recorder, goal, session.kept_before),
         disk(recorder),
     ]
-    if recorder["message"] != "ok":
+    if recorder["level"]:
         lines.append(Text(str(recorder["message"]), style="bold yellow"))
-    lines.append(Text(note, style="yellow" if "suspect" in note else "bold"))
     keys = Text("  ".join(f"[{key}] {meaning}" for key, meaning in KEYS), style="dim")
-    return Group(*lines, keys, Text("bell on" if bell else "bell off", style="dim"))
+    line = session.line
+    return Group(
+        *lines,
+        Text(session.note, style="yellow" if recorder["last_suspect"] else "bold"),
+        keys,
+        Text("bell on" if session.bell else "bell off", style="dim"),
+        Text("" if line is None else f"{line.question}{line.text}▏", style="bold"),
+    )
 
 
 def streams(recorder: Values) -> Table:
-    """A row a stream."""
     table = Table("stream", *COLUMNS, title=str(recorder.get("instruction", "")) or None)
     for name in names(recorder):
         cells = [cell(recorder.get(f"{name}.{key}"), form) for key, form in COLUMNS.values()]
@@ -70,7 +74,8 @@ def names(recorder: Values) -> list[str]:
     return [key.removesuffix(".rate_hz") for key in recorder if key.endswith(".rate_hz")]
 
 
-def episode(recorder: Values, goal: int, before: int = 0) -> Text:
+def episode(recorder: Values, goal: int, before: int) -> Text:
+    """Of `goal` episodes `before` were kept by recorders before this one."""
     number = f"episode {recorder['episode']:.0f}"
     kept = f"{before + float(recorder['kept']):.0f}{f' of {goal}' if goal else ''} kept"
     now = {

@@ -2,26 +2,19 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from genima_core.data.bags.messages import header_stamp_ns
-from genima_core.data.bags.recording import Message
+from genima_core.data.bags.messages import Message, header_stamp_ns
 from genima_ros.messages.interfaces import Topic
 
 QUEUE_S = 2.0
 """What arrives within this time is kept while nobody takes it."""
+FASTEST_HZ = 1000.0
+"""Of what is no camera's, for the length of the queue."""
 BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
-
-
-@dataclass(frozen=True)
-class Input:
-    topic: Topic
-    fastest_hz: float
-    """For the length of the queue."""
 
 
 class StreamInputs:
@@ -32,8 +25,9 @@ class StreamInputs:
     the interpreter is busy. Taking many messages at a time needs less of the processor, too.
     """
 
-    def __init__(self, node: Node, inputs: Mapping[str, Input]) -> None:
-        self._inputs = dict(inputs)
+    def __init__(self, node: Node, streams: Mapping[str, Topic], fps: float) -> None:
+        """`fps` is the rate of the cameras."""
+        self._streams, self._fps = dict(streams), fps
         self._node = rclpy.create_node(
             f"{node.get_name()}_inputs",
             namespace=node.get_namespace(),
@@ -41,9 +35,9 @@ class StreamInputs:
             enable_rosout=False,
             start_parameter_services=False,
         )
-        self._subscriptions = {role: self._subscribe(source, BEST_EFFORT) for role, source in self._inputs.items()}
-        self._types = {role: type_name(source.topic.type) for role, source in self._inputs.items()}
-        self._qos = {role: offered_qos(source.topic.qos) for role, source in self._inputs.items()}
+        self._subscriptions = {role: self._subscribe(role, BEST_EFFORT) for role in self._streams}
+        self._types = {role: type_name(topic.type) for role, topic in self._streams.items()}
+        self._qos = {role: offered_qos(topic.qos) for role, topic in self._streams.items()}
 
     @property
     def topics(self) -> dict[str, str]:
@@ -53,10 +47,10 @@ class StreamInputs:
     def take(self) -> Iterator[tuple[str, Message]]:
         """Role and message of all that came since the last time; in order within each role."""
         for role, subscription in self._subscriptions.items():
-            source, name, kind = self._inputs[role], subscription.topic_name, self._types[role]
+            name, kind = subscription.topic_name, self._types[role]
             while True:
                 with subscription.handle:
-                    taken = subscription.handle.take_message(source.topic.type, True)
+                    taken = subscription.handle.take_message(self._streams[role].type, True)
                 if taken is None:
                     break
                 data, info = taken
@@ -71,30 +65,25 @@ class StreamInputs:
 
     def adapt(self) -> None:
         """Reliable where all publishers offer that, else best effort. Switching may lose some messages."""
-        for role, source in self._inputs.items():
-            subscription = self._subscriptions[role]
+        for role, subscription in self._subscriptions.items():
             offers = self._node.get_publishers_info_by_topic(subscription.topic_name)
-            wanted = (
-                RELIABLE
-                if offers and all(offer.qos_profile.reliability == RELIABLE for offer in offers)
-                else BEST_EFFORT
-            )
-            if offers and wanted != subscription.qos_profile.reliability and not is_latched(source.topic.qos):
+            reliable = all(offer.qos_profile.reliability == RELIABLE for offer in offers)
+            wanted = RELIABLE if reliable else BEST_EFFORT
+            current = subscription.qos_profile.reliability
+            if offers and wanted != current and not is_latched(self._streams[role].qos):
                 self._node.destroy_subscription(subscription)
-                self._subscriptions[role] = self._subscribe(source, wanted)
+                self._subscriptions[role] = self._subscribe(role, wanted)
 
     def close(self) -> None:
         self._node.destroy_node()
 
-    def _subscribe(self, source: Input, reliability: ReliabilityPolicy):
-        qos = source.topic.qos
-        if not is_latched(qos):
-            qos = QoSProfile(
-                history=HistoryPolicy.KEEP_LAST,
-                depth=max(10, round(QUEUE_S * source.fastest_hz)),
-                reliability=reliability,
-            )
-        return self._node.create_subscription(source.topic.type, source.topic.name, lambda _: None, qos, raw=True)
+    def _subscribe(self, role: str, reliability: ReliabilityPolicy):
+        topic = self._streams[role]
+        rate_hz = self._fps if role.startswith("camera") else FASTEST_HZ
+        depth = max(10, round(QUEUE_S * rate_hz))
+        own = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability)
+        qos = topic.qos if is_latched(topic.qos) else own
+        return self._node.create_subscription(topic.type, topic.name, lambda _: None, qos, raw=True)
 
 
 def is_latched(qos: QoSProfile) -> bool:

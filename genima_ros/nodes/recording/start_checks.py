@@ -8,7 +8,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
 from genima_core.data.bags.recording import free_bytes
-from genima_core.data.bags.stream_meter import StreamMeter
+from genima_core.data.bags.stamps import StreamMeter
 from genima_ros.nodes.recording.inputs import StreamInputs
 from genima_ros.nodes.recording.parameters import JOINTS, RecorderParameters
 

@@ -1,10 +1,12 @@
 """What `genima bag info` and `genima bag repair` say of bags in every state."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from rosbags.convert.cli import main as rosbags_convert
 
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
 from genima_ros.cli import main as cli
 
@@ -39,6 +41,14 @@ def test_a_mended_recording_is_measured_and_stays_suspect(tmp_path):
     about = state(folder, tmp_path)["about"]
     assert about["suspect"] == [interrupted, "front sent no image"]
     assert about["quality"]["cameras"]["wrist"]["messages"] == 60
+
+
+def test_a_mended_recording_needs_no_leader(tmp_path):
+    folder = recorded.write(tmp_path / "episode_000000", recorded.Plan(seconds=1.0), finished=False)
+    about = EpisodeInfo.load(folder)  # a leader would have been recorded, had there been one
+    replace(about, streams={**about.streams, "leader_joint_states": "/leader/joint_states"}).save(folder)
+    assert cli.run(["bag", "repair", str(folder)]) == 0
+    assert state(folder, tmp_path)["about"]["suspect"] == []
 
 
 def test_a_damaged_description_is_told_and_is_not_for_repair(tmp_path):

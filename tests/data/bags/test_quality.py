@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
 from genima_core.data.bags import messages, stamps
-from genima_core.data.bags.meter import QualityMeter
-from genima_core.data.bags.pictures import MOVED_RAD
+from genima_core.data.bags.meter import MOVED_RAD, QualityMeter
 from genima_core.data.bags.quality import Quality, QualityBounds, suspect
 
 FPS = 30.0

@@ -10,9 +10,9 @@ from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import Reader
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.metadata import FILE
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.repair import KEPT, repair
+from genima_core.data.bags.storage import METADATA
 from genima_core.data.bags.writer import BagWriter
 
 STRING = "std_msgs/msg/String"
@@ -116,7 +116,7 @@ def test_an_end_that_is_missing_shows_without_reading_all(bag):
 def test_an_interrupted_bag_that_ends_after_a_record_has_no_damage(bag):
     data = file_of(bag).read_bytes()
     file_of(bag).write_bytes(data[: chunk_offsets(bag)[4]])
-    (bag / FILE).unlink()
+    (bag / METADATA).unlink()
     assert read(bag) == (list(range(40)), "")
     assert repair(bag).damage == "" and not list(bag.glob(f"*{KEPT}"))
 
@@ -130,18 +130,18 @@ def test_an_interrupted_bag_that_ends_after_a_record_has_no_damage(bag):
     ],
 )
 def test_metadata_that_cannot_be_used_is_told(bag, old, new, words):
-    path = bag / FILE
+    path = bag / METADATA
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         open_bag(bag)
 
 
 def test_metadata_cut_anywhere_is_mended(bag, tmp_path):
-    whole = (bag / FILE).read_text()
+    whole = (bag / METADATA).read_text()
     for cut in range(0, len(whole), 40):
         folder = tmp_path / str(cut) / "bag"
         shutil.copytree(bag, folder)
-        (folder / FILE).write_text(whole[:cut])
+        (folder / METADATA).write_text(whole[:cut])
         repair(folder)
         assert read(folder) == (list(range(100)), "")
         assert open_bag(folder).topics["/text"].count == 100

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.episode_info import EpisodeInfo
+from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_number, number_of
 from genima_core.data.bags.meter import quality_of_bag
-from genima_core.data.bags.numbering import folder_of, next_number, number_of
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.recording import UNFINISHED, EpisodeRecorder, Message, RecordingConfig, verdict
 
@@ -23,12 +22,9 @@ IMAGE, JPEG, TEXT = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", 
 JOINT_STATE = "sensor_msgs/msg/JointState"
 BEGUN_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 33_333_333
-CONFIG = RecordingConfig(
-    {"camera/front": "/front/color/image_raw", "joint_states": "/joint_states", "instruction": "/instruction"},
-    ("camera/front", "joint_states"),
-    reserve_mb=0.0,
-)
-ABOUT = EpisodeInfo(task="push_button", instruction="push it")
+CONFIG = RecordingConfig(reserve_mb=0.0)
+STREAMS = {"camera/front": "/front/color/image_raw", "joint_states": "/joint_states", "instruction": "/instruction"}
+ABOUT = EpisodeInfo(task="push_button", instruction="push it", streams=STREAMS)
 ROOT = Path(__file__).parents[3]
 
 
@@ -67,7 +63,7 @@ def feed(recorder: EpisodeRecorder, frames: int) -> int:
 
 
 def start(folder: Path, config: RecordingConfig = CONFIG, **more) -> EpisodeRecorder:
-    return EpisodeRecorder(folder, ABOUT, config, BEGUN_NS, **more)
+    return EpisodeRecorder(folder, ABOUT, ("camera/front", "joint_states"), config, BEGUN_NS, **more)
 
 
 def test_what_came_is_in_the_bag(tmp_path):
@@ -169,7 +165,7 @@ def test_too_little_space_stops_it_and_keeps_what_there_is(tmp_path):
         asked.set()
         return 10**6
 
-    recorder = start(tmp_path / "e", replace(CONFIG, reserve_mb=500.0, flush_s=0.0), free=free)
+    recorder = start(tmp_path / "e", replace(CONFIG, reserve_mb=500.0), flush_s=0.0, free=free)
     ended_ns = feed(recorder, 5)
     while not recorder.problem:
         asked.wait()
@@ -179,7 +175,7 @@ def test_too_little_space_stops_it_and_keeps_what_there_is(tmp_path):
 
 
 def test_minutes_left_are_told(tmp_path):
-    recorder = start(tmp_path / "e", replace(CONFIG, reserve_mb=1.0, flush_s=0.0), free=lambda _: 61 * 10**6)
+    recorder = start(tmp_path / "e", replace(CONFIG, reserve_mb=1.0), flush_s=0.0, free=lambda _: 61 * 10**6)
     ended_ns = feed(recorder, 5)
     while recorder.minutes_left is None:
         recorder.add(joint_state(15))
@@ -212,7 +208,7 @@ def test_kill_9_leaves_all_that_was_flushed(tmp_path):
     """The child says how many images were there when the writer last flushed."""
     process = child(
         """
-        recorder = start(Path(sys.argv[1]), replace(CONFIG, flush_s=0.0))
+        recorder = start(Path(sys.argv[1]), flush_s=0.0)
         for k in range(10**6):
             recorder.add(image(k))
             recorder.add(joint_state(k))
@@ -244,7 +240,7 @@ def test_a_disk_error_stops_it_and_keeps_what_was_written(tmp_path):
         """
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-        recorder = start(Path(sys.argv[1]), replace(CONFIG, flush_s=0.0))
+        recorder = start(Path(sys.argv[1]), flush_s=0.0)
         k = 0
         while not recorder.problem:
             recorder.add(image(k, 64))
@@ -275,5 +271,5 @@ def test_numbers_go_on_after_what_is_there(tmp_path):
 def test_the_verdict_is_one_line(tmp_path):
     recorder = start(tmp_path / "e")
     about = recorder.finish(feed(recorder, 30))
-    assert verdict("episode 3", about.quality, about.suspect) == "episode 3: 1.0 s, 30 frames a camera, ok"
-    assert verdict("episode 3", about.quality, ["a", "b"]).endswith("suspect: a; b")
+    assert verdict("episode 3", about) == "episode 3: 1.0 s, 30 frames a camera, ok"
+    assert verdict("episode 3", replace(about, suspect=("a", "b"))).endswith("suspect: a; b")

@@ -11,9 +11,9 @@ from rosbags.typesys import Stores, get_typestore
 
 from genima_core.data.bags import messages
 from genima_core.data.bags.episode_info import EpisodeInfo
-from genima_core.data.bags.metadata import FILE
 from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.data.bags.repair import KEPT, repair
+from genima_core.data.bags.storage import METADATA
 from genima_core.data.bags.writer import BagWriter
 from genima_ros.cli import main as cli
 
@@ -45,7 +45,7 @@ def damaged(whole: Path, folder: Path, change, keep_metadata: bool = False) -> P
     (file,) = whole.glob("*.mcap")
     (folder / file.name).write_bytes(change(file.read_bytes()))
     if keep_metadata:
-        shutil.copy(whole / FILE, folder)
+        shutil.copy(whole / METADATA, folder)
     return folder
 
 
@@ -116,7 +116,7 @@ def test_a_whole_bag_is_left_alone(whole):
 def test_metadata_that_is_missing_or_damaged_is_written_anew(whole, tmp_path, text):
     folder = damaged(whole, tmp_path / "bag", lambda data: data)
     if text is not None:
-        (folder / FILE).write_text(text)
+        (folder / METADATA).write_text(text)
     done = repair(folder)
     assert done.changed and not done.damage and not list(folder.glob(f"*{KEPT}"))
     with Reader(folder) as reader:
@@ -125,9 +125,9 @@ def test_metadata_that_is_missing_or_damaged_is_written_anew(whole, tmp_path, te
 
 def test_metadata_that_disagrees_is_written_anew(whole, tmp_path):
     folder = damaged(whole, tmp_path / "bag", lambda data: data, keep_metadata=True)
-    text = (folder / FILE).read_text()
-    (folder / FILE).write_text(text.replace("message_count: 500", "message_count: 17"))
-    assert (folder / FILE).read_text() != text
+    text = (folder / METADATA).read_text()
+    (folder / METADATA).write_text(text.replace("message_count: 500", "message_count: 17"))
+    assert (folder / METADATA).read_text() != text
     assert repair(folder).changed
     assert not repair(folder).changed
 

@@ -14,8 +14,8 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.metadata import FILE
 from genima_core.data.bags.reader import open_bag
+from genima_core.data.bags.storage import METADATA
 from genima_core.data.bags.writer import BagWriter
 
 from . import recorded
@@ -176,7 +176,7 @@ def test_a_full_disk_keeps_what_was_written(tmp_path):
     written, *refusals = child.stdout.splitlines()
     assert all("could not be written before" in line for line in refusals) and len(refusals) == 2
     bag = open_bag(tmp_path / "bag")
-    assert not bag.finished and not (tmp_path / "bag" / FILE).exists()
+    assert not bag.finished and not (tmp_path / "bag" / METADATA).exists()
     received = [m.received_ns for m in bag.messages()]
     assert received == list(range(len(received)))
     assert len(received) > int(written) - 30

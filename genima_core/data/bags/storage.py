@@ -1,0 +1,212 @@
+"""What lies in a bag's folder: metadata.yaml as ROS 2 Jazzy writes it, and MCAP files, also cut off or damaged ones."""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
+from mcap.records import Channel, Chunk, DataEnd, Footer, McapRecord, Message, Schema, Statistics
+from mcap.records import Metadata as Note
+from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.summary import Summary
+from zstandard import ZstdError
+
+from genima_core.config import from_overrides
+from genima_core.files import one_line, parse_yaml, read_yaml, sync_folder, write_text
+
+METADATA = "metadata.yaml"
+_ROOT = "rosbag2_bagfile_information"
+MAGIC = b"\x89MCAP0\r\n"
+UNREADABLE = (
+    McapError,
+    ZstdError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
+"""What mcap and its decompressors raise on bytes that are not theirs."""
+
+
+@dataclass(frozen=True)
+class TopicMetadata:
+    """One topic of a bag."""
+
+    name: str
+    type: str
+    serialization_format: str = "cdr"
+    offered_qos_profiles: Any = ()
+    type_description_hash: Any = ""
+    """RIHS01_..., or "" where it is not known."""
+
+
+@dataclass(frozen=True)
+class TopicCount:
+    topic_metadata: TopicMetadata
+    message_count: int
+
+
+@dataclass(frozen=True)
+class Duration:
+    nanoseconds: int
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The names are rosbag2's; those with a default are not needed to read a bag."""
+
+    storage_identifier: str
+    duration: Duration
+    message_count: int
+    topics_with_message_count: tuple[TopicCount, ...]
+    relative_file_paths: tuple[str, ...]
+    files: Any = ()
+    starting_time: Any = None
+    # MCAP compresses its chunks itself; these are for bags whose files are compressed as a whole.
+    compression_format: Any = ""
+    compression_mode: str = ""
+    custom_data: Any = None
+    version: Any = 9
+    ros_distro: Any = "jazzy"
+
+    def __post_init__(self) -> None:
+        if not self.relative_file_paths:
+            raise ValueError("it names no files")
+
+
+def write_metadata(folder: Path, file: str, topics: tuple[TopicCount, ...], begin_ns: int, end_ns: int) -> None:
+    """Writes it at once and down to the disk; from then on the bag counts as finished.
+
+    Args:
+        folder: The bag.
+        file: Name of the MCAP file in it.
+        topics: What it holds.
+        begin_ns, end_ns: When the first and the last message were received.
+    """
+    begin, length = {"nanoseconds_since_epoch": begin_ns}, Duration(end_ns - begin_ns)
+    total = sum(topic.message_count for topic in topics)
+    one = {"path": file, "starting_time": begin, "duration": asdict(length), "message_count": total}
+    metadata = Metadata("mcap", length, total, topics, (file,), files=[one], starting_time=begin)
+    write_text(folder / METADATA, yaml.safe_dump({_ROOT: asdict(metadata)}, sort_keys=False))
+    sync_folder(folder)
+
+
+def parse_profiles(qos: str) -> Any:
+    """offered_qos_profiles; none where what a publisher or another bag said is not YAML."""
+    try:
+        return parse_yaml(qos, "the QoS") or []
+    except ValueError:
+        return []
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """
+    Raises:
+        FileNotFoundError, ValueError: no metadata.yaml; damaged.
+    """
+    path = folder / METADATA
+    try:
+        return from_overrides(Metadata, read_yaml(path).get(_ROOT, {}), "it", strict=False)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); genima bag repair rewrites it") from error
+
+
+class McapFile:
+    """One file; what cannot be read of it is left out and told to `report`, once for each kind."""
+
+    def __init__(self, path: Path, finished: bool, report: Callable[[str], None]) -> None:
+        """`finished`: whether an end may be expected; the file of an interrupted bag has none."""
+        self.path, self._finished, self._report = path, finished, report
+
+    def messages(self) -> Iterator[tuple[Channel, Schema, Message]]:
+        """In the order of the file."""
+        summary = self._summary()
+        # By the summary too, so that no damaged chunk takes along the descriptions that only it holds.
+        schemas, channels = (dict(summary.schemas), dict(summary.channels)) if summary else ({}, {})
+        for record in self._records(summary):
+            if isinstance(record, Schema):
+                schemas[record.id] = record
+            elif isinstance(record, Channel):
+                channels[record.id] = record
+            elif isinstance(record, Message):
+                channel = channels.get(record.channel_id)
+                if channel is None or channel.schema_id not in schemas:
+                    self._report(f"{self.path.name} has messages of a channel whose description is lost")
+                    continue
+                yield channel, schemas[channel.schema_id], record
+
+    def notes(self) -> Iterator[Note]:
+        """The metadata records."""
+        return (record for record in self._records(self._summary()) if isinstance(record, Note))
+
+    def statistics(self) -> Statistics | None:
+        """What the summary counts; None where there is none to be read."""
+        summary = self._summary()
+        return summary.statistics if summary else None
+
+    def _summary(self) -> Summary | None:
+        with self.path.open("rb") as file:
+            try:
+                return make_reader(file).get_summary()
+            except (*UNREADABLE, OSError):
+                return None
+
+    def _records(self, summary: Summary | None) -> Iterator[McapRecord]:
+        """Chunks opened, up to the end of the data. After damage, reading goes on at the next chunk of the summary."""
+        offsets = sorted(index.chunk_start_offset for index in summary.chunk_indexes) if summary else []
+        size, read = self.path.stat().st_size, 0
+        lost: list[Chunk] = []
+        with self.path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                self._report(f"{self.path.name} does not begin like an MCAP file")
+                return
+            while True:
+                start = file.tell()
+                following = next((offset for offset in offsets if offset > start), None)
+                try:
+                    record = _read_record(file, size)
+                except UNREADABLE as error:
+                    if following is None:
+                        if start < size or self._finished:
+                            self._report(
+                                f"{self.path.name} is cut off: {size - start} bytes after byte {start} are not "
+                                f"a whole record ({one_line(error)})"
+                            )
+                        break
+                    self._report(f"{self.path.name} is damaged: {following - start} bytes after byte {start}")
+                    file.seek(following)
+                    continue
+                if file.tell() > (following or size) or (start in offsets and not isinstance(record, Chunk)):
+                    # The kind or the length of a record is damaged; mcap passes over kinds that it does not know.
+                    self._report(f"{self.path.name} is damaged at byte {start}")
+                    file.seek(following or size)
+                if isinstance(record, DataEnd | Footer):
+                    break
+                parts = [record]
+                if isinstance(record, Chunk):
+                    try:
+                        parts = breakup_chunk(record, validate_crc=True)
+                    except UNREADABLE:
+                        lost.append(record)
+                        continue
+                read += sum(isinstance(part, Message) for part in parts)
+                yield from parts
+        if lost:
+            told = summary.statistics.message_count - read if summary and summary.statistics else "the"
+            seconds = 1e-9 * sum(max(0, chunk.message_end_time - chunk.message_start_time) for chunk in lost)
+            self._report(
+                f"{self.path.name} has {len(lost)} damaged chunk{'s' * (len(lost) > 1)}; {told} messages of "
+                f"{seconds:.2f} s are lost"
+            )
+
+
+def _read_record(file: IO[bytes], size: int) -> McapRecord:
+    """From where the file is."""
+    return next(StreamReader(file, skip_magic=True, emit_chunks=True, record_size_limit=size).records)
