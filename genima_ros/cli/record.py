@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -117,9 +118,7 @@ def record(
         session = stack.enter_context(RecordSession(domain, ring, instruction, bell))
         if not alone or session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
             raise RuntimeError(f"a recorder runs already in ROS domain {domain}: end it, or set ROS_DOMAIN_ID")
-        running = stack.enter_context(
-            RunningGraph([process], node_environment(os.environ), lambda _, text: notice(session, text))
-        )
+        running = stack.enter_context(RunningGraph([process], node_environment(os.environ), partial(notice, session)))
         stack.callback(ignore_interrupts)  # before the recorder is asked to end
         keyboard = stack.enter_context(Keyboard(sys.stdin))
         terminal = keyboard.is_terminal and sys.stdout.isatty()
@@ -157,7 +156,7 @@ def operate(session, running: RunningGraph, keyboard: Keyboard, view: Callable[[
             session.press("q")
 
 
-def notice(session, text: str) -> None:
+def notice(session, _: str, text: str) -> None:
     """A line of the recorder's output, if it tells of a problem."""
     if any(mark in text for mark in PROBLEMS):
         session.notes.append(f"[recorder] {text}")

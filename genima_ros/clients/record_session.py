@@ -37,26 +37,6 @@ MISSING = {
 }
 
 
-class Line:
-    """A line of text that is being typed."""
-
-    def __init__(self, question: str) -> None:
-        self.question = question
-        self.text = ""
-
-    def type(self, key: str) -> str | None:
-        """Takes a key; the text once Enter is pressed, "" when it is given up, None until then."""
-        if key in ENTER:
-            return self.text.strip()
-        if key == ESCAPE:
-            return ""
-        if key in BACKSPACE:
-            self.text = self.text[:-1]
-        elif len(key) == 1 and key.isprintable():
-            self.text += key
-        return None
-
-
 class RecordSession(Observer):
     """The graph as the operator sees it, and the keys; `press` queues them, `step` acts on them one after the other."""
 
@@ -73,7 +53,8 @@ class RecordSession(Observer):
         """Everything that was noted and is not shown yet."""
         self.discarded = self.kept_before = 0
         """Episodes; those that were kept by recorders that ended meanwhile."""
-        self.line: Line | None = None
+        self.line: str | None = None
+        """What is typed of an instruction; None while keys are commands."""
         self._ring, self._asked_s, self._kept = ring, 0.0, 0.0
         self._keys: deque[str] = deque()
         self._pending: Future | None = None
@@ -119,7 +100,7 @@ class RecordSession(Observer):
                 node, service, request = CALLS[key]
                 self._call(node, service, request)
             elif key == "i":
-                self.line = Line("instruction (Enter sets it, Esc leaves it): ")
+                self.line = ""
             elif key == "b":
                 self.bell = not self.bell
             elif key == "q":
@@ -136,14 +117,16 @@ class RecordSession(Observer):
         self.note = text
         self.notes.append(text)
 
-    def _type(self, line: Line, key: str) -> None:
-        text = line.type(key)
-        if text is None:
-            return
-        self.line = None
-        if text:
-            self._instruction.publish(String(data=text))
-            self.say(f"instruction: {text}")
+    def _type(self, line: str, key: str) -> None:
+        if key in ENTER or key == ESCAPE:
+            self.line = None
+            if key in ENTER and (text := line.strip()):
+                self._instruction.publish(String(data=text))
+                self.say(f"instruction: {text}")
+        elif key in BACKSPACE:
+            self.line = line[:-1]
+        elif len(key) == 1 and key.isprintable():
+            self.line = line + key
 
     def _call(self, node: str, service: str, request: Mapping[str, object] | None = None, wait: bool = True) -> None:
         client = self._clients[node, service]

@@ -1,14 +1,13 @@
 """Streams actions through a running streamer from outside, and watches what the arm makes of them."""
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.arm import Arm
@@ -30,17 +29,13 @@ LEAD_S = 0.2
 """Async mode plays actions when they are due; the first one is due this long after it was sent."""
 REPORTED_S = 1.5
 """Diagnostics come once a second."""
+Progress = Callable[[float], object]
 
 
 class Replayer(Observer):
     """Knows the arm's joints, the streamer's state and the cell's success; sends chunks."""
 
-    def __init__(
-        self,
-        domain: int,
-        arm: Arm,
-        remappings: Iterable[tuple[str, str]] = (),
-    ) -> None:
+    def __init__(self, domain: int, arm: Arm, remappings: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(domain, "replay", remappings)
         self.arm = arm
         self.succeeded = False
@@ -58,7 +53,7 @@ class Replayer(Observer):
         interfaces.subscribe(self.node, interfaces.STREAMER_STATE, self._on_streamer_state)
         interfaces.subscribe(self.node, interfaces.CHUNK_WANTED, lambda m: setattr(self, "_wanted", m.data))
         interfaces.subscribe(self.node, interfaces.TELEOP_STATE, self._on_teleop_state)
-        interfaces.subscribe(self.node, interfaces.SUCCESS, self._on_success)
+        interfaces.subscribe(self.node, interfaces.SUCCESS, lambda m: setattr(self, "succeeded", m.data))
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
         """Returns when the streamer is at rest and takes chunks.
@@ -75,15 +70,16 @@ class Replayer(Observer):
             raise RuntimeError(f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver")
         if self.teleop in ENGAGED:
             raise RuntimeError(f"teleoperation is {self.teleop} and moves the arm; pause it first (p in genima record)")
-        if not self.spin_until(
-            lambda: self.status is not None and self.status.reason is not Reason.DISABLED, REPORTED_S
-        ):
+        if not self.spin_until(self._is_enabled, REPORTED_S):
             raise RuntimeError("the streamer is disabled; when nobody is near the arm, enable it: genima enable")
         if not self.spin_until(lambda: self.state is State.HOLDING and self._wanted, timeout_s):
             raise RuntimeError(f"the streamer is {self.status}; something else may move the arm")
 
     def _streamer_is_there(self) -> bool:
         return bool(self.status and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
+
+    def _is_enabled(self) -> bool:
+        return self.status is not None and self.status.reason is not Reason.DISABLED
 
     @property
     def state(self) -> StrEnum | None:
@@ -94,12 +90,12 @@ class Replayer(Observer):
     def _rests(self) -> bool:
         return self.state in (State.HOLDING, State.FAULT)
 
+    @property
+    def _is_silent(self) -> bool:
+        return self._now_s() - self._heard_s > SILENT_S
+
     def follow(
-        self,
-        q: np.ndarray,
-        openings: np.ndarray | None,
-        step_s: float,
-        progress: Callable[[float], object] = lambda _: None,
+        self, q: np.ndarray, openings: np.ndarray | None, step_s: float, progress: Progress = lambda _: None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Lets the arm follow actions `q` (n, 7), and the gripper openings (n,), until it is at rest at the last one.
 
@@ -110,48 +106,43 @@ class Replayer(Observer):
         Raises:
             RuntimeError: refused, or stopped before the end, for the streamer's reason.
         """
-        try:
-            return self._follow(q, openings, step_s, progress)
-        except BaseException:
-            self._halt()
-            raise
-
-    def _halt(self) -> None:
-        if self._rests:
-            return
-        print("stopping smoothly; the streamer is disabled then, enable it to move the arm again", flush=True)
-        with suppress(RuntimeError):  # it is gone, and with it what it commanded
-            self.call("streamer", "stop", STOP_S)
-        self.spin_until(lambda: self._rests, STOP_S)
-
-    def _follow(
-        self, q: np.ndarray, openings: np.ndarray | None, step_s: float, progress: Callable[[float], object]
-    ) -> tuple[np.ndarray, np.ndarray]:
         self._reasons, self._measured = [], []
-        self._chunks.publish(self._chunk(q, openings, step_s))
-        if not self.spin_until(lambda: self.state not in (None, State.HOLDING), ACCEPTED_S):
-            self.spin(REPORTED_S)
-            problem = self.diagnostics.get("streamer", {}).get("last_problem") or "it is silent"
-            raise RuntimeError(f"the streamer does not take the motion: {problem}")
-        begin_s = self._now_s()
         planned_s = (len(q) - 1) * step_s
+        with self._halting_on_errors():
+            self._chunks.publish(self._chunk(q, openings, step_s))
+            if not self.spin_until(lambda: self.state not in (None, State.HOLDING), ACCEPTED_S):
+                self.spin(REPORTED_S)
+                problem = self.diagnostics.get("streamer", {}).get("last_problem") or "it is silent"
+                raise RuntimeError(f"the streamer does not take the motion: {problem}")
+            begin_s = self._now_s()
 
-        def over() -> bool:
-            progress(self._now_s() - begin_s)
-            return self._rests or self._now_s() - self._heard_s > SILENT_S
+            def over() -> bool:
+                progress(self._now_s() - begin_s)
+                return self._rests or self._is_silent
 
-        self.spin_until(over, math.inf)  # the streamer plays slower what is too fast, so nobody knows how long it takes
-        if self._now_s() - self._heard_s > SILENT_S:
-            raise RuntimeError(f"the streamer fell silent after {self._now_s() - begin_s:.1f} s; look at its process")
-        early = self._now_s() - begin_s < 0.95 * planned_s
-        if early or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
-            reasons = "; ".join(dict.fromkeys(self._reasons)) or str(self.status)
-            raise RuntimeError(
-                f"the arm stopped after {self._now_s() - begin_s:.1f} of {planned_s:.1f} s, "
-                f"{self._distance(q[-1]):.3f} rad from the end of the motion; the streamer is "
-                f"{self.state}: {reasons}"
-            )
+            self.spin_until(over, math.inf)  # the streamer plays slower what is too fast: nobody knows how much
+            took_s = self._now_s() - begin_s
+            if self._is_silent:
+                raise RuntimeError(f"the streamer fell silent after {took_s:.1f} s; look at its process")
+            if took_s < 0.95 * planned_s or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
+                reasons = "; ".join(dict.fromkeys(self._reasons)) or str(self.status)
+                raise RuntimeError(
+                    f"the arm stopped after {took_s:.1f} of {planned_s:.1f} s, {self._distance(q[-1]):.3f} rad from "
+                    f"the end of the motion; the streamer is {self.state}: {reasons}"
+                )
         return np.array([s for s, _ in self._measured]) - begin_s, np.array([at for _, at in self._measured])
+
+    @contextmanager
+    def _halting_on_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if not self._rests:
+                print("stopping smoothly; the streamer is disabled then, enable it to move the arm again", flush=True)
+                with suppress(RuntimeError):  # it is gone, and with it what it commanded
+                    self.call("streamer", "stop", STOP_S)
+                self.spin_until(lambda: self._rests, STOP_S)
+            raise
 
     def _distance(self, q: np.ndarray) -> float:
         return float(np.abs(self.q - q).max())
@@ -177,9 +168,6 @@ class Replayer(Observer):
     def _on_teleop_state(self, message: DiagnosticStatus) -> None:
         status = read_status(message, Mirroring)
         self.teleop = None if status is None else status.state
-
-    def _on_success(self, message: Bool) -> None:
-        self.succeeded = message.data
 
     def _now_s(self) -> float:
         return self.node.get_clock().now().nanoseconds * 1e-9

@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import git_revision
 from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_number
-from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes, verdict
+from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes
 from genima_core.data.bags.stamps import StreamMeter
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import Diagnostics
@@ -65,7 +65,7 @@ class RecorderNode(Node):
         self._again_s: float | None = None
         self._kept: dict[int, bool] = {}
         """Number of each episode since the node started to whether it is suspect."""
-        self._discarded, self._verdict = 0, ""
+        self._discarded = 0
         self._recording = interfaces.publish(self, interfaces.RECORDING)
         self._recording.publish(Bool(data=False))
         for service, act in (
@@ -126,7 +126,7 @@ class RecorderNode(Node):
     def _start(self, _: object = None) -> str:
         self._again_s = None
         if self._episode is not None:
-            raise RuntimeError(f"{name_of_episode(self._episode)} is being recorded; stop it first")
+            raise RuntimeError(f"{self._episode.name} is being recorded; stop it first")
         self._take()  # what came before does not belong to it
         if problem := refusal(self.parameters, self._inputs, self._meters, self._joints, time.time_ns()):
             raise RuntimeError(problem)
@@ -165,9 +165,8 @@ class RecorderNode(Node):
         about = episode.finish(ended_ns, self._instruction())
         self._last = episode
         self._kept[episode.number] = bool(about.suspect)
-        self._verdict = verdict(name_of_episode(episode), about)
         self._diagnostics.publish()
-        return self._verdict
+        return episode.verdict
 
     def _give_up(self, _: object = None) -> str:
         return self._discard() if self._again_s is None else self._stop()
@@ -178,30 +177,31 @@ class RecorderNode(Node):
         return f"{text}; it starts again in {self.parameters.rerecord_s:g} s"
 
     def _discard(self) -> str:
-        episode = self._episode or self._last
-        if episode is None:
-            raise RuntimeError("there is no episode of this session to discard")
+        episode = self._newest("discard")
         if self._episode is not None:
             self._recording.publish(Bool(data=False))
         self._episode = self._last = None
         self._kept.pop(episode.number, None)
         self._discarded += 1
-        self._verdict = f"{name_of_episode(episode)} is discarded"
         try:
             episode.discard()
         except OSError as error:
-            raise RuntimeError(f"{name_of_episode(episode)} cannot be removed: {error}") from error
-        return self._verdict
+            raise RuntimeError(f"{episode.name} cannot be removed: {error}") from error
+        return f"{episode.name} is discarded"
 
-    def _label(self, request: SetBool.Request) -> str:
+    def _newest(self, purpose: str) -> EpisodeRecorder:
         episode = self._episode or self._last
         if episode is None:
-            raise RuntimeError("there is no episode of this session to label")
+            raise RuntimeError(f"there is no episode of this session to {purpose}")
+        return episode
+
+    def _label(self, request: SetBool.Request) -> str:
+        episode = self._newest("label")
         try:
             episode.relabel("success" if request.data else "failure")
         except OSError as error:
-            raise RuntimeError(f"{name_of_episode(episode)} cannot be labelled: {error}") from error
-        return f"{name_of_episode(episode)} is labelled {episode.about.label}"
+            raise RuntimeError(f"{episode.name} cannot be labelled: {error}") from error
+        return f"{episode.name} is labelled {episode.about.label}"
 
     def _about(self) -> EpisodeInfo:
         rig, scene = self._rig, self._latched.get("scene")
@@ -240,7 +240,7 @@ class RecorderNode(Node):
             "suspect": sum(self._kept.values()),
             "last_suspect": int(last is not None and bool(last.about.suspect)),
             "discarded": self._discarded,
-            "verdict": self._verdict,
+            "verdict": last.verdict if last else "",
             "free_gb": free_gb(self.parameters),
             "minutes_left": newest.minutes_left if newest else None,
             "written_mb": episode.written_mb if episode else 0.0,
@@ -264,10 +264,6 @@ def answer(act: Callable[[Any], str], request: Any, response: Any) -> Any:
     except RuntimeError as error:
         response.message, response.success = str(error), False
     return response
-
-
-def name_of_episode(episode: EpisodeRecorder) -> str:
-    return f"episode {episode.number}"
 
 
 def free_gb(parameters: RecorderParameters) -> float | None:

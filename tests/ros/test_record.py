@@ -23,7 +23,6 @@ from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.recording import UNFINISHED
 from genima_ros.cli.terminal.keyboard import Keyboard, keys
 from genima_ros.cli.terminal.record_table import names, show
-from genima_ros.clients.record_session import Line
 
 from .synthetic_cell import FPS
 
@@ -245,16 +244,6 @@ def test_keys_come_from_a_pipe_and_its_end_is_no_key():
 def test_keys_that_are_no_characters_are_no_commands():
     assert keys("a\x1b[Db\x1bOAc\x1b[1;5Cd\x1b[3~e\x1bxf") == ["a", "left", "b", "up", "c", "d", "e", "f"]
     assert keys("\x1b") == ["\x1b"]
-    line = Line("instruction: ")
-    assert [line.type(key) for key in keys("pu\x1b[Dsh\x1b[C")] == [None] * 6
-    assert line.text == "push"
-
-
-def test_a_line_is_typed_corrected_and_given_up():
-    line = Line("instruction: ")
-    assert [line.type(key) for key in "pus\x7fsh"] == [None] * 6
-    assert line.type("\n") == "push"
-    assert Line("").type("\x1b") == ""
 
 
 def test_the_table_shows_what_the_recorder_says():

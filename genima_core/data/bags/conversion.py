@@ -32,14 +32,7 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
     its end that the task was not done. Failures and suspect episodes are left out unless asked for; so is, with its
     reason, what cannot be converted.
 
-    Args:
-        source: A bag's folder, or a folder of such.
-        out: Folder of the data set.
-        options: What to convert and how.
-        show_progress: Print a bar.
-
-    Returns:
-        What was done, for `--json`.
+    `source` is a bag's folder, or a folder of such. Returns what was done, for `--json`.
 
     Raises:
         FileNotFoundError, ValueError: there are no recordings, or not one that can be converted; `out` holds something

@@ -1,31 +1,40 @@
-"""One recording as an episode of a data set: its streams on a regular grid, its images as views."""
+"""One recording as an episode of a data set: its streams on a regular grid, its images as views, cut and resized."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from genima_core.cameras import CameraRig
 from genima_core.data.bags import stamps
 from genima_core.data.bags.episode_info import EpisodeInfo
+from genima_core.data.bags.messages import Message, image_to_rgb
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, info_of, read_recording
-from genima_core.data.bags.views import Cut, RecordedFrames, check_cameras
 from genima_core.data.dataset import load_rig
 from genima_core.data.episode import Episode
 
 LONGEST_GAP_S = 0.25
 """Between two set points; where nothing was commanded for longer, the arm's next measured positions are the actions."""
+CALIBRATED = 0.02
+"""Intrinsics by the driver and by our calibration differ by less; another stream or another camera by more."""
 
 
 @dataclass(frozen=True)
-class Options(Cut):
+class Options:
     """What decides what ends up in the data set."""
 
     fps: int = 20
     """Rows per second: the step of the demo preset and of the paper."""
+    crop: str | None = None
+    """Part of each image to keep before it is resized: square (the middle), or left,top,width,height in recorded
+    pixels; all by default."""
+    size: int | None = None
+    """Width and height of each view in pixels; as recorded by default."""
     rig: Path | None = None
     """The cameras, as a rig's file or a data set's folder; by default, what each recording says."""
     instruction: str | None = None
@@ -36,9 +45,12 @@ class Options(Cut):
     """Also failed demonstrations, marked as such."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.fps < 1:
             raise ValueError(f"fps is {self.fps}; it must be at least 1")
+        if self.size is not None and self.size < 16:
+            raise ValueError(f"size is {self.size}; it must be at least 16")
+        if self.crop not in (None, "square") and len(self._numbers()) != 4:
+            raise ValueError(f"crop is {self.crop!r}; valid are square and left,top,width,height in pixels")
 
     @cached_property
     def cameras(self) -> CameraRig | None:
@@ -47,6 +59,48 @@ class Options(Cut):
     def arguments(self) -> dict[str, object]:
         """By name, for `Origin`."""
         return asdict(self) | {"rig": self.cameras and self.cameras.fingerprint()}
+
+    def rectangle(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, width and height of the part of an image of this size.
+
+        Raises:
+            ValueError: it is not square but `size` asks for a square.
+        """
+        left, top, wide, high, side = 0, 0, width, height, min(width, height)
+        if self.crop == "square":
+            left, top, wide, high = (width - side) // 2, (height - side) // 2, side, side
+        elif self.crop is not None:
+            left, top, wide, high = self._numbers()
+        if self.size is not None and wide != high:
+            raise ValueError(
+                f"--size {self.size} makes square views, and these are {wide}x{high}: add --crop square, which keeps "
+                f"the middle {side}x{side}, or --crop left,top,width,height with equal width and height"
+            )
+        return left, top, wide, high
+
+    def cut_rig(self, rig: CameraRig) -> CameraRig:
+        """The rig of the views.
+
+        Raises:
+            ValueError: the crop leaves the image, or see `rectangle`.
+        """
+        part = self.rectangle(*rig.size)
+        cropped = replace(rig, cameras=tuple(replace(c, intrinsics=c.intrinsics.crop(*part)) for c in rig.cameras))
+        return cropped if self.size is None else cropped.resize(self.size, self.size)
+
+    def view(self, image: np.ndarray) -> np.ndarray:
+        """The view of an image (H, W, 3)."""
+        left, top, width, height = self.rectangle(image.shape[1], image.shape[0])
+        part = image[top : top + height, left : left + width]
+        if self.size in (None, width):
+            return part
+        return cv2.resize(part, (self.size, self.size), interpolation=cv2.INTER_AREA)
+
+    def _numbers(self) -> tuple[int, ...]:
+        try:
+            return tuple(int(number) for number in (self.crop or "").split(","))
+        except ValueError:
+            return ()
 
 
 def read_episode(
@@ -76,7 +130,12 @@ def read_episode(
     instruction = about.instruction or recording.instruction or options.instruction
     if not instruction:
         raise ValueError("it has no instruction; give --instruction")
-    check_cameras(rig, recording.cameras)
+    for name, camera in recording.cameras.items():
+        if text := rig[name].intrinsics.difference(camera, CALIBRATED):
+            raise ValueError(
+                f"camera {name} was recorded with other intrinsics than the rig says: {text}; give the rig of this "
+                "recording with --rig"
+            )
     views = options.cut_rig(rig)
 
     # Numbers of each camera's images, without those that repeat a stamp or were overtaken.
@@ -139,3 +198,52 @@ def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
         "action_q": action,
         "action_gripper": stamps.held(held.stamps_s, held.values[:, 0], next_s, opening[1:]),
     }
+
+
+class RecordedFrames:
+    """Views of one camera, decoded from a bag one at a time; every iteration reads the bag again."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        bag: Path,
+        topic: str,
+        chosen: np.ndarray,
+        size: tuple[int, int],
+        options: Options,
+        on_frame: Callable[[], None],
+    ) -> None:
+        """Row t shows message `chosen[t]` of the topic, which never decreases; images must have the `size`."""
+        self._bag, self._topic, self._chosen, self._size = bag, topic, chosen, size
+        self._options, self._on_frame = options, on_frame
+        _, _, width, height = options.rectangle(*size)
+        self.shape = (len(chosen), options.size or height, options.size or width, 3)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """
+        Raises:
+            ValueError: an image cannot be decoded or has another size, or the bag ends before.
+        """
+        stored = enumerate(open_bag(self._bag).messages({self._topic}))
+        for wanted, rows in groupby(self._chosen):
+            message = next((message for number, message in stored if number == wanted), None)
+            if message is None:
+                raise ValueError(f"image {wanted} of {self._topic} is gone; it was there a moment ago")
+            view = self._view(message, wanted)
+            for _ in rows:
+                yield view
+                self._on_frame()
+
+    def _view(self, message: Message, number: int) -> np.ndarray:
+        try:
+            image = image_to_rgb(message.decode())
+        except ValueError as error:
+            raise ValueError(f"image {number} of {self._topic} cannot be decoded: {error}") from error
+        size = image.shape[1], image.shape[0]
+        if size != self._size:
+            raise ValueError(
+                f"image {number} of {self._topic} is {size[0]}x{size[1]}; the rig says "
+                f"{self._size[0]}x{self._size[1]}: give the rig of this recording with --rig"
+            )
+        return self._options.view(image)

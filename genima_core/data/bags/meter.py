@@ -69,7 +69,7 @@ class QualityMeter:
         elif isinstance(image, Exception):
             self._pictures[role].miss(image)
         elif image is not None:
-            self._pictures[role].look(image, self._motion)
+            self._pictures[role].look(image, self._joint_state, self._moved_rad)
 
     def result(self, begun_ns: int, ended_ns: int, overflow: int = 0) -> Quality:
         """Of an episode between these times of the receiving clock."""
@@ -108,14 +108,10 @@ class QualityMeter:
             {role: stream for role, stream in streams.items() if role in NAMES},
         )
 
-    def _motion(self) -> Callable[[], float]:
-        before = self._joint_state
-
-        def moved_rad() -> float:
-            q0, q1 = self._positions(before), self._positions(self._joint_state)
-            return float(np.abs(q1 - q0).max(initial=0.0)) if q0.shape == q1.shape else 0.0
-
-        return moved_rad
+    def _moved_rad(self, before: bytes, after: bytes) -> float:
+        """Of any joint between two joint states."""
+        q0, q1 = self._positions(before), self._positions(after)
+        return float(np.abs(q1 - q0).max(initial=0.0)) if q0.shape == q1.shape else 0.0
 
     def _positions(self, data: bytes) -> np.ndarray:
         if not data:
@@ -136,18 +132,16 @@ class Pictures:
     reason: str = ""
     """Of the last unreadable one."""
     sizes: dict[str, int] = field(default_factory=dict)
-    _last: np.ndarray | None = None
-    _moved_since: Callable[[], float] = lambda: 0.0
+    _newest: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    """Of those that differ from the one before, and the joint state then."""
+    _joint_state: bytes = b""
 
     def miss(self, error: Exception) -> None:
         """Counts an image that cannot be read."""
         self.unreadable, self.reason = self.unreadable + 1, one_line(error)
 
-    def look(self, message: Any, motion: Callable[[], Callable[[], float]]) -> None:
-        """Judges an Image or CompressedImage.
-
-        `motion()` starts to measure: what it returns tells by how many rad a joint has moved since.
-        """
+    def look(self, message: Any, joint_state: bytes, moved_rad: Callable[[bytes, bytes], float]) -> None:
+        """Judges an Image or CompressedImage that came after a joint state."""
         payload = np.frombuffer(memoryview(message.data), np.uint8)
         try:
             thumbnail, size = _thumbnail(message, payload)
@@ -155,10 +149,10 @@ class Pictures:
             self.miss(error)
             return
         self.sizes[size] = self.sizes.get(size, 0) + 1
-        if self._last is not None and np.array_equal(payload, self._last):
-            self.frozen += self._moved_since() > MOVED_RAD
+        if np.array_equal(payload, self._newest):
+            self.frozen += moved_rad(self._joint_state, joint_state) > MOVED_RAD
         else:
-            self._last, self._moved_since = payload, motion()
+            self._newest, self._joint_state = payload, joint_state
         self.black += float(thumbnail.mean()) < BLACK
         self.overexposed += float((thumbnail.min(axis=2) >= SATURATED).mean()) > OVEREXPOSED
 

@@ -1,5 +1,6 @@
 """How good an episode is in numbers, and what makes it suspect, in plain words."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,12 +12,11 @@ NAMES = {
     "joint_commands": "commands",
     "gripper_command": "gripper commands",
 }
+"""Roles of the streams that are judged beside the cameras, for the operator."""
 
 
 @dataclass(frozen=True)
 class StreamQuality:
-    """One stream of an episode."""
-
     messages: int
     rate_hz: float | None
     gap_s: float
@@ -35,8 +35,6 @@ class StreamQuality:
 
 @dataclass(frozen=True)
 class CameraQuality(StreamQuality):
-    """The images of one camera."""
-
     expected: int
     lost: int
     frozen: int
@@ -73,7 +71,7 @@ class Quality:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, rounded to what can be meant."""
-        return _rounded(asdict(self))
+        return json.loads(json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 4))
 
 
 @dataclass(frozen=True)
@@ -107,25 +105,26 @@ class QualityBounds:
 
 def suspect(quality: Quality, bounds: QualityBounds) -> tuple[str, ...]:
     """Reasons not to train on this episode; empty if there is none."""
-    reasons = []
+    return tuple(_reasons(quality, bounds))
+
+
+def _reasons(quality: Quality, bounds: QualityBounds) -> Iterator[str]:
     if quality.duration_s < bounds.least_s:
-        reasons.append(f"it lasted {quality.duration_s:.1f} s; at least {bounds.least_s:g} s are needed")
+        yield f"it lasted {quality.duration_s:.1f} s; at least {bounds.least_s:g} s are needed"
     for camera, images in quality.cameras.items():
-        reasons += _of_camera(camera, images, quality.fps, bounds)
+        yield from _of_camera(camera, images, quality.fps, bounds)
     for role, stream in quality.streams.items():
-        reasons += _of_stream(role, stream, bounds)
-    if (quality.skew_ms_p99 or 0.0) > bounds.skew_ms:
-        reasons.append(f"cameras are up to {quality.skew_ms_p99:.0f} ms apart (p99; valid is {bounds.skew_ms:g} ms)")
-    if (quality.joint_skew_ms_p99 or 0.0) > bounds.joint_skew_ms:
-        reasons.append(
-            f"images are up to {quality.joint_skew_ms_p99:.0f} ms from the nearest joint state (p99; valid "
-            f"is {bounds.joint_skew_ms:g} ms)"
-        )
+        yield from _of_stream(role, stream, bounds)
+    for what, skew_ms, most_ms in (
+        ("cameras are up to {:.0f} ms apart", quality.skew_ms_p99, bounds.skew_ms),
+        ("images are up to {:.0f} ms from the nearest joint state", quality.joint_skew_ms_p99, bounds.joint_skew_ms),
+    ):
+        if skew_ms is not None and skew_ms > most_ms:
+            yield f"{what.format(skew_ms)} (p99; valid is {most_ms:g} ms)"
     if quality.overflow:
-        reasons.append(
+        yield (
             f"{quality.overflow} messages did not fit into the recorder's queue: the disk or the processor is too slow"
         )
-    return tuple(reasons)
 
 
 def _of_camera(camera: str, images: CameraQuality, fps: float, bounds: QualityBounds) -> Iterator[str]:
@@ -134,10 +133,9 @@ def _of_camera(camera: str, images: CameraQuality, fps: float, bounds: QualityBo
         return
     if images.lost > bounds.lost_share * images.expected:
         yield f"{camera} dropped {images.lost} of {images.expected} frames"
-    if images.rate_hz is not None and (
-        images.rate_hz < bounds.rate_share * fps or bounds.rate_share * images.rate_hz > fps
-    ):
-        yield f"{camera} ran at {images.rate_hz:.1f} Hz instead of {fps:g}"
+    rate_hz = fps if images.rate_hz is None else images.rate_hz
+    if rate_hz < bounds.rate_share * fps or bounds.rate_share * rate_hz > fps:
+        yield f"{camera} ran at {rate_hz:.1f} Hz instead of {fps:g}"
     yield from _at_ends(camera, images, bounds)
     if images.gap_s > bounds.camera_gap_s:
         yield f"{camera} was silent for {images.gap_s:.2f} s"
@@ -157,21 +155,19 @@ def _of_camera(camera: str, images: CameraQuality, fps: float, bounds: QualityBo
 
 
 def _of_stream(role: str, stream: StreamQuality, bounds: QualityBounds) -> Iterator[str]:
-    name = NAMES.get(role, role)
+    name = NAMES[role]
     if role == "gripper_command":  # sent when it changes only
         return
-    if not stream.messages:
-        if role != "joint_commands":
-            yield f"there are no messages of {name}"
-        elif bounds.commands:
-            yield "no commands were recorded: the arm was not commanded"
-        return
     if role == "joint_commands":  # they may pause with the operator's clutch
-        yield from _of_clock(name, stream, bounds)
+        if not stream.messages and bounds.commands:
+            yield "no commands were recorded: the arm was not commanded"
+    elif not stream.messages:
+        yield f"there are no messages of {name}"
         return
-    yield from _at_ends(name, stream, bounds)
-    if stream.gap_s > (bounds.leader_gap_s if role == "leader_joint_states" else bounds.joint_gap_s):
-        yield f"{name} were silent for {stream.gap_s:.2f} s"
+    else:
+        yield from _at_ends(name, stream, bounds)
+        if stream.gap_s > (bounds.leader_gap_s if role == "leader_joint_states" else bounds.joint_gap_s):
+            yield f"{name} were silent for {stream.gap_s:.2f} s"
     yield from _of_clock(name, stream, bounds)
 
 
@@ -188,11 +184,3 @@ def _of_clock(name: str, stream: StreamQuality, bounds: QualityBounds) -> Iterat
     if stream.delay_s is not None and abs(stream.delay_s) > bounds.delay_s:
         behind = "behind" if stream.delay_s > 0 else "ahead of"
         yield f"{name}: stamps are {abs(stream.delay_s):.1f} s {behind} this machine's clock"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return round(float(value), 4) if isinstance(value, float) else value

@@ -65,15 +65,9 @@ class EpisodeRecorder:
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
         """
-        Args:
-            folder: Where the bag comes to be.
-            about: What is known; its streams are the topics that messages arrive on, images as the cameras send them.
-            expected: Roles of the streams without which an episode is suspect.
-            config: How it is written and judged.
-            begun_ns: By the clock that messages are received by.
-            latched: What came before, and is written first.
-            flush_s: What is older survives the end of the process.
-            free: Tells the free space in bytes.
+        The streams of `about` are the topics that messages arrive on, images as the cameras send them; without those
+        that are `expected`, by their roles, the episode is suspect. `begun_ns` is by the clock of reception; what is
+        `latched` came before, and is written first. `free` tells the free space in bytes.
 
         Raises:
             FileExistsError, OSError: the folder exists, or cannot be made.
@@ -122,6 +116,19 @@ class EpisodeRecorder:
         return number_of(self.folder)
 
     @property
+    def name(self) -> str:
+        """For the operator."""
+        return f"episode {self.number}"
+
+    @property
+    def verdict(self) -> str:
+        """One line about the episode once it is finished."""
+        counts = sorted({camera["messages"] for camera in self.about.quality["cameras"].values()}) or [0]
+        frames = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+        why = f"suspect: {'; '.join(self.about.suspect)}" if self.about.suspect else "ok"
+        return f"{self.name}: {self.about.quality['duration_s']:.1f} s, {frames} frames a camera, {why}"
+
+    @property
     def waiting_mb(self) -> float:
         return (self._added - self._taken) / MEGABYTE
 
@@ -133,11 +140,13 @@ class EpisodeRecorder:
         """Writes what waits, closes the bag and says how good it is; never raises for a disk that is full."""
         self._end()
         quality = self._meter.result(self._begun_ns, ended_ns, self.overflow)
-        reasons = suspect(quality, self._config)
         about = replace(self.about, instruction=instruction or self.about.instruction, quality=quality.to_dict())
+        reasons = suspect(quality, self._config)
+        self.about = replace(about, suspect=(self.problem, *reasons) if self.problem else reasons)
         with self._noting_problems():
-            replace(about, suspect=self._and_problem(reasons)).save(self.folder)
-        self.about = replace(about, suspect=self._and_problem(reasons))
+            self.about.save(self.folder)
+        if self.problem and self.problem not in self.about.suspect:  # it could not be saved
+            self.about = replace(about, suspect=(self.problem, *reasons))
         return self.about
 
     def relabel(self, label: Label) -> None:
@@ -159,9 +168,6 @@ class EpisodeRecorder:
         self._end()
         shutil.rmtree(self.folder)
 
-    def _and_problem(self, reasons: tuple[str, ...]) -> tuple[str, ...]:
-        return (self.problem, *reasons) if self.problem else reasons
-
     def _end(self) -> None:
         self._ending.set()
         self._worker.join()
@@ -176,16 +182,10 @@ class EpisodeRecorder:
                 message = self._queue.popleft()
                 with self._noting_problems():
                     self._write(message)
+                    self._flush_if_due()  # also while more comes than can be written
                 self._taken += len(message.data)
-                self._flush_if_due()  # also while more comes than can be written
-            self._flush_if_due()
-
-    def _flush_if_due(self) -> None:
-        now_s = time.monotonic()
-        if now_s - self._flushed_s >= self._flush_s:
-            self._flushed_s = now_s
             with self._noting_problems():
-                self._flush(max(now_s - self._begun_s, 1e-3))
+                self._flush_if_due()
 
     @contextmanager
     def _noting_problems(self) -> Iterator[None]:
@@ -212,20 +212,14 @@ class EpisodeRecorder:
         self._writer.write(*stored)
         self._meter.add(role, message.data, message.published_ns, message.received_ns, image)
 
-    def _flush(self, elapsed_s: float) -> None:
-        if self.problem:
+    def _flush_if_due(self) -> None:
+        now_s = time.monotonic()
+        if self.problem or now_s - self._flushed_s < self._flush_s:
             return
+        self._flushed_s = now_s
         self._writer.flush()
         left = self._free(self.folder) - self._config.reserve_mb * MEGABYTE
         if self._writer.bytes_written:
-            self.minutes_left = max(0.0, left) / (self._writer.bytes_written / elapsed_s) / 60
+            self.minutes_left = max(0.0, left) * (now_s - self._begun_s) / self._writer.bytes_written / 60
         if left <= 0:
             raise OSError(f"less than {self._config.reserve_mb:g} MB of space are left")
-
-
-def verdict(name: str, about: EpisodeInfo) -> str:
-    """One line about a finished episode."""
-    counts = [camera["messages"] for camera in about.quality["cameras"].values()]
-    frames = f"{min(counts)} to {max(counts)}" if len(set(counts)) > 1 else f"{counts[0] if counts else 0}"
-    why = f"suspect: {'; '.join(about.suspect)}" if about.suspect else "ok"
-    return f"{name}: {about.quality['duration_s']:.1f} s, {frames} frames a camera, {why}"

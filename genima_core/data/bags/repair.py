@@ -15,7 +15,7 @@ from genima_core.files import sync_folder
 KEPT = ".broken"
 """Ending of an original that could not be read completely."""
 SCRATCH = ".repair"
-"""Folder in the bag, in which the new file grows."""
+"""Folder in the bag, in which the new one grows."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,7 @@ def _copy(bag: Bag, folder: Path) -> BagWriter:
                     f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}; "
                     "messages of ROS 2 are 'cdr'"
                 )
-            details = channel.metadata
-            writer.declare(
-                channel.topic, schema, details.get("topic_type_hash", ""), details.get("offered_qos_profiles", "")
-            )
+            writer.declare(channel.topic, schema, channel.metadata)
         writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
     for note in file.notes():
         writer.note(note.name, note.metadata)

@@ -37,14 +37,11 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class TopicMetadata:
-    """One topic of a bag."""
-
     name: str
     type: str
     serialization_format: str = "cdr"
     offered_qos_profiles: Any = ()
     type_description_hash: Any = ""
-    """RIHS01_..., or "" where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +81,7 @@ class Metadata:
 def write_metadata(folder: Path, file: str, topics: tuple[TopicCount, ...], begin_ns: int, end_ns: int) -> None:
     """Writes it at once and down to the disk; from then on the bag counts as finished.
 
-    Args:
-        folder: The bag.
-        file: Name of the MCAP file in it.
-        topics: What it holds.
-        begin_ns, end_ns: When the first and the last message were received.
+    `file` is the name of its MCAP file; begin and end are when the first and the last message were received.
     """
     begin, length = {"nanoseconds_since_epoch": begin_ns}, Duration(end_ns - begin_ns)
     total = sum(topic.message_count for topic in topics)

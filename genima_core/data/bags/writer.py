@@ -52,8 +52,8 @@ class BagWriter:
             ValueError: an unknown type, or another than the topic had before.
         """
         if topic not in self._channels:
-            schema = Schema(0, messages.definition(type).encode(), "ros2msg", type)
-            self.declare(topic, schema, messages.type_hash(type), qos)
+            details = {"offered_qos_profiles": qos, "topic_type_hash": messages.type_hash(type)}
+            self.declare(topic, Schema(0, messages.definition(type).encode(), "ros2msg", type), details)
         channel, known = self._channels[topic]
         if type != known.type:
             raise ValueError(f"{topic} carries {known.type}, not {type}; a topic of a bag has one type")
@@ -63,14 +63,10 @@ class BagWriter:
         self._begin_ns = received_ns if self._begin_ns is None else min(self._begin_ns, received_ns)
         self._end_ns = max(self._end_ns, received_ns)
 
-    def declare(self, topic: str, schema: Schema, hash: str = "", qos: str = "") -> None:
+    def declare(self, topic: str, schema: Schema, details: Mapping[str, str]) -> None:
         """Adds a topic, also of a type that only `schema` knows; `write` does it for those of ROS 2 Jazzy.
 
-        Args:
-            topic: Its name.
-            schema: Its type's name and definition; the number of the schema does not matter.
-            hash: The type's, RIHS01_..., or "" where it is not known.
-            qos: See `Message`.
+        `details` are what rosbag2 notes of a channel: its QoS profiles, and the hash of its type.
 
         Raises:
             OSError: the disk is full or gone.
@@ -78,10 +74,9 @@ class BagWriter:
         with self._guard():
             if schema.name not in self._schemas:
                 self._schemas[schema.name] = self._writer.register_schema(schema.name, schema.encoding, schema.data)
-            details = {"offered_qos_profiles": qos, "topic_type_hash": hash}
-            channel = self._writer.register_channel(topic, "cdr", self._schemas[schema.name], details)
-        profiles = parse_profiles(qos)
-        known = TopicMetadata(topic, schema.name, offered_qos_profiles=profiles, type_description_hash=hash)
+            channel = self._writer.register_channel(topic, "cdr", self._schemas[schema.name], dict(details))
+        profiles = parse_profiles(details.get("offered_qos_profiles", ""))
+        known = TopicMetadata(topic, schema.name, "cdr", profiles, details.get("topic_type_hash", ""))
         self._channels[topic] = channel, known
         self.counts[topic] = 0
 
@@ -105,19 +100,19 @@ class BagWriter:
         if self._file.closed:
             return
         try:
-            if not self._broken:
-                with self._guard():
-                    self._writer.finish()
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
+            if self._broken:
+                return
+            with self._guard():
+                self._writer.finish()
+                self._file.flush()
+                os.fsync(self._file.fileno())
         finally:
             self._size = self.bytes_written
             with suppress(OSError):  # of a broken one the buffer cannot be written any more
                 self._file.close()
-        if not self._broken:
-            topics = tuple(TopicCount(known, self.counts[name]) for name, (_, known) in self._channels.items())
-            begin_ns = self._begin_ns or 0
-            write_metadata(self.folder, self.path.name, topics, begin_ns, max(self._end_ns, begin_ns))
+        topics = tuple(TopicCount(known, self.counts[name]) for name, (_, known) in self._channels.items())
+        begin_ns = self._begin_ns or 0
+        write_metadata(self.folder, self.path.name, topics, begin_ns, max(self._end_ns, begin_ns))
 
     @property
     def bytes_written(self) -> int:

@@ -49,13 +49,13 @@ def show(session: "RecordSession", goal: int) -> Group:
     if recorder["level"]:
         lines.append(Text(str(recorder["message"]), style="bold yellow"))
     keys = Text("  ".join(f"[{key}] {meaning}" for key, meaning in KEYS), style="dim")
-    line = session.line
+    typed = "" if session.line is None else f"instruction (Enter sets it, Esc leaves it): {session.line}▏"
     return Group(
         *lines,
         Text(session.note, style="yellow" if recorder["last_suspect"] else "bold"),
         keys,
         Text("bell on" if session.bell else "bell off", style="dim"),
-        Text("" if line is None else f"{line.question}{line.text}▏", style="bold"),
+        Text(typed, style="bold"),
     )
 
 

@@ -15,6 +15,18 @@ QUEUE_S = 2.0
 FASTEST_HZ = 1000.0
 """Of what is no camera's, for the length of the queue."""
 BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
+_FOREVER = "{sec: 9223372036, nsec: 854775807}"
+LATCHED_QOS = f"""\
+- history: keep_last
+  depth: 1
+  reliability: reliable
+  durability: transient_local
+  deadline: {_FOREVER}
+  lifespan: {_FOREVER}
+  liveliness: automatic
+  liveliness_lease_duration: {_FOREVER}
+  avoid_ros_namespace_conventions: false"""
+"""What a bag says about a publisher of `interfaces.LATCHED`, so that players offer the same."""
 
 
 class StreamInputs:
@@ -37,7 +49,7 @@ class StreamInputs:
         )
         self._subscriptions = {role: self._subscribe(role, BEST_EFFORT) for role in self._streams}
         self._types = {role: type_name(topic.type) for role, topic in self._streams.items()}
-        self._qos = {role: offered_qos(topic.qos) for role, topic in self._streams.items()}
+        self._qos = {role: LATCHED_QOS if is_latched(topic.qos) else "" for role, topic in self._streams.items()}
 
     @property
     def topics(self) -> dict[str, str]:
@@ -94,23 +106,3 @@ def type_name(kind: type) -> str:
     """As in "sensor_msgs/msg/Image"."""
     package, _, _ = kind.__module__.partition(".")
     return f"{package}/msg/{kind.__name__}"
-
-
-def offered_qos(qos: QoSProfile) -> str:
-    """What a bag says about a publisher so that players offer the same; "" for the usual."""
-    if not is_latched(qos):
-        return ""
-    forever = "{sec: 9223372036, nsec: 854775807}"
-    return "\n".join(
-        [
-            "- history: keep_last",
-            f"  depth: {qos.depth}",
-            "  reliability: reliable",
-            "  durability: transient_local",
-            f"  deadline: {forever}",
-            f"  lifespan: {forever}",
-            "  liveliness: automatic",
-            f"  liveliness_lease_duration: {forever}",
-            "  avoid_ros_namespace_conventions: false",
-        ]
-    )

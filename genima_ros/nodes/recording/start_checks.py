@@ -35,8 +35,7 @@ def refusal(
         if (count := inputs.publishers(role)) > 1:
             return f"{inputs.topics[role]} has {count} publishers; end all but one"
     for role in JOINTS:
-        topic = inputs.topics[role]
-        if problem := _other_joints(parameters, role, topic, joints[role]):
+        if problem := _other_joints(parameters, role, inputs.topics[role], joints[role]):
             return problem
     return _disk(parameters.out, parameters.reserve_mb)
 

@@ -16,7 +16,7 @@ from genima_core.data.bags import messages
 from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_number, number_of
 from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.reader import open_bag
-from genima_core.data.bags.recording import UNFINISHED, EpisodeRecorder, Message, RecordingConfig, verdict
+from genima_core.data.bags.recording import UNFINISHED, EpisodeRecorder, Message, RecordingConfig
 
 IMAGE, JPEG, TEXT = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
 JOINT_STATE = "sensor_msgs/msg/JointState"
@@ -269,7 +269,8 @@ def test_numbers_go_on_after_what_is_there(tmp_path):
 
 
 def test_the_verdict_is_one_line(tmp_path):
-    recorder = start(tmp_path / "e")
-    about = recorder.finish(feed(recorder, 30))
-    assert verdict("episode 3", about) == "episode 3: 1.0 s, 30 frames a camera, ok"
-    assert verdict("episode 3", replace(about, suspect=("a", "b"))).endswith("suspect: a; b")
+    recorder = start(tmp_path / "episode_000003")
+    recorder.finish(feed(recorder, 30))
+    assert recorder.verdict == "episode 3: 1.0 s, 30 frames a camera, ok"
+    recorder.about = replace(recorder.about, suspect=("a", "b"))
+    assert recorder.verdict.endswith("suspect: a; b")
