@@ -100,7 +100,8 @@ def describe(folder: Path) -> dict[str, Any]:
     }
     try:
         bag = open_bag(folder)
-        row["size_bytes"], row["duration_s"] = bag.size_bytes, bag.duration_s
+        row["size_bytes"] = sum(path.stat().st_size for path in bag.files)
+        row["duration_s"] = bag.duration_s
         for name, topic in bag.topics.items():
             rate_hz = topic.count / max(bag.duration_s, 1e-9) if topic.count > 1 else 0.0
             row["topics"][name] = {"type": topic.type, "count": topic.count, "rate_hz": rate_hz}

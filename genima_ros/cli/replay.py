@@ -60,7 +60,14 @@ def replay(
         raise ValueError(f"{episode} was not recorded in simulation (it names no scene), so --sim cannot set it up")
     print(f"{episode}: {motion.duration_s:.1f} s at {speed:g} times its speed, from its {motion.source}", flush=True)
     with terminate_as_interrupt(), ExitStack() as stack:
-        replayer = _start_cell(motion, stack, domain) if sim else _join(motion, stack, domain, arm, arm_namespace)
+        if sim:
+            replayer = _start_cell(motion, stack, domain)
+        else:
+            from genima_ros.clients.replayer import Replayer  # not at the top: `--help` works without ROS
+
+            setup = find_arm(arm)
+            renamed = setup.remappings(arm_namespace).items()
+            replayer = stack.enter_context(Replayer(join_domain(domain), setup.arm, renamed))
         result = run(replayer, motion, sim)
     result = {
         "episode": str(episode),
@@ -107,14 +114,6 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
         "median_error_rad": float(np.median(errors)),
         "success": replayer.succeeded if sim else None,
     }
-
-
-def _join(motion: "Motion", stack: ExitStack, domain: int | None, arm: str, namespace: str):
-    """Whatever runs in the domain."""
-    from genima_ros.clients.replayer import Replayer  # not at the top: `--help` works without ROS
-
-    setup = find_arm(arm)
-    return stack.enter_context(Replayer(join_domain(domain), setup.arm, setup.remappings(namespace).items()))
 
 
 def _start_cell(motion: "Motion", stack: ExitStack, domain: int | None):

@@ -24,7 +24,7 @@ from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.recording.inputs import StreamInputs
 from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, name_of
-from genima_ros.nodes.recording.start_checks import refusal
+from genima_ros.nodes.recording.start_checks import check_start
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
 TAKE_S = 0.01
@@ -128,8 +128,7 @@ class RecorderNode(Node):
         if self._episode is not None:
             raise RuntimeError(f"{self._episode.name} is being recorded; stop it first")
         self._take()  # what came before does not belong to it
-        if problem := refusal(self.parameters, self._inputs, self._meters, self._joints, time.time_ns()):
-            raise RuntimeError(problem)
+        check_start(self.parameters, self._inputs, self._meters, self._joints, time.time_ns())
         number = next_number(self.parameters.out)
         try:
             self._episode = EpisodeRecorder(
@@ -241,7 +240,7 @@ class RecorderNode(Node):
             "last_suspect": int(last is not None and bool(last.about.suspect)),
             "discarded": self._discarded,
             "verdict": last.verdict if last else "",
-            "free_gb": free_gb(self.parameters),
+            "free_gb": free_bytes(self.parameters.out) / 1e9,
             "minutes_left": newest.minutes_left if newest else None,
             "written_mb": episode.written_mb if episode else 0.0,
             "waiting_mb": episode.waiting_mb if episode else 0.0,
@@ -264,13 +263,6 @@ def answer(act: Callable[[Any], str], request: Any, response: Any) -> Any:
     except RuntimeError as error:
         response.message, response.success = str(error), False
     return response
-
-
-def free_gb(parameters: RecorderParameters) -> float | None:
-    try:
-        return free_bytes(parameters.out) / 1e9
-    except OSError:
-        return None
 
 
 def main() -> None:

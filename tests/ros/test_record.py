@@ -259,7 +259,7 @@ def test_the_table_shows_what_the_recorder_says():
         "seconds": 2.0,
         "written_mb": 7.0,
         "again_in_s": 0.0,
-        "label": "",
+        "label": "success",
         "kept": 4.0,
         "suspect": 1.0,
         "discarded": 2.0,
@@ -280,19 +280,20 @@ def test_the_table_shows_what_the_recorder_says():
         note="a note",
         bell=True,
         kept_before=0,
-        line=Line("instruction: "),
+        line="say",
     )
     console.print(show(session, 5))
     text = console.export_text()
     for expected in (
         "29.9",
-        "episode 4",
+        "episode 4  2.0 s",
+        "episode 4 is labelled success",
         "4 of 5 kept",
         "front is silent",
         "teleop mirroring",
         "a note",
         "bell on",
-        "instruction:",
+        "Esc leaves it): say",
     ):
         assert expected in text
     session.recorder = {}

@@ -33,14 +33,6 @@ MOVED_RAD = 0.02
 """The same picture again is frozen if a joint has moved by more than this meanwhile; a scene at rest may look so."""
 
 
-@dataclass
-class _Times:
-    """Of all messages of a stream; arrays, for there are many."""
-
-    captured_ns: array = field(default_factory=lambda: array("q"))
-    received_ns: array = field(default_factory=lambda: array("q"))
-
-
 class QualityMeter:
     """Takes in an episode message by message, and says in the end how good it is."""
 
@@ -51,7 +43,8 @@ class QualityMeter:
         """
         self._fps = fps
         self._joint_names = tuple(joint_names)
-        self._times = {role: _Times() for role in expected}
+        self._times_ns = {role: array("q") for role in expected}
+        """Of each message in turn: when it was captured, when it was received."""
         self._pictures: dict[str, Pictures] = defaultdict(Pictures)
         self._joint_state = b""
 
@@ -61,9 +54,7 @@ class QualityMeter:
         """One message; `image` is it as an object, where it is an image, or why it cannot be one."""
         if role == "joint_states" and self._joint_names and self._joint_names[0].encode() not in data:
             return
-        times = self._times.setdefault(role, _Times())
-        times.captured_ns.append(captured_ns)
-        times.received_ns.append(received_ns)
+        self._times_ns.setdefault(role, array("q")).extend((captured_ns, received_ns))
         if role == "joint_states":
             self._joint_state = data
         elif isinstance(image, Exception):
@@ -73,8 +64,8 @@ class QualityMeter:
 
     def result(self, begun_ns: int, ended_ns: int, overflow: int = 0) -> Quality:
         """Of an episode between these times of the receiving clock."""
-        captured = {role: np.array(times.captured_ns) for role, times in self._times.items()}
-        received = {role: np.array(times.received_ns) for role, times in self._times.items()}
+        captured = {role: np.array(times_ns[::2]) for role, times_ns in self._times_ns.items()}
+        received = {role: np.array(times_ns[1::2]) for role, times_ns in self._times_ns.items()}
         streams = {role: _stream(captured[role], received[role], begun_ns, ended_ns) for role in captured}
         names = [role for role in captured if role.startswith("camera/")]
         seen = [captured[role] for role in names if len(captured[role])]
@@ -190,10 +181,10 @@ def quality_of_bag(bag: Bag) -> Quality:
 
 def _stream(captured_ns: np.ndarray, received_ns: np.ndarray, begun_ns: int, ended_ns: int) -> StreamQuality:
     there, steps = len(captured_ns) > 0, np.diff(captured_ns)
-    whole_s = 1e-9 * (ended_ns - begun_ns)
+    span_s, whole_s = 1e-9 * float(steps.sum()), 1e-9 * (ended_ns - begun_ns)
     return StreamQuality(
         messages=len(captured_ns),
-        rate_hz=stamps.rate_hz(captured_ns),
+        rate_hz=len(steps) / span_s if span_s > 0 else None,
         gap_s=1e-9 * float(steps.max(initial=0)),
         late_s=max(0.0, 1e-9 * (received_ns[0] - begun_ns)) if there else whole_s,
         early_s=max(0.0, 1e-9 * (ended_ns - received_ns[-1])) if there else whole_s,

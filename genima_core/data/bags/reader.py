@@ -90,10 +90,6 @@ class Bag:
                 return True
         return False
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.files)
-
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
         """Messages in the order of the file; what cannot be read is left out, and `damage` says so afterwards."""
         self.damage = ""

@@ -42,8 +42,8 @@ class RecordingConfig(QualityBounds):
 
 
 def free_bytes(folder: Path) -> int:
-    """What a user may still write on the file system of `folder`."""
-    return shutil.disk_usage(folder).free
+    """What a user may still write on the file system of `folder`, which need not be there yet."""
+    return shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
 
 
 class EpisodeRecorder:

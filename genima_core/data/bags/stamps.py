@@ -14,12 +14,6 @@ WINDOW_S = 2.0
 """What `StreamMeter` looks back."""
 
 
-def rate_hz(captured_ns: np.ndarray) -> float | None:
-    """Mean rate over the whole time; None where that cannot be said."""
-    span_ns = int(captured_ns[-1] - captured_ns[0]) if len(captured_ns) > 1 else 0
-    return 1e9 * (len(captured_ns) - 1) / span_ns if span_ns > 0 else None
-
-
 def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
     """Frames that are missing between the first and the last, by the gaps between their stamps.
 

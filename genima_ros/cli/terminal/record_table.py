@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -40,20 +40,15 @@ def show(session: "RecordSession", goal: int) -> Group:
     recorder, states = session.recorder, session.states
     if not recorder:
         return Group(Text("the recorder starts ..."))
-    lines: list[RenderableType] = [
+    typed = "" if session.line is None else f"instruction (Enter sets it, Esc leaves it): {session.line}▏"
+    return Group(
         streams(recorder),
         Text("   ".join(f"{name} {state or 'absent'}" for name, state in states.items()), style="cyan"),
         episode(recorder, goal, session.kept_before),
         disk(recorder),
-    ]
-    if recorder["level"]:
-        lines.append(Text(str(recorder["message"]), style="bold yellow"))
-    keys = Text("  ".join(f"[{key}] {meaning}" for key, meaning in KEYS), style="dim")
-    typed = "" if session.line is None else f"instruction (Enter sets it, Esc leaves it): {session.line}▏"
-    return Group(
-        *lines,
+        *([Text(str(recorder["message"]), style="bold yellow")] if recorder["level"] else []),
         Text(session.note, style="yellow" if recorder["last_suspect"] else "bold"),
-        keys,
+        Text("  ".join(f"[{key}] {meaning}" for key, meaning in KEYS), style="dim"),
         Text("bell on" if session.bell else "bell off", style="dim"),
         Text(typed, style="bold"),
     )
@@ -82,23 +77,18 @@ def episode(recorder: Values, goal: int, before: int) -> Text:
         "recording": f"● {number}  {recorder['seconds']:.1f} s  {recorder['written_mb']:.0f} MB",
         "again": f"{number} starts again in {recorder['again_in_s']:.0f} s",
     }.get(str(recorder["state"]), f"next is {number}")
-    label = (
-        f"; episode {float(recorder['episode']) - 1:.0f} is labelled {recorder['label']}" if recorder["label"] else ""
-    )
-    style = "bold red" if recorder["state"] == "recording" else "bold"
-    return Text(
-        f"{now}{label}   ({kept}, {recorder['suspect']:.0f} suspect, {recorder['discarded']:.0f} discarded)",
-        style=style,
-    )
+    recording = recorder["state"] == "recording"
+    labelled = f"episode {float(recorder['episode']) - (not recording):.0f} is labelled {recorder['label']}"
+    label = f"; {labelled}" if recorder["label"] else ""
+    counts = f"{kept}, {recorder['suspect']:.0f} suspect, {recorder['discarded']:.0f} discarded"
+    return Text(f"{now}{label}   ({counts})", style="bold red" if recording else "bold")
 
 
 def disk(recorder: Values) -> Text:
     minutes = cell(recorder["minutes_left"], ".0f")
     lasts = f", for {minutes} min" if minutes else ""
     lost = f", {recorder['overflow']:.0f} messages lost in the queue" if recorder["overflow"] else ""
-    return Text(
-        f"disk {cell(recorder['free_gb'], '.1f') or '?'} GB free{lasts}; {recorder['waiting_mb']:.1f} MB waiting{lost}"
-    )
+    return Text(f"disk {recorder['free_gb']:.1f} GB free{lasts}; {recorder['waiting_mb']:.1f} MB waiting{lost}")
 
 
 def cell(value: object, form: str) -> str:

@@ -48,8 +48,6 @@ class StreamInputs:
             start_parameter_services=False,
         )
         self._subscriptions = {role: self._subscribe(role, BEST_EFFORT) for role in self._streams}
-        self._types = {role: type_name(topic.type) for role, topic in self._streams.items()}
-        self._qos = {role: LATCHED_QOS if is_latched(topic.qos) else "" for role, topic in self._streams.items()}
 
     @property
     def topics(self) -> dict[str, str]:
@@ -59,17 +57,18 @@ class StreamInputs:
     def take(self) -> Iterator[tuple[str, Message]]:
         """Role and message of all that came since the last time; in order within each role."""
         for role, subscription in self._subscriptions.items():
-            name, kind = subscription.topic_name, self._types[role]
+            topic, name = self._streams[role], subscription.topic_name
+            kind, qos = type_name(topic.type), LATCHED_QOS if is_latched(topic.qos) else ""
             while True:
                 with subscription.handle:
-                    taken = subscription.handle.take_message(self._streams[role].type, True)
+                    taken = subscription.handle.take_message(topic.type, True)
                 if taken is None:
                     break
                 data, info = taken
                 received_ns = info["received_timestamp"] or time.time_ns()  # some middlewares leave it at 0
                 # Where no header says when it was captured, the time of sending comes closest.
                 captured_ns = header_stamp_ns(data, kind) or info["source_timestamp"] or received_ns
-                yield role, Message(name, kind, data, received_ns, captured_ns, self._qos[role])
+                yield role, Message(name, kind, data, received_ns, captured_ns, qos)
 
     def publishers(self, role: str) -> int:
         """How many there are on the topic."""
