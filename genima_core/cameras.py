@@ -46,6 +46,21 @@ class PinholeCamera:
             raise ValueError(f"a camera needs finite fx, fy, cx and cy, not {self.fx}, {self.fy}, {self.cx}, {self.cy}")
 
     @classmethod
+    def from_camera_info(cls, message: Any, name: str) -> "PinholeCamera":
+        """Of the camera `name`, by a sensor_msgs/CameraInfo, whatever library has read that.
+
+        Raises:
+            ValueError: distortion; such images must be rectified first.
+        """
+        if any(abs(value) > 1e-9 for value in message.d):
+            raise ValueError(
+                f"camera {name} has distortion {np.round(message.d, 4).tolist()}; use its rectified images "
+                "(image_proc), or a camera that rectifies"
+            )
+        k = message.k
+        return cls(message.width, message.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
+
+    @classmethod
     def from_fov(cls, width: int, height: int, fovy_rad: float) -> "PinholeCamera":
         """Square pixels, principal point at the centre, vertical field of view in rad."""
         f = height / 2 / np.tan(fovy_rad / 2)

@@ -9,7 +9,6 @@ from genima_core.arm import PANDA, Arm
 from genima_core.data.bags.episodes import LONGEST_GAP_S
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, Series, info_of, read_recording
-from genima_core.data.bags.stamps import held, interpolated
 from genima_core.data.dataset import Dataset
 
 STEP_S = 0.04
@@ -81,7 +80,7 @@ def deviations(motion: Motion, stamps_s: np.ndarray, q: np.ndarray) -> np.ndarra
     """
 
     def at_delay(delay_s: float) -> np.ndarray:
-        replayed = interpolated(stamps_s, q, motion.measured_s + delay_s)
+        replayed = Series(stamps_s, q).at(motion.measured_s + delay_s)
         return np.abs(replayed - motion.measured_q).max(axis=1)
 
     return min((at_delay(delay_s) for delay_s in np.arange(0.0, LONGEST_DELAY_S, 0.01)), key=np.median)
@@ -102,12 +101,12 @@ def _of_recording(recording: Recording, task: str, seed: int) -> Motion:
     measured = Series(recording.arm.stamps_s, recording.arm.values[:, :7])
     whole = _covers(recording.commands, measured)
     commanded = recording.commands if whole else measured
-    openings = recording.gripper_commands if len(recording.gripper_commands.stamps_s) else recording.gripper
+    openings = recording.gripper_commands if len(recording.gripper_commands) else recording.gripper
     return _on_grid(commanded, openings, measured, task, seed, "joint_commands" if whole else "joint_states")
 
 
 def _covers(commands: Series, measured: Series) -> bool:
-    if len(commands.stamps_s) < 2 or len(measured.stamps_s) < 2:
+    if len(commands) < 2 or len(measured) < 2:
         return False
     stamps_s = np.concatenate([measured.stamps_s[:1], commands.stamps_s, measured.stamps_s[-1:]])
     return float(np.diff(stamps_s).max()) <= LONGEST_GAP_S
@@ -119,8 +118,8 @@ def _on_grid(commanded: Series, openings: Series, measured: Series, task: str, s
         raise ValueError(f"it lasts {end_s - begin_s:.2f} s, which is too short for a motion")
     grid_s = np.linspace(begin_s, end_s, round((end_s - begin_s) / STEP_S) + 1)
     return Motion(
-        interpolated(commanded.stamps_s, commanded.values, grid_s),
-        held(openings.stamps_s, openings.values[:, 0], grid_s, openings.values[0]),
+        commanded.at(grid_s),
+        openings.latest(grid_s, openings.values[0]),
         float(grid_s[1] - grid_s[0]),
         measured.stamps_s - begin_s,
         measured.values,

@@ -58,13 +58,7 @@ def rgb_to_image(rgb: np.ndarray, stamp_s: float, frame_id: str = "") -> Image:
 
 def camera_info_to_camera(message: CameraInfo) -> PinholeCamera:
     """Intrinsics; distorted images must be rectified first."""
-    if any(abs(value) > 1e-9 for value in message.d):
-        raise ValueError(
-            f"camera_info of {message.header.frame_id!r} has distortion {list(message.d)}; "
-            "use the rectified image (image_proc) or a camera that rectifies"
-        )
-    k = message.k
-    return PinholeCamera(message.width, message.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
+    return PinholeCamera.from_camera_info(message, message.header.frame_id)
 
 
 def camera_to_camera_info(camera: PinholeCamera, stamp_s: float, frame_id: str = "") -> CameraInfo:

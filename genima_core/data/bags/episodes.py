@@ -183,20 +183,17 @@ def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
     step_s = times_s[1] - times_s[0]
     next_s = times_s + step_s
     rows_s = np.append(times_s, next_s[-1])
-    arm = stamps.interpolated(recording.arm.stamps_s, recording.arm.values, rows_s)
-    opening = stamps.interpolated(recording.gripper.stamps_s, recording.gripper.values, rows_s)[:, 0]
+    arm, opening = recording.arm.at(rows_s), recording.gripper.at(rows_s)[:, 0]
     q, dq, action = arm[:-1, :7], arm[:-1, 7:], arm[1:, :7]
-    commands, held = recording.commands, recording.gripper_commands
-    commanded = stamps.covered(commands.stamps_s, next_s, LONGEST_GAP_S)
+    commanded = recording.commands.covers(next_s, LONGEST_GAP_S)
     if commanded.any():
-        set_points = stamps.interpolated(commands.stamps_s, commands.values, next_s)
-        action = np.where(commanded[:, None], set_points, action)
+        action = np.where(commanded[:, None], recording.commands.at(next_s), action)
     return {
         "q": q,
         "dq": dq if np.isfinite(dq).all() else np.gradient(q, step_s, axis=0),
         "gripper": opening[:-1],
         "action_q": action,
-        "action_gripper": stamps.held(held.stamps_s, held.values[:, 0], next_s, opening[1:]),
+        "action_gripper": recording.gripper_commands.latest(next_s, opening[1:]),
     }
 
 

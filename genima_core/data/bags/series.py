@@ -77,6 +77,27 @@ class Series:
     stamps_s: np.ndarray
     values: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.stamps_s)
+
+    def at(self, times_s: np.ndarray) -> np.ndarray:
+        """Values (T, n): linear between neighbours, held beyond the ends."""
+        return np.column_stack([np.interp(times_s, self.stamps_s, column) for column in self.values.T])
+
+    def covers(self, times_s: np.ndarray, longest_gap_s: float) -> np.ndarray:
+        """(T,) bool: which times lie between two stamps that are no more than a gap apart, or on one."""
+        if not len(self):
+            return np.zeros(len(times_s), bool)
+        after = np.searchsorted(self.stamps_s, times_s)
+        inside = (after > 0) & (after < len(self))
+        gap_s = self.stamps_s[np.clip(after, 0, len(self) - 1)] - self.stamps_s[np.clip(after - 1, 0, None)]
+        return np.isin(times_s, self.stamps_s) | (inside & (gap_s <= longest_gap_s))
+
+    def latest(self, times_s: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Of a stream of single values, (T,) the last one up to each time; until the first, what `before` (T,) says."""
+        so_far = np.searchsorted(self.stamps_s, times_s, side="right")
+        return np.where(so_far > 0, np.append(0.0, self.values)[so_far], before)
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -140,7 +161,7 @@ class _Reading:
         content, to_opening = message.decode(), self.about.arm.gripper.to_opening
         match kind:
             case "camera_info":
-                self.cameras[camera] = _pinhole(camera, content)
+                self.cameras[camera] = PinholeCamera.from_camera_info(content, camera)
             case "joint_states":
                 self._take_joints(stamp_s, content)
             case "joint_commands":
@@ -198,16 +219,6 @@ def _series(stream: str, rows: list[tuple[float, Any]], width: int) -> Series:
     if not np.isfinite(values[:, :7]).all():
         raise ValueError(f"{stream} holds NaN or infinite values")
     return Series(stamps_s[kept], values[kept])
-
-
-def _pinhole(name: str, info: Any) -> PinholeCamera:
-    if any(abs(value) > 1e-9 for value in info.d):
-        raise ValueError(
-            f"camera {name} has distortion {np.round(info.d, 4).tolist()}; record its rectified "
-            "images (image_proc) or let the camera rectify"
-        )
-    k = info.k
-    return PinholeCamera(info.width, info.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
 
 
 def _columns(state: Any, names: Sequence[str]) -> list[int] | None:

@@ -109,27 +109,6 @@ def grid(streams: Mapping[str, np.ndarray], fps: int) -> np.ndarray:
     return begin_s + np.arange(rows) / fps
 
 
-def interpolated(stamps_s: np.ndarray, values: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """Values (N, n) at other times, (T, n): linear between neighbours, held beyond the ends."""
-    return np.column_stack([np.interp(times_s, stamps_s, column) for column in values.T])
-
-
-def covered(stamps_s: np.ndarray, times_s: np.ndarray, longest_gap_s: float) -> np.ndarray:
-    """(T,) bool: which times lie between two stamps that are no more than a gap apart, or on one."""
-    if not len(stamps_s):
-        return np.zeros(len(times_s), bool)
-    after = np.searchsorted(stamps_s, times_s)
-    inside = (after > 0) & (after < len(stamps_s))
-    gap_s = stamps_s[np.clip(after, 0, len(stamps_s) - 1)] - stamps_s[np.clip(after - 1, 0, None)]
-    return np.isin(times_s, stamps_s) | (inside & (gap_s <= longest_gap_s))
-
-
-def held(stamps_s: np.ndarray, values: np.ndarray, times_s: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """(T,) latest value up to each time; until the first one, what `before` (T,) says."""
-    so_far = np.searchsorted(stamps_s, times_s, side="right")
-    return np.where(so_far > 0, np.append(0.0, values)[so_far], before)
-
-
 class StreamMeter:
     """How one stream is doing right now, for the eyes of an operator: seen over the last two seconds."""
 

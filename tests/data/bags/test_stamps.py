@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from genima_core.data.bags import stamps
+from genima_core.data.bags.series import Series
 
 steps = arrays(float, st.integers(1, 40), elements=st.floats(1e-3, 0.3))
 rising = steps.map(lambda s: 1.7e9 + np.cumsum(s))
@@ -39,7 +40,7 @@ def test_the_grid_is_regular_and_covered_by_every_stream(streams, fps):
 def test_straight_motion_is_interpolated_exactly(stamps_s, offset, slope):
     times_s = np.linspace(stamps_s[0], stamps_s[-1], 17)
     line = [offset + slope * (t[:, None] - 1.7e9) for t in (stamps_s, times_s)]
-    np.testing.assert_allclose(stamps.interpolated(stamps_s, line[0], times_s), line[1], atol=1e-5)
+    np.testing.assert_allclose(Series(stamps_s, line[0]).at(times_s), line[1], atol=1e-5)
 
 
 @given(arrays(float, st.integers(1, 50), elements=st.floats(0, 0.09)))
@@ -67,16 +68,14 @@ def test_streams_without_two_common_rows_are_refused():
 def test_commands_are_used_where_they_are_dense():
     stamps_s = np.array([1.0, 1.1, 2.0, 2.1])
     times_s = np.array([0.99, 1.0, 1.05, 1.1, 1.5, 2.05, 2.1, 2.2])
-    np.testing.assert_array_equal(
-        stamps.covered(stamps_s, times_s, 0.25), [False, True, True, True, False, True, True, False]
-    )
-    assert not stamps.covered(np.zeros(0), times_s, 0.25).any()
+    found = Series(stamps_s, np.zeros((4, 7))).covers(times_s, 0.25)
+    np.testing.assert_array_equal(found, [False, True, True, True, False, True, True, False])
+    assert not Series(np.zeros(0), np.zeros((0, 7))).covers(times_s, 0.25).any()
 
 
 def test_the_last_command_holds():
     before = np.array([9.0, 8.0, 7.0, 6.0])
     times_s = np.array([0.5, 1.0, 1.9, 2.0])
-    np.testing.assert_array_equal(
-        stamps.held(np.array([1.0, 2.0]), np.array([0.3, 0.4]), times_s, before), [9.0, 0.3, 0.3, 0.4]
-    )
-    np.testing.assert_array_equal(stamps.held(np.zeros(0), np.zeros(0), times_s, before), before)
+    found = Series(np.array([1.0, 2.0]), np.array([[0.3], [0.4]])).latest(times_s, before)
+    np.testing.assert_array_equal(found, [9.0, 0.3, 0.3, 0.4])
+    np.testing.assert_array_equal(Series(np.zeros(0), np.zeros((0, 1))).latest(times_s, before), before)
