@@ -6,10 +6,10 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from genima_core.cameras import CameraRig
+from genima_core.camera_sources.lens import Lens, View, parse_crop
+from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.data.bags import stamps
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.messages import Message, image_to_rgb
@@ -49,8 +49,7 @@ class Options:
             raise ValueError(f"fps is {self.fps}; it must be at least 1")
         if self.size is not None and self.size < 16:
             raise ValueError(f"size is {self.size}; it must be at least 16")
-        if self.crop not in (None, "square") and len(self._numbers()) != 4:
-            raise ValueError(f"crop is {self.crop!r}; valid are square and left,top,width,height in pixels")
+        parse_crop(self.crop or "", 1, 1)  # refuses another form
 
     @cached_property
     def cameras(self) -> CameraRig | None:
@@ -60,47 +59,23 @@ class Options:
         """By name, for `Origin`."""
         return asdict(self) | {"rig": self.cameras and self.cameras.fingerprint()}
 
-    def rectangle(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, width and height of the part of an image of this size.
+    def view_of(self, camera: PinholeCamera) -> View:
+        """What is made of the images of a camera.
 
         Raises:
-            ValueError: it is not square but `size` asks for a square.
+            ValueError: the crop leaves the image, or is not square although `size` asks for a square.
         """
-        left, top, wide, high, side = 0, 0, width, height, min(width, height)
-        if self.crop == "square":
-            left, top, wide, high = (width - side) // 2, (height - side) // 2, side, side
-        elif self.crop is not None:
-            left, top, wide, high = self._numbers()
-        if self.size is not None and wide != high:
+        crop = parse_crop(self.crop or "", camera.width, camera.height)
+        view = View(Lens(camera), crop)
+        if self.size is None:
+            return view
+        if (wide := view.camera.width) != (high := view.camera.height):
+            side = min(camera.width, camera.height)
             raise ValueError(
                 f"--size {self.size} makes square views, and these are {wide}x{high}: add --crop square, which keeps "
                 f"the middle {side}x{side}, or --crop left,top,width,height with equal width and height"
             )
-        return left, top, wide, high
-
-    def cut_rig(self, rig: CameraRig) -> CameraRig:
-        """The rig of the views.
-
-        Raises:
-            ValueError: the crop leaves the image, or see `rectangle`.
-        """
-        part = self.rectangle(*rig.size)
-        cropped = replace(rig, cameras=tuple(replace(c, intrinsics=c.intrinsics.crop(*part)) for c in rig.cameras))
-        return cropped if self.size is None else cropped.resize(self.size, self.size)
-
-    def view(self, image: np.ndarray) -> np.ndarray:
-        """The view of an image (H, W, 3)."""
-        left, top, width, height = self.rectangle(image.shape[1], image.shape[0])
-        part = image[top : top + height, left : left + width]
-        if self.size in (None, width):
-            return part
-        return cv2.resize(part, (self.size, self.size), interpolation=cv2.INTER_AREA)
-
-    def _numbers(self) -> tuple[int, ...]:
-        try:
-            return tuple(int(number) for number in (self.crop or "").split(","))
-        except ValueError:
-            return ()
+        return replace(view, size=(self.size, self.size))
 
 
 def read_episode(
@@ -136,7 +111,7 @@ def read_episode(
                 f"camera {name} was recorded with other intrinsics than the rig says: {text}; give the rig of this "
                 "recording with --rig"
             )
-    views = options.cut_rig(rig)
+    views = {camera.name: options.view_of(camera.intrinsics) for camera in rig.cameras}
 
     # Numbers of each camera's images, without those that repeat a stamp or were overtaken.
     taken = {
@@ -151,7 +126,7 @@ def read_episode(
         stamps_s=times_s,
         image_stamps_s=np.column_stack([recording.image_stamps_s[name][numbers] for name, numbers in shown.items()]),
         images={
-            name: RecordedFrames(folder, about.streams[f"camera/{name}"], numbers, rig.size, options, on_frame)
+            name: RecordedFrames(folder, about.streams[f"camera/{name}"], numbers, views[name], on_frame)
             for name, numbers in shown.items()
         },
         **_motion(recording, times_s),
@@ -159,7 +134,7 @@ def read_episode(
         task=about.task,
         seed=about.seed,
         success=success,
-    ), views
+    ), replace(rig, cameras=tuple(replace(c, intrinsics=views[c.name].camera) for c in rig.cameras))
 
 
 def _check_wanted(about: EpisodeInfo, options: Options) -> None:
@@ -202,20 +177,10 @@ class RecordedFrames:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(
-        self,
-        bag: Path,
-        topic: str,
-        chosen: np.ndarray,
-        size: tuple[int, int],
-        options: Options,
-        on_frame: Callable[[], None],
-    ) -> None:
-        """Row t shows message `chosen[t]` of the topic, which never decreases; images must have the `size`."""
-        self._bag, self._topic, self._chosen, self._size = bag, topic, chosen, size
-        self._options, self._on_frame = options, on_frame
-        _, _, width, height = options.rectangle(*size)
-        self.shape = (len(chosen), options.size or height, options.size or width, 3)
+    def __init__(self, bag: Path, topic: str, chosen: np.ndarray, view: View, on_frame: Callable[[], None]) -> None:
+        """Row t shows message `chosen[t]` of the topic, which never decreases."""
+        self._bag, self._topic, self._chosen, self._view, self._on_frame = bag, topic, chosen, view, on_frame
+        self.shape = (len(chosen), view.camera.height, view.camera.width, 3)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """
@@ -227,20 +192,20 @@ class RecordedFrames:
             message = next((message for number, message in stored if number == wanted), None)
             if message is None:
                 raise ValueError(f"image {wanted} of {self._topic} is gone; it was there a moment ago")
-            view = self._view(message, wanted)
+            frame = self._frame(message, wanted)
             for _ in rows:
-                yield view
+                yield frame
                 self._on_frame()
 
-    def _view(self, message: Message, number: int) -> np.ndarray:
+    def _frame(self, message: Message, number: int) -> np.ndarray:
         try:
             image = image_to_rgb(message.decode())
         except ValueError as error:
             raise ValueError(f"image {number} of {self._topic} cannot be decoded: {error}") from error
-        size = image.shape[1], image.shape[0]
-        if size != self._size:
+        camera = self._view.lens.camera
+        if image.shape[:2] != (camera.height, camera.width):
             raise ValueError(
-                f"image {number} of {self._topic} is {size[0]}x{size[1]}; the rig says "
-                f"{self._size[0]}x{self._size[1]}: give the rig of this recording with --rig"
+                f"image {number} of {self._topic} is {image.shape[1]}x{image.shape[0]}; the rig says "
+                f"{camera.width}x{camera.height}: give the rig of this recording with --rig"
             )
-        return self._options.view(image)
+        return self._view(image)
