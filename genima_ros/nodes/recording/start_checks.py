@@ -9,6 +9,7 @@ from sensor_msgs.msg import JointState
 
 from genima_core.data.bags.recording import free_bytes
 from genima_core.data.bags.stamps import StreamMeter
+from genima_core.timing import stamp_problem
 from genima_ros.nodes.recording.inputs import StreamInputs
 from genima_ros.nodes.recording.parameters import JOINTS, RecorderParameters
 
@@ -58,10 +59,7 @@ def _check_stream(role: str, topic: str, meter: StreamMeter, stale_s: float, now
     if meter.silent_s > stale_s:
         raise RuntimeError(f"{topic} has been silent for {meter.silent_s:.1f} s; {remedy}")
     if abs(age_s := meter.age_s(now_ns)) > stale_s:
-        raise RuntimeError(
-            f"{topic} is stamped {abs(age_s):.1f} s in the {'past' if age_s > 0 else 'future'}; set the clocks of "
-            "all machines by NTP, or restart its driver"
-        )
+        raise RuntimeError(stamp_problem(topic, 1e-9 * now_ns - age_s, 1e-9 * now_ns, stale_s, "its driver"))
 
 
 def _check_disk(out: Path, reserve_mb: float) -> None:
