@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -120,10 +121,9 @@ class McapFile:
 
     def messages(self) -> Iterator[tuple[Channel, Schema, Message]]:
         """In the order of the file."""
-        summary = self._summary()
         # By the summary too, so that no damaged chunk takes along the descriptions that only it holds.
-        schemas, channels = (dict(summary.schemas), dict(summary.channels)) if summary else ({}, {})
-        for record in self._records(summary):
+        schemas, channels = (dict(self._summary.schemas), dict(self._summary.channels)) if self._summary else ({}, {})
+        for record in self._records():
             if isinstance(record, Schema):
                 schemas[record.id] = record
             elif isinstance(record, Channel):
@@ -137,13 +137,13 @@ class McapFile:
 
     def notes(self) -> Iterator[Note]:
         """The metadata records."""
-        return (record for record in self._records(self._summary()) if isinstance(record, Note))
+        return (record for record in self._records() if isinstance(record, Note))
 
     def statistics(self) -> Statistics | None:
         """What the summary counts; None where there is none to be read."""
-        summary = self._summary()
-        return summary.statistics if summary else None
+        return self._summary.statistics if self._summary else None
 
+    @cached_property
     def _summary(self) -> Summary | None:
         with self.path.open("rb") as file:
             try:
@@ -151,9 +151,9 @@ class McapFile:
             except (*UNREADABLE, OSError):
                 return None
 
-    def _records(self, summary: Summary | None) -> Iterator[McapRecord]:
+    def _records(self) -> Iterator[McapRecord]:
         """Chunks opened, up to the end of the data. After damage, reading goes on at the next chunk of the summary."""
-        offsets = sorted(index.chunk_start_offset for index in summary.chunk_indexes) if summary else []
+        offsets = sorted(index.chunk_start_offset for index in self._summary.chunk_indexes) if self._summary else []
         size, read = self.path.stat().st_size, 0
         lost: list[Chunk] = []
         with self.path.open("rb") as file:
@@ -192,7 +192,7 @@ class McapFile:
                 read += sum(isinstance(part, Message) for part in parts)
                 yield from parts
         if lost:
-            told = summary.statistics.message_count - read if summary and summary.statistics else "the"
+            told = statistics.message_count - read if (statistics := self.statistics()) else "the"
             seconds = 1e-9 * sum(max(0, chunk.message_end_time - chunk.message_start_time) for chunk in lost)
             self._report(
                 f"{self.path.name} has {len(lost)} damaged chunk{'s' * (len(lost) > 1)}; {told} messages of "
