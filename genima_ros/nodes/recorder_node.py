@@ -9,8 +9,7 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
-from std_msgs.msg import Bool, Int64, String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
 from genima_core.cameras import CameraRig
@@ -58,7 +57,9 @@ class RecorderNode(Node):
         }
         self._revision = git_revision()
         self._latched: dict[str, Message] = {}
-        self._joints: dict[str, deque[bytes]] = {role: deque(maxlen=20) for role in JOINTS}
+        self._told: dict[str, Any] = {}
+        """What the latched messages say."""
+        self._joints: dict[str, deque[Message]] = {role: deque(maxlen=20) for role in JOINTS}
         self._episode: EpisodeRecorder | None = None
         self._last: EpisodeRecorder | None = None
         self._begun_s, self._watched = 0.0, 0
@@ -92,13 +93,19 @@ class RecorderNode(Node):
     def _take(self) -> None:
         for role, message in self._inputs.take():
             if role in LATCHED:
-                self._latched[role] = message
+                self._latch(role, message)
             elif role in self._meters:
                 self._meters[role].add(message.published_ns)
             if role in self._joints:
-                self._joints[role].append(message.data)
+                self._joints[role].append(message)
             if self._episode is not None:
                 self._episode.add(message)
+
+    def _latch(self, role: str, message: Message) -> None:
+        try:
+            self._told[role], self._latched[role] = message.decode().data, message
+        except ValueError as error:
+            self._diagnostics.warn(f"{message.topic} not used: {error}", role)
 
     def _watch(self) -> None:
         episode, self._watched = self._episode, self._watched + 1
@@ -203,10 +210,10 @@ class RecorderNode(Node):
         return f"{episode.name} is labelled {episode.about.label}"
 
     def _about(self) -> EpisodeInfo:
-        rig, scene = self._rig, self._latched.get("scene")
-        if rig is None and "camera_rig" in self._latched:
+        rig = self._rig
+        if rig is None and "camera_rig" in self._told:
             try:
-                rig = read_rig(deserialize_message(self._latched["camera_rig"].data, String)).to_dict()
+                rig = read_rig(String(data=self._told["camera_rig"])).to_dict()
             except ValueError as error:
                 self._diagnostics.warn(f"{error}; or give the recorder a rig file", "camera_rig")
         return EpisodeInfo(
@@ -215,14 +222,13 @@ class RecorderNode(Node):
             streams=self._inputs.topics,
             arm=self.parameters.setup.arm,
             rig=rig,
-            seed=-1 if scene is None else deserialize_message(scene.data, Int64).data,
+            seed=self._told.get("scene", -1),
             revision=self._revision,
             begun_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
 
     def _instruction(self) -> str:
-        message = self._latched.get("instruction")
-        return self.parameters.instruction if message is None else deserialize_message(message.data, String).data
+        return self._told.get("instruction", self.parameters.instruction)
 
     def _values(self) -> dict[str, object]:
         episode, last, now_s, now_ns = self._episode, self._last, time.monotonic(), time.time_ns()

@@ -25,18 +25,18 @@ class SyntheticCell:
         self._rng = np.random.default_rng(seed)
         self._images = {name: interfaces.publish(node, interfaces.camera_image(name)) for name in CAMERAS}
         self._infos = {name: interfaces.publish(node, interfaces.camera_info(name)) for name in CAMERAS}
-        self._arms = {
+        self.arms = {
             "joint_states": interfaces.publish(node, interfaces.JOINT_STATES),
             "leader_joint_states": interfaces.publish(node, interfaces.LEADER_JOINT_STATES),
             "joint_commands": interfaces.publish(node, interfaces.JOINT_COMMANDS),
         }
-        self.joint_names = dict.fromkeys(self._arms, (*PANDA.joint_names, *PANDA.gripper.joints))
+        self.joint_names = dict.fromkeys(self.arms, (*PANDA.joint_names, *PANDA.gripper.joints))
         self._intrinsics = PinholeCamera.from_fov(SIZE, SIZE, 1.0)
         self._next_frame_s = 0.0
 
     def tick(self) -> None:
         now_s = self.node.get_clock().now().nanoseconds * 1e-9
-        for name, publisher in self._arms.items():
+        for name, publisher in self.arms.items():
             if name not in self.silent:
                 names = self.joint_names[name]
                 publisher.publish(conversions.to_joint_state(names, np.resize(PANDA.home, len(names)), now_s))

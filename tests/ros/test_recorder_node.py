@@ -295,6 +295,19 @@ def test_a_read_only_folder_is_named(recording):
     assert "not writable" in answer.message
 
 
+def test_damaged_messages_are_named_and_end_nothing(recording, bench):
+    damaged = b"\x00\x01\x00\x00\xff\xff\xff\x7f"
+    recording.start_node(instruction="push the button")
+    recording.wait_for_streams()
+    for topic in (interfaces.INSTRUCTION, interfaces.SCENE, interfaces.CAMERA_RIG):
+        bench.talk(topic).publish(damaged)
+    bench.until(lambda: "/camera_rig not used" in str(recording.value("last_problem")))
+    recording.cell.arms["joint_states"].publish(damaged)
+    assert recording.episode().startswith("episode 0: ")
+    about = EpisodeInfo.load(recording.out / "episode_000000")
+    assert (about.instruction, about.seed, about.rig) == ("push the button", -1, None)
+
+
 def test_diagnostics_tell_every_stream(recording, bench):
     recording.start_node()
     recording.wait_for_streams()

@@ -1,12 +1,10 @@
 """Whether an episode may start: every stream there and fresh, one arm a topic, the right joints, space on the disk."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import JointState
-
+from genima_core.data.bags.messages import Message
 from genima_core.data.bags.recording import free_bytes
 from genima_core.data.bags.stamps import StreamMeter
 from genima_core.timing import stamp_problem
@@ -25,7 +23,7 @@ def check_start(
     parameters: RecorderParameters,
     inputs: StreamInputs,
     meters: Mapping[str, StreamMeter],
-    joints: Mapping[str, Iterable[bytes]],
+    joints: Mapping[str, Iterable[Message]],
     now_ns: int,
 ) -> None:
     """`joints` holds the latest messages of both arms.
@@ -42,7 +40,7 @@ def check_start(
         ("arm", "leader_arm"), JOINTS, (parameters.setup, parameters.leader_setup), strict=True
     ):
         # Arm and hand may come in messages of their own, so all names count.
-        given = {name for data in joints[role] for name in deserialize_message(data, JointState).name}
+        given = {name for message in joints[role] for name in _names(message)}
         missing = [name for name in setup.arm.joint_names if name not in given]
         if given and missing:
             raise RuntimeError(
@@ -50,6 +48,14 @@ def check_start(
                 f"by the parameter {parameter}"
             )
     _check_disk(parameters.out, parameters.reserve_mb)
+
+
+def _names(message: Message) -> Sequence[str]:
+    """Of a joint state's joints; none where it is damaged."""
+    try:
+        return message.decode().name
+    except ValueError:
+        return ()
 
 
 def _check_stream(role: str, topic: str, meter: StreamMeter, stale_s: float, now_ns: int) -> None:
