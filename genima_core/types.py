@@ -30,7 +30,7 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class JointState:
-    """Where an arm is and how it moves, as its driver says."""
+    """Where an arm is at `stamp_s` and how it moves, as its driver says."""
 
     q: np.ndarray
     """(7,) rad, joint 1 to 7."""
@@ -41,17 +41,8 @@ class JointState:
     """Of the gripper; None where it is not told."""
 
 
-@dataclass(frozen=True, eq=False)
-class Target:
-    """Where an arm should be at `stamp_s`."""
-
-    q: np.ndarray
-    """(7,) rad, joint 1 to 7."""
-    dq: np.ndarray | None
-    """(7,) rad/s; None leaves it to whoever follows."""
-    stamp_s: float
-    width_m: float | None = None
-    """Of the gripper; None leaves it as it is."""
+class Target(JointState):
+    """Where an arm should be at `stamp_s`, and how it should move; what is None is left to whoever follows."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from genima_core.streaming.states import Reason, State, Status
+from genima_core.streaming.states import Reason, Status
 
 
 def _no_points() -> np.ndarray:
@@ -13,13 +13,9 @@ def _no_points() -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Command:
-    """What one period asks of the arm."""
+class Command(Status):
+    """What one period asks of the arm, and the streamer's `State` with its reason."""
 
-    state: State
-    reason: Reason
-    text: str
-    """One sentence: why the arm is not tracking, or what is odd; "" when there is nothing to say."""
     wants_chunk: bool = False
     """Sync mode: the arm is at rest and the next chunk may come. Async mode: chunks are welcome."""
     q: np.ndarray | None = None
@@ -44,25 +40,23 @@ class Command:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counters since the start, ages now."""
+    """Counters since the start; ages now, inf before the first. `Reason`s are those of refusals, or of stops."""
 
     accepted: int
+    """Chunks."""
     rejected: Mapping[Reason, int]
-    """Kind of refusal to number of chunks."""
     joint_states_rejected: Mapping[Reason, int]
     stops: Mapping[Reason, int]
-    """Kind of reason to number of stops before the end of a chunk."""
+    """Before the end of a chunk."""
     limit_violations: int
     """Commands whose finite differences exceeded a limit of the arm: 0 unless there is a bug."""
     gaps: int
     """Steps more than max_gap_s after the one before, or before it."""
     joint_state_age_s: float
-    """inf before the first; likewise below."""
     chunk_age_s: float
     observation_age_s: float
     targets_accepted: int
     targets_rejected: Mapping[Reason, int]
-    """Kind of refusal to number of targets."""
     target_age_s: float
     follow_latency_s: tuple[float, float, float]
     """p50, p99 and largest of the last times from a target's stamp to the first command that used it; NaN before."""

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter, deque
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Playback, shaping_limits
 from genima_core.streaming.profile import Motion
 from genima_core.streaming.reference import Blend, ChunkPath, TargetPath
-from genima_core.streaming.states import Reason, Refusal
+from genima_core.streaming.states import Reason, Refusal, first_refusal
 from genima_core.timing import stamp_problem
 from genima_core.types import ActionChunk, Target
 
@@ -24,101 +25,97 @@ REST_SPEED = 0.02
 """rad/s; a sender that falls silent while no joint was faster has come to its end."""
 LATENCIES = 6000
 """Kept: a minute at 100 Hz."""
+OF_CHUNK = "check the controller's statistics and the order of its joints."
+"""What to do about a chunk that no arm can execute."""
 
 
 def plan_chunk(
     arm: Arm, config: StreamerConfig, chunk: ActionChunk, step_s: float, now_s: float
 ) -> ChunkPath | Refusal:
     """The path of a chunk that came at now_s, the last step having been at step_s."""
-    if (refusal := _outside(arm, chunk)) is not None:
-        return refusal
-    age = now_s - chunk.stamp_s
-    if not age <= config.max_observation_age_s:
-        return Refusal(
-            Reason.STALE,
-            f"The chunk's observation is {age:.2f} s old; valid is up to "
-            f"{config.max_observation_age_s:g} s: the policy or a camera is too slow.",
-        )
-    start_s = (
-        step_s
-        if config.execution == "sync"
-        else chunk.stamp_s + (chunk.start_s - chunk.stamp_s) / config.velocity_scale
-    )
-    if not max(-age, start_s - now_s) <= config.max_lead_s:
-        return Refusal(
-            Reason.FUTURE,
-            f"The chunk is stamped {-age:.2f} s from now and begins {start_s - now_s:.2f} s "
-            f"from now; valid is up to {config.max_lead_s:g} s: synchronise the clocks.",
-        )
-    positions, dt_s = chunk.positions, chunk.dt_s / config.velocity_scale
-    if config.execution == "sync" and config.execution_horizon:
+    sync, positions, dt_s = config.execution == "sync", chunk.positions, chunk.dt_s / config.velocity_scale
+    start_s = step_s if sync else chunk.stamp_s + (chunk.start_s - chunk.stamp_s) / config.velocity_scale
+    if sync and config.execution_horizon:
         positions = positions[: max(config.execution_horizon, 2)]
-    speed = np.abs(np.diff(positions, axis=0)) / dt_s / shaping_limits(arm.limits, config).velocity
-    if not speed.max() <= config.max_speed_ratio:
-        k, i = np.unravel_index(np.argmax(speed), speed.shape)
-        return Refusal(
-            Reason.JUMP,
-            f"The chunk moves {arm.joint_names[i]} by "
-            f"{abs(positions[k + 1, i] - positions[k, i]):.3f} rad between actions {k} and "
-            f"{k + 1}, {speed.max():.1f} times the velocity limit; valid is up to "
-            f"{config.max_speed_ratio:g} times: look at the controller's output.",
-        )
-    stretch = max(1.0, float(speed.max()) / STRETCHED_SHARE)
-    width_m = arm.gripper.max_width_m
-    path = ChunkPath(
-        positions,
-        dt_s * stretch,
-        start_s,
-        config.settle_s,
-        config.smoothing,
-        from_rest=config.execution == "sync",
-        widths_m=None if chunk.gripper is None else width_m * np.clip(chunk.gripper[: len(positions)], 0.0, 1.0),
+    with np.errstate(all="ignore"):  # of positions that are no numbers, which are refused below
+        speed = np.abs(np.diff(positions, axis=0)) / dt_s / shaping_limits(arm.limits, config).velocity
+
+    def problems() -> Iterator[tuple[Reason, str]]:
+        yield from _outside(arm, "Action {} of the chunk", chunk.positions, OF_CHUNK)
+        if chunk.gripper is not None and not (np.abs(chunk.gripper - 0.5) <= 0.5 + WIDTH_SLACK).all():
+            most_m, lowest, highest = arm.gripper.max_width_m, chunk.gripper.min(), chunk.gripper.max()
+            yield (
+                Reason.GRIPPER,
+                f"The chunk's gripper widths go from {most_m * lowest:.4f} to {most_m * highest:.4f} m; valid is 0 to "
+                f"{most_m:g} m: convert openings to widths.",
+            )
+        age_s, ahead_s = now_s - chunk.stamp_s, start_s - now_s
+        if not age_s <= config.max_observation_age_s:
+            yield (
+                Reason.STALE,
+                f"The chunk's observation is {age_s:.2f} s old; valid is up to {config.max_observation_age_s:g} s: the "
+                "policy or a camera is too slow.",
+            )
+        if not max(-age_s, ahead_s) <= config.max_lead_s:
+            yield (
+                Reason.FUTURE,
+                f"The chunk is stamped {-age_s:.2f} s from now and begins {ahead_s:.2f} s from now; valid is up to "
+                f"{config.max_lead_s:g} s: synchronise the clocks.",
+            )
+        if not speed.max() <= config.max_speed_ratio:
+            k, i = np.unravel_index(np.argmax(speed), speed.shape)
+            yield (
+                Reason.JUMP,
+                f"The chunk moves {arm.joint_names[i]} by {abs(positions[k + 1, i] - positions[k, i]):.3f} rad between "
+                f"actions {k} and {k + 1}, {speed.max():.1f} times the velocity limit; valid is up to "
+                f"{config.max_speed_ratio:g} times: look at the controller's output.",
+            )
+
+    if (refusal := first_refusal(problems())) is not None:
+        return refusal
+    widths_m = None
+    if chunk.gripper is not None:
+        widths_m = arm.gripper.max_width_m * np.clip(chunk.gripper[: len(positions)], 0.0, 1.0)
+    dt_s *= max(1.0, float(speed.max()) / STRETCHED_SHARE)
+    path = ChunkPath(positions, dt_s, start_s, config.settle_s, config.smoothing, from_rest=sync, widths_m=widths_m)
+    if sync or path.end_s >= now_s:
+        return path
+    return Refusal(
+        Reason.PAST,
+        f"The chunk's last action was due {now_s - path.end_s:.2f} s ago; at least one has to be due in the future: "
+        "lengthen the chunk, or use sync mode.",
     )
-    if config.execution == "async" and path.end_s < now_s:
-        return Refusal(
-            Reason.PAST,
-            f"The chunk's last action was due {now_s - path.end_s:.2f} s ago; at least one has "
-            "to be due in the future: lengthen the chunk, or use sync mode.",
-        )
-    return path
 
 
 def find_jump(arm: Arm, config: StreamerConfig, path: ChunkPath, playback: Playback, now_s: float) -> Refusal | None:
     """Why a path must not be joined at its first due action: it is too far from where the command will be."""
-    time_s = max(path.start_s, now_s)
+    time_s, limit = max(path.start_s, now_s), config.max_jump_rad
     first = path.at(np.array([time_s]))[0][0]
-    here = playback.position_at(time_s)
-    i = int(np.argmax(np.abs(first - here)))
-    jump, limit = abs(first[i] - here[i]), config.max_jump_rad
-    if jump <= limit:
+    jump = np.abs(first - playback.position_at(time_s))
+    if (i := worst(jump - limit)) is None:
         return None
     return Refusal(
         Reason.JUMP,
-        f"The chunk's first due action wants {arm.joint_names[i]} at {first[i]:.3f} "
-        f"rad, {jump:.3f} rad from the command then; valid is up to {limit:g} rad: check the "
-        "controller, its joint order and the clocks.",
+        f"The chunk's first due action wants {arm.joint_names[i]} at {first[i]:.3f} rad, {jump[i]:.3f} rad from the "
+        f"command then; valid is up to {limit:g} rad: check the controller, its joint order and the clocks.",
     )
 
 
-def _outside(arm: Arm, chunk: ActionChunk) -> Refusal | None:
-    """Why no arm of this kind can execute a chunk; NaN lies outside too."""
-    limits, width_m = arm.limits, arm.gripper.max_width_m
-    out = np.argwhere(~((chunk.positions >= limits.lower) & (chunk.positions <= limits.upper)))
-    if len(out):
-        k, i = out[0]
-        return Refusal(
+def worst(excess: np.ndarray) -> int | None:
+    """Index of the largest excess (7,), or of one that is not a number; None where none is above 0."""
+    i = int(np.argmax(excess))
+    return None if excess[i] <= 0 else i
+
+
+def _outside(arm: Arm, what: str, q: np.ndarray, remedy: str) -> Iterator[tuple[Reason, str]]:
+    """The first of positions (n, 7) that no arm of this kind can be at; NaN lies outside too."""
+    lower, upper = arm.limits.lower, arm.limits.upper
+    for k, i in np.argwhere(~((q >= lower) & (q <= upper)))[:1]:
+        yield (
             Reason.LIMITS,
-            f"Action {k} of the chunk wants {arm.joint_names[i]} at {chunk.positions[k, i]:.4f} rad, outside "
-            f"[{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]; check the controller's statistics "
-            "and the order of its joints.",
+            f"{what.format(k)} wants {arm.joint_names[i]} at {q[k, i]:.4f} rad, outside [{lower[i]:.4f}, "
+            f"{upper[i]:.4f}]; {remedy}",
         )
-    if chunk.gripper is None or (np.abs(chunk.gripper - 0.5) <= 0.5 + WIDTH_SLACK).all():
-        return None
-    return Refusal(
-        Reason.GRIPPER,
-        f"The chunk's gripper widths go from {width_m * chunk.gripper.min():.4f} to "
-        f"{width_m * chunk.gripper.max():.4f} m; valid is 0 to {width_m:g} m: convert openings to widths.",
-    )
 
 
 class VelocityEstimate:
@@ -162,84 +159,66 @@ class TargetInput:
 
     def judge(self, target: Target, now_s: float, motion: Motion, step_s: float) -> Refusal | None:
         """Why a target may not be followed from the motion commanded at step_s."""
-        config = self._config
-        if (refusal := self._outside(target)) is not None:
-            return refusal
-        age = now_s - target.stamp_s
-        if not abs(age) <= config.target_timeout_s:
-            # A late one is skipped: whether it is the last one, or one of many, the watchdog finds out.
-            problem = stamp_problem("The target", target.stamp_s, now_s, config.target_timeout_s)
-            return Refusal(Reason.LATE if self.active and age > 0 else Reason.STALE, problem)
-        if self._last is not None and target.stamp_s <= self._last.stamp_s:
-            return Refusal(
-                Reason.OLDER,
-                f"The target's stamp {target.stamp_s:.3f} s is not after the one before "
-                f"({self._last.stamp_s:.3f} s); only newer ones are used.",
-            )
         # After a late step the command is older than the target, and the arm further on.
-        since_s = min(max(target.stamp_s - step_s, 0.0), config.max_gap_s)
-        return self._jump(target, motion.q + since_s * motion.dq)
+        since_s = min(max(target.stamp_s - step_s, 0.0), self._config.max_gap_s)
+        return first_refusal(self._problems(target, now_s, motion.q + since_s * motion.dq))
 
-    def _outside(self, target: Target) -> Refusal | None:
-        limits, width_m = self._arm.limits, self._arm.gripper.max_width_m
-        out = np.flatnonzero(~((target.q >= limits.lower) & (target.q <= limits.upper)))
-        if len(out):
-            i = out[0]
-            return Refusal(
-                Reason.LIMITS,
-                f"The target wants {self._arm.joint_names[i]} at {target.q[i]:.4f} rad, outside "
-                f"[{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]; look at its sender.",
-            )
-        if target.width_m is None or abs(target.width_m / width_m - 0.5) <= 0.5 + WIDTH_SLACK:
-            return None
-        return Refusal(
-            Reason.GRIPPER,
-            f"The target wants the gripper {target.width_m:.4f} m open; valid is 0 to {width_m:g} m: convert openings "
-            "to widths.",
+    def _problems(self, target: Target, now_s: float, here: np.ndarray) -> Iterator[tuple[Reason, str]]:
+        config, names, width_m, most_m = (
+            self._config,
+            self._arm.joint_names,
+            target.width_m,
+            self._arm.gripper.max_width_m,
         )
-
-    def _jump(self, target: Target, here: np.ndarray) -> Refusal | None:
-        config, names = self._config, self._arm.joint_names
-        fastest = config.max_speed_ratio * self._arm.limits.velocity
-        if target.dq is not None and not (np.abs(target.dq) <= fastest).all():
-            i = int(np.argmax(np.abs(target.dq) / fastest))
-            return Refusal(
-                Reason.JUMP,
-                f"The target moves {names[i]} at {target.dq[i]:.2f} rad/s; valid is up "
-                f"to {fastest[i]:.2f} rad/s: look at its sender.",
+        yield from _outside(self._arm, "The target", target.q[None], "look at its sender.")
+        if width_m is not None and not abs(width_m / most_m - 0.5) <= 0.5 + WIDTH_SLACK:
+            yield (
+                Reason.GRIPPER,
+                f"The target wants the gripper {width_m:.4f} m open; valid is 0 to {most_m:g} m: convert openings to "
+                "widths.",
             )
-        if not self.active and target.dq is not None and (np.abs(target.dq) > REST_SPEED).any():
-            i = int(np.argmax(np.abs(target.dq)))
-            return Refusal(
-                Reason.JUMP,
-                f"The first target moves {names[i]} at {target.dq[i]:.2f} rad/s; valid "
-                f"is up to {REST_SPEED:g} rad/s: begin at rest, where the arm is.",
+        age_s, last = now_s - target.stamp_s, self._last
+        if not abs(age_s) <= config.target_timeout_s:
+            # A late one is skipped: whether it is the last one, or one of many, the watchdog finds out.
+            kind = Reason.LATE if self.active and age_s > 0 else Reason.STALE
+            yield kind, stamp_problem("The target", target.stamp_s, now_s, config.target_timeout_s)
+        if last is not None and target.stamp_s <= last.stamp_s:
+            yield (
+                Reason.OLDER,
+                f"The target's stamp {target.stamp_s:.3f} s is not after the one before ({last.stamp_s:.3f} s); only "
+                "newer ones are used.",
             )
-        if self._last is not None:
-            step, dt_s = np.abs(target.q - self._last.q), target.stamp_s - self._last.stamp_s
-            i = int(np.argmax(step - fastest * dt_s))
-            if step[i] > fastest[i] * dt_s + POSITION_NOISE_RAD:
-                return Refusal(
+        dq, fastest = target.dq, config.max_speed_ratio * self._arm.limits.velocity
+        if dq is not None and (i := worst(np.abs(dq) / fastest - 1)) is not None:
+            yield (
+                Reason.JUMP,
+                f"The target moves {names[i]} at {dq[i]:.2f} rad/s; valid is up to {fastest[i]:.2f} rad/s: look at its "
+                "sender.",
+            )
+        if dq is not None and not self.active and (i := worst(np.abs(dq) - REST_SPEED)) is not None:
+            yield (
+                Reason.JUMP,
+                f"The first target moves {names[i]} at {dq[i]:.2f} rad/s; valid is up to {REST_SPEED:g} rad/s: begin "
+                "at rest, where the arm is.",
+            )
+        if last is not None:
+            step, dt_s = np.abs(target.q - last.q), target.stamp_s - last.stamp_s
+            if (i := worst(step - fastest * dt_s - POSITION_NOISE_RAD)) is not None:
+                yield (
                     Reason.JUMP,
-                    f"The target of {names[i]} jumped by {step[i]:.3f} rad in "
-                    f"{1e3 * dt_s:.0f} ms; valid is up to {fastest[i]:.2f} rad/s: look at its "
-                    "sender.",
+                    f"The target of {names[i]} jumped by {step[i]:.3f} rad in {1e3 * dt_s:.0f} ms; valid is up to "
+                    f"{fastest[i]:.2f} rad/s: look at its sender.",
                 )
-        away = np.abs(target.q - here)
-        i, limit = int(np.argmax(away)), config.max_lag_rad if self.active else config.max_start_rad
-        if away[i] <= limit:
-            return None
+        away, limit = np.abs(target.q - here), config.max_lag_rad if self.active else config.max_start_rad
+        if (i := worst(away - limit)) is None:
+            return
         if self.active:
-            return Refusal(
-                Reason.JUMP,
-                f"The target of {names[i]} is {away[i]:.3f} rad from the command; "
-                f"valid is up to {limit:g} rad: its sender is faster than the arm may move.",
-            )
-        return Refusal(
+            text = f"The target of {names[i]} is {away[i]:.3f} rad from the command; valid is up to {limit:g} rad: its "
+            yield Reason.JUMP, text + "sender is faster than the arm may move."
+        yield (
             Reason.JUMP,
-            f"The first target wants {names[i]} at {target.q[i]:.3f} rad, "
-            f"{away[i]:.3f} rad from where it is; valid is up to {limit:g} rad: begin where the arm "
-            "is.",
+            f"The first target wants {names[i]} at {target.q[i]:.3f} rad, {away[i]:.3f} rad from where it is; valid is "
+            f"up to {limit:g} rad: begin where the arm is.",
         )
 
     def note(self, now_s: float) -> Refusal | None:
@@ -276,21 +255,16 @@ class TargetInput:
             self.latencies_s.append(now_s - path.stamp_s)
         return path
 
-    @property
-    def at_rest(self) -> bool:
-        """Of the last target."""
-        return (
-            self._last is not None and self._last.dq is not None and bool((np.abs(self._last.dq) <= REST_SPEED).all())
-        )
-
     def find_silence(self, now_s: float) -> str | None:
         """What is wrong with a sender that says no more; "" if it came to rest before, None while it goes on."""
-        config, limit_s = self._config, self._config.target_timeout_s
-        if self.at_rest:  # nothing goes astray meanwhile
+        config, last = self._config, self._last
+        rests = last is not None and last.dq is not None and bool((np.abs(last.dq) <= REST_SPEED).all())
+        limit_s = config.target_timeout_s
+        if rests:  # nothing goes astray meanwhile
             limit_s = max(limit_s, config.target_pause_s)
-        if not self.active or self._last is None or now_s - self._last.stamp_s <= limit_s:
+        if not self.active or last is None or now_s - last.stamp_s <= limit_s:
             return None
-        return "" if self.at_rest else f"The newest target is more than {1e3 * limit_s:.0f} ms old; look at its sender."
+        return "" if rests else f"The newest target is more than {1e3 * limit_s:.0f} ms old; look at its sender."
 
     def end(self, reason: str = "") -> None:
         """Follow no more; with a reason, the sender has to pause before it may begin again."""

@@ -1,5 +1,6 @@
 """Joint mirroring: when the follower goes where the leader is, and when it must not."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -7,9 +8,9 @@ import numpy as np
 
 from genima_core.arm import Arm
 from genima_core.config import check_positive
-from genima_core.streaming.leader import Leader, LeaderState
+from genima_core.streaming.leader import Leader
 from genima_core.streaming.profile import Glide
-from genima_core.streaming.states import Reason, Refusal, State, Status
+from genima_core.streaming.states import Reason, Refusal, State, Status, first_refusal
 from genima_core.types import JointState, Target
 
 SENDER_PAUSE_S = 0.6
@@ -112,13 +113,13 @@ class Mirror:
 
     def on_leader_width(self, width_m: float) -> None:
         """Take the width of the leader's gripper, where that does not come with the arm's joint states."""
-        self._leader.take_width(width_m)
+        self._leader.own_width_m = width_m
 
     def on_leaders(self, count: int) -> None:
         """How many publish the leader's joint states."""
         self._leaders = count
-        if count > 1 and self._engaged:
-            self._end(self._now_s, Mirroring.STOPPED, self._two_leaders)
+        if count > 1 and self._engaged and (problem := self._find_obstacle(self._now_s)) is not None:
+            self._end(self._now_s, Mirroring.STOPPED, problem)
 
     def on_follower(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
         """Take a joint state of the follower; None, or why it is not used."""
@@ -191,50 +192,46 @@ class Mirror:
     # ---- what to send
 
     def _next(self, now_s: float) -> Target | None:
-        leader, follower = self._leader.last, self._follower
+        leader, follower, glide = self._leader.last, self._follower, self._glide
         if self._engaged and leader is not None and follower is not None:
             if self._status.state is Mirroring.APPROACHING:
                 return self._approach(leader, follower, now_s)
             return self._mirrored(leader, now_s)
-        if self._glide is None:
+        if glide is None:
             return None
-        glide = self._glide
         moved = glide.brake(now_s)
         if glide.at_rest:
             self._glide = None
-        return self._to_target(glide) if moved else None
+        return Target(glide.q, glide.dq, glide.time_s) if moved else None
 
-    def _approach(self, leader: LeaderState, follower: JointState, now_s: float) -> Target | None:
+    def _approach(self, leader: JointState, follower: JointState, now_s: float) -> Target | None:
         """Nearer to the leader, once the streamer is ready for it; mirroring where that is done."""
         if self._glide is None:
             if self._streamer_state is not State.HOLDING or now_s < self._sent_s + SENDER_PAUSE_S:
                 return None
-            self._glide = Glide(follower.q, np.zeros(7), now_s, self._limits)
-            self._first_s = now_s
-            return self._to_target(self._glide)
-        if not self._glide.toward(leader.q, self.config.approach_speed, now_s):
+            self._glide, self._first_s = Glide(follower.q, np.zeros(7), now_s, self._limits), now_s
+        elif not self._glide.toward(leader.q, self.config.approach_speed, now_s):
             return None
-        left_rad = max(float(np.abs(self._glide.q - leader.q).max()), self._distance())
-        self._progress = max(self._progress, min(1.0, 1.0 - left_rad / max(self._way_rad, 1e-6)))
-        if left_rad <= self.config.align_tolerance_rad and self._followed and not self._led:
-            self._offset, self._aligned_s = self._glide.q - leader.q, now_s
-            self._status, self._progress, self._glide = Status(Mirroring.MIRRORING), 1.0, None
-            return self._mirrored(leader, now_s)
-        return self._to_target(self._glide)
+        else:
+            left_rad = max(float(np.abs(self._glide.q - leader.q).max()), self._distance())
+            self._progress = max(self._progress, min(1.0, 1.0 - left_rad / max(self._way_rad, 1e-6)))
+            if left_rad <= self.config.align_tolerance_rad and self._followed and not self._led:
+                self._offset, self._aligned_s = self._glide.q - leader.q, now_s
+                self._status, self._progress, self._glide = Status(Mirroring.MIRRORING), 1.0, None
+                return self._mirrored(leader, now_s)
+        return Target(self._glide.q, self._glide.dq, self._glide.time_s)
 
-    def _mirrored(self, leader: LeaderState, now_s: float) -> Target | None:
+    def _mirrored(self, leader: JointState, now_s: float) -> Target | None:
         """The leader's newest state, unless it was sent or comes too soon after the one before."""
         if self._target is not None and leader.stamp_s < self._target.stamp_s + 0.9 / self.config.max_rate_hz:
             return None
-        width_m = None if leader.opening is None else leader.opening * self.arm.gripper.max_width_m
-        q, dq, left_s = leader.q, leader.dq, self._aligned_s + HAND_OVER_S - now_s
+        opening = self._leader.opening
+        width_m = None if opening is None else opening * self.arm.gripper.max_width_m
+        q, dq, left_s = leader.q, self._leader.dq, self._aligned_s + HAND_OVER_S - now_s
         if left_s > 0:
             rate = self._offset / HAND_OVER_S
             q, dq = self.arm.clip(q + left_s * rate), dq - rate
         return Target(q, dq, leader.stamp_s, width_m)
-
-    def _to_target(self, glide: Glide) -> Target:
-        return Target(glide.q, glide.dq, glide.time_s)
 
     # ---- what is wrong
 
@@ -245,61 +242,54 @@ class Mirror:
     @property
     def _led(self) -> bool:
         """Whether the leader moves too fast to be approached."""
-        leader = self._leader.last
-        return leader is not None and bool(np.abs(leader.dq).max() > self.config.approach_speed)
+        return self._leader.last is not None and bool(np.abs(self._leader.dq).max() > self.config.approach_speed)
 
     @property
     def _streamer_state(self) -> StrEnum | None:
         return None if self._streamer is None else self._streamer.state
 
-    @property
-    def _two_leaders(self) -> Refusal:
-        return Refusal(Reason.LEADER, f"{self._leaders} publish the leader's joint states; end all but one.")
-
     def _find_obstacle(self, now_s: float) -> Refusal | None:
         """What forbids to follow the leader, begun or not."""
+        return first_refusal(self._obstacles(now_s))
+
+    def _obstacles(self, now_s: float) -> Iterator[tuple[Reason, str]]:
         config, leader, streamer = self.config, self._leader, self._streamer
         if self._leaders > 1:
-            return self._two_leaders
-        if leader.last is None or leader.silent_s(now_s) > config.leader_timeout_s:
+            yield Reason.LEADER, f"{self._leaders} publish the leader's joint states; end all but one."
+        if leader.last is None or now_s - leader.received_s > config.leader_timeout_s:
             hint = leader.last_refusal or "Look at its driver, the stamps of its joint states and the topic's name."
-            text = f"No usable joint state of the leader for {1e3 * config.leader_timeout_s:.0f} ms. {hint}"
-            return Refusal(Reason.LEADER, text)
+            timeout_ms = 1e3 * config.leader_timeout_s
+            yield Reason.LEADER, f"No usable joint state of the leader for {timeout_ms:.0f} ms. {hint}"
         if self._follower is None or now_s - self._follower_heard_s > config.follower_timeout_s:
             hint = self._follower_refusal or "Look at its driver and the topic's name."
-            text = f"No usable joint state of the follower for {1e3 * config.follower_timeout_s:.0f} ms. {hint}"
-            return Refusal(Reason.FOLLOWER, text)
-        if (text_out := self._out_of_range(leader.last.q)) is not None:
-            return Refusal(Reason.LIMITS, text_out)
+            timeout_ms = 1e3 * config.follower_timeout_s
+            yield Reason.FOLLOWER, f"No usable joint state of the follower for {timeout_ms:.0f} ms. {hint}"
+        if leader.last is not None:
+            yield from self._out_of_range(leader.last.q)
         if streamer is None or now_s - self._streamer_heard_s > STREAMER_SILENT_S:
-            return Refusal(Reason.STREAMER, "The streamer is silent; start it.")
-        if streamer.reason is Reason.DISABLED:
+            yield Reason.STREAMER, "The streamer is silent; start it."
+        elif streamer.reason is Reason.DISABLED:
             text = "The streamer is disabled; when nobody is near the arm, enable it: genima enable."
-            return Refusal(Reason.DISABLED, text)
-        if streamer.reason in (Reason.ARM, Reason.COMMANDERS):
-            return Refusal(streamer.reason, streamer.text)
-        if streamer.state is State.FAULT:
-            text = f"The streamer is in FAULT ({streamer.text}); mend that, then: genima reset."
-            return Refusal(Reason.FAULT, text)
-        return None
+            yield Reason.DISABLED, text
+        elif streamer.reason in (Reason.ARM, Reason.COMMANDERS):
+            yield streamer.reason, streamer.text
+        elif streamer.state is State.FAULT:
+            yield Reason.FAULT, f"The streamer is in FAULT ({streamer.text}); mend that, then: genima reset."
 
-    def _out_of_range(self, q: np.ndarray) -> str | None:
-        of_leader, of_follower, margin = self.leader_arm.limits, self._limits, self.config.leader_margin_rad
-        near = (q < of_leader.lower + margin) | (q > of_leader.upper - margin)
-        if near.any():
-            i = int(np.argmax(near))
-            return (
+    def _out_of_range(self, q: np.ndarray) -> Iterator[tuple[Reason, str]]:
+        own, of_follower, margin = self.leader_arm.limits, self._limits, self.config.leader_margin_rad
+        for i in np.flatnonzero((q < own.lower + margin) | (q > own.upper - margin)):
+            yield (
+                Reason.LIMITS,
                 f"{self.leader_arm.joint_names[i]} of the leader is at its limit ({q[i]:.3f} rad); move it away from "
-                "there and engage again."
+                "there and engage again.",
             )
-        out = (q < of_follower.lower) | (q > of_follower.upper)
-        if out.any():
-            i = int(np.argmax(out))
-            return (
+        for i in np.flatnonzero((q < of_follower.lower) | (q > of_follower.upper)):
+            yield (
+                Reason.LIMITS,
                 f"The leader is at {q[i]:.3f} rad where {self.arm.joint_names[i]} of the follower may be at "
-                f"{of_follower.lower[i]:.4f} to {of_follower.upper[i]:.4f}; move it back and engage again."
+                f"{of_follower.lower[i]:.4f} to {of_follower.upper[i]:.4f}; move it back and engage again.",
             )
-        return None
 
     def _find_busy(self, now_s: float) -> Refusal | None:
         """Why not to begin just now."""
@@ -322,13 +312,13 @@ class Mirror:
             return None
         lag_rad = float(np.abs(self._follower.q - self._target.q).max())
         self._far_since_s = min(self._far_since_s, now_s) if lag_rad > config.max_lag_rad else np.inf
-        if now_s - self._far_since_s > config.max_lag_s:
-            return Refusal(
-                Reason.FOLLOWER,
-                f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit "
-                f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly.",
-            )
-        return None
+        if now_s - self._far_since_s <= config.max_lag_s:
+            return None
+        return Refusal(
+            Reason.FOLLOWER,
+            f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit "
+            f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly.",
+        )
 
     def _distance(self) -> float:
         if self._leader.last is None or self._follower is None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from genima_core.arm import Arm, JointLimits
 from genima_core.streaming.config import StreamerConfig
-from genima_core.streaming.profile import PREVIEW, Course, Motion, Profile, scale_limits
-from genima_core.streaming.reference import Blend, ChunkPath, Path, RepacedPath, Splice, TargetPath, splice
+from genima_core.streaming.profile import PREVIEW, Motion, Profile
+from genima_core.streaming.reference import Blend, ChunkPath, Path, Splice, splice
 from genima_core.types import Contact
 
 SCALING_RATE = 1.0
@@ -22,12 +22,12 @@ ROUNDING_RAD = 1e-9
 
 def shaping_limits(limits: JointLimits, config: StreamerConfig) -> JointLimits:
     """The part of an arm's limits that commands use."""
-    return scale_limits(
-        limits,
-        config.velocity_factor * config.velocity_scale,
-        config.acceleration_factor,
-        config.jerk_factor,
-        config.position_margin_rad,
+    return JointLimits(
+        limits.lower + config.position_margin_rad,
+        limits.upper - config.position_margin_rad,
+        limits.velocity * (config.velocity_factor * config.velocity_scale),
+        limits.acceleration * config.acceleration_factor,
+        limits.jerk * config.jerk_factor,
     )
 
 
@@ -48,30 +48,29 @@ class Guard:
     """Looks at the way to rest from each command, before it is given.
 
     What was looked at stays allowed: where a command is refused, the stop from the one before it is free. Bodies that
-    are too near to each other at the start may stay so or part, but not come nearer.
+    are too near to each other at the start may stay so or part, but not come nearer. Without a clearance all is free.
     """
 
-    def __init__(self, clearance: Clearance, start: np.ndarray):
+    def __init__(self, clearance: Clearance | None, start: np.ndarray):
         self._clearance = clearance
-        self._allowed = _allow(clearance.contacts(start))
+        self._allowed = self._clearances(start)
 
     def look(self, *ways: np.ndarray) -> Contact | None:
         """The first contact on paths (n, 7), or None."""
-        for way in ways:
-            contact = self._clearance.find(way, self._allowed)
-            if contact is not None:
-                return contact
-        return None
+        if self._clearance is None:
+            return None
+        found = (self._clearance.find(way, self._allowed) for way in ways)
+        return next((contact for contact in found if contact is not None), None)
 
     def leave(self, q: np.ndarray) -> None:
         """The command is at q (7,): what clearance was gained must not be lost."""
         if self._allowed:
-            now = _allow(self._clearance.contacts(q))
+            now = self._clearances(q)
             self._allowed = {pair: max(least_m, now[pair]) for pair, least_m in self._allowed.items() if pair in now}
 
-
-def _allow(contacts: tuple[Contact, ...]) -> dict[tuple[str, str], float]:
-    return {contact.bodies: contact.clearance_m - TOLERANCE_M for contact in contacts}
+    def _clearances(self, q: np.ndarray) -> dict[tuple[str, str], float]:
+        contacts = () if self._clearance is None else self._clearance.contacts(q)
+        return {contact.bodies: contact.clearance_m - TOLERANCE_M for contact in contacts}
 
 
 def describe(contact: Contact) -> str:
@@ -90,8 +89,8 @@ class Playback:
         self, arm: Arm, config: StreamerConfig, start: np.ndarray, now_s: float, clearance: Clearance | None = None
     ):
         self._config, self._limits = config, arm.limits
-        self._profile = Profile(shaping_limits(arm.limits, config), config.period_s, start)
-        self._guard = None if clearance is None else Guard(clearance, start)
+        self.profile = Profile(shaping_limits(arm.limits, config), config.period_s, start)
+        self._guard = Guard(clearance, start)
         self._velocity_scale = self._pace = config.velocity_scale
         self._splice: Splice | None = None
         self._replayed = False
@@ -104,12 +103,12 @@ class Playback:
         self.violations = 0
         """Commands whose finite differences broke a limit of the arm; 0 unless there is a bug."""
         self._recent: deque[np.ndarray] = deque(maxlen=max(4, round(config.deviation_window_s / config.period_s)))
-        self._record(self.motion.q)
+        self._record()
         self._before_stop = tuple(self._recent)
 
     @property
     def motion(self) -> Motion:
-        return self._profile.motion
+        return self.profile.motion
 
     @property
     def path(self) -> Path | None:
@@ -135,15 +134,9 @@ class Playback:
 
     def rescale(self, config: StreamerConfig) -> None:
         """On with another velocity_scale: a chunk is slowed, never sped up, and the limit changes little by little."""
-        self._config = config
-        rate = config.velocity_scale / self._pace
-        if (
-            rate < 1
-            and self.contact is None
-            and self._splice is not None
-            and not isinstance(self._splice.path, TargetPath)
-        ):
-            self.join(RepacedPath(self._splice.path, self.time_s, rate), self._splice.blend)
+        self._config, rate = config, config.velocity_scale / self._pace
+        if rate < 1 and self.contact is None and self._splice is not None and isinstance(self.path, ChunkPath):
+            self.join(self.path.repaced(self.time_s, rate), self._splice.blend)
 
     def position_at(self, time_s: float) -> np.ndarray:
         """Where the command will be, (7,), as far as it is known."""
@@ -162,57 +155,54 @@ class Playback:
             self._stop()
         else:
             self._tick(now_s)
-            path, config = self._splice.path, self._config
-            rest_s = max(path.end_s + config.rest_after_s, path.rest_s + config.rest_after_s - config.settle_s)
-            rest_within_s = rest_s - max(self.time_s, now_s)
-            course = self._profile.course
-            self._profile.track(self._reference, rest_within_s + config.period_s)
-            self._look(course)
-        self._record(self.motion.q)
+            self._follow(self._splice, now_s)
+        self._record()
 
-    def _look(self, course: Course) -> None:
-        """Take back what would end in a contact: back to the course before, and stop."""
-        if self._guard is None:
-            return
-        self.contact = self._guard.look(self._profile.stop_way, self._profile.course_way)
+    def _follow(self, splice: Splice, now_s: float) -> None:
+        """Along the path; what would end in a contact is taken back: to the course before, and a stop."""
+        config, path, rate = self._config, splice.path, self._rate
+
+        def reference(times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            q, dq, ddq = splice.at(self.time_s + rate * (times_s - config.period_s))
+            return q, dq * rate, ddq * rate**2
+
+        rest_s = max(path.end_s + config.rest_after_s, path.rest_s + config.rest_after_s - config.settle_s)
+        course = self.profile.course
+        self.profile.track(reference, rest_s - max(self.time_s, now_s) + config.period_s)
+        self.contact = self._guard.look(self.profile.stop_way, self.profile.course_way)
         if self.contact is None:
             self._replayed = False
             self._guard.leave(self.motion.q)
         else:
-            self._profile.resume(course)
+            self.profile.course = course
             self._stop()
 
     def _stop(self) -> None:
         """On the shortest way to rest, but along the horizon while only that is known to be free of contact."""
-        if self._replayed and self._guard is not None and self._guard.look(self._profile.stop_way) is not None:
-            self._profile.coast()
+        if self._replayed and self._guard.look(self.profile.stop_way) is not None:
+            self.profile.coast()
         else:
-            self._profile.stop()
+            self.profile.stop()
             self._replayed = False
 
     def _approach_velocity_scale(self) -> None:
-        step = self._config.velocity_scale - self._velocity_scale
+        step, most = self._config.velocity_scale - self._velocity_scale, SCALING_RATE * self._config.period_s
         if step:
-            most = SCALING_RATE * self._config.period_s
+            reached = abs(step) <= most
             self._velocity_scale += min(max(step, -most), most)
-            if abs(step) <= most:
-                self._velocity_scale = self._config.velocity_scale
-            self._profile.limit_velocity(self._limits.velocity * self._config.velocity_factor * self._velocity_scale)
+            self._velocity_scale = self._config.velocity_scale if reached else self._velocity_scale
+            self.profile.limit_velocity(self._limits.velocity * self._config.velocity_factor * self._velocity_scale)
 
     def catch_up(self, missed: int, now_s: float) -> None:
         """Move along the last horizon, unchanged, as the arm did in `missed` periods without command."""
         for k in range(missed):
             if self._splice is not None:
                 self._tick(now_s - (missed - k) * self._config.period_s)
-            self._profile.coast()
-            self._record(self.motion.q)
+            self.profile.coast()
+            self._record()
         self._replayed = self._replayed or missed > 0
         if missed > PREVIEW and self._splice is not None:
             self.join(self._splice.path, self._splice.blend)
-
-    def horizon(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Times (h,) s from the last command and q, dq, ddq (h, 7) of what follows without further input."""
-        return self._profile.horizon()
 
     def _tick(self, now_s: float) -> None:
         """Advance the path's time by about one period: it approaches the clock, and so keeps its jitter out.
@@ -223,37 +213,28 @@ class Playback:
         self._rate += min(max(1.0 + min(max(late, -0.03), 0.03) - self._rate, -0.001), 0.001)
         self.time_s += self._config.period_s * self._rate
 
-    def _reference(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The path at times after the last command; time_s is already that of the next one."""
-        if self._splice is None:
-            raise RuntimeError("nothing is followed, so there is no reference")
-        rate = self._rate
-        q, dq, ddq = self._splice.at(self.time_s + rate * (times_s - self._config.period_s))
-        return q, dq * rate, ddq * rate**2
-
-    def _record(self, q: np.ndarray) -> None:
+    def _record(self) -> None:
+        """Remembers the command, and looks whether it breaks a limit of the arm."""
+        limits, q = self._limits, self.motion.q
         self._recent.append(q)
         last = np.array([self._recent[-k] for k in range(min(4, len(self._recent)), 0, -1)])
-        limits, broken = self._limits, False
-        if ((q < limits.lower - ROUNDING_RAD) | (q > limits.upper + ROUNDING_RAD)).any():
-            broken = True
+        broken = ((q < limits.lower - ROUNDING_RAD) | (q > limits.upper + ROUNDING_RAD)).any()
         for order, most in enumerate((limits.velocity, limits.acceleration, limits.jerk)[: len(last) - 1], start=1):
             rates = np.diff(last[-order - 1 :], order, axis=0)[0] / self._config.period_s**order
-            broken = broken or bool((np.abs(rates) > most * (1 + 1e-6)).any())
-        self.violations += broken
+            broken |= (np.abs(rates) > most * (1 + 1e-6)).any()
+        self.violations += bool(broken)
 
     @property
     def ended(self) -> bool:
         """The path's last action is past."""
-        return self._splice is not None and self.time_s > self._splice.path.end_s
+        return self.path is not None and self.time_s > self.path.end_s
 
     @property
     def finished(self) -> bool:
         """Nothing left to do: at rest, and at the end of the path if there is one."""
-        past = self._splice is None or self.time_s >= self._splice.path.rest_s
-        return past and self.motion.at_rest
+        return (self.path is None or self.time_s >= self.path.rest_s) and self.motion.at_rest
 
     @property
     def width_m(self) -> float | None:
         """Of the gripper, by the action that is executed; None where that says nothing about it."""
-        return None if self._splice is None else self._splice.path.width_at(self.time_s)
+        return None if self.path is None else self.path.width_at(self.time_s)

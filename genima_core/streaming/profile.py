@@ -10,6 +10,7 @@ Ruckig finds every motion. Two rules make the limits hold by construction:
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from ruckig import (
@@ -50,8 +51,7 @@ _FAILURES = (RuckigError, ValueError, RuntimeError, ArithmeticError)
 """What Ruckig raises where it finds nothing: its own error, or another for a result that its Python side lacks."""
 
 
-@dataclass(frozen=True)
-class Motion:
+class Motion(NamedTuple):
     """State of the seven joints: q (7,) rad, dq (7,) rad/s, ddq (7,) rad/s²."""
 
     q: np.ndarray
@@ -63,62 +63,39 @@ class Motion:
         return not (self.dq.any() or self.ddq.any())
 
 
-def scale_limits(
-    limits: JointLimits, velocity: float, acceleration: float, jerk: float, position_margin_rad: float
-) -> JointLimits:
-    """Limits times factors, position limits drawn in by a margin."""
-    return JointLimits(
-        limits.lower + position_margin_rad,
-        limits.upper - position_margin_rad,
-        limits.velocity * velocity,
-        limits.acceleration * acceleration,
-        limits.jerk * jerk,
-    )
-
-
 class Profile:
-    """The commanded motion; `track` and `stop` advance it by one period of nominal length, whatever the clock says."""
+    """The commanded motion; `track`, `stop` and `coast` advance it by one period of nominal length, whatever the clock
+    says.
+    """
 
     def __init__(self, limits: JointLimits, period_s: float, start: np.ndarray):
         self.period_s = period_s
         # A start within the margin (or on the limit itself) is where the arm is: it must not be a reason to step.
-        self._limits = JointLimits(
-            np.minimum(limits.lower, start),
-            np.maximum(limits.upper, start),
-            limits.velocity,
-            limits.acceleration,
-            limits.jerk,
-        )
+        lower, upper = np.minimum(limits.lower, start), np.maximum(limits.upper, start)
+        self._limits = limits = replace(limits, lower=lower, upper=upper)
         self._reacher, self._stopper = Ruckig(1), Ruckig(7)
-        self._reaches = [_joint_input(self._limits, i) for i in range(7)]
-        self._stop_input = _stop_input(self._limits)
+        self._reaches = [_joint_input(limits, i) for i in range(7)]
+        self._stop_input = _stop_input(limits)
         self._times = np.arange(1, PREVIEW + 1 + CHASE_PERIODS[-1]) * period_s
         rest = Motion(np.array(start, dtype=np.float64), np.zeros(7), np.zeros(7))
-        self._plan = _Plan(rest, _Stop(self._stopper_from(rest)))
-        self._preview = [self._plan] * PREVIEW
+        if (stop := self._find_stop(rest)) is None:
+            raise RuckigError("no stop from rest")
+        self.course: Course = [_Plan(rest, stop)] * (1 + PREVIEW)
+        """The motion now, and what follows it by plan. May be set back to what it was before."""
 
     @property
     def motion(self) -> Motion:
-        return self._plan.motion
-
-    @property
-    def course(self) -> "Course":
-        """What is planned, for `resume`."""
-        return self._plan, *self._preview
-
-    def resume(self, course: "Course") -> None:
-        """Back to what was planned before, as if nothing had been asked since."""
-        self._plan, *self._preview = course
+        return self.course[0].motion
 
     @property
     def stop_way(self) -> np.ndarray:
         """Positions (n, 7) from the motion to rest, of a stop begun now."""
-        return self._way(self._plan, [])
+        return self._way(self.course[:1])
 
     @property
     def course_way(self) -> np.ndarray:
         """Positions (n, 7) from the motion to rest, along the horizon."""
-        return self._way(self._preview[-1], [self._plan, *self._preview[:-1]])
+        return self._way(self.course)
 
     def limit_velocity(self, velocity: np.ndarray) -> None:
         """Another limit (7,) rad/s from now on; a joint that is faster slows down within its other limits."""
@@ -130,21 +107,20 @@ class Profile:
     def track(self, reference: Reference, rest_within_s: float = np.inf) -> Motion:
         """Advance one period towards the reference, able to be at rest rest_within_s from now."""
         wanted = self._clamp(*reference(self._times))
-        plan, plans = self._plan, []
+        plans = [self.course[0]]
         for k in range(1 + PREVIEW):
-            plan = self._toward(plan, wanted[k:], rest_within_s - k * self.period_s)
-            plans.append(plan)
-        self._plan, *self._preview = plans
+            plans.append(self._toward(plans[-1], wanted[k:], rest_within_s - k * self.period_s))
+        self.course = plans[1:]
         return self.motion
 
     def stop(self) -> Motion:
         """Advance one period of the shortest stop; each joint stops on its own."""
-        self._plan, *self._preview = _slower(self._plan, 1 + PREVIEW, self.period_s)
+        self.course = [self.course[0].later(k * self.period_s) for k in range(1, 2 + PREVIEW)]
         return self.motion
 
     def coast(self) -> Motion:
         """Advance one period along the horizon, unchanged."""
-        self._plan, *self._preview = [*self._preview, *_slower(self._preview[-1], 1, self.period_s)]
+        self.course = [*self.course[1:], self.course[-1].later(self.period_s)]
         return self.motion
 
     def horizon(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -153,55 +129,51 @@ class Profile:
         The first PREVIEW points are the states that the next calls of `track` (or `stop`) will give if the reference
         stays as it is; then follows a stop, so the last point is at rest.
         """
-        points: list = [(plan.motion.q, plan.motion.dq, plan.motion.ddq) for plan in self._preview]
-        stop = self._preview[-1].stop
-        tail = int(np.ceil(round(stop.duration_s / self.period_s, 6)))
+        last = self.course[-1]
+        tail = int(np.ceil(round(last.stop_s / self.period_s, 6)))
         # A point every now and then is enough where a quintic connects them; the last one is at rest.
         every = max(2, round(TAIL_S / self.period_s))
         steps = [*range(every, tail, every), tail] if tail else []
-        points += [stop.states(k * self.period_s) for k in steps]
+        points = [*(plan.motion for plan in self.course[1:]), *(last.states(k * self.period_s) for k in steps)]
         q, dq, ddq = np.array(points).transpose(1, 0, 2)
         if steps:
             dq[-1] = ddq[-1] = 0.0
         return np.array([*range(1, PREVIEW + 1), *(PREVIEW + k for k in steps)]) * self.period_s, q, dq, ddq
 
-    def _way(self, plan: "_Plan", before: list["_Plan"]) -> np.ndarray:
+    def _way(self, plans: "Course") -> np.ndarray:
         """Positions (n, 7) of plans and of the stop from the last one."""
-        stop = plan.stop
-        count = int(np.ceil(stop.duration_s / max(TAIL_S, self.period_s)))
-        times_s = stop.duration_s * np.arange(1, count + 1) / max(count, 1)
-        return np.array([*(p.motion.q for p in before), plan.motion.q, *(stop.states(t)[0] for t in times_s)])
+        last = plans[-1]
+        count = int(np.ceil(last.stop_s / max(TAIL_S, self.period_s)))
+        times_s = last.stop_s * np.arange(1, count + 1) / max(count, 1)
+        return np.array([*(plan.motion.q for plan in plans), *(last.states(t)[0] for t in times_s)])
 
     def _toward(self, plan: "_Plan", wanted: list[list[list[float]]], rest_within_s: float) -> "_Plan":
         """One period towards wanted states [period][q, dq, ddq][joint].
 
         A joint for which Ruckig finds nothing takes the next state of its stop.
         """
-        motion, slower = plan.motion, _slower(plan, 1, self.period_s)[0]
-        prepared = np.array([slower.motion.q, slower.motion.dq, slower.motion.ddq])
+        slower = plan.later(self.period_s)
+        prepared, now = np.array(slower.motion), np.array(plan.motion).T.tolist()
         states, hints = prepared.copy(), [0] * 7
-        now = np.array([motion.q, motion.dq, motion.ddq]).T.tolist()
         for i in range(7):
             if not self._reach(i, now[i], wanted[0], 1, states):
                 hints[i] = self._chase(i, now[i], wanted, plan.hints[i], states)
         candidate = _snap(states)
-        if (trajectory := self._try_stop(candidate)) is None:
+        if (stop := self._find_stop(candidate)) is None:
             return slower
-        stop = _Stop(trajectory)
         lowest, highest = self._reach_of_stop(candidate, stop)
         wrong = ~(
             (lowest >= self._limits.lower - _TINY_RAD)
             & (highest <= self._limits.upper + _TINY_RAD)
-            & (stop.durations_s <= rest_within_s - self.period_s + _TINY_RAD)
+            & (np.array(stop.independent_min_durations) <= rest_within_s - self.period_s + _TINY_RAD)
         )
-        if not wrong.any():
-            return _Plan(candidate, stop, tuple(hints))
         if wrong.all():
             return slower
-        mixed = _snap(np.where(wrong, prepared, states))
-        if (trajectory := self._try_stop(mixed)) is None:
-            return slower
-        return _Plan(mixed, _Stop(trajectory), tuple(hints))
+        if wrong.any():
+            candidate = _snap(np.where(wrong, prepared, states))
+            if (stop := self._find_stop(candidate)) is None:
+                return slower
+        return _Plan(candidate, stop, hints=tuple(hints))
 
     def _reach(self, joint: int, now: list[float], wanted: list[list[float]], periods: int, states: np.ndarray) -> bool:
         """Write the joint's state one period on into states (3, 7); False if it will not be as wanted on time."""
@@ -241,10 +213,10 @@ class Profile:
         most = np.minimum(limits.acceleration, most * (1 - 1e-9))
         return np.stack([inside, dq, np.clip(ddq, -most, most) * free], axis=1).tolist()
 
-    def _reach_of_stop(self, motion: Motion, stop: "_Stop") -> tuple[np.ndarray, np.ndarray]:
+    def _reach_of_stop(self, motion: Motion, stop: Trajectory) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest position (7,) on the way to rest. (Ruckig's extrema are wrong for velocity targets.)"""
-        q, dq, ddq, jerk = motion.q, motion.dq, motion.ddq, self._limits.jerk
-        end = np.array(stop.states(stop.duration_s)[0])
+        q, dq, ddq, jerk = *motion, self._limits.jerk
+        end = np.array(stop.at_time(stop.duration)[0])
         lowest, highest = np.minimum(q, end), np.maximum(q, end)
         # A joint that brakes harder than its speed needs comes to a halt and turns back before it is at rest.
         turns = (dq * ddq < 0) & (ddq**2 > 2 * jerk * np.abs(dq))
@@ -254,62 +226,42 @@ class Profile:
             lowest, highest = np.minimum(lowest, turn), np.maximum(highest, turn)
         return lowest, highest
 
-    def _stopper_from(self, motion: Motion) -> Trajectory:
-        request, trajectory = self._stop_input, Trajectory(7)
-        request.current_position, request.current_velocity = motion.q, motion.dq
-        request.current_acceleration = motion.ddq
-        if (result := self._stopper.calculate(request, trajectory)) not in _SUCCESS:
-            raise RuckigError(f"no stop: {result}")
-        return trajectory
-
-    def _try_stop(self, motion: Motion) -> Trajectory | None:
+    def _find_stop(self, motion: Motion) -> Trajectory | None:
         """The stop from a motion; None where there is none to be found."""
+        request, trajectory = self._stop_input, Trajectory(7)
+        request.current_position, request.current_velocity, request.current_acceleration = motion
         try:
-            return self._stopper_from(motion)
+            return trajectory if self._stopper.calculate(request, trajectory) in _SUCCESS else None
         except _FAILURES:
             return None
 
 
-class _Stop:
-    """A planned stop and how far it has been followed."""
-
-    def __init__(self, trajectory: Trajectory, elapsed_s: float = 0.0):
-        self._trajectory, self._elapsed_s = trajectory, elapsed_s
-        self.duration_s = max(trajectory.duration - elapsed_s, 0.0)
-
-    @property
-    def durations_s(self) -> np.ndarray:
-        """Until each joint is at rest, (7,)."""
-        return np.array(self._trajectory.independent_min_durations) - self._elapsed_s
-
-    def states(self, time_s: float) -> tuple[list[float], list[float], list[float]]:
-        """q, dq, ddq of the joints time_s from now."""
-        return self._trajectory.at_time(self._elapsed_s + time_s)
-
-    def at(self, time_s: float) -> Motion:
-        return _snap(np.array(self.states(time_s)))
-
-    def after(self, time_s: float) -> "_Stop":
-        return _Stop(self._trajectory, self._elapsed_s + time_s)
-
-
 @dataclass(frozen=True)
 class _Plan:
-    """A state and the stop that fits from there."""
+    """A state and the stop that fits from there: a trajectory, of which some time is past."""
 
     motion: Motion
-    stop: _Stop
+    stop: Trajectory
+    elapsed_s: float = 0.0
     hints: tuple[int, ...] = (0,) * 7
     """Where each joint's chase found the reference, as an index of CHASE_PERIODS."""
 
+    @property
+    def stop_s(self) -> float:
+        """How long the stop takes."""
+        return max(self.stop.duration - self.elapsed_s, 0.0)
 
-Course = tuple[_Plan, ...]
+    def states(self, time_s: float) -> tuple[list[float], list[float], list[float]]:
+        """q, dq, ddq of the joints time_s after its begin."""
+        return self.stop.at_time(self.elapsed_s + time_s)
+
+    def later(self, time_s: float) -> "_Plan":
+        """What the stop leads to."""
+        return _Plan(_snap(np.array(self.states(time_s))), self.stop, self.elapsed_s + time_s)
+
+
+Course = list[_Plan]
 """A planned state and those that follow it."""
-
-
-def _slower(plan: _Plan, count: int, period_s: float) -> list[_Plan]:
-    """The next `count` states of a plan's stop."""
-    return [_Plan(plan.stop.at(k * period_s), plan.stop.after(k * period_s)) for k in range(1, count + 1)]
 
 
 def _snap(states: np.ndarray) -> Motion:
@@ -347,10 +299,8 @@ class Glide:
         self.q, self.dq = np.clip(q, limits.lower, limits.upper), np.array(dq, dtype=np.float64)
         self.time_s = now_s
         """When it was there; `toward` and `brake` advance it in steps of GLIDE_PERIOD_S."""
-        self._limits = limits
-        self._ddq = np.zeros(7)
-        self._state = OutputParameter(7)
-        self._approach, self._stop = Ruckig(7, GLIDE_PERIOD_S), Ruckig(7, GLIDE_PERIOD_S)
+        self._limits, self._ddq = limits, np.zeros(7)
+        self._ruckig, self._state = Ruckig(7, GLIDE_PERIOD_S), OutputParameter(7)
 
     @property
     def at_rest(self) -> bool:
@@ -362,18 +312,16 @@ class Glide:
         request.synchronization = Synchronization.Phase  # a straight line where one is possible
         request.target_position = np.clip(goal, self._limits.lower, self._limits.upper)
         request.max_velocity = np.full(7, speed)
-        request.max_acceleration, request.max_jerk = np.full(7, APPROACH_ACCELERATION), np.full(7, APPROACH_JERK)
-        return self._advance(self._approach, request, now_s)
+        return self._advance(request, APPROACH_ACCELERATION, APPROACH_JERK, now_s)
 
     def brake(self, now_s: float) -> bool:
         """On towards rest; whether it moved on."""
         request = InputParameter(7)
         request.control_interface = ControlInterface.Velocity
-        request.target_velocity = np.zeros(7)
-        request.max_acceleration, request.max_jerk = np.full(7, BRAKE_ACCELERATION), np.full(7, BRAKE_JERK)
-        return self._advance(self._stop, request, now_s)
+        return self._advance(request, BRAKE_ACCELERATION, BRAKE_JERK, now_s)
 
-    def _advance(self, ruckig: Ruckig, request: InputParameter, now_s: float) -> bool:
+    def _advance(self, request: InputParameter, acceleration: float, jerk: float, now_s: float) -> bool:
+        request.max_acceleration, request.max_jerk = np.full(7, acceleration), np.full(7, jerk)
         # After a pause it goes on from where it is, late; it does not make up for lost time.
         self.time_s = max(self.time_s, now_s - 5 * GLIDE_PERIOD_S)
         moved = False
@@ -381,14 +329,14 @@ class Glide:
             request.current_position, request.current_velocity = self.q, self.dq
             request.current_acceleration = self._ddq
             try:
-                found = ruckig.update(request, self._state) in _SUCCESS
+                found = self._ruckig.update(request, self._state) in _SUCCESS
             except _FAILURES:
                 found = False
             if not found:
                 self.dq, self._ddq = np.zeros(7), np.zeros(7)
                 return moved
-            self.q, self.dq = np.array(self._state.new_position), np.array(self._state.new_velocity)
-            self._ddq = np.array(self._state.new_acceleration)
+            q, dq, ddq = self._state.new_position, self._state.new_velocity, self._state.new_acceleration
+            self.q, self.dq, self._ddq = np.array(q), np.array(dq), np.array(ddq)
             still = (np.abs(self.dq) < 1e-6) & (np.abs(self._ddq) < 1e-4)
             self.dq[still] = self._ddq[still] = 0.0
             self.time_s += GLIDE_PERIOD_S

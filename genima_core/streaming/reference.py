@@ -1,5 +1,6 @@
 """The smooth path that a chunk or a target describes, as positions, velocities and accelerations at any time."""
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,19 @@ class ChunkPath:
         """When the last action is due."""
         self.rest_s = self.end_s + settle_s
         """When the path is at rest."""
+        self._as_planned = start_s, self.end_s
+        self._zero_s, self._rate = 0.0, 1.0
+
+    def repaced(self, since_s: float, rate: float) -> "ChunkPath":
+        """The same path, played faster or slower by a constant from some time on."""
+        path = copy(self)
+        path.start_s, path.end_s, path.rest_s = (
+            since_s + (time_s - since_s) / rate if time_s > since_s else time_s
+            for time_s in (self.start_s, self.end_s, self.rest_s)
+        )
+        path._rate = self._rate * rate
+        path._zero_s = self._zero_s + self._rate * since_s * (1 - rate)
+        return path
 
     def width_at(self, time_s: float) -> float | None:
         """Of the gripper, in m, by the action that the path is nearest to at time_s."""
@@ -69,18 +83,18 @@ class ChunkPath:
         dq = c1 + u * (2 * c2 + u * 3 * c3)
         ddq = 2 * c2 + 6 * u * c3
         rate, change = rate[:, None], change[:, None]
-        return q, dq * rate, ddq * rate**2 + dq * change
+        return q, dq * rate * self._rate, (ddq * rate**2 + dq * change) * self._rate**2
 
     def _played(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How much of the chunk is played at times (n,), in s, the rate (1 in the middle, 0 at rest), its change."""
-        w_out = np.clip((times_s - self.end_s + self._ease_out_s) / (2 * self._ease_out_s), 0.0, 1.0)
-        played_s = np.minimum(
-            times_s - self.start_s - self._ease_in_s, self._length_s - self._ease_out_s
-        ) + 2 * self._ease_out_s * _eased(w_out)
+        (start_s, end_s), times_s = self._as_planned, self._zero_s + times_s * self._rate
+        w_out = np.clip((times_s - end_s + self._ease_out_s) / (2 * self._ease_out_s), 0.0, 1.0)
+        full_s = np.minimum(times_s - start_s - self._ease_in_s, self._length_s - self._ease_out_s)
+        played_s = full_s + 2 * self._ease_out_s * _eased(w_out)
         rate = 1 - w_out**2 * (3 - 2 * w_out)
         change = -w_out * (1 - w_out) * 3 / self._ease_out_s
         if self._ease_in_s:
-            w_in = np.clip((times_s - self.start_s) / (2 * self._ease_in_s), 0.0, 1.0)
+            w_in = np.clip((times_s - start_s) / (2 * self._ease_in_s), 0.0, 1.0)
             easing = w_in < 1
             # The same curve backwards in time.
             played_s = np.where(easing, self._ease_in_s * (1 - 2 * _eased(1 - w_in)), played_s)
@@ -114,33 +128,7 @@ class TargetPath:
         return self._q + played_s[:, None] * self._dq, rate[:, None] * self._dq, change[:, None] * self._dq
 
 
-class RepacedPath:
-    """A chunk's path that is played faster or slower by a constant from some time on."""
-
-    start_s: float
-    end_s: float
-    rest_s: float
-
-    def __init__(self, path: "ChunkPath | RepacedPath", since_s: float, rate: float):
-        self.start_s, self.end_s, self.rest_s = (
-            since_s + (float(time_s) - since_s) / rate if time_s > since_s else float(time_s)
-            for time_s in (path.start_s, path.end_s, path.rest_s)
-        )
-        self._path, self._zero_s, self._rate = path, since_s * (1 - rate), rate
-        if isinstance(path, RepacedPath):  # one step, however often the pace changes
-            self._path, self._rate = path._path, path._rate * rate
-            self._zero_s = path._zero_s + path._rate * since_s * (1 - rate)
-
-    def width_at(self, time_s: float) -> float | None:
-        return self._path.width_at(self._zero_s + time_s * self._rate)
-
-    def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positions, velocities, accelerations (n, 7) at times (n,), from since_s on."""
-        q, dq, ddq = self._path.at(self._zero_s + times_s * self._rate)
-        return q, dq * self._rate, ddq * self._rate**2
-
-
-Path = ChunkPath | TargetPath | RepacedPath
+Path = ChunkPath | TargetPath
 
 
 def _eased(w: np.ndarray) -> np.ndarray:

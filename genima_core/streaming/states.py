@@ -1,6 +1,6 @@
 """The streamer's states, events and transitions as one table, and the kinds of reason for everything it says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -171,15 +171,28 @@ class Refusal:
     """One sentence for people: what was given, what is valid, the remedy; "" when there is nothing to say."""
 
 
+@dataclass(frozen=True)
+class Trouble(Refusal):
+    """Why the arm must not be moved, and what follows."""
+
+    event: Event
+    """STOP: it continues when the trouble is over. RETIRE: when somebody enables it. FAIL: when somebody resets it."""
+
+
 NOTHING = Refusal(Reason.NONE, "")
 WAITING = Refusal(Reason.WAITING, "Waiting for a chunk.")
 ENDED = Refusal(Reason.ENDED, "The chunk has ended and no new one has come.")
 WAITED = Refusal(Reason.PAST, "The chunk waited until all its actions were past; waiting for another.")
-DISABLED = Refusal(Reason.DISABLED, "The streamer is disabled; enable it to move the arm.")
+DISABLED = Trouble(Reason.DISABLED, "The streamer is disabled; enable it to move the arm.", Event.RETIRE)
 EMERGENCY = Refusal(
     Reason.EMERGENCY, "The emergency stop was called. When nobody is in danger, reset the fault, then enable."
 )
 PLACED = Refusal(Reason.PLACED, "The simulated arm was put somewhere else; continuing from there.")
+
+
+def first_refusal(problems: Iterator[tuple[Reason, str]]) -> Refusal | None:
+    """The first of some problems; what follows it is not looked for."""
+    return next((Refusal(kind, text) for kind, text in problems), None)
 
 
 @dataclass(frozen=True)
@@ -189,6 +202,7 @@ class Status:
     state: StrEnum
     reason: Reason = Reason.NONE
     text: str = ""
+    """One sentence: why it is so, or what is odd; "" when there is nothing to say."""
 
     def __str__(self) -> str:
         return f"{self.state}: {self.text}" if self.text else str(self.state)

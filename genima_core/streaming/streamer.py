@@ -7,30 +7,14 @@ from dataclasses import replace
 
 from genima_core.arm import Arm
 from genima_core.arm_status import ArmStatus
+from genima_core.streaming import states
 from genima_core.streaming.command import Command, Statistics
 from genima_core.streaming.config import SLOWEST_SCALE, StreamerConfig
 from genima_core.streaming.inputs import TargetInput, find_jump, plan_chunk
 from genima_core.streaming.playback import Clearance, Playback, describe
-from genima_core.streaming.reference import Blend, ChunkPath, RepacedPath
-from genima_core.streaming.states import (
-    DISABLED,
-    EMERGENCY,
-    ENDED,
-    FAULTS,
-    HARMLESS,
-    NOTHING,
-    PLACED,
-    SILENT,
-    STATES,
-    TRANSITIONS,
-    WAITED,
-    WAITING,
-    Event,
-    Mode,
-    Reason,
-    Refusal,
-)
-from genima_core.streaming.watchdogs import Trouble, Watchdogs
+from genima_core.streaming.reference import Blend, ChunkPath, TargetPath
+from genima_core.streaming.states import FAULTS, HARMLESS, SILENT, STATES, TRANSITIONS, Event, Mode, Reason, Refusal
+from genima_core.streaming.watchdogs import Watchdogs
 from genima_core.types import ActionChunk, JointState, Target
 
 BLEND_SHORTEST_S = 0.2
@@ -58,13 +42,13 @@ class Streamer:
         """
         self.arm, self.config = arm, config
         self._clearance = clearance
-        self._mode, self._why, self._enabled = Mode.OFF, DISABLED, False
+        self._mode, self._why, self._enabled = Mode.OFF, states.DISABLED, False
         self._playback: Playback | None = None
         self._watchdogs = Watchdogs(arm, config, receiver_follows_horizon)
         self._clock, self._measured = self._watchdogs.clock, self._watchdogs.measured
         self._targets = TargetInput(arm, config)
         self._relieved = False
-        self._pending: ChunkPath | RepacedPath | None = None
+        self._pending: ChunkPath | None = None
         self._blend = Blend(config.blend_acceleration, BLEND_SHORTEST_S, config.max_blend_s)
         self._width_m: float | None = None
         self._rest_since_s = self._accepted_stamp_s = self._accepted_at_s = -math.inf
@@ -79,7 +63,7 @@ class Streamer:
         if self._mode in FAULTS and self._why.kind is Reason.EMERGENCY:
             return self._why
         if (trouble := self._watchdogs.find_hindrance()) is not None and trouble.event is not Event.STOP:
-            return trouble.why
+            return trouble
         self._enabled = True
         self._go(Event.ENABLE)
         return None
@@ -91,17 +75,16 @@ class Streamer:
     def emergency_stop(self) -> None:
         """Stop each joint in the shortest time that the limits allow, then FAULT; the command never moves back."""
         self._enabled, self._relieved = False, True
-        self._interrupt(Event.EMERGENCY, EMERGENCY)
-        self._why = EMERGENCY
+        self._interrupt(Event.EMERGENCY, states.EMERGENCY)
+        self._why = states.EMERGENCY
 
     def reset_fault(self) -> Refusal | None:
         """Leave FAULT. None, or why nothing changed: no fault, the arm still moves, or it reports an error."""
         if self._mode is not Mode.FAULT:
-            return Refusal(
-                Reason.BUSY, f"There is nothing to reset: the state is {STATES[self._mode]}. {self._why.text}".strip()
-            )
+            text = f"There is nothing to reset: the state is {STATES[self._mode]}. {self._why.text}".strip()
+            return Refusal(Reason.BUSY, text)
         if (trouble := self._watchdogs.find_hindrance()) is not None and trouble.event is Event.FAIL:
-            return trouble.why
+            return trouble
         self._go(Event.RESET)
         return None
 
@@ -113,7 +96,7 @@ class Streamer:
         if self._playback is not None:
             self._playback.rescale(self.config)
         if self._pending is not None and rate < 1:
-            self._pending = RepacedPath(self._pending, self._pending.start_s, rate)
+            self._pending = self._pending.repaced(self._pending.start_s, rate)
         return None
 
     # ---- inputs
@@ -129,14 +112,14 @@ class Streamer:
     def on_arm_status(self, status: ArmStatus | Refusal, now_s: float) -> None:
         """Take the arm's status."""
         if self._watchdogs.status.take(status, now_s):
-            self._interrupt(Event.PLACE, PLACED)
+            self._interrupt(Event.PLACE, states.PLACED)
             self._end_stream()
             self._measured.forget(now_s)
             self._rest_since_s = self._accepted_stamp_s = now_s  # what was seen before is another scene
 
     def on_commanders(self, names: Sequence[str]) -> None:
         """Take the names of all other nodes that command this arm, or are called like this one."""
-        self._watchdogs.commanders.take(names)
+        self._watchdogs.commanders = tuple(names)
 
     def on_chunk(self, chunk: ActionChunk | Refusal, now_s: float) -> Refusal | None:
         """Take a chunk; None if it will be executed, else why not.
@@ -144,11 +127,7 @@ class Streamer:
         In sync mode the due times only space the actions: the arm waited at rest, so the chunk starts when it comes.
         velocity_scale divides the times from the stamp on.
         """
-        path: ChunkPath | Refusal
-        if self._targets.active:
-            path = Refusal(Reason.BUSY, "The arm follows targets; send chunks when it holds.")
-        else:
-            path = chunk if isinstance(chunk, Refusal) else self._plan(chunk, now_s)
+        path = self._plan(chunk, now_s)
         if isinstance(path, Refusal):
             self._rejected[path.kind] += 1
             if path.kind not in HARMLESS:
@@ -242,7 +221,7 @@ class Streamer:
             self._why = why
             self._targets.end(why.text)
             self._pending = None
-            kinds = ((why.kind, gave_up and why is not NOTHING), (Reason.FAULT, self._mode in FAULTS))
+            kinds = ((why.kind, gave_up and why is not states.NOTHING), (Reason.FAULT, self._mode in FAULTS))
             self._stops.update(kind for kind, counts in kinds if counts)
         if self._playback is not None:
             self._playback.abandon()
@@ -252,17 +231,17 @@ class Streamer:
         if self._mode is not Mode.OFF:
             return False
         trouble = self._watchdogs.find_hindrance()
-        if trouble is not None and trouble.why.kind is Reason.ARM and trouble.event is not Event.STOP:
+        if trouble is not None and trouble.kind is Reason.ARM and trouble.event is not Event.STOP:
             self._enabled = False
         if not self._enabled and (trouble is None or trouble.event is Event.STOP):
-            trouble = Trouble(DISABLED, Event.RETIRE)
-        start = self._measured.start(self._clock.now_s) if trouble is None else trouble.why
+            trouble = states.DISABLED
+        start = trouble or self._measured.start(self._clock.now_s)
         if isinstance(start, Refusal):
             self._why = start
             return False
         self._playback = Playback(self.arm, self.config, start, self._clock.now_s, self._clearance)
         self._relieved, self._pending, self._width_m = False, None, None
-        return self._go(Event.START, WAITING)
+        return self._go(Event.START, states.WAITING)
 
     def _end_stream(self) -> None:
         if self._playback is not None:
@@ -283,24 +262,17 @@ class Streamer:
         if self._playback is None or self._mode in (Mode.RETIRING, Mode.FAULTING):
             return
         relieves = self._why if self._mode is Mode.RELIEVING else None
-        trouble = (
-            self._watchdogs.find_trouble(self._playback, relieves) if self._enabled else Trouble(DISABLED, Event.RETIRE)
-        )
+        trouble = self._watchdogs.find_trouble(self._playback, relieves) if self._enabled else states.DISABLED
         if trouble is not None:
-            if trouble.event is Event.RETIRE or (trouble.why.kind is Reason.ARM and trouble.event is Event.FAIL):
+            if trouble.event is Event.RETIRE or (trouble.kind is Reason.ARM and trouble.event is Event.FAIL):
                 self._enabled = False
-            self._interrupt(trouble.event, trouble.why)
-            return
-        if not self._watchdogs.awake:
-            return
-        if self._why.kind in (Reason.JOINT_STATES, Reason.ARM) and self._mode is Mode.HOLDING:
-            self._why = WAITING
-        self._watch_targets()
-
-    def _watch_targets(self) -> None:
-        silence = self._targets.find_silence(self._clock.heard_until_s)
-        if silence is not None:
-            self._interrupt(Event.STOP, Refusal(Reason.TARGETS, silence) if silence else NOTHING)
+            self._interrupt(trouble.event, trouble)
+        elif self._watchdogs.awake:
+            if self._why.kind in (Reason.JOINT_STATES, Reason.ARM) and self._mode is Mode.HOLDING:
+                self._why = states.WAITING
+            silence = self._targets.find_silence(self._clock.heard_until_s)
+            if silence is not None:
+                self._interrupt(Event.STOP, Refusal(Reason.TARGETS, silence) if silence else states.NOTHING)
 
     def _not_ready(self, what: str) -> Refusal | None:
         if self._mode in FAULTS:
@@ -309,21 +281,23 @@ class Streamer:
         if not self._enabled:
             return Refusal(Reason.DISABLED, f"The streamer is disabled; enable it before sending {what}s.")
         if (trouble := self._watchdogs.find_hindrance()) is not None:
-            return trouble.why
+            return trouble
         if self._playback is None or not self._watchdogs.fresh:
-            return Refusal(
-                Reason.WAITING,
-                f"The streamer has no fresh joint state, so it takes no {what}; start the arm's driver first.",
-            )
+            text = f"The streamer has no fresh joint state, so it takes no {what}; start the arm's driver first."
+            return Refusal(Reason.WAITING, text)
         return None
 
-    def _plan(self, chunk: ActionChunk, now_s: float) -> ChunkPath | Refusal:
+    def _plan(self, chunk: ActionChunk | Refusal, now_s: float) -> ChunkPath | Refusal:
         """The path of a chunk, if it fits the moment."""
+        if self._targets.active:
+            return Refusal(Reason.BUSY, "The arm follows targets; send chunks when it holds.")
+        if isinstance(chunk, Refusal):
+            return chunk
         path = plan_chunk(self.arm, self.config, chunk, self._clock.now_s, now_s)
         if isinstance(path, Refusal):
             return path
         if (refusal := self._not_ready("chunk") or self._unwelcome(chunk)) is not None or self._playback is None:
-            return refusal or NOTHING
+            return refusal or states.NOTHING
         return find_jump(self.arm, self.config, path, self._playback, now_s) or path
 
     def _unwelcome(self, chunk: ActionChunk) -> Refusal | None:
@@ -337,8 +311,8 @@ class Streamer:
         if self.config.execution == "sync" and (self._mode is not Mode.HOLDING or chunk.stamp_s < self._rest_since_s):
             return Refusal(
                 Reason.BUSY,
-                "The chunk was observed before the arm came to rest; in sync mode, observe again "
-                "when the arm has come to rest.",
+                "The chunk was observed before the arm came to rest; in sync mode, observe again when the arm has come "
+                "to rest.",
             )
         return None
 
@@ -358,15 +332,13 @@ class Streamer:
         if self._mode in (Mode.HOLDING, Mode.TRACKING, Mode.ENDING):
             self._enter_pending(playback)
         if (target_path := self._targets.take(now_s)) is not None:
-            playback.join(target_path, self._targets.blend)
-            self._go(Event.JOIN)
-            self._why = NOTHING
+            self._join(playback, target_path, self._targets.blend)
         playback.advance(now_s)
         if playback.contact is not None:
             self._interrupt(Event.STOP, Refusal(Reason.COLLISION, describe(playback.contact)))
         elif playback.ended:
             waits = self.config.execution == "async" and self._pending is None
-            self._go(Event.END, ENDED if waits else NOTHING)
+            self._go(Event.END, states.ENDED if waits else states.NOTHING)
         if (width_m := playback.width_m) is not None:
             self._width_m = width_m
         if playback.finished and self._mode is not Mode.HOLDING:
@@ -379,11 +351,14 @@ class Streamer:
             return
         self._pending = None
         if path.end_s <= playback.time_s:
-            self._why = WAITED
-            return
-        playback.join(path, self._blend)
+            self._why = states.WAITED
+        else:
+            self._join(playback, path, self._blend)
+
+    def _join(self, playback: Playback, path: ChunkPath | TargetPath, blend: Blend) -> None:
+        playback.join(path, blend)
         self._go(Event.JOIN)
-        self._why = NOTHING
+        self._why = states.NOTHING
 
     def _come_to_rest(self, playback: Playback) -> None:
         self._rest_since_s = self._clock.now_s
@@ -395,7 +370,7 @@ class Streamer:
         playback.abandon()
         self._go(Event.REST)
         if self._mode is Mode.HOLDING and self._why.kind in (Reason.NONE, Reason.DISABLED):
-            self._why = WAITING
+            self._why = states.WAITING
 
     def _may_relieve(self) -> bool:
         """Whether to lead the command to where the arm surely is, once: so it does not press on after a fault."""
@@ -409,25 +384,18 @@ class Streamer:
         )
 
     def _command(self, restarted: bool) -> Command:
-        state, why = STATES[self._mode], self._why
-        if self._playback is None:
+        state, why, playback = STATES[self._mode], self._why, self._playback
+        if playback is None:
             return Command(state, why.kind, why.text)
-        wants = (
-            self._not_ready("chunk") is None
-            and self._pending is None
-            and not self._targets.active
-            and (self.config.execution == "async" or self._mode is Mode.HOLDING)
-        )
-        motion = self._playback.motion
+        free = self._pending is None and not self._targets.active
+        wants_chunk = free and (self.config.execution == "async" or self._mode is Mode.HOLDING)
         return Command(
             state,
             why.kind,
             why.text,
-            wants,
-            motion.q,
-            motion.dq,
-            motion.ddq,
-            *self._playback.horizon(),
+            wants_chunk and self._not_ready("chunk") is None,
+            *playback.motion,
+            *playback.profile.horizon(),
             self._width_m,
             restarted,
         )

@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from genima_core.arm import Arm
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Playback
-from genima_core.streaming.states import Event, Reason, Refusal
+from genima_core.streaming.states import Event, Reason, Refusal, Trouble
 from genima_core.timing import stamp_problem
 from genima_core.types import JointState
 
@@ -28,13 +27,6 @@ REMEMBERED_S = 1.0
 """What is measured so soon after such a pause is not believed to be where the arm moved to."""
 STUCK_S = 0.1
 """Sensors have noise: seven numbers that stay the same for longer are no measurements."""
-
-
-@dataclass(frozen=True)
-class Trouble:
-    why: Refusal
-    event: Event
-    """STOP: it continues when the trouble is over. RETIRE: when somebody enables it. FAIL: when somebody resets it."""
 
 
 class StepClock:
@@ -88,6 +80,10 @@ class StepClock:
         self._commanded_s = self.now_s if missed == MOST_MISSED else self._commanded_s + missed * period
         return missed
 
+    def silent_s(self, heard_s: float) -> float:
+        """For how long somebody says nothing: while this process was paused nothing could come, and does not count."""
+        return self.now_s - max(heard_s, self.awake_since_s)
+
     @property
     def heard_until_s(self) -> float:
         """Until when messages were surely handled: after a late step some may still wait for their turn."""
@@ -120,56 +116,23 @@ class ArmWatch:
             return None
         if self._last is None:
             hint = self._refusal or "Start the arm monitor, or the simulated cell, and check the topic arm_status."
-            return _trouble(Reason.ARM, f"Waiting for the arm's status. {hint}", Event.STOP)
-        said = self._last.message
-        if self._last.level is Level.ERROR:
-            return _trouble(
-                Reason.ARM,
-                f"The arm reports {said or 'an error; look at its driver'}; then: genima recover.",
-                Event.FAIL,
-            )
-        # While this process was paused nothing could come: only the time since then counts against the sender.
-        silent_s = clock.now_s - max(self._heard_s, clock.awake_since_s)
-        if silent_s > self._timeout_s:
-            return _trouble(
-                Reason.ARM,
-                f"No status of the arm for {silent_s:.2f} s (limit {self._timeout_s:g} s). "
-                f"{self._refusal or 'Look at the arm monitor.'}",
-                Event.STOP if self._last.level is Level.OK else Event.RETIRE,
-            )
-        if self._last.level is Level.WARN:
-            return _trouble(
-                Reason.ARM,
-                f"The arm must not be moved: {said or 'it does not say why'}; then enable the streamer.",
-                Event.RETIRE,
-            )
+            return Trouble(Reason.ARM, f"Waiting for the arm's status. {hint}", Event.STOP)
+        level, said = self._last.level, self._last.message
+        if level is Level.ERROR:
+            text = f"The arm reports {said or 'an error; look at its driver'}; then: genima recover."
+            return Trouble(Reason.ARM, text, Event.FAIL)
+        if (silent_s := clock.silent_s(self._heard_s)) > self._timeout_s:
+            text = f"No status of the arm for {silent_s:.2f} s (limit {self._timeout_s:g} s)."
+            event = Event.STOP if level is Level.OK else Event.RETIRE
+            return Trouble(Reason.ARM, f"{text} {self._refusal or 'Look at the arm monitor.'}", event)
+        if level is Level.WARN:
+            text = f"The arm must not be moved: {said or 'it does not say why'}; then enable the streamer."
+            return Trouble(Reason.ARM, text, Event.RETIRE)
         return None
 
     def forget_times(self, now_s: float) -> None:
         """The clock was set back."""
         self._heard_s = min(self._heard_s, now_s)
-
-
-class CommanderWatch:
-    """Keeps who else commands the arm, or has the streamer's name."""
-
-    def __init__(self) -> None:
-        self._names: tuple[str, ...] = ()
-
-    def take(self, names: Sequence[str]) -> None:
-        self._names = tuple(names)
-
-    def find_trouble(self) -> Trouble | None:
-        if not self._names:
-            return None
-        who = ", ".join(dict.fromkeys(self._names))
-        verb = "commands" if len(self._names) == 1 else "command"
-        return _trouble(
-            Reason.COMMANDERS,
-            f"{who} {verb} the arm as well: end all but one (what was killed is forgotten after 20 s), then enable "
-            "the streamer.",
-            Event.RETIRE,
-        )
 
 
 class MeasurementWatch:
@@ -257,33 +220,31 @@ class MeasurementWatch:
 
     def find_silence(self, clock: StepClock) -> Trouble | None:
         """What is wrong with a driver that says nothing."""
-        # While this process was paused nothing could come: only the time since then counts against the driver.
-        silent_s, config = clock.now_s - max(self.received_s, clock.awake_since_s), self._config
+        silent_s, config = clock.silent_s(self.received_s), self._config
         if silent_s <= config.joint_state_timeout_s:
             return None
+        failed = silent_s > config.joint_state_fault_s
+        text = (
+            f"No usable joint state for more than {config.joint_state_fault_s:g} s."
+            if failed
+            else f"No usable joint state for {silent_s:.2f} s (limit {config.joint_state_timeout_s:g} s)."
+        )
         hint = self.last_refusal or "Look at the arm's driver and the network."
-        if silent_s > config.joint_state_fault_s:
-            text = f"No usable joint state for more than {config.joint_state_fault_s:g} s. {hint}"
-            return _trouble(Reason.JOINT_STATES, text, Event.FAIL)
-        text = f"No usable joint state for {silent_s:.2f} s (limit {config.joint_state_timeout_s:g} s). {hint}"
-        return _trouble(Reason.JOINT_STATES, text, Event.STOP)
+        return Trouble(Reason.JOINT_STATES, f"{text} {hint}", Event.FAIL if failed else Event.STOP)
 
     def find_deviation(self, deviation: np.ndarray) -> Trouble | None:
         """What is wrong with an arm that is measured so far (7,) from its commands."""
         config, i = self._config, int(np.argmax(deviation))
         if deviation[i] <= config.max_deviation_rad or self.last is None:
             return None
-        remedy = (
-            f"{self.doubt}: look at the arm's driver"
-            if self.doubt
-            else "free the arm or recover it from its reflex stop"
-        )
-        return _trouble(
-            Reason.DEVIATION,
+        remedy = "free the arm or recover it from its reflex stop"
+        if self.doubt:
+            remedy = f"{self.doubt}: look at the arm's driver"
+        text = (
             f"{self._arm.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
-            f"command (limit {config.max_deviation_rad:g} rad); {remedy}, then reset the fault.",
-            Event.FAIL,
+            f"command (limit {config.max_deviation_rad:g} rad); {remedy}, then reset the fault."
         )
+        return Trouble(Reason.DEVIATION, text, Event.FAIL)
 
     def forget(self, now_s: float) -> None:
         """What was measured before is no longer so, even if it arrives later."""
@@ -301,8 +262,9 @@ class Watchdogs:
 
     def __init__(self, arm: Arm, config: StreamerConfig, receiver_follows_horizon: bool):
         self.clock = StepClock(config.period_s, config.max_gap_s, receiver_follows_horizon)
-        self.status, self.commanders = ArmWatch(config), CommanderWatch()
-        self.measured = MeasurementWatch(arm, config)
+        self.status, self.measured = ArmWatch(config), MeasurementWatch(arm, config)
+        self.commanders: tuple[str, ...] = ()
+        """Who else commands the arm, or has the streamer's name."""
 
     @property
     def fresh(self) -> bool:
@@ -316,7 +278,11 @@ class Watchdogs:
 
     def find_hindrance(self) -> Trouble | None:
         """Why the arm must not be moved, whoever wants it."""
-        return self.status.find_trouble(self.clock) or self.commanders.find_trouble()
+        if (trouble := self.status.find_trouble(self.clock)) is not None or not self.commanders:
+            return trouble
+        who, verb = ", ".join(dict.fromkeys(self.commanders)), "commands" if len(self.commanders) == 1 else "command"
+        remedy = "end all but one (what was killed is forgotten after 20 s), then enable the streamer."
+        return Trouble(Reason.COMMANDERS, f"{who} {verb} the arm as well: {remedy}", Event.RETIRE)
 
     def find_trouble(self, playback: Playback, relieves: Refusal | None) -> Trouble | None:
         """The first thing that is wrong while commands flow.
@@ -327,14 +293,10 @@ class Watchdogs:
         if trouble is not None or self.measured.last is None:
             return trouble
         if relieves is not None:
-            return Trouble(relieves, Event.FAIL) if self.measured.doubt else None
+            return Trouble(relieves.kind, relieves.text, Event.FAIL) if self.measured.doubt else None
         return self.measured.find_deviation(playback.deviation(self.measured.last.q)) if self.awake else None
 
     def forget_times(self) -> None:
         """The clock was set back."""
         self.measured.forget_times(self.clock.now_s)
         self.status.forget_times(self.clock.now_s)
-
-
-def _trouble(kind: Reason, text: str, event: Event) -> Trouble:
-    return Trouble(Refusal(kind, text), event)

@@ -16,9 +16,17 @@ from genima_core import types
 from genima_core.arm import Arm, Gripper
 from genima_core.cameras import PinholeCamera
 from genima_core.pixels import to_rgb
-from genima_core.streaming.states import Reason, Refusal
+from genima_core.streaming.states import Reason
 from genima_core.types import ActionChunk, Target
-from genima_ros.messages.checks import find_columns, read_joints, read_rows, read_step, shown
+from genima_ros.messages.checks import (
+    UnusableError,
+    find_columns,
+    read_joints,
+    read_rows,
+    read_step,
+    refusing,
+    shown,
+)
 
 GRIPPER_JOINT = "gripper"
 """Column of an action chunk that holds the gripper's width in metres."""
@@ -29,13 +37,13 @@ def seconds(stamp: Time | Duration) -> float:
 
 
 def to_time(stamp_s: float) -> Time:
-    nanoseconds = round(stamp_s * 1e9)
-    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    whole_s, nanoseconds = divmod(round(stamp_s * 1e9), 10**9)
+    return Time(sec=whole_s, nanosec=nanoseconds)
 
 
 def to_duration(duration_s: float) -> Duration:
-    nanoseconds = round(duration_s * 1e9)
-    return Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    whole_s, nanoseconds = divmod(round(duration_s * 1e9), 10**9)
+    return Duration(sec=whole_s, nanosec=nanoseconds)
 
 
 def image_to_rgb(message: Image) -> np.ndarray:
@@ -71,12 +79,10 @@ def camera_to_camera_info(camera: PinholeCamera, stamp_s: float, frame_id: str =
     return message
 
 
-def positions_by_name(message: JointState, names: Sequence[str]) -> np.ndarray:
+def positions_by_name(message: JointState, names: Sequence[str], what: str = "joint state") -> np.ndarray:
     """Positions (n,) of the named joints, in that order, whatever the order of the message."""
-    found = _joints("joint state", message, names)
-    if isinstance(found, Refusal):
-        raise ValueError(found.text)
-    return found[0]
+    columns = find_columns(what, names, message.name)
+    return read_joints(what, message.name, columns, message.position, message.velocity)[0]
 
 
 def gripper_opening(message: JointState, gripper: Gripper) -> float:
@@ -102,48 +108,42 @@ def as_stamped(stamp_s: float) -> float:
     return stamp_s
 
 
+@refusing
 def read_joint_state(
     message: JointState, arm: Arm, clock: Clock = as_stamped, gripper: bool = False
-) -> types.JointState | Refusal:
+) -> types.JointState:
     """The arm's joints, and the width of its gripper if that is wanted and told."""
-    found = _joints("joint state", message, arm.joint_names)
-    if isinstance(found, Refusal):
-        return found
-    width_m = None
-    if gripper and arm.gripper.joints and set(arm.gripper.joints) <= set(message.name):
-        width = read_width(message, arm)
-        if isinstance(width, Refusal):
-            return width
-        width_m = width
-    return types.JointState(*found, clock(seconds(message.header.stamp)), width_m)
+    columns = find_columns("joint state", arm.joint_names, message.name)
+    q, dq = read_joints("joint state", message.name, columns, message.position, message.velocity)
+    told = gripper and arm.gripper.joints and set(arm.gripper.joints) <= set(message.name)
+    return types.JointState(q, dq, clock(seconds(message.header.stamp)), _width_m(message, arm) if told else None)
 
 
-def read_width(message: JointState, arm: Arm) -> float | Refusal:
+@refusing
+def read_width(message: JointState, arm: Arm) -> float:
     """Width of the arm's gripper, in m, by its joints."""
-    found = _joints("gripper's joint state", message, arm.gripper.joints)
-    if isinstance(found, Refusal):
-        return found
-    width_m, most_m = arm.gripper.to_width_m(float(found[0].sum())), arm.gripper.max_width_m
-    if -0.1 <= width_m / most_m <= 1.25:
-        return width_m
-    return Refusal(
-        Reason.GRIPPER,
-        f"{shown(arm.gripper.joints)} add up to a width of {width_m:.3f} m; valid is 0 to {most_m:g} m: look at the "
-        "gripper's driver and the arm's file.",
-    )
+    return _width_m(message, arm)
 
 
-def read_target(message: JointState, arm: Arm, clock: Clock = as_stamped) -> Target | Refusal:
+def _width_m(message: JointState, arm: Arm) -> float:
+    positions = positions_by_name(message, arm.gripper.joints, "gripper's joint state")
+    width_m, most_m = arm.gripper.to_width_m(float(positions.sum())), arm.gripper.max_width_m
+    if not -0.1 <= width_m / most_m <= 1.25:
+        raise UnusableError(
+            Reason.GRIPPER,
+            f"{shown(arm.gripper.joints)} add up to a width of {width_m:.3f} m; valid is 0 to {most_m:g} m: look at "
+            "the gripper's driver and the arm's file.",
+        )
+    return width_m
+
+
+@refusing
+def read_target(message: JointState, arm: Arm, clock: Clock = as_stamped) -> Target:
     """Where the arm should be, and if it is named the gripper."""
     columns = find_columns("target", arm.joint_names, message.name, (GRIPPER_JOINT,))
-    if isinstance(columns, Refusal):
-        return columns
     width = GRIPPER_JOINT in message.name
     columns += [list(message.name).index(GRIPPER_JOINT)] if width else []
-    found = read_joints("target", message.name, columns, message.position, message.velocity)
-    if isinstance(found, Refusal):
-        return found
-    q, dq = found
+    q, dq = read_joints("target", message.name, columns, message.position, message.velocity)
     stamp_s = clock(seconds(message.header.stamp))
     return Target(q[:7], None if dq is None else dq[:7], stamp_s, float(q[7]) if width else None)
 
@@ -156,19 +156,14 @@ def target_to_joint_state(target: Target, arm: Arm, stamp_s: float) -> JointStat
     return to_joint_state((*arm.joint_names, GRIPPER_JOINT), np.append(target.q, target.width_m), stamp_s, dq)
 
 
-def read_chunk(message: JointTrajectory, arm: Arm, clock: Clock = as_stamped) -> ActionChunk | Refusal:
+@refusing
+def read_chunk(message: JointTrajectory, arm: Arm, clock: Clock = as_stamped) -> ActionChunk:
     """The actions of a trajectory; its joints may come in any order, the gripper's width in m may be among them."""
     names = message.joint_names
     columns = find_columns("chunk", arm.joint_names, names, (GRIPPER_JOINT,))
-    if isinstance(columns, Refusal):
-        return columns
     values = read_rows("chunk", names, [point.positions for point in message.points])
-    if isinstance(values, Refusal):
-        return values
     times_s = np.array([seconds(point.time_from_start) for point in message.points])
     dt_s = read_step("chunk", times_s)
-    if isinstance(dt_s, Refusal):
-        return dt_s
     gripper = None
     if GRIPPER_JOINT in names:
         gripper = values[:, list(names).index(GRIPPER_JOINT)] / arm.gripper.max_width_m
@@ -190,10 +185,3 @@ def chunk_to_trajectory(chunk: ActionChunk, arm: Arm) -> JointTrajectory:
         for k, row in enumerate(values)
     ]
     return message
-
-
-def _joints(what: str, message: JointState, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None] | Refusal:
-    columns = find_columns(what, names, message.name)
-    if isinstance(columns, Refusal):
-        return columns
-    return read_joints(what, message.name, columns, message.position, message.velocity)

@@ -85,41 +85,30 @@ SCENE = Topic("scene", Int64, LATCHED)
 CAMERA_RIG = Topic("camera_rig", String, LATCHED)
 """The rig that the images are taken with, as JSON (`CameraRig.to_dict`)."""
 
-RESET = Service("~/reset", Trigger)
-ENABLE = Service("~/enable", SetBool)
-STOP = Service("~/stop", Trigger)
-EMERGENCY_STOP = Service("~/emergency_stop", Trigger)
-RESET_FAULT = Service("~/reset_fault", Trigger)
-ENGAGE = Service("~/engage", Trigger)
-PAUSE = Service("~/pause", Trigger)
-START = Service("~/start", Trigger)
-DISCARD = Service("~/discard", Trigger)
-RERECORD = Service("~/rerecord", Trigger)
-LABEL = Service("~/label", SetBool)
-PERFORM = Service("~/perform", Trigger)
-RESUME = Service("~/resume", Trigger)
-REFLEX = Service("~/reflex", Trigger)
-ERROR_RECOVERY = Service("~/error_recovery", Trigger)
-SERVICES = {
-    service.name.removeprefix("~/"): service
-    for service in (
-        RESET,
-        ENABLE,
-        STOP,
-        EMERGENCY_STOP,
-        RESET_FAULT,
-        ENGAGE,
-        PAUSE,
-        START,
-        DISCARD,
-        RERECORD,
-        LABEL,
-        PERFORM,
-        RESUME,
-        REFLEX,
-        ERROR_RECOVERY,
-    )
-}
+SERVICES: dict[str, Service] = {}
+"""By their names; each belongs to one node or to several, such as ~/stop."""
+
+
+def _service(name: str, kind: Any = Trigger) -> Service:
+    SERVICES[name] = service = Service(f"~/{name}", kind)
+    return service
+
+
+RESET = _service("reset")
+ENABLE = _service("enable", SetBool)
+STOP = _service("stop")
+EMERGENCY_STOP = _service("emergency_stop")
+RESET_FAULT = _service("reset_fault")
+ENGAGE = _service("engage")
+PAUSE = _service("pause")
+START = _service("start")
+DISCARD = _service("discard")
+RERECORD = _service("rerecord")
+LABEL = _service("label", SetBool)
+PERFORM = _service("perform")
+RESUME = _service("resume")
+REFLEX = _service("reflex")
+ERROR_RECOVERY = _service("error_recovery")
 
 
 def robot_state(kind: type) -> Topic:

@@ -3,6 +3,7 @@
 Values hold the state and the kind of reason; the message is a sentence for people, and nobody reads it to know.
 """
 
+import math
 from enum import StrEnum
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -19,20 +20,31 @@ LONGEST = 400
 REPEAT_S = 0.05
 
 
-class StatusTeller:
-    """Publishes arm_status at once when it changes, and again and again, so that silence means something.
+class Repeater:
+    """Says when to publish: at once what is new, and the same again every so often, in case somebody missed it."""
 
-    `tell` is called by a timer, more often than every REPEAT_S.
-    """
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._said: object = Repeater
+        self._said_s = -math.inf
+
+    def __call__(self, what: object, now_s: float) -> bool:
+        """Whether to publish `what` now."""
+        if what == self._said and now_s - self._said_s < self._every_s:
+            return False
+        self._said, self._said_s = what, now_s
+        return True
+
+
+class StatusTeller:
+    """Publishes arm_status; silence means something, so `tell` is called by a timer, more often than every REPEAT_S."""
 
     def __init__(self, node: Node) -> None:
         self._publisher = interfaces.publish(node, interfaces.ARM_STATUS)
-        self._told: ArmStatus | None = None
-        self._told_s = 0.0
+        self._due = Repeater(REPEAT_S)
 
     def tell(self, status: ArmStatus, now_s: float) -> None:
-        if status != self._told or now_s - self._told_s >= REPEAT_S:
-            self._told, self._told_s = status, now_s
+        if self._due(status, now_s):
             self._publisher.publish(arm_status_to_message(status))
 
 
@@ -58,7 +70,8 @@ def arm_status_to_message(status: ArmStatus) -> DiagnosticStatus:
 
 def read_arm_status(message: DiagnosticStatus) -> ArmStatus | Refusal:
     """The arm's status, or why it is not used: then it counts as not received."""
-    level, placed = message.level[0], values_of(message).get("placed", "0")
+    level, values = message.level[0], values_of(message)
+    placed = values.get("placed", "0")
     if message.name != ARM or level not in tuple(Level) or not placed.isdecimal():
         valid = ", ".join(f"{item:d} ({item.name})" for item in Level)
         return Refusal(
@@ -66,9 +79,7 @@ def read_arm_status(message: DiagnosticStatus) -> ArmStatus | Refusal:
             f"A status of {_shortened(message.name)!r} with level {level!r} is not used; valid are the name {ARM!r} "
             f"and levels {valid}: look at its sender.",
         )
-    return ArmStatus(
-        Level(level), _shortened(message.message), values_of(message).get("mode", ""), placed=int(placed[:9])
-    )
+    return ArmStatus(Level(level), _shortened(message.message), values.get("mode", ""), placed=int(placed[:9]))
 
 
 def values_of(message: DiagnosticStatus) -> dict[str, str]:

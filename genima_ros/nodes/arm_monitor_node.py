@@ -6,18 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 from genima_core.arm_status import ArmStatus, Level, read_status, silent_status
+from genima_core.config import check_positive
 from genima_ros.arms import find_arm
 from genima_ros.graph.packages import remedy
 from genima_ros.messages import interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.messages.status import StatusTeller
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.base import GraphNode
+from genima_ros.nodes.run import run
 
 TICK_S = 0.01
 """States come up to a thousand times a second; only the newest is looked at, this often."""
@@ -33,11 +31,10 @@ class ArmMonitorParameters:
     """Without a state for this long the arm must not be moved; drivers send 30 a second or more."""
 
     def __post_init__(self) -> None:
-        if not self.robot_state_timeout_s > 0:
-            raise ValueError(f"robot_state_timeout_s is {self.robot_state_timeout_s}; it must be positive")
+        check_positive(self, "robot_state_timeout_s")
 
 
-class ArmMonitorNode(Node):
+class ArmMonitorNode(GraphNode[ArmMonitorParameters]):
     """Turns the driver's state into arm_status.
 
     Publishes: arm_status, diagnostics.
@@ -45,33 +42,30 @@ class ArmMonitorNode(Node):
     """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
-        super().__init__("arm_monitor", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, ArmMonitorParameters)
+        super().__init__("arm_monitor", ArmMonitorParameters, clock_s, **options)
         self._type = self.parameters.robot_state_type or find_arm(self.parameters.arm).driver.robot_state_type
         self._kind = load_message(self._type)
-        self._clock_s = clock_s
         self._newest: tuple[bytes, float] | None = None
         self._status: ArmStatus | None = None
         self._heard_s = clock_s()
         self._teller = StatusTeller(self)
-        self._diagnostics = Diagnostics(self, (), lambda: {"mode": "" if self._status is None else self._status.mode})
         topic = interfaces.robot_state(self._kind)
         self.create_subscription(topic.type, topic.name, self._on_state, topic.qos, raw=True)
-        self._timer = self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = self.every(TICK_S, self._tick)
 
     def _on_state(self, data: bytes) -> None:
-        self._newest = data, self._clock_s()
+        self._newest = data, self.clock_s()
 
     def _tick(self) -> None:
-        now_s, limit_s = self._clock_s(), self.parameters.robot_state_timeout_s
+        now_s, limit_s = self.clock_s(), self.parameters.robot_state_timeout_s
         self._look()
         status = self._status
         if status is None or now_s - self._heard_s > limit_s:
             status = silent_status(status, limit_s)
         self._teller.tell(status, now_s)
         if status.level is not Level.OK:
-            self._diagnostics.warn(f"the arm must not be moved: {status.message}", "arm")
-        self._diagnostics.worked(self._clock_s() - now_s)
+            self.diagnostics.warn(f"the arm must not be moved: {status.message}", "arm")
+        self.diagnostics.worked(self.clock_s() - now_s)
 
     def _look(self) -> None:
         if self._newest is None:
@@ -80,15 +74,15 @@ class ArmMonitorNode(Node):
         try:
             state = deserialize_message(data, self._kind)
         except RuntimeError as error:
-            self._diagnostics.warn(
-                f"robot_state is not a {self._type} ({error}); source the franka_msgs of the driver's own workspace",
-                "robot_state",
-            )
+            remedy = "source the franka_msgs of the driver's own workspace"
+            self.diagnostics.warn(f"robot_state is not a {self._type} ({error}); {remedy}", "robot_state")
             return
         self._heard_s = heard_s
-        self._status = read_status(
-            state.robot_mode, errors_of(state.current_errors), errors_of(getattr(state, "last_motion_errors", None))
-        )
+        last_errors = errors_of(getattr(state, "last_motion_errors", None))
+        self._status = read_status(state.robot_mode, errors_of(state.current_errors), last_errors)
+
+    def values(self) -> dict[str, object]:
+        return {"mode": "" if self._status is None else self._status.mode}
 
 
 def errors_of(flags: Any) -> tuple[str, ...]:

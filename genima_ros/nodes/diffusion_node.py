@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
@@ -17,10 +16,9 @@ from genima_core.device import choose_device
 from genima_core.synchroniser import Synchroniser
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.cameras.rig_watch import RigWatch
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.run import run
 
 if TYPE_CHECKING:
     from genima_core.diffusion.agent import DiffusionAgent
@@ -62,7 +60,7 @@ def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Check
     return agent, checkpoint
 
 
-class DiffusionNode(Node):
+class DiffusionNode(GraphNode[DiffusionParameters]):
     """Draws as fast as it can, always on the newest images; who follows the drawing decides which one to use.
 
     While it draws, newer images replace older ones (queues of one). A drawing carries the capture time of the oldest
@@ -80,47 +78,41 @@ class DiffusionNode(Node):
         clock_s: Callable[[], float] = time.monotonic,
         **options,
     ) -> None:
-        super().__init__("diffusion", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, DiffusionParameters)
+        super().__init__("diffusion", DiffusionParameters, clock_s, **options)
         self.agent, self.checkpoint = load(self.parameters)
         self.rig = self.checkpoint.rig
-        self._clock_s = clock_s
         self._instruction = self.parameters.instruction
         self._drawings = 0
         self._images: Synchroniser[np.ndarray] = Synchroniser(self.rig.names, self.parameters.slack_s)
         self._arrived_s = dict.fromkeys(self.rig.names, clock_s())
         self._drawn_s = clock_s()
         self._same: dict[str, tuple[bytes, int]] = {}
-        self._observed = interfaces.publish(self, interfaces.OBSERVATION)
-        self._tiled = interfaces.publish(self, interfaces.TARGETS)
-        self._views = {name: interfaces.publish(self, interfaces.target_image(name)) for name in self.rig.names}
-        self._diagnostics = Diagnostics(
-            self, self.rig.names, lambda: {"drawings": self._drawings, "rig": self._rig_watch.fingerprint}
-        )
-        self._rig_watch = RigWatch(self, self.rig, self._diagnostics)
-        interfaces.subscribe(self, interfaces.INSTRUCTION, self._on_instruction)
+        self._observed = self.publish(interfaces.OBSERVATION)
+        self._tiled = self.publish(interfaces.TARGETS)
+        self._views = {name: self.publish(interfaces.target_image(name)) for name in self.rig.names}
+        self.diagnostics.expect(*self.rig.names)
+        self._rig_watch = RigWatch(self, self.rig, self.diagnostics)
+        self.subscribe(interfaces.INSTRUCTION, self._on_instruction)
         for name in self.rig.names:
-            interfaces.subscribe(
-                self, interfaces.camera_image(name), lambda message, name=name: self._on_image(name, message)
-            )
-        self._watch = self.create_timer(WATCH_S, self._watch_cameras, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self.subscribe(interfaces.camera_image(name), partial(self._on_image, name))
+        self._watch = self.every(WATCH_S, self._watch_cameras)
+
+    def values(self) -> dict[str, object]:
+        return {"drawings": self._drawings, "rig": self._rig_watch.fingerprint}
 
     def _on_instruction(self, message: String) -> None:
         self._instruction = message.data
 
     def _on_image(self, name: str, message: Image) -> None:
-        self._arrived_s[name] = self._clock_s()
+        self._arrived_s[name] = self.clock_s()
         stamp_s = conversions.seconds(message.header.stamp)
-        try:
-            image = self._checked(name, message)
-            images = self._images.add(name, stamp_s, image)
-        except ValueError as error:
-            self._diagnostics.warn(f"camera {name} not used: {error}", name)
-            return
-        self._diagnostics.received(name, stamp_s)
+        images = None
+        with self.using(f"camera {name}", name):
+            images = self._images.add(name, stamp_s, self._checked(name, message))
+            self.diagnostics.received(name, stamp_s)
         if images is not None:
             self._draw(np.stack([image.item for image in images]), min(image.stamp_s for image in images))
-            self._drawn_s = self._clock_s()
+            self._drawn_s = self.clock_s()
 
     def _checked(self, name: str, message: Image) -> np.ndarray:
         image = conversions.image_to_rgb(message)
@@ -133,21 +125,22 @@ class DiffusionNode(Node):
         if self.parameters.identical_frames:
             pixels = image.tobytes()
             before, count = self._same.get(name, (b"", 0))
-            self._same[name] = pixels, count + 1 if pixels == before else 1
-            if self._same[name][1] >= self.parameters.identical_frames:
-                raise ValueError(f"frozen: {self._same[name][1]} images in a row are identical; restart its driver")
+            count = count + 1 if pixels == before else 1
+            self._same[name] = pixels, count
+            if count >= self.parameters.identical_frames:
+                raise ValueError(f"frozen: {count} images in a row are identical; restart its driver")
         return image
 
     def _draw(self, images: np.ndarray, stamp_s: float) -> None:
         if not self._instruction:
-            self._diagnostics.warn(
+            self.diagnostics.warn(
                 "no instruction yet: publish one (std_msgs/String) on "
                 f"{self.resolve_topic_name(interfaces.INSTRUCTION.name)}, or set the parameter "
                 "instruction",
                 "instruction",
             )
             return
-        begin_s = self._clock_s()
+        begin_s = self.clock_s()
         try:
             drawing = self.agent.draw(
                 images,
@@ -156,28 +149,28 @@ class DiffusionNode(Node):
                 self.parameters.denoising_steps or None,
             )
         except (ValueError, RuntimeError) as error:
-            self._diagnostics.warn(f"the agent cannot draw: {error}", "agent")
+            self.diagnostics.warn(f"the agent cannot draw: {error}", "agent")
             return
         self._drawings += 1
         self._observed.publish(conversions.rgb_to_image(tile(images), stamp_s, "tiled"))
         self._tiled.publish(conversions.rgb_to_image(tile(drawing), stamp_s, "tiled"))
         for name, view in zip(self.rig.names, drawing, strict=True):
             self._views[name].publish(conversions.rgb_to_image(view, stamp_s, f"{name}_color_optical_frame"))
-        self._diagnostics.worked(self._clock_s() - begin_s)
+        self.diagnostics.worked(self.clock_s() - begin_s)
 
     def _watch_cameras(self) -> None:
         self._rig_watch.remind()
         if unknown_instruction := self.checkpoint.unknown_instruction(self._instruction):
-            self._diagnostics.warn(unknown_instruction, "instruction")
-        now_s = self._clock_s()
+            self.diagnostics.warn(unknown_instruction, "instruction")
+        now_s = self.clock_s()
         silent = [name for name, arrived_s in self._arrived_s.items() if now_s - arrived_s > SILENT_S]
         if silent:
             topics = ", ".join(self.resolve_topic_name(interfaces.camera_image(name).name) for name in silent)
-            self._diagnostics.warn(
+            self.diagnostics.warn(
                 f"no image from {', '.join(silent)}: is the camera running and publishing on {topics}?", "silent"
             )
         elif (spread_s := self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
-            self._diagnostics.warn(
+            self.diagnostics.warn(
                 f"the four images lie {1e3 * spread_s:.0f} ms apart, allowed are "
                 f"{1e3 * self.parameters.slack_s:.0f}: synchronise the cameras or raise slack_s",
                 "slack",

@@ -3,31 +3,30 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
-from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.arm_status import MODES, ArmStatus, read_status
 from genima_core.cameras import CameraRig
+from genima_core.config import check_positive
 from genima_core.sim.task import DEFAULT_TASK, make_task
 from genima_core.sim.trajectory_follower import TrajectoryFollower
-from genima_core.timing import ClockPair, PeriodMeter
+from genima_core.timing import PeriodMeter
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.conversions import seconds
 from genima_ros.messages.status import StatusTeller
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.cameras.rig_frames import publish_frames
 from genima_ros.nodes.markers.robot import robot_markers
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.run import run
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -38,6 +37,8 @@ SLICE_S = 0.01
 RENDER_UNTIL_S = 0.006
 """A step that has taken this long leaves the other cameras to the next one, so that physics waits for one view at
 most; small views are drawn all in one step."""
+COMMAND_S = 0.02
+"""In which the arm moves to a position that is commanded without a time."""
 CATCH_UP_S = 0.1
 """Simulated time that lags further behind than this is given up, and counted as slip."""
 SCENES_TRIED = 100
@@ -63,6 +64,11 @@ class SimParameters:
     """Of physics and joint states."""
     camera_rate_hz: float = 10.0
 
+    def __post_init__(self) -> None:
+        check_positive(self, "rate_hz camera_rate_hz")
+        if self.view_size < 16:
+            raise ValueError(f"view_size is {self.view_size}; it must be at least 16")
+
 
 def make_cell(parameters: SimParameters) -> "Cell":
     """The cell of real runs."""
@@ -73,7 +79,7 @@ def make_cell(parameters: SimParameters) -> "Cell":
     return Cell(task, default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig))
 
 
-class SimNode(Node):
+class SimNode(GraphNode[SimParameters]):
     """Steps a `Cell` against the wall clock, and renders between the steps.
 
     Publishes: <camera>/color/image_raw, <camera>/color/camera_info (stamped with the time of the rendered state),
@@ -92,52 +98,36 @@ class SimNode(Node):
         clock_s: Callable[[], float] = time.monotonic,
         **options,
     ) -> None:
-        super().__init__("sim", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, SimParameters)
-        if min(self.parameters.rate_hz, self.parameters.camera_rate_hz) <= 0:
-            raise ValueError(
-                f"rate_hz and camera_rate_hz must be positive, not {self.parameters.rate_hz} and "
-                f"{self.parameters.camera_rate_hz}"
-            )
-        if self.parameters.view_size < 16:
-            raise ValueError(f"view_size is {self.parameters.view_size}; it must be at least 16")
+        super().__init__("sim", SimParameters, clock_s, **options)
         self.cell = make(self.parameters)
         self.cell.render(self.cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
-        self._clock_s = clock_s
-        self._clocks = ClockPair(clock_s, self._ros_now_s)
         self._seed = self.parameters.seed
         self._slip_s = 0.0
         self._periods = PeriodMeter(1 / self.parameters.rate_hz)
         names = self.cell.rig.names
-        self._images = {name: interfaces.publish(self, interfaces.camera_image(name)) for name in names}
-        self._infos = {name: interfaces.publish(self, interfaces.camera_info(name)) for name in names}
-        self._joint_states = interfaces.publish(self, interfaces.JOINT_STATES)
-        self._instruction = interfaces.publish(self, interfaces.INSTRUCTION)
-        self._success = interfaces.publish(self, interfaces.SUCCESS)
-        self._scene = interfaces.publish(self, interfaces.SCENE)
-        self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
+        self._images = {name: self.publish(interfaces.camera_image(name)) for name in names}
+        self._infos = {name: self.publish(interfaces.camera_info(name)) for name in names}
+        self._joint_states = self.publish(interfaces.JOINT_STATES)
+        self._instruction = self.publish(interfaces.INSTRUCTION)
+        self._success = self.publish(interfaces.SUCCESS)
+        self._scene = self.publish(interfaces.SCENE)
+        self._rig = self.publish(interfaces.CAMERA_RIG)
         self._rig.publish(String(data=json.dumps(self.cell.rig.to_dict())))
         self._frames = publish_frames(self, self.cell.rig, self.cell.arm)
-        self._robot = interfaces.publish(self, interfaces.ROBOT_MARKERS)
+        self._robot = self.publish(interfaces.ROBOT_MARKERS)
         self._status, self._teller = MOVE, StatusTeller(self)
         self._placed = 0
         self._strange = False
         """Whether the arm was put here and no command has begun here since."""
-        interfaces.subscribe(self, interfaces.ARM_TRAJECTORY, self._on_trajectory)
-        interfaces.subscribe(self, interfaces.ARM_JOINT_STATE, self._on_joint_command)
-        interfaces.subscribe(self, interfaces.ARM_POSITIONS, self._on_positions)
-        interfaces.subscribe(self, interfaces.GRIPPER_COMMAND, self._on_gripper)
-        for service, answer in (
-            (interfaces.RESET, self._on_reset),
-            (interfaces.REFLEX, self._on_reflex),
-            (interfaces.ERROR_RECOVERY, self._on_error_recovery),
-        ):
-            self.create_service(service.type, service.name, answer)
-        self._diagnostics = Diagnostics(self, ("command",), self._values)
+        for kind, (what, read) in COMMANDS.items():
+            self.subscribe(interfaces.ARM_COMMANDS[kind], partial(self._on_command, what, read))
+        self.subscribe(interfaces.GRIPPER_COMMAND, self._on_gripper)
+        self.serve(interfaces.RESET, self._on_reset)
+        self.serve(interfaces.REFLEX, self._on_reflex)
+        self.serve(interfaces.ERROR_RECOVERY, self._on_error_recovery)
+        self.diagnostics.expect("command")
         self._place_arm()
-        self._timer = self.create_timer(
-            1 / self.parameters.rate_hz, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = self.every(1 / self.parameters.rate_hz, self._tick)
 
     def close(self) -> None:
         self.cell.close()
@@ -147,7 +137,7 @@ class SimNode(Node):
         self.cell.reset(self._seed)
         self._arm = TrajectoryFollower(self.cell.q)
         self._opening = self.cell.gripper
-        self._simulated_s = self._clock_s()
+        self._simulated_s = self.clock_s()
         self._waiting: deque[str] = deque()
         self._next_frame_s = self._simulated_s
         self._announce_scene()
@@ -174,15 +164,15 @@ class SimNode(Node):
         self._scene.publish(Int64(data=self._seed))
 
     def _tick(self) -> None:
-        begin_s = self._clock_s()
+        begin_s = self.clock_s()
         self._periods.tick(begin_s)
-        self._teller.tell(replace(self._status, placed=self._placed), begin_s)
+        self._tell(begin_s)
         if self._step_physics(begin_s):
             self._publish_state(begin_s)
-        self._diagnostics.worked(self._clock_s() - begin_s)
+        self.diagnostics.worked(self.clock_s() - begin_s)
 
     def _publish_state(self, begin_s: float) -> None:
-        stamp_s = self._clocks.to_ros(self._simulated_s)
+        stamp_s = self.clocks.to_ros(self._simulated_s)
         fingers = self.cell.arm.gripper.joint_positions(self.cell.gripper)
         self._joint_states.publish(
             conversions.to_joint_state(
@@ -200,10 +190,9 @@ class SimNode(Node):
     def _step_physics(self, now_s: float) -> bool:
         """Simulates until now; False if that is less than one physics step away."""
         before_s = self._simulated_s
-        behind_s = now_s - self._simulated_s
-        if behind_s > CATCH_UP_S:
-            self._slip_s += behind_s - CATCH_UP_S
-            self._simulated_s = now_s - CATCH_UP_S
+        slip_s = max(0.0, now_s - self._simulated_s - CATCH_UP_S)
+        self._slip_s += slip_s
+        self._simulated_s += slip_s
         while (steps := int((now_s - self._simulated_s) / PHYSICS_S + 1e-6)) > 0:
             duration_s = min(steps * PHYSICS_S, SLICE_S)
             self._simulated_s += duration_s
@@ -216,108 +205,74 @@ class SimNode(Node):
             self._next_frame_s = max(self._next_frame_s + period_s, now_s)
             self._waiting.extend(self.cell.rig.names)
             if self._robot.get_subscription_count():
-                self._robot.publish(
-                    robot_markers(self.cell.arm, self.cell.q, self.cell.gripper, conversions.to_time(stamp_s))
-                )
-        while self._waiting and self._clock_s() - now_s < RENDER_UNTIL_S:
+                stamp = conversions.to_time(stamp_s)
+                self._robot.publish(robot_markers(self.cell.arm, self.cell.q, self.cell.gripper, stamp))
+        while self._waiting and self.clock_s() - now_s < RENDER_UNTIL_S:
             name = self._waiting.popleft()
             frame_id = f"{name}_color_optical_frame"
             self._images[name].publish(conversions.rgb_to_image(self.cell.render(name), stamp_s, frame_id))
-            self._infos[name].publish(
-                conversions.camera_to_camera_info(self.cell.rig[name].intrinsics, stamp_s, frame_id)
-            )
+            intrinsics = self.cell.rig[name].intrinsics
+            self._infos[name].publish(conversions.camera_to_camera_info(intrinsics, stamp_s, frame_id))
 
-    def _on_trajectory(self, message: JointTrajectory) -> None:
+    def _on_command(self, what: str, read: Callable, message: JointTrajectory | JointState | Float64MultiArray) -> None:
         try:
-            columns = [list(message.joint_names).index(name) for name in self.cell.arm.joint_names]
-            q = np.array([point.positions for point in message.points], dtype=np.float64)[:, columns]
-            if self._ignores_commands(q[0]):
+            points: Points = read(message, self.cell.arm.joint_names)
+            if self._ignores_commands(points.q[0]):
                 return
-            dq = None
-            if all(len(point.velocities) == len(message.joint_names) for point in message.points):
-                dq = np.array([point.velocities for point in message.points], dtype=np.float64)[:, columns]
-            now_s = self._clock_s()
-            stamp_s = conversions.seconds(message.header.stamp)
-            start_s = now_s if stamp_s == 0 else self._clocks.to_steady(stamp_s)
-            self._arm.replace(
-                now_s, start_s, np.array([conversions.seconds(p.time_from_start) for p in message.points]), q, dq
-            )
+            now_s = self.clock_s()
+            start_s = now_s if points.stamp_s == 0 else self.clocks.to_steady(points.stamp_s)
+            self._arm.replace(now_s, start_s, points.times_s, points.q, points.dq)
         except (ValueError, IndexError) as error:
-            self._diagnostics.warn(f"arm controller refuses a trajectory: {error}", "trajectory")
-            return
-        self._diagnostics.received("command", self._ros_now_s())
-
-    def _on_joint_command(self, message: JointState) -> None:
-        try:
-            self._command_positions(conversions.positions_by_name(message, self.cell.arm.joint_names))
-        except ValueError as error:
-            self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
-
-    def _on_positions(self, message: Float64MultiArray) -> None:
-        try:
-            self._command_positions(np.array(message.data, dtype=np.float64))
-        except ValueError as error:
-            self._diagnostics.warn(f"arm controller refuses a joint command: {error}", "joint command")
-
-    def _command_positions(self, q: np.ndarray) -> None:
-        if self._ignores_commands(q):
-            return
-        now_s = self._clock_s()
-        self._arm.replace(now_s, now_s, np.array([0.02]), q[None], None)
-        self._diagnostics.received("command", self._ros_now_s())
+            self.diagnostics.warn(f"arm controller refuses a {what}: {error}", what)
+        else:
+            self.diagnostics.received("command", self.ros_now_s())
 
     def _ignores_commands(self, first: np.ndarray) -> bool:
         """Of commands that begin at `first` (7,)."""
         if self._status is MOVE:
             self._strange = self._strange and float(np.abs(first - self.cell.q).max()) > FAR_RAD
             return self._strange
-        self._diagnostics.warn(
-            f"the arm ignores commands: {self._status.message}; then call ~/error_recovery", "reflex"
-        )
+        text = f"the arm ignores commands: {self._status.message}; then call ~/error_recovery"
+        self.diagnostics.warn(text, "reflex")
         return True
 
     def _on_gripper(self, message: Float64) -> None:
         most_m = self.cell.arm.gripper.max_width_m
         if not 0.0 <= message.data <= most_m:
-            self._diagnostics.warn(f"gripper width {message.data} m refused; valid is 0 to {most_m} m", "gripper")
+            self.diagnostics.warn(f"gripper width {message.data} m refused; valid is 0 to {most_m} m", "gripper")
             return
         self._opening = message.data / most_m
 
-    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_reset(self) -> str:
         self._seed += 1
-        try:
-            if self.parameters.reset_arm:
-                self._place_arm()
-                self._placed, self._strange = self._placed + 1, True
-                self._teller.tell(replace(self._status, placed=self._placed), self._clock_s())
-            else:
-                self._place_objects()
-        except RuntimeError as error:
-            response.success, response.message = False, str(error)
+        if self.parameters.reset_arm:
+            self._place_arm()
+            self._placed, self._strange = self._placed + 1, True
+            self._tell(self.clock_s())
         else:
-            response.success, response.message = True, f"scene {self._seed}"
-        return response
+            self._place_objects()
+        return f"scene {self._seed}"
 
-    def _on_reflex(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = True, "the arm is in reflex"
-        return self._enter(REFLEX, response)
+    def _on_reflex(self) -> str:
+        self._enter(REFLEX)
+        return "the arm is in reflex"
 
-    def _on_error_recovery(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = True, "there was no error" if self._status is MOVE else "recovered"
-        return self._enter(MOVE, response)
+    def _on_error_recovery(self) -> str:
+        said = "there was no error" if self._status is MOVE else "recovered"
+        self._enter(MOVE)
+        return said
 
-    def _enter(self, status: ArmStatus, response: Trigger.Response) -> Trigger.Response:
+    def _enter(self, status: ArmStatus) -> None:
         """Another status of the arm, which stays where it is: the next command begins there."""
         if status is not self._status:
             self._status = status
             self._arm.hold(self.cell.q)
-            self._teller.tell(replace(status, placed=self._placed), self._clock_s())
-        return response
+            self._tell(self.clock_s())
 
-    def _ros_now_s(self) -> float:
-        return self.get_clock().now().nanoseconds * 1e-9
+    def _tell(self, now_s: float) -> None:
+        self._teller.tell(replace(self._status, placed=self._placed), now_s)
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
         return {
             "scene": self._seed,
             "success": self._succeeded,
@@ -325,6 +280,43 @@ class SimNode(Node):
             "slip_s": self._slip_s,
             **self._periods.summary(),
         }
+
+
+class Points(NamedTuple):
+    """What an arm controller is told: q (n, 7) rad, dq (n, 7) rad/s where it is said, times_s (n,) after stamp_s."""
+
+    q: np.ndarray
+    dq: np.ndarray | None
+    times_s: np.ndarray
+    stamp_s: float
+    """0 for now."""
+
+
+def read_trajectory(message: JointTrajectory, names: Sequence[str]) -> Points:
+    given, points = list(message.joint_names), message.points
+    columns = [given.index(name) for name in names]
+    q = np.array([point.positions for point in points], dtype=np.float64)[:, columns]
+    dq = None
+    if all(len(point.velocities) == len(given) for point in points):
+        dq = np.array([point.velocities for point in points], dtype=np.float64)[:, columns]
+    times_s = np.array([seconds(point.time_from_start) for point in points])
+    return Points(q, dq, times_s, seconds(message.header.stamp))
+
+
+def read_joint_command(message: JointState, names: Sequence[str]) -> Points:
+    return Points(conversions.positions_by_name(message, names)[None], None, np.array([COMMAND_S]), 0.0)
+
+
+def read_positions(message: Float64MultiArray, names: Sequence[str]) -> Points:
+    return Points(np.array([message.data], dtype=np.float64), None, np.array([COMMAND_S]), 0.0)
+
+
+COMMANDS = {
+    "joint_trajectory": ("trajectory", read_trajectory),
+    "joint_state": ("joint command", read_joint_command),
+    "float64_array": ("joint command", read_positions),
+}
+"""By the kind of `interfaces.ARM_COMMANDS`: what it is called, and how it is read."""
 
 
 def main() -> None:

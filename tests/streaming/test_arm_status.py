@@ -85,7 +85,9 @@ def test_a_fault_is_not_left_while_the_arm_has_it(watched, sweep):
     bench = moving(watched(), sweep)
     run(bench, 2.0, 2, "cartesian_reflex")
     assert bench.streamer.reset_fault()
-    assert bench.streamer.enable() == Refusal(Reason.ARM, "The arm reports cartesian_reflex; then: genima recover.")
+    refusal = bench.streamer.enable()
+    assert refusal.kind is Reason.ARM
+    assert refusal.text == "The arm reports cartesian_reflex; then: genima recover."
     run(bench, 0.2, 0)
     assert bench.streamer.reset_fault() is None
 

@@ -17,7 +17,7 @@ def leader():
 
 def opening(leader: Leader, now_s: float) -> float | None:
     assert leader.take(JointState(HOME, np.zeros(7), now_s), now_s) is None
-    return leader.last.opening
+    return leader.opening
 
 
 def test_without_fingers_nothing_is_known_of_the_gripper(leader):
@@ -25,6 +25,6 @@ def test_without_fingers_nothing_is_known_of_the_gripper(leader):
 
 
 def test_what_the_gripper_said_of_itself_holds(leader):
-    leader.take_width(0.03)
+    leader.own_width_m = 0.03
     assert opening(leader, 1.0) == pytest.approx(0.03 / 0.08)
     assert opening(leader, 1.01) == pytest.approx(0.03 / 0.08)

@@ -4,13 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genima_core.arm import FR3, PANDA
-from genima_core.streaming.profile import PREVIEW, Profile, scale_limits
+from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.playback import shaping_limits
+from genima_core.streaming.profile import PREVIEW, Profile
 
 from .chunks import HOME
 
 PERIOD_S = 0.02
 ZERO = np.zeros(7)
-LIMITS = scale_limits(PANDA.limits, 0.9, 0.8, 0.1, 0.005)
+LIMITS = shaping_limits(PANDA.limits, StreamerConfig())
 
 
 def constant(q, dq=ZERO, ddq=ZERO):
@@ -55,7 +57,8 @@ def test_a_far_goal_is_reached_and_kept(broken_limits):
 def test_no_reference_breaks_a_limit(limits, seed, hold, rest, broken_limits):
     """Wanted states jump anywhere, beyond every limit, with any velocity."""
     rng = np.random.default_rng(seed)
-    shaping = scale_limits(limits, 0.95, 0.9, 0.2, 0.002)
+    shares = StreamerConfig(velocity_factor=0.95, acceleration_factor=0.9, jerk_factor=0.2, position_margin_rad=0.002)
+    shaping = shaping_limits(limits, shares)
     profile = Profile(shaping, PERIOD_S, rng.uniform(limits.lower, limits.upper))
     q = [profile.motion.q]
     for k in range(60):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genima_core.streaming.profile import Motion
-from genima_core.streaming.reference import Blend, ChunkPath, RepacedPath, splice
+from genima_core.streaming.reference import Blend, ChunkPath, splice
 
 from .chunks import HOME
 
@@ -78,6 +78,6 @@ def test_a_splice_begins_as_the_motion_is_and_ends_on_the_path(sweep):
 def test_the_width_is_that_of_the_action_nearest_on_the_path(sweep):
     path = ChunkPath(chunk(sweep), 0.05, 1.0, 0.15, widths_m=np.arange(20.0))
     assert [path.width_at(t) for t in (0.0, 1.0, 1.02, 1.03, 1.5, 2.1, 9.0)] == [0, 0, 0, 1, 10, 19, 19]
-    slower = RepacedPath(RepacedPath(path, 1.5, 0.5), 2.0, 0.5)
+    slower = path.repaced(1.5, 0.5).repaced(2.0, 0.5)
     assert [slower.width_at(t) for t in (2.0, 2.2, 3.0)] == [15, 16, 19]
     assert path_of(chunk(sweep), start_s=1.0).width_at(1.0) is None

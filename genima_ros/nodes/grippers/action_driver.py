@@ -9,12 +9,14 @@ from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
 from rclpy.task import Future
 
-from genima_core.gripper.control import GripperControl
-from genima_core.gripper.goal import Answer, Goal
+from genima_core.gripper import Answer, Goal, GripperControl
 
 
 class ActionDriver:
-    """A `control.goal.Driver`; its answers go to the `GripperControl` that is given to `attach`."""
+    """A `genima_core.gripper.Driver`."""
+
+    control: GripperControl
+    """To be set before anything is sent: where the answers go."""
 
     def __init__(
         self,
@@ -27,10 +29,6 @@ class ActionDriver:
         self._clients, self._translate, self._read, self._clock_s = tuple(clients), translate, read, clock_s
         self._handles: dict[int, ClientGoalHandle] = {}
         self._cancelled: set[int] = set()
-
-    def attach(self, control: GripperControl) -> None:
-        """To be called before anything is sent."""
-        self._control = control
 
     def ready(self) -> bool:
         return all(client.server_is_ready() for client in self._clients)
@@ -50,11 +48,11 @@ class ActionDriver:
         handle = future.result()
         if not handle.accepted:
             self._cancelled.discard(number)
-            self._control.on_rejected(number, self._clock_s())
+            self.control.on_rejected(number, self._clock_s())
             return
         self._handles[number] = handle
         handle.get_result_async().add_done_callback(partial(self._on_result, number))
-        self._control.on_accepted(number, self._clock_s())
+        self.control.on_accepted(number, self._clock_s())
         if number in self._cancelled:
             self._cancelled.discard(number)
             handle.cancel_goal_async()
@@ -65,7 +63,7 @@ class ActionDriver:
         answer = self._read(outcome.result)
         if outcome.status != GoalStatus.STATUS_SUCCEEDED:
             answer = Answer(False, answer.stalled, answer.message or STATUS.get(outcome.status, "it ended otherwise"))
-        self._control.on_answer(number, answer, self._clock_s())
+        self.control.on_answer(number, answer, self._clock_s())
 
 
 STATUS = {GoalStatus.STATUS_ABORTED: "the driver gave it up", GoalStatus.STATUS_CANCELED: "it was cancelled"}

@@ -1,7 +1,7 @@
 """What a goal becomes for each kind of gripper; their message packages are imported only here, where one is used."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -11,8 +11,7 @@ from rclpy.node import Node
 
 from genima_core.arm import Gripper
 from genima_core.config import check_positive
-from genima_core.gripper.config import GripperConfig
-from genima_core.gripper.goal import Answer, Goal
+from genima_core.gripper import Answer, Goal, GripperConfig
 from genima_ros.graph.packages import remedy
 from genima_ros.nodes.grippers.action_driver import ActionDriver
 
@@ -43,22 +42,27 @@ def make_driver(
     Raises:
         RuntimeError: its message package is missing; names what to install.
     """
-    return {
+    make = {
         "franka_hand": franka_hand,
         "gripper_command": gripper_command,
         "parallel_gripper_command": parallel_gripper_command,
-    }[gripper.kind](node, gripper, parameters, clock_s)
+    }[gripper.kind]
+    package = "franka_msgs" if make is franka_hand else "control_msgs"
+    try:
+        actions = importlib.import_module(f"{package}.action")
+    except ImportError as error:
+        raise RuntimeError(f"a gripper of kind {gripper.kind} needs {package} ({error}): {remedy(package)}") from error
+    return ActionDriver(*make(node, actions, gripper, parameters), clock_s)
 
 
-def franka_hand(
-    node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
-) -> ActionDriver:
+Parts = tuple[Sequence[ActionClient], Callable[[Goal], tuple[ActionClient, Any]], Callable[[Any], Answer]]
+"""Of an `ActionDriver`: its clients, which action a goal becomes, and what a result means."""
+
+
+def franka_hand(node: Node, actions: ModuleType, gripper: Gripper, parameters: GripperParameters) -> Parts:
     """Opens by move, which fails at an object, and closes by grasp, which takes an object of any size."""
-    actions = _import("franka_msgs.action", gripper.kind)
-    move, grasp = (
-        ActionClient(node, kind, f"{parameters.action}/{name}")
-        for kind, name in ((actions.Move, "move"), (actions.Grasp, "grasp"))
-    )
+    move = ActionClient(node, actions.Move, f"{parameters.action}/move")
+    grasp = ActionClient(node, actions.Grasp, f"{parameters.action}/grasp")
 
     def translate(goal: Goal) -> tuple[ActionClient, Any]:
         if not goal.closing:
@@ -67,14 +71,11 @@ def franka_hand(
         message.epsilon.inner = message.epsilon.outer = gripper.max_width_m
         return grasp, message
 
-    return ActionDriver((move, grasp), translate, lambda result: Answer(result.success, message=result.error), clock_s)
+    return (move, grasp), translate, lambda result: Answer(result.success, message=result.error)
 
 
-def gripper_command(
-    node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
-) -> ActionDriver:
+def gripper_command(node: Node, actions: ModuleType, gripper: Gripper, parameters: GripperParameters) -> Parts:
     """control_msgs/GripperCommand, as grippers of ROS 2 before Jazzy have it."""
-    actions = _import("control_msgs.action", gripper.kind)
     client = ActionClient(node, actions.GripperCommand, parameters.action)
 
     def translate(goal: Goal) -> tuple[ActionClient, Any]:
@@ -83,14 +84,11 @@ def gripper_command(
         message.command.max_effort = parameters.force_n
         return client, message
 
-    return ActionDriver((client,), translate, _read_stall, clock_s)
+    return (client,), translate, _read_stall
 
 
-def parallel_gripper_command(
-    node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
-) -> ActionDriver:
+def parallel_gripper_command(node: Node, actions: ModuleType, gripper: Gripper, parameters: GripperParameters) -> Parts:
     """control_msgs/ParallelGripperCommand, the gripper action controller of Jazzy (Robotiq 2F-140, for one)."""
-    actions = _import("control_msgs.action", gripper.kind)
     client = ActionClient(node, actions.ParallelGripperCommand, parameters.action)
 
     def translate(goal: Goal) -> tuple[ActionClient, Any]:
@@ -100,20 +98,9 @@ def parallel_gripper_command(
         message.command.effort = [parameters.force_n]
         return client, message
 
-    return ActionDriver((client,), translate, _read_stall, clock_s)
+    return (client,), translate, _read_stall
 
 
 def _read_stall(result: Any) -> Answer:
-    return Answer(
-        result.reached_goal,
-        result.stalled,
-        "" if result.reached_goal or result.stalled else "it neither arrived nor met anything",
-    )
-
-
-def _import(module: str, kind: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise RuntimeError(f"a gripper of kind {kind} needs {package} ({error}): {remedy(package)}") from error
+    met = result.reached_goal or result.stalled
+    return Answer(result.reached_goal, result.stalled, "" if met else "it neither arrived nor met anything")

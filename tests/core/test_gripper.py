@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genima_core.gripper.config import GripperConfig
-from genima_core.gripper.control import GripperControl, State
-from genima_core.gripper.goal import Answer, Goal
+from genima_core.gripper import Answer, Goal, GripperConfig, GripperControl, State
 
 STEP_S = 0.02
 CONFIG = GripperConfig()
