@@ -107,7 +107,7 @@ class Arm:
     """For the collision check: the vendor's meshes, or capsules; none where nobody has described them."""
 
     def __post_init__(self) -> None:
-        if len(self.joint_names) != 7 or len({*self.joint_names, *self.gripper.joints}) != 7 + len(self.gripper.joints):
+        if len(self.joint_names) != 7 or len({*self.all_joints}) != len(self.all_joints):
             raise ValueError(
                 f"joint_names are {', '.join(self.joint_names) or 'none'} and gripper joints "
                 f"{', '.join(self.gripper.joints) or 'none'}; seven joints are needed, and no name twice"
@@ -116,6 +116,11 @@ class Arm:
             raise ValueError(f"drawn_frames are {', '.join(self.drawn_frames)}; four of {', '.join(FRAMES)} are needed")
         if ((self.home < self.limits.lower) | (self.home > self.limits.upper)).any():
             raise ValueError(f"home {self.home.tolist()} lies outside of the arm's position limits")
+
+    @property
+    def all_joints(self) -> tuple[str, ...]:
+        """Names of its joints and of the gripper's."""
+        return (*self.joint_names, *self.gripper.joints)
 
     # ---- kinematics
 

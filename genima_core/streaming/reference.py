@@ -4,11 +4,14 @@ from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import polynomial
 
 from genima_core.streaming.profile import Motion
 
 # Rows: powers of u; columns: the four control points around a segment of a uniform cubic B-spline.
 _B_SPLINE = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6.0
+# Rows: a difference of position, of velocity, of half the acceleration; columns: powers of u, by which it fades out.
+_FADE = np.array([[1, 0, 0, -10, 15, -6], [0, 1, 0, -6, 8, -3], [0, 0, 1, -3, 3, -1]])
 
 
 class ChunkPath:
@@ -88,18 +91,15 @@ class ChunkPath:
     def _played(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How much of the chunk is played at times (n,), in s, the rate (1 in the middle, 0 at rest), its change."""
         (start_s, end_s), times_s = self._as_planned, self._zero_s + times_s * self._rate
-        w_out = np.clip((times_s - end_s + self._ease_out_s) / (2 * self._ease_out_s), 0.0, 1.0)
-        full_s = np.minimum(times_s - start_s - self._ease_in_s, self._length_s - self._ease_out_s)
-        played_s = full_s + 2 * self._ease_out_s * _eased(w_out)
-        rate = 1 - w_out**2 * (3 - 2 * w_out)
-        change = -w_out * (1 - w_out) * 3 / self._ease_out_s
-        if self._ease_in_s:
-            w_in = np.clip((times_s - start_s) / (2 * self._ease_in_s), 0.0, 1.0)
-            easing = w_in < 1
-            # The same curve backwards in time.
-            played_s = np.where(easing, self._ease_in_s * (1 - 2 * _eased(1 - w_in)), played_s)
-            rate = np.where(easing, w_in**2 * (3 - 2 * w_in), rate)
-            change = np.where(easing, w_in * (1 - w_in) * 3 / self._ease_in_s, change)
+        ease_s = self._ease_out_s
+        eased, rate, change = _slowing((times_s - end_s + ease_s) / (2 * ease_s))
+        played_s = np.minimum(times_s - start_s - self._ease_in_s, self._length_s - ease_s) + 2 * ease_s * eased
+        change /= 2 * ease_s
+        if ease_s := self._ease_in_s:  # the same curve backwards in time
+            w = (times_s - start_s) / (2 * ease_s)
+            back, rate_in, change_in = _slowing(1 - w)
+            played_s = np.where(w < 1, ease_s * (1 - 2 * back), played_s)
+            rate, change = np.where(w < 1, rate_in, rate), np.where(w < 1, -change_in / (2 * ease_s), change)
         return np.clip(played_s, 0.0, self._length_s), rate, change
 
 
@@ -121,19 +121,19 @@ class TargetPath:
 
     def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, velocities, accelerations (n, 7) at times (n,)."""
-        age_s = times_s - self.stamp_s
-        w = np.clip(age_s / self._ahead_s - 1.0, 0.0, 1.0)
-        played_s = np.minimum(age_s, self._ahead_s) + self._ahead_s * _eased(w)
-        rate, change = 1 - w**2 * (3 - 2 * w), -6 * w * (1 - w) / self._ahead_s
+        age_s, ahead_s = times_s - self.stamp_s, self._ahead_s
+        eased, rate, change = _slowing(age_s / ahead_s - 1.0)
+        played_s, change = np.minimum(age_s, ahead_s) + ahead_s * eased, change / ahead_s
         return self._q + played_s[:, None] * self._dq, rate[:, None] * self._dq, change[:, None] * self._dq
 
 
 Path = ChunkPath | TargetPath
 
 
-def _eased(w: np.ndarray) -> np.ndarray:
-    """Integral of a rate that falls smoothly from 1 to 0 as w goes from 0 to 1: 0 to 1/2."""
-    return w - w**3 + w**4 / 2
+def _slowing(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A rate that falls smoothly from 1 to 0 as w goes from 0 to 1: its integral (0 to 1/2), itself, its derivative."""
+    w = np.clip(w, 0.0, 1.0)
+    return w - w**3 + w**4 / 2, 1 - w**2 * (3 - 2 * w), -6 * w * (1 - w)
 
 
 @dataclass(frozen=True)
@@ -154,53 +154,29 @@ class Splice:
     blend: Blend
     time_s: float
     """When the splice begins."""
-    offset: np.ndarray
-    """(3, 7) difference of position, velocity, acceleration at time_s."""
     duration_s: np.ndarray
     """(7,)"""
+    fades: tuple[np.ndarray, ...]
+    """The difference, its first and its second derivative: coefficients (n, 7) of powers of the share of the time."""
 
     def at(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, velocities, accelerations (n, 7) at times (n,)."""
         q, dq, ddq = self.path.at(times_s)
-        T = self.duration_s
-        u = np.clip((times_s[:, None] - self.time_s) / T, 0.0, 1.0)
+        u = np.clip((times_s[:, None] - self.time_s) / self.duration_s, 0.0, 1.0)
         if (u == 1).all():
             return q, dq, ddq
-        p, v, a = self.offset * np.array([np.ones(7), T, T**2 / 2])
-        u2, u3, u4 = u**2, u**3, u**4
-        q = (
-            q
-            + p * (1 - 10 * u3 + 15 * u4 - 6 * u4 * u)
-            + v * (u - 6 * u3 + 8 * u4 - 3 * u4 * u)
-            + a * (u2 - 3 * u3 + 3 * u4 - u4 * u)
-        )
-        dq = (
-            dq
-            + (
-                p * (-30 * u2 + 60 * u3 - 30 * u4)
-                + v * (1 - 18 * u2 + 32 * u3 - 15 * u4)
-                + a * (2 * u - 9 * u2 + 12 * u3 - 5 * u4)
-            )
-            / T
-        )
-        ddq = (
-            ddq
-            + (
-                p * (-60 * u + 180 * u2 - 120 * u3)
-                + v * (-36 * u + 96 * u2 - 60 * u3)
-                + a * (2 - 18 * u + 36 * u2 - 20 * u3)
-            )
-            / T**2
-        )
-        return q, dq, ddq
+        p, v, a = (polynomial.polyval(u, fade, tensor=False) for fade in self.fades)
+        return q + p, dq + v / self.duration_s, ddq + a / self.duration_s**2
 
 
 def splice(path: Path, motion: Motion, time_s: float, blend: Blend) -> Splice:
     """Enter a path at time_s from a motion; before the path's end if that is soon."""
     wanted = np.array([rows[0] for rows in path.at(np.array([time_s]))])
-    offset = np.array([motion.q, motion.dq, motion.ddq]) - wanted
+    offset = np.array(motion) - wanted
     # Peak acceleration of the quintic is 5.77 p / T² for a distance p, 3.94 v / T for a velocity v.
     p, v = 5.7735 * np.abs(offset[0]), 3.94 * np.abs(offset[1])
     duration = (v + np.sqrt(v**2 + 4 * blend.acceleration * p)) / (2 * blend.acceleration)
     longest = max(min(blend.longest_s, path.rest_s - time_s), blend.shortest_s)
-    return Splice(path, blend, time_s, offset, np.clip(duration, blend.shortest_s, longest))
+    T = np.clip(duration, blend.shortest_s, longest)
+    fade = _FADE.T @ (offset * np.array([np.ones(7), T, T**2 / 2]))
+    return Splice(path, blend, time_s, T, (fade, polynomial.polyder(fade), polynomial.polyder(fade, 2)))

@@ -1,11 +1,12 @@
 """What messages about joints must be to be believed: sizes, names, shapes and finite numbers."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import numpy as np
+from sensor_msgs.msg import JointState
 
 from genima_core.streaming.states import Reason, Refusal
 from genima_core.types import LONGEST_STEP_S, SHORTEST_STEP_S
@@ -45,33 +46,35 @@ def refusing(read: Callable[P, R]) -> Callable[P, R | Refusal]:
 
 
 def find_columns(
-    what: str, wanted: Sequence[str], given: Sequence[str], others: Collection[str] | None = None
+    what: str, wanted: Sequence[str], given: Sequence[str], optional: Sequence[str] | None = None
 ) -> list[int]:
-    """Where the wanted names are among those given; `others` are the only ones that may be there as well."""
+    """Where the wanted names are among those given, and the optional ones; others may be there only if that is None."""
     if len(given) > MOST_NAMES:
         text = f"The {what} names {len(given)} joints; valid are up to {MOST_NAMES}: look at its sender."
         raise UnusableError(Reason.SIZE, text)
-    places = {name: i for i, name in enumerate(given)}
+    known, places = (*wanted, *(optional or ())), {name: i for i, name in enumerate(given)}
     wrong = {
         "lacks": [name for name in wanted if name not in places],
-        "has the unknown": [] if others is None else [n for n in given if n not in wanted and n not in others],
+        "has the unknown": [] if optional is None else [name for name in given if name not in known],
         "repeats": [name for name, count in Counter(given).items() if count > 1],
     }
     faults = " and ".join(f"{label} {shown(names)}" for label, names in wrong.items() if names)
     if faults:
-        optional = f" and, if wanted, {shown(list(others))}" if others else ""
+        valid = shown(wanted) + (f" and, if wanted, {shown(optional)}" if optional else "")
         raise UnusableError(
             Reason.NAMES,
-            f"The {what} {faults} (it has {shown(given) or 'none'}); valid are {shown(wanted)}{optional}: "
+            f"The {what} {faults} (it has {shown(given) or 'none'}); valid are {valid}: "
             "check the arm (arm:=...) and the prefix of its joints.",
         )
-    return [places[name] for name in wanted]
+    return [places[name] for name in known if name in places]
 
 
 def read_joints(
-    what: str, names: Sequence[str], columns: list[int], positions: Sequence[float], velocities: Sequence[float]
+    what: str, message: JointState, wanted: Sequence[str], optional: Sequence[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Finite positions, and velocities or None, of the names in these columns."""
+    """Finite positions, and velocities or None, in the order of the names that are wanted."""
+    names, positions, velocities = message.name, message.position, message.velocity
+    columns = find_columns(what, wanted, names, optional)
     for label, values, remedy in (("positions", positions, ""), ("velocities", velocities, ", or none at all")):
         if len(values) != len(names) and not (remedy and len(values) == 0):
             text = (
@@ -81,8 +84,7 @@ def read_joints(
     q = np.array([positions[i] for i in columns], dtype=np.float64)
     dq = np.array([velocities[i] for i in columns], dtype=np.float64) if len(velocities) else None
     bad = ~np.isfinite(q) if dq is None else ~(np.isfinite(q) & np.isfinite(dq))
-    if bad.any():
-        k = int(np.argmax(bad))
+    for k in np.flatnonzero(bad):
         speed = "" if dq is None else f", {dq[k]} rad/s"
         raise UnusableError(
             Reason.NAN,

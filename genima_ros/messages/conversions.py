@@ -18,15 +18,7 @@ from genima_core.cameras import PinholeCamera
 from genima_core.pixels import to_rgb
 from genima_core.streaming.states import Reason
 from genima_core.types import ActionChunk, Target
-from genima_ros.messages.checks import (
-    UnusableError,
-    find_columns,
-    read_joints,
-    read_rows,
-    read_step,
-    refusing,
-    shown,
-)
+from genima_ros.messages.checks import UnusableError, find_columns, read_joints, read_rows, read_step, refusing, shown
 
 GRIPPER_JOINT = "gripper"
 """Column of an action chunk that holds the gripper's width in metres."""
@@ -81,12 +73,11 @@ def camera_to_camera_info(camera: PinholeCamera, stamp_s: float, frame_id: str =
 
 def positions_by_name(message: JointState, names: Sequence[str], what: str = "joint state") -> np.ndarray:
     """Positions (n,) of the named joints, in that order, whatever the order of the message."""
-    columns = find_columns(what, names, message.name)
-    return read_joints(what, message.name, columns, message.position, message.velocity)[0]
+    return read_joints(what, message, names)[0]
 
 
 def gripper_opening(message: JointState, gripper: Gripper) -> float:
-    """0 closed to 1 open, from the gripper's joints."""
+    """0 closed to 1 open."""
     return gripper.to_opening(gripper.to_width_m(float(positions_by_name(message, gripper.joints).sum())))
 
 
@@ -113,8 +104,7 @@ def read_joint_state(
     message: JointState, arm: Arm, clock: Clock = as_stamped, gripper: bool = False
 ) -> types.JointState:
     """The arm's joints, and the width of its gripper if that is wanted and told."""
-    columns = find_columns("joint state", arm.joint_names, message.name)
-    q, dq = read_joints("joint state", message.name, columns, message.position, message.velocity)
+    q, dq = read_joints("joint state", message, arm.joint_names)
     told = gripper and arm.gripper.joints and set(arm.gripper.joints) <= set(message.name)
     return types.JointState(q, dq, clock(seconds(message.header.stamp)), _width_m(message, arm) if told else None)
 
@@ -140,12 +130,9 @@ def _width_m(message: JointState, arm: Arm) -> float:
 @refusing
 def read_target(message: JointState, arm: Arm, clock: Clock = as_stamped) -> Target:
     """Where the arm should be, and if it is named the gripper."""
-    columns = find_columns("target", arm.joint_names, message.name, (GRIPPER_JOINT,))
-    width = GRIPPER_JOINT in message.name
-    columns += [list(message.name).index(GRIPPER_JOINT)] if width else []
-    q, dq = read_joints("target", message.name, columns, message.position, message.velocity)
+    q, dq = read_joints("target", message, arm.joint_names, (GRIPPER_JOINT,))
     stamp_s = clock(seconds(message.header.stamp))
-    return Target(q[:7], None if dq is None else dq[:7], stamp_s, float(q[7]) if width else None)
+    return Target(q[:7], None if dq is None else dq[:7], stamp_s, float(q[7]) if len(q) > 7 else None)
 
 
 def target_to_joint_state(target: Target, arm: Arm, stamp_s: float) -> JointState:
@@ -161,23 +148,20 @@ def read_chunk(message: JointTrajectory, arm: Arm, clock: Clock = as_stamped) ->
     """The actions of a trajectory; its joints may come in any order, the gripper's width in m may be among them."""
     names = message.joint_names
     columns = find_columns("chunk", arm.joint_names, names, (GRIPPER_JOINT,))
-    values = read_rows("chunk", names, [point.positions for point in message.points])
+    values = read_rows("chunk", names, [point.positions for point in message.points])[:, columns]
     times_s = np.array([seconds(point.time_from_start) for point in message.points])
-    dt_s = read_step("chunk", times_s)
-    gripper = None
-    if GRIPPER_JOINT in names:
-        gripper = values[:, list(names).index(GRIPPER_JOINT)] / arm.gripper.max_width_m
-    stamp_s = clock(seconds(message.header.stamp))
-    return ActionChunk(values[:, columns], gripper, dt_s, stamp_s + float(times_s[0]), stamp_s)
+    dt_s, stamp_s = read_step("chunk", times_s), clock(seconds(message.header.stamp))
+    gripper = values[:, 7] / arm.gripper.max_width_m if len(columns) > 7 else None
+    return ActionChunk(values[:, :7], gripper, dt_s, stamp_s + float(times_s[0]), stamp_s)
 
 
 def chunk_to_trajectory(chunk: ActionChunk, arm: Arm) -> JointTrajectory:
     """Stamped with the capture time; action k's `time_from_start` is its due time after the stamp."""
-    message = JointTrajectory(joint_names=[*arm.joint_names])
-    values = chunk.positions
+    names, values = arm.joint_names, chunk.positions
     if chunk.gripper is not None:
-        message.joint_names.append(GRIPPER_JOINT)
+        names = (*names, GRIPPER_JOINT)
         values = np.column_stack([values, chunk.gripper * arm.gripper.max_width_m])
+    message = JointTrajectory(joint_names=list(names))
     message.header.stamp = to_time(chunk.stamp_s)
     offset_s = chunk.start_s - chunk.stamp_s
     message.points = [

@@ -119,9 +119,5 @@ def load_message(name: str) -> type:
     return message
 
 
-def main() -> None:
-    run(ArmMonitorNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(ArmMonitorNode)

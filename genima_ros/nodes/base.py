@@ -39,6 +39,7 @@ class GraphNode(Node, Generic[P]):
         super().__init__(name, **NODE_OPTIONS, **options)
         self.parameters = declare_dataclass(self, kind, changeable)
         self.clock_s = clock_s
+        self._speakers: dict[str, Publisher] = {}
         self.clocks = ClockPair(clock_s, self.ros_now_s)
         self.diagnostics = Diagnostics(self, (), self.values)
 
@@ -49,8 +50,16 @@ class GraphNode(Node, Generic[P]):
     def ros_now_s(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
-    def publish(self, topic: Topic) -> Publisher:
-        return interfaces.publish(self, topic)
+    def announce(self, *topics: Topic) -> None:
+        """Topics that it speaks on, and may be found by from now on."""
+        self._speakers |= {topic.name: interfaces.publish(self, topic) for topic in topics}
+
+    def say(self, topic: Topic, message: Any = None, **fields: Any) -> None:
+        """Publishes a message, or one with these fields, on a topic that was announced."""
+        self._speakers[topic.name].publish(topic.type(**fields) if message is None else message)
+
+    def speaker(self, topic: Topic) -> Publisher:
+        return self._speakers[topic.name]
 
     def subscribe(self, topic: Topic, callback: Callable[[Any], object]) -> Subscription:
         return interfaces.subscribe(self, topic, callback)

@@ -102,7 +102,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
         self._state_arrived_s = self._drawing_arrived_s = self._observation_arrived_s = clock_s()
         self._opening: float | None = None
         self._wanted_heard = False
-        self._chunks = self.publish(interfaces.ACTION_CHUNK)
+        self.announce(interfaces.ACTION_CHUNK)
         self.diagnostics.expect("drawing", "joint_states")
         self.subscribe(interfaces.INSTRUCTION, self._on_instruction)
         self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
@@ -113,7 +113,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
         self._pictures: Synchroniser[Image] = Synchroniser(names, SAME_STAMP_S)
         self.subscribe(interfaces.TARGETS, self._on_drawing)
         if p.gate:
-            self._gate_state = self.publish(interfaces.GATE)
+            self.announce(interfaces.GATE)
             self.subscribe(interfaces.OBSERVATION, self._on_observation)
             self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
             self.serve(interfaces.RESUME, self._resume)
@@ -185,7 +185,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
         self.diagnostics.worked(self.clock_s() - begin_s)
         self.diagnostics.received("drawing", stamp_s)
         chunk = self.loop.start(chunk, self.ros_now_s())
-        self._chunks.publish(conversions.chunk_to_trajectory(chunk, self.setup.arm))
+        self.say(interfaces.ACTION_CHUNK, conversions.chunk_to_trajectory(chunk, self.setup.arm))
 
     def _follow_clock(self) -> None:
         steady_s, ros_s = self.clock_s(), self.ros_now_s()
@@ -203,7 +203,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _publish_gate(self) -> None:
         level = Level.WARN if self.loop.paused else Level.OK
-        self._gate_state.publish(status_to_message("gate", self.loop.status, level))
+        self.say(interfaces.GATE, status_to_message("gate", self.loop.status, level))
         self._warn_of_pause()
 
     def _warn_of_pause(self) -> None:
@@ -232,9 +232,5 @@ class ControllerNode(GraphNode[ControllerParameters]):
                 return
 
 
-def main() -> None:
-    run(ControllerNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(ControllerNode)

@@ -87,9 +87,7 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
         self._arrived_s = dict.fromkeys(self.rig.names, clock_s())
         self._drawn_s = clock_s()
         self._same: dict[str, tuple[bytes, int]] = {}
-        self._observed = self.publish(interfaces.OBSERVATION)
-        self._tiled = self.publish(interfaces.TARGETS)
-        self._views = {name: self.publish(interfaces.target_image(name)) for name in self.rig.names}
+        self.announce(interfaces.OBSERVATION, interfaces.TARGETS, *map(interfaces.target_image, self.rig.names))
         self.diagnostics.expect(*self.rig.names)
         self._rig_watch = RigWatch(self, self.rig, self.diagnostics)
         self.subscribe(interfaces.INSTRUCTION, self._on_instruction)
@@ -135,8 +133,7 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
         if not self._instruction:
             self.diagnostics.warn(
                 "no instruction yet: publish one (std_msgs/String) on "
-                f"{self.resolve_topic_name(interfaces.INSTRUCTION.name)}, or set the parameter "
-                "instruction",
+                f"{self.resolve_topic_name(interfaces.INSTRUCTION.name)}, or set the parameter instruction",
                 "instruction",
             )
             return
@@ -152,10 +149,12 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
             self.diagnostics.warn(f"the agent cannot draw: {error}", "agent")
             return
         self._drawings += 1
-        self._observed.publish(conversions.rgb_to_image(tile(images), stamp_s, "tiled"))
-        self._tiled.publish(conversions.rgb_to_image(tile(drawing), stamp_s, "tiled"))
+        self.say(interfaces.OBSERVATION, conversions.rgb_to_image(tile(images), stamp_s, "tiled"))
+        self.say(interfaces.TARGETS, conversions.rgb_to_image(tile(drawing), stamp_s, "tiled"))
         for name, view in zip(self.rig.names, drawing, strict=True):
-            self._views[name].publish(conversions.rgb_to_image(view, stamp_s, f"{name}_color_optical_frame"))
+            self.say(
+                interfaces.target_image(name), conversions.rgb_to_image(view, stamp_s, f"{name}_color_optical_frame")
+            )
         self.diagnostics.worked(self.clock_s() - begin_s)
 
     def _watch_cameras(self) -> None:
@@ -177,9 +176,5 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
             )
 
 
-def main() -> None:
-    run(DiffusionNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(DiffusionNode)

@@ -35,7 +35,7 @@ class GripperNode(GraphNode[GripperParameters]):
         super().__init__("gripper", GripperParameters, clock_s, **options)
         setup, p = find_arm(self.parameters.arm), self.parameters
         self.gripper = setup.arm.gripper
-        self._state = self.publish(interfaces.GRIPPER_STATE)
+        self.announce(interfaces.GRIPPER_STATE)
         if self.gripper.kind == "none":
             self._timer = self.every(p.period_s, self._say_closed)
             return
@@ -64,7 +64,8 @@ class GripperNode(GraphNode[GripperParameters]):
             self.diagnostics.received("gripper_joint_states", stamp_s)
 
     def _publish_width(self, width_m: float, stamp_s: float) -> None:
-        self._state.publish(conversions.to_joint_state((conversions.GRIPPER_JOINT,), np.array([width_m]), stamp_s))
+        message = conversions.to_joint_state((conversions.GRIPPER_JOINT,), np.array([width_m]), stamp_s)
+        self.say(interfaces.GRIPPER_STATE, message)
 
     def _say_closed(self) -> None:
         self._publish_width(0.0, self.ros_now_s())
@@ -90,9 +91,5 @@ class GripperNode(GraphNode[GripperParameters]):
         return {name: "" if (value := getattr(self.control, name)) is None else value for name in names}
 
 
-def main() -> None:
-    run(GripperNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(GripperNode)

@@ -75,7 +75,7 @@ class LeaderNode(GraphNode[LeaderParameters]):
             self.parameters.perform_on_recording,
         )
         self._activity = self.operator.activity
-        self._joint_states = self.publish(interfaces.LEADER_JOINT_STATES)
+        self.announce(interfaces.LEADER_JOINT_STATES)
         self._reset = self.create_client(interfaces.RESET.type, f"{SIM}/{interfaces.RESET.name.removeprefix('~/')}")
         self.subscribe(interfaces.RECORDING, self._on_recording)
         self.subscribe(interfaces.TELEOP_STATE, self._on_teleop_state)
@@ -92,14 +92,9 @@ class LeaderNode(GraphNode[LeaderParameters]):
         now_s = self.clock_s()
         lead = self.operator.step(now_s)
         fingers, rates = (self.arm.gripper.joint_positions(value) for value in (lead.opening, lead.opening_rate))
-        self._joint_states.publish(
-            conversions.to_joint_state(
-                (*self.arm.joint_names, *self.arm.gripper.joints),
-                np.concatenate([lead.q, fingers]),
-                self.clocks.to_ros(now_s),
-                np.concatenate([lead.dq, rates]),
-            )
-        )
+        names, q, dq = self.arm.all_joints, np.concatenate([lead.q, fingers]), np.concatenate([lead.dq, rates])
+        message = conversions.to_joint_state(names, q, self.clocks.to_ros(now_s), dq)
+        self.say(interfaces.LEADER_JOINT_STATES, message)
         if self.operator.activity is not self._activity:
             self._activity = self.operator.activity
             self.get_logger().info(f"{self._activity} (scene {self.operator.scene})")
@@ -141,9 +136,5 @@ class LeaderNode(GraphNode[LeaderParameters]):
         return {"state": self.operator.activity, "scene": self.operator.scene, "performed": self.operator.performed}
 
 
-def main() -> None:
-    run(LeaderNode, regular=True)
-
-
 if __name__ == "__main__":
-    main()
+    run(LeaderNode, regular=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
+from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.arm_status import MODES, ArmStatus, read_status
@@ -105,16 +105,11 @@ class SimNode(GraphNode[SimParameters]):
         self._slip_s = 0.0
         self._periods = PeriodMeter(1 / self.parameters.rate_hz)
         names = self.cell.rig.names
-        self._images = {name: self.publish(interfaces.camera_image(name)) for name in names}
-        self._infos = {name: self.publish(interfaces.camera_info(name)) for name in names}
-        self._joint_states = self.publish(interfaces.JOINT_STATES)
-        self._instruction = self.publish(interfaces.INSTRUCTION)
-        self._success = self.publish(interfaces.SUCCESS)
-        self._scene = self.publish(interfaces.SCENE)
-        self._rig = self.publish(interfaces.CAMERA_RIG)
-        self._rig.publish(String(data=json.dumps(self.cell.rig.to_dict())))
+        self.announce(*map(interfaces.camera_image, names), *map(interfaces.camera_info, names))
+        self.announce(interfaces.JOINT_STATES, interfaces.INSTRUCTION, interfaces.SUCCESS, interfaces.SCENE)
+        self.announce(interfaces.CAMERA_RIG, interfaces.ROBOT_MARKERS)
+        self.say(interfaces.CAMERA_RIG, data=json.dumps(self.cell.rig.to_dict()))
         self._frames = publish_frames(self, self.cell.rig, self.cell.arm)
-        self._robot = self.publish(interfaces.ROBOT_MARKERS)
         self._status, self._teller = MOVE, StatusTeller(self)
         self._placed = 0
         self._strange = False
@@ -159,9 +154,9 @@ class SimNode(GraphNode[SimParameters]):
 
     def _announce_scene(self) -> None:
         self._succeeded = False
-        self._success.publish(Bool(data=False))
-        self._instruction.publish(String(data=self.cell.instruction))
-        self._scene.publish(Int64(data=self._seed))
+        self.say(interfaces.SUCCESS, data=False)
+        self.say(interfaces.INSTRUCTION, data=self.cell.instruction)
+        self.say(interfaces.SCENE, data=self._seed)
 
     def _tick(self) -> None:
         begin_s = self.clock_s()
@@ -173,18 +168,12 @@ class SimNode(GraphNode[SimParameters]):
 
     def _publish_state(self, begin_s: float) -> None:
         stamp_s = self.clocks.to_ros(self._simulated_s)
-        fingers = self.cell.arm.gripper.joint_positions(self.cell.gripper)
-        self._joint_states.publish(
-            conversions.to_joint_state(
-                (*self.cell.arm.joint_names, *self.cell.arm.gripper.joints),
-                np.concatenate([self.cell.q, fingers]),
-                stamp_s,
-                np.concatenate([self.cell.dq, np.zeros(2)]),
-            )
-        )
+        names, fingers = self.cell.arm.all_joints, self.cell.arm.gripper.joint_positions(self.cell.gripper)
+        q, dq = np.concatenate([self.cell.q, fingers]), np.concatenate([self.cell.dq, np.zeros_like(fingers)])
+        self.say(interfaces.JOINT_STATES, conversions.to_joint_state(names, q, stamp_s, dq))
         if self.cell.success() and not self._succeeded:
             self._succeeded = True
-            self._success.publish(Bool(data=True))
+            self.say(interfaces.SUCCESS, data=True)
         self._render_next(begin_s, stamp_s)
 
     def _step_physics(self, now_s: float) -> bool:
@@ -204,15 +193,14 @@ class SimNode(GraphNode[SimParameters]):
             period_s = 1 / self.parameters.camera_rate_hz
             self._next_frame_s = max(self._next_frame_s + period_s, now_s)
             self._waiting.extend(self.cell.rig.names)
-            if self._robot.get_subscription_count():
+            if self.speaker(interfaces.ROBOT_MARKERS).get_subscription_count():
                 stamp = conversions.to_time(stamp_s)
-                self._robot.publish(robot_markers(self.cell.arm, self.cell.q, self.cell.gripper, stamp))
+                self.say(interfaces.ROBOT_MARKERS, robot_markers(self.cell.arm, self.cell.q, self.cell.gripper, stamp))
         while self._waiting and self.clock_s() - now_s < RENDER_UNTIL_S:
             name = self._waiting.popleft()
-            frame_id = f"{name}_color_optical_frame"
-            self._images[name].publish(conversions.rgb_to_image(self.cell.render(name), stamp_s, frame_id))
-            intrinsics = self.cell.rig[name].intrinsics
-            self._infos[name].publish(conversions.camera_to_camera_info(intrinsics, stamp_s, frame_id))
+            frame_id, camera = f"{name}_color_optical_frame", self.cell.rig[name].intrinsics
+            self.say(interfaces.camera_image(name), conversions.rgb_to_image(self.cell.render(name), stamp_s, frame_id))
+            self.say(interfaces.camera_info(name), conversions.camera_to_camera_info(camera, stamp_s, frame_id))
 
     def _on_command(self, what: str, read: Callable, message: JointTrajectory | JointState | Float64MultiArray) -> None:
         try:
@@ -319,9 +307,5 @@ COMMANDS = {
 """By the kind of `interfaces.ARM_COMMANDS`: what it is called, and how it is read."""
 
 
-def main() -> None:
-    run(SimNode, sends_images=True)
-
-
 if __name__ == "__main__":
-    main()
+    run(SimNode, sends_images=True)

@@ -12,7 +12,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from genima_core.arm import Arm
@@ -82,11 +81,9 @@ class StreamerNode(GraphNode[StreamerParameters]):
         self._state_due, self._wanted_due = Repeater(REPEAT_S), Repeater(REPEAT_S)
         self._look_due = Repeater(LOOK_ROUND_S)
         self._widths = WidthFilter()
-        self._controller = self.publish(interfaces.ARM_COMMANDS[self._command_kind])
-        self._gripper = self.publish(interfaces.GRIPPER_COMMAND)
-        self._commands = self.publish(interfaces.JOINT_COMMANDS)
-        self._wanted = self.publish(interfaces.CHUNK_WANTED)
-        self._states = self.publish(interfaces.STREAMER_STATE)
+        self._controller = interfaces.ARM_COMMANDS[self._command_kind]
+        self.announce(self._controller, interfaces.GRIPPER_COMMAND, interfaces.JOINT_COMMANDS)
+        self.announce(interfaces.CHUNK_WANTED, interfaces.STREAMER_STATE)
         self._emergency = EmergencyStop(self, self._on_emergency_stop)
         for topic, read, take in (
             (interfaces.JOINT_STATES, conversions.read_joint_state, self.streamer.on_joint_state),
@@ -120,9 +117,9 @@ class StreamerNode(GraphNode[StreamerParameters]):
         else:
             self._tracking.pause()
         if (width_m := self._widths.pass_on(command.gripper_width_m, now_s)) is not None:
-            self._gripper.publish(Float64(data=width_m))
+            self.say(interfaces.GRIPPER_COMMAND, data=width_m)
         if self._wanted_due(command.wants_chunk, now_s):
-            self._wanted.publish(Bool(data=bool(command.wants_chunk)))
+            self.say(interfaces.CHUNK_WANTED, data=bool(command.wants_chunk))
         self._tell(command.status, now_s)
         if self._look_due(None, now_s):
             self._look_round()
@@ -136,7 +133,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         self.status, logged = status, self._logged
         if self._state_due((status.state, status.reason), now_s):
             level = Level.ERROR if status.state is State.FAULT else Level.OK
-            self._states.publish(status_to_message(self.get_name(), status, level))
+            self.say(interfaces.STREAMER_STATE, status_to_message(self.get_name(), status, level))
         late = status.reason is not logged.reason and now_s - self._logged_s > WARN_EVERY_S
         if status.state is not logged.state or late:
             self._logged, self._logged_s = status, now_s
@@ -150,20 +147,20 @@ class StreamerNode(GraphNode[StreamerParameters]):
         named = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]
         speaking = [
             f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self.get_publishers_info_by_topic(self._controller.topic_name)
+            for info in self.get_publishers_info_by_topic(self.speaker(self._controller).topic_name)
         ]
         doubled = [f"another {own}"] if max(named.count(own), speaking.count(own)) > 1 else []
         self.streamer.on_commanders([*(name for name in speaking if name != own), *doubled])
 
     def _send(self, command: Command, q: np.ndarray, stamp_s: float) -> None:
         set_point = to_joint_state(self.arm.joint_names, q, stamp_s, command.dq)
-        self._commands.publish(set_point)
+        self.say(interfaces.JOINT_COMMANDS, set_point)
         if self._command_kind == "joint_state":
-            self._controller.publish(set_point)
+            self.say(self._controller, set_point)
         elif self._command_kind == "float64_array":
-            self._controller.publish(Float64MultiArray(data=array.array("d", q)))
+            self.say(self._controller, data=array.array("d", q))
         else:
-            self._controller.publish(to_trajectory(command, self.arm))
+            self.say(self._controller, to_trajectory(command, self.arm))
 
     def _on_input(self, name: str, read: Callable, take: Callable, message: JointState | JointTrajectory) -> None:
         """Reads a message and hands it on; what is wrong with it is told."""
@@ -274,9 +271,5 @@ def to_trajectory(command: Command, arm: Arm) -> JointTrajectory:
     return message
 
 
-def main() -> None:
-    run(StreamerNode, regular=True)
-
-
 if __name__ == "__main__":
-    main()
+    run(StreamerNode, regular=True)

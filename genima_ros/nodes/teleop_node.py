@@ -59,8 +59,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
         self._tell_due, self._count_due = Repeater(REPEAT_S), Repeater(COUNT_EVERY_S)
         self._logged: tuple[object, str] = (None, "")
         self._sent = PeriodMeter(1 / self.parameters.max_rate_hz)
-        self._targets = self.publish(interfaces.JOINT_TARGET)
-        self._states = self.publish(interfaces.TELEOP_STATE)
+        self.announce(interfaces.JOINT_TARGET, interfaces.TELEOP_STATE)
         self._leader = self.subscribe(interfaces.LEADER_JOINT_STATES, self._on_leader)
         follower = self.subscribe(interfaces.JOINT_STATES, self._on_follower)
         shared = set(self.arm.joint_names) & set(self.leader_arm.joint_names)
@@ -87,7 +86,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
         output = self.mirror.step(now_s)
         if output.target is not None:
             stamp_s = self.clocks.to_ros(output.target.stamp_s)
-            self._targets.publish(target_to_joint_state(output.target, self.arm, stamp_s))
+            self.say(interfaces.JOINT_TARGET, target_to_joint_state(output.target, self.arm, stamp_s))
             self._sent.tick(now_s)
             self.diagnostics.worked(self.clock_s() - now_s)
         elif output.status.state is not Mirroring.MIRRORING:
@@ -101,7 +100,8 @@ class TeleopNode(GraphNode[TeleopParameters]):
         if not self._tell_due(key, now_s):
             return
         stopped, text = status.state is Mirroring.STOPPED, str(status)
-        self._states.publish(status_to_message(self.get_name(), status, Level.WARN if stopped else Level.OK))
+        message = status_to_message(self.get_name(), status, Level.WARN if stopped else Level.OK)
+        self.say(interfaces.TELEOP_STATE, message)
         if key != self._logged[0] and text != self._logged[1]:
             if stopped:
                 self.get_logger().warning(text)
@@ -158,9 +158,5 @@ class TeleopNode(GraphNode[TeleopParameters]):
         }
 
 
-def main() -> None:
-    run(TeleopNode, regular=True)
-
-
 if __name__ == "__main__":
-    main()
+    run(TeleopNode, regular=True)
