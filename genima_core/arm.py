@@ -174,32 +174,28 @@ class Arm:
         """
         if not (len(lower) or len(upper) or len(velocity)):
             return self
-        limits = self.limits
-        for name, given, own, sign in (
-            ("lower position", lower, limits.lower, -1),
-            ("upper position", upper, limits.upper, 1),
-            ("velocity", velocity, limits.velocity, 1),
+        own, narrow = self.limits, {}
+        for name, what, given, sign in (
+            ("lower", "lower position", lower, -1),
+            ("upper", "upper position", upper, 1),
+            ("velocity", "velocity", velocity, 1),
         ):
             if len(given) not in (0, 7) or not np.isfinite(given).all():
-                raise ValueError(f"{name} limits are {list(given)}; give seven numbers, or none for the arm's own")
-            for i, (value, most) in enumerate(zip(given, own, strict=False)):
-                if sign * (value - most) > 0:
-                    raise ValueError(
-                        f"the {name} limit of joint {i + 1} is {value:g}, wider than the {self.name}'s {most:g}; "
-                        "limits may only be narrower"
-                    )
-        narrow = replace(
-            limits,
-            lower=np.array(lower if len(lower) else limits.lower),
-            upper=np.array(upper if len(upper) else limits.upper),
-            velocity=np.array(velocity if len(velocity) else limits.velocity),
-        )
-        for i in np.flatnonzero((narrow.lower >= narrow.upper) | (narrow.velocity <= 0))[:1]:
+                raise ValueError(f"{what} limits are {list(given)}; give seven numbers, or none for the arm's own")
+            most = getattr(own, name)
+            narrow[name] = np.array(given, np.float64) if len(given) else most
+            for i in np.flatnonzero(sign * (narrow[name] - most) > 0):
+                raise ValueError(
+                    f"the {what} limit of joint {i + 1} is {given[i]:g}, wider than the {self.name}'s {most[i]:g}; "
+                    "limits may only be narrower"
+                )
+        limits = replace(own, **narrow)
+        for i in np.flatnonzero((limits.lower >= limits.upper) | (limits.velocity <= 0)):
             raise ValueError(
-                f"nothing is left of joint {i + 1}: positions from {narrow.lower[i]:g} to {narrow.upper[i]:g} rad, "
-                f"velocity {narrow.velocity[i]:g} rad/s; widen its limits"
+                f"nothing is left of joint {i + 1}: positions from {limits.lower[i]:g} to {limits.upper[i]:g} rad, "
+                f"velocity {limits.velocity[i]:g} rad/s; widen its limits"
             )
-        return replace(self, limits=narrow, home=np.clip(self.home, narrow.lower, narrow.upper))
+        return replace(self, limits=limits, home=np.clip(self.home, limits.lower, limits.upper))
 
     # ---- as text
 
@@ -207,16 +203,13 @@ class Arm:
         """For JSON and YAML: the name of a known arm, else a description that `arm_description.arm_from` reads."""
         if self is ARMS.get(self.name):
             return self.name
-        limits = {name: getattr(self.limits, name).tolist() for name in ("lower", "upper", "velocity")}
         return {
             "name": self.name,
             "joint_names": list(self.joint_names),
             "base_frame": self.base_frame,
             "hand_frame": self.hand_frame,
             "home": self.home.tolist(),
-            **limits,
-            "acceleration": self.limits.acceleration.tolist(),
-            "jerk": self.limits.jerk.tolist(),
+            **{name: limits.tolist() for name, limits in asdict(self.limits).items()},
             "links": self.links.reshape(7, 16).tolist(),
             "hand": self.T_joint7_hand.ravel().tolist(),
             "tcp": self.T_hand_tcp.ravel().tolist(),

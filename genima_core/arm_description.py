@@ -1,7 +1,7 @@
 """Reads an arm: by its name, or described in plain numbers, Craig's DH rows or a URDF."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -64,26 +64,15 @@ def arm_from(value: object, folder: Path = Path()) -> Arm:
     given = [name for name in ("dh", "urdf", "links") if getattr(d, name)]
     if len(given) != 1:
         raise ValueError(f"the arm {d.name} has {' and '.join(given) or 'no'} kinematics; give one of dh, urdf, links")
-    T_joint7_link = np.eye(4)
-    ranges = {"lower": d.lower, "upper": d.upper, "velocity": d.velocity}
+    T_joint7_link, numbers = np.eye(4), {field.name: getattr(d, field.name) for field in fields(JointLimits)}
     if d.urdf:
-        try:
-            links, T_joint7_link, of_urdf = _read_urdf(folder / d.urdf, d.joint_names)
-        except ElementTree.ParseError as error:
-            raise ValueError(f"URDF {d.urdf} is not XML: {error}") from error
-        ranges = {name: own or of_urdf[name] for name, own in ranges.items()}
-    elif d.dh:
-        links = links_from_dh(d.dh)
+        links, T_joint7_link, of_urdf = _read_urdf(folder / d.urdf, d.joint_names)
+        numbers = {name: own or of_urdf.get(name, ()) for name, own in numbers.items()}
     else:
-        links = checked_numbers(d.links, (7, 16), "links").reshape(7, 4, 4)
-    limits = JointLimits(
-        **{name: checked_numbers(values, (7,), name) for name, values in ranges.items()},
-        acceleration=checked_numbers(d.acceleration, (7,), "acceleration"),
-        jerk=checked_numbers(d.jerk, (7,), "jerk"),
-    )
-    if (limits.lower >= limits.upper).any() or min(
-        map(np.min, (limits.velocity, limits.acceleration, limits.jerk))
-    ) <= 0:
+        links = links_from_dh(d.dh) if d.dh else checked_numbers(d.links, (7, 16), "links").reshape(7, 4, 4)
+    limits = JointLimits(**{name: checked_numbers(values, (7,), name) for name, values in numbers.items()})
+    least = min(limits.velocity.min(), limits.acceleration.min(), limits.jerk.min())
+    if (limits.lower >= limits.upper).any() or least <= 0:
         raise ValueError(f"the arm {d.name}: lower limits must be below upper ones, all other limits positive")
     return Arm(
         name=d.name,
@@ -110,7 +99,10 @@ def _read_urdf(path: Path, joint_names: Sequence[str]) -> tuple[np.ndarray, np.n
     text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"URDF {path} defines entities, which no URDF needs; remove its DOCTYPE")
-    joints = {joint.get("name", ""): joint for joint in ElementTree.fromstring(text).findall("joint")}
+    try:
+        joints = {joint.get("name", ""): joint for joint in ElementTree.fromstring(text).findall("joint")}
+    except ElementTree.ParseError as error:
+        raise ValueError(f"URDF {path} is not XML: {error}") from error
     missing = [name for name in joint_names if name not in joints]
     if missing:
         raise ValueError(f"URDF {path} has no joint {', '.join(missing)}; it has {', '.join(joints)}")
@@ -133,8 +125,8 @@ def _read_urdf(path: Path, joint_names: Sequence[str]) -> tuple[np.ndarray, np.n
         links.append(T_turned_joint @ origin @ T_joint_turned)
         T_turned_joint = np.linalg.inv(T_joint_turned)
     limits = {
-        name: tuple(float(_attribute(joints[joint], "limit", key, "nan")) for joint in joint_names)
-        for name, key in (("lower", "lower"), ("upper", "upper"), ("velocity", "velocity"))
+        name: tuple(float(_attribute(joints[joint], "limit", name, "nan")) for joint in joint_names)
+        for name in ("lower", "upper", "velocity")
     }
     return np.stack(links), T_turned_joint, limits
 

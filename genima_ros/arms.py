@@ -113,9 +113,13 @@ class ArmSetup:
         return {prefix + ours: absolute(namespace, theirs) for ours, theirs in topics.items() if theirs}
 
 
+def arms_folder() -> Path:
+    return share_folder() / "config" / "arms"
+
+
 def find_arm(name: str) -> ArmSetup:
     """The arm of this name in config/arms, or of the file with this path; see `load_arm`."""
-    return load_arm(name, share_folder() / "config" / "arms")
+    return load_arm(name, arms_folder())
 
 
 def load_arm(name: str, folder: Path) -> ArmSetup:
@@ -136,10 +140,9 @@ def load_arm(name: str, folder: Path) -> ArmSetup:
 
 def arm_file(name: str, folder: Path) -> Path:
     """The file that a name in `folder`, or a path, means; FileNotFoundError where there is none."""
-    known = folder / f"{name}.yaml"
-    path = known if known.is_file() else Path(name)
-    if path.is_file():
-        return path
+    for path in (folder / f"{name}.yaml", Path(name)):
+        if path.is_file():
+            return path
     names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
     raise FileNotFoundError(
         f"there is no arm {name!r}; valid are {names}, or the path of a file like those in {folder}"
@@ -148,9 +151,8 @@ def arm_file(name: str, folder: Path) -> Path:
 
 def arm_argument(name: str) -> str:
     """The same arm as a parameter of a node, which may run in another folder."""
-    folder = share_folder() / "config" / "arms"
-    path = arm_file(name, folder)
-    return name if path.parent == folder and path.stem == name else str(path.absolute())
+    path = arm_file(name, arms_folder())
+    return name if path == arms_folder() / f"{name}.yaml" else str(path.absolute())
 
 
 def arm_setup(data: Mapping[str, Any], folder: Path) -> ArmSetup:
@@ -162,11 +164,10 @@ def arm_setup(data: Mapping[str, Any], folder: Path) -> ArmSetup:
     given = data.get("gripper") or {}
     if not isinstance(given, Mapping):
         raise ValueError(f"gripper is {given!r}; it needs a mapping, as in config/arms/fr3.yaml")
-    of_driver = {field.name for field in fields(GripperDriver)}
-    gripper = from_overrides(
-        Gripper, {**asdict(arm.gripper), **{k: v for k, v in given.items() if k not in of_driver}}, "the gripper"
-    )
-    gripper_driver = from_overrides(GripperDriver, {k: v for k, v in given.items() if k in of_driver}, "the gripper")
+    names = {field.name for field in fields(GripperDriver)}
+    gripper_driver = from_overrides(GripperDriver, {k: v for k, v in given.items() if k in names}, "the gripper")
+    own = asdict(arm.gripper) | {k: v for k, v in given.items() if k not in names}
+    gripper = from_overrides(Gripper, own, "the gripper")
     if gripper != arm.gripper:
         arm = replace(arm, gripper=gripper)
     return ArmSetup(arm, driver, gripper_driver)

@@ -130,7 +130,6 @@ class Mirror:
         return None
 
     def on_streamer(self, status: Status, now_s: float) -> None:
-        """What the streamer says about itself."""
         self._streamer, self._streamer_heard_s = status, now_s
 
     # ---- the operator
@@ -292,7 +291,6 @@ class Mirror:
             )
 
     def _find_busy(self, now_s: float) -> Refusal | None:
-        """Why not to begin just now."""
         if self._streamer_state is State.HOLDING or now_s - self._sent_s < ANSWER_S:
             return None
         return Refusal(Reason.STREAMER, f"The streamer is {self._streamer_state}; wait until it holds.")

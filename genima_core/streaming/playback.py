@@ -226,7 +226,6 @@ class Playback:
 
     @property
     def ended(self) -> bool:
-        """The path's last action is past."""
         return self.path is not None and self.time_s > self.path.end_s
 
     @property

@@ -110,7 +110,6 @@ class Streamer:
         return self._measured.take(state, now_s)
 
     def on_arm_status(self, status: ArmStatus | Refusal, now_s: float) -> None:
-        """Take the arm's status."""
         if self._watchdogs.status.take(status, now_s):
             self._interrupt(Event.PLACE, states.PLACED)
             self._end_stream()
@@ -235,7 +234,7 @@ class Streamer:
             self._enabled = False
         if not self._enabled and (trouble is None or trouble.event is Event.STOP):
             trouble = states.DISABLED
-        start = trouble or self._measured.start(self._clock.now_s)
+        start = trouble or self._measured.start()
         if isinstance(start, Refusal):
             self._why = start
             return False
@@ -267,7 +266,7 @@ class Streamer:
             if trouble.event is Event.RETIRE or (trouble.kind is Reason.ARM and trouble.event is Event.FAIL):
                 self._enabled = False
             self._interrupt(trouble.event, trouble)
-        elif self._watchdogs.awake:
+        elif self._measured.awake:
             if self._why.kind in (Reason.JOINT_STATES, Reason.ARM) and self._mode is Mode.HOLDING:
                 self._why = states.WAITING
             silence = self._targets.find_silence(self._clock.heard_until_s)
@@ -282,7 +281,7 @@ class Streamer:
             return Refusal(Reason.DISABLED, f"The streamer is disabled; enable it before sending {what}s.")
         if (trouble := self._watchdogs.find_hindrance()) is not None:
             return trouble
-        if self._playback is None or not self._watchdogs.fresh:
+        if self._playback is None or not self._measured.fresh:
             text = f"The streamer has no fresh joint state, so it takes no {what}; start the arm's driver first."
             return Refusal(Reason.WAITING, text)
         return None
@@ -317,7 +316,6 @@ class Streamer:
         return None
 
     def _unwelcome_target(self) -> Refusal | None:
-        """Why no target is for now."""
         if (refusal := self._not_ready("target")) is not None or self._targets.active:
             return refusal
         if self._mode is not Mode.HOLDING or self._pending is not None:
@@ -327,7 +325,6 @@ class Streamer:
     # ---- motion
 
     def _advance(self, playback: Playback) -> None:
-        """One command further, and whatever mode that leads to."""
         now_s = self._clock.now_s
         if self._mode in (Mode.HOLDING, Mode.TRACKING, Mode.ENDING):
             self._enter_pending(playback)
@@ -378,7 +375,7 @@ class Streamer:
             self._why.kind is Reason.DEVIATION
             and self._enabled
             and not self._relieved
-            and self._watchdogs.fresh
+            and self._measured.fresh
             and not self._measured.doubt
             and self._watchdogs.find_hindrance() is None
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from genima_core.arm import Arm
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Playback
-from genima_core.streaming.states import Event, Reason, Refusal, Trouble
+from genima_core.streaming.states import Event, Reason, Refusal, Trouble, first_refusal
 from genima_core.timing import stamp_problem
 from genima_core.types import JointState
 
@@ -25,6 +26,7 @@ SILENCE_S = 0.1
 """Joint states further apart than this say nothing about whether the arm jumped between them."""
 REMEMBERED_S = 1.0
 """What is measured so soon after such a pause is not believed to be where the arm moved to."""
+BLOCKED = "free the arm or recover it from its reflex stop"
 STUCK_S = 0.1
 """Sensors have noise: seven numbers that stay the same for longer are no measurements."""
 
@@ -56,10 +58,8 @@ class StepClock:
         gap_s, interruption = now_s - self.previous_s, None
         if gap_s < -self._period_s:
             self._commanded_s = now_s - self._period_s
-            interruption = Refusal(
-                Reason.CLOCK,
-                f"The clock jumped back by {-gap_s:.3f} s; from now on inputs are timed by the new clock.",
-            )
+            text = f"The clock jumped back by {-gap_s:.3f} s; from now on inputs are timed by the new clock."
+            interruption = Refusal(Reason.CLOCK, text)
         elif gap_s > self._max_gap_s:
             interruption = Refusal(
                 Reason.GAP,
@@ -95,8 +95,8 @@ class StepClock:
 class ArmWatch:
     """Keeps what the arm said last; nothing is found unless `watch_arm_status` is set."""
 
-    def __init__(self, config: StreamerConfig) -> None:
-        self._on, self._timeout_s = config.watch_arm_status, config.arm_status_timeout_s
+    def __init__(self, config: StreamerConfig, clock: StepClock) -> None:
+        self._on, self._timeout_s, self._clock = config.watch_arm_status, config.arm_status_timeout_s, clock
         self._last: ArmStatus | None = None
         self._refusal = ""
         self._heard_s = -math.inf
@@ -110,7 +110,7 @@ class ArmWatch:
         self._last, self._refusal, self._heard_s = status, "", now_s
         return placed
 
-    def find_trouble(self, clock: StepClock) -> Trouble | None:
+    def find_trouble(self) -> Trouble | None:
         """Why the arm must not be moved now; an error stays until it says otherwise."""
         if not self._on:
             return None
@@ -121,7 +121,7 @@ class ArmWatch:
         if level is Level.ERROR:
             text = f"The arm reports {said or 'an error; look at its driver'}; then: genima recover."
             return Trouble(Reason.ARM, text, Event.FAIL)
-        if (silent_s := clock.silent_s(self._heard_s)) > self._timeout_s:
+        if (silent_s := self._clock.silent_s(self._heard_s)) > self._timeout_s:
             text = f"No status of the arm for {silent_s:.2f} s (limit {self._timeout_s:g} s)."
             event = Event.STOP if level is Level.OK else Event.RETIRE
             return Trouble(Reason.ARM, f"{text} {self._refusal or 'Look at the arm monitor.'}", event)
@@ -138,8 +138,8 @@ class ArmWatch:
 class MeasurementWatch:
     """Keeps the newest usable joint state, and what speaks against believing it."""
 
-    def __init__(self, arm: Arm, config: StreamerConfig):
-        self._arm, self._config = arm, config
+    def __init__(self, arm: Arm, config: StreamerConfig, clock: StepClock):
+        self._arm, self._config, self._clock = arm, config, clock
         self.last: JointState | None = None
         self.received_s = -math.inf
         self.rejected: Counter[Reason] = Counter()
@@ -151,29 +151,24 @@ class MeasurementWatch:
 
     def take(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
         """None, or why a joint state is not used: see `Streamer.on_joint_state`."""
-        refusal = state if isinstance(state, Refusal) else self._untimely(state, now_s)
-        if isinstance(state, JointState) and refusal is None:
-            self._compare(state)
-            self.last, self.received_s, self.last_refusal = state, now_s, ""
-        elif refusal is not None:
+        refusal = state if isinstance(state, Refusal) else first_refusal(self._untimely(state, now_s))
+        if refusal is not None:
             self.rejected[refusal.kind] += 1
             self.last_refusal = refusal.text
+        elif isinstance(state, JointState):
+            self._compare(state)
+            self.last, self.received_s, self.last_refusal = state, now_s, ""
         return refusal
 
-    def _untimely(self, state: JointState, now_s: float) -> Refusal | None:
-        age, limit = now_s - state.stamp_s, self._config.joint_state_timeout_s
-        if not abs(age) <= limit:
-            problem = stamp_problem("The joint state", state.stamp_s, now_s, limit, "the driver")
-            return Refusal(Reason.STALE, problem)
-        if state.stamp_s < self._forgotten_s:
-            return Refusal(Reason.OLDER, "The joint state is from before the arm was put somewhere else.")
-        if self.last is not None and state.stamp_s < self.last.stamp_s + STAMP_SLACK_S:
-            return Refusal(
-                Reason.OLDER,
-                f"The joint state's stamp {state.stamp_s:.3f} s is not after the one before "
-                f"({self.last.stamp_s:.3f} s); look at the driver of the arm.",
-            )
-        return None
+    def _untimely(self, state: JointState, now_s: float) -> Iterator[tuple[Reason, str]]:
+        limit_s, stamp_s = self._config.joint_state_timeout_s, state.stamp_s
+        if not abs(now_s - stamp_s) <= limit_s:
+            yield Reason.STALE, stamp_problem("The joint state", stamp_s, now_s, limit_s, "the driver")
+        if stamp_s < self._forgotten_s:
+            yield Reason.OLDER, "The joint state is from before the arm was put somewhere else."
+        if self.last is not None and stamp_s < self.last.stamp_s + STAMP_SLACK_S:
+            before = f"after the one before ({self.last.stamp_s:.3f} s); look at the driver of the arm."
+            yield Reason.OLDER, f"The joint state's stamp {stamp_s:.3f} s is not {before}"
 
     def _compare(self, state: JointState) -> None:
         """Remembers what no arm does: to be elsewhere at once, or to give the same numbers again and again."""
@@ -197,20 +192,25 @@ class MeasurementWatch:
             return "the joint states repeat the same numbers"
         return "the joint states paused" if stamp_s - self._silent_until_s < REMEMBERED_S else ""
 
-    def fresh(self, now_s: float) -> bool:
-        """A joint state came lately."""
-        return self.last is not None and now_s - self.received_s <= self._config.joint_state_timeout_s
+    @property
+    def fresh(self) -> bool:
+        """One came lately."""
+        return self.last is not None and self._clock.now_s - self.received_s <= self._config.joint_state_timeout_s
 
-    def start(self, now_s: float) -> np.ndarray | Refusal:
+    @property
+    def awake(self) -> bool:
+        """One came since the last pause of this process."""
+        return self.received_s >= self._clock.awake_since_s
+
+    def start(self) -> np.ndarray | Refusal:
         """Where commands may begin (7,), or why they may not."""
-        if self.last is None or not self.fresh(now_s):
+        if self.last is None or not self.fresh:
             hint = self.last_refusal or "Start the arm's driver and check the topic's name."
             return Refusal(Reason.WAITING, f"Waiting for joint states. {hint}")
         limits, q = self._arm.limits, self.last.q
         self._jumped, self._silent_until_s = False, -math.inf
-        outside = np.maximum(limits.lower - q, q - limits.upper)
-        i = int(np.argmax(outside))
-        if outside[i] > self._config.start_tolerance_rad:
+        outside = np.maximum(limits.lower - q, q - limits.upper) - self._config.start_tolerance_rad
+        if outside[i := int(np.argmax(outside))] > 0:
             return Refusal(
                 Reason.LIMITS,
                 f"{self._arm.joint_names[i]} is measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, "
@@ -218,31 +218,27 @@ class MeasurementWatch:
             )
         return np.clip(q, limits.lower, limits.upper)
 
-    def find_silence(self, clock: StepClock) -> Trouble | None:
-        """What is wrong with a driver that says nothing."""
-        silent_s, config = clock.silent_s(self.received_s), self._config
+    def find_silence(self) -> Trouble | None:
+        silent_s, config = self._clock.silent_s(self.received_s), self._config
         if silent_s <= config.joint_state_timeout_s:
             return None
-        failed = silent_s > config.joint_state_fault_s
-        text = (
-            f"No usable joint state for more than {config.joint_state_fault_s:g} s."
-            if failed
-            else f"No usable joint state for {silent_s:.2f} s (limit {config.joint_state_timeout_s:g} s)."
-        )
         hint = self.last_refusal or "Look at the arm's driver and the network."
-        return Trouble(Reason.JOINT_STATES, f"{text} {hint}", Event.FAIL if failed else Event.STOP)
+        if silent_s > config.joint_state_fault_s:
+            text = f"No usable joint state for more than {config.joint_state_fault_s:g} s. {hint}"
+            return Trouble(Reason.JOINT_STATES, text, Event.FAIL)
+        text = f"No usable joint state for {silent_s:.2f} s (limit {config.joint_state_timeout_s:g} s). {hint}"
+        return Trouble(Reason.JOINT_STATES, text, Event.STOP)
 
-    def find_deviation(self, deviation: np.ndarray) -> Trouble | None:
-        """What is wrong with an arm that is measured so far (7,) from its commands."""
-        config, i = self._config, int(np.argmax(deviation))
-        if deviation[i] <= config.max_deviation_rad or self.last is None:
+    def find_deviation(self, playback: Playback) -> Trouble | None:
+        if self.last is None:
             return None
-        remedy = "free the arm or recover it from its reflex stop"
-        if self.doubt:
-            remedy = f"{self.doubt}: look at the arm's driver"
+        deviation, limit = playback.deviation(self.last.q), self._config.max_deviation_rad
+        if deviation[i := int(np.argmax(deviation))] <= limit:
+            return None
+        remedy = f"{self.doubt}: look at the arm's driver" if self.doubt else BLOCKED
         text = (
             f"{self._arm.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
-            f"command (limit {config.max_deviation_rad:g} rad); {remedy}, then reset the fault."
+            f"command (limit {limit:g} rad); {remedy}, then reset the fault."
         )
         return Trouble(Reason.DEVIATION, text, Event.FAIL)
 
@@ -262,23 +258,13 @@ class Watchdogs:
 
     def __init__(self, arm: Arm, config: StreamerConfig, receiver_follows_horizon: bool):
         self.clock = StepClock(config.period_s, config.max_gap_s, receiver_follows_horizon)
-        self.status, self.measured = ArmWatch(config), MeasurementWatch(arm, config)
+        self.status, self.measured = ArmWatch(config, self.clock), MeasurementWatch(arm, config, self.clock)
         self.commanders: tuple[str, ...] = ()
         """Who else commands the arm, or has the streamer's name."""
 
-    @property
-    def fresh(self) -> bool:
-        """A joint state came lately."""
-        return self.measured.fresh(self.clock.now_s)
-
-    @property
-    def awake(self) -> bool:
-        """A joint state came since the last pause of this process."""
-        return self.measured.received_s >= self.clock.awake_since_s
-
     def find_hindrance(self) -> Trouble | None:
         """Why the arm must not be moved, whoever wants it."""
-        if (trouble := self.status.find_trouble(self.clock)) is not None or not self.commanders:
+        if (trouble := self.status.find_trouble()) is not None or not self.commanders:
             return trouble
         who, verb = ", ".join(dict.fromkeys(self.commanders)), "commands" if len(self.commanders) == 1 else "command"
         remedy = "end all but one (what was killed is forgotten after 20 s), then enable the streamer."
@@ -289,12 +275,12 @@ class Watchdogs:
 
         `relieves` is the fault after which a command goes back to where the arm is: that it is far away is known then.
         """
-        trouble = self.find_hindrance() or self.measured.find_silence(self.clock)
+        trouble = self.find_hindrance() or self.measured.find_silence()
         if trouble is not None or self.measured.last is None:
             return trouble
         if relieves is not None:
             return Trouble(relieves.kind, relieves.text, Event.FAIL) if self.measured.doubt else None
-        return self.measured.find_deviation(playback.deviation(self.measured.last.q)) if self.awake else None
+        return self.measured.find_deviation(playback) if self.measured.awake else None
 
     def forget_times(self) -> None:
         """The clock was set back."""

@@ -138,7 +138,8 @@ def test_a_status_that_cannot_be_read_counts_as_none(watched):
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from([None, 0, 1, 2, 7])), max_size=20), st.floats(0, 3))
 def test_only_a_fresh_ok_lets_the_arm_move(events, wait_s):
-    watch, now_s, heard = ArmWatch(StreamerConfig(watch_arm_status=True)), 0.0, (None, 0.0)
+    clock = StepClock(0.02, 0.2, False)
+    watch, now_s, heard = ArmWatch(StreamerConfig(watch_arm_status=True), clock), 0.0, (None, 0.0)
     for pause_s, level in events:
         now_s += pause_s
         if level is not None:
@@ -147,6 +148,5 @@ def test_only_a_fresh_ok_lets_the_arm_move(events, wait_s):
             heard = (level, now_s) if level != 7 else heard
     now_s += wait_s
     usable = heard[0] == 0 and now_s - heard[1] <= TIMEOUT_S
-    clock = StepClock(0.02, 0.2, False)
     clock.observe(now_s)
-    assert (watch.find_trouble(clock) is None) == usable
+    assert (watch.find_trouble() is None) == usable

@@ -42,12 +42,7 @@ def make_driver(
     Raises:
         RuntimeError: its message package is missing; names what to install.
     """
-    make = {
-        "franka_hand": franka_hand,
-        "gripper_command": gripper_command,
-        "parallel_gripper_command": parallel_gripper_command,
-    }[gripper.kind]
-    package = "franka_msgs" if make is franka_hand else "control_msgs"
+    make, package = (franka_hand, "franka_msgs") if gripper.kind == "franka_hand" else (gripper_command, "control_msgs")
     try:
         actions = importlib.import_module(f"{package}.action")
     except ImportError as error:
@@ -75,27 +70,20 @@ def franka_hand(node: Node, actions: ModuleType, gripper: Gripper, parameters: G
 
 
 def gripper_command(node: Node, actions: ModuleType, gripper: Gripper, parameters: GripperParameters) -> Parts:
-    """control_msgs/GripperCommand, as grippers of ROS 2 before Jazzy have it."""
-    client = ActionClient(node, actions.GripperCommand, parameters.action)
+    """The actions of control_msgs: GripperCommand, as grippers of ROS 2 before Jazzy have it, or
+    ParallelGripperCommand, of the gripper action controller of Jazzy (Robotiq 2F-140, for one).
+    """
+    parallel = gripper.kind == "parallel_gripper_command"
+    kind = actions.ParallelGripperCommand if parallel else actions.GripperCommand
+    client = ActionClient(node, kind, parameters.action)
 
     def translate(goal: Goal) -> tuple[ActionClient, Any]:
-        message = actions.GripperCommand.Goal()
-        message.command.position = gripper.to_position(goal.width_m)
-        message.command.max_effort = parameters.force_n
-        return client, message
-
-    return (client,), translate, _read_stall
-
-
-def parallel_gripper_command(node: Node, actions: ModuleType, gripper: Gripper, parameters: GripperParameters) -> Parts:
-    """control_msgs/ParallelGripperCommand, the gripper action controller of Jazzy (Robotiq 2F-140, for one)."""
-    client = ActionClient(node, actions.ParallelGripperCommand, parameters.action)
-
-    def translate(goal: Goal) -> tuple[ActionClient, Any]:
-        message = actions.ParallelGripperCommand.Goal()
-        message.command.name = list(gripper.joints)
-        message.command.position = [gripper.to_position(goal.width_m)]
-        message.command.effort = [parameters.force_n]
+        message, position = kind.Goal(), gripper.to_position(goal.width_m)
+        if parallel:
+            message.command.name, message.command.position = list(gripper.joints), [position]
+            message.command.effort = [parameters.force_n]
+        else:
+            message.command.position, message.command.max_effort = position, parameters.force_n
         return client, message
 
     return (client,), translate, _read_stall
