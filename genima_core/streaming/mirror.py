@@ -20,6 +20,8 @@ ANSWER_S = 1.0
 READY_S = 3.0
 """Within this time after `engage` it must hold."""
 STREAMER_SILENT_S = 3.0
+SET_BACK_S = 0.1
+"""A clock that goes back by more was set."""
 WAKE_S = 0.03
 """Steps further apart than this were late."""
 HAND_OVER_S = 0.5
@@ -118,7 +120,7 @@ class Mirror:
     def on_leaders(self, count: int) -> None:
         """How many publish the leader's joint states."""
         self._leaders = count
-        if count > 1 and self._engaged and (problem := self._find_obstacle(self._now_s)) is not None:
+        if count > 1 and self._engaged and (problem := first_refusal(self._obstacles(self._now_s))) is not None:
             self._end(self._now_s, Mirroring.STOPPED, problem)
 
     def on_follower(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
@@ -140,9 +142,10 @@ class Mirror:
             return Refusal(Reason.BUSY, f"The follower is {self._status.state} already.")
         if self._glide is not None:
             return Refusal(Reason.BUSY, "The follower is still coming to rest; engage it again.")
-        problem = self._find_obstacle(now_s) or self._find_busy(now_s)
-        if problem is not None:
+        if (problem := first_refusal(self._obstacles(now_s))) is not None:
             return problem
+        if self._streamer_state is not State.HOLDING and now_s - self._sent_s >= ANSWER_S:
+            return Refusal(Reason.STREAMER, f"The streamer is {self._streamer_state}; wait until it holds.")
         self._way_rad, self._progress = self._distance(), 0.0
         self._target, self._followed = None, False
         self._engaged_s, self._first_s, self._far_since_s = now_s, -np.inf, np.inf
@@ -163,22 +166,13 @@ class Mirror:
 
     def step(self, now_s: float) -> MirrorOutput:
         """Evaluate every watchdog, and say what to send now."""
-        problem, paused_s = None, now_s - self._now_s
-        if paused_s < -0.1:
+        before_s, self._now_s = self._now_s, now_s
+        problem = first_refusal(self._problems(before_s, now_s)) if self._engaged else None
+        if now_s - before_s < -SET_BACK_S:
             self._leader.forget()
             self._sent_s = min(self._sent_s, now_s)
-            problem = Refusal(Reason.CLOCK, f"The clock jumped back by {-paused_s:.3f} s.")
-        elif self.config.leader_timeout_s < paused_s < np.inf:
-            problem = Refusal(
-                Reason.GAP,
-                f"Mirroring itself paused for {paused_s:.2f} s; free a processor for this process, and engage again.",
-            )
-        # After a pause of this process messages may still wait for their turn.
-        heard_until_s, self._now_s = min(now_s, self._now_s + WAKE_S), now_s
-        if self._engaged:
-            problem = problem or self._find_obstacle(heard_until_s) or self._find_unfollowed(now_s)
-            if problem is not None:
-                self._end(now_s, Mirroring.STOPPED, problem)
+        if problem is not None:
+            self._end(now_s, Mirroring.STOPPED, problem)
         target = self._next(now_s)
         if target is not None:
             self._target, self._sent_s = target, now_s
@@ -247,11 +241,20 @@ class Mirror:
     def _streamer_state(self) -> StrEnum | None:
         return None if self._streamer is None else self._streamer.state
 
-    def _find_obstacle(self, now_s: float) -> Refusal | None:
-        """What forbids to follow the leader, begun or not."""
-        return first_refusal(self._obstacles(now_s))
+    def _problems(self, before_s: float, now_s: float) -> Iterator[tuple[Reason, str]]:
+        """What ends it at a step after the one at before_s."""
+        paused_s = now_s - before_s
+        if paused_s < -SET_BACK_S:
+            yield Reason.CLOCK, f"The clock jumped back by {-paused_s:.3f} s."
+        elif self.config.leader_timeout_s < paused_s < np.inf:
+            remedy = "free a processor for this process, and engage again."
+            yield Reason.GAP, f"Mirroring itself paused for {paused_s:.2f} s; {remedy}"
+        # After a pause of this process messages may still wait for their turn.
+        yield from self._obstacles(min(now_s, before_s + WAKE_S))
+        yield from self._unfollowed(now_s)
 
     def _obstacles(self, now_s: float) -> Iterator[tuple[Reason, str]]:
+        """What forbids to follow the leader, begun or not."""
         config, leader, streamer = self.config, self._leader, self._streamer
         if self._leaders > 1:
             yield Reason.LEADER, f"{self._leaders} publish the leader's joint states; end all but one."
@@ -290,33 +293,27 @@ class Mirror:
                 f"{of_follower.lower[i]:.4f} to {of_follower.upper[i]:.4f}; move it back and engage again.",
             )
 
-    def _find_busy(self, now_s: float) -> Refusal | None:
-        if self._streamer_state is State.HOLDING or now_s - self._sent_s < ANSWER_S:
-            return None
-        return Refusal(Reason.STREAMER, f"The streamer is {self._streamer_state}; wait until it holds.")
-
-    def _find_unfollowed(self, now_s: float) -> Refusal | None:
+    def _unfollowed(self, now_s: float) -> Iterator[tuple[Reason, str]]:
         """Whether streamer and arm do as they are told."""
         config, state = self.config, self._streamer_state
         if not np.isfinite(self._first_s):
-            late = now_s - self._engaged_s > READY_S
-            text = f"The streamer is still {state}; engage again when it holds."
-            return Refusal(Reason.STREAMER, text) if late else None
+            if now_s - self._engaged_s > READY_S:
+                yield Reason.STREAMER, f"The streamer is still {state}; engage again when it holds."
+            return
         if state is State.TRACKING:
             self._followed = True
         elif self._followed or now_s - self._first_s > ANSWER_S:
-            return Refusal(Reason.STREAMER, f"The streamer does not follow ({self._streamer}).")
+            yield Reason.STREAMER, f"The streamer does not follow ({self._streamer})."
         if self._target is None or self._follower is None:
-            return None
+            return
         lag_rad = float(np.abs(self._follower.q - self._target.q).max())
         self._far_since_s = min(self._far_since_s, now_s) if lag_rad > config.max_lag_rad else np.inf
-        if now_s - self._far_since_s <= config.max_lag_s:
-            return None
-        return Refusal(
-            Reason.FOLLOWER,
-            f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit "
-            f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly.",
-        )
+        if now_s - self._far_since_s > config.max_lag_s:
+            yield (
+                Reason.FOLLOWER,
+                f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit "
+                f"{config.max_lag_rad:g} rad); free it, or move the leader more slowly.",
+            )
 
     def _distance(self) -> float:
         if self._leader.last is None or self._follower is None:

@@ -10,6 +10,7 @@ not say which of their images that was.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
         gate = self.checkpoint.gate(p, self.setup.arm) if p.gate else None
         self.loop = ControlLoop(controller, p.execution, gate)
         self.loop.instruction = p.instruction
-        self._state_arrived_s = self._drawing_arrived_s = self._observation_arrived_s = clock_s()
+        self._arrived_s = dict.fromkeys(("joint_states", "drawing", "observation"), clock_s())
         self._opening: float | None = None
         self._wanted_heard = False
         self.announce(interfaces.ACTION_CHUNK)
@@ -111,10 +112,10 @@ class ControllerNode(GraphNode[ControllerParameters]):
         self.subscribe(interfaces.CHUNK_WANTED, self._on_wanted)
         names = ("drawing", "observation") if p.gate else ("drawing",)
         self._pictures: Synchroniser[Image] = Synchroniser(names, SAME_STAMP_S)
-        self.subscribe(interfaces.TARGETS, self._on_drawing)
+        self.subscribe(interfaces.TARGETS, partial(self._on_picture, "drawing"))
         if p.gate:
             self.announce(interfaces.GATE)
-            self.subscribe(interfaces.OBSERVATION, self._on_observation)
+            self.subscribe(interfaces.OBSERVATION, partial(self._on_picture, "observation"))
             self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
             self.serve(interfaces.RESUME, self._resume)
             self._publish_gate()
@@ -128,8 +129,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
         self.loop.on_wanted(message.data, self.ros_now_s())
 
     def _on_joint_state(self, message: JointState) -> None:
-        self._state_arrived_s = self.clock_s()
-        self._follow_clock()
+        self._note_arrival("joint_states")
         with self.using("joint_states"):
             q = conversions.positions_by_name(message, self.setup.arm.joint_names)
             if not self.setup.gripper_has_node:
@@ -155,16 +155,8 @@ class ControllerNode(GraphNode[ControllerParameters]):
         if self.loop.paused:
             self._publish_gate()
 
-    def _on_drawing(self, message: Image) -> None:
-        self._drawing_arrived_s = self.clock_s()
-        self._on_picture("drawing", message)
-
-    def _on_observation(self, message: Image) -> None:
-        self._observation_arrived_s = self.clock_s()
-        self._on_picture("observation", message)
-
     def _on_picture(self, name: str, message: Image) -> None:
-        self._follow_clock()
+        self._note_arrival(name)
         pictures = None
         with self.using(name):
             pictures = self._pictures.add(name, conversions.seconds(message.header.stamp), message)
@@ -187,8 +179,10 @@ class ControllerNode(GraphNode[ControllerParameters]):
         chunk = self.loop.start(chunk, self.ros_now_s())
         self.say(interfaces.ACTION_CHUNK, conversions.chunk_to_trajectory(chunk, self.setup.arm))
 
-    def _follow_clock(self) -> None:
-        steady_s, ros_s = self.clock_s(), self.ros_now_s()
+    def _note_arrival(self, name: str) -> None:
+        """Of an input; and looks whether the wall clock was set meanwhile."""
+        self._arrived_s[name] = steady_s = self.clock_s()
+        ros_s = self.ros_now_s()
         if self.clock_s() - steady_s > READING_S:
             return  # interrupted in between, so the two readings say nothing about the clocks
         if set_by_s := self.loop.on_clock(ros_s, steady_s):
@@ -219,10 +213,10 @@ class ControllerNode(GraphNode[ControllerParameters]):
         self._warn_of_pause()
         if unknown_instruction := self.checkpoint.unknown_instruction(self.loop.instruction):
             self.diagnostics.warn(unknown_instruction, "instruction")
-        now_s, drawn_s = self.clock_s(), self._drawing_arrived_s
-        unobserved = self.loop.gate is not None and drawn_s - self._observation_arrived_s > SILENT_DRAWING_S
+        now_s, state_s, drawn_s, observed_s = self.clock_s(), *self._arrived_s.values()
+        unobserved = self.loop.gate is not None and drawn_s - observed_s > SILENT_DRAWING_S
         for topic, is_missing, text, key in (
-            (interfaces.JOINT_STATES, now_s - self._state_arrived_s > SILENT_S, NO_STATE, "no joint_states"),
+            (interfaces.JOINT_STATES, now_s - state_s > SILENT_S, NO_STATE, "no joint_states"),
             (interfaces.TARGETS, now_s - drawn_s > SILENT_DRAWING_S, NO_DRAWING, "no drawing"),
             (interfaces.OBSERVATION, unobserved, NO_OBSERVATION, "no observation"),
             (interfaces.CHUNK_WANTED, not self._wanted_heard, NO_STREAMER, "no streamer"),
