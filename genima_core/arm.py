@@ -174,7 +174,8 @@ class Arm:
         """
         if not (len(lower) or len(upper) or len(velocity)):
             return self
-        own, narrow = self.limits, {}
+        own = self.limits
+        narrow: dict[str, np.ndarray] = {}
         for name, what, given, sign in (
             ("lower", "lower position", lower, -1),
             ("upper", "upper position", upper, 1),
@@ -186,7 +187,7 @@ class Arm:
             narrow[name] = np.array(given, np.float64) if len(given) else most
             for i in np.flatnonzero(sign * (narrow[name] - most) > 0):
                 raise ValueError(
-                    f"the {what} limit of joint {i + 1} is {given[i]:g}, wider than the {self.name}'s {most[i]:g}; "
+                    f"the {what} limit of joint {i + 1} is {narrow[name][i]:g}, wider than the {self.name}'s {most[i]:g}; "
                     "limits may only be narrower"
                 )
         limits = replace(own, **narrow)

@@ -42,7 +42,8 @@ class Streamer:
         """
         self.arm, self.config = arm, config
         self._clearance = clearance
-        self._mode, self._why, self._enabled = Mode.OFF, states.DISABLED, False
+        self._mode, self._enabled = Mode.OFF, False
+        self._why: Refusal = states.DISABLED
         self._playback: Playback | None = None
         self._watchdogs = Watchdogs(arm, config, receiver_follows_horizon)
         self._clock, self._measured = self._watchdogs.clock, self._watchdogs.measured
