@@ -187,8 +187,8 @@ class Arm:
             narrow[name] = np.array(given, np.float64) if len(given) else most
             for i in np.flatnonzero(sign * (narrow[name] - most) > 0):
                 raise ValueError(
-                    f"the {what} limit of joint {i + 1} is {narrow[name][i]:g}, wider than the {self.name}'s {most[i]:g}; "
-                    "limits may only be narrower"
+                    f"the {what} limit of joint {i + 1} is {narrow[name][i]:g}, wider than the {self.name}'s "
+                    f"{most[i]:g}; limits may only be narrower"
                 )
         limits = replace(own, **narrow)
         for i in np.flatnonzero((limits.lower >= limits.upper) | (limits.velocity <= 0)):

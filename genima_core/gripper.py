@@ -93,7 +93,6 @@ class GripperControl:
         self.state = State.IDLE
         self.wanted_m: float | None = None
         self.goals = 0
-        """How many were sent."""
         self.problem = ""
         """What is wrong now, in one sentence; "" for nothing."""
         self.hanging = False
@@ -153,7 +152,6 @@ class GripperControl:
             self._hang(f"the gripper has not stopped within {self.config.cancel_s:g} s", now_s)
 
     def on_accepted(self, number: int, now_s: float) -> None:
-        """A goal was taken on."""
         if self._is_current(number) and self.state is State.ASKED:
             self.state, self._until_s = State.MOVING, now_s + self.config.finish_s
 

@@ -18,7 +18,6 @@ class Observation:
     """What the robot saw and felt at one moment."""
 
     stamp_s: float
-    """Capture time."""
     images: Mapping[str, np.ndarray]
     """Camera name to (H, W, 3) uint8 RGB."""
     q: np.ndarray

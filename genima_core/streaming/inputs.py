@@ -9,7 +9,6 @@ import numpy as np
 from genima_core.arm import Arm
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Playback, shaping_limits
-from genima_core.streaming.profile import Motion
 from genima_core.streaming.reference import Blend, ChunkPath, TargetPath
 from genima_core.streaming.states import Reason, Refusal, first_refusal
 from genima_core.timing import stamp_problem
@@ -26,7 +25,6 @@ REST_SPEED = 0.02
 LATENCIES = 6000
 """Kept: a minute at 100 Hz."""
 OF_CHUNK = "check the controller's statistics and the order of its joints."
-"""What to do about a chunk that no arm can execute."""
 
 
 def plan_chunk(
@@ -147,7 +145,7 @@ class TargetInput:
         self._arm, self._config = arm, config
         self.blend = Blend(config.follow_acceleration, config.follow_blend_s, config.max_blend_s)
         self.active = False
-        self.accepted, self.last_rejection = 0, ""
+        self.accepted, self._last_rejection = 0, ""
         self.rejected: Counter[Reason] = Counter()
         self.accepted_at_s = -math.inf
         self.latencies_s: deque[float] = deque(maxlen=LATENCIES)
@@ -157,11 +155,50 @@ class TargetInput:
         self._path: TargetPath | None = None
         self._estimate = VelocityEstimate()
 
-    def judge(self, target: Target, now_s: float, motion: Motion, step_s: float) -> Refusal | None:
-        """Why a target may not be followed from the motion commanded at step_s."""
-        # After a late step the command is older than the target, and the arm further on.
-        since_s = min(max(target.stamp_s - step_s, 0.0), self._config.max_gap_s)
-        return first_refusal(self._problems(target, now_s, motion.q + since_s * motion.dq))
+    def take(
+        self,
+        target: Target | Refusal,
+        unwelcome: Refusal | None,
+        playback: Playback | None,
+        step_s: float,
+        now_s: float,
+    ) -> Refusal | None:
+        """None, and it is followed, else why not; a sender whose target was refused has to pause first.
+
+        `unwelcome`: why no target is for now, whatever it says. The last step was at step_s.
+        """
+        quiet_s, self._heard_s = now_s - self._heard_s, now_s
+        self._locked = self._locked and not quiet_s >= self._config.target_pause_s
+        refusal = self._lock() if self._locked else unwelcome
+        if refusal is None and isinstance(target, Refusal):
+            refusal = target
+        elif refusal is None and isinstance(target, Target) and playback is not None:
+            # After a late step the command is older than the target, and the arm further on.
+            since_s = min(max(target.stamp_s - step_s, 0.0), self._config.max_gap_s)
+            refusal = first_refusal(self._problems(target, now_s, playback.motion.q + since_s * playback.motion.dq))
+        if refusal is not None:
+            self.rejected[refusal.kind] += 1
+            if refusal.kind not in (Reason.OLDER, Reason.LATE, Reason.LOCKED):  # it only repeated itself
+                self._locked, self._last_rejection = True, refusal.text
+        elif isinstance(target, Target):
+            self._follow(target, now_s)
+        return refusal
+
+    def _lock(self) -> Refusal:
+        return Refusal(
+            Reason.LOCKED,
+            f"Targets are refused since one was ({self._last_rejection or 'the arm stopped'}); send none for "
+            f"{self._config.target_pause_s:g} s, then begin where the arm is.",
+        )
+
+    def _follow(self, target: Target, now_s: float) -> None:
+        estimated = self._estimate.add(target.stamp_s, target.q)
+        dq = estimated if target.dq is None else target.dq
+        self._last = Target(target.q, dq, target.stamp_s, target.width_m)
+        width_m = None if target.width_m is None else min(max(target.width_m, 0.0), self._arm.gripper.max_width_m)
+        self._path = TargetPath(target.q, dq, target.stamp_s, self._config.target_timeout_s, width_m)
+        self.accepted += 1
+        self.active, self.accepted_at_s = True, now_s
 
     def _problems(self, target: Target, now_s: float, here: np.ndarray) -> Iterator[tuple[Reason, str]]:
         config, names, width_m, most_m = (
@@ -221,34 +258,7 @@ class TargetInput:
             f"up to {limit:g} rad: begin where the arm is.",
         )
 
-    def note(self, now_s: float) -> Refusal | None:
-        """A target came, whatever it is; the refusal of a sender that has to pause first."""
-        quiet_s, self._heard_s = now_s - self._heard_s, now_s
-        if self._locked and not quiet_s >= self._config.target_pause_s:
-            return Refusal(
-                Reason.LOCKED,
-                f"Targets are refused since one was ({self.last_rejection or 'the arm stopped'}); "
-                f"send none for {self._config.target_pause_s:g} s, then begin where the arm is.",
-            )
-        self._locked = False
-        return None
-
-    def accept(self, target: Target, now_s: float) -> None:
-        estimated = self._estimate.add(target.stamp_s, target.q)
-        dq = estimated if target.dq is None else target.dq
-        self._last = Target(target.q, dq, target.stamp_s, target.width_m)
-        width_m = None if target.width_m is None else min(max(target.width_m, 0.0), self._arm.gripper.max_width_m)
-        self._path = TargetPath(target.q, dq, target.stamp_s, self._config.target_timeout_s, width_m)
-        self.accepted += 1
-        self.active, self.accepted_at_s = True, now_s
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Counts it; from now on the sender has to pause, unless it only repeated itself."""
-        self.rejected[refusal.kind] += 1
-        if refusal.kind not in (Reason.OLDER, Reason.LATE, Reason.LOCKED):
-            self._locked, self.last_rejection = True, refusal.text
-
-    def take(self, now_s: float) -> TargetPath | None:
+    def take_path(self, now_s: float) -> TargetPath | None:
         """The path to follow from now on, if a target came since it was last asked for."""
         path, self._path = self._path, None
         if path is not None:
@@ -269,7 +279,7 @@ class TargetInput:
     def end(self, reason: str = "") -> None:
         """Follow no more; with a reason, the sender has to pause before it may begin again."""
         if self.active and reason:
-            self._locked, self.last_rejection = True, reason
+            self._locked, self._last_rejection = True, reason
         self.active, self._last, self._path = False, None, None
         self._estimate.forget()
 

@@ -74,7 +74,6 @@ class Guard:
 
 
 def describe(contact: Contact) -> str:
-    """One sentence for the operator."""
     one, other = contact.bodies
     return (
         f"Going on would bring {one} and {other} to {1e3 * contact.distance_m:.0f} mm of each other (limit "
@@ -214,7 +213,6 @@ class Playback:
         self.time_s += self._config.period_s * self._rate
 
     def _record(self) -> None:
-        """Remembers the command, and looks whether it breaks a limit of the arm."""
         limits, q = self._limits, self.motion.q
         self._recent.append(q)
         last = np.array([self._recent[-k] for k in range(min(4, len(self._recent)), 0, -1)])

@@ -227,7 +227,6 @@ class Profile:
         return lowest, highest
 
     def _find_stop(self, motion: Motion) -> Trajectory | None:
-        """The stop from a motion; None where there is none to be found."""
         request, trajectory = self._stop_input, Trajectory(7)
         request.current_position, request.current_velocity, request.current_acceleration = motion
         try:
@@ -248,7 +247,6 @@ class _Plan:
 
     @property
     def stop_s(self) -> float:
-        """How long the stop takes."""
         return max(self.stop.duration - self.elapsed_s, 0.0)
 
     def states(self, time_s: float) -> tuple[list[float], list[float], list[float]]:
@@ -256,7 +254,6 @@ class _Plan:
         return self.stop.at_time(self.elapsed_s + time_s)
 
     def later(self, time_s: float) -> "_Plan":
-        """What the stop leads to."""
         return _Plan(_snap(np.array(self.states(time_s))), self.stop, self.elapsed_s + time_s)
 
 

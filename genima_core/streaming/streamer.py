@@ -147,17 +147,10 @@ class Streamer:
         The first one begins at the command, and only while it holds. A bad one stops the arm, and so does silence;
         then the sender has to pause for target_pause_s. A sender that ends at rest ends without reproach.
         """
-        refusal = self._targets.note(now_s) or self._unwelcome_target()
-        if refusal is None and isinstance(target, Refusal):
-            refusal = target
-        elif refusal is None and self._playback is not None and isinstance(target, Target):
-            refusal = self._targets.judge(target, now_s, self._playback.motion, self._clock.now_s)
-        if refusal is not None:
-            self._targets.refuse(refusal)
-            if refusal.kind not in HARMLESS:
-                self._interrupt(Event.STOP, refusal)
-        elif isinstance(target, Target):
-            self._targets.accept(target, now_s)
+        unwelcome = self._unwelcome_target()
+        refusal = self._targets.take(target, unwelcome, self._playback, self._clock.now_s, now_s)
+        if refusal is not None and refusal.kind not in HARMLESS:
+            self._interrupt(Event.STOP, refusal)
         return refusal
 
     def step(self, now_s: float) -> Command:
@@ -258,7 +251,6 @@ class Streamer:
     # ---- watchdogs
 
     def _watch(self) -> None:
-        """Evaluate what only time can tell."""
         if self._playback is None or self._mode in (Mode.RETIRING, Mode.FAULTING):
             return
         relieves = self._why if self._mode is Mode.RELIEVING else None
@@ -288,7 +280,6 @@ class Streamer:
         return None
 
     def _plan(self, chunk: ActionChunk | Refusal, now_s: float) -> ChunkPath | Refusal:
-        """The path of a chunk, if it fits the moment."""
         if self._targets.active:
             return Refusal(Reason.BUSY, "The arm follows targets; send chunks when it holds.")
         if isinstance(chunk, Refusal):
@@ -329,7 +320,7 @@ class Streamer:
         now_s = self._clock.now_s
         if self._mode in (Mode.HOLDING, Mode.TRACKING, Mode.ENDING):
             self._enter_pending(playback)
-        if (target_path := self._targets.take(now_s)) is not None:
+        if (target_path := self._targets.take_path(now_s)) is not None:
             self._join(playback, target_path, self._targets.blend)
         playback.advance(now_s)
         if playback.contact is not None:
@@ -343,7 +334,6 @@ class Streamer:
             self._come_to_rest(playback)
 
     def _enter_pending(self, playback: Playback) -> None:
-        """Join the waiting chunk when its first action is due."""
         path = self._pending
         if path is None or playback.time_s < path.start_s - 1e-9:
             return

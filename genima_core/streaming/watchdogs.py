@@ -254,8 +254,6 @@ class MeasurementWatch:
 
 
 class Watchdogs:
-    """All of them, over one clock."""
-
     def __init__(self, arm: Arm, config: StreamerConfig, receiver_follows_horizon: bool):
         self.clock = StepClock(config.period_s, config.max_gap_s, receiver_follows_horizon)
         self.status, self.measured = ArmWatch(config, self.clock), MeasurementWatch(arm, config, self.clock)

@@ -92,17 +92,11 @@ def to_joint_state(
 
 
 Clock = Callable[[float], float]
-"""From a stamp in ROS time to the clock of the caller."""
-
-
-def as_stamped(stamp_s: float) -> float:
-    return stamp_s
+"""From a stamp in ROS time to the clock of the caller; float for the same."""
 
 
 @refusing
-def read_joint_state(
-    message: JointState, arm: Arm, clock: Clock = as_stamped, gripper: bool = False
-) -> types.JointState:
+def read_joint_state(message: JointState, arm: Arm, clock: Clock = float, gripper: bool = False) -> types.JointState:
     """The arm's joints, and the width of its gripper if that is wanted and told."""
     q, dq = read_joints("joint state", message, arm.joint_names)
     told = gripper and arm.gripper.joints and set(arm.gripper.joints) <= set(message.name)
@@ -128,7 +122,7 @@ def _width_m(message: JointState, arm: Arm) -> float:
 
 
 @refusing
-def read_target(message: JointState, arm: Arm, clock: Clock = as_stamped) -> Target:
+def read_target(message: JointState, arm: Arm, clock: Clock = float) -> Target:
     """Where the arm should be, and if it is named the gripper."""
     q, dq = read_joints("target", message, arm.joint_names, (GRIPPER_JOINT,))
     stamp_s = clock(seconds(message.header.stamp))
@@ -144,7 +138,7 @@ def target_to_joint_state(target: Target, arm: Arm, stamp_s: float) -> JointStat
 
 
 @refusing
-def read_chunk(message: JointTrajectory, arm: Arm, clock: Clock = as_stamped) -> ActionChunk:
+def read_chunk(message: JointTrajectory, arm: Arm, clock: Clock = float) -> ActionChunk:
     """The actions of a trajectory; its joints may come in any order, the gripper's width in m may be among them."""
     names = message.joint_names
     columns = find_columns("chunk", arm.joint_names, names, (GRIPPER_JOINT,))

@@ -29,7 +29,6 @@ class Repeater:
         self._said_s = -math.inf
 
     def __call__(self, what: object, now_s: float) -> bool:
-        """Whether to publish `what` now."""
         if what == self._said and now_s - self._said_s < self._every_s:
             return False
         self._said, self._said_s = what, now_s
@@ -97,5 +96,4 @@ def _message(name: str, level: Level, text: str, **values: str) -> DiagnosticSta
 
 
 def _shortened(text: str) -> str:
-    """On one line."""
     return " ".join(text[: 2 * LONGEST].split())[:LONGEST]

@@ -47,7 +47,6 @@ class DiffusionParameters:
 
 
 def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Checkpoint]:
-    """The agent of a checkpoint."""
     checkpoint = Checkpoint.open(parameters.checkpoint)
     from genima_core.diffusion.agent import DiffusionAgent  # torch takes seconds: tests and bad checkpoints need none
 

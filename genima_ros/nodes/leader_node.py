@@ -42,7 +42,6 @@ class LeaderParameters:
 
 
 def make_planner(parameters: LeaderParameters) -> Planner:
-    """The planner of real runs."""
     return PlanningProcess(parameters.task)
 
 

@@ -71,7 +71,6 @@ class SimParameters:
 
 
 def make_cell(parameters: SimParameters) -> "Cell":
-    """The cell of real runs."""
     task = make_task(parameters.task)
     from genima_core.sim.cell import Cell, default_rig  # not at the top: tests and an unknown task need no MuJoCo
 

@@ -163,7 +163,6 @@ class StreamerNode(GraphNode[StreamerParameters]):
             self.say(self._controller, to_trajectory(command, self.arm))
 
     def _on_input(self, name: str, read: Callable, take: Callable, message: JointState | JointTrajectory) -> None:
-        """Reads a message and hands it on; what is wrong with it is told."""
         self._emergency.poll()
         refusal = take(read(message, self.arm, self.clocks.to_steady), self.clock_s())
         if refusal is None:

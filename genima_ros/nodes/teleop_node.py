@@ -22,7 +22,6 @@ from genima_ros.nodes.run import run
 REPEAT_S = 0.5
 """The state is told when it changes, and this often for its message."""
 COUNT_EVERY_S = 0.5
-"""How often publishers of the leader's joint states are counted."""
 
 
 @dataclass(frozen=True)
