@@ -58,8 +58,8 @@ class GraphNode(Node, Generic[P]):
         """Publishes a message, or one with these fields, on a topic that was announced."""
         self._speakers[topic.name].publish(topic.type(**fields) if message is None else message)
 
-    def speaker(self, topic: Topic) -> Publisher:
-        return self._speakers[topic.name]
+    def is_heard(self, topic: Topic) -> bool:
+        return self._speakers[topic.name].get_subscription_count() > 0
 
     def subscribe(self, topic: Topic, callback: Callable[[Any], object]) -> Subscription:
         return interfaces.subscribe(self, topic, callback)

@@ -192,7 +192,7 @@ class SimNode(GraphNode[SimParameters]):
             period_s = 1 / self.parameters.camera_rate_hz
             self._next_frame_s = max(self._next_frame_s + period_s, now_s)
             self._waiting.extend(self.cell.rig.names)
-            if self.speaker(interfaces.ROBOT_MARKERS).get_subscription_count():
+            if self.is_heard(interfaces.ROBOT_MARKERS):
                 stamp = conversions.to_time(stamp_s)
                 self.say(interfaces.ROBOT_MARKERS, robot_markers(self.cell.arm, self.cell.q, self.cell.gripper, stamp))
         while self._waiting and self.clock_s() - now_s < RENDER_UNTIL_S:

@@ -147,7 +147,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         named = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]
         speaking = [
             f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self.get_publishers_info_by_topic(self.speaker(self._controller).topic_name)
+            for info in self.get_publishers_info_by_topic(self.resolve_topic_name(self._controller.name))
         ]
         doubled = [f"another {own}"] if max(named.count(own), speaking.count(own)) > 1 else []
         self.streamer.on_commanders([*(name for name in speaking if name != own), *doubled])
