@@ -46,10 +46,8 @@ class Gripper:
         if self.kind in ("gripper_command", "parallel_gripper_command") and len(self.joints) != 1:
             raise ValueError(f"gripper joints are {', '.join(self.joints)}; kind {self.kind} moves one joint")
         if not 0 < self.max_width_m <= 1 or self.open_position == self.closed_position:
-            raise ValueError(
-                f"gripper opens to {self.max_width_m:g} m, from {self.closed_position:g} to {self.open_position:g}; a "
-                "width of up to 1 m and two different positions are needed"
-            )
+            given = f"gripper opens to {self.max_width_m:g} m, from {self.closed_position:g} to {self.open_position:g}"
+            raise ValueError(f"{given}; a width of up to 1 m and two different positions are needed")
 
     def to_position(self, width_m: float) -> float:
         """Position of the joints together at a width."""
@@ -79,10 +77,9 @@ class Capsule:
 
     def __post_init__(self) -> None:
         if not (0 <= self.link <= 7 and len(self.start_m) == len(self.end_m) == 3 and self.radius_m > 0):
-            raise ValueError(
-                f"capsule of link {self.link} from {list(self.start_m)} to {list(self.end_m)} with radius "
-                f"{self.radius_m:g}; a link of 0 to 7, two points of three numbers and a positive radius are needed"
-            )
+            ends = f"from {list(self.start_m)} to {list(self.end_m)} with radius {self.radius_m:g}"
+            needed = "a link of 0 to 7, two points of three numbers and a positive radius are needed"
+            raise ValueError(f"capsule of link {self.link} {ends}; {needed}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +105,9 @@ class Arm:
 
     def __post_init__(self) -> None:
         if len(self.joint_names) != 7 or len({*self.all_joints}) != len(self.all_joints):
-            raise ValueError(
-                f"joint_names are {', '.join(self.joint_names) or 'none'} and gripper joints "
-                f"{', '.join(self.gripper.joints) or 'none'}; seven joints are needed, and no name twice"
-            )
+            names, others = (", ".join(joints) or "none" for joints in (self.joint_names, self.gripper.joints))
+            needed = "seven joints are needed, and no name twice"
+            raise ValueError(f"joint_names are {names} and gripper joints {others}; {needed}")
         if len(self.drawn_frames) != 4 or not set(self.drawn_frames) <= set(FRAMES):
             raise ValueError(f"drawn_frames are {', '.join(self.drawn_frames)}; four of {', '.join(FRAMES)} are needed")
         if ((self.home < self.limits.lower) | (self.home > self.limits.upper)).any():
@@ -186,16 +182,12 @@ class Arm:
             most = getattr(own, name)
             narrow[name] = np.array(given, np.float64) if len(given) else most
             for i in np.flatnonzero(sign * (narrow[name] - most) > 0):
-                raise ValueError(
-                    f"the {what} limit of joint {i + 1} is {narrow[name][i]:g}, wider than the {self.name}'s "
-                    f"{most[i]:g}; limits may only be narrower"
-                )
+                wider = f"{narrow[name][i]:g}, wider than the {self.name}'s {most[i]:g}"
+                raise ValueError(f"the {what} limit of joint {i + 1} is {wider}; limits may only be narrower")
         limits = replace(own, **narrow)
         for i in np.flatnonzero((limits.lower >= limits.upper) | (limits.velocity <= 0)):
-            raise ValueError(
-                f"nothing is left of joint {i + 1}: positions from {limits.lower[i]:g} to {limits.upper[i]:g} rad, "
-                f"velocity {limits.velocity[i]:g} rad/s; widen its limits"
-            )
+            left = f"from {limits.lower[i]:g} to {limits.upper[i]:g} rad, velocity {limits.velocity[i]:g} rad/s"
+            raise ValueError(f"nothing is left of joint {i + 1}: positions {left}; widen its limits")
         return replace(self, limits=limits, home=np.clip(self.home, limits.lower, limits.upper))
 
     # ---- as text

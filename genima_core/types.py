@@ -62,9 +62,8 @@ class ActionChunk:
         if self.positions.ndim != 2 or self.positions.shape[1] != 7 or len(self.positions) < 2:
             raise ValueError(f"positions have shape {self.positions.shape}; an action chunk needs (K, 7), K >= 2")
         if self.gripper is not None and self.gripper.shape != (len(self.positions),):
-            raise ValueError(
-                f"gripper has shape {self.gripper.shape}; {len(self.positions)} actions need ({len(self.positions)},)"
-            )
+            count = len(self.positions)
+            raise ValueError(f"gripper has shape {self.gripper.shape}; {count} actions need ({count},)")
         if not SHORTEST_STEP_S <= self.dt_s <= LONGEST_STEP_S:
             raise ValueError(f"dt_s is {self.dt_s}; it must be in [{SHORTEST_STEP_S:g}, {LONGEST_STEP_S:g}]")
 

@@ -36,9 +36,8 @@ class Recovery:
         if bool(self.kind) != bool(self.name):
             raise ValueError(f"recovery has kind {self.kind!r} and name {self.name!r}; give both, or none")
         if (self.hardware or self.controllers) and not self.controller_manager:
-            raise ValueError(
-                "recovery names hardware or controllers, but no controller_manager, such as /controller_manager"
-            )
+            given = "recovery names hardware or controllers"
+            raise ValueError(f"{given}, but no controller_manager, such as /controller_manager")
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,8 @@ class ArmDriver:
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; name the topic of the arm's driver")
         if self.receiver_follows_horizon and self.command != "joint_trajectory":
-            raise ValueError(
-                f"command is {self.command!r}, which carries no horizon: set receiver_follows_horizon to false, or "
-                "command to 'joint_trajectory'"
-            )
+            remedy = "set receiver_follows_horizon to false, or command to 'joint_trajectory'"
+            raise ValueError(f"command is {self.command!r}, which carries no horizon: {remedy}")
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,7 @@ class StreamerConfig:
         if self.rest_after_s < self.settle_s:
             raise ValueError(f"rest_after_s is {self.rest_after_s}; it must be at least settle_s ({self.settle_s})")
         if self.execution_horizon < 0 or self.execution_horizon == 1 or self.smoothing < 0:
-            raise ValueError(
-                f"execution_horizon is {self.execution_horizon}, smoothing {self.smoothing}; valid are an "
-                "execution_horizon of 0 (all) or at least 2, and smoothing of at least 0"
-            )
+            valid = "valid are an execution_horizon of 0 (all) or at least 2, and smoothing of at least 0"
+            raise ValueError(f"execution_horizon is {self.execution_horizon}, smoothing {self.smoothing}; {valid}")
         if not 0 <= self.position_margin_rad <= 0.1:
             raise ValueError(f"position_margin_rad is {self.position_margin_rad}; it must be in [0, 0.1]")

@@ -25,6 +25,7 @@ REST_SPEED = 0.02
 LATENCIES = 6000
 """Kept: a minute at 100 Hz."""
 OF_CHUNK = "check the controller's statistics and the order of its joints."
+TOO_FAST = "its sender is faster than the arm may move."
 
 
 def plan_chunk(
@@ -42,32 +43,21 @@ def plan_chunk(
         yield from _outside(arm, "Action {} of the chunk", chunk.positions, OF_CHUNK)
         if chunk.gripper is not None and not (np.abs(chunk.gripper - 0.5) <= 0.5 + WIDTH_SLACK).all():
             most_m, lowest, highest = arm.gripper.max_width_m, chunk.gripper.min(), chunk.gripper.max()
-            yield (
-                Reason.GRIPPER,
-                f"The chunk's gripper widths go from {most_m * lowest:.4f} to {most_m * highest:.4f} m; valid is 0 to "
-                f"{most_m:g} m: convert openings to widths.",
-            )
+            given = f"The chunk's gripper widths go from {most_m * lowest:.4f} to {most_m * highest:.4f} m"
+            yield Reason.GRIPPER, f"{given}; valid is 0 to {most_m:g} m: convert openings to widths."
         age_s, ahead_s = now_s - chunk.stamp_s, start_s - now_s
         if not age_s <= config.max_observation_age_s:
-            yield (
-                Reason.STALE,
-                f"The chunk's observation is {age_s:.2f} s old; valid is up to {config.max_observation_age_s:g} s: the "
-                "policy or a camera is too slow.",
-            )
+            valid = f"valid is up to {config.max_observation_age_s:g} s: the policy or a camera is too slow."
+            yield Reason.STALE, f"The chunk's observation is {age_s:.2f} s old; {valid}"
         if not max(-age_s, ahead_s) <= config.max_lead_s:
-            yield (
-                Reason.FUTURE,
-                f"The chunk is stamped {-age_s:.2f} s from now and begins {ahead_s:.2f} s from now; valid is up to "
-                f"{config.max_lead_s:g} s: synchronise the clocks.",
-            )
+            given = f"The chunk is stamped {-age_s:.2f} s from now and begins {ahead_s:.2f} s from now"
+            yield Reason.FUTURE, f"{given}; valid is up to {config.max_lead_s:g} s: synchronise the clocks."
         if not speed.max() <= config.max_speed_ratio:
             k, i = np.unravel_index(np.argmax(speed), speed.shape)
-            yield (
-                Reason.JUMP,
-                f"The chunk moves {arm.joint_names[i]} by {abs(positions[k + 1, i] - positions[k, i]):.3f} rad between "
-                f"actions {k} and {k + 1}, {speed.max():.1f} times the velocity limit; valid is up to "
-                f"{config.max_speed_ratio:g} times: look at the controller's output.",
-            )
+            turn = f"{arm.joint_names[i]} by {abs(positions[k + 1, i] - positions[k, i]):.3f} rad"
+            given = f"{turn} between actions {k} and {k + 1}, {speed.max():.1f} times the velocity limit"
+            valid = f"valid is up to {config.max_speed_ratio:g} times: look at the controller's output."
+            yield Reason.JUMP, f"The chunk moves {given}; {valid}"
 
     if (refusal := first_refusal(problems())) is not None:
         return refusal
@@ -78,11 +68,8 @@ def plan_chunk(
     path = ChunkPath(positions, dt_s, start_s, config.settle_s, config.smoothing, from_rest=sync, widths_m=widths_m)
     if sync or path.end_s >= now_s:
         return path
-    return Refusal(
-        Reason.PAST,
-        f"The chunk's last action was due {now_s - path.end_s:.2f} s ago; at least one has to be due in the future: "
-        "lengthen the chunk, or use sync mode.",
-    )
+    valid = "at least one has to be due in the future: lengthen the chunk, or use sync mode."
+    return Refusal(Reason.PAST, f"The chunk's last action was due {now_s - path.end_s:.2f} s ago; {valid}")
 
 
 def find_jump(arm: Arm, config: StreamerConfig, path: ChunkPath, playback: Playback, now_s: float) -> Refusal | None:
@@ -92,11 +79,9 @@ def find_jump(arm: Arm, config: StreamerConfig, path: ChunkPath, playback: Playb
     jump = np.abs(first - playback.position_at(time_s))
     if (i := worst(jump - limit)) is None:
         return None
-    return Refusal(
-        Reason.JUMP,
-        f"The chunk's first due action wants {arm.joint_names[i]} at {first[i]:.3f} rad, {jump[i]:.3f} rad from the "
-        f"command then; valid is up to {limit:g} rad: check the controller, its joint order and the clocks.",
-    )
+    given = f"wants {arm.joint_names[i]} at {first[i]:.3f} rad, {jump[i]:.3f} rad from the command then"
+    valid = f"valid is up to {limit:g} rad: check the controller, its joint order and the clocks."
+    return Refusal(Reason.JUMP, f"The chunk's first due action {given}; {valid}")
 
 
 def worst(excess: np.ndarray) -> int | None:
@@ -109,11 +94,8 @@ def _outside(arm: Arm, what: str, q: np.ndarray, remedy: str) -> Iterator[tuple[
     """The first of positions (n, 7) that no arm of this kind can be at; NaN lies outside too."""
     lower, upper = arm.limits.lower, arm.limits.upper
     for k, i in np.argwhere(~((q >= lower) & (q <= upper)))[:1]:
-        yield (
-            Reason.LIMITS,
-            f"{what.format(k)} wants {arm.joint_names[i]} at {q[k, i]:.4f} rad, outside [{lower[i]:.4f}, "
-            f"{upper[i]:.4f}]; {remedy}",
-        )
+        given = f"{arm.joint_names[i]} at {q[k, i]:.4f} rad, outside [{lower[i]:.4f}, {upper[i]:.4f}]"
+        yield Reason.LIMITS, f"{what.format(k)} wants {given}; {remedy}"
 
 
 class VelocityEstimate:
@@ -185,11 +167,9 @@ class TargetInput:
         return refusal
 
     def _lock(self) -> Refusal:
-        return Refusal(
-            Reason.LOCKED,
-            f"Targets are refused since one was ({self._last_rejection or 'the arm stopped'}); send none for "
-            f"{self._config.target_pause_s:g} s, then begin where the arm is.",
-        )
+        why = f"Targets are refused since one was ({self._last_rejection or 'the arm stopped'})"
+        remedy = f"send none for {self._config.target_pause_s:g} s, then begin where the arm is."
+        return Refusal(Reason.LOCKED, f"{why}; {remedy}")
 
     def _follow(self, target: Target, now_s: float) -> None:
         estimated = self._estimate.add(target.stamp_s, target.q)
@@ -209,54 +189,37 @@ class TargetInput:
         )
         yield from _outside(self._arm, "The target", target.q[None], "look at its sender.")
         if width_m is not None and not abs(width_m / most_m - 0.5) <= 0.5 + WIDTH_SLACK:
-            yield (
-                Reason.GRIPPER,
-                f"The target wants the gripper {width_m:.4f} m open; valid is 0 to {most_m:g} m: convert openings to "
-                "widths.",
-            )
+            valid = f"valid is 0 to {most_m:g} m: convert openings to widths."
+            yield Reason.GRIPPER, f"The target wants the gripper {width_m:.4f} m open; {valid}"
         age_s, last = now_s - target.stamp_s, self._last
         if not abs(age_s) <= config.target_timeout_s:
             # A late one is skipped: whether it is the last one, or one of many, the watchdog finds out.
             kind = Reason.LATE if self.active and age_s > 0 else Reason.STALE
             yield kind, stamp_problem("The target", target.stamp_s, now_s, config.target_timeout_s)
         if last is not None and target.stamp_s <= last.stamp_s:
-            yield (
-                Reason.OLDER,
-                f"The target's stamp {target.stamp_s:.3f} s is not after the one before ({last.stamp_s:.3f} s); only "
-                "newer ones are used.",
-            )
+            given = f"The target's stamp {target.stamp_s:.3f} s is not after the one before ({last.stamp_s:.3f} s)"
+            yield Reason.OLDER, f"{given}; only newer ones are used."
         dq, fastest = target.dq, config.max_speed_ratio * self._arm.limits.velocity
         if dq is not None and (i := worst(np.abs(dq) / fastest - 1)) is not None:
-            yield (
-                Reason.JUMP,
-                f"The target moves {names[i]} at {dq[i]:.2f} rad/s; valid is up to {fastest[i]:.2f} rad/s: look at its "
-                "sender.",
-            )
+            valid = f"valid is up to {fastest[i]:.2f} rad/s: look at its sender."
+            yield Reason.JUMP, f"The target moves {names[i]} at {dq[i]:.2f} rad/s; {valid}"
         if dq is not None and not self.active and (i := worst(np.abs(dq) - REST_SPEED)) is not None:
-            yield (
-                Reason.JUMP,
-                f"The first target moves {names[i]} at {dq[i]:.2f} rad/s; valid is up to {REST_SPEED:g} rad/s: begin "
-                "at rest, where the arm is.",
-            )
+            valid = f"valid is up to {REST_SPEED:g} rad/s: begin at rest, where the arm is."
+            yield Reason.JUMP, f"The first target moves {names[i]} at {dq[i]:.2f} rad/s; {valid}"
         if last is not None:
             step, dt_s = np.abs(target.q - last.q), target.stamp_s - last.stamp_s
             if (i := worst(step - fastest * dt_s - POSITION_NOISE_RAD)) is not None:
-                yield (
-                    Reason.JUMP,
-                    f"The target of {names[i]} jumped by {step[i]:.3f} rad in {1e3 * dt_s:.0f} ms; valid is up to "
-                    f"{fastest[i]:.2f} rad/s: look at its sender.",
-                )
+                given = f"The target of {names[i]} jumped by {step[i]:.3f} rad in {1e3 * dt_s:.0f} ms"
+                yield Reason.JUMP, f"{given}; valid is up to {fastest[i]:.2f} rad/s: look at its sender."
         away, limit = np.abs(target.q - here), config.max_lag_rad if self.active else config.max_start_rad
         if (i := worst(away - limit)) is None:
             return
         if self.active:
-            text = f"The target of {names[i]} is {away[i]:.3f} rad from the command; valid is up to {limit:g} rad: its "
-            yield Reason.JUMP, text + "sender is faster than the arm may move."
-        yield (
-            Reason.JUMP,
-            f"The first target wants {names[i]} at {target.q[i]:.3f} rad, {away[i]:.3f} rad from where it is; valid is "
-            f"up to {limit:g} rad: begin where the arm is.",
-        )
+            given, remedy = f"target of {names[i]} is {away[i]:.3f} rad from the command", TOO_FAST
+        else:
+            given = f"first target wants {names[i]} at {target.q[i]:.3f} rad, {away[i]:.3f} rad from where it is"
+            remedy = "begin where the arm is."
+        yield Reason.JUMP, f"The {given}; valid is up to {limit:g} rad: {remedy}"
 
     def take_path(self, now_s: float) -> TargetPath | None:
         """The path to follow from now on, if a target came since it was last asked for."""

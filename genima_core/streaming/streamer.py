@@ -294,17 +294,11 @@ class Streamer:
     def _unwelcome(self, chunk: ActionChunk) -> Refusal | None:
         """Why a chunk with which nothing is wrong is not for now."""
         if chunk.stamp_s < self._accepted_stamp_s:
-            return Refusal(
-                Reason.OLDER,
-                f"The chunk's observation ({chunk.stamp_s:.3f} s) is older than the one in use "
-                f"({self._accepted_stamp_s:.3f} s); only newer ones are used.",
-            )
+            given = f"({chunk.stamp_s:.3f} s) is older than the one in use ({self._accepted_stamp_s:.3f} s)"
+            return Refusal(Reason.OLDER, f"The chunk's observation {given}; only newer ones are used.")
         if self.config.execution == "sync" and (self._mode is not Mode.HOLDING or chunk.stamp_s < self._rest_since_s):
-            return Refusal(
-                Reason.BUSY,
-                "The chunk was observed before the arm came to rest; in sync mode, observe again when the arm has come "
-                "to rest.",
-            )
+            remedy = "in sync mode, observe again when the arm has come to rest."
+            return Refusal(Reason.BUSY, f"The chunk was observed before the arm came to rest; {remedy}")
         return None
 
     def _unwelcome_target(self) -> Refusal | None:

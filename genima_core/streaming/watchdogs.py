@@ -61,11 +61,9 @@ class StepClock:
             text = f"The clock jumped back by {-gap_s:.3f} s; from now on inputs are timed by the new clock."
             interruption = Refusal(Reason.CLOCK, text)
         elif gap_s > self._max_gap_s:
-            interruption = Refusal(
-                Reason.GAP,
-                f"No step came for {gap_s:.3f} s (limit {self._max_gap_s:g} s); free a "
-                "processor for this process, or find out what paused it.",
-            )
+            remedy = "free a processor for this process, or find out what paused it."
+            text = f"No step came for {gap_s:.3f} s (limit {self._max_gap_s:g} s); {remedy}"
+            interruption = Refusal(Reason.GAP, text)
         if interruption is not None:
             self.gaps += 1
             self.awake_since_s = now_s
@@ -211,11 +209,8 @@ class MeasurementWatch:
         self._jumped, self._silent_until_s = False, -math.inf
         outside = np.maximum(limits.lower - q, q - limits.upper) - self._config.start_tolerance_rad
         if outside[i := int(np.argmax(outside))] > 0:
-            return Refusal(
-                Reason.LIMITS,
-                f"{self._arm.joint_names[i]} is measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, "
-                f"{limits.upper[i]:.4f}]; move the arm back by hand.",
-            )
+            given = f"measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]"
+            return Refusal(Reason.LIMITS, f"{self._arm.joint_names[i]} is {given}; move the arm back by hand.")
         return np.clip(q, limits.lower, limits.upper)
 
     def find_silence(self) -> Trouble | None:

@@ -20,6 +20,7 @@ MOST_ACTIONS = 10_000
 """Of a chunk: a replayed demonstration of some minutes."""
 SHOWN_NAMES, SHOWN_LETTERS = 12, 40
 """Of names, in a text."""
+FINITE = "every value must be finite"
 UNEVEN_SHARE = 0.05
 """By so much the steps of a chunk may differ from each other."""
 
@@ -61,11 +62,9 @@ def find_columns(
     faults = " and ".join(f"{label} {shown(names)}" for label, names in wrong.items() if names)
     if faults:
         valid = shown(wanted) + (f" and, if wanted, {shown(optional)}" if optional else "")
-        raise UnusableError(
-            Reason.NAMES,
-            f"The {what} {faults} (it has {shown(given) or 'none'}); valid are {valid}: "
-            "check the arm (arm:=...) and the prefix of its joints.",
-        )
+        remedy = "check the arm (arm:=...) and the prefix of its joints."
+        text = f"The {what} {faults} (it has {shown(given) or 'none'}); valid are {valid}: {remedy}"
+        raise UnusableError(Reason.NAMES, text)
     return [places[name] for name in known if name in places]
 
 
@@ -85,12 +84,9 @@ def read_joints(
     dq = np.array([velocities[i] for i in columns], dtype=np.float64) if len(velocities) else None
     bad = ~np.isfinite(q) if dq is None else ~(np.isfinite(q) & np.isfinite(dq))
     for k in np.flatnonzero(bad):
-        speed = "" if dq is None else f", {dq[k]} rad/s"
-        raise UnusableError(
-            Reason.NAN,
-            f"The {what} says {q[k]} rad{speed} for {shown([names[columns[k]]])}; every value must be finite: look "
-            "at its sender.",
-        )
+        values = f"{q[k]} rad" if dq is None else f"{q[k]} rad, {dq[k]} rad/s"
+        text = f"The {what} says {values} for {shown([names[columns[k]]])}; {FINITE}: look at its sender."
+        raise UnusableError(Reason.NAN, text)
     return q, dq
 
 
@@ -101,18 +97,12 @@ def read_rows(what: str, names: Sequence[str], rows: Sequence[Sequence[float]]) 
         raise UnusableError(Reason.SIZE, text)
     lengths = {len(row) for row in rows}
     if lengths != {len(names)}:
-        raise UnusableError(
-            Reason.SHAPE,
-            f"The {what}'s actions have {', '.join(map(str, sorted(lengths)[:SHOWN_NAMES]))} positions; each needs one "
-            f"for each of its {len(names)} names.",
-        )
+        given = f"The {what}'s actions have {', '.join(map(str, sorted(lengths)[:SHOWN_NAMES]))} positions"
+        raise UnusableError(Reason.SHAPE, f"{given}; each needs one for each of its {len(names)} names.")
     values = np.array(rows, dtype=np.float64)
     for k, i in np.argwhere(~np.isfinite(values))[:1]:
-        raise UnusableError(
-            Reason.NAN,
-            f"Action {k} of the {what} has {values[k, i]} for {shown([names[i]])}; every value must be finite: look "
-            "at the controller's inputs.",
-        )
+        given = f"Action {k} of the {what} has {values[k, i]} for {shown([names[i]])}"
+        raise UnusableError(Reason.NAN, f"{given}; {FINITE}: look at the controller's inputs.")
     return values
 
 

@@ -113,11 +113,8 @@ def _width_m(message: JointState, arm: Arm) -> float:
     positions = positions_by_name(message, arm.gripper.joints, "gripper's joint state")
     width_m, most_m = arm.gripper.to_width_m(float(positions.sum())), arm.gripper.max_width_m
     if not -0.1 <= width_m / most_m <= 1.25:
-        raise UnusableError(
-            Reason.GRIPPER,
-            f"{shown(arm.gripper.joints)} add up to a width of {width_m:.3f} m; valid is 0 to {most_m:g} m: look at "
-            "the gripper's driver and the arm's file.",
-        )
+        given = f"{shown(arm.gripper.joints)} add up to a width of {width_m:.3f} m; valid is 0 to {most_m:g} m"
+        raise UnusableError(Reason.GRIPPER, f"{given}: look at the gripper's driver and the arm's file.")
     return width_m
 
 

@@ -74,8 +74,8 @@ class ArmMonitorNode(GraphNode[ArmMonitorParameters]):
         try:
             state = deserialize_message(data, self._kind)
         except RuntimeError as error:
-            remedy = "source the franka_msgs of the driver's own workspace"
-            self.diagnostics.warn(f"robot_state is not a {self._type} ({error}); {remedy}", "robot_state")
+            hint = "source the franka_msgs of the driver's own workspace"
+            self.diagnostics.warn(f"robot_state is not a {self._type} ({error}); {hint}", "robot_state")
             return
         self._heard_s = heard_s
         last_errors = errors_of(getattr(state, "last_motion_errors", None))
@@ -106,16 +106,12 @@ def load_message(name: str) -> type:
         raise RuntimeError(f"robot_state_type {name} needs {package} ({error}): {remedy(package)}") from error
     message = getattr(module, kind, None)
     if message is None:
-        raise RuntimeError(
-            f"{package} has no message {kind}; source the workspace of its driver: franka_ros2 for "
-            "an FR3, multipanda_ros2 for a Panda"
-        )
+        hint = "source the workspace of its driver: franka_ros2 for an FR3, multipanda_ros2 for a Panda"
+        raise RuntimeError(f"{package} has no message {kind}; {hint}")
     missing = {"robot_mode", "current_errors"} - set(message.get_fields_and_field_types())
     if missing:
-        raise ValueError(
-            f"robot_state_type is {name}, which has no {' and no '.join(sorted(missing))}; valid are "
-            "franka_msgs/msg/FrankaRobotState and franka_msgs/msg/FrankaState"
-        )
+        valid = "valid are franka_msgs/msg/FrankaRobotState and franka_msgs/msg/FrankaState"
+        raise ValueError(f"robot_state_type is {name}, which has no {' and no '.join(sorted(missing))}; {valid}")
     return message
 
 

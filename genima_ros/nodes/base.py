@@ -58,6 +58,9 @@ class GraphNode(Node, Generic[P]):
         """Publishes a message, or one with these fields, on a topic that was announced."""
         self._speakers[topic.name].publish(topic.type(**fields) if message is None else message)
 
+    def full_name(self, topic: Topic) -> str:
+        return self.resolve_topic_name(topic.name)
+
     def is_heard(self, topic: Topic) -> bool:
         return self._speakers[topic.name].get_subscription_count() > 0
 

@@ -135,7 +135,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
             if not self.setup.gripper_has_node:
                 self._opening = conversions.gripper_opening(message, self.setup.arm.gripper)
             if self._opening is None:
-                topic = self.resolve_topic_name(interfaces.GRIPPER_STATE.name)
+                topic = self.full_name(interfaces.GRIPPER_STATE)
                 self.diagnostics.warn(f"no gripper state on {topic}: is its driver running?", "no gripper")
                 return
             stamp_s = conversions.seconds(message.header.stamp)
@@ -202,12 +202,10 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _warn_of_pause(self) -> None:
         if self.loop.paused:
-            self.diagnostics.warn(
-                f"the target gate is closed, the policy pauses: {self.loop.status.text}. Look at "
-                f"{self.resolve_topic_name(interfaces.TARGETS.name)}; to continue, call "
-                f"{self.resolve_service_name(interfaces.RESUME.name)} (std_srvs/Trigger)",
-                "gate",
-            )
+            topic, service = self.full_name(interfaces.TARGETS), self.resolve_service_name(interfaces.RESUME.name)
+            remedy = f"Look at {topic}; to continue, call {service} (std_srvs/Trigger)"
+            text = f"the target gate is closed, the policy pauses: {self.loop.status.text}. {remedy}"
+            self.diagnostics.warn(text, "gate")
 
     def _watch_inputs(self) -> None:
         self._warn_of_pause()
@@ -222,7 +220,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
             (interfaces.CHUNK_WANTED, not self._wanted_heard, NO_STREAMER, "no streamer"),
         ):
             if is_missing:
-                self.diagnostics.warn(text.format(self.resolve_topic_name(topic.name)), key)
+                self.diagnostics.warn(text.format(self.full_name(topic)), key)
                 return
 
 

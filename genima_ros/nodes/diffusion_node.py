@@ -115,10 +115,8 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
         image = conversions.image_to_rgb(message)
         width, height = self.rig.size
         if image.shape[:2] != (height, width):
-            raise ValueError(
-                f"image is {image.shape[1]}x{image.shape[0]}; the checkpoint draws on {width}x{height}: "
-                "crop and resize in the camera node, or use a checkpoint of that size"
-            )
+            given = f"image is {image.shape[1]}x{image.shape[0]}; the checkpoint draws on {width}x{height}"
+            raise ValueError(f"{given}: crop and resize in the camera node, or use a checkpoint of that size")
         if self.parameters.identical_frames:
             pixels = image.tobytes()
             before, count = self._same.get(name, (b"", 0))
@@ -130,11 +128,8 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
 
     def _draw(self, images: np.ndarray, stamp_s: float) -> None:
         if not self._instruction:
-            self.diagnostics.warn(
-                "no instruction yet: publish one (std_msgs/String) on "
-                f"{self.resolve_topic_name(interfaces.INSTRUCTION.name)}, or set the parameter instruction",
-                "instruction",
-            )
+            remedy = f"publish one (std_msgs/String) on {self.full_name(interfaces.INSTRUCTION)}, or set the parameter"
+            self.diagnostics.warn(f"no instruction yet: {remedy} instruction", "instruction")
             return
         begin_s = self.clock_s()
         try:
@@ -163,16 +158,13 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
         now_s = self.clock_s()
         silent = [name for name, arrived_s in self._arrived_s.items() if now_s - arrived_s > SILENT_S]
         if silent:
-            topics = ", ".join(self.resolve_topic_name(interfaces.camera_image(name).name) for name in silent)
-            self.diagnostics.warn(
-                f"no image from {', '.join(silent)}: is the camera running and publishing on {topics}?", "silent"
-            )
+            topics = ", ".join(self.full_name(interfaces.camera_image(name)) for name in silent)
+            text = f"no image from {', '.join(silent)}: is the camera running and publishing on {topics}?"
+            self.diagnostics.warn(text, "silent")
         elif (spread_s := self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
-            self.diagnostics.warn(
-                f"the four images lie {1e3 * spread_s:.0f} ms apart, allowed are "
-                f"{1e3 * self.parameters.slack_s:.0f}: synchronise the cameras or raise slack_s",
-                "slack",
-            )
+            given = f"{1e3 * spread_s:.0f} ms apart, allowed are {1e3 * self.parameters.slack_s:.0f}"
+            text = f"the four images lie {given}: synchronise the cameras or raise slack_s"
+            self.diagnostics.warn(text, "slack")
 
 
 if __name__ == "__main__":

@@ -77,11 +77,8 @@ class GripperNode(GraphNode[GripperParameters]):
         if self.control.problem:
             self.diagnostics.warn(self.control.problem, "gripper")
         if now_s - self._measured_s > self.parameters.state_timeout_s:
-            self.diagnostics.warn(
-                f"no {' and '.join(self.gripper.joints)} on "
-                f"{self.resolve_topic_name(interfaces.GRIPPER_JOINT_STATES.name)}: is the gripper's driver running?",
-                "silent",
-            )
+            missing = f"{' and '.join(self.gripper.joints)} on {self.full_name(interfaces.GRIPPER_JOINT_STATES)}"
+            self.diagnostics.warn(f"no {missing}: is the gripper's driver running?", "silent")
         self.diagnostics.worked(self.clock_s() - now_s)
 
     def values(self) -> dict[str, object]:

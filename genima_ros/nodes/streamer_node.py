@@ -147,7 +147,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         named = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]
         speaking = [
             f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self.get_publishers_info_by_topic(self.resolve_topic_name(self._controller.name))
+            for info in self.get_publishers_info_by_topic(self.full_name(self._controller))
         ]
         doubled = [f"another {own}"] if max(named.count(own), speaking.count(own)) > 1 else []
         self.streamer.on_commanders([*(name for name in speaking if name != own), *doubled])
@@ -226,10 +226,8 @@ def make_clearance(margins: Margins, arm: Arm) -> Clearance:
     try:
         from genima_core.sim.collision import ClearanceModel  # not at the top: where it is off, nothing needs MuJoCo
     except ImportError as error:
-        raise RuntimeError(
-            f"check_collisions needs MuJoCo ({error}): pip install 'genima_ros[sim]', or set "
-            "check_collisions to false and watch the arm yourself"
-        ) from error
+        remedy = "pip install 'genima_ros[sim]', or set check_collisions to false and watch the arm yourself"
+        raise RuntimeError(f"check_collisions needs MuJoCo ({error}): {remedy}") from error
     return ClearanceModel(arm, margins)
 
 

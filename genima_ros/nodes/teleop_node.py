@@ -63,10 +63,9 @@ class TeleopNode(GraphNode[TeleopParameters]):
         follower = self.subscribe(interfaces.JOINT_STATES, self._on_follower)
         shared = set(self.arm.joint_names) & set(self.leader_arm.joint_names)
         if self._leader.topic_name == follower.topic_name and shared:
-            raise ValueError(
-                f"leader and follower are one arm: both joint states come on {follower.topic_name} with "
-                "the same joints; remap leader/joint_states to the leader's topic"
-            )
+            given = f"both joint states come on {follower.topic_name} with the same joints"
+            remedy = "remap leader/joint_states to the leader's topic"
+            raise ValueError(f"leader and follower are one arm: {given}; {remedy}")
         self.diagnostics.expect("leader", "follower")
         self.subscribe(interfaces.LEADER_GRIPPER_JOINT_STATES, self._on_leader_gripper)
         self.subscribe(interfaces.STREAMER_STATE, self._on_streamer)
