@@ -68,10 +68,7 @@ TRANSITIONS: Mapping[Event, Mapping[Mode, Mode]] = {
     Event.STOP: {_M.TRACKING: _M.STOPPING, _M.ENDING: _M.STOPPING, _M.RELIEVING: _M.FAULTING},
     Event.RETIRE: {**dict.fromkeys(_STREAMING, _M.RETIRING), _M.RELIEVING: _M.FAULTING},
     Event.FAIL: {**dict.fromkeys(_STREAMING, _M.FAULTING), _M.RELIEVING: _M.FAULTING},
-    Event.EMERGENCY: {
-        _M.OFF: _M.FAULT,
-        **dict.fromkeys((*_STREAMING, _M.RETIRING, _M.RELIEVING), _M.FAULTING),
-    },
+    Event.EMERGENCY: {_M.OFF: _M.FAULT, **dict.fromkeys((*_STREAMING, _M.RETIRING, _M.RELIEVING), _M.FAULTING)},
     Event.RELIEVE: {_M.FAULTING: _M.RELIEVING},
     Event.REST: {
         **dict.fromkeys((_M.TRACKING, _M.ENDING, _M.STOPPING), _M.HOLDING),

@@ -27,10 +27,7 @@ class GripperNode(GraphNode[GripperParameters]):
     """
 
     def __init__(
-        self,
-        make: Callable[..., ActionDriver] = make_driver,
-        clock_s: Callable[[], float] = time.monotonic,
-        **options,
+        self, make: Callable[..., ActionDriver] = make_driver, clock_s: Callable[[], float] = time.monotonic, **options
     ) -> None:
         super().__init__("gripper", GripperParameters, clock_s, **options)
         setup, p = find_arm(self.parameters.arm), self.parameters
