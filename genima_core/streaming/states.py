@@ -142,19 +142,9 @@ class Reason(StrEnum):
     RIG = "rig"
 
 
+_R = Reason
 HARMLESS = frozenset(
-    {
-        Reason.BUSY,
-        Reason.OLDER,
-        Reason.DISABLED,
-        Reason.EMERGENCY,
-        Reason.FAULT,
-        Reason.WAITING,
-        Reason.ARM,
-        Reason.COMMANDERS,
-        Reason.LATE,
-        Reason.LOCKED,
-    }
+    (_R.BUSY, _R.OLDER, _R.DISABLED, _R.EMERGENCY, _R.FAULT, _R.WAITING, _R.ARM, _R.COMMANDERS, _R.LATE, _R.LOCKED)
 )
 """Refusals that say nothing against what the arm is doing now, so they stop nothing."""
 

@@ -117,8 +117,8 @@ class SimNode(GraphNode[SimParameters]):
             self.subscribe(interfaces.ARM_COMMANDS[kind], partial(self._on_command, what, read))
         self.subscribe(interfaces.GRIPPER_COMMAND, self._on_gripper)
         self.serve(interfaces.RESET, self._on_reset)
-        self.serve(interfaces.REFLEX, self._on_reflex)
-        self.serve(interfaces.ERROR_RECOVERY, self._on_error_recovery)
+        self.serve(interfaces.REFLEX, partial(self._enter, REFLEX, "the arm is in reflex"))
+        self.serve(interfaces.ERROR_RECOVERY, partial(self._enter, MOVE, "recovered"))
         self.diagnostics.expect("command")
         self._place_arm()
         self._timer = self.every(1 / self.parameters.rate_hz, self._tick)
@@ -240,21 +240,14 @@ class SimNode(GraphNode[SimParameters]):
             self._place_objects()
         return f"scene {self._seed}"
 
-    def _on_reflex(self) -> str:
-        self._enter(REFLEX)
-        return "the arm is in reflex"
-
-    def _on_error_recovery(self) -> str:
-        said = "there was no error" if self._status is MOVE else "recovered"
-        self._enter(MOVE)
-        return said
-
-    def _enter(self, status: ArmStatus) -> None:
+    def _enter(self, status: ArmStatus, said: str) -> str:
         """Another status of the arm, which stays where it is: the next command begins there."""
-        if status is not self._status:
-            self._status = status
-            self._arm.hold(self.cell.q)
-            self._tell(self.clock_s())
+        if status is self._status:
+            return "there was no error" if status is MOVE else said
+        self._status = status
+        self._arm.hold(self.cell.q)
+        self._tell(self.clock_s())
+        return said
 
     def _tell(self, now_s: float) -> None:
         self._teller.tell(replace(self._status, placed=self._placed), now_s)
