@@ -281,8 +281,9 @@ class Mirror:
     def _out_of_range(self, q: np.ndarray) -> Iterator[tuple[Reason, str]]:
         own, of_follower, margin = self.leader_arm.limits, self._limits, self.config.leader_margin_rad
         for i in np.flatnonzero((q < own.lower + margin) | (q > own.upper - margin)):
-            given = f"{self.leader_arm.joint_names[i]} of the leader is at its limit ({q[i]:.3f} rad)"
-            yield Reason.LIMITS, f"{given}; move it away from there and engage again."
+            name = self.leader_arm.joint_names[i]
+            text = f"{name} of the leader is at its limit ({q[i]:.3f} rad); move it away from there and engage again."
+            yield Reason.LIMITS, text
         for i in np.flatnonzero((q < of_follower.lower) | (q > of_follower.upper)):
             valid = f"may be at {of_follower.lower[i]:.4f} to {of_follower.upper[i]:.4f}"
             given = f"The leader is at {q[i]:.3f} rad where {self.arm.joint_names[i]} of the follower {valid}"
@@ -304,9 +305,8 @@ class Mirror:
         lag_rad = float(np.abs(self._follower.q - self._target.q).max())
         self._far_since_s = min(self._far_since_s, now_s) if lag_rad > config.max_lag_rad else np.inf
         if now_s - self._far_since_s > config.max_lag_s:
-            lag = f"{lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s"
-            remedy = "free it, or move the leader more slowly."
-            yield Reason.FOLLOWER, f"The follower is {lag} (limit {config.max_lag_rad:g} rad); {remedy}"
+            given = f"The follower is {lag_rad:.2f} rad from its target for more than {config.max_lag_s:g} s (limit"
+            yield Reason.FOLLOWER, f"{given} {config.max_lag_rad:g} rad); free it, or move the leader more slowly."
 
     def _distance(self) -> float:
         if self._leader.last is None or self._follower is None:

@@ -61,9 +61,8 @@ class StepClock:
             text = f"The clock jumped back by {-gap_s:.3f} s; from now on inputs are timed by the new clock."
             interruption = Refusal(Reason.CLOCK, text)
         elif gap_s > self._max_gap_s:
-            remedy = "free a processor for this process, or find out what paused it."
-            text = f"No step came for {gap_s:.3f} s (limit {self._max_gap_s:g} s); {remedy}"
-            interruption = Refusal(Reason.GAP, text)
+            text = f"No step came for {gap_s:.3f} s (limit {self._max_gap_s:g} s); free a processor for this process"
+            interruption = Refusal(Reason.GAP, f"{text}, or find out what paused it.")
         if interruption is not None:
             self.gaps += 1
             self.awake_since_s = now_s
@@ -209,8 +208,9 @@ class MeasurementWatch:
         self._jumped, self._silent_until_s = False, -math.inf
         outside = np.maximum(limits.lower - q, q - limits.upper) - self._config.start_tolerance_rad
         if outside[i := int(np.argmax(outside))] > 0:
-            given = f"measured at {q[i]:.3f} rad, outside [{limits.lower[i]:.4f}, {limits.upper[i]:.4f}]"
-            return Refusal(Reason.LIMITS, f"{self._arm.joint_names[i]} is {given}; move the arm back by hand.")
+            name, low, high = self._arm.joint_names[i], limits.lower[i], limits.upper[i]
+            text = f"{name} is measured at {q[i]:.3f} rad, outside [{low:.4f}, {high:.4f}]; move the arm back by hand."
+            return Refusal(Reason.LIMITS, text)
         return np.clip(q, limits.lower, limits.upper)
 
     def find_silence(self) -> Trouble | None:
@@ -260,8 +260,8 @@ class Watchdogs:
         if (trouble := self.status.find_trouble()) is not None or not self.commanders:
             return trouble
         who, verb = ", ".join(dict.fromkeys(self.commanders)), "commands" if len(self.commanders) == 1 else "command"
-        remedy = "end all but one (what was killed is forgotten after 20 s), then enable the streamer."
-        return Trouble(Reason.COMMANDERS, f"{who} {verb} the arm as well: {remedy}", Event.RETIRE)
+        text = f"{who} {verb} the arm as well: end all but one (what was killed is forgotten after 20 s)"
+        return Trouble(Reason.COMMANDERS, f"{text}, then enable the streamer.", Event.RETIRE)
 
     def find_trouble(self, playback: Playback, relieves: Refusal | None) -> Trouble | None:
         """The first thing that is wrong while commands flow.

@@ -74,8 +74,8 @@ class ArmMonitorNode(GraphNode[ArmMonitorParameters]):
         try:
             state = deserialize_message(data, self._kind)
         except RuntimeError as error:
-            hint = "source the franka_msgs of the driver's own workspace"
-            self.diagnostics.warn(f"robot_state is not a {self._type} ({error}); {hint}", "robot_state")
+            text = f"robot_state is not a {self._type} ({error}); source the franka_msgs of the driver's own workspace"
+            self.diagnostics.warn(text, "robot_state")
             return
         self._heard_s = heard_s
         last_errors = errors_of(getattr(state, "last_motion_errors", None))
