@@ -85,30 +85,13 @@ SCENE = Topic("scene", Int64, LATCHED)
 CAMERA_RIG = Topic("camera_rig", String, LATCHED)
 """The rig that the images are taken with, as JSON (`CameraRig.to_dict`)."""
 
-SERVICES: dict[str, Service] = {}
+TRIGGERS = (
+    "reset stop emergency_stop reset_fault engage pause start discard rerecord perform resume reflex error_recovery"
+)
+SERVICES = {name: Service(f"~/{name}", Trigger) for name in TRIGGERS.split()} | {
+    name: Service(f"~/{name}", SetBool) for name in ("enable", "label")
+}
 """By their names; each belongs to one node or to several, such as ~/stop."""
-
-
-def _service(name: str, kind: Any = Trigger) -> Service:
-    SERVICES[name] = service = Service(f"~/{name}", kind)
-    return service
-
-
-RESET = _service("reset")
-ENABLE = _service("enable", SetBool)
-STOP = _service("stop")
-EMERGENCY_STOP = _service("emergency_stop")
-RESET_FAULT = _service("reset_fault")
-ENGAGE = _service("engage")
-PAUSE = _service("pause")
-START = _service("start")
-DISCARD = _service("discard")
-RERECORD = _service("rerecord")
-LABEL = _service("label", SetBool)
-PERFORM = _service("perform")
-RESUME = _service("resume")
-REFLEX = _service("reflex")
-ERROR_RECOVERY = _service("error_recovery")
 
 
 def robot_state(kind: type) -> Topic:

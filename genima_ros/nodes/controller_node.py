@@ -117,7 +117,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
             self.announce(interfaces.GATE)
             self.subscribe(interfaces.OBSERVATION, partial(self._on_picture, "observation"))
             self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
-            self.serve(interfaces.RESUME, self._resume)
+            self.serve("resume", self._resume)
             self._publish_gate()
         self._watch = self.every(WATCH_S, self._watch_inputs)
 
@@ -202,7 +202,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _warn_of_pause(self) -> None:
         if self.loop.paused:
-            topic, service = self.full_name(interfaces.TARGETS), self.resolve_service_name(interfaces.RESUME.name)
+            topic, service = self.full_name(interfaces.TARGETS), self.full_name(interfaces.SERVICES["resume"])
             remedy = f"Look at {topic}; to continue, call {service} (std_srvs/Trigger)"
             text = f"the target gate is closed, the policy pauses: {self.loop.status.text}. {remedy}"
             self.diagnostics.warn(text, "gate")

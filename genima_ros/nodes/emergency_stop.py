@@ -27,7 +27,7 @@ class EmergencyStop:
             enable_rosout=False,
             start_parameter_services=False,
         )
-        name = node.resolve_service_name(interfaces.EMERGENCY_STOP.name)
+        name = node.resolve_service_name(interfaces.SERVICES["emergency_stop"].name)
         self._service = self._node.create_service(Trigger, name, lambda request, response: response)
 
     def poll(self) -> None:

@@ -75,12 +75,12 @@ class LeaderNode(GraphNode[LeaderParameters]):
         )
         self._activity = self.operator.activity
         self.announce(interfaces.LEADER_JOINT_STATES)
-        self._reset = self.create_client(interfaces.RESET.type, f"{SIM}/{interfaces.RESET.name.removeprefix('~/')}")
+        self._reset = self.create_client(Trigger, f"{SIM}/reset")
         self.subscribe(interfaces.RECORDING, self._on_recording)
         self.subscribe(interfaces.TELEOP_STATE, self._on_teleop_state)
         self.subscribe(interfaces.SCENE, self._on_scene)
         self.subscribe(interfaces.LEADER_COMMAND, self._on_command)
-        self.serve(interfaces.PERFORM, self.operator.perform)
+        self.serve("perform", self.operator.perform)
         self._timer = self.every(1 / self.parameters.rate_hz, self._tick)
 
     def close(self) -> None:

@@ -2,15 +2,9 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
-from std_msgs.msg import Bool, String
-from std_srvs.srv import SetBool
+from std_msgs.msg import String
 
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import git_revision
@@ -18,13 +12,12 @@ from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_numb
 from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes
 from genima_core.data.bags.stamps import StreamMeter
 from genima_ros.messages import interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.recording.inputs import StreamInputs
 from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, name_of
 from genima_ros.nodes.recording.start_checks import check_start
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.run import run
 
 TAKE_S = 0.01
 WATCH_S = 0.1
@@ -34,7 +27,7 @@ DIAGNOSTICS_S = 0.5
 """The operator's table shows them."""
 
 
-class RecorderNode(Node):
+class RecorderNode(GraphNode[RecorderParameters]):
     """Takes what arrived every 10 ms, and gives it to an `EpisodeRecorder` while one runs.
 
     Publishes: recording (Bool, latched), diagnostics (twice a second and after each episode: every stream, disk,
@@ -47,8 +40,7 @@ class RecorderNode(Node):
     """
 
     def __init__(self, **options) -> None:
-        super().__init__("recorder", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, RecorderParameters)
+        super().__init__("recorder", RecorderParameters, **options)
         self._rig = None if self.parameters.rig is None else CameraRig.load(self.parameters.rig).to_dict()
         self._inputs = StreamInputs(self, self.parameters.streams, self.parameters.fps)
         self._meters = {
@@ -67,21 +59,20 @@ class RecorderNode(Node):
         self._kept: dict[int, bool] = {}
         """Number of each episode since the node started to whether it is suspect."""
         self._discarded = 0
-        self._recording = interfaces.publish(self, interfaces.RECORDING)
-        self._recording.publish(Bool(data=False))
+        self.announce(interfaces.RECORDING)
+        self.say(interfaces.RECORDING, data=False)
         for service, act in (
-            (interfaces.START, self._start),
-            (interfaces.STOP, self._stop),
-            (interfaces.DISCARD, self._give_up),
-            (interfaces.RERECORD, self._rerecord),
-            (interfaces.LABEL, self._label),
+            ("start", self._start),
+            ("stop", self._stop),
+            ("discard", self._give_up),
+            ("rerecord", self._rerecord),
+            ("label", self._label),
         ):
-            self.create_service(service.type, service.name, partial(answer, act))
-        self._diagnostics = Diagnostics(self, (), self._values, DIAGNOSTICS_S)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self.serve(service, act)
+        self.diagnostics.every(DIAGNOSTICS_S)
         self._timers_ = (
-            self.create_timer(TAKE_S, self._take, clock=steady),
-            self.create_timer(WATCH_S, self._watch, clock=steady),
+            self.every(TAKE_S, self._take),
+            self.every(WATCH_S, self._watch),
         )
 
     def close(self) -> None:
@@ -105,7 +96,7 @@ class RecorderNode(Node):
         try:
             self._told[role], self._latched[role] = message.decode().data, message
         except ValueError as error:
-            self._diagnostics.warn(f"{message.topic} not used: {error}", role)
+            self.diagnostics.warn(f"{message.topic} not used: {error}", role)
 
     def _watch(self) -> None:
         episode, self._watched = self._episode, self._watched + 1
@@ -116,21 +107,21 @@ class RecorderNode(Node):
                 try:
                     self._start()
                 except RuntimeError as error:
-                    self._diagnostics.warn(f"not recorded again: {error}", "start")
+                    self.diagnostics.warn(f"not recorded again: {error}", "start")
             return
         if episode.problem:
-            self._diagnostics.warn(f"the recording stopped: {self._finish(episode)}", "disk")
+            self.diagnostics.warn(f"the recording stopped: {self._finish(episode)}", "disk")
         elif episode.minutes_left is not None and episode.minutes_left < self.parameters.warn_minutes:
-            self._diagnostics.warn(
+            self.diagnostics.warn(
                 f"the disk of {self.parameters.out} is full in {episode.minutes_left:.1f} min: make space, or stop",
                 "disk",
             )
         for role in self.parameters.expected:
             silent_s = self._meters[role].silent_s
             if silent_s > self.parameters.stale_s:
-                self._diagnostics.warn(f"{name_of(role)} is silent for {silent_s:.0f} s", role)
+                self.diagnostics.warn(f"{name_of(role)} is silent for {silent_s:.0f} s", role)
 
-    def _start(self, _: object = None) -> str:
+    def _start(self) -> str:
         self._again_s = None
         if self._episode is not None:
             raise RuntimeError(f"{self._episode.name} is being recorded; stop it first")
@@ -151,11 +142,11 @@ class RecorderNode(Node):
         self._begun_s = time.monotonic()
         for meter in self._meters.values():
             meter.lost = 0
-        self._recording.publish(Bool(data=True))
+        self.say(interfaces.RECORDING, data=True)
         self.get_logger().info(f"episode {number} starts")
         return f"episode {number}"
 
-    def _stop(self, _: object = None) -> str:
+    def _stop(self) -> str:
         if self._episode is not None:
             return self._finish(self._episode)
         if self._again_s is None:
@@ -166,18 +157,18 @@ class RecorderNode(Node):
     def _finish(self, episode: EpisodeRecorder) -> str:
         self._take()
         ended_ns = time.time_ns()
-        self._recording.publish(Bool(data=False))
+        self.say(interfaces.RECORDING, data=False)
         self._episode = None
         about = episode.finish(ended_ns, self._instruction())
         self._last = episode
         self._kept[episode.number] = bool(about.suspect)
-        self._diagnostics.publish()
+        self.diagnostics.publish()
         return episode.verdict
 
-    def _give_up(self, _: object = None) -> str:
+    def _give_up(self) -> str:
         return self._discard() if self._again_s is None else self._stop()
 
-    def _rerecord(self, _: object = None) -> str:
+    def _rerecord(self) -> str:
         text = self._discard()
         self._again_s = time.monotonic() + self.parameters.rerecord_s
         return f"{text}; it starts again in {self.parameters.rerecord_s:g} s"
@@ -185,7 +176,7 @@ class RecorderNode(Node):
     def _discard(self) -> str:
         episode = self._newest("discard")
         if self._episode is not None:
-            self._recording.publish(Bool(data=False))
+            self.say(interfaces.RECORDING, data=False)
         self._episode = self._last = None
         self._kept.pop(episode.number, None)
         self._discarded += 1
@@ -201,10 +192,10 @@ class RecorderNode(Node):
             raise RuntimeError(f"there is no episode of this session to {purpose}")
         return episode
 
-    def _label(self, request: SetBool.Request) -> str:
+    def _label(self, success: bool) -> str:
         episode = self._newest("label")
         try:
-            episode.relabel("success" if request.data else "failure")
+            episode.relabel("success" if success else "failure")
         except OSError as error:
             raise RuntimeError(f"{episode.name} cannot be labelled: {error}") from error
         return f"{episode.name} is labelled {episode.about.label}"
@@ -215,7 +206,7 @@ class RecorderNode(Node):
             try:
                 rig = read_rig(String(data=self._told["camera_rig"])).to_dict()
             except ValueError as error:
-                self._diagnostics.warn(f"{error}; or give the recorder a rig file", "camera_rig")
+                self.diagnostics.warn(f"{error}; or give the recorder a rig file", "camera_rig")
         return EpisodeInfo(
             task=self.parameters.task,
             instruction=self._instruction(),
@@ -230,7 +221,7 @@ class RecorderNode(Node):
     def _instruction(self) -> str:
         return self._told.get("instruction", self.parameters.instruction)
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
         episode, last, now_s, now_ns = self._episode, self._last, time.monotonic(), time.time_ns()
         newest = episode or last
         reference = self._meters[self.parameters.camera_roles[0]]
@@ -262,18 +253,5 @@ class RecorderNode(Node):
         return values
 
 
-def answer(act: Callable[[Any], str], request: Any, response: Any) -> Any:
-    """A service's response: what came of it, or the RuntimeError that says why it cannot be done."""
-    try:
-        response.message, response.success = act(request), True
-    except RuntimeError as error:
-        response.message, response.success = str(error), False
-    return response
-
-
-def main() -> None:
-    run(RecorderNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(RecorderNode)

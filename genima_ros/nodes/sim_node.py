@@ -116,9 +116,9 @@ class SimNode(GraphNode[SimParameters]):
         for kind, (what, read) in COMMANDS.items():
             self.subscribe(interfaces.ARM_COMMANDS[kind], partial(self._on_command, what, read))
         self.subscribe(interfaces.GRIPPER_COMMAND, self._on_gripper)
-        self.serve(interfaces.RESET, self._on_reset)
-        self.serve(interfaces.REFLEX, partial(self._enter, REFLEX, "the arm is in reflex"))
-        self.serve(interfaces.ERROR_RECOVERY, partial(self._enter, MOVE, "recovered"))
+        self.serve("reset", self._on_reset)
+        self.serve("reflex", partial(self._enter, REFLEX, "the arm is in reflex"))
+        self.serve("error_recovery", partial(self._enter, MOVE, "recovered"))
         self.diagnostics.expect("command")
         self._place_arm()
         self._timer = self.every(1 / self.parameters.rate_hz, self._tick)

@@ -94,9 +94,9 @@ class StreamerNode(GraphNode[StreamerParameters]):
             self.diagnostics.expect(topic.name)
         self.subscribe(interfaces.ARM_STATUS, self._on_arm_status)
         self.diagnostics.expect("arm_status")
-        self.serve(interfaces.ENABLE, self._on_enable)
-        self.serve(interfaces.STOP, self._on_stop)
-        self.serve(interfaces.RESET_FAULT, lambda: self.streamer.reset_fault() or "fault left")
+        self.serve("enable", self._on_enable)
+        self.serve("stop", self._on_stop)
+        self.serve("reset_fault", lambda: self.streamer.reset_fault() or "fault left")
         self.add_on_set_parameters_callback(self._on_parameters)
         if p.enabled:
             self.streamer.enable()

@@ -69,9 +69,9 @@ class TeleopNode(GraphNode[TeleopParameters]):
         self.diagnostics.expect("leader", "follower")
         self.subscribe(interfaces.LEADER_GRIPPER_JOINT_STATES, self._on_leader_gripper)
         self.subscribe(interfaces.STREAMER_STATE, self._on_streamer)
-        self.serve(interfaces.ENGAGE, self._on_engage)
-        self.serve(interfaces.PAUSE, lambda: self.mirror.pause(self.clock_s()) or "paused")
-        self.serve(interfaces.STOP, self._on_stop)
+        self.serve("engage", self._on_engage)
+        self.serve("pause", lambda: self.mirror.pause(self.clock_s()) or "paused")
+        self.serve("stop", self._on_stop)
         self._timer = self.every(self.parameters.period_s, self._tick)
 
     def _tick(self) -> None:

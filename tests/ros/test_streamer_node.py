@@ -313,8 +313,8 @@ def test_an_emergency_stop_waits_behind_no_other_message(bench):
     topics = (interfaces.JOINT_STATES, interfaces.ACTION_CHUNK, interfaces.JOINT_TARGET, interfaces.ARM_STATUS)
     publishers = [bench.talk(topic) for topic in topics]
     enable, stop = (
-        bench.probe.create_client(service.type, f"streamer/{name}")
-        for name, service in (("enable", interfaces.ENABLE), ("emergency_stop", interfaces.EMERGENCY_STOP))
+        bench.probe.create_client(interfaces.SERVICES[name].type, f"streamer/{name}")
+        for name in ("enable", "emergency_stop")
     )
     bench.until(lambda: enable.service_is_ready() and stop.service_is_ready() and states)
     for _ in range(20):
