@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rclpy.node import Node
+from std_msgs.msg import String
+
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
-from genima_ros.nodes.base import GraphNode
+from genima_ros.messages.diagnostics import Diagnostics
+from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.nodes.cameras.rig_frames import publish_frames
-from genima_ros.nodes.run import run
+from genima_ros.nodes.run import NODE_OPTIONS, run
 
 
 @dataclass(frozen=True)
@@ -25,27 +29,29 @@ class RigParameters:
     """Cameras whose frame somebody else publishes."""
 
 
-class RigNode(GraphNode[RigParameters]):
+class RigNode(Node):
     """Speaks once, latched: who comes later still hears it.
 
     Publishes: camera_rig, diagnostics, and where tf2_msgs is installed /tf_static.
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("rig", RigParameters, **options)
+        super().__init__("rig", **NODE_OPTIONS, **options)
+        self.parameters = declare_dataclass(self, RigParameters)
         path = self.parameters.rig
         if path is None:
             raise ValueError("the rig node needs the parameter rig: the rig.json with where the cameras are")
         rig, arm = CameraRig.load(path), find_arm(self.parameters.arm).arm
-        self.announce(interfaces.CAMERA_RIG)
-        self.say(interfaces.CAMERA_RIG, data=json.dumps(rig.to_dict()))
+        self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
+        self._rig.publish(String(data=json.dumps(rig.to_dict())))
         self._frames = publish_frames(self, rig, arm, self.parameters.leave_out) if self.parameters.tf else None
-        self._fingerprint = rig.fingerprint()
-        self.get_logger().info(f"rig {self._fingerprint} from {path}")
+        self._diagnostics = Diagnostics(self, (), lambda: {"rig": rig.fingerprint()})
+        self.get_logger().info(f"rig {rig.fingerprint()} from {path}")
 
-    def values(self) -> dict[str, object]:
-        return {"rig": self._fingerprint}
+
+def main() -> None:
+    run(RigNode)
 
 
 if __name__ == "__main__":
-    run(RigNode)
+    main()
