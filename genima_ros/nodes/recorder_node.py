@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from datetime import UTC, datetime
+from typing import Any
 
 from std_msgs.msg import String
 
