@@ -83,7 +83,8 @@ def replay(
     solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
     print(
         f"replayed to its end; the arm was {result['median_error_rad']:.4f} rad (median), "
-        f"{result['max_error_rad']:.4f} rad (max) from where it was recorded{solved}"
+        f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s) from where it was "
+        f"recorded{solved}"
     )
     return 0
 
@@ -111,6 +112,7 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
     errors = deviations(motion, stamps_s, q)
     return {
         "max_error_rad": float(errors.max()),
+        "max_error_at_s": float(motion.measured_s[errors.argmax()]),
         "median_error_rad": float(np.median(errors)),
         "success": replayer.succeeded if sim else None,
     }
