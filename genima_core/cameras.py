@@ -13,14 +13,14 @@ from genima_core.arm import PANDA, Arm
 from genima_core.arm_description import arm_from
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_json, write_json
-from genima_core.geometry import checked_pose, invert, rotation_angle
+from genima_core.geometry import checked_pose, distance
 
 Mount = Literal["base", "hand"]
 MAX_SIDE_PX = 8192
 MAX_RADIUS_M = 0.5
 """Of a target: larger ones would hide the scene."""
 
-MOVED_M, MOVED_RAD, ZOOMED = 0.002, np.deg2rad(0.2), 0.01
+MOVED_MM, MOVED_DEG, ZOOMED = 2.0, 0.2, 0.01
 """A camera that differs by more was moved, or is another one; a good calibration repeats to less. Zoom: of the focal
 length, and of the width for the principal point."""
 
@@ -67,6 +67,11 @@ class PinholeCamera:
         return cls(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    @property
     def K(self) -> np.ndarray:
         """Intrinsic matrix (3, 3)."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
@@ -91,7 +96,7 @@ class PinholeCamera:
 
         `most`: as a share of the focal length, and of the width for the principal point.
         """
-        if (self.width, self.height) != (other.width, other.height):
+        if self.size != other.size:
             return f"its images are {other.width}x{other.height}, not {self.width}x{self.height}"
         focal = max(other.fx / self.fx, other.fy / self.fy, key=lambda ratio: abs(ratio - 1))
         shift_px = float(np.hypot(other.cx - self.cx, other.cy - self.cy))
@@ -146,11 +151,8 @@ class RigCamera:
         """How the other camera is mounted elsewhere, "" if it is not."""
         if self.mount != other.mount:
             return f"it is mounted on the {other.mount}, not on the {self.mount}"
-        T_here_there = invert(self.T_mount_cam) @ other.T_mount_cam
-        moved_m, turned_rad = float(np.linalg.norm(T_here_there[:3, 3])), rotation_angle(T_here_there[:3, :3])
-        if moved_m <= MOVED_M and turned_rad <= MOVED_RAD:
-            return ""
-        return f"it is {1e3 * moved_m:.0f} mm and {np.rad2deg(turned_rad):.1f} degrees away"
+        mm, deg = distance(self.T_mount_cam, other.T_mount_cam)
+        return f"it is {mm:.0f} mm and {deg:.1f} degrees away" if mm > MOVED_MM or deg > MOVED_DEG else ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class CameraRig:
     def __post_init__(self) -> None:
         if len(set(self.names)) != 4 or len(self.cameras) != 4:
             raise ValueError(f"a rig needs 4 cameras with different names, not {list(self.names)}")
-        sizes = {(c.intrinsics.width, c.intrinsics.height) for c in self.cameras}
+        sizes = {camera.intrinsics.size for camera in self.cameras}
         if len(sizes) != 1:
             raise ValueError(f"the cameras of a rig share one image size; given are {sorted(sizes)}: crop and resize")
 
@@ -175,7 +177,7 @@ class CameraRig:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of each view in pixels."""
-        return self.cameras[0].intrinsics.width, self.cameras[0].intrinsics.height
+        return self.cameras[0].intrinsics.size
 
     def __getitem__(self, name: str) -> RigCamera:
         for camera in self.cameras:
@@ -190,16 +192,7 @@ class CameraRig:
     def to_dict(self) -> dict:
         return {
             "arm": self.arm.to_dict(),
-            "cameras": [
-                {
-                    "name": c.name,
-                    "intrinsics": asdict(c.intrinsics),
-                    "mount": c.mount,
-                    "T_mount_cam": c.T_mount_cam.tolist(),
-                    "target_radius_m": c.target_radius_m,
-                }
-                for c in self.cameras
-            ],
+            "cameras": [{**asdict(camera), "T_mount_cam": camera.T_mount_cam.tolist()} for camera in self.cameras],
         }
 
     @classmethod

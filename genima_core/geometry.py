@@ -78,6 +78,14 @@ def rotation_angle(R_a_b: np.ndarray) -> float:
     return float(Rotation.from_matrix(R_a_b).magnitude())
 
 
+def distance(T_a_first: np.ndarray, T_a_second: np.ndarray) -> tuple[float, float]:
+    """Between two poses in one frame, in mm and degrees."""
+    return (
+        1e3 * float(np.linalg.norm(T_a_first[:3, 3] - T_a_second[:3, 3])),
+        float(np.rad2deg(rotation_angle(T_a_first[:3, :3].T @ T_a_second[:3, :3]))),
+    )
+
+
 def look_at(eye: np.ndarray, target: np.ndarray, up: Sequence[float] = (0.0, 0.0, 1.0)) -> np.ndarray:
     """T_base_cam of an OpenCV camera at `eye` that looks at `target`, both (3,) in the base frame.
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from genima_core.arm import Arm, frame_index
-from genima_core.calibration.board import Board, Detection
+from genima_core.calibration.board import Board, CameraView
 from genima_core.calibration.reprojection import mount_to_other
-from genima_core.calibration.samples import CameraView, Sample, SampleSet
+from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.cameras import RigCamera
 from genima_core.geometry import invert, make_transform
 
@@ -48,8 +48,8 @@ def poses_that_show(
     T_base_hand, T_base_tcp = (frames[:, frame_index(name)] for name in ("hand", "tcp"))
     T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, T_base_hand) @ T_other_board
     corners = board.corners @ np.swapaxes(T_cam_board[:, :3, :3], 1, 2) + T_cam_board[:, None, :3, 3]
-    uv, size = camera.intrinsics.project(corners), (camera.intrinsics.width, camera.intrinsics.height)
-    inside = ((uv > EDGE_PX) & (uv < np.array(size) - 1 - EDGE_PX)).all(axis=(1, 2))
+    uv = camera.intrinsics.project(corners)
+    inside = ((uv > EDGE_PX) & (uv < np.array(camera.intrinsics.size) - 1 - EDGE_PX)).all(axis=(1, 2))
     middle = corners.mean(axis=1)
     middle /= np.linalg.norm(middle, axis=1, keepdims=True)
     faces = (T_cam_board[:, :3, 2] * middle).sum(axis=1) > np.cos(SLANT_MOST_RAD)
@@ -80,8 +80,8 @@ def simulate(
     for i, q in enumerate(poses_that_show(arm, camera, board, T_other_board, rng, count)):
         T_mount_other = mount_to_other(camera.mount, arm.frame_pose(q, "hand"))
         uv = board.project(invert(camera.T_mount_cam) @ T_mount_other @ T_other_board, camera.intrinsics)
-        detection = Detection(np.arange(len(uv)), uv + rng.normal(0.0, noise_px, uv.shape))
-        views = {camera.name: CameraView(camera.intrinsics, detection)}
+        uv += rng.normal(0.0, noise_px, uv.shape)
+        views = {camera.name: CameraView(camera.intrinsics, tuple(range(len(uv))), uv)}
         samples.append(Sample.at(arm, f"sample_{i:03d}", float(i), q, views))
     return SampleSet(board, tuple(samples))
 

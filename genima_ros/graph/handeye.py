@@ -15,17 +15,9 @@ def handeye_arguments(rig: CameraRig, camera: str, arm: Arm, marker_frame: str) 
     Raises:
         KeyError: the rig has no such camera.
     """
-    calib = Calib.of(rig[camera], arm, marker_frame)
-    return {
-        "name": calib.name,
-        "calibration_type": calib.calibration_type,
-        "robot_base_frame": calib.robot_base_frame,
-        "robot_effector_frame": calib.robot_effector_frame,
-        "tracking_base_frame": calib.tracking_base_frame,
-        "tracking_marker_frame": calib.tracking_marker_frame,
-        "move_group": f"{arm.name}_arm",
-        "move_group_namespace": "/",
-    }  # it wants both, and uses neither by default
+    # It wants both of MoveIt's, and uses neither by default.
+    moveit = {"move_group": f"{arm.name}_arm", "move_group_namespace": "/"}
+    return Calib.of(rig[camera], arm, marker_frame).parameters() | moveit
 
 
 def handeye_launch_file() -> Path:

@@ -67,14 +67,13 @@ class BoardNode(Node):
             self._diagnostics.warn(f"image not used: {error}", "image")
             return
         self._diagnostics.received("image", conversions.seconds(message.header.stamp))
-        detection = board.detect(rgb)
-        if camera is None or detection is None:
+        view = None if camera is None else board.detect(rgb, camera)
+        if view is None:
             missing = f"no camera_info of {board.camera}" if camera is None else f"{board.camera} sees no board"
             self._diagnostics.warn(missing, "board")
             return
-        T_cam_board = board.pose(detection, camera)
         parent = OPTICAL_FRAME.format(camera=board.camera)
-        transform = to_transform(T_cam_board, parent, board.marker_frame, message.header.stamp)
+        transform = to_transform(board.pose(view), parent, board.marker_frame, message.header.stamp)
         self._frames.publish(self._message(transforms=[transform]))
         self._diagnostics.worked(self._clock_s() - began_s)
 
