@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Frame, Opener, Source
 from genima_core.config import check_positive
+
+STAMP_ERROR_S = 1.0
+"""A picture whose stamp is further from now has a wrong stamp."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,9 @@ class ReadingConfig:
     retry_longest_s: float = 8.0
     reset_after: int = 3
     """Failures in a row until the device is reset, and again after as many."""
-    stamp_error_s: float = 1.0
-    """A picture whose stamp is further from now has a wrong stamp."""
-    distinct: bool = False
-    """Whether equal pixels are the same picture once more, whatever its number and stamp say: so with a real sensor,
-    whose noise never repeats."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "freeze_s retry_s retry_longest_s stamp_error_s")
+        check_positive(self, "freeze_s retry_s retry_longest_s")
         if self.reset_after < 1:
             raise ValueError(f"reset_after is {self.reset_after}; it must be at least 1")
 
@@ -74,10 +71,11 @@ class Reader:
 
     def step(self, timeout_s: float = 0.1) -> Frame | None:
         """A new picture, or None after at most `timeout_s` (longer only where the device's driver takes longer)."""
-        if self._source is None and not self._reopen(timeout_s):
+        source = self._source or self._reopen(timeout_s)
+        if source is None:
             return None
         try:
-            frame = self._source.read(timeout_s) if self._source else None
+            frame = source.read(timeout_s)
         except (OSError, RuntimeError, ValueError) as error:
             self.counts["lost"] += 1
             self._give_up(str(error))
@@ -101,11 +99,11 @@ class Reader:
         if source is not None:
             source.close()
 
-    def _reopen(self, timeout_s: float) -> bool:
+    def _reopen(self, timeout_s: float) -> Source | None:
         left_s = self._retry_at_s - self._steady_s()
         if left_s > 0:
             self._wait(min(left_s, timeout_s))
-            return False
+            return None
         try:
             if self._failures % self.config.reset_after == 0:
                 self.counts["resets"] += 1
@@ -113,10 +111,10 @@ class Reader:
             self._source = self._opener.open()
         except (OSError, RuntimeError, ValueError) as error:
             self._give_up(str(error))
-            return False
+            return None
         self.counts["reopened"] += 1
         self._new_at_s = self._steady_s()
-        return True
+        return self._source
 
     def _give_up(self, problem: str) -> None:
         """Closes the source, to be opened again later."""
@@ -130,21 +128,21 @@ class Reader:
         self._retry_at_s = self._steady_s() + delay_s
 
     def _wrong_size(self, frame: Frame) -> str:
-        size, of_lens = (frame.rgb.shape[1], frame.rgb.shape[0]), _size(frame.lens)
-        if size == of_lens == _size(self.lens):
+        size, of_lens, first = frame.rgb.shape[1::-1], frame.lens.camera.size, self.lens.camera.size
+        if size == of_lens == first:
             return ""
         return (
             f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
-            f"opened with {_size(self.lens)[0]}x{_size(self.lens)[1]}"
+            f"opened with {first[0]}x{first[1]}"
         )
 
     def _is_new(self, frame: Frame) -> bool:
-        now_s = self._ros_s()
+        now_s, live = self._ros_s(), self._opener.live
         same = frame.number == self._number or frame.stamp_s == self._stamp_s
-        if same or (self.config.distinct and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
+        if same or (live and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
             self.counts["repeated"] += 1
             return False
-        if abs(now_s - frame.stamp_s) > self.config.stamp_error_s:
+        if abs(now_s - frame.stamp_s) > STAMP_ERROR_S:
             self.counts["misplaced"] += 1
             self.problem = (
                 f"a picture is stamped {abs(now_s - frame.stamp_s):.1f} s in the "
@@ -153,14 +151,10 @@ class Reader:
             return False
         if frame.stamp_s < self._stamp_s:
             # Only a clock that was set back makes of the last stamp one that would not be accepted now.
-            if self._stamp_s <= now_s + self.config.stamp_error_s:
-                self.counts["misplaced"] += 1
+            jumped = self._stamp_s > now_s + STAMP_ERROR_S
+            self.counts["clock_jumps" if jumped else "misplaced"] += 1
+            if not jumped:
                 return False
-            self.counts["clock_jumps"] += 1
         self._number, self._stamp_s = frame.number, frame.stamp_s
-        self._rgb = frame.rgb if self.config.distinct else None
+        self._rgb = frame.rgb if live else None
         return True
-
-
-def _size(lens: Lens) -> tuple[int, int]:
-    return lens.camera.width, lens.camera.height

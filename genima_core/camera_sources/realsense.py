@@ -3,13 +3,13 @@
 import importlib
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from genima_core.camera_sources.devices import Device, color_sensor, describe, devices
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.profile import Profile, nearest
 from genima_core.camera_sources.source import Frame, SourceLost, Timing
@@ -47,8 +47,59 @@ def import_realsense() -> ModuleType:
         ) from error
 
 
+@dataclass(frozen=True)
+class Device:
+    """What a connected camera says about itself."""
+
+    name: str
+    serial: str
+    usb: str
+    """Version of the USB connection, such as 3.2; "" where it is none or not told."""
+    firmware: str
+    profiles: tuple[Profile, ...]
+    """Of colour, as RGB."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is connected by USB 2, which does not carry what it could send."""
+        return self.usb.startswith("2")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.serial}{f', USB {self.usb}' if self.usb else ''}"
+
+
+def devices(rs: ModuleType) -> list[tuple[Any, Device]]:
+    """Connected cameras, in the order of their serial numbers; those that vanish while asked are left out."""
+    keys = [
+        getattr(rs.camera_info, key) for key in ("name", "serial_number", "usb_type_descriptor", "firmware_version")
+    ]
+    found = []
+    for device in rs.context().query_devices():
+        with suppress(RuntimeError):
+            told = (device.get_info(key) if device.supports(key) else "" for key in keys)
+            found.append((device, Device(*told, tuple(sorted(color_profiles(rs, color_sensor(rs, device)))))))
+    return sorted(found, key=lambda pair: pair[1].serial)
+
+
+def color_sensor(rs: ModuleType, device: Any) -> Any | None:
+    """The sensor with colour streams; on a D405 it is the stereo module."""
+    return next((sensor for sensor in device.query_sensors() if color_profiles(rs, sensor)), None)
+
+
+def color_profiles(rs: ModuleType, sensor: Any | None) -> dict[Profile, Any]:
+    """A sensor's streams of RGB pictures, as librealsense has them."""
+    found = {}
+    for profile in [] if sensor is None else sensor.get_stream_profiles():
+        if (profile.stream_type(), profile.format()) == (rs.stream.color, rs.format.rgb8):
+            video = profile.as_video_stream_profile()
+            found[Profile(video.width(), video.height(), profile.fps())] = profile
+    return found
+
+
 class RealSenseOpener:
     """Opens and resets the camera with one serial number."""
+
+    live = True
 
     def __init__(self, rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float]) -> None:
         """`lens` replaces the camera's own intrinsics."""
@@ -58,17 +109,20 @@ class RealSenseOpener:
 
     def open(self) -> "SensorSource":
         device, about = self._find()
-        sensor = color_sensor(self._rs, device)
+        wanted, sensor = self._config.profile, color_sensor(self._rs, device)
         if sensor is None:
             raise ValueError(f"camera {about.name} {about.serial} has no colour stream; take a model that has one")
-        profile = _profile(self._rs, sensor, about, self._config.profile)
+        profile = color_profiles(self._rs, sensor).get(wanted)
+        if profile is None:
+            there = ", ".join(map(str, nearest(about.profiles, wanted))) or "none"
+            raise ValueError(f"{about} has no colour profile {wanted}; the nearest are {there}")
         try:
             set_options(self._rs, sensor, self._config)
             source = SensorSource(self._rs, device, sensor, profile, self._lens, self._ros_s)
         except RuntimeError as error:
-            raise SourceLost(f"{describe(about)} cannot be opened: {error}; does another program use it?") from error
+            raise SourceLost(f"{about} cannot be opened: {error}; does another program use it?") from error
         self._seen = True
-        self.warning = f"{describe(about)} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
+        self.warning = f"{about} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
         return source
 
     def reset(self) -> None:
@@ -79,7 +133,7 @@ class RealSenseOpener:
         for device, about in found:
             if about.serial == self._config.serial:
                 return device, about
-        there = "; ".join(describe(about) for _, about in found) or "none"
+        there = "; ".join(str(about) for _, about in found) or "none"
         text = f"there is no camera with serial number {self._config.serial!r}; connected are: {there}"
         raise SourceLost(f"{text}: it was unplugged, or restarts") if self._seen else ValueError(text)
 
@@ -115,21 +169,6 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
         sensor.set_option(option, float(value))
 
 
-def _profile(rs: ModuleType, sensor: Any, about: Device, wanted: Profile) -> Any:
-    for profile in sensor.get_stream_profiles():
-        video = profile.as_video_stream_profile()
-        if (profile.stream_type(), profile.format()) == (rs.stream.color, rs.format.rgb8) and (
-            video.width(),
-            video.height(),
-            profile.fps(),
-        ) == (wanted.width, wanted.height, wanted.fps):
-            return profile
-    raise ValueError(
-        f"{describe(about)} has no colour profile {wanted}; the nearest are "
-        f"{', '.join(map(str, nearest(about.profiles, wanted))) or 'none'}"
-    )
-
-
 class SensorSource:
     """A `Source` of one colour sensor of librealsense, that of a real device or of a `software_device`."""
 
@@ -144,7 +183,7 @@ class SensorSource:
         """
         video = profile.as_video_stream_profile()
         self.lens = lens or lens_of(video.get_intrinsics())
-        if (self.lens.camera.width, self.lens.camera.height) != (video.width(), video.height()):
+        if self.lens.camera.size != (video.width(), video.height()):
             raise ValueError(
                 f"the profile is {video.width()}x{video.height()}, the given intrinsics are of "
                 f"{self.lens.camera.width}x{self.lens.camera.height}; give intrinsics of this profile"

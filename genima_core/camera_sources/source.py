@@ -50,6 +50,9 @@ class Opener(Protocol):
 
     warning: str
     """What is not as it should be, though it works; "" else."""
+    live: bool
+    """Whether pictures are a sensor's, whose noise never repeats, so that equal pixels are the same picture once more,
+    whatever its number and stamp say."""
 
     def open(self) -> Source:
         """

@@ -10,10 +10,9 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from genima_core.camera_sources.devices import Device, devices
 from genima_core.camera_sources.playback import INTRINSICS
 from genima_core.camera_sources.profile import Profile, in_short, nearest
-from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, import_realsense
+from genima_core.camera_sources.realsense import Device, RealSenseConfig, RealSenseOpener, devices, import_realsense
 from genima_core.files import write_json
 
 PREFERRED = Profile(640, 480, 30)

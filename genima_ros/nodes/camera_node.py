@@ -12,9 +12,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from genima_core.camera_sources.lens import View, parse_crop, parse_size
-from genima_core.camera_sources.profile import Profile
 from genima_core.camera_sources.reader import Reader, ReadingConfig
 from genima_core.camera_sources.source import Frame, Opener
+from genima_core.config import check_positive
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import Diagnostics
@@ -36,7 +36,7 @@ TIMINGS = {
 
 
 @dataclass(frozen=True)
-class CameraParameters:
+class CameraParameters(ReadingConfig):
     name: str = ""
     """Of the rig's camera: its topics are `<name>/color/image_raw` and `camera_info`. By default what follows "camera_"
     in the node's name."""
@@ -63,40 +63,13 @@ class CameraParameters:
     """Fixed exposure; the camera's own automatic by default, which changes with the scene."""
     gain: float | None = None
     white_balance_k: float | None = None
-    freeze_s: float = 1.0
-    retry_s: float = 0.5
-    retry_longest_s: float = 8.0
-    reset_after: int = 3
-    """Failures in a row until the device is reset."""
     look_s: float = 1.0
     """How long to look for another node on the same topics before the start."""
     diagnostics_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.diagnostics_s > 0:
-            raise ValueError(f"diagnostics_s is {self.diagnostics_s}; it must be positive")
-        if self.source == "realsense" and not self.serial:
-            raise ValueError("a RealSense needs its serial number; genima cameras lists them")
-        if self.source == "topic" and not self.topic:
-            raise ValueError("source topic needs a topic, such as /camera/front/color/image_raw")
-        if self.source in ("folder", "video") and self.path is None:
-            raise ValueError(f"source {self.source} needs a path")
-        period_us = 1e6 / Profile.parse(self.profile).fps
-        if self.exposure_us is not None and self.exposure_us > period_us:
-            raise ValueError(
-                f"exposure_us is {self.exposure_us:g}, longer than the {period_us:.0f} us between two "
-                f"pictures of profile {self.profile}: use a shorter exposure or a slower profile"
-            )
-
-    @property
-    def reading(self) -> ReadingConfig:
-        return ReadingConfig(
-            self.freeze_s,
-            self.retry_s,
-            self.retry_longest_s,
-            self.reset_after,
-            distinct=self.source not in ("folder", "video"),
-        )
+        super().__post_init__()
+        check_positive(self, "diagnostics_s")
 
 
 def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
@@ -130,9 +103,9 @@ class CameraNode(Node):
         self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
         self._ended = Event()
         self._topic = interfaces.camera_image(self.name)
-        self._refuse_two()
         self._opener = make(self.parameters, self._ros_s, self._ended.wait)
-        self._reader = Reader(self._opener, self.parameters.reading, time.monotonic, self._ros_s, self._ended.wait)
+        self._refuse_two()
+        self._reader = Reader(self._opener, self.parameters, time.monotonic, self._ros_s, self._ended.wait)
         try:
             self._view = self._first_view()
         except ValueError:

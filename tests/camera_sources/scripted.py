@@ -35,8 +35,10 @@ class ScriptedOpener:
 
     warning = ""
 
-    def __init__(self, clock: Clock, script: Iterable, openings: Iterable = (), lens: Lens = LENS) -> None:
-        self.clock, self.lens = clock, lens
+    def __init__(
+        self, clock: Clock, script: Iterable, openings: Iterable = (), lens: Lens = LENS, live: bool = False
+    ) -> None:
+        self.clock, self.lens, self.live = clock, lens, live
         self.script, self.openings = iter(script), iter(openings)
         self.opened = self.closed = self.resets = 0
         self.ended = False

@@ -1,10 +1,11 @@
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from genima_core.camera_sources.playback import FolderOpener, Playback, VideoOpener
+from genima_core.camera_sources.playback import Playback, PlaybackOpener, play_folder, play_video
 
 from .scripted import LENS, Clock
 
@@ -18,8 +19,12 @@ def save_pictures(folder: Path, count: int, size: tuple[int, int] = (64, 48)) ->
     return folder
 
 
-def folder_opener(folder: Path, clock: Clock, fps: float = 10.0) -> FolderOpener:
-    return FolderOpener(folder, LENS, fps, clock.ros_s, clock.wait)
+def folder_opener(folder: Path, clock: Clock, fps: float = 10.0) -> PlaybackOpener:
+    return PlaybackOpener(partial(play_folder, folder, fps), folder, LENS, clock.ros_s, clock.wait)
+
+
+def video_opener(path: Path, clock: Clock) -> PlaybackOpener:
+    return PlaybackOpener(partial(play_video, path), path, LENS, clock.ros_s, clock.wait)
 
 
 def test_a_folder_is_played_over_and_over_at_its_rate(tmp_path):
@@ -55,7 +60,7 @@ def test_a_video_has_its_own_rate(tmp_path):
     pictures = np.broadcast_to(shades[:, None, None, None], (3, 48, 64, 3))
     video.encode(tmp_path / "film.mp4", pictures, 20)
     clock = Clock()
-    source = VideoOpener(tmp_path / "film.mp4", LENS, clock.ros_s, clock.wait).open()
+    source = video_opener(tmp_path / "film.mp4", clock).open()
     start_s, frames = clock.ros_s(), [source.read(0.2) for _ in range(5)]
     assert [float(f.rgb.mean()) for f in frames] == pytest.approx([40, 120, 200, 40, 120], abs=3)
     assert [f.stamp_s - start_s for f in frames] == pytest.approx([0.05 * i for i in range(5)], abs=1e-6)
@@ -72,9 +77,9 @@ def test_what_is_no_source_is_explained(tmp_path):
     with pytest.raises(ValueError, match=r"broken\.png"):
         folder_opener(tmp_path, clock).open()
     with pytest.raises(FileNotFoundError, match="no video"):
-        VideoOpener(tmp_path / "none.mp4", LENS, clock.ros_s, clock.wait).open()
+        video_opener(tmp_path / "none.mp4", clock).open()
     with pytest.raises(ValueError, match="cannot be read as a video"):
-        VideoOpener(tmp_path / "broken.png", LENS, clock.ros_s, clock.wait).open()
+        video_opener(tmp_path / "broken.png", clock).open()
 
 
 def test_pictures_of_another_size_than_the_intrinsics_are_refused(tmp_path):

@@ -1,19 +1,17 @@
-"""The camera node's source `folder`."""
+"""The camera node's source `folder`: its pictures one after the other, at the profile's rate."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.playback import INTRINSICS, FolderOpener
+from genima_core.camera_sources.playback import INTRINSICS, PlaybackOpener, play_folder
 from genima_core.camera_sources.profile import Profile
-
-if TYPE_CHECKING:
-    from genima_ros.nodes.camera_node import CameraParameters
+from genima_ros.nodes.camera_node import CameraParameters
 
 
-def opener(parameters: "CameraParameters", ros_s: Callable[[], float], wait: Callable[[float], object]) -> FolderOpener:
-    """Its pictures one after the other, at the profile's rate."""
-    folder = parameters.path or Path()
+def opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> PlaybackOpener:
+    if (folder := parameters.path) is None:
+        raise ValueError("source folder needs a path")
     lens = Lens.load(parameters.intrinsics or folder / INTRINSICS)
-    return FolderOpener(folder, lens, Profile.parse(parameters.profile).fps, ros_s, wait)
+    play = partial(play_folder, folder, Profile.parse(parameters.profile).fps)
+    return PlaybackOpener(play, folder, lens, ros_s, wait)

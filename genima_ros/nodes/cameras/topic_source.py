@@ -1,7 +1,6 @@
 """A camera that another driver publishes, such as realsense-ros, as a source of the camera node."""
 
 import time
-from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
@@ -12,10 +11,8 @@ from genima_core.camera_sources.source import Frame, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions
 from genima_ros.messages.interfaces import NEWEST
+from genima_ros.nodes.camera_node import CameraParameters
 from genima_ros.nodes.run import make_executor
-
-if TYPE_CHECKING:
-    from genima_ros.nodes.camera_node import CameraParameters
 
 OPEN_S = 5.0
 """Discovery and the first picture take a moment."""
@@ -35,7 +32,7 @@ def camera_info_to_lens(message: CameraInfo, rectified: bool = False) -> Lens:
     return Lens(camera, message.distortion_model or "plumb_bob", tuple(map(float, message.d)))
 
 
-def opener(parameters: "CameraParameters", *_: object) -> "TopicOpener":
+def opener(parameters: CameraParameters, *_: object) -> "TopicOpener":
     """The camera node's source `topic`."""
     return TopicOpener(parameters.topic)
 
@@ -43,7 +40,7 @@ def opener(parameters: "CameraParameters", *_: object) -> "TopicOpener":
 class TopicOpener:
     """Subscribes to an image topic and the camera_info beside it; of a topic named image_rect… the rectified camera."""
 
-    warning = ""
+    warning, live = "", True
 
     def __init__(self, topic: str) -> None:
         """

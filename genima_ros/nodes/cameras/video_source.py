@@ -1,18 +1,15 @@
-"""The camera node's source `video`."""
+"""The camera node's source `video`, at its own rate."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.playback import INTRINSICS, VideoOpener
-
-if TYPE_CHECKING:
-    from genima_ros.nodes.camera_node import CameraParameters
+from genima_core.camera_sources.playback import INTRINSICS, PlaybackOpener, play_video
+from genima_ros.nodes.camera_node import CameraParameters
 
 
-def opener(parameters: "CameraParameters", ros_s: Callable[[], float], wait: Callable[[float], object]) -> VideoOpener:
-    """At its own rate."""
-    video = parameters.path or Path()
+def opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> PlaybackOpener:
+    if (video := parameters.path) is None:
+        raise ValueError("source video needs a path")
     lens = Lens.load(parameters.intrinsics or video.parent / INTRINSICS)
-    return VideoOpener(video, lens, ros_s, wait)
+    return PlaybackOpener(partial(play_video, video), video, lens, ros_s, wait)
