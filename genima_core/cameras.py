@@ -86,6 +86,11 @@ class PinholeCamera:
         uv = points_cam[..., :2] / np.where(z > 0, z, np.nan)
         return uv * [self.fx, self.fy] + [self.cx, self.cy]
 
+    def rays(self, uv: np.ndarray) -> np.ndarray:
+        """Points (..., 3) one metre deep in the camera frame that are seen at pixels (..., 2)."""
+        xy = (uv - [self.cx, self.cy]) / [self.fx, self.fy]
+        return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
+
     def contains(self, uv: np.ndarray) -> np.ndarray:
         """Whether pixels (..., 2) lie inside the image; False for NaN."""
         u, v = uv[..., 0], uv[..., 1]

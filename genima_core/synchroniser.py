@@ -39,10 +39,7 @@ class Synchroniser(Generic[T]):
             )
         self._last_stamp_s[name] = stamp_s
         self._newest[name] = Stamped(stamp_s, item)
-        if len(self._newest) < len(self.names):
-            return None
-        stamps_s = [message.stamp_s for message in self._newest.values()]
-        if max(stamps_s) - min(stamps_s) > self.slack_s:
+        if self.spread_s is None or self.spread_s > self.slack_s:
             return None
         complete = tuple(self._newest[name] for name in self.names)
         self._newest.clear()

@@ -131,9 +131,8 @@ class View:
     @cached_property
     def _maps(self) -> tuple[np.ndarray, np.ndarray]:
         """For each pixel of the cut-out where it is in the camera's picture."""
-        u, v = np.meshgrid(np.arange(self._cut.width), np.arange(self._cut.height))
-        rays = np.stack([(u - self._cut.cx) / self._cut.fx, (v - self._cut.cy) / self._cut.fy, np.ones_like(u)], -1)
-        uv = self.lens.project(rays).astype(np.float32)
+        pixels = np.stack(np.meshgrid(np.arange(self._cut.width), np.arange(self._cut.height)), -1)
+        uv = self.lens.project(self._cut.rays(pixels)).astype(np.float32)
         return cv2.convertMaps(uv[..., 0], uv[..., 1], cv2.CV_16SC2)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:

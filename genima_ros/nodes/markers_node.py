@@ -3,7 +3,7 @@
 import textwrap
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from genima_core.cameras import CameraRig
 from genima_core.streaming.states import Refusal, Status
@@ -27,7 +27,7 @@ from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.messages.status import read_status
 from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.markers.cameras import camera_markers
-from genima_ros.nodes.markers.shapes import Sheet
+from genima_ros.nodes.markers.shapes import MarkerBuilder, to_colour
 from genima_ros.nodes.markers.targets import OLD, Drawn, drawn_markers, locate, planned_markers
 from genima_ros.nodes.run import NODE_OPTIONS, run
 
@@ -125,23 +125,24 @@ class MarkersNode(Node):
 
     def _show(self) -> None:
         began_s, now = self._clock_s(), self.get_clock().now()
-        sheet = Sheet(self._arm.base_frame, now.to_msg(), conversions.to_duration(3 / self.parameters.rate_hz))
+        lifetime = conversions.to_duration(3 / self.parameters.rate_hz)
+        builder = MarkerBuilder(self._arm.base_frame, now.to_msg(), lifetime)
         if self._targets.get_subscription_count():
-            markers = list(self._target_markers(sheet, now.nanoseconds * 1e-9))
+            markers = list(self._target_markers(builder, now.nanoseconds * 1e-9))
             if markers:
                 self._targets.publish(MarkerArray(markers=markers))
                 self._diagnostics.worked(self._clock_s() - began_s)
         if self._cameras.get_subscription_count() and self._rig is not None and self._states:
-            self._cameras.publish(MarkerArray(markers=list(camera_markers(sheet, self._rig, self._states[-1][1]))))
+            self._cameras.publish(MarkerArray(markers=list(camera_markers(builder, self._rig, self._states[-1][1]))))
 
-    def _target_markers(self, sheet: Sheet, now_s: float):
+    def _target_markers(self, builder: MarkerBuilder, now_s: float) -> Iterator[Marker]:
         radius_m, fade_s = self.parameters.radius_m, self.parameters.fade_s
         if self._chunk is not None and (age_s := now_s - self._chunk.stamp_s) < fade_s:
-            yield from planned_markers(sheet, self._arm, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
+            yield from planned_markers(builder, self._arm, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
         if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
-            yield from drawn_markers(sheet, self._drawn, radius_m, fade_s, max(age_s, 0.0))
+            yield from drawn_markers(builder, self._drawn, radius_m, fade_s, max(age_s, 0.0))
         if self._gate is not None and self._gate.state is GateState.CLOSED:
-            yield sheet.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, OLD)
+            yield builder.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, to_colour(OLD))
 
 
 def gate_words(status: Status) -> str:
