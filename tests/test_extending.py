@@ -56,7 +56,7 @@ from genima_ros.nodes.camera_node import CameraParameters, make_opener
 cv2.imwrite("still.png", np.full((8, 8, 3), 7, np.uint8))
 Lens(PinholeCamera(8, 8, 9.0, 9.0, 3.5, 3.5)).save(Path("lens.json"))
 parameters = CameraParameters(name="top", source="still", path=Path("still.png"), intrinsics=Path("lens.json"))
-source = make_opener(parameters, lambda: 5.0, lambda _: None).open()
+source = make_opener(parameters, lambda: 5.0, lambda _: None)(False)
 assert source.read(0.1).stamp_s == 5.0 and (source.read(0.1).rgb == 7).all()
 """,
     "controller network": """

@@ -1,7 +1,6 @@
 """Pictures in a folder, or a video, played as if a camera took them now; over and over."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -16,47 +15,35 @@ INTRINSICS = "intrinsics.json"
 """In the folder of pictures, or beside the video."""
 
 
-@dataclass
-class PlaybackOpener:
-    """Opens a folder of pictures or a video: `play` gives its pictures, without an end, and their rate."""
+class Playback:
+    """A `Source` of pictures that never end, each stamped with the moment it was due."""
 
-    play: Callable[[], tuple[Generator[np.ndarray], float]]
-    path: Path
-    lens: Lens
-    ros_s: Callable[[], float]
-    wait: Callable[[float], object]
-    warning: str = ""
-    live: bool = False
+    live, warning = False, ""
 
-    def open(self) -> "Playback":
+    def __init__(
+        self,
+        path: Path,
+        pictures: Generator[np.ndarray],
+        fps: float,
+        lens: Lens,
+        ros_s: Callable[[], float],
+        wait: Callable[[float], object],
+    ) -> None:
         """
         Raises:
             ValueError, OSError: the first picture cannot be read, or has another size than the intrinsics.
         """
-        pictures, fps = self.play()
         first = next(pictures)
-        size, expected = first.shape[1::-1], self.lens.camera.size
+        size, expected = first.shape[1::-1], lens.camera.size
         if size != expected:
             raise ValueError(
-                f"{self.path} has pictures of {size[0]}x{size[1]}, its intrinsics are of {expected[0]}x"
+                f"{path} has pictures of {size[0]}x{size[1]}, its intrinsics are of {expected[0]}x"
                 f"{expected[1]}; give intrinsics of the pictures' size"
             )
-        return Playback(self, first, pictures, 1 / fps)
-
-    def reset(self) -> None:
-        """Files need none."""
-
-
-class Playback:
-    """A `Source` of these pictures, each stamped with the moment it was due."""
-
-    def __init__(
-        self, opener: PlaybackOpener, first: np.ndarray, others: Generator[np.ndarray], period_s: float
-    ) -> None:
-        self.lens = opener.lens
-        self._ros_s, self._wait, self._period_s = opener.ros_s, opener.wait, period_s
-        self._others, self._pictures = others, chain([first], others)
-        self._due_s = self._ros_s()
+        self.lens = lens
+        self._pictures, self._all = pictures, chain([first], pictures)
+        self._period_s, self._ros_s, self._wait = 1 / fps, ros_s, wait
+        self._due_s = ros_s()
         self._number = 0
 
     def read(self, timeout_s: float) -> Frame | None:
@@ -70,20 +57,22 @@ class Playback:
             self._due_s = now_s
         stamp_s, self._due_s = self._due_s, self._due_s + self._period_s
         self._number += 1
-        return Frame(next(self._pictures), stamp_s, self._number, self.lens)
+        return Frame(next(self._all), stamp_s, self._number, self.lens)
 
     def close(self) -> None:
-        self._others.close()
+        self._pictures.close()
 
 
-def play_folder(folder: Path, fps: float) -> tuple[Generator[np.ndarray], float]:
+def play_folder(
+    folder: Path, fps: float, lens: Lens, ros_s: Callable[[], float], wait: Callable[[float], object]
+) -> Playback:
     """Its pictures in the order of their names."""
     if not folder.is_dir():
         raise FileNotFoundError(f"folder {folder} does not exist; give one with pictures")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
     if not files:
         raise ValueError(f"{folder} has no pictures; valid are {', '.join(PICTURES)}")
-    return _forever(files), fps
+    return Playback(folder, _forever(files), fps, lens, ros_s, wait)
 
 
 def _forever(files: list[Path]) -> Generator[np.ndarray]:
@@ -91,7 +80,7 @@ def _forever(files: list[Path]) -> Generator[np.ndarray]:
         yield from map(read_picture, files)
 
 
-def play_video(path: Path) -> tuple[Generator[np.ndarray], float]:
+def play_video(path: Path, lens: Lens, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Playback:
     """Its frames, at its own rate."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no video {path}")
@@ -104,7 +93,7 @@ def play_video(path: Path) -> tuple[Generator[np.ndarray], float]:
             rate = container.streams.video[0].average_rate
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"{path} cannot be read as a video: {error}") from error
-    return _frames(path), float(rate or 30.0)
+    return Playback(path, _frames(path), float(rate or 30.0), lens, ros_s, wait)
 
 
 def _frames(path: Path) -> Generator[np.ndarray]:

@@ -54,8 +54,8 @@ class Reader:
         self.timing = "device"
         self.counts: Counter[str] = Counter()
         """Since the start: frames, repeated, misplaced, frozen, lost, reopened, resets, clock_jumps."""
-        self._opener, self._steady_s, self._ros_s, self._wait = opener, steady_s, ros_s, wait
-        self._source: Source | None = opener.open()
+        self._open, self._steady_s, self._ros_s, self._wait = opener, steady_s, ros_s, wait
+        self._source: Source | None = opener(False)
         self.lens = self._source.lens
         """Of the source as it was opened first; pictures of another size are refused from then on."""
         self._number: int | None = None  # kept when opened again: a device may still hold its last picture
@@ -64,6 +64,12 @@ class Reader:
         self._failures = 0
         self._retry_at_s = 0.0
         self._new_at_s = steady_s()
+
+    @property
+    def warning(self) -> str:
+        """The source's."""
+        source = self._source
+        return "" if source is None else source.warning
 
     @property
     def connected(self) -> bool:
@@ -83,7 +89,7 @@ class Reader:
         if frame is not None and (wrong := self._wrong_size(frame)):
             self._give_up(wrong)
             return None
-        if frame is not None and self._is_new(frame):
+        if frame is not None and self._is_new(frame, source.live):
             self._new_at_s = self._steady_s()
             self._failures, self.problem, self.timing = 0, "", frame.timing
             self.counts["frames"] += 1
@@ -105,10 +111,9 @@ class Reader:
             self._wait(min(left_s, timeout_s))
             return None
         try:
-            if self._failures % self.config.reset_after == 0:
-                self.counts["resets"] += 1
-                self._opener.reset()
-            self._source = self._opener.open()
+            reset = self._failures % self.config.reset_after == 0
+            self.counts["resets"] += reset
+            self._source = self._open(reset)
         except (OSError, RuntimeError, ValueError) as error:
             self._give_up(str(error))
             return None
@@ -136,8 +141,8 @@ class Reader:
             f"opened with {first[0]}x{first[1]}"
         )
 
-    def _is_new(self, frame: Frame) -> bool:
-        now_s, live = self._ros_s(), self._opener.live
+    def _is_new(self, frame: Frame, live: bool) -> bool:
+        now_s = self._ros_s()
         same = frame.number == self._number or frame.stamp_s == self._stamp_s
         if same or (live and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
             self.counts["repeated"] += 1

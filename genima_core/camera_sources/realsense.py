@@ -96,46 +96,36 @@ def color_profiles(rs: ModuleType, sensor: Any | None) -> dict[Profile, Any]:
     return found
 
 
-class RealSenseOpener:
-    """Opens and resets the camera with one serial number."""
+def open_realsense(
+    rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float], reset: bool = False
+) -> "SensorSource":
+    """The camera with one serial number; `lens` replaces its own intrinsics.
 
-    live = True
-
-    def __init__(self, rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float]) -> None:
-        """`lens` replaces the camera's own intrinsics."""
-        self._rs, self._config, self._lens, self._ros_s = rs, config, lens, ros_s
-        self._seen = False
-        self.warning = ""
-
-    def open(self) -> "SensorSource":
-        device, about = self._find()
-        wanted, sensor = self._config.profile, color_sensor(self._rs, device)
-        if sensor is None:
-            raise ValueError(f"camera {about.name} {about.serial} has no colour stream; take a model that has one")
-        profile = color_profiles(self._rs, sensor).get(wanted)
-        if profile is None:
-            there = ", ".join(map(str, nearest(about.profiles, wanted))) or "none"
-            raise ValueError(f"{about} has no colour profile {wanted}; the nearest are {there}")
-        try:
-            set_options(self._rs, sensor, self._config)
-            source = SensorSource(self._rs, device, sensor, profile, self._lens, self._ros_s)
-        except RuntimeError as error:
-            raise SourceLost(f"{about} cannot be opened: {error}; does another program use it?") from error
-        self._seen = True
-        self.warning = f"{about} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
-        return source
-
-    def reset(self) -> None:
-        self._find()[0].hardware_reset()
-
-    def _find(self) -> tuple[Any, Device]:
-        found = devices(self._rs)
-        for device, about in found:
-            if about.serial == self._config.serial:
-                return device, about
-        there = "; ".join(str(about) for _, about in found) or "none"
-        text = f"there is no camera with serial number {self._config.serial!r}; connected are: {there}"
-        raise SourceLost(f"{text}: it was unplugged, or restarts") if self._seen else ValueError(text)
+    Raises:
+        SourceLost, ValueError: it is not there, or busy; it has no such stream, or lacks an option.
+    """
+    found = {about.serial: (device, about) for device, about in devices(rs)}
+    if config.serial not in found:
+        there = "; ".join(str(about) for _, about in found.values()) or "none"
+        raise SourceLost(f"there is no camera with serial number {config.serial!r}; connected are: {there}")
+    device, about = found[config.serial]
+    if reset:
+        device.hardware_reset()
+        raise SourceLost(f"{about} restarts")
+    sensor = color_sensor(rs, device)
+    if sensor is None:
+        raise ValueError(f"camera {about.name} {about.serial} has no colour stream; take a model that has one")
+    profile = color_profiles(rs, sensor).get(config.profile)
+    if profile is None:
+        likely = ", ".join(map(str, nearest(about.profiles, config.profile))) or "none"
+        raise ValueError(f"{about} has no colour profile {config.profile}; the nearest are {likely}")
+    try:
+        set_options(rs, sensor, config)
+        source = SensorSource(rs, device, sensor, profile, lens, ros_s)
+    except RuntimeError as error:
+        raise SourceLost(f"{about} cannot be opened: {error}; does another program use it?") from error
+    source.warning = f"{about} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
+    return source
 
 
 def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
@@ -171,6 +161,8 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
 
 class SensorSource:
     """A `Source` of one colour sensor of librealsense, that of a real device or of a `software_device`."""
+
+    live, warning = True, ""
 
     def __init__(
         self, rs: ModuleType, device: Any, sensor: Any, profile: Any, lens: Lens | None, ros_s: Callable[[], float]

@@ -1,5 +1,6 @@
 """What the camera node reads from, whatever it is: a RealSense, pictures in a folder, a video."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -32,7 +33,14 @@ class Frame:
 
 
 class Source(Protocol):
+    """A camera that is open."""
+
     lens: Lens
+    live: bool
+    """Whether pictures are a sensor's, whose noise never repeats, so that equal pixels are the same picture once more,
+    whatever its number and stamp say."""
+    warning: str
+    """What is not as it should be, though it works; "" else."""
 
     def read(self, timeout_s: float) -> Frame | None:
         """The next picture; None if none has come within `timeout_s`.
@@ -45,21 +53,8 @@ class Source(Protocol):
         """Gives the source free, in whatever state it is."""
 
 
-class Opener(Protocol):
-    """Knows how to open one source again and again."""
+Opener = Callable[[bool], Source]
+"""Opens one source, again and again; where True is given, after a reset of its device, if it is one.
 
-    warning: str
-    """What is not as it should be, though it works; "" else."""
-    live: bool
-    """Whether pictures are a sensor's, whose noise never repeats, so that equal pixels are the same picture once more,
-    whatever its number and stamp say."""
-
-    def open(self) -> Source:
-        """
-        Raises:
-            SourceLost: not there now, or busy.
-            ValueError: it will never work as configured.
-        """
-
-    def reset(self) -> None:
-        """Restarts the device, if it is one and is there."""
+It raises SourceLost where the source is not there now, or busy, and ValueError where it will never work as configured.
+"""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from genima_core.camera_sources.playback import INTRINSICS
 from genima_core.camera_sources.profile import Profile, in_short, nearest
-from genima_core.camera_sources.realsense import Device, RealSenseConfig, RealSenseOpener, devices, import_realsense
+from genima_core.camera_sources.realsense import Device, RealSenseConfig, devices, import_realsense, open_realsense
 from genima_core.files import write_json
 
 PREFERRED = Profile(640, 480, 30)
@@ -89,7 +89,7 @@ def save_picture(rs: ModuleType, about: Device, folder: Path, clock_s: Callable[
     if not about.profiles:
         raise ValueError("it has no colour stream")
     config = RealSenseConfig(about.serial, nearest(about.profiles, PREFERRED, 1)[0])
-    source = RealSenseOpener(rs, config, None, time.time).open()
+    source = open_realsense(rs, config, None, time.time)
     try:
         frame, count, end_s = None, 0, clock_s() + WITHIN_S
         while count < SETTLED and clock_s() < end_s:

@@ -103,9 +103,9 @@ class CameraNode(Node):
         self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
         self._ended = Event()
         self._topic = interfaces.camera_image(self.name)
-        self._opener = make(self.parameters, self._ros_s, self._ended.wait)
+        opener = make(self.parameters, self._ros_s, self._ended.wait)
         self._refuse_two()
-        self._reader = Reader(self._opener, self.parameters, time.monotonic, self._ros_s, self._ended.wait)
+        self._reader = Reader(opener, self.parameters, time.monotonic, self._ros_s, self._ended.wait)
         try:
             self._view = self._first_view()
         except ValueError:
@@ -162,8 +162,8 @@ class CameraNode(Node):
             self._diagnostics.warn(f"{self.name}: {reader.problem}{state}", "source")
         if reader.timing in TIMINGS:
             self._diagnostics.warn(f"{self.name}: {TIMINGS[reader.timing]}", "timing")
-        if self._opener.warning:
-            self._diagnostics.warn(f"{self.name}: {self._opener.warning}", "device")
+        if reader.warning:
+            self._diagnostics.warn(f"{self.name}: {reader.warning}", "device")
         if (count := self._senders()) > 1:
             self._diagnostics.warn(
                 f"{self.resolve_topic_name(self._topic.name)} has {count} publishers; end all but one", "publishers"

@@ -29,8 +29,8 @@ class Clock:
 
 
 class ScriptedOpener:
-    """Opens sources that play one script: an exception (raised), None (nothing comes), or a function of the time that
-    makes a frame. Opening takes from `openings`: an exception, or None for a source; then always a source.
+    """Opens sources, itself, that play one script: an exception (raised), None (nothing comes), or a function of the
+    time that makes a frame. Opening takes from `openings`: an exception, or None for a source; then always a source.
     """
 
     warning = ""
@@ -45,15 +45,13 @@ class ScriptedOpener:
         """Whether the script is over; nothing comes any more."""
         self.asked_s: list[float] = []
 
-    def open(self) -> "ScriptedOpener":
+    def __call__(self, reset: bool) -> "ScriptedOpener":
+        self.resets += reset
         self.asked_s.append(self.clock.now_s)
         if (error := next(self.openings, None)) is not None:
             raise error
         self.opened += 1
         return self
-
-    def reset(self) -> None:
-        self.resets += 1
 
     def read(self, timeout_s: float) -> Frame | None:
         try:

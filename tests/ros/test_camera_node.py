@@ -35,14 +35,12 @@ class Live:
         self.ros_s, self.wait = ros_s, wait
         self.number = self.opened = self.resets = 0
 
-    def open(self) -> "Live":
+    def __call__(self, reset: bool) -> "Live":
+        self.resets += reset
         if not self.plugged:
             raise SourceLost("there is no camera")
         self.opened += 1
         return self
-
-    def reset(self) -> None:
-        self.resets += 1
 
     def read(self, timeout_s: float) -> Frame | None:
         self.wait(0.02)

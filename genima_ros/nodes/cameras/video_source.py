@@ -1,15 +1,15 @@
 """The camera node's source `video`, at its own rate."""
 
 from collections.abc import Callable
-from functools import partial
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.playback import INTRINSICS, PlaybackOpener, play_video
+from genima_core.camera_sources.playback import INTRINSICS, play_video
+from genima_core.camera_sources.source import Opener
 from genima_ros.nodes.camera_node import CameraParameters
 
 
-def opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> PlaybackOpener:
+def opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
     if (video := parameters.path) is None:
         raise ValueError("source video needs a path")
     lens = Lens.load(parameters.intrinsics or video.parent / INTRINSICS)
-    return PlaybackOpener(partial(play_video, video), video, lens, ros_s, wait)
+    return lambda reset: play_video(video, lens, ros_s, wait)
