@@ -110,11 +110,7 @@ class PinholeCamera:
         return f"its focal length is {100 * (focal - 1):+.1f} %, its principal point {shift_px:.1f} px away"
 
     def crop(self, left: int, top: int, width: int, height: int) -> "PinholeCamera":
-        """The camera of the cut-out image.
-
-        Raises:
-            ValueError: the rectangle leaves the image.
-        """
+        """The camera of the cut-out image; ValueError if the rectangle leaves the image."""
         if left < 0 or top < 0 or width < 1 or height < 1 or left + width > self.width or top + height > self.height:
             raise ValueError(f"crop {width}x{height} at ({left}, {top}) leaves the {self.width}x{self.height} image")
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
@@ -202,11 +198,7 @@ class CameraRig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], what: str = "this") -> "CameraRig":
-        """The rig that `to_dict` told of; `what` names it in errors.
-
-        Raises:
-            ValueError: not a rig.
-        """
+        """The rig that `to_dict` told of; ValueError, which names `what`, if it is none."""
         try:
             return from_overrides(cls, {**data, "arm": arm_from(data.get("arm"))}, "the rig")
         except (ValueError, FileNotFoundError) as error:
@@ -218,11 +210,7 @@ class CameraRig:
 
     @classmethod
     def load(cls, path: Path) -> "CameraRig":
-        """Reads what `save` wrote.
-
-        Raises:
-            FileNotFoundError, ValueError: no such file; not a rig.
-        """
+        """Reads what `save` wrote; FileNotFoundError or ValueError if that is not there."""
         return cls.from_dict(read_json(path), str(path))
 
     def differences(self, other: "CameraRig") -> tuple[str, ...]:

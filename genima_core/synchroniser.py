@@ -28,8 +28,7 @@ class Synchroniser(Generic[T]):
     def add(self, name: str, stamp_s: float, item: T) -> tuple[Stamped[T], ...] | None:
         """The set that this message completes, in the order of the names; each message is used once.
 
-        Raises:
-            ValueError: the stamp does not advance, so the source is frozen; the message is not used.
+        ValueError if the stamp does not advance: the source is frozen, and the message is not used.
         """
         last_s = self._last_stamp_s.get(name)
         if last_s is not None and last_s - RESTARTED_S < stamp_s <= last_s:

@@ -132,11 +132,7 @@ class Board:
         return len(ids) >= 4 and np.linalg.matrix_rank(corners - corners.mean(axis=0), tol=1e-6) == 2
 
     def pose(self, view: CameraView) -> np.ndarray:
-        """T_cam_board (4, 4) of what a camera without distortion sees.
-
-        Raises:
-            ValueError: the corners have no pose: too few, or in one line.
-        """
+        """T_cam_board (4, 4) of what a camera without distortion sees; ValueError for too few corners, or a line."""
         if not self.spans_a_plane(view.ids):
             raise ValueError(f"{len(view.ids)} corners in one line determine no pose; show more of the board")
         seen = self.corners[list(view.ids)], view.corners_px, view.intrinsics.K, None

@@ -42,11 +42,7 @@ class Apart:
 
 
 def drift(camera: RigCamera, samples: SampleSet) -> Drift:
-    """One camera's drift, from samples taken since its calibration.
-
-    Raises:
-        ValueError: the camera never saw the board.
-    """
+    """One camera's drift, from samples taken since its calibration; ValueError if the camera never saw the board."""
     views = pose_views(camera, samples)
     if not views:
         raise ValueError(f"camera {camera.name!r} does not see the board in any of {len(samples.samples)} samples")

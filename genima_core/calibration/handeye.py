@@ -18,8 +18,7 @@ SECOND_AXIS = 1e-3
 def best_guess(views: Sequence[PoseView]) -> tuple[str, Poses]:
     """The method and its poses that reproject best, on all views and on parts of them: a bad view spoils only some.
 
-    Raises:
-        ValueError: too few views, or views that determine nothing.
+    ValueError if the views are too few, or determine nothing.
     """
     if len(views) < MIN_VIEWS:
         raise ValueError(

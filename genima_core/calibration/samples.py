@@ -52,10 +52,7 @@ class Sample:
 
     @classmethod
     def load(cls, file: Path) -> "Sample":
-        """
-        Raises:
-            ValueError: a field is missing or of another shape.
-        """
+        """ValueError where a field is missing or of another shape."""
         content = read_json(file)
         try:
             return from_overrides(cls, {**content, "name": file.stem}, "the sample")
@@ -88,11 +85,7 @@ class SampleSet:
         return tuple(dict.fromkeys(name for sample in self.samples for name in sample.views))
 
     def seen_by(self, camera: str) -> tuple[Sample, ...]:
-        """The samples with a view of this camera.
-
-        Raises:
-            ValueError: its intrinsics differ between samples.
-        """
+        """The samples with a view of this camera; ValueError if its intrinsics differ between samples."""
         samples = tuple(sample for sample in self.samples if camera in sample.views)
         by_intrinsics = {sample.views[camera].intrinsics: sample.name for sample in samples}
         if len(by_intrinsics) > 1:
@@ -112,10 +105,7 @@ class SampleSet:
 
     @classmethod
     def load(cls, folder: Path) -> "SampleSet":
-        """
-        Raises:
-            FileNotFoundError, ValueError: no such folder, or no samples in it; a file is damaged.
-        """
+        """FileNotFoundError where the folder holds no samples, ValueError where a file is damaged."""
         files = sample_files(folder)
         if not (folder / BOARD_FILE).is_file() or not files:
             raise FileNotFoundError(
@@ -130,10 +120,7 @@ def sample_files(folder: Path) -> list[Path]:
 
 
 def read_board(folder: Path) -> Board:
-    """
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a board.
-    """
+    """FileNotFoundError or ValueError where it holds none."""
     return from_overrides(Board, read_json(folder / BOARD_FILE), str(folder / BOARD_FILE))
 
 

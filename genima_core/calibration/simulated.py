@@ -40,8 +40,7 @@ def poses_that_show(
 ) -> np.ndarray:
     """Random joint positions (count, 7) in rad at which the camera sees the whole board, not too slanted.
 
-    Raises:
-        ValueError: there are not so many.
+    ValueError if there are not so many.
     """
     q = rng.uniform(arm.clip(arm.home - JOINT_RANGE_RAD), arm.clip(arm.home + JOINT_RANGE_RAD), (TRIES, 7))
     frames = arm.forward_kinematics(q)

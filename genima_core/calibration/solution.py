@@ -90,8 +90,7 @@ class Solution:
 def solve(camera: RigCamera, samples: SampleSet) -> Solution:
     """Extrinsics of a camera, wherever the rig has it, from all views that agree with each other.
 
-    Raises:
-        ValueError: too few views, or the hand hardly turned.
+    ValueError if the views are too few, or the hand hardly turned.
     """
     views = pose_views(camera, samples)
     method, guess = best_guess(views)
@@ -188,11 +187,7 @@ class _Solutions:
 
 
 def load_solutions(path: Path) -> dict[str, Solution]:
-    """Camera name to solution.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not what `save_solutions` wrote.
-    """
+    """Camera name to solution; FileNotFoundError or ValueError where `save_solutions` wrote none."""
     try:
         stored = from_overrides(_Solutions, read_json(path), "the file")
     except ValueError as error:

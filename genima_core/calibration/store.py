@@ -94,11 +94,7 @@ class Calib(Parameters):
         return TYPES[self.calibration_type]
 
     def T_mount_cam(self) -> np.ndarray:
-        """(4, 4) in our frames: the OpenCV camera in the hand or in the base.
-
-        Raises:
-            ValueError: the file refers to frames whose place is not known.
-        """
+        """(4, 4) of the OpenCV camera in the hand or base; ValueError if the place of its frames is unknown."""
         if not self.tracking_base_frame.endswith("optical_frame"):
             raise ValueError(
                 f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is not an optical "
@@ -132,10 +128,7 @@ class Calib(Parameters):
 
     @classmethod
     def load(cls, path: Path) -> "Calib":
-        """
-        Raises:
-            FileNotFoundError, ValueError: no such file; a field is missing, not a number, or no rotation.
-        """
+        """FileNotFoundError, or ValueError where a field is missing, not a number, or not a rotation."""
         data = read_yaml(path)
         try:
             stored = from_overrides(_File, data, "the file", strict=False)
@@ -147,10 +140,9 @@ class Calib(Parameters):
 
 
 def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> CameraRig:
-    """The rig with cameras at other places: name to mount and T_mount_cam.
+    """The rig with cameras at other places, by name: mount and T_mount_cam.
 
-    Raises:
-        KeyError, ValueError: the rig has no such camera, or one with another mount.
+    KeyError if the rig has no such camera, ValueError if it has one with another mount.
     """
     for name, (mount, _) in poses.items():
         if rig[name].mount != mount:
@@ -168,10 +160,7 @@ def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> Camer
 
 
 def check_intrinsics(rig: CameraRig, intrinsics: Mapping[str, PinholeCamera]) -> None:
-    """
-    Raises:
-        ValueError: a camera's intrinsics are not the rig's, nor become so when the image is resized.
-    """
+    """ValueError if a camera's intrinsics are not the rig's, nor become so when the image is resized."""
     for name, camera in intrinsics.items():
         ours = rig[name].intrinsics
         if off := ours.difference(camera.resize(*ours.size)):

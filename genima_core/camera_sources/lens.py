@@ -85,11 +85,7 @@ class Lens:
 
     @classmethod
     def load(cls, path: Path) -> "Lens":
-        """Reads what `save` wrote; distortion may be left out.
-
-        Raises:
-            FileNotFoundError, ValueError: no such file; no intrinsics.
-        """
+        """Reads what `save` wrote, also without distortion; FileNotFoundError or ValueError where that is not there."""
         keys = [field.name for field in fields(PinholeCamera)]
         if not path.is_file():
             raise FileNotFoundError(
@@ -153,11 +149,7 @@ class View:
 
 
 def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Left, top, width and height of "square" (the largest one in the middle), "80,0,480,480", or "" for all.
-
-    Raises:
-        ValueError: another form.
-    """
+    """Left, top, width, height of "square" (the largest in the middle), "80,0,480,480", or "" (all); else ValueError."""
     if not text:
         return None
     if text == "square":
@@ -173,11 +165,7 @@ def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] 
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
-    """Width and height of "256x256"; "" is None.
-
-    Raises:
-        ValueError: another form.
-    """
+    """Width and height of "256x256"; None for "", ValueError for another form."""
     if not text:
         return None
     if (found := re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)) is None:

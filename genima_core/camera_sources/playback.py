@@ -1,13 +1,13 @@
 """Pictures in a folder, or a video, played as if a camera took them now; over and over."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.source import Frame
+from genima_core.camera_sources.source import Clock, Frame
 from genima_core.pixels import read_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -20,19 +20,8 @@ class Playback:
 
     live, warning = False, ""
 
-    def __init__(
-        self,
-        path: Path,
-        pictures: Generator[np.ndarray],
-        fps: float,
-        lens: Lens,
-        ros_s: Callable[[], float],
-        wait: Callable[[float], object],
-    ) -> None:
-        """
-        Raises:
-            ValueError, OSError: the first picture cannot be read, or has another size than the intrinsics.
-        """
+    def __init__(self, path: Path, pictures: Generator[np.ndarray], fps: float, lens: Lens, clock: Clock) -> None:
+        """ValueError or OSError if the first picture cannot be read, or has another size than the intrinsics."""
         first = next(pictures)
         size, expected = first.shape[1::-1], lens.camera.size
         if size != expected:
@@ -42,17 +31,17 @@ class Playback:
             )
         self.lens = lens
         self._pictures, self._all = pictures, chain([first], pictures)
-        self._period_s, self._ros_s, self._wait = 1 / fps, ros_s, wait
-        self._due_s = ros_s()
+        self._period_s, self._clock = 1 / fps, clock
+        self._due_s = clock.ros_s()
         self._number = 0
 
     def read(self, timeout_s: float) -> Frame | None:
-        now_s = self._ros_s()
+        now_s = self._clock.ros_s()
         if self._due_s - now_s > timeout_s:
-            self._wait(timeout_s)
+            self._clock.wait(timeout_s)
             return None
         if self._due_s > now_s:
-            self._wait(self._due_s - now_s)
+            self._clock.wait(self._due_s - now_s)
         elif now_s - self._due_s > self._period_s:  # somebody was slow: time goes on from here, pictures never hurry
             self._due_s = now_s
         stamp_s, self._due_s = self._due_s, self._due_s + self._period_s
@@ -63,16 +52,14 @@ class Playback:
         self._pictures.close()
 
 
-def play_folder(
-    folder: Path, fps: float, lens: Lens, ros_s: Callable[[], float], wait: Callable[[float], object]
-) -> Playback:
+def play_folder(folder: Path, fps: float, lens: Lens, clock: Clock) -> Playback:
     """Its pictures in the order of their names."""
     if not folder.is_dir():
         raise FileNotFoundError(f"folder {folder} does not exist; give one with pictures")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
     if not files:
         raise ValueError(f"{folder} has no pictures; valid are {', '.join(PICTURES)}")
-    return Playback(folder, _forever(files), fps, lens, ros_s, wait)
+    return Playback(folder, _forever(files), fps, lens, clock)
 
 
 def _forever(files: list[Path]) -> Generator[np.ndarray]:
@@ -80,7 +67,7 @@ def _forever(files: list[Path]) -> Generator[np.ndarray]:
         yield from map(read_picture, files)
 
 
-def play_video(path: Path, lens: Lens, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Playback:
+def play_video(path: Path, lens: Lens, clock: Clock) -> Playback:
     """Its frames, at its own rate."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no video {path}")
@@ -93,7 +80,7 @@ def play_video(path: Path, lens: Lens, ros_s: Callable[[], float], wait: Callabl
             rate = container.streams.video[0].average_rate
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"{path} cannot be read as a video: {error}") from error
-    return Playback(path, _frames(path), float(rate or 30.0), lens, ros_s, wait)
+    return Playback(path, _frames(path), float(rate or 30.0), lens, clock)
 
 
 def _frames(path: Path) -> Generator[np.ndarray]:

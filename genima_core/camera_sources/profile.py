@@ -18,11 +18,7 @@ class Profile:
 
     @classmethod
     def parse(cls, text: str) -> "Profile":
-        """A profile from "640x480x30".
-
-        Raises:
-            ValueError: another form.
-        """
+        """A profile from "640x480x30"; ValueError for another form."""
         found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", text)
         if found is None:
             raise ValueError(f"profile is {text!r}; it needs width x height x rate, such as 640x480x30")

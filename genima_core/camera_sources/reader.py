@@ -1,14 +1,13 @@
 """Reads one camera for as long as the node lives: through unplugging, frozen streams, resets and jumps of clocks."""
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from genima_core.camera_sources.source import Frame, Opener, Source
+from genima_core.camera_sources.source import Clock, Frame, Opener, Source
 from genima_core.config import check_positive
 
+COUNTED = ("frames", "repeated", "misplaced", "frozen", "lost", "reopened", "resets", "clock_jumps")
 STAMP_ERROR_S = 1.0
 """A picture whose stamp is further from now has a wrong stamp."""
 
@@ -35,26 +34,15 @@ class Reader:
     Stamps go back in one case only: when the host's clock was set back, which `counts` tells as `clock_jumps`.
     """
 
-    def __init__(
-        self,
-        opener: Opener,
-        config: ReadingConfig,
-        steady_s: Callable[[], float],
-        ros_s: Callable[[], float],
-        wait: Callable[[float], object],
-    ) -> None:
-        """Opens the source.
-
-        Raises:
-            ValueError, OSError: it cannot be opened; what to do about it.
-        """
+    def __init__(self, opener: Opener, config: ReadingConfig, clock: Clock) -> None:
+        """Opens the source; ValueError or OSError, which say what to do, if that is not possible."""
         self.config = config
         self.problem = ""
         """What is wrong now, "" while pictures come."""
         self.timing = "device"
-        self.counts: Counter[str] = Counter()
-        """Since the start: frames, repeated, misplaced, frozen, lost, reopened, resets, clock_jumps."""
-        self._open, self._steady_s, self._ros_s, self._wait = opener, steady_s, ros_s, wait
+        self.counts = dict.fromkeys(COUNTED, 0)
+        """Since the start."""
+        self._open, self._clock = opener, clock
         self._source: Source | None = opener(False)
         self.lens = self._source.lens
         """Of the source as it was opened first; pictures of another size are refused from then on."""
@@ -63,7 +51,7 @@ class Reader:
         self._rgb: np.ndarray | None = None
         self._failures = 0
         self._retry_at_s = 0.0
-        self._new_at_s = steady_s()
+        self._new_at_s = clock.steady_s()
 
     @property
     def warning(self) -> str:
@@ -90,11 +78,11 @@ class Reader:
             self._give_up(wrong)
             return None
         if frame is not None and self._is_new(frame, source.live):
-            self._new_at_s = self._steady_s()
+            self._new_at_s = self._clock.steady_s()
             self._failures, self.problem, self.timing = 0, "", frame.timing
             self.counts["frames"] += 1
             return frame
-        silent_s = self._steady_s() - self._new_at_s
+        silent_s = self._clock.steady_s() - self._new_at_s
         if silent_s > self.config.freeze_s:
             self.counts["frozen"] += 1
             self._give_up(self.problem or f"no new picture for {silent_s:.1f} s: the stream has frozen")
@@ -106,9 +94,9 @@ class Reader:
             source.close()
 
     def _reopen(self, timeout_s: float) -> Source | None:
-        left_s = self._retry_at_s - self._steady_s()
+        left_s = self._retry_at_s - self._clock.steady_s()
         if left_s > 0:
-            self._wait(min(left_s, timeout_s))
+            self._clock.wait(min(left_s, timeout_s))
             return None
         try:
             reset = self._failures % self.config.reset_after == 0
@@ -118,7 +106,7 @@ class Reader:
             self._give_up(str(error))
             return None
         self.counts["reopened"] += 1
-        self._new_at_s = self._steady_s()
+        self._new_at_s = self._clock.steady_s()
         return self._source
 
     def _give_up(self, problem: str) -> None:
@@ -130,7 +118,7 @@ class Reader:
             self.problem += f" (and it does not close: {error})"
         delay_s = min(self.config.retry_s * 2 ** min(self._failures, 20), self.config.retry_longest_s)
         self._failures += 1
-        self._retry_at_s = self._steady_s() + delay_s
+        self._retry_at_s = self._clock.steady_s() + delay_s
 
     def _wrong_size(self, frame: Frame) -> str:
         size, of_lens, first = frame.rgb.shape[1::-1], frame.lens.camera.size, self.lens.camera.size
@@ -142,7 +130,7 @@ class Reader:
         )
 
     def _is_new(self, frame: Frame, live: bool) -> bool:
-        now_s = self._ros_s()
+        now_s = self._clock.ros_s()
         same = frame.number == self._number or frame.stamp_s == self._stamp_s
         if same or (live and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
             self.counts["repeated"] += 1

@@ -33,11 +33,7 @@ class RealSenseConfig:
 
 
 def import_realsense() -> ModuleType:
-    """pyrealsense2.
-
-    Raises:
-        RuntimeError: it cannot be imported; how to get it.
-    """
+    """pyrealsense2; RuntimeError, which says how to get it, if it cannot be imported."""
     try:
         return importlib.import_module("pyrealsense2")
     except ImportError as error:
@@ -101,8 +97,7 @@ def open_realsense(
 ) -> "SensorSource":
     """The camera with one serial number; `lens` replaces its own intrinsics.
 
-    Raises:
-        SourceLost, ValueError: it is not there, or busy; it has no such stream, or lacks an option.
+    SourceLost if it is not there, or busy; ValueError if it has no such stream, or lacks an option.
     """
     found = {about.serial: (device, about) for device, about in devices(rs)}
     if config.serial not in found:
@@ -129,11 +124,7 @@ def open_realsense(
 
 
 def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
-    """Fixes exposure, gain and white balance, or leaves them to the camera.
-
-    Raises:
-        ValueError: a value outside of the device's range, or an option that it lacks.
-    """
+    """Fixes exposure, gain and white balance, or leaves them to the camera; ValueError for what it cannot do."""
     fixed = config.exposure_us is not None or config.gain is not None
     if sensor.supports(rs.option.enable_auto_exposure):
         sensor.set_option(rs.option.enable_auto_exposure, float(not fixed))
@@ -169,9 +160,7 @@ class SensorSource:
     ) -> None:
         """Starts the stream `profile`; `lens` replaces the intrinsics that it comes with.
 
-        Raises:
-            ValueError: a lens of another size, or with a distortion that is unknown.
-            RuntimeError: librealsense cannot start it.
+        ValueError for a lens of another size, or an unknown distortion; RuntimeError if librealsense cannot start it.
         """
         video = profile.as_video_stream_profile()
         self.lens = lens or lens_of(video.get_intrinsics())
@@ -218,11 +207,7 @@ class SensorSource:
 
 
 def lens_of(intrinsics: Any) -> Lens:
-    """Intrinsics of librealsense, whose pixels have their centres at whole numbers, as OpenCV's.
-
-    Raises:
-        ValueError: a distortion that is unknown here.
-    """
+    """Intrinsics of librealsense, whose pixels have their centres at whole numbers, as OpenCV's."""
     i = intrinsics
     camera = PinholeCamera(i.width, i.height, i.fx, i.fy, i.ppx, i.ppy)
     name = str(i.model).rpartition(".")[2]

@@ -9,6 +9,16 @@ import numpy as np
 from genima_core.camera_sources.lens import Lens
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The time of the node that reads."""
+
+    steady_s: Callable[[], float]
+    ros_s: Callable[[], float]
+    wait: Callable[[float], object]
+    """Waits for so many seconds; less where the node ends."""
+
+
 class SourceLost(OSError):
     """The source has gone, and may come back."""
 
@@ -43,11 +53,7 @@ class Source(Protocol):
     """What is not as it should be, though it works; "" else."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next picture; None if none has come within `timeout_s`.
-
-        Raises:
-            SourceLost: the source has gone.
-        """
+        """The next picture; None if none comes within `timeout_s`, SourceLost if the source has gone."""
 
     def close(self) -> None:
         """Gives the source free, in whatever state it is."""

@@ -82,10 +82,7 @@ def save_pictures(rs: ModuleType, found: list[Device], folder: Path, clock_s: Ca
 
 
 def save_picture(rs: ModuleType, about: Device, folder: Path, clock_s: Callable[[], float]) -> None:
-    """
-    Raises:
-        ValueError, OSError, RuntimeError: it cannot be opened; no picture came.
-    """
+    """ValueError, OSError or RuntimeError if it cannot be opened, or no picture comes."""
     if not about.profiles:
         raise ValueError("it has no colour stream")
     config = RealSenseConfig(about.serial, nearest(about.profiles, PREFERRED, 1)[0])

@@ -39,10 +39,7 @@ class CalibrationLink(Observer):
         interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
-        """
-        Raises:
-            RuntimeError: a stream is missing; names which.
-        """
+        """RuntimeError if a stream is missing, which it names."""
         if not self.spin_until(lambda: not self.missing, timeout_s):
             raise RuntimeError(
                 f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}; start the "
@@ -77,8 +74,7 @@ class CalibrationLink(Observer):
     def moment(self) -> Moment | None:
         """What is seen now, if all of it was captured while the arm was at rest.
 
-        Raises:
-            ValueError: an image is not of the size that its camera_info tells, or is distorted.
+        ValueError if an image is not of the size that its camera_info tells, or is distorted.
         """
         if self.q is None or self.why_not():
             return None

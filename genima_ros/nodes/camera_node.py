@@ -8,12 +8,13 @@ from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
 
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType
 from rclpy.node import Node
 
 from genima_core.camera_sources.lens import View, parse_crop, parse_size
 from genima_core.camera_sources.reader import Reader, ReadingConfig
-from genima_core.camera_sources.source import Frame, Opener
+from genima_core.camera_sources.source import Clock, Frame, Opener
 from genima_core.config import check_positive
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
@@ -72,16 +73,12 @@ class CameraParameters(ReadingConfig):
         check_positive(self, "diagnostics_s")
 
 
-def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
-    """The opener of real runs, by the file <source>_source.py in `cameras`.
-
-    Raises:
-        ValueError, OSError, RuntimeError: no such source; no intrinsics; a package is missing.
-    """
+def make_opener(parameters: CameraParameters, clock: Clock) -> Opener:
+    """The opener of real runs, by the file <source>_source.py in `cameras`; an error says what that lacks."""
     known = sorted(file.name.removesuffix("_source.py") for file in SOURCES.glob("*_source.py"))
     if parameters.source not in known:
         raise ValueError(f"source is {parameters.source!r}; valid are {', '.join(known)}")
-    return import_module(f"{cameras.__name__}.{parameters.source}_source").opener(parameters, ros_s, wait)
+    return import_module(f"{cameras.__name__}.{parameters.source}_source").opener(parameters, clock)
 
 
 class CameraNode(Node):
@@ -103,9 +100,10 @@ class CameraNode(Node):
         self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
         self._ended = Event()
         self._topic = interfaces.camera_image(self.name)
-        opener = make(self.parameters, self._ros_s, self._ended.wait)
+        clock = Clock(time.monotonic, self._ros_s, self._ended.wait)
+        opener = make(self.parameters, clock)
         self._refuse_two()
-        self._reader = Reader(opener, self.parameters, time.monotonic, self._ros_s, self._ended.wait)
+        self._reader = Reader(opener, self.parameters, clock)
         try:
             self._view = self._first_view()
         except ValueError:
@@ -115,7 +113,7 @@ class CameraNode(Node):
         self._infos = interfaces.publish(self, interfaces.camera_info(self.name))
         self._ages_s: deque[float] = deque(maxlen=1000)
         self._diagnostics = Diagnostics(self, (), self._values, self.parameters.diagnostics_s)
-        self._timer = self.create_timer(WATCH_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = self.create_timer(WATCH_S, self._watch, clock=RosClock(clock_type=ClockType.STEADY_TIME))
         self._thread = Thread(target=self._read, name="reading", daemon=True)
         self._thread.start()
 
@@ -176,12 +174,11 @@ class CameraNode(Node):
         return self.get_clock().now().nanoseconds * 1e-9
 
     def _values(self) -> dict[str, object]:
-        counts = ("frames", "repeated", "misplaced", "frozen", "lost", "reopened", "resets", "clock_jumps")
         return {
             "connected": self._reader.connected,
             "stamps": self._reader.timing,
             "source": self.parameters.serial or self.parameters.topic or str(self.parameters.path),
-            **{name: self._reader.counts[name] for name in counts},
+            **self._reader.counts,
         }
 
 

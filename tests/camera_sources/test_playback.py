@@ -19,11 +19,11 @@ def save_pictures(folder: Path, count: int, size: tuple[int, int] = (64, 48)) ->
 
 
 def play_pictures(folder: Path, clock: Clock, fps: float = 10.0) -> Playback:
-    return play_folder(folder, fps, LENS, clock.ros_s, clock.wait)
+    return play_folder(folder, fps, LENS, clock)
 
 
 def play_film(path: Path, clock: Clock) -> Playback:
-    return play_video(path, LENS, clock.ros_s, clock.wait)
+    return play_video(path, LENS, clock)
 
 
 def test_a_folder_is_played_over_and_over_at_its_rate(tmp_path):

@@ -15,7 +15,7 @@ CONFIG = ReadingConfig(freeze_s=1.0, retry_s=0.5, retry_longest_s=4.0, reset_aft
 
 
 def reader_of(clock: Clock, opener: ScriptedOpener) -> Reader:
-    return Reader(opener, CONFIG, clock.steady_s, clock.ros_s, clock.wait)
+    return Reader(opener, CONFIG, clock)
 
 
 def read(reader: Reader, steps: int) -> list[Frame]:

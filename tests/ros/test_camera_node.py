@@ -1,5 +1,4 @@
 import os
-from functools import partial
 from itertools import pairwise
 from threading import Event, Thread
 
@@ -13,7 +12,7 @@ import rclpy
 from sensor_msgs.msg import CameraInfo, Image
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.source import Frame, SourceLost
+from genima_core.camera_sources.source import Clock, Frame, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
@@ -22,6 +21,7 @@ from genima_ros.nodes.cameras.topic_source import camera_info_to_lens
 
 pytestmark = pytest.mark.ros
 
+NO_TIME = Clock(float, float, float)
 LENS = Lens(PinholeCamera(64, 48, 60.0, 60.0, 31.5, 23.5))
 
 
@@ -31,8 +31,8 @@ class Live:
     lens, warning, live, timing = LENS, "", True, "device"
     plugged, frozen = True, False
 
-    def __init__(self, ros_s, wait) -> None:
-        self.ros_s, self.wait = ros_s, wait
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.number = self.opened = self.resets = 0
 
     def __call__(self, reset: bool) -> "Live":
@@ -43,12 +43,12 @@ class Live:
         return self
 
     def read(self, timeout_s: float) -> Frame | None:
-        self.wait(0.02)
+        self.clock.wait(0.02)
         if not self.plugged:
             raise SourceLost("unplugged")
         self.number += not self.frozen
         rgb = np.full((48, 64, 3), self.number % 256, np.uint8)
-        return Frame(rgb, self.ros_s(), self.number, self.lens, self.timing)
+        return Frame(rgb, self.clock.ros_s(), self.number, self.lens, self.timing)
 
     def close(self) -> None:
         pass
@@ -74,8 +74,8 @@ def live(start):
     made = []
 
     def begin(**parameters) -> Live:
-        def make(_, ros_s, wait) -> Live:
-            made.append(Live(ros_s, wait))
+        def make(_, clock: Clock) -> Live:
+            made.append(Live(clock))
             return made[-1]
 
         start(make, serial="222", freeze_s=0.1, retry_s=0.01, retry_longest_s=0.02, diagnostics_s=0.1, **parameters)
@@ -319,7 +319,7 @@ def test_a_second_publisher_that_comes_later_is_a_warning(bench, live):
 )
 def test_wrong_parameters_are_explained(start, parameters, text):
     with pytest.raises(ValueError, match=text):
-        start(lambda _, ros_s, wait: Live(ros_s, wait), **parameters)
+        start(lambda _, clock: Live(clock), **parameters)
 
 
 @pytest.mark.parametrize(
@@ -345,10 +345,10 @@ def test_cuts_that_the_camera_lacks_are_explained(start, tmp_path, parameters, t
 )
 def test_what_a_source_lacks_is_explained(parameters, text):
     with pytest.raises(ValueError, match=text):
-        make_opener(CameraParameters(name="front", **parameters), partial(float, 0.0), lambda _: None)
+        make_opener(CameraParameters(name="front", **parameters), NO_TIME)
 
 
 def test_a_folder_without_intrinsics_is_refused(tmp_path):
     parameters = CameraParameters(name="front", source="folder", path=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"intrinsics\.json"):
-        make_opener(parameters, partial(float, 0.0), lambda _: None)
+        make_opener(parameters, NO_TIME)

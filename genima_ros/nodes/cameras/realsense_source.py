@@ -1,16 +1,15 @@
 """The camera node's source `realsense`, by its serial number, with its own intrinsics or those of a file."""
 
-from collections.abc import Callable
 from functools import partial
 
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.profile import Profile
 from genima_core.camera_sources.realsense import RealSenseConfig, import_realsense, open_realsense
-from genima_core.camera_sources.source import Opener
+from genima_core.camera_sources.source import Clock, Opener
 from genima_ros.nodes.camera_node import CameraParameters
 
 
-def opener(given: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
+def opener(given: CameraParameters, clock: Clock) -> Opener:
     if not given.serial:
         raise ValueError("a RealSense needs its serial number; genima cameras lists them")
     profile = Profile.parse(given.profile)
@@ -22,4 +21,4 @@ def opener(given: CameraParameters, ros_s: Callable[[], float], wait: Callable[[
         )
     lens = None if given.intrinsics is None else Lens.load(given.intrinsics)
     config = RealSenseConfig(given.serial, profile, given.exposure_us, given.gain, given.white_balance_k)
-    return partial(open_realsense, import_realsense(), config, lens, ros_s)
+    return partial(open_realsense, import_realsense(), config, lens, clock.ros_s)

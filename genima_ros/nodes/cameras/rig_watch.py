@@ -11,11 +11,7 @@ from genima_ros.messages.diagnostics import Diagnostics
 
 
 def read_rig(message: String) -> CameraRig:
-    """The rig of a message on camera_rig.
-
-    Raises:
-        ValueError: it holds none.
-    """
+    """The rig of a message on camera_rig; ValueError if it holds none."""
     try:
         return CameraRig.from_dict(parse_json(message.data, "the message"), "it")
     except ValueError as error:

@@ -7,7 +7,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.source import Frame, Opener, SourceLost
+from genima_core.camera_sources.source import Clock, Frame, Opener, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions
 from genima_ros.messages.interfaces import NEWEST
@@ -19,11 +19,7 @@ OPEN_S = 5.0
 
 
 def camera_info_to_lens(message: CameraInfo, rectified: bool = False) -> Lens:
-    """The lens of a picture that is as the camera took it, or of the rectified one.
-
-    Raises:
-        ValueError: a distortion that is not known here, or no intrinsics.
-    """
+    """The lens of a picture that is as the camera took it, or of the rectified one."""
     if rectified:
         p = message.p
         return Lens(PinholeCamera(message.width, message.height, fx=p[0], fy=p[5], cx=p[2], cy=p[6]))
@@ -32,12 +28,8 @@ def camera_info_to_lens(message: CameraInfo, rectified: bool = False) -> Lens:
     return Lens(camera, message.distortion_model or "plumb_bob", tuple(map(float, message.d)))
 
 
-def opener(parameters: CameraParameters, *_: object) -> Opener:
-    """The camera node's source `topic`; of a topic named image_rect… the rectified camera.
-
-    Raises:
-        ValueError: not a full name.
-    """
+def opener(parameters: CameraParameters, clock: Clock) -> Opener:
+    """The camera node's source `topic`; of a topic named image_rect… the rectified camera."""
     topic = parameters.topic
     if not topic.startswith("/") or topic.count("/") < 2:
         raise ValueError(
@@ -55,11 +47,7 @@ class TopicSource:
     live, warning = True, ""
 
     def __init__(self, topic: str) -> None:
-        """Waits for the first picture, and so for the lens.
-
-        Raises:
-            SourceLost, ValueError: nothing comes; the lens cannot be used.
-        """
+        """Waits for the first picture; SourceLost if nothing comes, ValueError if the lens cannot be used."""
         base, _, name = topic.rpartition("/")
         info_topic, self._rectified = f"{base}/camera_info", name.startswith("image_rect")
         self._image: Image | None = None
