@@ -37,13 +37,12 @@ class PinholeCamera:
     cy: float
 
     def __post_init__(self) -> None:
-        if not (1 <= self.width <= MAX_SIDE_PX and 1 <= self.height <= MAX_SIDE_PX and self.fx > 0 and self.fy > 0):
+        sized = 1 <= self.width <= MAX_SIDE_PX and 1 <= self.height <= MAX_SIDE_PX
+        if not (sized and self.fx > 0 and self.fy > 0 and np.isfinite([self.fx, self.fy, self.cx, self.cy]).all()):
             raise ValueError(
-                f"a camera needs a size of 1 to {MAX_SIDE_PX} pixels and positive focal lengths, not "
-                f"{self.width}x{self.height}, fx {self.fx}, fy {self.fy}"
+                f"a camera needs a size of 1 to {MAX_SIDE_PX} pixels, positive focal lengths and finite numbers, not "
+                f"{self.width}x{self.height}, fx {self.fx}, fy {self.fy}, cx {self.cx}, cy {self.cy}"
             )
-        if not np.isfinite([self.fx, self.fy, self.cx, self.cy]).all():
-            raise ValueError(f"a camera needs finite fx, fy, cx and cy, not {self.fx}, {self.fy}, {self.cx}, {self.cy}")
 
     @classmethod
     def from_camera_info(cls, message: Any, name: str) -> "PinholeCamera":

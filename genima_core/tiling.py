@@ -6,7 +6,11 @@ import numpy as np
 
 
 def tile(views: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """(2H, 2W, C) from four views (H, W, C) of one shape: top left, top right, bottom left, bottom right."""
+    """(2H, 2W, C) from four views (H, W, C): top left, top right, bottom left, bottom right.
+
+    Raises:
+        ValueError: not four views, or of different shapes.
+    """
     shapes = [np.shape(v) for v in views]
     if len(shapes) != 4 or len(set(shapes)) != 1:
         raise ValueError(f"tiling needs 4 views of one shape (H, W, C), not {shapes}")
@@ -14,7 +18,11 @@ def tile(views: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
 
 
 def untile(tiled: np.ndarray) -> np.ndarray:
-    """Four views (4, H, W, C) from a tiled picture (2H, 2W, C)."""
+    """Four views (4, H, W, C) from a tiled picture (2H, 2W, C).
+
+    Raises:
+        ValueError: height or width is odd.
+    """
     height, width = tiled.shape[0] // 2, tiled.shape[1] // 2
     if tiled.shape[:2] != (2 * height, 2 * width):
         raise ValueError(f"a tiled picture has even height and width, not {tiled.shape[:2]}")

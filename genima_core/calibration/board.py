@@ -90,12 +90,12 @@ class Board:
     def _dictionary(self) -> cv2.aruco.Dictionary:
         return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, self.dictionary))
 
-    def _read(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (n,) and corners (n, 2) as OpenCV tells them."""
+    def _read(self, grey: np.ndarray) -> tuple[list[int], np.ndarray]:
+        """Ids and corners (n, 2) as OpenCV tells them."""
         corners, ids, _, _ = cv2.aruco.CharucoDetector(self._charuco).detectBoard(grey)
         if ids is None:
-            return np.zeros(0, dtype=int), np.zeros((0, 2))
-        return np.ravel(ids), np.reshape(corners, (-1, 2)).astype(np.float64)
+            return [], np.zeros((0, 2))
+        return [int(i) for i in np.ravel(ids)], np.reshape(corners, (-1, 2)).astype(np.float64)
 
     @cached_property
     def _bias_px(self) -> np.ndarray:
@@ -124,7 +124,7 @@ class Board:
         if len(ids) < MIN_CORNERS or not self.spans_a_plane(ids):
             return None
         # Pixels are counted from the centre of the first one.
-        return CameraView(camera, tuple(ids.tolist()), (corners_px - self._bias_px + 0.5) / scale - 0.5)
+        return CameraView(camera, tuple(ids), (corners_px - self._bias_px + 0.5) / scale - 0.5)
 
     def spans_a_plane(self, ids: Sequence[int]) -> bool:
         """Whether these corners do not lie in one line, so that they have a pose."""
@@ -136,8 +136,8 @@ class Board:
         if not self.spans_a_plane(view.ids):
             raise ValueError(f"{len(view.ids)} corners in one line determine no pose; show more of the board")
         seen = self.corners[list(view.ids)], view.corners_px, view.intrinsics.K, None
-        _, *guess = cv2.solvePnP(*seen, flags=cv2.SOLVEPNP_IPPE)
-        rotation, translation = cv2.solvePnPRefineLM(*seen, *guess)
+        _, rotation, translation = cv2.solvePnP(*seen, flags=cv2.SOLVEPNP_IPPE)
+        rotation, translation = cv2.solvePnPRefineLM(*seen, rotation, translation)
         return make_transform(cv2.Rodrigues(rotation)[0], np.ravel(translation))
 
     def project(self, T_cam_board: np.ndarray, camera: PinholeCamera) -> np.ndarray:

@@ -149,7 +149,7 @@ class View:
 
 
 def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Left, top, width, height of "square" (the largest in the middle), "80,0,480,480", or "" (all); else ValueError."""
+    """Left, top, width, height of "square" (the largest in the middle), "80,0,480,480" or "" (all); else ValueError."""
     if not text:
         return None
     if text == "square":

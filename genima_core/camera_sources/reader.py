@@ -65,17 +65,16 @@ class Reader:
 
     def step(self, timeout_s: float = 0.1) -> Frame | None:
         """A new picture, or None after at most `timeout_s` (longer only where the device's driver takes longer)."""
-        source = self._source or self._reopen(timeout_s)
-        if source is None:
-            return None
         try:
+            source = self._source or self._reopen(timeout_s)
+            if source is None:
+                return None
             frame = source.read(timeout_s)
+            if frame is not None:
+                self._check_size(frame)
         except (OSError, RuntimeError, ValueError) as error:
-            self.counts["lost"] += 1
+            self.counts["lost"] += self.connected
             self._give_up(str(error))
-            return None
-        if frame is not None and (wrong := self._wrong_size(frame)):
-            self._give_up(wrong)
             return None
         if frame is not None and self._is_new(frame, source.live):
             self._new_at_s = self._clock.steady_s()
@@ -98,13 +97,9 @@ class Reader:
         if left_s > 0:
             self._clock.wait(min(left_s, timeout_s))
             return None
-        try:
-            reset = self._failures % self.config.reset_after == 0
-            self.counts["resets"] += reset
-            self._source = self._open(reset)
-        except (OSError, RuntimeError, ValueError) as error:
-            self._give_up(str(error))
-            return None
+        reset = self._failures % self.config.reset_after == 0
+        self.counts["resets"] += reset
+        self._source = self._open(reset)
         self.counts["reopened"] += 1
         self._new_at_s = self._clock.steady_s()
         return self._source
@@ -120,14 +115,13 @@ class Reader:
         self._failures += 1
         self._retry_at_s = self._clock.steady_s() + delay_s
 
-    def _wrong_size(self, frame: Frame) -> str:
+    def _check_size(self, frame: Frame) -> None:
         size, of_lens, first = frame.rgb.shape[1::-1], frame.lens.camera.size, self.lens.camera.size
-        if size == of_lens == first:
-            return ""
-        return (
-            f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
-            f"opened with {first[0]}x{first[1]}"
-        )
+        if not size == of_lens == first:
+            raise ValueError(
+                f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
+                f"opened with {first[0]}x{first[1]}"
+            )
 
     def _is_new(self, frame: Frame, live: bool) -> bool:
         now_s = self._clock.ros_s()

@@ -66,14 +66,13 @@ class Device:
 
 def devices(rs: ModuleType) -> list[tuple[Any, Device]]:
     """Connected cameras, in the order of their serial numbers; those that vanish while asked are left out."""
-    keys = [
-        getattr(rs.camera_info, key) for key in ("name", "serial_number", "usb_type_descriptor", "firmware_version")
-    ]
-    found = []
+    info, found = rs.camera_info, []
+    keys = info.name, info.serial_number, info.usb_type_descriptor, info.firmware_version
     for device in rs.context().query_devices():
         with suppress(RuntimeError):
-            told = (device.get_info(key) if device.supports(key) else "" for key in keys)
-            found.append((device, Device(*told, tuple(sorted(color_profiles(rs, color_sensor(rs, device)))))))
+            name, serial, usb, firmware = (device.get_info(key) if device.supports(key) else "" for key in keys)
+            profiles = tuple(sorted(color_profiles(rs, color_sensor(rs, device))))
+            found.append((device, Device(name, serial, usb, firmware, profiles)))
     return sorted(found, key=lambda pair: pair[1].serial)
 
 

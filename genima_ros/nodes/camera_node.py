@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
-
-from rclpy.clock import Clock as RosClock
-from rclpy.clock import ClockType
-from rclpy.node import Node
+from typing import Any
 
 from genima_core.camera_sources.lens import View, parse_crop, parse_size
 from genima_core.camera_sources.reader import Reader, ReadingConfig
@@ -18,10 +15,9 @@ from genima_core.camera_sources.source import Clock, Frame, Opener
 from genima_core.config import check_positive
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.nodes import cameras
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.base import GraphNode
+from genima_ros.nodes.run import run
 
 SOURCES = Path(cameras.__file__).parent
 WATCH_S = 0.25
@@ -81,16 +77,15 @@ def make_opener(parameters: CameraParameters, clock: Clock) -> Opener:
     return import_module(f"{cameras.__name__}.{parameters.source}_source").opener(parameters, clock)
 
 
-class CameraNode(Node):
+class CameraNode(GraphNode[CameraParameters]):
     """A thread reads, makes the view and publishes; a timer reports what it finds.
 
     Publishes: <camera>/color/image_raw (rgb8), <camera>/color/camera_info, both stamped with the capture time and
     without distortion; diagnostics.
     """
 
-    def __init__(self, make: Callable[..., Opener] = make_opener, **options) -> None:
-        super().__init__("camera", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, CameraParameters)
+    def __init__(self, make: Callable[[CameraParameters, Clock], Opener] = make_opener, **options: Any) -> None:
+        super().__init__("camera", CameraParameters, **options)
         self.name = self.parameters.name or self.get_name().partition(CAMERA)[2]
         if not self.name:
             raise ValueError(
@@ -99,8 +94,8 @@ class CameraNode(Node):
             )
         self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
         self._ended = Event()
-        self._topic = interfaces.camera_image(self.name)
-        clock = Clock(time.monotonic, self._ros_s, self._ended.wait)
+        self._topic, self._info_topic = interfaces.camera_image(self.name), interfaces.camera_info(self.name)
+        clock = Clock(self.clock_s, self.ros_now_s, self._ended.wait)
         opener = make(self.parameters, clock)
         self._refuse_two()
         self._reader = Reader(opener, self.parameters, clock)
@@ -109,11 +104,10 @@ class CameraNode(Node):
         except ValueError:
             self._reader.close()
             raise
-        self._images = interfaces.publish(self, self._topic)
-        self._infos = interfaces.publish(self, interfaces.camera_info(self.name))
+        self.announce(self._topic, self._info_topic)
         self._ages_s: deque[float] = deque(maxlen=1000)
-        self._diagnostics = Diagnostics(self, (), self._values, self.parameters.diagnostics_s)
-        self._timer = self.create_timer(WATCH_S, self._watch, clock=RosClock(clock_type=ClockType.STEADY_TIME))
+        self.diagnostics.every(self.parameters.diagnostics_s)
+        self._timer = self.every(WATCH_S, self._watch)
         self._thread = Thread(target=self._read, name="reading", daemon=True)
         self._thread.start()
 
@@ -145,35 +139,33 @@ class CameraNode(Node):
 
     def _publish(self, frame: Frame) -> None:
         self._view = self._view.of(frame.lens)
-        self._images.publish(conversions.rgb_to_image(self._view(frame.rgb), frame.stamp_s, self.frame_id))
-        self._infos.publish(conversions.camera_to_camera_info(self._view.camera, frame.stamp_s, self.frame_id))
-        self._ages_s.append(self._ros_s() - frame.stamp_s)
+        image, camera = self._view(frame.rgb), self._view.camera
+        self.say(self._topic, conversions.rgb_to_image(image, frame.stamp_s, self.frame_id))
+        self.say(self._info_topic, conversions.camera_to_camera_info(camera, frame.stamp_s, self.frame_id))
+        self._ages_s.append(self.ros_now_s() - frame.stamp_s)
 
     def _watch(self) -> None:
         if not self._thread.is_alive():
             raise RuntimeError(f"the thread that reads {self.name} has ended; its error is above")
         while self._ages_s:
-            self._diagnostics.worked(self._ages_s.popleft())
+            self.diagnostics.worked(self._ages_s.popleft())
         reader = self._reader
         if reader.problem:
             state = "" if reader.connected else "; it will be opened again"
-            self._diagnostics.warn(f"{self.name}: {reader.problem}{state}", "source")
+            self.diagnostics.warn(f"{self.name}: {reader.problem}{state}", "source")
         if reader.timing in TIMINGS:
-            self._diagnostics.warn(f"{self.name}: {TIMINGS[reader.timing]}", "timing")
+            self.diagnostics.warn(f"{self.name}: {TIMINGS[reader.timing]}", "timing")
         if reader.warning:
-            self._diagnostics.warn(f"{self.name}: {reader.warning}", "device")
+            self.diagnostics.warn(f"{self.name}: {reader.warning}", "device")
         if (count := self._senders()) > 1:
-            self._diagnostics.warn(
+            self.diagnostics.warn(
                 f"{self.resolve_topic_name(self._topic.name)} has {count} publishers; end all but one", "publishers"
             )
 
     def _senders(self) -> int:
         return self.count_publishers(self.resolve_topic_name(self._topic.name))
 
-    def _ros_s(self) -> float:
-        return self.get_clock().now().nanoseconds * 1e-9
-
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
         return {
             "connected": self._reader.connected,
             "stamps": self._reader.timing,

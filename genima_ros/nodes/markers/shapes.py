@@ -48,8 +48,8 @@ class MarkerBuilder:
     def segments(self, ns: str, i: int, points: np.ndarray, width_m: float, colours: Sequence[ColorRGBA]) -> Marker:
         """Between each two of points (2 n, 3), in n colours or one."""
         each = [colour for colour in colours for _ in range(2)] if len(colours) > 1 else []
-        points, scale = to_points(points), Vector3(x=width_m)
-        return self._marker(ns, i, Marker.LINE_LIST, colours[0], points=points, scale=scale, colors=each)
+        ends, scale = to_points(points), Vector3(x=width_m)
+        return self._marker(ns, i, Marker.LINE_LIST, colours[0], points=ends, scale=scale, colors=each)
 
     def text(self, ns: str, i: int, position: np.ndarray, words: str, height_m: float, colour: ColorRGBA) -> Marker:
         """Faces whoever looks."""
