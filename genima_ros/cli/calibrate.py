@@ -263,12 +263,8 @@ def check(
 
 
 def _check_samples(rig: CameraRig, samples: SampleSet) -> list[dict]:
-    rows = []
-    for camera in rig.cameras:
-        if camera.name in samples.cameras:
-            found = drift(camera, samples)
-            rows.append({"name": camera.name, **asdict(found), "text": _drift_text(found)})
-    return rows
+    found = [drift(camera, samples) for camera in rig.cameras if camera.name in samples.cameras]
+    return [{"name": one.camera, **asdict(one), "text": _drift_text(one)} for one in found]
 
 
 def _drift_text(found: Drift) -> str:

@@ -49,11 +49,9 @@ class CalibrationLink(Observer):
     @property
     def missing(self) -> list[str]:
         """Topics that are silent."""
-        return [
-            *(interfaces.camera_image(name).name for name in self.cameras if name not in self._images),
-            *(interfaces.camera_info(name).name for name in self.cameras if name not in self._infos),
-            *([interfaces.JOINT_STATES.name] if self.q is None else []),
-        ]
+        images = [interfaces.camera_image(name).name for name in self.cameras if name not in self._images]
+        infos = [interfaces.camera_info(name).name for name in self.cameras if name not in self._infos]
+        return [*images, *infos, *([interfaces.JOINT_STATES.name] if self.q is None else [])]
 
     def why_not(self) -> str:
         """Why there is no `moment` now; "" if there is one."""
