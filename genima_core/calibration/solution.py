@@ -106,8 +106,7 @@ def solve(camera: RigCamera, samples: SampleSet) -> Solution:
         # The worst view only: it may be what makes the others look wrong.
         used[np.flatnonzero(used)[worst]] = False
         poses = Reprojection(list(compress(views, used))).refine(*poses)
-    of_kept = iter(residuals)
-    reprojection = Reprojection(kept)
+    of_kept, reprojection = iter(residuals), Reprojection(kept)
     return Solution(
         camera.name,
         camera.mount,

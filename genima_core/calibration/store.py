@@ -1,7 +1,7 @@
 """easy_handeye2's `.calib` files, and solved extrinsics put into a camera rig."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from genima_core.arm import HAND_YAW_RAD, PANDA, TCP_Z_M, Arm
 from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_yaml, write_text
-from genima_core.geometry import checked_pose, from_quat_xyzw, make_transform, to_quat_xyzw
+from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, make_transform, to_quat_xyzw
 
 CalibrationType = Literal["eye_in_hand", "eye_on_base"]
 TYPES: dict[CalibrationType, Mount] = {"eye_in_hand": "hand", "eye_on_base": "base"}
@@ -45,27 +45,9 @@ class Parameters:
 
 
 @dataclass(frozen=True)
-class _Position:
-    x: float
-    y: float
-    z: float
-
-
-@dataclass(frozen=True)
-class _Quaternion(_Position):
-    w: float
-
-
-@dataclass(frozen=True)
-class _Transform:
-    translation: _Position
-    rotation: _Quaternion
-
-
-@dataclass(frozen=True)
 class _File:
     parameters: Parameters
-    transform: _Transform
+    transform: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -121,8 +103,10 @@ class Calib(Parameters):
     def save(self, path: Path) -> None:
         """Writes the file as easy_handeye2 does; its publisher finds it in ~/.ros2/easy_handeye2/calibrations."""
         unused = {"freehand_robot_movement": True, "move_group_namespace": "/", "move_group": "manipulator"}
-        position, quat_xyzw = self.T_robot_cam[:3, 3].tolist(), to_quat_xyzw(self.T_robot_cam).tolist()
-        transform = asdict(_Transform(_Position(*position), _Quaternion(*quat_xyzw)))
+        transform = {
+            "translation": dict(zip("xyz", self.T_robot_cam[:3, 3].tolist(), strict=True)),
+            "rotation": dict(zip("xyzw", to_quat_xyzw(self.T_robot_cam).tolist(), strict=True)),
+        }
         content = {"parameters": self.parameters() | unused, "transform": transform}
         write_text(path, yaml.safe_dump(content, sort_keys=False))
 
@@ -132,7 +116,10 @@ class Calib(Parameters):
         data = read_yaml(path)
         try:
             stored = from_overrides(_File, data, "the file", strict=False)
-            position, quat_xyzw = (np.array(astuple(part)) for part in vars(stored.transform).values())
+            position, quat_xyzw = (
+                checked_numbers([stored.transform.get(part, {}).get(axis) for axis in axes], (len(axes),), part)
+                for part, axes in (("translation", "xyz"), ("rotation", "xyzw"))
+            )
             T_robot_cam = checked_pose(from_quat_xyzw(quat_xyzw, position), "transform")
         except ValueError as error:
             raise ValueError(f"{path} is not a .calib file of easy_handeye2: {error}") from error

@@ -125,12 +125,13 @@ def open_realsense(
 def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
     """Fixes exposure, gain and white balance, or leaves them to the camera; ValueError for what it cannot do."""
     fixed = config.exposure_us is not None or config.gain is not None
-    if sensor.supports(rs.option.enable_auto_exposure):
-        sensor.set_option(rs.option.enable_auto_exposure, float(not fixed))
-    if sensor.supports(rs.option.auto_exposure_priority):
-        sensor.set_option(rs.option.auto_exposure_priority, 0.0)  # else the rate falls in dim light
-    if sensor.supports(rs.option.enable_auto_white_balance):
-        sensor.set_option(rs.option.enable_auto_white_balance, float(config.white_balance_k is None))
+    for option, on in (
+        (rs.option.enable_auto_exposure, not fixed),
+        (rs.option.auto_exposure_priority, False),  # else the rate falls in dim light
+        (rs.option.enable_auto_white_balance, config.white_balance_k is None),
+    ):
+        if sensor.supports(option):
+            sensor.set_option(option, float(on))
     for name, option, value in (
         ("exposure_us", rs.option.exposure, config.exposure_us),
         ("gain", rs.option.gain, config.gain),

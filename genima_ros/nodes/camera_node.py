@@ -149,14 +149,12 @@ class CameraNode(GraphNode[CameraParameters]):
             raise RuntimeError(f"the thread that reads {self.name} has ended; its error is above")
         while self._ages_s:
             self.diagnostics.worked(self._ages_s.popleft())
-        reader = self._reader
-        if reader.problem:
-            state = "" if reader.connected else "; it will be opened again"
-            self.diagnostics.warn(f"{self.name}: {reader.problem}{state}", "source")
-        if reader.timing in TIMINGS:
-            self.diagnostics.warn(f"{self.name}: {TIMINGS[reader.timing]}", "timing")
-        if reader.warning:
-            self.diagnostics.warn(f"{self.name}: {reader.warning}", "device")
+        reader, problem = self._reader, self._reader.problem
+        if problem and not reader.connected:
+            problem += "; it will be opened again"
+        for text, key in ((problem, "source"), (TIMINGS.get(reader.timing), "timing"), (reader.warning, "device")):
+            if text:
+                self.diagnostics.warn(f"{self.name}: {text}", key)
         if (count := self._senders()) > 1:
             self.diagnostics.warn(
                 f"{self.resolve_topic_name(self._topic.name)} has {count} publishers; end all but one", "publishers"

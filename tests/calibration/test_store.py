@@ -70,16 +70,16 @@ def test_a_calibration_of_the_tcp(tmp_path):
         ),
         (
             lambda d: d["transform"]["rotation"].pop("w"),
-            "rotation of transform .* needs a value for parameter w",
+            "rotation is .0.0, 0.0, 0.0, None.; it needs 4 finite numbers",
         ),
         (lambda d: d.pop("transform"), "the file needs a value for parameter transform"),
         (lambda d: d.update(parameters=[1]), "parameters of the file is .1.; it needs names"),
         (lambda d: d["transform"]["rotation"].update(w=0.9), "norm 0.9"),
         (
             lambda d: d["transform"]["rotation"].update(w=float("nan")),
-            "w of rotation .* needs a finite number",
+            "'w' in 'rotation' .* needs a finite number",
         ),
-        (lambda d: d["transform"]["translation"].update(x="left"), "x of translation .* is 'left'"),
+        (lambda d: d["transform"]["translation"].update(x="left"), "'x' in 'translation' .* is 'left'"),
         (lambda d: d["parameters"].update(calibration_type="eye_to_hand"), "valid are 'eye_in_hand', 'eye_on_base'"),
     ],
 )
