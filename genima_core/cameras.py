@@ -46,11 +46,7 @@ class PinholeCamera:
 
     @classmethod
     def from_camera_info(cls, message: Any, name: str) -> "PinholeCamera":
-        """Of the camera `name`, by a sensor_msgs/CameraInfo, whatever library has read that.
-
-        Raises:
-            ValueError: distortion; such images must be rectified first.
-        """
+        """Of the camera `name`, by a sensor_msgs/CameraInfo, whoever has read that; ValueError for distorted images."""
         if any(abs(value) > 1e-9 for value in message.d):
             raise ValueError(
                 f"camera {name} has distortion {np.round(message.d, 4).tolist()}; use its rectified images "
