@@ -58,6 +58,9 @@ class GraphNode(Node, Generic[P]):
         """Publishes a message, or one with these fields, on a topic that was announced."""
         self._speakers[topic.name].publish(topic.type(**fields) if message is None else message)
 
+    def full_name(self, what: Topic | Service) -> str:
+        return self.resolve_topic_name(what.name)
+
     def is_heard(self, topic: Topic) -> bool:
         return self._speakers[topic.name].get_subscription_count() > 0
 
@@ -68,8 +71,9 @@ class GraphNode(Node, Generic[P]):
         """By a steady clock: a timer of the wall clock is silent for as long as that was set back."""
         return self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def serve(self, service: Service, act: Callable[..., str | Refusal]) -> None:
+    def serve(self, name: str, act: Callable[..., str | Refusal]) -> None:
         """`act` gets the data of the request, if it has any; no is said by a `Refusal` or a RuntimeError."""
+        service = interfaces.SERVICES[name]
         self.create_service(service.type, service.name, partial(self._answer, act))
 
     def _answer(self, act: Callable[..., str | Refusal], request: Any, response: Any) -> Any:
