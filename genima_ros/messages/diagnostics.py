@@ -49,6 +49,14 @@ class Diagnostics:
         # Steady: a timer of the wall clock is silent for as long as that was set back.
         self._timer = node.create_timer(period_s, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def expect(self, *inputs: str) -> None:
+        """Inputs that are told of even before they come."""
+        self._input_stamps_s |= dict.fromkeys(inputs)
+
+    def every(self, period_s: float) -> None:
+        """As often as this they are published from now on."""
+        self._timer.timer_period_ns = round(1e9 * period_s)
+
     def received(self, name: str, stamp_s: float) -> None:
         """An input was used; `stamp_s` is its stamp in ROS time."""
         self._input_stamps_s[name] = stamp_s

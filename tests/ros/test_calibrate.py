@@ -153,7 +153,7 @@ def test_collecting_by_itself_waits_for_new_poses(cell, keys, tmp_path, capfd):
     assert taken.cameras == ("front",)
     np.testing.assert_allclose(taken.samples[0].T_base_hand, PANDA.frame_pose(PANDA.home, "hand"))
     view = taken.samples[0].views["front"]
-    np.testing.assert_allclose(BOARD.pose(view.detection, view.camera)[:3, 3], in_front(0.6)[:3, 3], atol=0.005)
+    np.testing.assert_allclose(BOARD.pose(view)[:3, 3], in_front(0.6)[:3, 3], atol=0.005)
     assert "front 24" in capfd.readouterr().out
 
 
