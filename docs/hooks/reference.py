@@ -135,7 +135,7 @@ def library_page() -> str:
         "|---|---|",
     ]
     for name in genima_core.__all__:
-        module = f"genima_core.{genima_core._MODULES[name]}"
+        module = genima_core._modules()[name]
         lines.append(row(f"[`{name}`][{module}.{name}]", summary_of(module, name)))
     return "\n".join(lines)
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
@@ -13,9 +12,9 @@ import tyro
 
 from genima_ros.cli.terminal.graph_help import details as details  # shown below the help
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, GraphDescription, describe_graph, not_ready
-from genima_ros.graph.domain import join_domain
-from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
+from genima_ros.graph.description import READY_S, GraphDescription, describe_graph, ready_text
+from genima_ros.graph.domain import join_domain, node_environment
+from genima_ros.graph.processes import ProcessOutput, RunningGraph
 from genima_ros.graph.transport import remove_abandoned
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def up(
         running, observer = start(description, stack, None, Observer)
         try:
             wait_ready(running, observer, ready_timeout_s)
-            print(description.ready(observer.domain), flush=True)
+            print(ready_text(description.names, observer.domain, description.next_step), flush=True)
             tell_scenes(observer)
             while True:
                 observer.spin(SPIN_S)
@@ -62,12 +61,9 @@ def tell_scenes(observer: "Observer") -> None:
     """Prints each scene of a simulated cell, and when its task is solved; a real cell says neither."""
     from genima_ros.messages import interfaces
 
-    interfaces.subscribe(observer.node, interfaces.SCENE, lambda scene: print(f"scene {scene.data}", flush=True))
-    interfaces.subscribe(
-        observer.node,
-        interfaces.SUCCESS,
-        lambda success: success.data and print("solved; for the next one: genima scene", flush=True),
-    )
+    solved = "solved; for the next one: genima scene"
+    observer.listen(interfaces.SCENE, lambda scene: print(f"scene {scene.data}", flush=True))
+    observer.listen(interfaces.SUCCESS, lambda success: success.data and print(solved, flush=True))
 
 
 def start(
@@ -82,31 +78,21 @@ def start(
         print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     domain = join_domain(domain)  # the observer in this process must meet the nodes
     environment = node_environment(os.environ, domain)
-    output = ProcessOutput(sys.stdout, [process.name for process in description.processes], log=log)
+    output = ProcessOutput(sys.stdout, description.names, log=log)
     observer = make_observer(domain)
     stack.enter_context(observer)
     running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
     if description.rviz:
-        rviz = subprocess.Popen(description.rviz, env=environment)
-        stack.callback(rviz.terminate)
+        stack.callback(subprocess.Popen(description.rviz, env=environment).terminate)
     return running, observer
 
 
-def wait_ready(
-    running: RunningGraph, observer: "Observer", timeout_s: float, clock_s: Callable[[], float] = time.monotonic
-) -> None:
-    """Returns when every node has published diagnostics, which it does once it has loaded everything.
-
+def wait_ready(running: RunningGraph, observer: "Observer", timeout_s: float) -> None:
+    """
     Raises:
         RuntimeError: a node ended, or was not heard of in time.
     """
-    deadline_s = clock_s() + timeout_s
-    expected = {process.name for process in running.processes}
-    while missing := expected - set(observer.diagnostics):
-        observer.spin(SPIN_S)
-        running.check()
-        if clock_s() > deadline_s:
-            raise not_ready(sorted(missing), timeout_s)
+    observer.wait_for_nodes([process.name for process in running.processes], timeout_s, running.check)
 
 
 @contextmanager

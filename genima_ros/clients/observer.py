@@ -1,7 +1,7 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Self
 
 import rclpy
@@ -33,9 +33,14 @@ class Observer:
         self.node: Node = rclpy.create_node(name, context=self.context, cli_args=["--ros-args", *renamed])
         self._executor = make_executor(self.context)
         self._executor.add_node(self.node)
-        interfaces.subscribe(
-            self.node, interfaces.DIAGNOSTICS, lambda message: self.diagnostics.update(read_diagnostics(message))
-        )
+        self.listen(interfaces.DIAGNOSTICS, lambda message: self.diagnostics.update(read_diagnostics(message)))
+
+    def listen(self, topic: interfaces.Topic, callback: Callable[[Any], object]) -> None:
+        interfaces.subscribe(self.node, topic, callback)
+
+    def now_s(self) -> float:
+        """ROS time, which stamps are in."""
+        return self.node.get_clock().now().nanoseconds * 1e-9
 
     def __enter__(self) -> Self:
         return self
@@ -52,14 +57,32 @@ class Observer:
 
     def spin_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Handles what arrives until the condition holds; False if it does not within the time."""
-        clock = self.node.get_clock()
-        end_s = clock.now().nanoseconds * 1e-9 + timeout_s
+        end_s = self.now_s() + timeout_s
         while not condition():
-            left_s = end_s - clock.now().nanoseconds * 1e-9
+            left_s = end_s - self.now_s()
             if left_s <= 0:
                 return False
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
         return True
+
+    def wait_for_nodes(
+        self, names: Collection[str], timeout_s: float, check: Callable[[], object] = lambda: None
+    ) -> None:
+        """Returns when each node has published diagnostics, which it does once it has loaded everything.
+
+        `check` is called meanwhile, and ends the wait by what it raises.
+
+        Raises:
+            RuntimeError: a node was not heard of in time.
+        """
+
+        def ready() -> bool:
+            check()
+            return set(names) <= set(self.diagnostics)
+
+        if not self.spin_until(ready, timeout_s):
+            missing = ", ".join(name for name in names if name not in self.diagnostics)
+            raise RuntimeError(f"not ready after {timeout_s:.0f} s: {missing}; see the output above")
 
     def call(self, node: str, service: str, timeout_s: float, again: bool = False, **request: object) -> Any:
         """Calls a service of a node by its name, and returns the response.

@@ -8,7 +8,7 @@ import signal
 import sys
 
 from genima_ros.clients.observer import Observer
-from genima_ros.graph.description import READY_S, not_ready, ready_text
+from genima_ros.graph.description import READY_S, ready_text
 from genima_ros.graph.domain import current_domain
 
 
@@ -18,9 +18,10 @@ def main() -> int:
     next_step, *names = sys.argv[1:]
     domain = current_domain()
     with Observer(domain) as observer:
-        if not observer.spin_until(lambda: set(names) <= set(observer.diagnostics), READY_S):
-            missing = [name for name in names if name not in observer.diagnostics]
-            print(not_ready(missing, READY_S), flush=True)
+        try:
+            observer.wait_for_nodes(names, READY_S)
+        except RuntimeError as error:
+            print(error, flush=True)
             return 1
     print(ready_text(names, domain, next_step), flush=True)
     return 0

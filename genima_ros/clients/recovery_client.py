@@ -3,7 +3,7 @@
 import importlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
@@ -21,8 +21,6 @@ ANSWER_S = 20.0
 """An arm takes up to a dozen seconds to recover."""
 NO_ERROR = "no error"
 """In what multipanda_ros2 answers, as a failure, when there is nothing to recover from."""
-
-
 NEEDS = {
     "service": ("franka_msgs.srv", "ErrorRecovery"),
     "action": ("franka_msgs.action", "ErrorRecovery"),
@@ -56,19 +54,8 @@ class RecoveryLink(Observer):
         self._status: ArmStatus | None = None
         self._streamer: Status | None = None
         self._streamer_s = -math.inf
-        interfaces.subscribe(self.node, interfaces.ARM_STATUS, self._on_status)
-        interfaces.subscribe(self.node, interfaces.STREAMER_STATE, self._on_state)
-        self._calls: dict[str, Callable[[Step], str]] = {
-            "disable": self._disable,
-            "trigger": self._trigger,
-            "service": self._service,
-            "action": self._action,
-            "deactivate": self._deactivate,
-            "hardware": self._activate_hardware,
-            "activate": self._activate,
-            "wait": self._wait,
-            "reset": self._reset,
-        }
+        self.listen(interfaces.ARM_STATUS, self._on_status)
+        self.listen(interfaces.STREAMER_STATE, self._on_state)
 
     def perform(self, step: Step) -> str:
         """What came of it.
@@ -76,7 +63,7 @@ class RecoveryLink(Observer):
         Raises:
             Absent, RuntimeError: nobody is there to do it; it failed, or did not end in time.
         """
-        return self._calls[step.call](step)
+        return getattr(self, f"_{step.call}")(step)
 
     def _on_status(self, message: DiagnosticStatus) -> None:
         status = read_arm_status(message)
@@ -172,7 +159,7 @@ class RecoveryLink(Observer):
             )
         return names
 
-    def _activate_hardware(self, step: Step) -> str:
+    def _hardware(self, step: Step) -> str:
         from controller_manager_msgs.srv import SetHardwareComponentState
         from lifecycle_msgs.msg import State as Lifecycle
 

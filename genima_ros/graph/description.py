@@ -5,7 +5,6 @@ import signal
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from genima_core.checkpoint import Checkpoint
 from genima_ros.graph import graph
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.packages import apt_package
@@ -26,12 +25,13 @@ class GraphDescription:
     next_step: str
     """What to do when all nodes are ready; "" where that is plain."""
 
-    def ready(self, domain: int) -> str:
-        """What to say when every node is ready."""
-        return ready_text([process.name for process in self.processes], domain, self.next_step)
+    @property
+    def names(self) -> list[str]:
+        return [process.name for process in self.processes]
 
 
 def ready_text(names: Collection[str], domain: int, next_step: str) -> str:
+    """What to say when every node is ready."""
     line = f"ready: {', '.join(names)} (ROS domain {domain}); Ctrl-C ends them"
     return f"{line}\n{next_step}" if next_step else line
 
@@ -45,6 +45,8 @@ def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str
     """
     processes = tuple(process for process in graph.processes(mode, values) if not only or process.name in only)
     if get_mode(mode).learned:
+        from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once
+
         Checkpoint.open(find_checkpoint(str(values["checkpoint"])))
     if values["rviz"] and shutil.which("rviz2") is None:
         raise RuntimeError(
@@ -65,7 +67,3 @@ def after_end(process: graph.NodeProcess, status: int, lived_s: float) -> str:
     if not process.respawn or (status >= 0 and lived_s < SETTLED_S):
         raise RuntimeError(f"node {process.name} ended with {ending}; its last lines are above")
     return f"ended with {ending}; starting it again in {RESPAWN_AFTER_S:.0f} s"
-
-
-def not_ready(missing: Collection[str], timeout_s: float) -> RuntimeError:
-    return RuntimeError(f"not ready after {timeout_s:.0f} s: {', '.join(missing)}; see the output above")

@@ -1,12 +1,13 @@
-"""ROS domains for what must not meet anything else on this machine."""
+"""Who meets whom: ROS domains, and the environment in which nodes find each other."""
 
 import errno
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from genima_ros.graph.processes import node_environment
+from genima_ros.graph.transport import choose_transport
 
 DOMAINS = range(1, 102)
 """Usable on Linux without touching its ephemeral ports; 0 is where everybody is who sets none (docs.ros.org)."""
@@ -26,6 +27,24 @@ def current_domain() -> int:
     if not text.isdecimal() or int(text) > LAST_DOMAIN:
         raise ValueError(f"ROS_DOMAIN_ID is {text!r}; set it to a number from 0 to {LAST_DOMAIN}, or unset it")
     return int(text)
+
+
+def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict[str, str]:
+    """What nodes need to find each other and their packages, added to `base` where it says nothing."""
+    environment = {
+        "AMENT_PREFIX_PATH": sys.prefix,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",
+        "PYTHONUNBUFFERED": "1",
+        # Threads that wait for work must not spin on cores that other nodes need.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TRANSFORMERS_VERBOSITY": "error",  # it would like torchvision, which nothing here needs
+        **base,
+    }
+    if domain is not None:
+        environment["ROS_DOMAIN_ID"] = str(domain)
+    choose_transport(environment)
+    return environment
 
 
 def join_domain(domain: int | None = None) -> int:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genima_core.files import read_yaml
@@ -180,12 +180,8 @@ def camera_entries(path: Path) -> list[NodeEntry]:
         raise ValueError(
             f"{path} has no camera; give each a section called {CAMERA} and the camera's name, such as {CAMERA}front"
         )
-    return [
-        NodeEntry(
-            name, "camera_node", (), niceness=1, respawn=True, remappings=(("__node", name),), parameter_file=path
-        )
-        for name in names
-    ]
+    camera = NodeEntry("", (), niceness=1, respawn=True, parameter_file=path, kind="camera")
+    return [replace(camera, name=name, remappings=(("__node", name),)) for name in names]
 
 
 def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:

@@ -24,15 +24,10 @@ from launch_ros.actions import Node
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
 from genima_ros.graph import graph
-from genima_ros.graph.description import (
-    RESPAWN_AFTER_S,
-    GraphDescription,
-    after_end,
-    describe_graph,
-)
+from genima_ros.graph.description import RESPAWN_AFTER_S, GraphDescription, after_end, describe_graph
+from genima_ros.graph.domain import node_environment
 from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
-from genima_ros.graph.processes import node_environment
 from genima_ros.graph.transport import remove_abandoned
 from genima_ros.share import PACKAGE
 
@@ -139,6 +134,5 @@ def say_when_ready(description: GraphDescription) -> ExecuteProcess:
         if event.returncode and not context.is_shutdown:
             raise RuntimeError("not all nodes are ready; see the lines above")
 
-    names = [process.name for process in description.processes]
-    command = [sys.executable, "-m", "genima_ros.clients.ready", description.next_step, *names]
+    command = [sys.executable, "-m", "genima_ros.clients.ready", description.next_step, *description.names]
     return ExecuteProcess(cmd=command, name="genima", output="screen", emulate_tty=True, on_exit=on_exit)

@@ -54,10 +54,10 @@ def test_it_sees_what_runs(bench, observer, rig):
     def complete() -> bool:
         observer.spin(0.01)
         return (
-            len(observer._q) > 5
+            len(observer.seen.arm.q) > 5
             and "streamer" in observer.diagnostics
-            and observer._rig is not None
-            and observer._cameras["front"].repeated > 3
+            and observer.seen.rig is not None
+            and observer.seen.cameras["front"].repeated > 3
         )
 
     bench.until(complete)
