@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 
 import genima_core
 from genima_ros.cli.main import find_verbs
-from genima_ros.cli.terminal.graph_help import VALUES, default_of
+from genima_ros.cli.up import VALUES, default_of
 from genima_ros.graph.modes import MODES, spoken
 from genima_ros.messages import interfaces
 

@@ -48,11 +48,12 @@ def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str
         from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once
 
         Checkpoint.open(find_checkpoint(str(values["checkpoint"])))
-    if values["rviz"] and shutil.which("rviz2") is None:
-        raise RuntimeError(
-            f"rviz2 is not installed: apt install {apt_package('rviz2')} and source that ROS 2, or leave rviz:=true out"
-        )
-    rviz = tuple(graph.rviz_command(mode, values)) if values["rviz"] else ()
+    rviz: tuple[str, ...] = ()
+    if values["rviz"]:
+        if shutil.which("rviz2") is None:
+            install = f"apt install {apt_package('rviz2')} and source that ROS 2"
+            raise RuntimeError(f"rviz2 is not installed: {install}, or leave rviz:=true out")
+        rviz = tuple(graph.rviz_command(mode, values))
     return GraphDescription(processes, rviz, graph.next_step(mode, values))
 
 

@@ -3,13 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
-from genima_ros.arms import absolute, arm_argument, find_arm
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
 from genima_ros.share import CALIBRATION, PACKAGE, find_checkpoint, share_folder
 
@@ -90,8 +89,7 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
         ValueError: an unknown name, or a value that is not valid.
     """
     arguments = {argument.name: argument for argument in get_mode(mode).arguments}
-    unknown = sorted(set(given) - set(arguments))
-    if unknown:
+    if unknown := sorted(set(given) - set(arguments)):
         raise ValueError(f"no argument {', '.join(unknown)} for {spoken(mode)}; valid are {', '.join(arguments)}")
     for name, argument in arguments.items():
         if argument.required and not given.get(name):
@@ -110,17 +108,15 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     """
     entry = get_mode(mode)
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
-    known: dict[str, object] = dict(values)
+    known: dict[str, object] = {**values, "leave_out": [values["camera"]] if values.get("camera") else None}
     renamed: dict[str, str] = {}
-    if "rig" in values and not values["rig"] and (CALIBRATION / "rig.json").is_file():
-        known["rig"] = CALIBRATION / "rig.json"
+    rig = values.get("rig")
+    if "rig" in values and not rig and (CALIBRATION / "rig.json").is_file():
+        rig = CALIBRATION / "rig.json"
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
-        known |= {"checkpoint": str(checkpoint), "rig": known.get("rig") or checkpoint / "rig.json"}
-    if values.get("camera"):
-        known["leave_out"] = [values["camera"]]
-    if known.get("rig"):
-        known["rig"] = str(Path(str(known["rig"])).absolute())
+        known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
+    known["rig"] = str(Path(str(rig)).absolute()) if rig else None
     if "arm" in values:
         parameters, renamed = arm_values(values)
         known |= parameters
@@ -151,9 +147,12 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
     Raises:
         ValueError, FileNotFoundError: no such arm; what is wrong with its file.
     """
+    from genima_ros.arms import absolute, arm_argument, find_arm  # not at the top: `--help` answers at once
+
     name, namespace = str(values["arm"]), str(values["arm_namespace"])
-    setup, renamed = find_arm(name), find_arm(name).remappings(namespace)
+    setup = find_arm(name)
     action = setup.gripper_driver.action
+    renamed = setup.remappings(namespace)
     parameters: dict[str, object] = {
         "arm": arm_argument(name),
         "robot_state": setup.driver.robot_state,
@@ -161,10 +160,9 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
         "action": absolute(namespace, action) if action else None,
     }
     if "leader_arm" in values:
-        leader_name = str(values["leader_arm"] or name)
-        leader = find_arm(leader_name)
-        parameters["leader_arm"] = arm_argument(leader_name)
-        renamed |= leader.remappings(str(values["leader_namespace"]), "leader/")
+        leader = str(values["leader_arm"] or name)
+        parameters["leader_arm"] = arm_argument(leader)
+        renamed |= find_arm(leader).remappings(str(values["leader_namespace"]), "leader/")
     return parameters, renamed
 
 
@@ -174,7 +172,7 @@ def camera_entries(path: Path) -> list[NodeEntry]:
     Raises:
         FileNotFoundError, ValueError: no such file; a section that is no camera's, or none that is.
     """
-    names = [name.strip("/") for name in sections_of(path) if name.strip("/").startswith(CAMERA)]
+    names = [name.strip("/") for name in read_yaml(path) if name.strip("/").startswith(CAMERA)]
     check_parameter_file(path, names or [f"{CAMERA}front"])
     if not names:
         raise ValueError(
@@ -184,34 +182,23 @@ def camera_entries(path: Path) -> list[NodeEntry]:
     return [replace(camera, name=name, remappings=(("__node", name),)) for name in names]
 
 
-def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
+def check_parameter_file(path: Path, nodes: Sequence[str]) -> None:
     """Finds what ROS would ignore without a word: sections for nodes that do not exist.
 
     Raises:
         FileNotFoundError, ValueError: no such file; not a parameter file of these nodes.
     """
-    nodes = tuple(nodes)
-    valid = ("/**", *nodes)
-    for name, section in sections_of(path).items():
+    for name, section in read_yaml(path).items():
         if name.strip("/") not in nodes and name != "/**":
-            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(valid)}")
+            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(['/**', *nodes])}")
         if not isinstance(section, dict) or list(section) != ["ros__parameters"]:
             raise ValueError(f"{path}: section {name!r} must hold the key ros__parameters, and only that")
 
 
-def sections_of(path: Path) -> dict[str, object]:
-    """Sections of a parameter file.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not YAML, or not sections.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"parameter file {path} does not exist")
-    return read_yaml(path)
-
-
 def rviz_command(mode: str, values: Mapping[str, object]) -> list[str]:
     """RViz with the mode's displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
+    from genima_ros.arms import absolute, find_arm
+
     frame = find_arm(str(values.get("arm") or "sim")).arm.base_frame
     command = ["rviz2", "-d", str(share_folder() / "config" / get_mode(mode).rviz), "-f", frame]
     if namespace := values.get("arm_namespace"):

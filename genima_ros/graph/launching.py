@@ -37,27 +37,24 @@ MODE = "mode"
 
 def describe(*modes: str) -> LaunchDescription:
     """The launch description of a graph, or, of several, of the one that the argument ``mode`` names (the first)."""
-    declared = (
-        [DeclareLaunchArgument(MODE, default_value=modes[0], choices=list(modes), description="which nodes to start")]
-        if len(modes) > 1
-        else []
-    )
+    declared = []
+    if len(modes) > 1:
+        what = "which nodes to start"
+        declared.append(DeclareLaunchArgument(MODE, default_value=modes[0], choices=list(modes), description=what))
     arguments = {argument.name: argument for name in modes for argument in get_mode(name).arguments}
-    declared += [
-        DeclareLaunchArgument(
-            argument.name,
-            default_value="" if argument.default is None else str(argument.default),
-            description=argument.help,
-        )
-        for argument in arguments.values()
-    ]
+    for name, argument in arguments.items():
+        default = "" if argument.default is None else str(argument.default)
+        declared.append(DeclareLaunchArgument(name, default_value=default, description=argument.help))
     return LaunchDescription([*declared, OpaqueFunction(function=lambda context: _actions(context, modes))])
 
 
 def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     mode = LaunchConfiguration(MODE).perform(context) if len(modes) > 1 else modes[0]
-    values = graph.argument_values(mode, given_arguments(context, mode))
-    description = describe_graph(mode, values)
+    names = [argument.name for argument in get_mode(mode).arguments]
+    given = {name: LaunchConfiguration(name).perform(context) for name in names}
+    # What was typed counts also where the graph has no argument of the name: then it is refused.
+    given |= {name: value for name, value in command_line(context).items() if name != MODE}
+    description = describe_graph(mode, graph.argument_values(mode, given))
     remove_abandoned()
     environment = node_environment(os.environ)
     added = {name: value for name, value in environment.items() if name not in os.environ}
@@ -68,13 +65,6 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     if description.rviz:
         actions.append(ExecuteProcess(cmd=list(description.rviz), output="log"))
     return actions
-
-
-def given_arguments(context: LaunchContext, mode: str) -> dict[str, str]:
-    """The graph's arguments by their names; those of the command line also where the graph has none of the name."""
-    names = [argument.name for argument in get_mode(mode).arguments]
-    given = {name: LaunchConfiguration(name).perform(context) for name in names}
-    return given | {name: value for name, value in command_line(context).items() if name != MODE}
 
 
 def command_line(context: LaunchContext) -> dict[str, str]:
@@ -97,9 +87,8 @@ def node_action(process: graph.NodeProcess) -> Node:
         if context.is_shutdown:
             return None
         get_logger(process.name).warning(after_end(process, event.returncode, time.monotonic() - began_s))
-        return TimerAction(
-            period=RESPAWN_AFTER_S, actions=[OpaqueFunction(function=lambda context: [node_action(process)])]
-        )
+        again = OpaqueFunction(function=lambda context: [node_action(process)])
+        return TimerAction(period=RESPAWN_AFTER_S, actions=[again])
 
     return Node(
         package=PACKAGE,

@@ -2,13 +2,14 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -28,22 +29,18 @@ PR_SET_PDEATHSIG = 1
 class ProcessOutput:
     """Prints the lines of several processes, each with its name before it; with a `log`, only problems are shown."""
 
-    def __init__(
-        self, stream: TextIO, names: Iterable[str], colour: bool | None = None, log: TextIO | None = None
-    ) -> None:
+    def __init__(self, stream: TextIO, names: Collection[str], log: TextIO | None = None) -> None:
         self._stream = stream
         self._log = log
         self._lock = threading.Lock()
-        names = list(names)
         self._width = max(map(len, names), default=0)
-        self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-        self._colour = stream.isatty() if colour is None else colour
+        self._colours = dict(zip(names, itertools.cycle(COLOURS), strict=False)) if stream.isatty() else {}
         self._unseen: dict[str, deque[str]] = {name: deque(maxlen=LAST_LINES) for name in names}
 
     def line(self, name: str, text: str) -> None:
         prefix = f"[{name}]".ljust(self._width + 2)
-        if self._colour:
-            prefix = f"\033[{self._colours.get(name, 37)}m{prefix}\033[0m"
+        if name in self._colours:
+            prefix = f"\033[{self._colours[name]}m{prefix}\033[0m"
         with self._lock, contextlib.suppress(ValueError, OSError):  # the stream may be gone at the very end
             if self._log is not None:
                 self._log.write(f"[{name}] {text}\n")
@@ -81,13 +78,11 @@ class RunningGraph:
         environment: Mapping[str, str],
         line: Callable[[str, str], None],
         show_last: Callable[[str], None] = lambda name: None,
-        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.processes = tuple(processes)
         self._environment = dict(environment)
         self._line = line
         self._show_last = show_last
-        self._clock_s = clock_s
         self._children: dict[str, _Child] = {}
 
     def __enter__(self) -> "RunningGraph":
@@ -113,11 +108,10 @@ class RunningGraph:
         Raises:
             RuntimeError: a node ended that the graph cannot do without.
         """
-        now_s = self._clock_s()
+        now_s = time.monotonic()
         for process in self.processes:
             child = self._children[process.name]
-            status = child.popen.poll()
-            if status is None:
+            if (status := child.popen.poll()) is None:
                 continue
             if child.due_s is None:
                 child.reader.join(READ_S)
@@ -135,12 +129,12 @@ class RunningGraph:
         """Asks all to end, then insists; returns when none is left."""
         children = self._children.values()
         for ask, patience_s in PATIENCE_S:
-            deadline_s = self._clock_s() + patience_s
+            deadline_s = time.monotonic() + patience_s
             for child in children:
                 child.popen.send_signal(ask)  # nothing where it has ended
             for child in children:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.popen.wait(max(0.0, deadline_s - self._clock_s()))
+                    child.popen.wait(max(0.0, deadline_s - time.monotonic()))
         for child in children:
             child.reader.join(READ_S)
 
@@ -170,7 +164,7 @@ class RunningGraph:
         assert popen.stdout is not None  # it is a pipe
         reader = threading.Thread(target=self._read, args=(process.name, popen.stdout), daemon=True)
         reader.start()
-        self._children[process.name] = _Child(popen, reader, self._clock_s())
+        self._children[process.name] = _Child(popen, reader, time.monotonic())
 
     def _read(self, name: str, stdout: TextIO) -> None:
         with stdout as lines:

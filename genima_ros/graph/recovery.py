@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from genima_ros.arms import ArmSetup, absolute
+if TYPE_CHECKING:
+    from genima_ros.arms import ArmSetup
 
 GRAPH = "start the graph (genima up ...) in another terminal, then try again"
 BY_HAND = (
@@ -41,12 +42,14 @@ class Outcome:
     """What a person must do."""
 
 
-def plan(arm: ArmSetup, namespace: str = "") -> Iterator[Step]:
+def plan(arm: "ArmSetup", namespace: str = "") -> Iterator[Step]:
     """What to do for this arm, in this order; names that the file leaves out leave their steps out.
 
     The streamer is disabled first and stays so. Controllers are deactivated before anything comes back to life: a
     trajectory controller would go on along its old trajectory.
     """
+    from genima_ros.arms import absolute  # not at the top: `--help` answers at once
+
     recovery = arm.driver.recovery
     manager, controllers = absolute(namespace, recovery.controller_manager), recovery.controllers
     yield Step("turn motion off", "disable", "/streamer/stop", if_absent=GRAPH, if_failed=GRAPH)
