@@ -54,11 +54,7 @@ def bench(
 
 
 def benchmarks() -> dict[str, Path]:
-    """Name to script.
-
-    Raises:
-        FileNotFoundError: this is an installed package without the source tree.
-    """
+    """Name to script; FileNotFoundError from an installed package without the source tree."""
     scripts = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
     if not scripts:
         raise FileNotFoundError(f"no benchmarks in {FOLDER}; they are part of the source tree: run genima from a clone")

@@ -42,11 +42,7 @@ def find_verbs(folder: Path = FOLDER) -> dict[str, Verb]:
 
 
 def verbs_of(file: Path) -> list[Verb]:
-    """The verbs that a file holds, read without importing it.
-
-    Raises:
-        ValueError: it holds none.
-    """
+    """The verbs that a file holds, read without importing it; ValueError if there is none."""
     helps, lists = {}, {}
     for node in ast.parse(file.read_text(), filename=str(file)).body:
         if isinstance(node, ast.FunctionDef):

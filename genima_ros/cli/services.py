@@ -22,8 +22,7 @@ class Graph:
     def call(self, node: str, service: str, again: bool = False, **request: object) -> None:
         """Calls a node's service and prints what it answers; `again`: it may be called several times until it answers.
 
-        Raises:
-            RuntimeError: nobody offers it, it does not answer, or it refuses.
+        RuntimeError: nobody offers it, it does not answer, or it refuses.
         """
         from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
 

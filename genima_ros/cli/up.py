@@ -98,10 +98,7 @@ def start(
 
 
 def wait_ready(running: RunningGraph, observer: "Observer", timeout_s: float) -> None:
-    """
-    Raises:
-        RuntimeError: a node ended, or was not heard of in time.
-    """
+    """Returns when all nodes are ready; RuntimeError where one ended, or was not heard of in time."""
     observer.wait_for_nodes([process.name for process in running.processes], timeout_s, running.check)
 
 

@@ -29,10 +29,7 @@ class LeaderClient(Observer):
         return self._command.get_subscription_count() > 0
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
-        """
-        Raises:
-            RuntimeError: no simulated leader is there.
-        """
+        """Returns when the leader is heard; RuntimeError if there is none."""
         if not self.spin_until(lambda: self.heard and np.isfinite(self.q).all(), timeout_s):
             raise RuntimeError(
                 f"no simulated leader is there in ROS domain {self.domain}; start it: genima up teleop sim"

@@ -70,10 +70,7 @@ class Observer:
     ) -> None:
         """Returns when each node has published diagnostics, which it does once it has loaded everything.
 
-        `check` is called meanwhile, and ends the wait by what it raises.
-
-        Raises:
-            RuntimeError: a node was not heard of in time.
+        RuntimeError if one was not heard of in time. `check` is called meanwhile, and ends the wait by what it raises.
         """
 
         def ready() -> bool:
@@ -85,11 +82,7 @@ class Observer:
             raise RuntimeError(f"not ready after {timeout_s:.0f} s: {missing}; see the output above")
 
     def call(self, node: str, service: str, timeout_s: float, again: bool = False, **request: object) -> Any:
-        """Calls a service of a node by its name, and returns the response.
-
-        Raises:
-            RuntimeError: no answer in time, or the answer is no success.
-        """
+        """The response of a service of a node, by its name; RuntimeError if none comes in time, or it is no success."""
         kind: Any = interfaces.SERVICES[service].type if service in interfaces.SERVICES else Trigger
         response = self.ask(kind, f"{node}/{service}", kind.Request(**request), timeout_s, again)
         if not response.success:
@@ -97,21 +90,16 @@ class Observer:
         return response
 
     def parameters(self, node: str, names: Sequence[str], timeout_s: float) -> dict[str, Any]:
-        """Those of the named parameters that a node has, with their values.
-
-        Raises:
-            RuntimeError: no answer in time.
-        """
+        """Those of the named parameters that a node has, with their values; RuntimeError if it does not answer."""
         listed = self.ask(ListParameters, f"{node}/list_parameters", ListParameters.Request(), timeout_s).result.names
         known = [name for name in names if name in listed]
         answer = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=known), timeout_s)
         return {name: parameter_value_to_python(value) for name, value in zip(known, answer.values, strict=True)}
 
     def ask(self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False) -> Any:
-        """The response of a service of this type; `again`: a request without an answer is sent anew.
+        """The response of a service of this type; RuntimeError where nobody offers it, or none comes in time.
 
-        Raises:
-            RuntimeError: nobody offers it, or no answer in time.
+        `again`: a request without an answer is sent anew.
         """
         client = self.node.create_client(kind, name)
         try:

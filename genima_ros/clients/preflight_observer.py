@@ -42,11 +42,7 @@ class GraphFound:
 
 
 def find_graph(domain: int) -> GraphFound:
-    """Asks the nodes that run for the arm and the checkpoint that they were started with.
-
-    Raises:
-        RuntimeError: there is no streamer, or a node does not answer.
-    """
+    """Asks the nodes that run for their arm and checkpoint; RuntimeError without a streamer, or without an answer."""
     with Observer(domain, "preflight_look") as observer:
 
         def running() -> set[str]:

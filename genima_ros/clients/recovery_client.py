@@ -32,11 +32,7 @@ NEEDS = {
 
 
 def check_packages(steps: Iterable[Step]) -> None:
-    """Whether everything that the steps need can be imported, before the first of them.
-
-    Raises:
-        ImportError, RuntimeError: a package is missing, or is another one of this name.
-    """
+    """ImportError or RuntimeError where a package that they need is missing, or is another one of this name."""
     for module, name in (NEEDS[step.call] for step in steps if step.call in NEEDS):
         if not hasattr(importlib.import_module(module), name):
             raise RuntimeError(
@@ -58,11 +54,7 @@ class RecoveryLink(Observer):
         self.listen(interfaces.STREAMER_STATE, self._on_state)
 
     def perform(self, step: Step) -> str:
-        """What came of it.
-
-        Raises:
-            Absent, RuntimeError: nobody is there to do it; it failed, or did not end in time.
-        """
+        """What came of it; Absent where nobody is there to do it, RuntimeError if it failed, or did not end in time."""
         return getattr(self, f"_{step.call}")(step)
 
     def _on_status(self, message: DiagnosticStatus) -> None:
@@ -120,11 +112,7 @@ class RecoveryLink(Observer):
     # ---- its controllers
 
     def _controllers(self, step: Step) -> dict[str, str]:
-        """State of each controller of the step.
-
-        Raises:
-            RuntimeError: one is not loaded.
-        """
+        """State of each controller of the step; RuntimeError where one is not loaded."""
         from controller_manager_msgs.srv import ListControllers
 
         listed = self._ask(ListControllers, f"{step.target}/list_controllers", ListControllers.Request()).controller

@@ -37,11 +37,8 @@ def ready_text(names: Collection[str], domain: int, next_step: str) -> str:
 
 
 def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str] = ()) -> GraphDescription:
-    """The graph of these argument values (see `graph.argument_values`), or `only` its nodes of these names.
-
-    Raises:
-        ValueError, FileNotFoundError: arguments, parameter files or the checkpoint are not valid.
-        RuntimeError: RViz is wanted and not installed.
+    """The graph of these argument values (see `graph.argument_values`), or `only` its nodes of these names; ValueError,
+    FileNotFoundError or RuntimeError for what is not valid or not there: arguments, files, the checkpoint, RViz.
     """
     processes = tuple(process for process in graph.processes(mode, values) if not only or process.name in only)
     if get_mode(mode).learned:
@@ -60,8 +57,7 @@ def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str
 def after_end(process: graph.NodeProcess, status: int, lived_s: float) -> str:
     """What to say of a node that ended and is to be started again; a negative `status` is that of a signal.
 
-    Raises:
-        RuntimeError: the graph cannot do without it, or a new start would end in the same way.
+    RuntimeError where the graph cannot do without it, or a new start would end in the same way.
     """
     ending = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     # A signal came from outside, so a new start may well succeed.

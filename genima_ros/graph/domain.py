@@ -18,11 +18,7 @@ PARTICIPANTS = range(8)
 
 
 def current_domain() -> int:
-    """The ROS domain of this process.
-
-    Raises:
-        ValueError: ROS_DOMAIN_ID is not a domain.
-    """
+    """The ROS domain of this process; ValueError where ROS_DOMAIN_ID is none."""
     text = os.environ.get("ROS_DOMAIN_ID") or "0"
     if not text.isdecimal() or int(text) > LAST_DOMAIN:
         raise ValueError(f"ROS_DOMAIN_ID is {text!r}; set it to a number from 0 to {LAST_DOMAIN}, or unset it")
@@ -77,11 +73,7 @@ def claim(purpose: str, domain: int) -> Iterator[bool]:
 
 @contextmanager
 def own_domain() -> Iterator[int]:
-    """A ROS domain without any other node on this machine, for this process and its children.
-
-    Raises:
-        RuntimeError: every domain is in use.
-    """
+    """A ROS domain without any other node on this machine, for us and our children; RuntimeError if all are in use."""
     with ExitStack() as stack:
         for i in range(len(DOMAINS)):
             domain = DOMAINS[(os.getpid() + i) % len(DOMAINS)]

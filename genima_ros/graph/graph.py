@@ -53,10 +53,8 @@ def next_step(mode: str, values: Mapping[str, object]) -> str:
 
 
 def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
-    """Values of all arguments of a mode from ``name:=value`` texts.
-
-    Raises:
-        ValueError: another form, an unknown name, or a value that is not valid.
+    """Values of all arguments of a mode from ``name:=value`` texts; ValueError for another form, and see
+    `argument_values`.
     """
     given: dict[str, str] = {}
     for text in texts:
@@ -68,11 +66,7 @@ def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
 
 
 def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Old and new names of topics from ``old:=new`` texts.
-
-    Raises:
-        ValueError: another form.
-    """
+    """Old and new names of topics from ``old:=new`` texts; ValueError for another form."""
     pairs = [text.partition(":=") for text in texts]
     for text, (old, separator, new) in zip(texts, pairs, strict=True):
         if not (old and separator and new):
@@ -83,10 +77,8 @@ def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
-    """Values of all arguments of a mode; those not given, or given as "", have their defaults.
-
-    Raises:
-        ValueError: an unknown name, or a value that is not valid.
+    """Values of all arguments of a mode; those not given, or given as "", have their defaults. ValueError for an
+    unknown name, or a value that is not valid.
     """
     arguments = {argument.name: argument for argument in get_mode(mode).arguments}
     if unknown := sorted(set(given) - set(arguments)):
@@ -101,10 +93,8 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
 
 
 def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
-    """The nodes to start for these argument values (see `argument_values`).
-
-    Raises:
-        ValueError, FileNotFoundError: a parameter file names a node that does not exist; a file is missing.
+    """The nodes to start for these argument values (see `argument_values`); ValueError or FileNotFoundError for what is
+    wrong with a file that they name.
     """
     entry = get_mode(mode)
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
@@ -142,11 +132,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
 
 
 def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
-    """Parameters of nodes and new names of topics that follow from which arm (and leader) a cell has.
-
-    Raises:
-        ValueError, FileNotFoundError: no such arm; what is wrong with its file.
-    """
+    """Parameters of nodes and new names of topics that follow from which arm (and leader) a cell has."""
     from genima_ros.arms import absolute, arm_argument, find_arm  # not at the top: `--help` answers at once
 
     name, namespace = str(values["arm"]), str(values["arm_namespace"])
@@ -167,11 +153,7 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:
-    """A camera node for each section of a parameter file; its name is the section's.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; a section that is no camera's, or none that is.
-    """
+    """A camera node for each section of a parameter file; ValueError if there is none, or a section of another node."""
     names = [name.strip("/") for name in read_yaml(path) if name.strip("/").startswith(CAMERA)]
     check_parameter_file(path, names or [f"{CAMERA}front"])
     if not names:
@@ -183,11 +165,7 @@ def camera_entries(path: Path) -> list[NodeEntry]:
 
 
 def check_parameter_file(path: Path, nodes: Sequence[str]) -> None:
-    """Finds what ROS would ignore without a word: sections for nodes that do not exist.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a parameter file of these nodes.
-    """
+    """Finds what ROS would ignore without a word: ValueError for a section for a node that does not exist."""
     for name, section in read_yaml(path).items():
         if name.strip("/") not in nodes and name != "/**":
             raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(['/**', *nodes])}")

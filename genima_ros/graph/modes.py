@@ -19,11 +19,7 @@ class Argument:
     required: bool = False
 
     def parse(self, text: str) -> str | int | float | bool:
-        """The value that a command line means by `text`.
-
-        Raises:
-            ValueError: not of its kind, or not among the choices.
-        """
+        """The value that a command line means by `text`; ValueError where it is not of the kind or a choice."""
         if self.kind is bool:
             if text.lower() not in ("true", "false"):
                 raise ValueError(f"{self.name}:={text} is neither true nor false")
@@ -200,11 +196,7 @@ MODES = {
 
 
 def get_mode(name: str) -> Mode:
-    """The graph of this name.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The graph of this name; ValueError if there is none."""
     if name not in MODES:
         raise ValueError(f"there is no graph {spoken(name)!r}; valid are {', '.join(map(spoken, MODES))}")
     return MODES[name]

@@ -55,11 +55,7 @@ class Package:
 
 
 def extras() -> dict[str, list[Package]]:
-    """Each extra's packages; the core's under "".
-
-    Raises:
-        RuntimeError: the distribution itself is not installed.
-    """
+    """Each extra's packages, the core's under ""; RuntimeError where the distribution itself is not installed."""
     try:
         about = metadata(DISTRIBUTION)
     except PackageNotFoundError as error:

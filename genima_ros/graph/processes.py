@@ -103,11 +103,7 @@ class RunningGraph:
         return {name: child.popen.pid for name, child in self._children.items() if child.popen.poll() is None}
 
     def check(self) -> None:
-        """Starts again what died and may be; call it now and then.
-
-        Raises:
-            RuntimeError: a node ended that the graph cannot do without.
-        """
+        """Starts again what died and may be, and is called often; RuntimeError for what the graph cannot do without."""
         now_s = time.monotonic()
         for process in self.processes:
             child = self._children[process.name]
