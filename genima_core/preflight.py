@@ -221,9 +221,8 @@ def _joint_skew(seen: CellSeen) -> Judgement:
     away_s = float(np.median([np.abs(states - t).min() for t in inside]))
     found = f"{1e3 * away_s:.0f} ms (median)"
     if away_s > JOINT_SKEW_S:
-        allowed = f"{1e3 * JOINT_SKEW_S:.0f} ms are allowed"
-        remedy = f"{allowed}: raise the rate of the joint states, set all clocks by one time server"
-        return "failed", found, remedy
+        remedy = "raise the rate of the joint states, set all clocks by one time server"
+        return "failed", found, f"{1e3 * JOINT_SKEW_S:.0f} ms are allowed: {remedy}"
     return "ok", found, ""
 
 

@@ -15,8 +15,8 @@ import tyro
 from genima_core.files import write_json
 from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, describe_graph
 from genima_ros.graph.domain import own_domain
+from genima_ros.graph.graph import READY_S, describe_graph
 from genima_ros.graph.processes import RunningGraph
 from genima_ros.share import find_checkpoint
 

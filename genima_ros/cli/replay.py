@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from genima_core.files import write_json
 from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, describe_graph
 from genima_ros.graph.domain import join_domain, own_domain
+from genima_ros.graph.graph import READY_S, describe_graph
 
 if TYPE_CHECKING:
     from genima_core.data.motion import Motion

@@ -19,8 +19,8 @@ from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros import nodes
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, GraphDescription, describe_graph, ready_text
 from genima_ros.graph.domain import join_domain, node_environment
+from genima_ros.graph.graph import READY_S, GraphDescription, describe_graph
 from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
 from genima_ros.graph.processes import ProcessOutput, RunningGraph
 from genima_ros.graph.transport import remove_abandoned
@@ -58,7 +58,7 @@ def up(
         running, observer = start(description, stack, None, Observer)
         try:
             wait_ready(running, observer, ready_timeout_s)
-            print(ready_text(description.names, observer.domain, description.next_step), flush=True)
+            print(description.ready_text(observer.domain), flush=True)
             tell_scenes(observer)
             while True:
                 observer.spin(SPIN_S)

@@ -1,25 +1,31 @@
-"""Which nodes run together, as data: `processes` is what both front ends, `genima up` and the launch files, start."""
+"""Which nodes run together, with everything decided: what both front ends, `genima up` and the launch files, start."""
 
 import json
 import os
+import shutil
+import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
+from genima_ros.graph.packages import apt_package
 from genima_ros.share import CALIBRATION, PACKAGE, find_checkpoint, share_folder
 
+READY_S = 120.0
+"""Loading the models from a slow disk on busy cores takes a while."""
+RESPAWN_AFTER_S = 1.0
+SETTLED_S = 10.0
+"""A node that ends by itself sooner than this has a reason that a new start will not cure."""
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
 
 
 @dataclass(frozen=True)
 class NodeProcess:
-    """A node with everything decided."""
-
     name: str
     executable: str
     parameters: Mapping[str, object]
@@ -36,6 +42,51 @@ class NodeProcess:
         ros += [option for name, value in self.parameters.items() for option in ("-p", f"{name}:={json.dumps(value)}")]
         ros += [option for old, new in self.remappings for option in ("-r", f"{old}:={new}")]
         return [sys.executable, "-m", f"{PACKAGE}.nodes.{self.executable}", "--ros-args", *ros]
+
+    def after_end(self, status: int, lived_s: float) -> str:
+        """What to say when it ended and is to be started again; a negative `status` is that of a signal.
+
+        RuntimeError where the graph cannot do without it, or a new start would end in the same way.
+        """
+        ending = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        # A signal came from outside, so a new start may well succeed.
+        if not self.respawn or (status >= 0 and lived_s < SETTLED_S):
+            raise RuntimeError(f"node {self.name} ended with {ending}; its last lines are above")
+        return f"ended with {ending}; starting it again in {RESPAWN_AFTER_S:.0f} s"
+
+
+@dataclass(frozen=True)
+class GraphDescription:
+    processes: tuple[NodeProcess, ...]
+    rviz: tuple[str, ...]
+    """Command of RViz; empty where it is not wanted."""
+    next_step: str
+    """What to do when all nodes are ready; "" where that is plain."""
+
+    @property
+    def names(self) -> list[str]:
+        return [process.name for process in self.processes]
+
+    def ready_text(self, domain: int) -> str:
+        """What to say when every node is ready."""
+        line = f"ready: {', '.join(self.names)} (ROS domain {domain}); Ctrl-C ends them"
+        return f"{line}\n{self.next_step}" if self.next_step else line
+
+
+def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str] = ()) -> GraphDescription:
+    """The graph of these argument values (see `argument_values`), or `only` its nodes of these names; ValueError,
+    FileNotFoundError or RuntimeError for what is not valid or not there: arguments, files, the checkpoint, RViz.
+    """
+    chosen = tuple(process for process in processes(mode, values) if not only or process.name in only)
+    if get_mode(mode).learned:
+        from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once
+
+        Checkpoint.open(find_checkpoint(str(values["checkpoint"])))
+    if values["rviz"] and shutil.which("rviz2") is None:
+        install = f"apt install {apt_package('rviz2')} and source that ROS 2"
+        raise RuntimeError(f"rviz2 is not installed: {install}, or leave rviz:=true out")
+    rviz = rviz_command(mode, values) if values["rviz"] else []
+    return GraphDescription(chosen, tuple(rviz), next_step(mode, values))
 
 
 def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:

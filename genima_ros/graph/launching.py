@@ -1,4 +1,4 @@
-"""A graph as launch_ros actions; all decisions are made in `description`, this only translates."""
+"""A graph as launch_ros actions; all decisions are made in `graph`, this only translates."""
 
 import os
 import sys
@@ -23,9 +23,8 @@ from launch_ros.actions import Node
 
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
-from genima_ros.graph import graph
-from genima_ros.graph.description import RESPAWN_AFTER_S, GraphDescription, after_end, describe_graph
-from genima_ros.graph.domain import node_environment
+from genima_ros.graph.domain import current_domain, node_environment
+from genima_ros.graph.graph import RESPAWN_AFTER_S, GraphDescription, NodeProcess, argument_values, describe_graph
 from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
 from genima_ros.graph.transport import remove_abandoned
@@ -54,7 +53,7 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     given = {name: LaunchConfiguration(name).perform(context) for name in names}
     # What was typed counts also where the graph has no argument of the name: then it is refused.
     given |= {name: value for name, value in command_line(context).items() if name != MODE}
-    description = describe_graph(mode, graph.argument_values(mode, given))
+    description = describe_graph(mode, argument_values(mode, given))
     remove_abandoned()
     environment = node_environment(os.environ)
     added = {name: value for name, value in environment.items() if name not in os.environ}
@@ -79,14 +78,14 @@ def command_line(context: LaunchContext) -> dict[str, str]:
     return {name: value for name, separator, value in words if separator}
 
 
-def node_action(process: graph.NodeProcess) -> Node:
+def node_action(process: NodeProcess) -> Node:
     """A node that is started again as `genima up` does it; where the graph cannot do without it, the launch ends."""
     began_s = time.monotonic()
 
     def on_exit(event: Any, context: LaunchContext) -> Any:
         if context.is_shutdown:
             return None
-        get_logger(process.name).warning(after_end(process, event.returncode, time.monotonic() - began_s))
+        get_logger(process.name).warning(process.after_end(event.returncode, time.monotonic() - began_s))
         again = OpaqueFunction(function=lambda context: [node_action(process)])
         return TimerAction(period=RESPAWN_AFTER_S, actions=[again])
 
@@ -123,5 +122,6 @@ def say_when_ready(description: GraphDescription) -> ExecuteProcess:
         if event.returncode and not context.is_shutdown:
             raise RuntimeError("not all nodes are ready; see the lines above")
 
-    command = [sys.executable, "-m", "genima_ros.clients.ready", description.next_step, *description.names]
+    text = description.ready_text(current_domain())
+    command = [sys.executable, "-m", "genima_ros.clients.ready", text, *description.names]
     return ExecuteProcess(cmd=command, name="genima", output="screen", emulate_tty=True, on_exit=on_exit)

@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from genima_ros.graph.description import RESPAWN_AFTER_S, after_end
-from genima_ros.graph.graph import NodeProcess
+from genima_ros.graph.graph import RESPAWN_AFTER_S, NodeProcess
 
 PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
 COLOURS = (36, 33, 35, 32, 34, 31)
@@ -112,7 +111,7 @@ class RunningGraph:
             if child.due_s is None:
                 child.reader.join(READ_S)
                 try:
-                    text = after_end(process, status, now_s - child.started_s)
+                    text = process.after_end(status, now_s - child.started_s)
                 except RuntimeError:
                     self._show_last(process.name)
                     raise
