@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
@@ -23,6 +24,8 @@ SETTINGS = ("checkpoint", "execution", "arm", "velocity_scale", "slack_s")
 ASKED = ("streamer", "diffusion", "controller", "teleop")
 FOUND_S = 10.0
 """Nodes that run are known within this time."""
+DISCOVERED_S = 3.0
+"""Publishers become known one after the other, not further apart than this."""
 PATIENCE_S = 20.0
 """What was not seen on busy cores is waited for so long."""
 SEVERAL = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -37,6 +40,7 @@ class GraphFound:
     nodes: tuple[str, ...]
     """Of those that a graph cannot do without."""
     cameras: tuple[str, ...]
+    """Where no checkpoint names them."""
     arm: str
     checkpoint: str
 
@@ -52,12 +56,21 @@ def find_graph(domain: int) -> GraphFound:
             raise RuntimeError(f"no streamer is running in ROS domain {domain}: start a graph, genima up ...")
         if not observer.spin_until(lambda: len(running()) > 1, FOUND_S):
             raise RuntimeError(f"only a streamer is running in ROS domain {domain}: start a whole graph, genima up ...")
-        nodes = ("streamer", "teleop") if "teleop" in running() else ("streamer", "diffusion", "controller")
         arm = observer.parameters("streamer", ["arm"], PATIENCE_S)["arm"]
-        learned = {} if "teleop" in nodes else observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)
-        topics = [CAMERA_TOPIC.fullmatch(name) for name, _ in observer.node.get_topic_names_and_types()]
-        cameras = tuple(sorted(found[1] for found in topics if found and observer.node.count_publishers(found[0])))
-        return GraphFound(nodes, cameras, arm, learned.get("checkpoint", ""))
+        if "teleop" not in running():
+            checkpoint = observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)["checkpoint"]
+            return GraphFound(("streamer", "diffusion", "controller"), (), arm, checkpoint)
+        cameras: list[str] | None = None
+        while cameras != (newer := _cameras(observer.node)):
+            cameras = newer
+            observer.spin(DISCOVERED_S)
+        return GraphFound(("streamer", "teleop"), tuple(cameras), arm, "")
+
+
+def _cameras(node: Node) -> list[str]:
+    """Those whose pictures somebody is known to publish."""
+    topics = [CAMERA_TOPIC.fullmatch(name) for name, _ in node.get_topic_names_and_types()]
+    return sorted(found[1] for found in topics if found and node.count_publishers(found[0]))
 
 
 class PreflightObserver(Observer):
