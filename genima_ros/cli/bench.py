@@ -33,8 +33,7 @@ def bench(
         json: File for the results of all, under the key rows.
     """
     known = benchmarks()
-    unknown = sorted(set(names) - set(known))
-    if unknown:
+    if unknown := sorted(set(names) - set(known)):
         raise ValueError(f"no benchmark {', '.join(unknown)}; valid are {', '.join(known)}")
     rows, failed = [], []
     with tempfile.TemporaryDirectory() as scratch:
