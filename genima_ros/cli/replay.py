@@ -10,11 +10,10 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from genima_core.files import write_json
-from genima_ros.arms import find_arm
 from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, describe_graph
 from genima_ros.graph.domain import join_domain, own_domain
+from genima_ros.graph.graph import READY_S, describe_graph
 
 if TYPE_CHECKING:
     from genima_core.data.motion import Motion
@@ -63,7 +62,8 @@ def replay(
         if sim:
             replayer = _start_cell(motion, stack, domain)
         else:
-            from genima_ros.clients.replayer import Replayer  # not at the top: `--help` works without ROS
+            from genima_ros.arms import find_arm  # not at the top: `--help` answers at once, and works without ROS
+            from genima_ros.clients.replayer import Replayer
 
             setup = find_arm(arm)
             renamed = setup.remappings(arm_namespace).items()
@@ -120,6 +120,7 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
 
 def _start_cell(motion: "Motion", stack: ExitStack, domain: int | None):
     """A simulated cell with the recording's scene, and a streamer."""
+    from genima_ros.arms import find_arm
     from genima_ros.clients.replayer import Replayer
 
     if domain is None:

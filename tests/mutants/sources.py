@@ -164,9 +164,9 @@ def _parameters(folder: Path) -> None:
 
 
 def _read_parameters(folder: Path, out: Path) -> None:
-    from genima_ros.graph.graph import sections_of
+    from genima_core.files import read_yaml
 
-    for section in sections_of(folder / "real.yaml").values():
+    for section in read_yaml(folder / "real.yaml").values():
         if isinstance(section, dict):
             from_overrides(Lens, section, "a node", strict=False)
 

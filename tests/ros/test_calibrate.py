@@ -18,9 +18,9 @@ from genima_core.calibration.samples import SampleSet
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, make_transform
 from genima_core.sim.scene import default_rig
+from genima_ros.arms import find_arm
 from genima_ros.cli import main as cli
 from genima_ros.clients.calibration_client import CalibrationLink
-from genima_ros.graph.graph import find_arm
 from genima_ros.messages import conversions, interfaces
 
 from ..calibration.pictures import photograph
