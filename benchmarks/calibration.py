@@ -14,13 +14,12 @@ from rich.table import Table
 
 from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
-from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.solution import solve
 from genima_core.calibration.verdict import judge
 from genima_core.cameras import RigCamera
 from genima_core.files import write_json
-from genima_core.geometry import rotation_angle
+from genima_core.geometry import distance
 from genima_core.sim.scene import default_rig
 
 
@@ -56,11 +55,11 @@ def _measure(camera: RigCamera, seeds: range, views: int, noise_px: float) -> di
     for seed in track(seeds, camera.name):
         samples = simulate(PANDA, camera, board, board_for(camera, board), np.random.default_rng(seed), views, noise_px)
         begin_s = time.perf_counter()
-        solution = solve(camera.name, camera.mount, camera.intrinsics, pose_views(samples, camera.name, camera.mount))
+        solution = solve(camera, samples)
         times_s.append(time.perf_counter() - begin_s)
-        difference = solution.T_mount_cam[:3, 3] - camera.T_mount_cam[:3, 3]
-        errors_mm.append(1e3 * float(np.linalg.norm(difference)))
-        errors_deg.append(np.rad2deg(rotation_angle(solution.T_mount_cam[:3, :3].T @ camera.T_mount_cam[:3, :3])))
+        mm, deg = distance(solution.T_mount_cam, camera.T_mount_cam)
+        errors_mm.append(mm)
+        errors_deg.append(deg)
         uncertainty_mm.append(solution.uncertainty_mm)
         left_out += len(solution.left_out)
         grades.append(judge(solution).grade)

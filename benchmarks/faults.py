@@ -38,8 +38,7 @@ def main(
         log: where to write what the nodes say
     """
     sys.path.insert(0, str(ROOT))  # the faults are those of the tests
-    from genima_ros.graph.domain import own_domain
-    from genima_ros.graph.processes import node_environment
+    from genima_ros.graph.domain import node_environment, own_domain
     from tests.ros.faults.catalogue import FAULTS
     from tests.ros.faults.real_graph import running_cell
     from tests.ros.faults.trial import run_trial

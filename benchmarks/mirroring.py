@@ -23,8 +23,9 @@ from genima_core.files import write_json
 from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.states import Status
 from genima_ros.clients.observer import Observer
+from genima_ros.graph.domain import node_environment
 from genima_ros.graph.graph import NodeProcess
-from genima_ros.graph.processes import PROBLEMS, RunningGraph, node_environment
+from genima_ros.graph.processes import PROBLEMS, RunningGraph
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import positions_by_name, seconds
 from genima_ros.messages.status import read_status

@@ -25,8 +25,8 @@ from genima_core.data.bags.messages import header_stamp_ns
 from genima_core.data.bags.reader import find_bags, open_bag
 from genima_core.files import write_json
 from genima_ros.clients.observer import Observer
+from genima_ros.graph.domain import node_environment
 from genima_ros.graph.graph import NodeProcess
-from genima_ros.graph.processes import node_environment
 
 PUBLISHER = Path(__file__).with_name("_publisher.py")
 """Of what the recorder holds, from a tenth of the time on: the times of all messages are a few MB."""

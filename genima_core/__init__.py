@@ -3,7 +3,10 @@
 `import genima_core as genima` gives the names below; each is imported when it is first used.
 """
 
+import ast
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,39 +28,22 @@ if TYPE_CHECKING:
     from genima_core.targets.renderer import TargetRenderer
     from genima_core.types import ActionChunk, JointState, Observation
 
-_MODULES = {
-    "FR3": "arm",
-    "PANDA": "arm",
-    "ActionChunk": "types",
-    "Arm": "arm",
-    "CameraRig": "cameras",
-    "Cell": "sim.cell",
-    "Checkpoint": "checkpoint",
-    "ControlLoop": "loop",
-    "Dataset": "data.dataset",
-    "Evaluation": "evaluation.config",
-    "JointState": "types",
-    "Observation": "types",
-    "Policy": "policy",
-    "Streamer": "streaming.streamer",
-    "StreamerConfig": "streaming.config",
-    "TargetRenderer": "targets.renderer",
-    "evaluate": "evaluation.report",
-    "make_task": "sim.task",
-    "over_observation": "targets.draw",
-    "read_episode": "data.bags.episodes",
-    "roll_out": "evaluation.rollout",
-}
-"""Name to its module, for those who run; the imports above are for those who read."""
 
-__all__ = list(_MODULES)
+@cache
+def _modules() -> dict[str, str]:
+    """Each name's module, as the imports above say."""
+    parts = ast.walk(ast.parse(Path(__file__).read_text()))
+    imports = [part for part in parts if isinstance(part, ast.ImportFrom) and str(part.module).startswith(__name__)]
+    return {alias.name: str(part.module) for part in imports for alias in part.names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"genima_core has no {name!r}; it has {', '.join(_MODULES)}, and its modules")
-    return getattr(import_module(f"genima_core.{_MODULES[name]}"), name)
+    if name == "__all__":
+        return list(_modules())
+    if name not in _modules():
+        raise AttributeError(f"genima_core has no {name!r}; it has {', '.join(_modules())}, and its modules")
+    return getattr(import_module(_modules()[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_modules()})

@@ -13,14 +13,14 @@ from genima_core.arm import PANDA, Arm
 from genima_core.arm_description import arm_from
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_json, write_json
-from genima_core.geometry import checked_pose, invert, rotation_angle
+from genima_core.geometry import checked_pose, distance
 
 Mount = Literal["base", "hand"]
 MAX_SIDE_PX = 8192
 MAX_RADIUS_M = 0.5
 """Of a target: larger ones would hide the scene."""
 
-MOVED_M, MOVED_RAD, ZOOMED = 0.002, np.deg2rad(0.2), 0.01
+MOVED_MM, MOVED_DEG, ZOOMED = 2.0, 0.2, 0.01
 """A camera that differs by more was moved, or is another one; a good calibration repeats to less. Zoom: of the focal
 length, and of the width for the principal point."""
 
@@ -37,21 +37,16 @@ class PinholeCamera:
     cy: float
 
     def __post_init__(self) -> None:
-        if not (1 <= self.width <= MAX_SIDE_PX and 1 <= self.height <= MAX_SIDE_PX and self.fx > 0 and self.fy > 0):
+        sized = 1 <= self.width <= MAX_SIDE_PX and 1 <= self.height <= MAX_SIDE_PX
+        if not (sized and self.fx > 0 and self.fy > 0 and np.isfinite([self.fx, self.fy, self.cx, self.cy]).all()):
             raise ValueError(
-                f"a camera needs a size of 1 to {MAX_SIDE_PX} pixels and positive focal lengths, not "
-                f"{self.width}x{self.height}, fx {self.fx}, fy {self.fy}"
+                f"a camera needs a size of 1 to {MAX_SIDE_PX} pixels, positive focal lengths and finite numbers, not "
+                f"{self.width}x{self.height}, fx {self.fx}, fy {self.fy}, cx {self.cx}, cy {self.cy}"
             )
-        if not np.isfinite([self.fx, self.fy, self.cx, self.cy]).all():
-            raise ValueError(f"a camera needs finite fx, fy, cx and cy, not {self.fx}, {self.fy}, {self.cx}, {self.cy}")
 
     @classmethod
     def from_camera_info(cls, message: Any, name: str) -> "PinholeCamera":
-        """Of the camera `name`, by a sensor_msgs/CameraInfo, whatever library has read that.
-
-        Raises:
-            ValueError: distortion; such images must be rectified first.
-        """
+        """Of the camera `name`, by a sensor_msgs/CameraInfo, whoever has read that; ValueError for distorted images."""
         if any(abs(value) > 1e-9 for value in message.d):
             raise ValueError(
                 f"camera {name} has distortion {np.round(message.d, 4).tolist()}; use its rectified images "
@@ -65,6 +60,11 @@ class PinholeCamera:
         """Square pixels, principal point at the centre, vertical field of view in rad."""
         f = height / 2 / np.tan(fovy_rad / 2)
         return cls(width, height, f, f, (width - 1) / 2, (height - 1) / 2)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
 
     @property
     def K(self) -> np.ndarray:
@@ -81,6 +81,11 @@ class PinholeCamera:
         uv = points_cam[..., :2] / np.where(z > 0, z, np.nan)
         return uv * [self.fx, self.fy] + [self.cx, self.cy]
 
+    def rays(self, uv: np.ndarray) -> np.ndarray:
+        """Points (..., 3) one metre deep in the camera frame that are seen at pixels (..., 2)."""
+        xy = (uv - [self.cx, self.cy]) / [self.fx, self.fy]
+        return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
+
     def contains(self, uv: np.ndarray) -> np.ndarray:
         """Whether pixels (..., 2) lie inside the image; False for NaN."""
         u, v = uv[..., 0], uv[..., 1]
@@ -91,7 +96,7 @@ class PinholeCamera:
 
         `most`: as a share of the focal length, and of the width for the principal point.
         """
-        if (self.width, self.height) != (other.width, other.height):
+        if self.size != other.size:
             return f"its images are {other.width}x{other.height}, not {self.width}x{self.height}"
         focal = max(other.fx / self.fx, other.fy / self.fy, key=lambda ratio: abs(ratio - 1))
         shift_px = float(np.hypot(other.cx - self.cx, other.cy - self.cy))
@@ -100,11 +105,7 @@ class PinholeCamera:
         return f"its focal length is {100 * (focal - 1):+.1f} %, its principal point {shift_px:.1f} px away"
 
     def crop(self, left: int, top: int, width: int, height: int) -> "PinholeCamera":
-        """The camera of the cut-out image.
-
-        Raises:
-            ValueError: the rectangle leaves the image.
-        """
+        """The camera of the cut-out image; ValueError if the rectangle leaves the image."""
         if left < 0 or top < 0 or width < 1 or height < 1 or left + width > self.width or top + height > self.height:
             raise ValueError(f"crop {width}x{height} at ({left}, {top}) leaves the {self.width}x{self.height} image")
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
@@ -146,11 +147,8 @@ class RigCamera:
         """How the other camera is mounted elsewhere, "" if it is not."""
         if self.mount != other.mount:
             return f"it is mounted on the {other.mount}, not on the {self.mount}"
-        T_here_there = invert(self.T_mount_cam) @ other.T_mount_cam
-        moved_m, turned_rad = float(np.linalg.norm(T_here_there[:3, 3])), rotation_angle(T_here_there[:3, :3])
-        if moved_m <= MOVED_M and turned_rad <= MOVED_RAD:
-            return ""
-        return f"it is {1e3 * moved_m:.0f} mm and {np.rad2deg(turned_rad):.1f} degrees away"
+        mm, deg = distance(self.T_mount_cam, other.T_mount_cam)
+        return f"it is {mm:.0f} mm and {deg:.1f} degrees away" if mm > MOVED_MM or deg > MOVED_DEG else ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ class CameraRig:
     def __post_init__(self) -> None:
         if len(set(self.names)) != 4 or len(self.cameras) != 4:
             raise ValueError(f"a rig needs 4 cameras with different names, not {list(self.names)}")
-        sizes = {(c.intrinsics.width, c.intrinsics.height) for c in self.cameras}
+        sizes = {camera.intrinsics.size for camera in self.cameras}
         if len(sizes) != 1:
             raise ValueError(f"the cameras of a rig share one image size; given are {sorted(sizes)}: crop and resize")
 
@@ -175,7 +173,7 @@ class CameraRig:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of each view in pixels."""
-        return self.cameras[0].intrinsics.width, self.cameras[0].intrinsics.height
+        return self.cameras[0].intrinsics.size
 
     def __getitem__(self, name: str) -> RigCamera:
         for camera in self.cameras:
@@ -190,25 +188,12 @@ class CameraRig:
     def to_dict(self) -> dict:
         return {
             "arm": self.arm.to_dict(),
-            "cameras": [
-                {
-                    "name": c.name,
-                    "intrinsics": asdict(c.intrinsics),
-                    "mount": c.mount,
-                    "T_mount_cam": c.T_mount_cam.tolist(),
-                    "target_radius_m": c.target_radius_m,
-                }
-                for c in self.cameras
-            ],
+            "cameras": [{**asdict(camera), "T_mount_cam": camera.T_mount_cam.tolist()} for camera in self.cameras],
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], what: str = "this") -> "CameraRig":
-        """The rig that `to_dict` told of; `what` names it in errors.
-
-        Raises:
-            ValueError: not a rig.
-        """
+        """The rig that `to_dict` told of; ValueError, which names `what`, if it is none."""
         try:
             return from_overrides(cls, {**data, "arm": arm_from(data.get("arm"))}, "the rig")
         except (ValueError, FileNotFoundError) as error:
@@ -220,11 +205,7 @@ class CameraRig:
 
     @classmethod
     def load(cls, path: Path) -> "CameraRig":
-        """Reads what `save` wrote.
-
-        Raises:
-            FileNotFoundError, ValueError: no such file; not a rig.
-        """
+        """Reads what `save` wrote; FileNotFoundError or ValueError if that is not there."""
         return cls.from_dict(read_json(path), str(path))
 
     def differences(self, other: "CameraRig") -> tuple[str, ...]:

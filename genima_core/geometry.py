@@ -52,11 +52,7 @@ def transform_points(T_a_b: np.ndarray, points_b: np.ndarray) -> np.ndarray:
 
 
 def from_quat_xyzw(quat_xyzw: np.ndarray, p_a: np.ndarray) -> np.ndarray:
-    """T_a_b from a quaternion (x, y, z, w) and a translation in metres.
-
-    Raises:
-        ValueError: the quaternion's norm differs from 1 by more than 1e-3.
-    """
+    """T_a_b from a quaternion (x, y, z, w), whose norm may differ from 1 by 1e-3 (else ValueError), and metres."""
     norm = float(np.linalg.norm(quat_xyzw))
     if not abs(norm - 1.0) <= 1e-3:
         raise ValueError(f"quaternion (x, y, z, w) {list(quat_xyzw)} has norm {norm:.4f}; a rotation needs norm 1")
@@ -78,11 +74,18 @@ def rotation_angle(R_a_b: np.ndarray) -> float:
     return float(Rotation.from_matrix(R_a_b).magnitude())
 
 
+def distance(T_a_first: np.ndarray, T_a_second: np.ndarray) -> tuple[float, float]:
+    """Between two poses in one frame, in mm and degrees."""
+    return (
+        1e3 * float(np.linalg.norm(T_a_first[:3, 3] - T_a_second[:3, 3])),
+        float(np.rad2deg(rotation_angle(T_a_first[:3, :3].T @ T_a_second[:3, :3]))),
+    )
+
+
 def look_at(eye: np.ndarray, target: np.ndarray, up: Sequence[float] = (0.0, 0.0, 1.0)) -> np.ndarray:
     """T_base_cam of an OpenCV camera at `eye` that looks at `target`, both (3,) in the base frame.
 
-    Raises:
-        ValueError: `eye` and `target` coincide, or the line of sight is parallel to `up`.
+    ValueError if they coincide, or the line of sight is parallel to `up`.
     """
     z_axis = np.asarray(target, float) - np.asarray(eye, float)
     x_axis = np.cross(z_axis, np.asarray(up, float))

@@ -9,11 +9,7 @@ import sys
 
 
 def use_egl() -> None:
-    """Selects EGL for MuJoCo and PyOpenGL, unless the environment chose something else.
-
-    Raises:
-        RuntimeError: no EGL library is installed.
-    """
+    """Selects EGL for MuJoCo and PyOpenGL, unless the environment chose something else; RuntimeError without one."""
     if sys.platform != "linux":
         return
     backend = os.environ.setdefault("MUJOCO_GL", "egl")

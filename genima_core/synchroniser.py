@@ -28,8 +28,7 @@ class Synchroniser(Generic[T]):
     def add(self, name: str, stamp_s: float, item: T) -> tuple[Stamped[T], ...] | None:
         """The set that this message completes, in the order of the names; each message is used once.
 
-        Raises:
-            ValueError: the stamp does not advance, so the source is frozen; the message is not used.
+        ValueError if the stamp does not advance: the source is frozen, and the message is not used.
         """
         last_s = self._last_stamp_s.get(name)
         if last_s is not None and last_s - RESTARTED_S < stamp_s <= last_s:
@@ -39,10 +38,7 @@ class Synchroniser(Generic[T]):
             )
         self._last_stamp_s[name] = stamp_s
         self._newest[name] = Stamped(stamp_s, item)
-        if len(self._newest) < len(self.names):
-            return None
-        stamps_s = [message.stamp_s for message in self._newest.values()]
-        if max(stamps_s) - min(stamps_s) > self.slack_s:
+        if self.spread_s is None or self.spread_s > self.slack_s:
             return None
         complete = tuple(self._newest[name] for name in self.names)
         self._newest.clear()

@@ -16,10 +16,8 @@ PROFILE = "640,480,30"
 
 
 def generate_launch_description():
-    cameras = [
-        DeclareLaunchArgument(name, default_value="", description="its serial number; none for no such camera")
-        for name in CAMERAS
-    ]
+    what = "its serial number; none for no such camera"
+    cameras = [DeclareLaunchArgument(name, default_value="", description=what) for name in CAMERAS]
     profile = DeclareLaunchArgument("profile", default_value=PROFILE, description="width,height,rate")
     return LaunchDescription([*cameras, profile, OpaqueFunction(function=camera_nodes)])
 
@@ -29,9 +27,8 @@ def camera_nodes(context) -> list:
         raise ValueError(f"no argument {', '.join(unknown)}; valid are {', '.join(CAMERAS)}, profile")
     serials = {name: LaunchConfiguration(name).perform(context) for name in CAMERAS}
     if not any(serials.values()):
-        raise ValueError(
-            f"no serial number; give {', '.join(f'{name}:=...' for name in CAMERAS)}: genima cameras lists them"
-        )
+        given = ", ".join(f"{name}:=..." for name in CAMERAS)
+        raise ValueError(f"no serial number; give {given}: genima cameras lists them")
     return [
         Node(
             package="realsense2_camera",

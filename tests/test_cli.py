@@ -43,12 +43,15 @@ def test_help_of_a_graph_lists_its_arguments(mode, capsys):
 def test_a_verb_is_found_by_its_file(tmp_path):
     (tmp_path / "wave.py").write_text('def wave(times: int = 1) -> None:\n    """Waves."""\n')
     (tmp_path / "hand.py").write_text('def a(): "First."\ndef _b(): "No verb."\ndef c(): "Third."\nVERBS = (c, a)\n')
+    (tmp_path / "two.py").write_text('def sit(): "Sits."\ndef hop(): "Hops."\nCOMMANDS = (sit, hop)\n')
     verbs = cli.find_verbs(tmp_path)
-    assert {name: verb.help for name, verb in verbs.items()} == {
-        "hand c": "Third.",
-        "hand a": "First.",
-        "wave": "Waves.",
-    }
+    assert [(name, verb.help) for name, verb in verbs.items()] == [
+        ("hand c", "Third."),
+        ("hand a", "First."),
+        ("hop", "Hops."),
+        ("sit", "Sits."),
+        ("wave", "Waves."),
+    ]
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(ValueError, match="neither a function empty nor a tuple VERBS"):
         cli.find_verbs(tmp_path)

@@ -1,6 +1,5 @@
 """The scripts of examples/, each at a small size; and `import genima_core as genima`."""
 
-import ast
 import importlib.util
 import subprocess
 import sys
@@ -81,10 +80,3 @@ def test_the_library_gives_its_names_lazily():
     assert set(genima.__all__) <= set(dir(genima))
     with pytest.raises(AttributeError, match="genima_core has no 'Robot'; it has .*Policy"):
         genima.Robot  # noqa: B018
-
-
-def test_type_checkers_see_the_same_names():
-    tree = ast.parse(Path(genima.__file__).read_text())
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module.count(".")]
-    seen = {alias.name: node.module for node in imports for alias in node.names}
-    assert seen == {name: f"genima_core.{module}" for name, module in genima._MODULES.items()}

@@ -51,12 +51,13 @@ assert np.isfinite(setup.arm.frame_pose(setup.arm.home, "tcp")).all()
 import cv2, numpy as np
 from pathlib import Path
 from genima_core.camera_sources.lens import Lens
+from genima_core.camera_sources.source import Clock
 from genima_core.cameras import PinholeCamera
 from genima_ros.nodes.camera_node import CameraParameters, make_opener
 cv2.imwrite("still.png", np.full((8, 8, 3), 7, np.uint8))
 Lens(PinholeCamera(8, 8, 9.0, 9.0, 3.5, 3.5)).save(Path("lens.json"))
 parameters = CameraParameters(name="top", source="still", path=Path("still.png"), intrinsics=Path("lens.json"))
-source = make_opener(parameters, lambda: 5.0, lambda _: None).open()
+source = make_opener(parameters, Clock(lambda: 1.0, lambda: 5.0, lambda _: None))(False)
 assert source.read(0.1).stamp_s == 5.0 and (source.read(0.1).rgb == 7).all()
 """,
     "controller network": """

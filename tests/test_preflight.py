@@ -24,7 +24,7 @@ WAITS = Status(State.HOLDING, Reason.WAITING, "Waiting for a chunk.")
 
 
 def stream(rate_hz: float, begin_s: float = 100.0, age_s: float = 0.01, count: int = 50, publishers: int = 1) -> Stream:
-    return Stream(tuple(begin_s + np.arange(count) / rate_hz), (age_s,) * count, publishers)
+    return Stream(list(begin_s + np.arange(count) / rate_hz), [age_s] * count, publishers)
 
 
 @pytest.fixture
@@ -91,7 +91,12 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: camera(s, pictures=stream(10.0, age_s=3.0)), "camera front", "failed", "3.000 s ago"),
         (lambda s: camera(s, pictures=stream(10.0, age_s=-3.0)), "camera front", "failed", "s ahead"),
         (lambda s: camera(s, size=(640, 480)), "camera front", "failed", "640x480"),
-        (lambda s: camera(s, size=None, problem="image has encoding 'mono16'"), "camera front", "failed", "mono16"),
+        (
+            lambda s: camera(s, size=None, problems={"image": "image has encoding 'mono16'"}),
+            "camera front",
+            "failed",
+            "mono16",
+        ),
         (lambda s: camera(s, repeated=40), "camera front", "failed", "40 with the pixels"),
         (lambda s: camera(s, camera=PinholeCamera(64, 64, 90.0, 90.0, 31.5, 31.5)), "camera front", "failed", "focal"),
         (
@@ -105,8 +110,8 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: camera(s, pictures=stream(10.0, 110.0)), "skew of cameras", "failed", "ms"),
         (lambda s: replace(s, rig=None), "rig", "warning", "nobody publishes camera_rig"),
         (lambda s: replace(s, rig=MOVED_RIG), "rig", "warning", "front: it is 12 mm and 0.0 degrees away"),
-        (lambda s: arm(s, states=Stream(publishers=0)), "joint states", "failed", "nothing comes"),
-        (lambda s: arm(s, names=("fr3_joint1",), q=None), "joint states", "failed", "panda_joint1"),
+        (lambda s: arm(s, states=Stream()), "joint states", "failed", "nothing comes"),
+        (lambda s: arm(s, names=("fr3_joint1",), q=[]), "joint states", "failed", "panda_joint1"),
         (lambda s: arm(s, q=np.tile(PANDA.limits.upper + 0.1, (9, 1))), "joint states", "failed", "limit by 0.1"),
         (lambda s: arm(s, q=PANDA.home + np.linspace(0, 0.2, 9)[:, None]), "joint states", "warning", "moved by 0.2"),
         (lambda s: arm(s, states=stream(30.0, 99.0, count=210)), "joint states", "warning", "30 Hz"),
@@ -144,7 +149,7 @@ def test_what_is_wrong_is_found(seen, wanted, change, name, status, words):
 
 
 def test_of_nothing_at_all_everything_is_said(wanted):
-    nothing = CellSeen({}, ArmSeen(Stream(publishers=0)))
+    nothing = CellSeen({})
     assert [f.name for f in judge(nothing, wanted) if f.status == "failed"][:4] == [f"camera {n}" for n in RIG.names]
 
 

@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 
 import genima_core
 from genima_ros.cli.main import find_verbs
-from genima_ros.cli.terminal.graph_help import VALUES, default_of
+from genima_ros.cli.up import VALUES, default_of
 from genima_ros.graph.modes import MODES, spoken
 from genima_ros.messages import interfaces
 
@@ -135,7 +135,7 @@ def library_page() -> str:
         "|---|---|",
     ]
     for name in genima_core.__all__:
-        module = f"genima_core.{genima_core._MODULES[name]}"
+        module = genima_core._modules()[name]
         lines.append(row(f"[`{name}`][{module}.{name}]", summary_of(module, name)))
     return "\n".join(lines)
 

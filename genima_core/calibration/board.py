@@ -1,5 +1,6 @@
 """The ChArUco board: its picture for printing, and its corners and pose in an image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 
 from genima_core.cameras import PinholeCamera
-from genima_core.geometry import make_transform, transform_points
+from genima_core.geometry import checked_numbers, make_transform, transform_points
 
 MIN_CORNERS = 6
 """Fewer corners give no pose worth having."""
@@ -18,13 +19,17 @@ ENLARGED_BELOW_PX = 1000
 
 
 @dataclass(frozen=True)
-class Detection:
-    """The board's corners that one image shows."""
+class CameraView:
+    """The board's corners that one camera saw, at least `MIN_CORNERS` if `Board.detect` found them."""
 
-    ids: np.ndarray
-    """(n,) int, rows of `Board.corners`."""
+    intrinsics: PinholeCamera
+    ids: tuple[int, ...]
+    """Rows of `Board.corners`."""
     corners_px: np.ndarray
     """(n, 2) u, v."""
+
+    def __post_init__(self) -> None:
+        checked_numbers(self.corners_px, (len(self.ids), 2), "corners_px")
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,12 @@ class Board:
     def _dictionary(self) -> cv2.aruco.Dictionary:
         return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, self.dictionary))
 
-    @cached_property
-    def _detector(self) -> cv2.aruco.CharucoDetector:
-        return cv2.aruco.CharucoDetector(self._charuco)
-
-    def _read(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (n,) and corners (n, 2) as OpenCV tells them."""
-        corners, ids, _, _ = self._detector.detectBoard(grey)
+    def _read(self, grey: np.ndarray) -> tuple[list[int], np.ndarray]:
+        """Ids and corners (n, 2) as OpenCV tells them."""
+        corners, ids, _, _ = cv2.aruco.CharucoDetector(self._charuco).detectBoard(grey)
         if ids is None:
-            return np.zeros(0, dtype=int), np.zeros((0, 2))
-        return np.asarray(ids, dtype=int).reshape(-1), np.asarray(corners, dtype=np.float64).reshape(-1, 2)
+            return [], np.zeros((0, 2))
+        return [int(i) for i in np.ravel(ids)], np.reshape(corners, (-1, 2)).astype(np.float64)
 
     @cached_property
     def _bias_px(self) -> np.ndarray:
@@ -113,8 +114,8 @@ class Board:
         size = self.columns * square_px + 2 * border, self.rows * square_px + 2 * border
         return self._charuco.generateImage(size, marginSize=border)
 
-    def detect(self, rgb: np.ndarray) -> Detection | None:
-        """Corners in (H, W, 3) or (H, W) uint8; None where fewer than `MIN_CORNERS` are seen, or all in one line."""
+    def detect(self, rgb: np.ndarray, camera: PinholeCamera) -> CameraView | None:
+        """What an image (H, W, 3) or (H, W) uint8 shows; None: fewer corners than `MIN_CORNERS`, or all in one line."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb
         scale = 2 if max(grey.shape) < ENLARGED_BELOW_PX else 1
         if scale > 1:
@@ -123,31 +124,26 @@ class Board:
         if len(ids) < MIN_CORNERS or not self.spans_a_plane(ids):
             return None
         # Pixels are counted from the centre of the first one.
-        return Detection(ids, (corners_px - self._bias_px + 0.5) / scale - 0.5)
+        return CameraView(camera, tuple(ids), (corners_px - self._bias_px + 0.5) / scale - 0.5)
 
-    def spans_a_plane(self, ids: np.ndarray) -> bool:
+    def spans_a_plane(self, ids: Sequence[int]) -> bool:
         """Whether these corners do not lie in one line, so that they have a pose."""
-        corners = self.corners[ids, :2]
+        corners = self.corners[list(ids), :2]
         return len(ids) >= 4 and np.linalg.matrix_rank(corners - corners.mean(axis=0), tol=1e-6) == 2
 
-    def pose(self, detection: Detection, camera: PinholeCamera) -> np.ndarray:
-        """T_cam_board (4, 4) of what a camera without distortion sees.
-
-        Raises:
-            ValueError: the corners have no pose: too few, or in one line.
-        """
-        if not self.spans_a_plane(detection.ids):
-            raise ValueError(f"{len(detection.ids)} corners in one line determine no pose; show more of the board")
-        points = self.corners[detection.ids]
-        _, rotations, translations, errors = cv2.solvePnPGeneric(
-            points, detection.corners_px, camera.K, None, flags=cv2.SOLVEPNP_IPPE
-        )
-        best = int(np.argmin(np.ravel(errors)))
-        rotation, translation = cv2.solvePnPRefineLM(
-            points, detection.corners_px, camera.K, None, rotations[best], translations[best]
-        )
+    def pose(self, view: CameraView) -> np.ndarray:
+        """T_cam_board (4, 4) of what a camera without distortion sees; ValueError for too few corners, or a line."""
+        if not self.spans_a_plane(view.ids):
+            raise ValueError(f"{len(view.ids)} corners in one line determine no pose; show more of the board")
+        seen = self.corners[list(view.ids)], view.corners_px, view.intrinsics.K, None
+        _, rotation, translation = cv2.solvePnP(*seen, flags=cv2.SOLVEPNP_IPPE)
+        rotation, translation = cv2.solvePnPRefineLM(*seen, rotation, translation)
         return make_transform(cv2.Rodrigues(rotation)[0], np.ravel(translation))
 
     def project(self, T_cam_board: np.ndarray, camera: PinholeCamera) -> np.ndarray:
         """Pixels (n, 2) of all corners; NaN behind the camera."""
         return camera.project(transform_points(T_cam_board, self.corners))
+
+    def off_px(self, T_cam_board: np.ndarray, view: CameraView) -> np.ndarray:
+        """Distances (n,) of the corners seen from where a pose of the board puts them."""
+        return np.linalg.norm(self.project(T_cam_board, view.intrinsics)[list(view.ids)] - view.corners_px, axis=1)

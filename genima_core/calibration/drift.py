@@ -1,5 +1,6 @@
 """How far the cameras have moved since they were calibrated, wherever the board is seen."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,7 +13,7 @@ from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.calibration.solution import solve
 from genima_core.calibration.verdict import judge
 from genima_core.cameras import CameraRig, RigCamera
-from genima_core.geometry import invert, rotation_angle, transform_points
+from genima_core.geometry import distance, invert, transform_points
 
 
 @dataclass(frozen=True)
@@ -41,66 +42,44 @@ class Apart:
 
 
 def drift(camera: RigCamera, samples: SampleSet) -> Drift:
-    """One camera's drift, from samples taken since its calibration.
-
-    Raises:
-        ValueError: the camera never saw the board.
-    """
-    views = pose_views(samples, camera.name, camera.mount)
+    """One camera's drift, from samples taken since its calibration; ValueError if the camera never saw the board."""
+    views = pose_views(camera, samples)
     if not views:
         raise ValueError(f"camera {camera.name!r} does not see the board in any of {len(samples.samples)} samples")
-    intrinsics = samples.seen_by(camera.name)[0].views[camera.name].camera
-    reprojection = Reprojection(intrinsics, views)
-    guess = mean_pose(np.stack([invert(view.T_mount_other) @ camera.T_mount_cam @ view.T_cam_board for view in views]))
-    T_other_board = reprojection.refine_board(camera.T_mount_cam, guess)
-    px = float(np.sqrt((reprojection.errors_px(camera.T_mount_cam, T_other_board) ** 2).sum(axis=1).mean()))
-    try:
-        solution = solve(camera.name, camera.mount, intrinsics, views)
-    except ValueError:  # too few views, or the hand hardly turned
-        return Drift(camera.name, len(views), px, None, None)
-    if judge(solution).grade == "bad":
-        return Drift(camera.name, len(views), px, None, None)
-    return Drift(camera.name, len(views), px, *distance(camera.T_mount_cam, solution.T_mount_cam))
-
-
-def distance(T_a_first: np.ndarray, T_a_second: np.ndarray) -> tuple[float, float]:
-    """Between two poses in one frame, in mm and degrees."""
-    return (
-        1e3 * float(np.linalg.norm(T_a_first[:3, 3] - T_a_second[:3, 3])),
-        float(np.rad2deg(rotation_angle(T_a_first[:3, :3].T @ T_a_second[:3, :3]))),
-    )
+    reprojection, T_mount_cam = Reprojection(views), camera.T_mount_cam
+    guess = mean_pose(np.stack([invert(view.T_mount_other) @ T_mount_cam @ view.T_cam_board for view in views]))
+    px = reprojection.total_rms_px(T_mount_cam, reprojection.refine_board(T_mount_cam, guess))
+    mm = deg = None
+    with suppress(ValueError):  # too few views, or the hand hardly turned
+        solution = solve(camera, samples)
+        if judge(solution).grade != "bad":
+            mm, deg = distance(T_mount_cam, solution.T_mount_cam)
+    return Drift(camera.name, len(views), px, mm, deg)
 
 
 def from_known_board(camera: RigCamera, sample: Sample, board: Board, T_other_board: np.ndarray) -> tuple[float, float]:
     """One view against a board whose place is known: rms in px, and mm between the board's middles."""
     view = sample.views[camera.name]
     T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, sample.T_base_hand) @ T_other_board
-    off_px = board.project(T_cam_board, view.camera)[view.detection.ids] - view.detection.corners_px
-    seen = transform_points(board.pose(view.detection, view.camera), board.centre)
-    return (
-        float(np.sqrt((off_px**2).sum(axis=1).mean())),
-        1e3 * float(np.linalg.norm(seen - transform_points(T_cam_board, board.centre))),
-    )
+    rms_px = float(np.sqrt((board.off_px(T_cam_board, view) ** 2).mean()))
+    return rms_px, _middles_mm(board, board.pose(view), T_cam_board)
 
 
 def cameras_apart(rig: CameraRig, sample: Sample, board: Board) -> tuple[Apart, ...]:
     """Every two cameras that see the board in one sample."""
-    found = []
-    T_base_board = {
-        name: rig[name].T_base_cam(sample.T_base_hand) @ board.pose(view.detection, view.camera)
-        for name, view in sample.views.items()
-    }
-    for first, second in combinations(sample.views, 2):
-        view = sample.views[second]
-        T_cam_board = invert(rig[second].T_base_cam(sample.T_base_hand)) @ T_base_board[first]
-        off_px = board.project(T_cam_board, view.camera)[view.detection.ids] - view.detection.corners_px
-        middles = [transform_points(T_base_board[name], board.centre) for name in (first, second)]
-        found.append(
-            Apart(
-                first,
-                second,
-                float(np.linalg.norm(off_px, axis=1).mean()),
-                1e3 * float(np.linalg.norm(middles[0] - middles[1])),
-            )
+    T_base_cam = {name: rig[name].T_base_cam(sample.T_base_hand) for name in sample.views}
+    T_base_board = {name: T_base_cam[name] @ board.pose(view) for name, view in sample.views.items()}
+    return tuple(
+        Apart(
+            first,
+            second,
+            float(board.off_px(invert(T_base_cam[second]) @ T_base_board[first], sample.views[second]).mean()),
+            _middles_mm(board, T_base_board[first], T_base_board[second]),
         )
-    return tuple(found)
+        for first, second in combinations(sample.views, 2)
+    )
+
+
+def _middles_mm(board: Board, *T_a_board: np.ndarray) -> float:
+    first, second = (transform_points(T, board.centre) for T in T_a_board)
+    return 1e3 * float(np.linalg.norm(first - second))

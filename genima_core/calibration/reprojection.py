@@ -4,15 +4,15 @@ One of base and hand is the camera's mount, the other one (`other`) carries the 
 calibration ``T_cam_board = inv(T_mount_cam) @ T_mount_other @ T_other_board``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import OptimizeResult, least_squares
 from scipy.spatial.transform import Rotation
 
 from genima_core.calibration.samples import SampleSet
-from genima_core.cameras import Mount, PinholeCamera
+from genima_core.cameras import Mount, PinholeCamera, RigCamera
 from genima_core.geometry import invert, make_transform, transform_points
 
 NOISE_PX = 2.0
@@ -20,12 +20,16 @@ NOISE_PX = 2.0
 BEHIND_PX = 1e4
 """Error of a corner that a guess puts behind the camera."""
 
+Poses = tuple[np.ndarray, np.ndarray]
+"""T_mount_cam and T_other_board."""
+
 
 @dataclass(frozen=True)
 class PoseView:
     """The board as one camera saw it at one pose of the arm."""
 
     name: str
+    camera: PinholeCamera
     T_mount_other: np.ndarray
     """(4, 4) by forward kinematics."""
     T_cam_board: np.ndarray
@@ -36,21 +40,15 @@ class PoseView:
     """(n, 2) where they were seen."""
 
 
-def pose_views(samples: SampleSet, camera: str, mount: Mount) -> tuple[PoseView, ...]:
-    """All views of one camera."""
-    views = []
-    for sample in samples.seen_by(camera):
-        view, board = sample.views[camera], samples.board
-        views.append(
-            PoseView(
-                sample.name,
-                mount_to_other(mount, sample.T_base_hand),
-                board.pose(view.detection, view.camera),
-                board.corners[view.detection.ids],
-                view.detection.corners_px,
-            )
-        )
-    return tuple(views)
+def pose_views(camera: RigCamera, samples: SampleSet) -> list[PoseView]:
+    """All views of one camera, with the intrinsics of the samples."""
+    views, board = [], samples.board
+    for sample in samples.seen_by(camera.name):
+        view = sample.views[camera.name]
+        T_mount_other = mount_to_other(camera.mount, sample.T_base_hand)
+        points = board.corners[list(view.ids)]
+        views.append(PoseView(sample.name, view.intrinsics, T_mount_other, board.pose(view), points, view.corners_px))
+    return views
 
 
 def mount_to_other(mount: Mount, T_base_hand: np.ndarray) -> np.ndarray:
@@ -61,12 +59,10 @@ def mount_to_other(mount: Mount, T_base_hand: np.ndarray) -> np.ndarray:
 class Reprojection:
     """Errors of one camera's views under guesses of the two poses."""
 
-    def __init__(self, camera: PinholeCamera, views: Sequence[PoseView]) -> None:
-        self._camera = camera
-        counts = [len(view.points) for view in views]
-        self._starts = np.cumsum([0, *counts[:-1]])
-        self._counts = np.array(counts)
-        T = np.repeat(np.stack([view.T_mount_other for view in views]), counts, axis=0)
+    def __init__(self, views: Sequence[PoseView]) -> None:
+        self._camera = views[0].camera
+        self._counts = np.array([len(view.points) for view in views])
+        T = np.repeat([view.T_mount_other for view in views], self._counts, axis=0)
         self._R, self._p = T[:, :3, :3], T[:, :3, 3]
         self._points = np.concatenate([view.points for view in views])
         self._corners_px = np.concatenate([view.corners_px for view in views])
@@ -81,41 +77,36 @@ class Reprojection:
     def rms_px(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> np.ndarray:
         """(views,) root mean square of the corners' distances."""
         squares = (self.errors_px(T_mount_cam, T_other_board) ** 2).sum(axis=1)
-        return np.sqrt(np.add.reduceat(squares, self._starts) / self._counts)
+        return np.sqrt(np.add.reduceat(squares, np.cumsum(self._counts) - self._counts) / self._counts)
 
-    def refine(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def total_rms_px(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> float:
+        """The same over the corners of all views."""
+        return float(np.sqrt((self.errors_px(T_mount_cam, T_other_board) ** 2).sum(axis=1).mean()))
+
+    def refine(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> Poses:
         """Both poses that explain the corners best, robustly, from a guess."""
-        fit = least_squares(
-            lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:])).ravel(),
-            np.zeros(12),
-            loss="soft_l1",
-            f_scale=NOISE_PX,
-            x_scale="jac",
-        )
-        return moved(T_mount_cam, fit.x[:6]), moved(T_other_board, fit.x[6:])
+        x = _fit(lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:])), 12).x
+        return moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:])
 
     def board_scale(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> tuple[float, float]:
         """How many times as large as assumed the board is, by the arm's motion, and the standard error of that."""
-        fit = least_squares(
-            lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:12]), 1 + x[12]).ravel(),
-            np.zeros(13),
-            loss="soft_l1",
-            f_scale=NOISE_PX,
-            x_scale="jac",
+        fit = _fit(
+            lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:12]), 1 + x[12]),
+            13,
         )
         variance = np.linalg.pinv(fit.jac.T @ fit.jac)[12, 12] * 2 * fit.cost / max(1, len(fit.fun) - 13)
         return 1 + float(fit.x[12]), float(np.sqrt(variance))
 
     def refine_board(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> np.ndarray:
         """The board's pose that explains the corners best while the camera stays where it is, from a guess."""
-        fit = least_squares(
-            lambda x: self.errors_px(T_mount_cam, moved(T_other_board, x)).ravel(),
-            np.zeros(6),
-            loss="soft_l1",
-            f_scale=NOISE_PX,
-            x_scale="jac",
-        )
-        return moved(T_other_board, fit.x)
+        return moved(T_other_board, _fit(lambda x: self.errors_px(T_mount_cam, moved(T_other_board, x)), 6).x)
+
+
+def _fit(errors_px: Callable[[np.ndarray], np.ndarray], size: int) -> OptimizeResult:
+    """The (size,) numbers around zero with the least errors, robustly."""
+    return least_squares(
+        lambda x: errors_px(x).ravel(), np.zeros(size), loss="soft_l1", f_scale=NOISE_PX, x_scale="jac"
+    )
 
 
 def moved(T_a_b: np.ndarray, x: np.ndarray) -> np.ndarray:

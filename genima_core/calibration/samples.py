@@ -1,4 +1,4 @@
-"""A folder of samples: what the cameras saw of the board while the arm was at rest, so that solving can be repeated.
+"""Samples: what the cameras saw of the board while the arm was at rest, in a folder, so that solving can be repeated.
 
 board.json        the `Board`
 sample_000.json   one `Sample`: joints, hand pose, corners by camera, each with the camera's intrinsics
@@ -11,23 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from genima_core.arm import Arm
-from genima_core.calibration.board import Board, Detection
+from genima_core.calibration.board import Board, CameraView
 from genima_core.cameras import PinholeCamera
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_json, write_json
 from genima_core.geometry import checked_numbers, checked_pose
 
 BOARD_FILE = "board.json"
-MAX_CORNERS = 1000
-"""The largest dictionary of markers has 1000."""
-
-
-@dataclass(frozen=True)
-class CameraView:
-    """What one camera saw of the board."""
-
-    camera: PinholeCamera
-    detection: Detection
+NEW_POSE_RAD = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,40 +35,31 @@ class Sample:
     views: Mapping[str, CameraView]
     """By name, the cameras that saw the board."""
 
-    @classmethod
-    def at(cls, arm: Arm, name: str, stamp_s: float, q: np.ndarray, views: Mapping[str, CameraView]) -> "Sample":
-        """With the hand where forward kinematics puts it."""
-        return cls(name, stamp_s, np.asarray(q, np.float64), arm.frame_pose(q, "hand"), views)
-
-
-@dataclass(frozen=True)
-class StoredView:
-    """A `CameraView` as its file holds it."""
-
-    intrinsics: PinholeCamera
-    ids: tuple[int, ...]
-    corners_px: np.ndarray
-
-    def __post_init__(self) -> None:
-        checked_numbers(self.corners_px, (len(self.ids), 2), "corners_px")
-        if self.ids and not 0 <= min(self.ids) <= max(self.ids) < MAX_CORNERS:
-            raise ValueError(f"ids {self.ids[:5]} ... must be 0 to {MAX_CORNERS}")
-
-
-@dataclass(frozen=True)
-class StoredSample:
-    """A `Sample` as its file holds it."""
-
-    stamp_s: float
-    q: np.ndarray
-    T_base_hand: np.ndarray
-    views: Mapping[str, StoredView]
-
     def __post_init__(self) -> None:
         checked_numbers(self.q, (7,), "q")
         checked_pose(self.T_base_hand, "T_base_hand")
         for name in self.views:
             check_name(name, "a camera")
+
+    @classmethod
+    def at(cls, arm: Arm, name: str, stamp_s: float, q: np.ndarray, views: Mapping[str, CameraView]) -> "Sample":
+        """With the hand where forward kinematics puts it."""
+        return cls(name, stamp_s, np.asarray(q, np.float64), arm.frame_pose(q, "hand"), views)
+
+    def save(self, folder: Path) -> None:
+        content = asdict(self)
+        write_json(folder / f"{content.pop('name')}.json", content, 1)
+
+    @classmethod
+    def load(cls, file: Path) -> "Sample":
+        """ValueError where a field is missing or of another shape."""
+        content = read_json(file)
+        try:
+            return from_overrides(cls, {**content, "name": file.stem}, "the sample")
+        except ValueError as error:
+            raise ValueError(
+                f"{file} is not a calibration sample: {error}; delete it and take the sample again"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -87,19 +69,25 @@ class SampleSet:
     board: Board
     samples: tuple[Sample, ...]
 
+    def __post_init__(self) -> None:
+        count = len(self.board.corners)
+        for sample in self.samples:
+            for name, view in sample.views.items():
+                if wrong := [i for i in view.ids if not 0 <= i < count]:
+                    raise ValueError(
+                        f"{sample.name} has corners {wrong[:5]} in the view of {name}, the board has 0 to {count - 1}; "
+                        f"correct {BOARD_FILE}, or delete the sample and take it again"
+                    )
+
     @property
     def cameras(self) -> tuple[str, ...]:
         """Names of the cameras that saw the board at least once."""
         return tuple(dict.fromkeys(name for sample in self.samples for name in sample.views))
 
     def seen_by(self, camera: str) -> tuple[Sample, ...]:
-        """The samples with a view of this camera.
-
-        Raises:
-            ValueError: its intrinsics differ between samples.
-        """
+        """The samples with a view of this camera; ValueError if its intrinsics differ between samples."""
         samples = tuple(sample for sample in self.samples if camera in sample.views)
-        by_intrinsics = {sample.views[camera].camera: sample.name for sample in samples}
+        by_intrinsics = {sample.views[camera].intrinsics: sample.name for sample in samples}
         if len(by_intrinsics) > 1:
             (first, name), (other, other_name) = list(by_intrinsics.items())[:2]
             raise ValueError(
@@ -111,69 +99,91 @@ class SampleSet:
 
     def save(self, folder: Path) -> None:
         """Writes the folder; samples that are there under other names stay."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_board(folder, self.board)
+        write_json(folder / BOARD_FILE, asdict(self.board))
         for sample in self.samples:
-            write_sample(folder, sample)
+            sample.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "SampleSet":
-        """
-        Raises:
-            FileNotFoundError, ValueError: no such folder, or no samples in it; a file is damaged.
-        """
-        folder = Path(folder)
-        files = sorted(folder.glob("sample_*.json"))
+        """FileNotFoundError where the folder holds no samples, ValueError where a file is damaged."""
+        files = sample_files(folder)
         if not (folder / BOARD_FILE).is_file() or not files:
             raise FileNotFoundError(
                 f"{folder} holds no calibration samples ({BOARD_FILE} and sample_*.json); take "
                 f"some: genima calibrate collect {folder}"
             )
-        return cls(read_board(folder), tuple(read_sample(file) for file in files))
+        return cls(read_board(folder), tuple(map(Sample.load, files)))
 
 
-def write_board(folder: Path, board: Board) -> None:
-    write_json(folder / BOARD_FILE, asdict(board))
+def sample_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("sample_*.json"))
 
 
 def read_board(folder: Path) -> Board:
-    """
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a board.
-    """
+    """FileNotFoundError or ValueError where it holds none."""
     return from_overrides(Board, read_json(folder / BOARD_FILE), str(folder / BOARD_FILE))
-
-
-def write_sample(folder: Path, sample: Sample) -> None:
-    """Writes one sample, whole or not at all."""
-    views = {
-        name: StoredView(view.camera, view.detection.ids.tolist(), view.detection.corners_px)
-        for name, view in sample.views.items()
-    }
-    write_json(
-        folder / f"{sample.name}.json",
-        asdict(StoredSample(sample.stamp_s, sample.q, sample.T_base_hand, views)),
-        1,
-    )
-
-
-def read_sample(file: Path) -> Sample:
-    """
-    Raises:
-        ValueError: a field is missing or of another shape.
-    """
-    try:
-        stored = from_overrides(StoredSample, read_json(file), "the sample")
-        views = {
-            name: CameraView(view.intrinsics, Detection(np.array(view.ids, dtype=int), view.corners_px))
-            for name, view in stored.views.items()
-        }
-    except ValueError as error:
-        raise ValueError(f"{file} is not a calibration sample: {error}; delete it and take the sample again") from error
-    return Sample(file.stem, stored.stamp_s, stored.q, stored.T_base_hand, views)
 
 
 def next_name(names: Iterable[str]) -> str:
     """A name after all of these."""
     numbers = [int(name.removeprefix("sample_")) for name in names if name.removeprefix("sample_").isdigit()]
     return f"sample_{max(numbers, default=-1) + 1:03d}"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What all cameras and the arm show, at rest."""
+
+    stamp_s: float
+    """Of the oldest image."""
+    q: np.ndarray
+    """(7,) rad."""
+    opening: float
+    """0 closed to 1 open; 1 where the joint states tell nothing of the fingers."""
+    images: dict[str, np.ndarray]
+    """Camera name to (H, W, 3) uint8."""
+    cameras: dict[str, PinholeCamera]
+
+    def sample(self, arm: Arm, board: Board, name: str) -> Sample:
+        """What each camera sees of the board; without those that see too little of it."""
+        found = {camera: board.detect(image, self.cameras[camera]) for camera, image in self.images.items()}
+        views = {camera: view for camera, view in found.items() if view is not None}
+        return Sample.at(arm, name, self.stamp_s, self.q, views)
+
+
+class CollectSession:
+    """The folder that samples go to as they are taken."""
+
+    def __init__(self, folder: Path, board: Board, arm: Arm) -> None:
+        if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
+            raise ValueError(
+                f"the samples in {folder} are of another board ({there}); give the same one ({board}), or "
+                "another folder"
+            )
+        SampleSet(board, ()).save(folder)
+        self.folder, self.board, self.arm = folder, board, arm
+        self.taken: list[Path] = []
+        self._tried = [Sample.load(file).q for file in sample_files(folder)]
+
+    def is_new(self, q: np.ndarray) -> bool:
+        """Whether no sample was taken or tried near these joints (7,) rad."""
+        return all(np.abs(q - tried).max() > NEW_POSE_RAD for tried in self._tried)
+
+    def take(self, moment: Moment) -> str:
+        """Saves a moment as a sample, if any camera sees the board; says what was seen."""
+        self._tried.append(moment.q)
+        sample = moment.sample(self.arm, self.board, next_name(file.stem for file in sample_files(self.folder)))
+        if not sample.views:
+            return f"no sample: none of {', '.join(moment.images)} sees the board"
+        sample.save(self.folder)
+        self.taken.append(self.folder / f"{sample.name}.json")
+        corners = {name: len(view.ids) for name, view in sample.views.items()}
+        return f"{sample.name}: corners seen by {', '.join(f'{name} {corners.get(name, 0)}' for name in moment.images)}"
+
+    def undo(self) -> str:
+        """Deletes the newest sample of this session."""
+        if not self.taken:
+            return "nothing to delete"
+        last = self.taken.pop()
+        last.unlink(missing_ok=True)
+        return f"{last.stem} deleted"

@@ -1,13 +1,15 @@
 """Views of the board as a camera of a known rig would have them, with noise: what the solver is measured on."""
 
+from itertools import islice
+
 import numpy as np
 
-from genima_core.arm import Arm, frame_index
-from genima_core.calibration.board import Board, Detection
+from genima_core.arm import Arm
+from genima_core.calibration.board import Board, CameraView
 from genima_core.calibration.reprojection import mount_to_other
-from genima_core.calibration.samples import CameraView, Sample, SampleSet
+from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.cameras import RigCamera
-from genima_core.geometry import invert, make_transform
+from genima_core.geometry import invert, make_transform, transform_points
 
 JOINT_RANGE_RAD = np.array([0.9, 0.5, 0.7, 0.6, 0.9, 0.7, np.inf])
 """Around home; joint 7 turns the board to the cameras."""
@@ -40,30 +42,29 @@ def poses_that_show(
 ) -> np.ndarray:
     """Random joint positions (count, 7) in rad at which the camera sees the whole board, not too slanted.
 
-    Raises:
-        ValueError: there are not so many.
+    ValueError if there are not so many.
     """
     q = rng.uniform(arm.clip(arm.home - JOINT_RANGE_RAD), arm.clip(arm.home + JOINT_RANGE_RAD), (TRIES, 7))
-    frames = arm.forward_kinematics(q)
-    T_base_hand, T_base_tcp = (frames[:, frame_index(name)] for name in ("hand", "tcp"))
-    T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, T_base_hand) @ T_other_board
-    corners = board.corners @ np.swapaxes(T_cam_board[:, :3, :3], 1, 2) + T_cam_board[:, None, :3, 3]
-    uv, size = camera.intrinsics.project(corners), (camera.intrinsics.width, camera.intrinsics.height)
-    inside = ((uv > EDGE_PX) & (uv < np.array(size) - 1 - EDGE_PX)).all(axis=(1, 2))
-    middle = corners.mean(axis=1)
-    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
-    faces = (T_cam_board[:, :3, 2] * middle).sum(axis=1) > np.cos(SLANT_MOST_RAD)
-    lowest_m = T_base_tcp[:, 2, 3]
-    if camera.mount == "base":
-        held = (T_base_hand @ T_other_board)[:, 2, :3] @ _outline(board).T + (T_base_hand @ T_other_board)[:, 2, 3:]
-        lowest_m = np.minimum(lowest_m, held.min(axis=1))
-    good = inside & faces & (lowest_m > ABOVE_TABLE_M)
-    if good.sum() < count:
+    found = list(islice((q_i for q_i in q if _is_shown(arm, camera, board, T_other_board, q_i)), count))
+    if len(found) < count:
         raise ValueError(
-            f"camera {camera.name!r} sees the whole board at {good.sum()} of {TRIES} poses; {count} are "
+            f"camera {camera.name!r} sees the whole board at {len(found)} of {TRIES} poses; {count} are "
             "wanted: place the board elsewhere"
         )
-    return q[good][:count]
+    return np.stack(found)
+
+
+def _is_shown(arm: Arm, camera: RigCamera, board: Board, T_other_board: np.ndarray, q: np.ndarray) -> bool:
+    T_base_hand = arm.frame_pose(q, "hand")
+    T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, T_base_hand) @ T_other_board
+    uv, size = board.project(T_cam_board, camera.intrinsics), np.array(camera.intrinsics.size)
+    middle = transform_points(T_cam_board, board.centre)
+    facing = T_cam_board[:3, 2] @ middle > np.cos(SLANT_MOST_RAD) * np.linalg.norm(middle)
+    lowest_m = arm.frame_pose(q, "tcp")[2, 3]
+    if camera.mount == "base":
+        outline = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]) * [*board.size_m, 0.0]
+        lowest_m = min(lowest_m, *transform_points(T_base_hand @ T_other_board, outline)[:, 2])
+    return bool(((uv > EDGE_PX) & (uv < size - 1 - EDGE_PX)).all() and facing and lowest_m > ABOVE_TABLE_M)
 
 
 def simulate(
@@ -80,13 +81,7 @@ def simulate(
     for i, q in enumerate(poses_that_show(arm, camera, board, T_other_board, rng, count)):
         T_mount_other = mount_to_other(camera.mount, arm.frame_pose(q, "hand"))
         uv = board.project(invert(camera.T_mount_cam) @ T_mount_other @ T_other_board, camera.intrinsics)
-        detection = Detection(np.arange(len(uv)), uv + rng.normal(0.0, noise_px, uv.shape))
-        views = {camera.name: CameraView(camera.intrinsics, detection)}
+        uv += rng.normal(0.0, noise_px, uv.shape)
+        views = {camera.name: CameraView(camera.intrinsics, tuple(range(len(uv))), uv)}
         samples.append(Sample.at(arm, f"sample_{i:03d}", float(i), q, views))
     return SampleSet(board, tuple(samples))
-
-
-def _outline(board: Board) -> np.ndarray:
-    """(4, 3) of the pattern's outer corners in its frame."""
-    width, height = board.size_m
-    return np.array([[0.0, 0.0, 0.0], [width, 0.0, 0.0], [width, height, 0.0], [0.0, height, 0.0]])

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from genima_core.calibration.handeye import MIN_VIEWS, best_guess
-from genima_core.calibration.reprojection import PoseView, Reprojection
-from genima_core.cameras import Mount, PinholeCamera
+from genima_core.calibration.reprojection import Poses, PoseView, Reprojection, pose_views
+from genima_core.calibration.samples import SampleSet
+from genima_core.cameras import Mount, PinholeCamera, RigCamera
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_json, write_json
-from genima_core.geometry import checked_pose, invert, rotation_angle
+from genima_core.geometry import checked_pose, distance, invert, transform_points
 
 OUTLIER_RATIO = 3.0
 """A view is left out when its error is this many times the median view's..."""
@@ -42,7 +44,7 @@ class Spread:
     turn_deg: float
     """Rotation of the hand about its most used axis, root mean square."""
     second_turn_deg: float
-    """EpisodeInfo the second axis; rotation about one axis alone leaves the solution open."""
+    """About the second axis; rotation about one axis alone leaves the solution open."""
     coverage: float
     """Share of the image, in width times height, between the outermost corners seen."""
 
@@ -58,7 +60,7 @@ class Solution:
     T_other_board: np.ndarray
     """The board in what carries it: the base for a camera on the hand, else the hand."""
     method: str
-    """OpenCV's solver whose answer was refined."""
+    """Closed form whose answer was refined."""
     rms_px: float
     """Over all corners of the views that were used."""
     residuals: tuple[Residual, ...]
@@ -71,6 +73,11 @@ class Solution:
     """Standard error of that."""
     spread: Spread
 
+    def __post_init__(self) -> None:
+        check_name(self.camera, "a camera")
+        for name in ("T_mount_cam", "T_other_board"):
+            checked_pose(getattr(self, name), f"{name} of camera {self.camera!r}")
+
     @property
     def used(self) -> tuple[Residual, ...]:
         return tuple(residual for residual in self.residuals if residual.used)
@@ -79,116 +86,93 @@ class Solution:
     def left_out(self) -> tuple[Residual, ...]:
         return tuple(residual for residual in self.residuals if not residual.used)
 
-    def __post_init__(self) -> None:
-        check_name(self.camera, "a camera")
-        for name in ("T_mount_cam", "T_other_board"):
-            checked_pose(getattr(self, name), f"{name} of camera {self.camera!r}")
 
+def solve(camera: RigCamera, samples: SampleSet) -> Solution:
+    """Extrinsics of a camera, wherever the rig has it, from all views that agree with each other.
 
-def solve(name: str, mount: Mount, camera: PinholeCamera, views: Sequence[PoseView]) -> Solution:
-    """Extrinsics of camera `name` from all views that agree with each other.
-
-    Raises:
-        ValueError: too few views, or the hand hardly turned.
+    ValueError if the views are too few, or the hand hardly turned.
     """
-    guess = best_guess(camera, views)
-    used, X, Y = _agreeing(camera, views, guess.T_mount_cam, guess.T_other_board)
+    views = pose_views(camera, samples)
+    method, guess = best_guess(views)
+    used, poses = _agreeing(views, guess)
     while True:
-        kept = [view for view, flag in zip(views, used, strict=True) if flag]
-        without = _leave_one_out(camera, kept, X, Y)
-        errors = np.array(
-            [Reprojection(camera, [view]).rms_px(*poses)[0] for view, poses in zip(kept, without, strict=True)]
-        )
-        worst = int(np.argmax(errors))
-        if errors[worst] <= _limit_px(errors) or len(kept) <= MIN_VIEWS + 1:
+        kept = list(compress(views, used))
+        without = [Reprojection(kept[:i] + kept[i + 1 :]).refine(*poses) for i in range(len(kept))]
+        residuals = [_residual(view, *others, used=True) for view, others in zip(kept, without, strict=True)]
+        errors_px = np.array([residual.px for residual in residuals])
+        worst = int(np.argmax(errors_px))
+        if errors_px[worst] <= _limit_px(errors_px) or len(kept) <= MIN_VIEWS + 1:
             break
         # The worst view only: it may be what makes the others look wrong.
-        used[[k for k, flag in enumerate(used) if flag][worst]] = False
-        X, Y = Reprojection(camera, [v for v, flag in zip(views, used, strict=True) if flag]).refine(X, Y)
-    others = iter(without)
-    residuals = tuple(
-        _residual(camera, view, *(next(others) if flag else (X, Y)), used=bool(flag))
-        for view, flag in zip(views, used, strict=True)
-    )
-    uncertainty_mm, uncertainty_deg = _jackknife([poses[0] for poses in without])
-    rms_px = float(np.sqrt((Reprojection(camera, kept).errors_px(X, Y) ** 2).sum(axis=1).mean()))
+        used[np.flatnonzero(used)[worst]] = False
+        poses = Reprojection(list(compress(views, used))).refine(*poses)
+    of_kept, reprojection = iter(residuals), Reprojection(kept)
     return Solution(
-        name,
-        mount,
-        camera,
-        X,
-        Y,
-        guess.method,
-        rms_px,
-        residuals,
-        uncertainty_mm,
-        uncertainty_deg,
-        *Reprojection(camera, kept).board_scale(X, Y),
-        _spread(camera, kept),
+        camera.name,
+        camera.mount,
+        views[0].camera,
+        *poses,
+        method,
+        reprojection.total_rms_px(*poses),
+        tuple(
+            next(of_kept) if flag else _residual(view, *poses, used=False)
+            for view, flag in zip(views, used, strict=True)
+        ),
+        *_jackknife([T_mount_cam for T_mount_cam, _ in without]),
+        *reprojection.board_scale(*poses),
+        _spread(kept),
     )
 
 
-def _agreeing(
-    camera: PinholeCamera, views: Sequence[PoseView], X: np.ndarray, Y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _agreeing(views: Sequence[PoseView], poses: Poses) -> tuple[np.ndarray, Poses]:
     """Which views agree, and both poses refined on these."""
-    all_views = Reprojection(camera, views)
-    X, Y = all_views.refine(X, Y)
+    all_views = Reprojection(views)
+    poses = all_views.refine(*poses)
     used = np.ones(len(views), dtype=bool)
     for _ in range(ROUNDS):
-        errors = all_views.rms_px(X, Y)
-        now = errors <= _limit_px(errors)
+        errors_px = all_views.rms_px(*poses)
+        now = errors_px <= _limit_px(errors_px)
         if now.sum() < MIN_VIEWS or (now == used).all():
             break
         used = now
-        X, Y = Reprojection(camera, [view for view, flag in zip(views, used, strict=True) if flag]).refine(X, Y)
-    return used, X, Y
+        poses = Reprojection(list(compress(views, used))).refine(*poses)
+    return used, poses
 
 
 def _limit_px(errors_px: np.ndarray) -> float:
     return max(OUTLIER_PX, OUTLIER_RATIO * float(np.median(errors_px)))
 
 
-def _leave_one_out(
-    camera: PinholeCamera, views: Sequence[PoseView], X: np.ndarray, Y: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Both poses without the first, the second, ... view."""
-    return [Reprojection(camera, [*views[:i], *views[i + 1 :]]).refine(X, Y) for i in range(len(views))]
-
-
-def _residual(camera: PinholeCamera, view: PoseView, X: np.ndarray, Y: np.ndarray, used: bool) -> Residual:
-    T_cam_board = invert(X) @ view.T_mount_other @ Y
-    middle = np.append(view.points.mean(axis=0), 1.0)
-    apart_m = np.linalg.norm(((T_cam_board - view.T_cam_board) @ middle)[:3])
-    turned = rotation_angle(T_cam_board[:3, :3].T @ view.T_cam_board[:3, :3])
-    return Residual(
-        view.name,
-        float(Reprojection(camera, [view]).rms_px(X, Y)[0]),
-        1e3 * float(apart_m),
-        float(np.rad2deg(turned)),
-        used,
-    )
+def _residual(view: PoseView, T_mount_cam: np.ndarray, T_other_board: np.ndarray, used: bool) -> Residual:
+    T_cam_board = invert(T_mount_cam) @ view.T_mount_other @ T_other_board
+    middle = view.points.mean(axis=0)
+    apart_m = np.linalg.norm(transform_points(T_cam_board, middle) - transform_points(view.T_cam_board, middle))
+    _, deg = distance(T_cam_board, view.T_cam_board)
+    px = Reprojection([view]).total_rms_px(T_mount_cam, T_other_board)
+    return Residual(view.name, px, 1e3 * float(apart_m), deg, used)
 
 
 def _jackknife(T_mount_cam: Sequence[np.ndarray]) -> tuple[float, float]:
     """Standard errors in mm and degrees from the solutions that lack one view each."""
-    positions = np.stack([T[:3, 3] for T in T_mount_cam])
-    rotations = Rotation.from_matrix(np.stack([T[:3, :3] for T in T_mount_cam]))
-    turns = (rotations.mean().inv() * rotations).as_rotvec()
-    factor = (len(positions) - 1) / len(positions)
+    poses = np.stack(T_mount_cam)
+    factor = (len(poses) - 1) / len(poses)
     return (
-        1e3 * float(np.sqrt(factor * ((positions - positions.mean(axis=0)) ** 2).sum())),
-        float(np.rad2deg(np.sqrt(factor * (turns**2).sum()))),
+        1e3 * float(np.sqrt(factor * ((poses[:, :3, 3] - poses[:, :3, 3].mean(axis=0)) ** 2).sum())),
+        float(np.rad2deg(np.sqrt(factor * (_turns(poses) ** 2).sum()))),
     )
 
 
-def _spread(camera: PinholeCamera, views: Sequence[PoseView]) -> Spread:
-    rotations = Rotation.from_matrix(np.stack([view.T_mount_other[:3, :3] for view in views]))
-    turns = (rotations.mean().inv() * rotations).as_rotvec()
+def _turns(T_a_b: np.ndarray) -> np.ndarray:
+    """Rotation vectors (n, 3) in rad of poses (n, 4, 4) from their mean."""
+    rotations = Rotation.from_matrix(T_a_b[:, :3, :3])
+    return (rotations.mean().inv() * rotations).as_rotvec()
+
+
+def _spread(views: Sequence[PoseView]) -> Spread:
+    turns = _turns(np.stack([view.T_mount_other for view in views]))
     sizes = np.rad2deg(np.linalg.svd(turns, compute_uv=False)) / np.sqrt(len(views))
-    corners = np.concatenate([view.corners_px for view in views])
-    seen = corners.max(axis=0) - corners.min(axis=0)
-    return Spread(float(sizes[0]), float(sizes[1]), float(seen[0] * seen[1] / (camera.width * camera.height)))
+    seen_px = np.ptp(np.concatenate([view.corners_px for view in views]), axis=0)
+    return Spread(float(sizes[0]), float(sizes[1]), float((seen_px / views[0].camera.size).prod()))
 
 
 def save_solutions(solutions: Mapping[str, Solution], path: Path) -> None:
@@ -202,11 +186,7 @@ class _Solutions:
 
 
 def load_solutions(path: Path) -> dict[str, Solution]:
-    """Camera name to solution.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not what `save_solutions` wrote.
-    """
+    """Camera name to solution; FileNotFoundError or ValueError where `save_solutions` wrote none."""
     try:
         stored = from_overrides(_Solutions, read_json(path), "the file")
     except ValueError as error:

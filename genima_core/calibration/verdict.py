@@ -2,40 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
-
-import numpy as np
 
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.solution import Solution
+from genima_core.geometry import distance
 
 Grade = Literal["good", "usable", "bad"]
+GRADES: tuple[Grade, ...] = ("good", "usable", "bad")
 
-
-@dataclass(frozen=True)
-class VerdictBounds:
-    """What a calibration must reach."""
-
-    views: int = 12
-    views_least: int = 6
-    turn_deg: float = 10.0
-    """EpisodeInfo the second most used axis."""
-    turn_least_deg: float = 4.0
-    coverage: float = 0.15
-    rms_px: float = 1.0
-    rms_most_px: float = 3.0
-    uncertainty_mm: float = 2.0
-    uncertainty_most_mm: float = 5.0
-    uncertainty_deg: float = 0.2
-    uncertainty_most_deg: float = 0.5
-    left_out_share: float = 0.3
-    scale: float = 0.005
-    """The board's size, as a share."""
-    scale_most: float = 0.03
-    scale_sigmas: float = 4.0
-    """A deviation counts from this many standard errors on."""
-    apart_mm: float = 5.0
-    """Between where two cameras put the board that the hand held."""
+ENOUGH_VIEWS = 12
+SCALE_SIGMAS = 4.0
+"""A deviation of the board's size counts from this many standard errors on."""
+APART_MM = 5.0
+"""Between where two cameras put the board that the hand held."""
 
 
 @dataclass(frozen=True)
@@ -46,55 +27,45 @@ class Verdict:
     advice: tuple[str, ...]
 
 
-def judge(solution: Solution, bounds: VerdictBounds | None = None) -> Verdict:
+def judge(solution: Solution) -> Verdict:
     """The verdict on one camera's solution."""
-    bounds = bounds or VerdictBounds()
-    views, spread = len(solution.used), solution.spread
-    off = solution.board_scale - 1.0
-    sure = abs(off) > bounds.scale_sigmas * solution.board_scale_error
-    uncertainty = (solution.uncertainty_mm, solution.uncertainty_deg)
-    # (whether it is not good, whether it is bad, what to do)
-    checks = (
+    views, left_out, spread = len(solution.used), len(solution.left_out), solution.spread
+    rms_px, mm, deg = solution.rms_px, solution.uncertainty_mm, solution.uncertainty_deg
+    off = abs(solution.board_scale - 1.0)
+    sure = off > SCALE_SIGMAS * solution.board_scale_error
+    # (how many of the two bounds, of "good" and of "usable", are exceeded; what to do)
+    checks: tuple[tuple[int, str], ...] = (
         (
-            views < bounds.views,
-            views < bounds.views_least,
-            f"too few views: {views}; take {bounds.views} or more, each with the hand turned differently",
+            (views < ENOUGH_VIEWS) + (views < 6),
+            f"too few views: {views}; take {ENOUGH_VIEWS} or more, each with the hand turned differently",
         ),
         (
-            spread.second_turn_deg < bounds.turn_deg,
-            spread.second_turn_deg < bounds.turn_least_deg,
+            (spread.second_turn_deg < 10.0) + (spread.second_turn_deg < 4.0),
             f"too little rotation: the hand turned by {spread.turn_deg:.0f} degrees about one axis and by "
             f"{spread.second_turn_deg:.0f} about a second one (rms); tilt it by 30 degrees about two axes or more",
         ),
         (
-            spread.coverage < bounds.coverage,
-            False,
+            int(spread.coverage < 0.15),
             f"the board was seen in only {100 * spread.coverage:.0f} % of the image; show it at all edges, near and "
             "far",
         ),
         (
-            solution.rms_px > bounds.rms_px,
-            solution.rms_px > bounds.rms_most_px,
-            f"corners are {solution.rms_px:.1f} px off (rms): check that the board is flat and fixed, the "
-            "intrinsics, and that the arm was at rest",
+            (rms_px > 1.0) + (rms_px > 3.0),
+            f"corners are {rms_px:.1f} px off (rms): check that the board is flat and fixed, the intrinsics, and that "
+            "the arm was at rest",
         ),
         (
-            sure and abs(off) > bounds.scale,
-            sure and abs(off) > bounds.scale_most,
-            f"the board seems {100 * abs(off):.1f} % {'larger' if off > 0 else 'smaller'} than given: measure a "
-            "printed square and correct board.json, or check the focal length",
+            (sure and off > 0.005) + (sure and off > 0.03),
+            f"the board seems {100 * off:.1f} % {'larger' if solution.board_scale > 1 else 'smaller'} than given: "
+            "measure a printed square and correct board.json, or check the focal length",
         ),
         (
-            uncertainty[0] > bounds.uncertainty_mm or uncertainty[1] > bounds.uncertainty_deg,
-            uncertainty[0] > bounds.uncertainty_most_mm or uncertainty[1] > bounds.uncertainty_most_deg,
-            f"uncertain by {uncertainty[0]:.1f} mm and {uncertainty[1]:.2f} degrees; more views, closer to the camera, "
-            "and more rotation help",
+            (mm > 2.0 or deg > 0.2) + (mm > 5.0 or deg > 0.5),
+            f"uncertain by {mm:.1f} mm and {deg:.2f} degrees; more views, closer to the camera, and more rotation help",
         ),
         (
-            len(solution.left_out) > bounds.left_out_share * len(solution.residuals),
-            len(solution.left_out) >= len(solution.used),
-            f"{len(solution.left_out)} of {len(solution.residuals)} views contradict the others: did the board move in "
-            "its holder?",
+            (left_out > 0.3 * (views + left_out)) + (left_out >= views),
+            f"{left_out} of {views + left_out} views contradict the others: did the board move in its holder?",
         ),
     )
     bad_poses = tuple(
@@ -102,8 +73,8 @@ def judge(solution: Solution, bounds: VerdictBounds | None = None) -> Verdict:
         "the corners were wrong; delete it or take it again"
         for r in solution.left_out
     )
-    grade: Grade = "bad" if any(bad for _, bad, _ in checks) else "usable" if any(c for c, _, _ in checks) else "good"
-    return Verdict(grade, (*(line for concern, bad, line in checks if concern or bad), *bad_poses))
+    grade = GRADES[max(exceeded for exceeded, _ in checks)]
+    return Verdict(grade, (*(advice for exceeded, advice in checks if exceeded), *bad_poses))
 
 
 def unseen(samples: SampleSet, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -119,17 +90,15 @@ def unseen(samples: SampleSet, wanted: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def disagreements(solutions: Mapping[str, Solution], bounds: VerdictBounds | None = None) -> tuple[str, ...]:
+def disagreements(solutions: Mapping[str, Solution]) -> tuple[str, ...]:
     """A line for each two cameras at the base that put the board, which the hand held, at different places."""
-    bounds = bounds or VerdictBounds()
     fixed = [solution for solution in solutions.values() if solution.mount == "base"]
     lines = []
-    for i, first in enumerate(fixed):
-        for second in fixed[i + 1 :]:
-            apart_mm = 1e3 * np.linalg.norm(first.T_other_board[:3, 3] - second.T_other_board[:3, 3])
-            if apart_mm > bounds.apart_mm:
-                lines.append(
-                    f"{first.camera} and {second.camera} put the board {apart_mm:.0f} mm apart in the hand: "
-                    "it moved there between their samples, or one of them is wrong"
-                )
+    for first, second in combinations(fixed, 2):
+        apart_mm, _ = distance(first.T_other_board, second.T_other_board)
+        if apart_mm > APART_MM:
+            lines.append(
+                f"{first.camera} and {second.camera} put the board {apart_mm:.0f} mm apart in the hand: "
+                "it moved there between their samples, or one of them is wrong"
+            )
     return tuple(lines)

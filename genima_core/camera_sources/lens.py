@@ -1,5 +1,6 @@
 """A camera as it is, lens distortion included, and the pinhole picture that is made of what it sees."""
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -15,22 +16,23 @@ from genima_core.files import read_json, write_json
 
 def plumb_bob(xy: np.ndarray, k: np.ndarray) -> np.ndarray:
     """OpenCV's radial and tangential model, which librealsense calls Brown-Conrady."""
-    x, y, r2 = xy[..., 0], xy[..., 1], (xy * xy).sum(-1)
-    tangential = np.stack([2 * k[2] * x * y + k[3] * (r2 + 2 * x * x), 2 * k[3] * x * y + k[2] * (r2 + 2 * y * y)], -1)
-    return xy * _radial(r2, k)[..., None] + tangential
+    r2 = (xy * xy).sum(-1, keepdims=True)
+    return _radial(xy, r2, k) + _tangential(xy, r2, k)
 
 
 def modified_brown_conrady(xy: np.ndarray, k: np.ndarray) -> np.ndarray:
     """librealsense's model of most colour cameras: the tangential part acts on what the radial part has moved."""
-    x, y = np.moveaxis(xy * _radial((xy * xy).sum(-1), k)[..., None], -1, 0)
-    r2 = (xy * xy).sum(-1)
-    return np.stack(
-        [x + 2 * k[2] * x * y + k[3] * (r2 + 2 * x * x), y + 2 * k[3] * x * y + k[2] * (r2 + 2 * y * y)], -1
-    )
+    r2 = (xy * xy).sum(-1, keepdims=True)
+    moved = _radial(xy, r2, k)
+    return moved + _tangential(moved, r2, k)
 
 
-def _radial(r2: np.ndarray, k: np.ndarray) -> np.ndarray:
-    return 1 + k[0] * r2 + k[1] * r2**2 + k[4] * r2**3
+def _radial(xy: np.ndarray, r2: np.ndarray, k: np.ndarray) -> np.ndarray:
+    return xy * (1 + k[0] * r2 + k[1] * r2**2 + k[4] * r2**3)
+
+
+def _tangential(xy: np.ndarray, r2: np.ndarray, k: np.ndarray) -> np.ndarray:
+    return 2 * k[[2, 3]] * xy.prod(-1, keepdims=True) + k[[3, 2]] * (r2 + 2 * xy * xy)
 
 
 DISTORTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -78,18 +80,12 @@ class Lens:
         return xy * [self.camera.fx, self.camera.fy] + [self.camera.cx, self.camera.cy]
 
     def save(self, path: Path) -> None:
-        write_json(
-            path,
-            {**asdict(self.camera), "distortion": self.distortion, "coefficients": self.coefficients},
-        )
+        content = asdict(self)
+        write_json(path, {**content.pop("camera"), **content})
 
     @classmethod
     def load(cls, path: Path) -> "Lens":
-        """Reads what `save` wrote; distortion may be left out.
-
-        Raises:
-            FileNotFoundError, ValueError: no such file; no intrinsics.
-        """
+        """Reads what `save` wrote, also without distortion; FileNotFoundError or ValueError where that is not there."""
         keys = [field.name for field in fields(PinholeCamera)]
         if not path.is_file():
             raise FileNotFoundError(
@@ -131,9 +127,8 @@ class View:
     @cached_property
     def _maps(self) -> tuple[np.ndarray, np.ndarray]:
         """For each pixel of the cut-out where it is in the camera's picture."""
-        u, v = np.meshgrid(np.arange(self._cut.width), np.arange(self._cut.height))
-        rays = np.stack([(u - self._cut.cx) / self._cut.fx, (v - self._cut.cy) / self._cut.fy, np.ones_like(u)], -1)
-        uv = self.lens.project(rays).astype(np.float32)
+        pixels = np.stack(np.meshgrid(np.arange(self._cut.width), np.arange(self._cut.height)), -1)
+        uv = self.lens.project(self._cut.rays(pixels)).astype(np.float32)
         return cv2.convertMaps(uv[..., 0], uv[..., 1], cv2.CV_16SC2)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
@@ -154,11 +149,7 @@ class View:
 
 
 def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Left, top, width and height of "square" (the largest one in the middle), "80,0,480,480", or "" for all.
-
-    Raises:
-        ValueError: another form.
-    """
+    """Left, top, width, height of "square" (the largest in the middle), "80,0,480,480" or "" (all); else ValueError."""
     if not text:
         return None
     if text == "square":
@@ -174,17 +165,9 @@ def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] 
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
-    """Width and height of "256x256"; "" is None.
-
-    Raises:
-        ValueError: another form.
-    """
+    """Width and height of "256x256"; None for "", ValueError for another form."""
     if not text:
         return None
-    try:
-        width, height = map(int, text.split("x"))
-    except ValueError:
-        width = height = 0
-    if width < 1 or height < 1:
+    if (found := re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)) is None:
         raise ValueError(f'size is {text!r}; valid are "" and width x height in px, such as 256x256')
-    return width, height
+    return int(found[1]), int(found[2])

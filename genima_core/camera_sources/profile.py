@@ -1,5 +1,6 @@
 """Size and rate of a camera's stream."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,18 +18,11 @@ class Profile:
 
     @classmethod
     def parse(cls, text: str) -> "Profile":
-        """A profile from "640x480x30".
-
-        Raises:
-            ValueError: another form.
-        """
-        try:
-            width, height, fps = map(int, text.split("x"))
-        except ValueError:
-            width = height = fps = 0
-        if min(width, height, fps) < 1:
+        """A profile from "640x480x30"; ValueError for another form."""
+        found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+        if found is None:
             raise ValueError(f"profile is {text!r}; it needs width x height x rate, such as 640x480x30")
-        return cls(width, height, fps)
+        return cls(*map(int, found.groups()))
 
 
 def nearest(profiles: Iterable[Profile], wanted: Profile, count: int = 4) -> list[Profile]:

@@ -1,14 +1,15 @@
 """Reads one camera for as long as the node lives: through unplugging, frozen streams, resets and jumps of clocks."""
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.source import Frame, Opener, Source
+from genima_core.camera_sources.source import Clock, Frame, Opener, Source
 from genima_core.config import check_positive
+
+COUNTED = ("frames", "repeated", "misplaced", "frozen", "lost", "reopened", "resets", "clock_jumps")
+STAMP_ERROR_S = 1.0
+"""A picture whose stamp is further from now has a wrong stamp."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,9 @@ class ReadingConfig:
     retry_longest_s: float = 8.0
     reset_after: int = 3
     """Failures in a row until the device is reset, and again after as many."""
-    stamp_error_s: float = 1.0
-    """A picture whose stamp is further from now has a wrong stamp."""
-    distinct: bool = False
-    """Whether equal pixels are the same picture once more, whatever its number and stamp say: so with a real sensor,
-    whose noise never repeats."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "freeze_s retry_s retry_longest_s stamp_error_s")
+        check_positive(self, "freeze_s retry_s retry_longest_s")
         if self.reset_after < 1:
             raise ValueError(f"reset_after is {self.reset_after}; it must be at least 1")
 
@@ -38,27 +34,16 @@ class Reader:
     Stamps go back in one case only: when the host's clock was set back, which `counts` tells as `clock_jumps`.
     """
 
-    def __init__(
-        self,
-        opener: Opener,
-        config: ReadingConfig,
-        steady_s: Callable[[], float],
-        ros_s: Callable[[], float],
-        wait: Callable[[float], object],
-    ) -> None:
-        """Opens the source.
-
-        Raises:
-            ValueError, OSError: it cannot be opened; what to do about it.
-        """
+    def __init__(self, opener: Opener, config: ReadingConfig, clock: Clock) -> None:
+        """Opens the source; ValueError or OSError, which say what to do, if that is not possible."""
         self.config = config
         self.problem = ""
         """What is wrong now, "" while pictures come."""
         self.timing = "device"
-        self.counts: Counter[str] = Counter()
-        """Since the start: frames, repeated, misplaced, frozen, lost, reopened, resets, clock_jumps."""
-        self._opener, self._steady_s, self._ros_s, self._wait = opener, steady_s, ros_s, wait
-        self._source: Source | None = opener.open()
+        self.counts = dict.fromkeys(COUNTED, 0)
+        """Since the start."""
+        self._open, self._clock = opener, clock
+        self._source: Source | None = opener(False)
         self.lens = self._source.lens
         """Of the source as it was opened first; pictures of another size are refused from then on."""
         self._number: int | None = None  # kept when opened again: a device may still hold its last picture
@@ -66,7 +51,13 @@ class Reader:
         self._rgb: np.ndarray | None = None
         self._failures = 0
         self._retry_at_s = 0.0
-        self._new_at_s = steady_s()
+        self._new_at_s = clock.steady_s()
+
+    @property
+    def warning(self) -> str:
+        """The source's."""
+        source = self._source
+        return "" if source is None else source.warning
 
     @property
     def connected(self) -> bool:
@@ -74,23 +65,23 @@ class Reader:
 
     def step(self, timeout_s: float = 0.1) -> Frame | None:
         """A new picture, or None after at most `timeout_s` (longer only where the device's driver takes longer)."""
-        if self._source is None and not self._reopen(timeout_s):
-            return None
         try:
-            frame = self._source.read(timeout_s) if self._source else None
+            source = self._source or self._reopen(timeout_s)
+            if source is None:
+                return None
+            frame = source.read(timeout_s)
+            if frame is not None:
+                self._check_size(frame)
         except (OSError, RuntimeError, ValueError) as error:
-            self.counts["lost"] += 1
+            self.counts["lost"] += self.connected
             self._give_up(str(error))
             return None
-        if frame is not None and (wrong := self._wrong_size(frame)):
-            self._give_up(wrong)
-            return None
-        if frame is not None and self._is_new(frame):
-            self._new_at_s = self._steady_s()
+        if frame is not None and self._is_new(frame, source.live):
+            self._new_at_s = self._clock.steady_s()
             self._failures, self.problem, self.timing = 0, "", frame.timing
             self.counts["frames"] += 1
             return frame
-        silent_s = self._steady_s() - self._new_at_s
+        silent_s = self._clock.steady_s() - self._new_at_s
         if silent_s > self.config.freeze_s:
             self.counts["frozen"] += 1
             self._give_up(self.problem or f"no new picture for {silent_s:.1f} s: the stream has frozen")
@@ -101,22 +92,17 @@ class Reader:
         if source is not None:
             source.close()
 
-    def _reopen(self, timeout_s: float) -> bool:
-        left_s = self._retry_at_s - self._steady_s()
+    def _reopen(self, timeout_s: float) -> Source | None:
+        left_s = self._retry_at_s - self._clock.steady_s()
         if left_s > 0:
-            self._wait(min(left_s, timeout_s))
-            return False
-        try:
-            if self._failures % self.config.reset_after == 0:
-                self.counts["resets"] += 1
-                self._opener.reset()
-            self._source = self._opener.open()
-        except (OSError, RuntimeError, ValueError) as error:
-            self._give_up(str(error))
-            return False
+            self._clock.wait(min(left_s, timeout_s))
+            return None
+        reset = self._failures % self.config.reset_after == 0
+        self.counts["resets"] += reset
+        self._source = self._open(reset)
         self.counts["reopened"] += 1
-        self._new_at_s = self._steady_s()
-        return True
+        self._new_at_s = self._clock.steady_s()
+        return self._source
 
     def _give_up(self, problem: str) -> None:
         """Closes the source, to be opened again later."""
@@ -127,24 +113,23 @@ class Reader:
             self.problem += f" (and it does not close: {error})"
         delay_s = min(self.config.retry_s * 2 ** min(self._failures, 20), self.config.retry_longest_s)
         self._failures += 1
-        self._retry_at_s = self._steady_s() + delay_s
+        self._retry_at_s = self._clock.steady_s() + delay_s
 
-    def _wrong_size(self, frame: Frame) -> str:
-        size, of_lens = (frame.rgb.shape[1], frame.rgb.shape[0]), _size(frame.lens)
-        if size == of_lens == _size(self.lens):
-            return ""
-        return (
-            f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
-            f"opened with {_size(self.lens)[0]}x{_size(self.lens)[1]}"
-        )
+    def _check_size(self, frame: Frame) -> None:
+        size, of_lens, first = frame.rgb.shape[1::-1], frame.lens.camera.size, self.lens.camera.size
+        if not size == of_lens == first:
+            raise ValueError(
+                f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}; the camera was "
+                f"opened with {first[0]}x{first[1]}"
+            )
 
-    def _is_new(self, frame: Frame) -> bool:
-        now_s = self._ros_s()
+    def _is_new(self, frame: Frame, live: bool) -> bool:
+        now_s = self._clock.ros_s()
         same = frame.number == self._number or frame.stamp_s == self._stamp_s
-        if same or (self.config.distinct and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
+        if same or (live and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
             self.counts["repeated"] += 1
             return False
-        if abs(now_s - frame.stamp_s) > self.config.stamp_error_s:
+        if abs(now_s - frame.stamp_s) > STAMP_ERROR_S:
             self.counts["misplaced"] += 1
             self.problem = (
                 f"a picture is stamped {abs(now_s - frame.stamp_s):.1f} s in the "
@@ -153,14 +138,10 @@ class Reader:
             return False
         if frame.stamp_s < self._stamp_s:
             # Only a clock that was set back makes of the last stamp one that would not be accepted now.
-            if self._stamp_s <= now_s + self.config.stamp_error_s:
-                self.counts["misplaced"] += 1
+            jumped = self._stamp_s > now_s + STAMP_ERROR_S
+            self.counts["clock_jumps" if jumped else "misplaced"] += 1
+            if not jumped:
                 return False
-            self.counts["clock_jumps"] += 1
         self._number, self._stamp_s = frame.number, frame.stamp_s
-        self._rgb = frame.rgb if self.config.distinct else None
+        self._rgb = frame.rgb if live else None
         return True
-
-
-def _size(lens: Lens) -> tuple[int, int]:
-    return lens.camera.width, lens.camera.height

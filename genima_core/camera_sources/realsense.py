@@ -3,13 +3,13 @@
 import importlib
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from genima_core.camera_sources.devices import Device, color_sensor, describe, devices
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.profile import Profile, nearest
 from genima_core.camera_sources.source import Frame, SourceLost, Timing
@@ -33,11 +33,7 @@ class RealSenseConfig:
 
 
 def import_realsense() -> ModuleType:
-    """pyrealsense2.
-
-    Raises:
-        RuntimeError: it cannot be imported; how to get it.
-    """
+    """pyrealsense2; RuntimeError, which says how to get it, if it cannot be imported."""
     try:
         return importlib.import_module("pyrealsense2")
     except ImportError as error:
@@ -47,56 +43,95 @@ def import_realsense() -> ModuleType:
         ) from error
 
 
-class RealSenseOpener:
-    """Opens and resets the camera with one serial number."""
+@dataclass(frozen=True)
+class Device:
+    """What a connected camera says about itself."""
 
-    def __init__(self, rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float]) -> None:
-        """`lens` replaces the camera's own intrinsics."""
-        self._rs, self._config, self._lens, self._ros_s = rs, config, lens, ros_s
-        self._seen = False
-        self.warning = ""
+    name: str
+    serial: str
+    usb: str
+    """Version of the USB connection, such as 3.2; "" where it is none or not told."""
+    firmware: str
+    profiles: tuple[Profile, ...]
+    """Of colour, as RGB."""
 
-    def open(self) -> "SensorSource":
-        device, about = self._find()
-        sensor = color_sensor(self._rs, device)
-        if sensor is None:
-            raise ValueError(f"camera {about.name} {about.serial} has no colour stream; take a model that has one")
-        profile = _profile(self._rs, sensor, about, self._config.profile)
-        try:
-            set_options(self._rs, sensor, self._config)
-            source = SensorSource(self._rs, device, sensor, profile, self._lens, self._ros_s)
-        except RuntimeError as error:
-            raise SourceLost(f"{describe(about)} cannot be opened: {error}; does another program use it?") from error
-        self._seen = True
-        self.warning = f"{describe(about)} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
-        return source
+    @property
+    def slow(self) -> bool:
+        """Whether it is connected by USB 2, which does not carry what it could send."""
+        return self.usb.startswith("2")
 
-    def reset(self) -> None:
-        self._find()[0].hardware_reset()
+    def __str__(self) -> str:
+        return f"{self.name} {self.serial}{f', USB {self.usb}' if self.usb else ''}"
 
-    def _find(self) -> tuple[Any, Device]:
-        found = devices(self._rs)
-        for device, about in found:
-            if about.serial == self._config.serial:
-                return device, about
-        there = "; ".join(describe(about) for _, about in found) or "none"
-        text = f"there is no camera with serial number {self._config.serial!r}; connected are: {there}"
-        raise SourceLost(f"{text}: it was unplugged, or restarts") if self._seen else ValueError(text)
+
+def devices(rs: ModuleType) -> list[tuple[Any, Device]]:
+    """Connected cameras, in the order of their serial numbers; those that vanish while asked are left out."""
+    info, found = rs.camera_info, []
+    keys = info.name, info.serial_number, info.usb_type_descriptor, info.firmware_version
+    for device in rs.context().query_devices():
+        with suppress(RuntimeError):
+            name, serial, usb, firmware = (device.get_info(key) if device.supports(key) else "" for key in keys)
+            profiles = tuple(sorted(color_profiles(rs, color_sensor(rs, device))))
+            found.append((device, Device(name, serial, usb, firmware, profiles)))
+    return sorted(found, key=lambda pair: pair[1].serial)
+
+
+def color_sensor(rs: ModuleType, device: Any) -> Any | None:
+    """The sensor with colour streams; on a D405 it is the stereo module."""
+    return next((sensor for sensor in device.query_sensors() if color_profiles(rs, sensor)), None)
+
+
+def color_profiles(rs: ModuleType, sensor: Any | None) -> dict[Profile, Any]:
+    """A sensor's streams of RGB pictures, as librealsense has them."""
+    found = {}
+    for profile in [] if sensor is None else sensor.get_stream_profiles():
+        if (profile.stream_type(), profile.format()) == (rs.stream.color, rs.format.rgb8):
+            video = profile.as_video_stream_profile()
+            found[Profile(video.width(), video.height(), profile.fps())] = profile
+    return found
+
+
+def open_realsense(
+    rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float], reset: bool = False
+) -> "SensorSource":
+    """The camera with one serial number; `lens` replaces its own intrinsics.
+
+    SourceLost if it is not there, or busy; ValueError if it has no such stream, or lacks an option.
+    """
+    found = {about.serial: (device, about) for device, about in devices(rs)}
+    if config.serial not in found:
+        there = "; ".join(str(about) for _, about in found.values()) or "none"
+        raise SourceLost(f"there is no camera with serial number {config.serial!r}; connected are: {there}")
+    device, about = found[config.serial]
+    if reset:
+        device.hardware_reset()
+        raise SourceLost(f"{about} restarts")
+    sensor = color_sensor(rs, device)
+    if sensor is None:
+        raise ValueError(f"camera {about.name} {about.serial} has no colour stream; take a model that has one")
+    profile = color_profiles(rs, sensor).get(config.profile)
+    if profile is None:
+        likely = ", ".join(map(str, nearest(about.profiles, config.profile))) or "none"
+        raise ValueError(f"{about} has no colour profile {config.profile}; the nearest are {likely}")
+    try:
+        set_options(rs, sensor, config)
+        source = SensorSource(rs, device, sensor, profile, lens, ros_s)
+    except RuntimeError as error:
+        raise SourceLost(f"{about} cannot be opened: {error}; does another program use it?") from error
+    source.warning = f"{about} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
+    return source
 
 
 def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
-    """Fixes exposure, gain and white balance, or leaves them to the camera.
-
-    Raises:
-        ValueError: a value outside of the device's range, or an option that it lacks.
-    """
+    """Fixes exposure, gain and white balance, or leaves them to the camera; ValueError for what it cannot do."""
     fixed = config.exposure_us is not None or config.gain is not None
-    if sensor.supports(rs.option.enable_auto_exposure):
-        sensor.set_option(rs.option.enable_auto_exposure, float(not fixed))
-    if sensor.supports(rs.option.auto_exposure_priority):
-        sensor.set_option(rs.option.auto_exposure_priority, 0.0)  # else the rate falls in dim light
-    if sensor.supports(rs.option.enable_auto_white_balance):
-        sensor.set_option(rs.option.enable_auto_white_balance, float(config.white_balance_k is None))
+    for option, on in (
+        (rs.option.enable_auto_exposure, not fixed),
+        (rs.option.auto_exposure_priority, False),  # else the rate falls in dim light
+        (rs.option.enable_auto_white_balance, config.white_balance_k is None),
+    ):
+        if sensor.supports(option):
+            sensor.set_option(option, float(on))
     for name, option, value in (
         ("exposure_us", rs.option.exposure, config.exposure_us),
         ("gain", rs.option.gain, config.gain),
@@ -115,36 +150,21 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
         sensor.set_option(option, float(value))
 
 
-def _profile(rs: ModuleType, sensor: Any, about: Device, wanted: Profile) -> Any:
-    for profile in sensor.get_stream_profiles():
-        video = profile.as_video_stream_profile()
-        if (profile.stream_type(), profile.format()) == (rs.stream.color, rs.format.rgb8) and (
-            video.width(),
-            video.height(),
-            profile.fps(),
-        ) == (wanted.width, wanted.height, wanted.fps):
-            return profile
-    raise ValueError(
-        f"{describe(about)} has no colour profile {wanted}; the nearest are "
-        f"{', '.join(map(str, nearest(about.profiles, wanted))) or 'none'}"
-    )
-
-
 class SensorSource:
     """A `Source` of one colour sensor of librealsense, that of a real device or of a `software_device`."""
+
+    live, warning = True, ""
 
     def __init__(
         self, rs: ModuleType, device: Any, sensor: Any, profile: Any, lens: Lens | None, ros_s: Callable[[], float]
     ) -> None:
         """Starts the stream `profile`; `lens` replaces the intrinsics that it comes with.
 
-        Raises:
-            ValueError: a lens of another size, or with a distortion that is unknown.
-            RuntimeError: librealsense cannot start it.
+        ValueError for a lens of another size, or an unknown distortion; RuntimeError if librealsense cannot start it.
         """
         video = profile.as_video_stream_profile()
         self.lens = lens or lens_of(video.get_intrinsics())
-        if (self.lens.camera.width, self.lens.camera.height) != (video.width(), video.height()):
+        if self.lens.camera.size != (video.width(), video.height()):
             raise ValueError(
                 f"the profile is {video.width()}x{video.height()}, the given intrinsics are of "
                 f"{self.lens.camera.width}x{self.lens.camera.height}; give intrinsics of this profile"
@@ -187,11 +207,7 @@ class SensorSource:
 
 
 def lens_of(intrinsics: Any) -> Lens:
-    """Intrinsics of librealsense, whose pixels have their centres at whole numbers, as OpenCV's.
-
-    Raises:
-        ValueError: a distortion that is unknown here.
-    """
+    """Intrinsics of librealsense, whose pixels have their centres at whole numbers, as OpenCV's."""
     i = intrinsics
     camera = PinholeCamera(i.width, i.height, i.fx, i.fy, i.ppx, i.ppy)
     name = str(i.model).rpartition(".")[2]

@@ -1,11 +1,22 @@
 """What the camera node reads from, whatever it is: a RealSense, pictures in a folder, a video."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
 from genima_core.camera_sources.lens import Lens
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time of the node that reads."""
+
+    steady_s: Callable[[], float]
+    ros_s: Callable[[], float]
+    wait: Callable[[float], object]
+    """Waits for so many seconds; less where the node ends."""
 
 
 class SourceLost(OSError):
@@ -32,31 +43,24 @@ class Frame:
 
 
 class Source(Protocol):
+    """A camera that is open."""
+
     lens: Lens
+    live: bool
+    """Whether pictures are a sensor's, whose noise never repeats, so that equal pixels are the same picture once more,
+    whatever its number and stamp say."""
+    warning: str
+    """What is not as it should be, though it works; "" else."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next picture; None if none has come within `timeout_s`.
-
-        Raises:
-            SourceLost: the source has gone.
-        """
+        """The next picture; None if none comes within `timeout_s`, SourceLost if the source has gone."""
 
     def close(self) -> None:
         """Gives the source free, in whatever state it is."""
 
 
-class Opener(Protocol):
-    """Knows how to open one source again and again."""
+Opener = Callable[[bool], Source]
+"""Opens one source, again and again; where True is given, after a reset of its device, if it is one.
 
-    warning: str
-    """What is not as it should be, though it works; "" else."""
-
-    def open(self) -> Source:
-        """
-        Raises:
-            SourceLost: not there now, or busy.
-            ValueError: it will never work as configured.
-        """
-
-    def reset(self) -> None:
-        """Restarts the device, if it is one and is there."""
+It raises SourceLost where the source is not there now, or busy, and ValueError where it will never work as configured.
+"""

@@ -33,8 +33,7 @@ def bench(
         json: File for the results of all, under the key rows.
     """
     known = benchmarks()
-    unknown = sorted(set(names) - set(known))
-    if unknown:
+    if unknown := sorted(set(names) - set(known)):
         raise ValueError(f"no benchmark {', '.join(unknown)}; valid are {', '.join(known)}")
     rows, failed = [], []
     with tempfile.TemporaryDirectory() as scratch:
@@ -54,11 +53,7 @@ def bench(
 
 
 def benchmarks() -> dict[str, Path]:
-    """Name to script.
-
-    Raises:
-        FileNotFoundError: this is an installed package without the source tree.
-    """
+    """Name to script; FileNotFoundError from an installed package without the source tree."""
     scripts = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
     if not scripts:
         raise FileNotFoundError(f"no benchmarks in {FOLDER}; they are part of the source tree: run genima from a clone")

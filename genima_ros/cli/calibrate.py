@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -12,16 +13,16 @@ from PIL import Image
 from rich.console import Console
 
 from genima_core.calibration.board import MARGIN_SQUARES, Board
-from genima_core.calibration.drift import Drift, cameras_apart, distance, drift, from_known_board
-from genima_core.calibration.reprojection import pose_views
-from genima_core.calibration.samples import Sample, SampleSet
-from genima_core.calibration.session import CollectSession, Moment, detect
+from genima_core.calibration.drift import Drift, cameras_apart, drift, from_known_board
+from genima_core.calibration.samples import CollectSession, Moment, SampleSet
 from genima_core.calibration.solution import Solution, load_solutions, save_solutions
 from genima_core.calibration.solution import solve as solve_camera
-from genima_core.calibration.store import Calib, check_intrinsics, keep_old, placed
+from genima_core.calibration.store import Calib, check_intrinsics, placed
 from genima_core.calibration.verdict import disagreements, judge, unseen
-from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.cameras import CameraRig
 from genima_core.files import write_json
+from genima_core.geometry import distance
+from genima_core.tiling import tile
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.cli.terminal.calibration_table import row_of, table_of
 from genima_ros.cli.terminal.keyboard import Keyboard
@@ -33,6 +34,8 @@ DEFAULT_BOARD = Board()
 INCH_M = 0.0254
 SPIN_S = 0.05
 REST_S = 20.0
+OPACITY = 0.55
+"""The joint must show through its sphere."""
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 
 
@@ -95,7 +98,7 @@ def collect(
     with CalibrationLink(join_domain(domain), cameras, setup, arm_namespace) as link, Keyboard(sys.stdin) as keyboard:
         link.wait_ready()
         print(f"samples go to {folder}; space takes one, u deletes the last one, q ends", flush=True)
-        while not (count and session.taken >= count):
+        while not (count and len(session.taken) >= count):
             link.spin(SPIN_S)
             keys = keyboard.read()
             if "u" in keys:
@@ -107,7 +110,7 @@ def collect(
                 print(session.take(moment), flush=True)
             if "q" in keys:
                 break
-    print(f"{session.taken} samples taken; next: genima calibrate solve {folder}", flush=True)
+    print(f"{len(session.taken)} samples taken; next: genima calibrate solve {folder}", flush=True)
     return 0 if session.taken else 1
 
 
@@ -133,16 +136,13 @@ def solve(
     """
     taken, known = SampleSet.load(samples), CameraRig.load(rig)
     wanted = cameras or known.names
-    mounts = {name: known[name].mount for name in wanted}
     solutions, problems = {}, list(unseen(taken, wanted))
-    for name, mount in mounts.items():
-        seen = taken.seen_by(name)
-        if not seen:
-            continue
-        try:
-            solutions[name] = solve_camera(name, mount, seen[0].views[name].camera, pose_views(taken, name, mount))
-        except ValueError as error:
-            problems.append(f"camera {name!r}: {error}")
+    for camera in [known[name] for name in wanted]:
+        if camera.name in taken.cameras:
+            try:
+                solutions[camera.name] = solve_camera(camera, taken)
+            except ValueError as error:
+                problems.append(f"camera {camera.name!r}: {error}")
     problems += disagreements(solutions)
     verdicts = {name: judge(solution) for name, solution in solutions.items()}
     rows = [row_of(solution, verdicts[name], known) for name, solution in solutions.items()]
@@ -198,7 +198,9 @@ def install(
             poses[name] = (solution.mount, solution.T_mount_cam)
     after, out = placed(before, poses), out or rig
     if out == rig and after.fingerprint() != before.fingerprint():
-        print(f"the old rig is kept: {keep_old(rig, before)}")
+        kept = rig.with_name(f"{rig.stem}.{before.fingerprint()}{rig.suffix}")
+        before.save(kept)
+        print(f"the old rig is kept: {kept}")
     after.save(out)
     for name in poses:
         mm, deg = distance(before[name].T_mount_cam, after[name].T_mount_cam)
@@ -261,12 +263,8 @@ def check(
 
 
 def _check_samples(rig: CameraRig, samples: SampleSet) -> list[dict]:
-    rows = []
-    for camera in rig.cameras:
-        if camera.name in samples.cameras:
-            found = drift(camera, samples)
-            rows.append({"name": camera.name, **asdict(found), "text": _drift_text(found)})
-    return rows
+    found = [drift(camera, samples) for camera in rig.cameras if camera.name in samples.cameras]
+    return [{"name": one.camera, **asdict(one), "text": _drift_text(one)} for one in found]
 
 
 def _drift_text(found: Drift) -> str:
@@ -280,31 +278,22 @@ def _check_live(
     rig: CameraRig, out: Path, solutions: Mapping[str, Solution], board: Board, moment: Moment
 ) -> list[dict]:
     check_intrinsics(rig, moment.cameras)
-    rig = rig.resize(*_one_size(moment.cameras))
+    resized = (replace(c, intrinsics=c.intrinsics.resize(*moment.cameras[c.name].size)) for c in rig.cameras)
+    rig = replace(rig, cameras=tuple(resized))
     _write_overlay(rig, moment, out)
-    sample = Sample.at(rig.arm, "now", moment.stamp_s, moment.q, detect(moment, board))
+    sample = moment.sample(rig.arm, board, "now")
     rows = []
     for name in sample.views:
         if name in solutions:
-            px, mm = from_known_board(rig[name], sample, board, solutions[name].T_other_board)
-            rows.append(
-                {
-                    "name": name,
-                    "px": px,
-                    "mm": mm,
-                    "text": f"{name}: {px:.1f} px, {mm:.1f} mm from where the board was calibrated",
-                }
-            )
+            found = from_known_board(rig[name], sample, board, solutions[name].T_other_board)
+            rows.append(_row("{}: {} from where the board was calibrated", name, *found))
     for pair in cameras_apart(rig, sample, board):
-        rows.append(
-            {
-                "name": f"{pair.first} and {pair.second}",
-                "px": pair.px,
-                "mm": pair.mm,
-                "text": f"{pair.first} and {pair.second} see the board {pair.px:.1f} px, {pair.mm:.1f} mm apart",
-            }
-        )
+        rows.append(_row("{} see the board {} apart", f"{pair.first} and {pair.second}", pair.px, pair.mm))
     return rows
+
+
+def _row(text: str, name: str, px: float, mm: float) -> dict:
+    return {"name": name, "px": px, "mm": mm, "text": text.format(name, f"{px:.1f} px, {mm:.1f} mm")}
 
 
 def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> Moment:
@@ -318,18 +307,16 @@ def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> M
         return moment
 
 
-def _one_size(cameras: Mapping[str, PinholeCamera]) -> tuple[int, int]:
-    sizes = {name: (camera.width, camera.height) for name, camera in cameras.items()}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"the cameras' images differ in size: {sizes}; set one profile for all")
-    return next(iter(sizes.values()))
-
-
 def _write_overlay(rig: CameraRig, moment: Moment, out: Path) -> None:
-    from genima_core.calibration.overlay import overlay  # not at the top: rendering needs the extra "sim"
+    """All views with the spheres where forward kinematics and the rig put the arm: they should sit on the joints."""
+    from genima_core.targets.draw import over_observation
+    from genima_core.targets.renderer import TargetRenderer  # not at the top: rendering needs the extra "sim"
 
+    pictures = np.stack([moment.images[name] for name in rig.names])
+    with closing(TargetRenderer(rig)) as renderer:
+        spheres = over_observation(renderer.render(moment.q, moment.q, moment.opening), pictures)
+    picture = cv2.addWeighted(tile(spheres), OPACITY, tile(pictures), 1 - OPACITY, 0.0)
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture = overlay(rig, moment.images, moment.q, moment.opening)
     if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise OSError(f"cannot write {out}; the name must end in .png")
     print(f"{out}: each sphere should sit on its joint, in all four views")

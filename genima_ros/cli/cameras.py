@@ -1,7 +1,7 @@
 """`genima cameras`."""
 
 import time
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -10,10 +10,9 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from genima_core.camera_sources.devices import Device, devices
 from genima_core.camera_sources.playback import INTRINSICS
 from genima_core.camera_sources.profile import Profile, in_short, nearest
-from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, import_realsense
+from genima_core.camera_sources.realsense import Device, RealSenseConfig, devices, import_realsense, open_realsense
 from genima_core.files import write_json
 
 PREFERRED = Profile(640, 480, 30)
@@ -41,19 +40,24 @@ def cameras(save: Path | None = None, json: Path | None = None) -> int:
         raise RuntimeError(
             "no RealSense camera is connected; check cable and port, and on Linux librealsense's udev rules"
         )
-    problems = {} if save is None else save_pictures(rs, found, save, time.monotonic)
+    problems = {}
+    if save is not None:
+        for about in found:
+            try:
+                save_picture(rs, about, save / about.serial)
+            except (OSError, RuntimeError, ValueError) as error:
+                problems[about.serial] = f"no picture: {error}"
     show(found, problems)
-    if json is not None:
-        rows = [
-            {
-                **asdict(about),
-                "profiles": [str(profile) for profile in about.profiles],
-                "usb2": about.slow,
-                "problem": problems.get(about.serial, ""),
-            }
-            for about in found
-        ]
-        write_json(json, {"cameras": rows})
+    rows = [
+        {
+            **asdict(about),
+            "profiles": [str(profile) for profile in about.profiles],
+            "usb2": about.slow,
+            "problem": problems.get(about.serial, ""),
+        }
+        for about in found
+    ]
+    write_json(json, {"cameras": rows})
     return 1 if problems else 0
 
 
@@ -71,33 +75,16 @@ def show(found: list[Device], problems: dict[str, str]) -> None:
             print(f"{about.serial}: {problems[about.serial]}")
 
 
-def save_pictures(rs: ModuleType, found: list[Device], folder: Path, clock_s: Callable[[], float]) -> dict[str, str]:
-    """A settled picture of each camera; serial number to what went wrong."""
-    problems = {}
-    for about in found:
-        try:
-            save_picture(rs, about, folder / about.serial, clock_s)
-        except (OSError, RuntimeError, ValueError) as error:
-            problems[about.serial] = f"no picture: {error}"
-    return problems
-
-
-def save_picture(rs: ModuleType, about: Device, folder: Path, clock_s: Callable[[], float]) -> None:
-    """
-    Raises:
-        ValueError, OSError, RuntimeError: it cannot be opened; no picture came.
-    """
+def save_picture(rs: ModuleType, about: Device, folder: Path) -> None:
+    """A settled picture of a camera; ValueError, OSError or RuntimeError if it cannot be opened, or none comes."""
     if not about.profiles:
         raise ValueError("it has no colour stream")
     config = RealSenseConfig(about.serial, nearest(about.profiles, PREFERRED, 1)[0])
-    source = RealSenseOpener(rs, config, None, time.time).open()
-    try:
-        frame, count, end_s = None, 0, clock_s() + WITHIN_S
-        while count < SETTLED and clock_s() < end_s:
+    frame, count, end_s = None, 0, time.monotonic() + WITHIN_S
+    with closing(open_realsense(rs, config, None, time.time)) as source:
+        while count < SETTLED and time.monotonic() < end_s:
             if (newer := source.read(0.2)) is not None:
                 frame, count = newer, count + 1
-    finally:
-        source.close()
     if frame is None:
         raise OSError(f"nothing arrived within {WITHIN_S:g} s; unplug it and plug it in again")
     folder.mkdir(parents=True, exist_ok=True)

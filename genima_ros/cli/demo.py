@@ -2,26 +2,26 @@
 
 import math
 import os
-import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import psutil
 import tyro
 
-from genima_core.checkpoint import Checkpoint
 from genima_core.files import write_json
-from genima_core.loop import find_ending
 from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
-from genima_ros.clients.demo_film import write_episode
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, describe_graph
 from genima_ros.graph.domain import own_domain
+from genima_ros.graph.graph import READY_S, describe_graph
 from genima_ros.graph.processes import RunningGraph
 from genima_ros.share import find_checkpoint
+
+if TYPE_CHECKING:
+    from genima_ros.clients.demo_observer import DemoObserver, Episode
 
 CALL_S = 10.0
 REST_S = 5.0
@@ -30,6 +30,11 @@ MEMORY_EVERY_S = 2.0
 SPIN_S = 0.1
 AFTERWARDS_S = 1.0
 """The film goes on for this long after success."""
+OF_STREAMER = (
+    *("accepted", "rejected", "stops", "limit_violations", "jitter_ms_p50", "jitter_ms_p99", "gap_ms_max"),
+    *("tracking_jitter_ms_p50", "tracking_jitter_ms_p99", "tracking_gap_ms_max"),
+)
+"""Of the streamer's diagnostics, what the summary holds."""
 
 
 def demo(
@@ -63,6 +68,10 @@ def demo(
     """
     if episodes < 1:
         raise ValueError(f"--episodes is {episodes}; at least 1 is needed")
+    from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once, and works without ROS
+    from genima_ros.clients.demo_film import write_episode
+    from genima_ros.clients.demo_observer import DemoObserver
+
     rig = Checkpoint.open(find_checkpoint(checkpoint)).rig
     values = graph.argument_values(
         "sim", {"checkpoint": str(checkpoint), "execution": execution, "task": task, "seed": str(seed - 1)}
@@ -70,48 +79,50 @@ def demo(
     description = describe_graph("sim", values)
     folder = Path(out) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder.mkdir(parents=True)
+    log_file = folder / "nodes.log"
     began_s = time.monotonic()
     with terminate_as_interrupt(), ExitStack() as stack:
-        from genima_ros.clients.demo_observer import DemoObserver  # not at the top: `--help` works without ROS
-
-        log = stack.enter_context((folder / "nodes.log").open("w"))
+        log = stack.enter_context(log_file.open("w"))
         domain = stack.enter_context(own_domain()) if domain is None else domain
         running, observer = start(description, stack, domain, lambda domain: DemoObserver(domain, rig.names), log)
-        print(
-            f"starting {len(running.processes)} nodes in ROS domain {domain}; their output goes to "
-            f"{folder / 'nodes.log'}",
-            flush=True,
-        )
+        count = len(running.processes)
+        print(f"starting {count} nodes in ROS domain {domain}; their output goes to {log_file}", flush=True)
         wait_ready(running, observer, READY_S)
         print(f"all nodes are ready after {time.monotonic() - began_s:.0f} s", flush=True)
         memory = Memory(running)
         results, films = [], []
-        for episode in range(episodes):
-            result = run_episode(running, observer, memory, timeout_s)
+        for scene in range(seed, seed + episodes):
+            reset(observer)
+            result, episode = run_episode(observer, running, memory, timeout_s)
             results.append(result)
+            films.append((scene, episode.frames, episode.followed, result["success"]))
             print(
-                f"  scene {seed + episode}: {'success' if result['success'] else 'no success'} after "
+                f"  scene {scene}: {'success' if result['success'] else 'no success'} after "
                 f"{result['duration_s']:.1f} s, {result['drawings']} drawings",
                 flush=True,
             )
-            films.append((seed + episode, observer.frames, observer.followed, result["success"]))
         observer.call("streamer", "stop", CALL_S)
         observer.spin(1.5)  # one more diagnostics message of every node
-        summary = summarise(results, observer, memory, execution, task, checkpoint, seed, time.monotonic() - began_s)
+        summary = summarise(results, observer) | {
+            "memory_peak_mb": memory.peak_mb,
+            "execution": execution,
+            "task": task,
+            "checkpoint": str(checkpoint),
+            "seeds": [seed, seed + episodes - 1],
+            "wall_s": time.monotonic() - began_s,
+        }
     for film in films:  # only now: encoding would take the processors from the nodes
         write_episode(folder, *film)
     for file in (folder / "summary.json", json):
         write_json(file, summary)
-    if not observer.drawings or not observer.chunks:
-        raise RuntimeError(
-            f"the graph ran, but made {observer.drawings} drawings and {observer.chunks} chunks; "
-            f"see {folder / 'nodes.log'}"
-        )
+    drawings, chunks = (sum(result[key] for result in results) for key in ("drawings", "chunks"))
+    if not drawings or not chunks:
+        raise RuntimeError(f"the graph ran, but made {drawings} drawings and {chunks} chunks; see {log_file}")
     print_summary(summary, folder)
 
 
-def run_episode(running: RunningGraph, observer, memory: "Memory", timeout_s: float) -> dict:
-    """One scene, from its reset until success or time-out."""
+def reset(observer: "DemoObserver") -> None:
+    """Lays out the next scene, the arm at its start and at rest."""
     observer.call("streamer", "stop", CALL_S)
     if not observer.spin_until(observer.arm_is_quiet, REST_S):
         raise RuntimeError("the streamer did not stop commanding the arm")
@@ -122,23 +133,26 @@ def run_episode(running: RunningGraph, observer, memory: "Memory", timeout_s: fl
     placed_s = observer.joint_stamp_s
     if not observer.spin_until(lambda: observer.joint_stamp_s > placed_s + SETTLE_S, CALL_S):
         raise RuntimeError("no joint states from the simulated cell")
-    observer.begin_episode()
+
+
+def run_episode(
+    observer: "DemoObserver", running: RunningGraph, memory: "Memory", timeout_s: float
+) -> tuple[dict, "Episode"]:
+    """One scene until success or time-out: what is told of it, and its pictures."""
+    from genima_core.loop import find_ending
+
+    episode = observer.begin_episode()
     observer.call("streamer", "enable", CALL_S, data=True)
     begin_s = time.monotonic()
-    while find_ending(observer.succeeded, time.monotonic() - begin_s, timeout_s) is None:
-        observer.spin_until(lambda: observer.succeeded, SPIN_S)
+    while find_ending(episode.succeeded, time.monotonic() - begin_s, timeout_s) is None:
+        observer.spin_until(lambda: episode.succeeded, SPIN_S)
         running.check()
         memory.sample()
     duration_s = time.monotonic() - begin_s
-    observer.end_episode()
-    success = observer.succeeded
+    success, episode.counting = episode.succeeded, False
     observer.spin(AFTERWARDS_S)
-    return {
-        "success": success,
-        "duration_s": duration_s,
-        "drawings": observer.drawings_in_episode,
-        "chunks": observer.chunks_in_episode,
-    }
+    counts = {"drawings": episode.drawings, "chunks": episode.chunks}
+    return {"success": success, "duration_s": duration_s, **counts}, episode
 
 
 class Memory:
@@ -154,39 +168,29 @@ class Memory:
         if time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + MEMORY_EVERY_S
-        total_kb = 0
+        total = 0
         for pid in self._running.pids.values():
-            try:
-                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        total_kb += int(line.split()[1])
-            except OSError:
-                continue  # it ended just now, or the kernel does not tell
-        self.peak_mb = max(self.peak_mb, total_kb / 1024)
+            with suppress(psutil.Error):  # it ended just now, or the kernel does not tell
+                total += psutil.Process(pid).memory_full_info().pss
+        self.peak_mb = max(self.peak_mb, total / 2**20)
 
 
-def summarise(
-    results: list[dict], observer, memory: Memory, execution: str, task: str, checkpoint: Path, seed: int, wall_s: float
-) -> dict:
+def summarise(results: list[dict], observer: "DemoObserver") -> dict:
     """Everything measured. Jitter and gaps are by the streamer's clock; the observer, busy as it is, adds its own."""
-    diagnostics = observer.diagnostics
-    streamer = diagnostics["streamer"]
+    diagnostics, commands = observer.diagnostics, observer.command_statistics()
 
     def stage(node: str) -> dict:
         return {"median": diagnostics[node].get("latency_ms_median"), "p95": diagnostics[node].get("latency_ms_p95")}
 
-    commands = observer.command_statistics()
-
     def measured(key: str) -> float | None:
         """A number, or None where nothing could be measured: JSON has no NaN."""
-        value = streamer.get(key)
+        value = diagnostics["streamer"].get(key)
         return value if isinstance(value, float) and math.isfinite(value) else None
 
-    duration_s = sum(result["duration_s"] for result in results)
     return {
         "episodes": len(results),
         "successes": sum(result["success"] for result in results),
-        "target_rate_hz": sum(result["drawings"] for result in results) / duration_s,
+        "target_rate_hz": sum(r["drawings"] for r in results) / sum(r["duration_s"] for r in results),
         "command_rate_hz": commands["rate_hz"],
         "command_jitter_p99_ms": measured("tracking_jitter_ms_p99"),
         "command_gap_max_ms": measured("tracking_gap_ms_max"),
@@ -199,31 +203,11 @@ def summarise(
             "capture_to_drawing": quantiles(observer.drawing_latencies_s),
             "capture_to_chunk": quantiles(observer.chunk_latencies_s),
         },
-        "memory_peak_mb": memory.peak_mb,
-        "execution": execution,
-        "task": task,
-        "checkpoint": str(checkpoint),
-        "seeds": [seed, seed + len(results) - 1],
         "observer": commands,
-        "streamer": {
-            key: measured(key)
-            for key in (
-                "accepted",
-                "rejected",
-                "stops",
-                "limit_violations",
-                "jitter_ms_p50",
-                "jitter_ms_p99",
-                "gap_ms_max",
-                "tracking_jitter_ms_p50",
-                "tracking_jitter_ms_p99",
-                "tracking_gap_ms_max",
-            )
-        },
+        "streamer": {key: measured(key) for key in OF_STREAMER},
         "simulation_slip_s": diagnostics["sim"]["slip_s"],
         "cpu_count": os.cpu_count(),
         "load_average": os.getloadavg()[0],
-        "wall_s": wall_s,
         "runs": results,
     }
 
@@ -250,7 +234,6 @@ look at
   {folder}/episode_*.mp4 and .gif   left what the cameras see, right the targets drawn onto it
   {folder}/episode_*_targets_*.png  the drawings that were followed
   {folder}/summary.json             all measurements""",
-        file=sys.stdout,
         flush=True,
     )
 

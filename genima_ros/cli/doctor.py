@@ -11,46 +11,34 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from genima_core.checkpoint import Checkpoint
 from genima_core.files import write_json
-from genima_ros.cli.terminal.status_table import status_table
-from genima_ros.graph.domain import own_domain
+from genima_ros.cli.terminal.status_table import print_statuses
+from genima_ros.graph.domain import node_environment, own_domain
 from genima_ros.graph.packages import apt_package, extras, remedy
-from genima_ros.graph.processes import node_environment
 from genima_ros.share import DEMO_CHECKPOINT, find_checkpoint
 
 DEMO_EXTRAS = ("", "sim", "train", "ros")
 DEMO_MEMORY_GB = 6.0
 DEMO_DISK_GB = 2.0
 PROBE_TIMEOUT_S = 120.0
-COLOURS = {"ok": "green", "missing": "bold red", "optional": "yellow"}
 GL_REMEDY = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 MUJOCO_PROBE = """
-from genima_core import gl
-import mujoco
-model = mujoco.MjModel.from_xml_string(
-    "<mujoco><worldbody><light pos='0 0 3'/><geom type='sphere' size='.3'/><camera pos='0 0 2'/></worldbody></mujoco>")
-data = mujoco.MjData(model)
-mujoco.mj_forward(model, data)
-renderer = mujoco.Renderer(model, 32, 32)
-renderer.update_scene(data, camera=0)
-assert renderer.render().max() > 0, "the picture is black"
+from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.task import DEFAULT_TASK, make_task
+cell = Cell(make_task(DEFAULT_TASK), default_rig(32, 32))
+cell.reset(0)
+assert cell.render("front").max() > 0, "the picture is black"
 from OpenGL import GL
 print(GL.glGetString(GL.GL_RENDERER).decode())
 """
 
 PYRENDER_PROBE = """
-from genima_core import gl
-import numpy as np
-import pyrender, trimesh
-scene = pyrender.Scene(ambient_light=[1.0, 1.0, 1.0], bg_color=[0.0, 0.0, 0.0])
-scene.add(pyrender.Mesh.from_trimesh(trimesh.creation.icosphere(radius=0.3)))
-pose = np.eye(4)
-pose[2, 3] = 2.0
-scene.add(pyrender.PerspectiveCamera(0.8), pose=pose)
-colour, _ = pyrender.OffscreenRenderer(32, 32).render(scene)
-assert colour.max() > 0, "the picture is black"
+from genima_core.sim.cell import default_rig
+from genima_core.targets.renderer import TargetRenderer
+rig = default_rig(32, 32)
+renderer = TargetRenderer(rig)
+assert renderer.render(rig.arm.home, rig.arm.home, 1.0).alpha.max() > 0, "the picture is empty"
 from OpenGL import GL
 print(GL.glGetString(GL.GL_RENDERER).decode())
 """
@@ -105,19 +93,22 @@ def doctor(json: Path | None = None) -> int:
     Args:
         json: File for the report.
     """
-    from rich.console import Console
-
     checks = list(examine())
-    ready = all(check.status != "missing" for check in checks)
-    write_json(json, {"ok": ready, "checks": [asdict(check) for check in checks]})
-    console = Console()
-    console.print(status_table(((c.status, c.name, c.detail, c.remedy) for c in checks), COLOURS))
-    if ready:
-        console.print("[green]The demo can run here:[/] make demo")
-    else:
-        missing = ", ".join(check.name for check in checks if check.status == "missing")
-        console.print(f"[red]The demo cannot run here;[/] missing: {missing}")
-    return 0 if ready else 1
+    missing = [check.name for check in checks if check.status == "missing"]
+    write_json(json, {"ok": not missing, "checks": [asdict(check) for check in checks]})
+    print_statuses(
+        ((check.status, check.name, check.detail, check.remedy) for check in checks),
+        f"[red]The demo cannot run here;[/] missing: {', '.join(missing)}"
+        if missing
+        else "[green]The demo can run here:[/] make demo",
+    )
+    return 1 if missing else 0
+
+
+def passed(
+    name: str, ok: bool, detail: str, remedy: str, otherwise: Literal["missing", "optional"] = "missing"
+) -> Check:
+    return Check(name, "ok", detail) if ok else Check(name, otherwise, detail, remedy)
 
 
 def examine() -> Iterator[Check]:
@@ -137,24 +128,14 @@ def machine() -> Iterator[Check]:
     """Interpreter, platform, cores, memory and disk."""
     yield Check("python", "ok", f"{platform.python_version()} in {sys.prefix}")
     linux = sys.platform == "linux"
-    yield Check("platform", "ok" if linux else "missing", platform.platform(), "" if linux else "use Linux")
+    yield passed("platform", linux, platform.platform(), "use Linux")
     yield Check("processors", "ok", str(len(os.sched_getaffinity(0)) if linux else os.cpu_count()))
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    enough = memory_gb >= DEMO_MEMORY_GB
-    yield Check(
-        "memory",
-        "ok" if enough else "missing",
-        f"{memory_gb:.1f} GB",
-        "" if enough else f"the node graph needs up to {DEMO_MEMORY_GB:.0f} GB",
-    )
+    remedy = f"the node graph needs up to {DEMO_MEMORY_GB:.0f} GB"
+    yield passed("memory", memory_gb >= DEMO_MEMORY_GB, f"{memory_gb:.1f} GB", remedy)
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
-    enough = free_gb >= DEMO_DISK_GB
-    yield Check(
-        "disk",
-        "ok" if enough else "missing",
-        f"{free_gb:.1f} GB free in {Path.cwd()}",
-        "" if enough else f"free {DEMO_DISK_GB:.0f} GB for runs and data sets",
-    )
+    remedy = f"free {DEMO_DISK_GB:.0f} GB for runs and data sets"
+    yield passed("disk", free_gb >= DEMO_DISK_GB, f"{free_gb:.1f} GB free in {Path.cwd()}", remedy)
 
 
 def torch_build() -> Check:
@@ -170,39 +151,29 @@ def torch_build() -> Check:
 def packages() -> Iterator[Check]:
     """Each extra's packages."""
     for extra, required in extras().items():
-        wanting = [p for p in required if not p.ok]
         name = f"extra: {extra}" if extra else "core packages"
-        versions = ", ".join(f"{p.name} {p.installed}" for p in required if p.ok)
-        if not wanting:
-            yield Check(name, "ok", versions)
+        absent = ", ".join(f"{p.name}{p.required} ({p.installed or 'absent'})" for p in required if not p.ok)
+        remedy = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
+        if not absent:
+            yield Check(name, "ok", ", ".join(f"{p.name} {p.installed}" for p in required))
         elif extra == "ros" and importlib.util.find_spec("rclpy"):
             yield Check(name, "ok", f"not the wheels: ROS 2 {os.environ.get('ROS_DISTRO', '')} is sourced")
+        elif extra in DEMO_EXTRAS:
+            yield Check(name, "missing", f"needs {absent}", f"make env, or {remedy}")
         else:
-            absent = ", ".join(f"{p.name}{p.required} ({p.installed or 'absent'})" for p in wanting)
-            remedy = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
-            yield Check(
-                name,
-                "missing" if extra in DEMO_EXTRAS else "optional",
-                f"needs {absent}",
-                f"make env, or {remedy}" if extra in DEMO_EXTRAS else remedy,
-            )
+            yield Check(name, "optional", f"needs {absent}", remedy)
 
 
 def probe(name: str, code: str, remedy: str, environment: dict[str, str] | None = None) -> Check:
     """Runs a probe in its own process (it may crash); its last line is the detail."""
+    command, environment = [sys.executable, "-c", code], {**os.environ, **(environment or {})}
     try:
-        result = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=PROBE_TIMEOUT_S,
-            env={**os.environ, **(environment or {})},
-        )
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, env=environment)
     except subprocess.TimeoutExpired:
         return Check(name, "missing", f"no answer within {PROBE_TIMEOUT_S:.0f} s", remedy)
-    output = result.stdout if result.returncode == 0 else result.stderr
+    output = result.stderr if result.returncode else result.stdout
     lines = output.strip().splitlines() or [f"exit status {result.returncode}"]
-    return Check(name, "ok", lines[-1]) if result.returncode == 0 else Check(name, "missing", lines[-1], remedy)
+    return passed(name, result.returncode == 0, lines[-1], remedy)
 
 
 def loopback() -> Check:
@@ -212,12 +183,8 @@ def loopback() -> Check:
         return Check("ROS 2", "missing", "rclpy cannot be imported", remedy)
     with own_domain() as domain:
         environment = node_environment(os.environ, domain)
-        talker = subprocess.Popen(
-            [sys.executable, "-c", TALKER],
-            env={**os.environ, **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        command, nowhere = [sys.executable, "-c", TALKER], subprocess.DEVNULL
+        talker = subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)
         try:
             return probe("ROS 2", LISTENER, remedy, environment)
         finally:
@@ -235,19 +202,10 @@ def workstation() -> Iterator[Check]:
     }
     for name, purpose in needed_for.items():
         found = importlib.util.find_spec(name) is not None
-        yield Check(
-            name,
-            "ok" if found else "optional",
-            "importable" if found else f"for {purpose}",
-            "" if found else remedy(name),
-        )
+        yield passed(name, found, "importable" if found else f"for {purpose}", remedy(name), "optional")
     rviz = shutil.which("rviz2")
-    yield Check(
-        "rviz2",
-        "ok" if rviz else "optional",
-        rviz or "for watching the drawn targets live",
-        "" if rviz else f"apt-get install {apt_package('rviz2')}",
-    )
+    install = f"apt-get install {apt_package('rviz2')}"
+    yield passed("rviz2", rviz is not None, rviz or "for watching the drawn targets live", install, "optional")
 
 
 def realsense() -> Iterator[Check]:
@@ -259,6 +217,8 @@ def realsense() -> Iterator[Check]:
 
 def checkpoint(path: Path) -> Check:
     """Whether the demo's checkpoint is there, complete and undamaged in what can be seen without loading it."""
+    from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once
+
     try:
         info = Checkpoint.open(path).info
     except (OSError, ValueError) as error:

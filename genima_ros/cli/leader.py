@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -10,9 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from genima_core.arm import PANDA
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.graph.domain import join_domain
+
+if TYPE_CHECKING:
+    from genima_core.arm import Arm
+    from genima_ros.clients.leader_client import LeaderClient
 
 REPEAT_S = 0.5
 """The leader takes silence for "let go"."""
@@ -26,11 +30,11 @@ KEYS = "1-7 or ↑/↓ joint   -/+ or ←/→ step   </> small step\ng gripper  
 class Sliders:
     """Where the leader should be, and which joint the keys move."""
 
-    def __init__(self, q: np.ndarray, opening: float, step_rad: float) -> None:
+    def __init__(self, arm: "Arm", q: np.ndarray, opening: float, step_rad: float) -> None:
         self.q = np.array(q, dtype=np.float64)
         self.opening = opening
         self.joint = 0
-        self._step_rad = step_rad
+        self._arm, self._step_rad = arm, step_rad
 
     def press(self, key: str) -> None:
         """Does what the key means; others are ignored."""
@@ -40,35 +44,26 @@ class Sliders:
             self.joint = (self.joint + (1 if key == "down" else -1)) % 7
         elif key in ("+", "=", "right", "-", "left", "<", ">"):
             step = self._step_rad * (FINE if key in "<>" else 1.0) * (-1 if key in ("-", "left", "<") else 1)
-            i, limits = self.joint, PANDA.limits
+            i, limits = self.joint, self._arm.limits
             self.q[i] = np.clip(self.q[i] + step, limits.lower[i], limits.upper[i])
         elif key == "g":
             self.opening = 0.0 if self.opening > 0.5 else 1.0
         elif key == "h":
-            self.q = PANDA.home.copy()
+            self.q = self._arm.home.copy()
 
     def table(self, measured: np.ndarray, problem: str = "") -> Table:
         """The sliders within their limits, with where the leader is."""
-        table = Table(
-            title="leader",
-            caption=problem or KEYS,
-            caption_style="bold red" if problem else "dim",
-            box=None,
-            title_style="bold",
-        )
+        caption, style = (problem, "bold red") if problem else (KEYS, "dim")
+        table = Table(title="leader", caption=caption, caption_style=style, box=None, title_style="bold")
         for column in ("joint", "min", "", "max", "rad", "there"):
             table.add_column(column, justify="left" if column in ("joint", "") else "right")
-        for i, name in enumerate(PANDA.joint_names):
-            lower, upper = PANDA.limits.lower[i], PANDA.limits.upper[i]
-            table.add_row(
-                f"{i + 1} {name}",
-                f"{lower:.2f}",
-                _bar((self.q[i] - lower) / (upper - lower)),
-                f"{upper:.2f}",
-                f"{self.q[i]:.3f}",
-                f"{measured[i]:.3f}",
-                style="bold green" if i == self.joint else None,
-            )
+        limits = self._arm.limits
+        for i, name in enumerate(self._arm.joint_names):
+            lower, q, upper = limits.lower[i], self.q[i], limits.upper[i]
+            numbers = f"{upper:.2f}", f"{q:.3f}", f"{measured[i]:.3f}"
+            style = "bold green" if i == self.joint else ""
+            bar = _bar((q - lower) / (upper - lower))
+            table.add_row(f"{i + 1} {name}", f"{lower:.2f}", bar, *numbers, style=style)
         table.add_row("g gripper", "0.00", _bar(self.opening), "1.00", f"{self.opening:.2f}", "")
         return table
 
@@ -90,11 +85,14 @@ def leader(step: float = 0.05, domain: int | None = None) -> None:
 
     with LeaderClient(join_domain(domain)) as client, Keyboard(sys.stdin) as keyboard:
         client.wait_ready()
-        move(Sliders(client.q, client.opening, step), client, keyboard.read)
+        move(Sliders(client.arm, client.q, client.opening, step), client, keyboard.read)
 
 
 def move(
-    sliders: Sliders, link, read_keys: Callable[[], list[str]], clock_s: Callable[[], float] = time.monotonic
+    sliders: Sliders,
+    link: "LeaderClient",
+    read_keys: Callable[[], list[str]],
+    clock_s: Callable[[], float] = time.monotonic,
 ) -> None:
     """Takes keys until q; sends on every key, and again and again."""
     sent_s = -np.inf

@@ -1,8 +1,8 @@
-"""The `genima` command: every other file of this folder is a verb.
+"""The `genima` command: what can be typed after it, and what is said of errors.
 
-A verb's file has a function of its own name, or lists functions in ``VERBS = (first, second)``: its sub-verbs.
-Arguments, defaults and help come from the function's signature and docstring; a function `details` of the file may add
-to the help.
+A file of this folder has a function of its own name, a verb, or lists functions: in ``VERBS = (first, second)`` its
+sub-verbs, in ``COMMANDS`` verbs of their own. Arguments, defaults and help come from the function's signature and
+docstring; a function `details` of the file may add to the help.
 """
 
 import ast
@@ -19,16 +19,12 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Verb:
-    """One or two words that can be typed after `genima`."""
-
     name: str
+    """One or two words."""
+    file: str
     function: str
     help: str
     """First line of the function's docstring."""
-
-    @property
-    def file(self) -> str:
-        return self.name.partition(" ")[0]
 
     def call(self, arguments: list[str]) -> int:
         """Parses the arguments and calls the verb's function, whose file is imported only now; the exit status."""
@@ -40,29 +36,27 @@ class Verb:
 
 def find_verbs(folder: Path = FOLDER) -> dict[str, Verb]:
     """All verbs by name."""
-    files = sorted(file for file in folder.glob("[!_]*.py") if file.stem != "main")
-    return {verb.name: verb for file in files for verb in verbs_of(file)}
+    files = (file for file in folder.glob("[!_]*.py") if file.stem != "main")
+    verbs = sorted((verb for file in files for verb in verbs_of(file)), key=lambda verb: verb.name.partition(" ")[0])
+    return {verb.name: verb for verb in verbs}
 
 
 def verbs_of(file: Path) -> list[Verb]:
-    """The verbs that a file holds, read without importing it.
-
-    Raises:
-        ValueError: it holds none.
-    """
-    body = ast.parse(file.read_text(), filename=str(file)).body
-    helps = {
-        node.name: (ast.get_docstring(node) or "").partition("\n")[0]
-        for node in body
-        if isinstance(node, ast.FunctionDef)
-    }
-    for node in body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERBS":
-            names = [name.id for name in ast.walk(node.value) if isinstance(name, ast.Name)]
-            return [Verb(f"{file.stem} {name}", name, helps[name]) for name in names]
-    if file.stem not in helps:
+    """The verbs that a file holds, read without importing it; ValueError if there is none."""
+    helps, lists = {}, {}
+    for node in ast.parse(file.read_text(), filename=str(file)).body:
+        if isinstance(node, ast.FunctionDef):
+            helps[node.name] = (ast.get_docstring(node) or "").partition("\n")[0]
+        elif isinstance(node, ast.Assign):
+            lists[ast.unparse(node.targets[0])] = [
+                part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)
+            ]
+    if "VERBS" in lists:
+        return [Verb(f"{file.stem} {name}", file.stem, name, helps[name]) for name in lists["VERBS"]]
+    names = lists.get("COMMANDS", [file.stem])
+    if not set(names) <= set(helps):
         raise ValueError(f"{file} has neither a function {file.stem} nor a tuple VERBS of functions")
-    return [Verb(file.stem, file.stem, helps[file.stem])]
+    return [Verb(name, file.stem, name, helps[name]) for name in names]
 
 
 def main() -> None:
@@ -103,7 +97,7 @@ def dispatch(arguments: list[str]) -> int:
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends torchvision, which is not needed
             return verb.call(arguments[words:])
-    group = {name: verb for name, verb in verbs.items() if verb.file == arguments[0]}
+    group = {name: verb for name, verb in verbs.items() if name.startswith(f"{arguments[0]} ")}
     if group and arguments[1:2] in (["-h"], ["--help"]):
         print(usage(group), flush=True)
         return 0
@@ -127,22 +121,16 @@ def describe(error: Exception) -> str:
 def usage(verbs: dict[str, Verb]) -> str:
     """The table of these verbs."""
     width = max(map(len, verbs))
-    return "\n".join(
-        [
-            "usage: genima <verb> ...",
-            "",
-            *(f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items()),
-            "",
-            "genima <verb> --help lists a verb's options. Errors are one line; GENIMA_TRACEBACK=1 adds a traceback.",
-        ]
-    )
+    table = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items())
+    options = "genima <verb> --help lists a verb's options. Errors are one line; GENIMA_TRACEBACK=1 adds a traceback."
+    return f"usage: genima <verb> ...\n\n{table}\n\n{options}"
 
 
 def unknown_verb(word: str, verbs: dict[str, Verb], group: dict[str, Verb]) -> str:
     """What to type instead; `group` holds the sub-verbs of the word."""
     if group:
         return f"genima: `{word}` needs one of: {', '.join(verb.function for verb in group.values())}"
-    close = difflib.get_close_matches(word, [*verbs, *(verb.file for verb in verbs.values())], n=1)
+    close = difflib.get_close_matches(word, {name for verb in verbs for name in (verb, verb.partition(" ")[0])}, n=1)
     hint = f"; did you mean `genima {close[0]}`?" if close else ""
     return f"genima: there is no verb `{word}`; valid are {', '.join(verbs)}{hint}"
 

@@ -1,17 +1,12 @@
 """`genima preflight`: is the cell as the graph needs it that runs there? Moves nothing."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from genima_core.files import write_json
-from genima_core.preflight import Finding, Wanted, judge
-from genima_ros.arms import arm_argument, find_arm
-from genima_ros.cli.terminal.status_table import status_table
+from genima_ros.cli.terminal.status_table import print_statuses
 from genima_ros.graph.domain import join_domain
 from genima_ros.share import find_checkpoint
-
-COLOURS = {"ok": "green", "failed": "bold red", "warning": "yellow"}
 
 
 def preflight(
@@ -37,9 +32,12 @@ def preflight(
     """
     if not 1.0 <= seconds <= 600.0:
         raise ValueError(f"--seconds is {seconds:g}; give 1 to 600")
+    from genima_ros.arms import arm_argument, find_arm  # not at the top: `--help` answers at once, and without ROS
+
     setup = find_arm(arm) if arm else None
     domain = join_domain()
     from genima_core.checkpoint import Checkpoint
+    from genima_core.preflight import Wanted, judge
     from genima_ros.clients.preflight_observer import PreflightObserver, find_graph
 
     running = find_graph(domain)
@@ -59,16 +57,10 @@ def preflight(
         observer.spin(seconds)
         observer.wait_complete(wanted.nodes, drawings=learned is not None)
         findings = list(judge(observer.report(), wanted))
-    return tell(findings, json)
-
-
-def tell(findings: Sequence[Finding], json: Path | None = None) -> int:
-    """Prints the findings; the exit status."""
-    from rich.console import Console
-
     failed = [finding.name for finding in findings if finding.status == "failed"]
     write_json(json, {"ok": not failed, "findings": [asdict(finding) for finding in findings]})
-    console = Console()
-    console.print(status_table(((f.status, f.name, f.found, f.remedy) for f in findings), COLOURS))
-    console.print(f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]")
+    print_statuses(
+        ((finding.status, finding.name, finding.found, finding.remedy) for finding in findings),
+        f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]",
+    )
     return 1 if failed else 0

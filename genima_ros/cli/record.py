@@ -18,9 +18,9 @@ from genima_core.files import check_name, write_json
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph import graph
-from genima_ros.graph.domain import claim, join_domain
+from genima_ros.graph.domain import claim, join_domain, node_environment
 from genima_ros.graph.graph import NodeProcess
-from genima_ros.graph.processes import PROBLEMS, RunningGraph, node_environment
+from genima_ros.graph.processes import PROBLEMS, RunningGraph
 
 SPIN_S = 0.05
 SHOW_S = 0.25

@@ -5,17 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from genima_core.files import write_json
-from genima_ros.arms import find_arm
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph.domain import join_domain
 from genima_ros.graph.recovery import ENABLE, Outcome, plan, recover_by
 
 
-def recover(
-    arm: str = "sim",
-    arm_namespace: str = "",
-    json: Path | None = None,
-) -> int:
+def recover(arm: str = "sim", arm_namespace: str = "", json: Path | None = None) -> int:
     """Gets the arm out of a reflex stop, step by step, while its graph runs.
 
     Reports each step, and stops at the first that fails with what a person must do. It turns motion off
@@ -28,11 +23,10 @@ def recover(
         arm_namespace: Namespace of the arm's driver, such as /follower.
         json: File for the outcome of each step.
     """
-    steps = plan(find_arm(arm), arm_namespace)
-    from genima_ros.clients.recovery_client import (  # not at the top: `--help` works without ROS
-        RecoveryLink,
-        check_packages,
-    )
+    from genima_ros.arms import find_arm  # not at the top: `--help` answers at once, and without ROS
+
+    steps = tuple(plan(find_arm(arm), arm_namespace))
+    from genima_ros.clients.recovery_client import RecoveryLink, check_packages
 
     check_packages(steps)
     with terminate_as_interrupt(), RecoveryLink(join_domain()) as link:

@@ -10,11 +10,10 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from genima_core.files import write_json
-from genima_ros.arms import find_arm
 from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, describe_graph
 from genima_ros.graph.domain import join_domain, own_domain
+from genima_ros.graph.graph import READY_S, describe_graph
 
 if TYPE_CHECKING:
     from genima_core.data.motion import Motion
@@ -63,7 +62,8 @@ def replay(
         if sim:
             replayer = _start_cell(motion, stack, domain)
         else:
-            from genima_ros.clients.replayer import Replayer  # not at the top: `--help` works without ROS
+            from genima_ros.arms import find_arm  # not at the top: `--help` answers at once, and works without ROS
+            from genima_ros.clients.replayer import Replayer
 
             setup = find_arm(arm)
             renamed = setup.remappings(arm_namespace).items()
@@ -83,7 +83,8 @@ def replay(
     solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
     print(
         f"replayed to its end; the arm was {result['median_error_rad']:.4f} rad (median), "
-        f"{result['max_error_rad']:.4f} rad (max) from where it was recorded{solved}"
+        f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s) from where it was "
+        f"recorded{solved}"
     )
     return 0
 
@@ -111,6 +112,7 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
     errors = deviations(motion, stamps_s, q)
     return {
         "max_error_rad": float(errors.max()),
+        "max_error_at_s": float(motion.measured_s[errors.argmax()]),
         "median_error_rad": float(np.median(errors)),
         "success": replayer.succeeded if sim else None,
     }
@@ -118,6 +120,7 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
 
 def _start_cell(motion: "Motion", stack: ExitStack, domain: int | None):
     """A simulated cell with the recording's scene, and a streamer."""
+    from genima_ros.arms import find_arm
     from genima_ros.clients.replayer import Replayer
 
     if domain is None:

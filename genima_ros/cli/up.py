@@ -1,27 +1,36 @@
 """`genima up`: a node graph as processes, without ros2 launch."""
 
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
 
 import tyro
 
-from genima_ros.cli.terminal.graph_help import details as details  # shown below the help
+from genima_core.files import read_yaml
+from genima_core.sim.task import DEFAULT_TASK
+from genima_ros import nodes
 from genima_ros.graph import graph
-from genima_ros.graph.description import READY_S, GraphDescription, describe_graph, not_ready
-from genima_ros.graph.domain import join_domain
-from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
+from genima_ros.graph.domain import join_domain, node_environment
+from genima_ros.graph.graph import READY_S, GraphDescription, describe_graph
+from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
+from genima_ros.graph.processes import ProcessOutput, RunningGraph
 from genima_ros.graph.transport import remove_abandoned
+from genima_ros.share import share_folder
 
 if TYPE_CHECKING:
     from genima_ros.clients.observer import Observer
 
 SPIN_S = 0.1
+VALUES = {bool: "true|false", int: "N", float: "NUMBER", str: "TEXT"}
 ObserverT = TypeVar("ObserverT", bound="Observer")
 
 
@@ -49,7 +58,7 @@ def up(
         running, observer = start(description, stack, None, Observer)
         try:
             wait_ready(running, observer, ready_timeout_s)
-            print(description.ready(observer.domain), flush=True)
+            print(description.ready_text(observer.domain), flush=True)
             tell_scenes(observer)
             while True:
                 observer.spin(SPIN_S)
@@ -62,12 +71,9 @@ def tell_scenes(observer: "Observer") -> None:
     """Prints each scene of a simulated cell, and when its task is solved; a real cell says neither."""
     from genima_ros.messages import interfaces
 
-    interfaces.subscribe(observer.node, interfaces.SCENE, lambda scene: print(f"scene {scene.data}", flush=True))
-    interfaces.subscribe(
-        observer.node,
-        interfaces.SUCCESS,
-        lambda success: success.data and print("solved; for the next one: genima scene", flush=True),
-    )
+    solved = "solved; for the next one: genima scene"
+    observer.listen(interfaces.SCENE, lambda scene: print(f"scene {scene.data}", flush=True))
+    observer.listen(interfaces.SUCCESS, lambda success: success.data and print(solved, flush=True))
 
 
 def start(
@@ -82,31 +88,18 @@ def start(
         print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     domain = join_domain(domain)  # the observer in this process must meet the nodes
     environment = node_environment(os.environ, domain)
-    output = ProcessOutput(sys.stdout, [process.name for process in description.processes], log=log)
+    output = ProcessOutput(sys.stdout, description.names, log=log)
     observer = make_observer(domain)
     stack.enter_context(observer)
     running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
     if description.rviz:
-        rviz = subprocess.Popen(description.rviz, env=environment)
-        stack.callback(rviz.terminate)
+        stack.callback(subprocess.Popen(description.rviz, env=environment).terminate)
     return running, observer
 
 
-def wait_ready(
-    running: RunningGraph, observer: "Observer", timeout_s: float, clock_s: Callable[[], float] = time.monotonic
-) -> None:
-    """Returns when every node has published diagnostics, which it does once it has loaded everything.
-
-    Raises:
-        RuntimeError: a node ended, or was not heard of in time.
-    """
-    deadline_s = clock_s() + timeout_s
-    expected = {process.name for process in running.processes}
-    while missing := expected - set(observer.diagnostics):
-        observer.spin(SPIN_S)
-        running.check()
-        if clock_s() > deadline_s:
-            raise not_ready(sorted(missing), timeout_s)
+def wait_ready(running: RunningGraph, observer: "Observer", timeout_s: float) -> None:
+    """Returns when all nodes are ready; RuntimeError where one ended, or was not heard of in time."""
+    observer.wait_for_nodes([process.name for process in running.processes], timeout_s, running.check)
 
 
 @contextmanager
@@ -122,3 +115,55 @@ def terminate_as_interrupt() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def details(words: list[str]) -> str:
+    """Shown below the help: the graphs; of one that is named, its arguments with their defaults."""
+    if not words:
+        rows = [(spoken(name), mode.help) for name, mode in MODES.items()]
+        return table("graphs:", rows, "genima up GRAPH --help lists a graph's arguments.")
+    mode = graph.split_words(words)[0]
+    rows = []
+    for argument in get_mode(mode).arguments:
+        default = "required" if argument.required else f"default: {default_of(mode, argument)}"
+        value = "|".join(argument.choices) or VALUES[argument.kind]
+        rows.append((f"{argument.name}:={value}", f"{argument.help} ({default})"))
+    return table(f"arguments of {spoken(mode)}:", rows)
+
+
+def default_of(mode: str, argument: Argument) -> object:
+    """The argument's own, else the parameter file's, else that in the source of the node that takes it."""
+    from genima_core.streaming.config import StreamerConfig  # not at the top: `--help` answers at once
+
+    if argument.default is not None:
+        return json.dumps(argument.default) if argument.default != "" else "none"
+    sections = read_yaml(share_folder() / "config" / get_mode(mode).parameter_file)
+    for node in get_mode(mode).nodes:
+        if argument.name not in node.parameters:
+            continue
+        section = sections.get(node.name)
+        parameters = section.get("ros__parameters", {}) if isinstance(section, dict) else {}
+        if argument.name in parameters:
+            return json.dumps(parameters[argument.name])
+        if node.name == "streamer" and hasattr(StreamerConfig, argument.name):
+            return json.dumps(getattr(StreamerConfig, argument.name))
+        source = (Path(nodes.__file__).parent / f"{node.executable}.py").read_text()
+        if found := re.search(rf"^    {argument.name}: .* = (.+)$", source, re.MULTILINE):
+            return {
+                "DEFAULT_TASK": json.dumps(DEFAULT_TASK),
+                "None": "none",
+                '""': "none",
+                "True": "true",
+                "False": "false",
+            }.get(found[1], found[1])
+    return "the node's"
+
+
+def table(title: str, rows: Sequence[tuple[str, str]], *below: str) -> str:
+    """Two columns, the second wrapped to the terminal."""
+    width = max(len(name) for name, _ in rows) + 4
+    columns = max(60, shutil.get_terminal_size().columns)
+    lines = [
+        textwrap.fill(f"  {name:<{width - 2}}{text}", columns, subsequent_indent=" " * width) for name, text in rows
+    ]
+    return "\n".join([title, *lines, *below])

@@ -1,11 +1,12 @@
 """What a running cell shows while its arm is at rest, for calibration."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
-from genima_core.calibration.session import Moment
+from genima_core.calibration.samples import Moment
 from genima_ros.arms import ArmSetup
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
@@ -33,21 +34,12 @@ class CalibrationLink(Observer):
         self._images: dict[str, Image] = {}
         self._infos: dict[str, CameraInfo] = {}
         for name in cameras:
-            interfaces.subscribe(
-                self.node,
-                interfaces.camera_image(name),
-                lambda message, name=name: self._images.update({name: message}),
-            )
-            interfaces.subscribe(
-                self.node, interfaces.camera_info(name), lambda message, name=name: self._infos.update({name: message})
-            )
+            interfaces.subscribe(self.node, interfaces.camera_image(name), partial(self._images.__setitem__, name))
+            interfaces.subscribe(self.node, interfaces.camera_info(name), partial(self._infos.__setitem__, name))
         interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
-        """
-        Raises:
-            RuntimeError: a stream is missing; names which.
-        """
+        """RuntimeError if a stream is missing, which it names."""
         if not self.spin_until(lambda: not self.missing, timeout_s):
             raise RuntimeError(
                 f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}; start the "
@@ -57,11 +49,9 @@ class CalibrationLink(Observer):
     @property
     def missing(self) -> list[str]:
         """Topics that are silent."""
-        return [
-            *(interfaces.camera_image(name).name for name in self.cameras if name not in self._images),
-            *(interfaces.camera_info(name).name for name in self.cameras if name not in self._infos),
-            *([interfaces.JOINT_STATES.name] if self.q is None else []),
-        ]
+        images = [interfaces.camera_image(name).name for name in self.cameras if name not in self._images]
+        infos = [interfaces.camera_info(name).name for name in self.cameras if name not in self._infos]
+        return [*images, *infos, *([interfaces.JOINT_STATES.name] if self.q is None else [])]
 
     def why_not(self) -> str:
         """Why there is no `moment` now; "" if there is one."""
@@ -73,30 +63,27 @@ class CalibrationLink(Observer):
         early = [name for name, s in self._stamps_s().items() if s < settled_s]
         late = [name for name, s in self._stamps_s().items() if s > self._joint_stamp_s + AHEAD_S]
         if early:
-            ago_s = self._joint_stamp_s - settled_s
             return (
-                f"no image of {', '.join(early)} since the arm came to rest ({ago_s:.1f} s ago by the stamps): "
-                "wait, or check that cameras and arm share one clock"
+                f"no image of {', '.join(early)} since the arm came to rest ({self._joint_stamp_s - settled_s:.1f} s "
+                "ago by the stamps): wait, or check that cameras and arm share one clock"
             )
         return f"the images of {', '.join(late)} are ahead of the joint states; check the clocks" if late else ""
 
     def moment(self) -> Moment | None:
         """What is seen now, if all of it was captured while the arm was at rest.
 
-        Raises:
-            ValueError: an image is not of the size that its camera_info tells, or is distorted.
+        ValueError if an image is not of the size that its camera_info tells, or is distorted.
         """
         if self.q is None or self.why_not():
             return None
         images = {name: conversions.image_to_rgb(self._images[name]) for name in self.cameras}
         cameras = {name: conversions.camera_info_to_camera(self._infos[name]) for name in self.cameras}
         for name, image in images.items():
-            height, width = image.shape[:2]
-            if (width, height) != (cameras[name].width, cameras[name].height):
+            size, told = image.shape[1::-1], cameras[name].size
+            if size != told:
                 raise ValueError(
-                    f"images of camera {name!r} are {width}x{height}; its camera_info is for "
-                    f"{cameras[name].width}x{cameras[name].height}: intrinsics of another size are wrong, "
-                    "so let the driver publish both at one size"
+                    f"images of camera {name!r} are {size[0]}x{size[1]}; its camera_info is for {told[0]}x{told[1]}: "
+                    "intrinsics of another size are wrong, so let the driver publish both at one size"
                 )
         return Moment(min(self._stamps_s().values()), self.q.copy(), self.opening, images, cameras)
 

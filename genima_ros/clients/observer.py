@@ -1,7 +1,7 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Self
 
 import rclpy
@@ -33,9 +33,14 @@ class Observer:
         self.node: Node = rclpy.create_node(name, context=self.context, cli_args=["--ros-args", *renamed])
         self._executor = make_executor(self.context)
         self._executor.add_node(self.node)
-        interfaces.subscribe(
-            self.node, interfaces.DIAGNOSTICS, lambda message: self.diagnostics.update(read_diagnostics(message))
-        )
+        self.listen(interfaces.DIAGNOSTICS, lambda message: self.diagnostics.update(read_diagnostics(message)))
+
+    def listen(self, topic: interfaces.Topic, callback: Callable[[Any], object]) -> None:
+        interfaces.subscribe(self.node, topic, callback)
+
+    def now_s(self) -> float:
+        """ROS time, which stamps are in."""
+        return self.node.get_clock().now().nanoseconds * 1e-9
 
     def __enter__(self) -> Self:
         return self
@@ -52,21 +57,32 @@ class Observer:
 
     def spin_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Handles what arrives until the condition holds; False if it does not within the time."""
-        clock = self.node.get_clock()
-        end_s = clock.now().nanoseconds * 1e-9 + timeout_s
+        end_s = self.now_s() + timeout_s
         while not condition():
-            left_s = end_s - clock.now().nanoseconds * 1e-9
+            left_s = end_s - self.now_s()
             if left_s <= 0:
                 return False
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
         return True
 
-    def call(self, node: str, service: str, timeout_s: float, again: bool = False, **request: object) -> Any:
-        """Calls a service of a node by its name, and returns the response.
+    def wait_for_nodes(
+        self, names: Collection[str], timeout_s: float, check: Callable[[], object] = lambda: None
+    ) -> None:
+        """Returns when each node has published diagnostics, which it does once it has loaded everything.
 
-        Raises:
-            RuntimeError: no answer in time, or the answer is no success.
+        RuntimeError if one was not heard of in time. `check` is called meanwhile, and ends the wait by what it raises.
         """
+
+        def ready() -> bool:
+            check()
+            return set(names) <= set(self.diagnostics)
+
+        if not self.spin_until(ready, timeout_s):
+            missing = ", ".join(name for name in names if name not in self.diagnostics)
+            raise RuntimeError(f"not ready after {timeout_s:.0f} s: {missing}; see the output above")
+
+    def call(self, node: str, service: str, timeout_s: float, again: bool = False, **request: object) -> Any:
+        """The response of a service of a node, by its name; RuntimeError if none comes in time, or it is no success."""
         kind: Any = interfaces.SERVICES[service].type if service in interfaces.SERVICES else Trigger
         response = self.ask(kind, f"{node}/{service}", kind.Request(**request), timeout_s, again)
         if not response.success:
@@ -74,21 +90,16 @@ class Observer:
         return response
 
     def parameters(self, node: str, names: Sequence[str], timeout_s: float) -> dict[str, Any]:
-        """Those of the named parameters that a node has, with their values.
-
-        Raises:
-            RuntimeError: no answer in time.
-        """
+        """Those of the named parameters that a node has, with their values; RuntimeError if it does not answer."""
         listed = self.ask(ListParameters, f"{node}/list_parameters", ListParameters.Request(), timeout_s).result.names
         known = [name for name in names if name in listed]
         answer = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=known), timeout_s)
         return {name: parameter_value_to_python(value) for name, value in zip(known, answer.values, strict=True)}
 
     def ask(self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False) -> Any:
-        """The response of a service of this type; `again`: a request without an answer is sent anew.
+        """The response of a service of this type; RuntimeError where nobody offers it, or none comes in time.
 
-        Raises:
-            RuntimeError: nobody offers it, or no answer in time.
+        `again`: a request without an answer is sent anew.
         """
         client = self.node.create_client(kind, name)
         try:

@@ -1,4 +1,4 @@
-"""`python -m genima_ros.clients.ready "NEXT STEP" NODE ...`, for launch files: says when every node is ready.
+"""`python -m genima_ros.clients.ready "TEXT" NODE ...`, for launch files: says when every node is ready.
 
 A process of its own, so that nothing but launch handles signals and blocks in the process of launch.
 """
@@ -8,23 +8,21 @@ import signal
 import sys
 
 from genima_ros.clients.observer import Observer
-from genima_ros.graph.description import READY_S, not_ready, ready_text
 from genima_ros.graph.domain import current_domain
+from genima_ros.graph.graph import READY_S
 
 
-def main() -> int:
+def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
-    next_step, *names = sys.argv[1:]
-    domain = current_domain()
-    with Observer(domain) as observer:
-        if not observer.spin_until(lambda: set(names) <= set(observer.diagnostics), READY_S):
-            missing = [name for name in names if name not in observer.diagnostics]
-            print(not_ready(missing, READY_S), flush=True)
-            return 1
-    print(ready_text(names, domain, next_step), flush=True)
-    return 0
+    text, *names = sys.argv[1:]
+    with Observer(current_domain()) as observer:
+        try:
+            observer.wait_for_nodes(names, READY_S)
+        except RuntimeError as error:
+            sys.exit(str(error))
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

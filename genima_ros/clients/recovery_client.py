@@ -3,7 +3,7 @@
 import importlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
@@ -21,8 +21,6 @@ ANSWER_S = 20.0
 """An arm takes up to a dozen seconds to recover."""
 NO_ERROR = "no error"
 """In what multipanda_ros2 answers, as a failure, when there is nothing to recover from."""
-
-
 NEEDS = {
     "service": ("franka_msgs.srv", "ErrorRecovery"),
     "action": ("franka_msgs.action", "ErrorRecovery"),
@@ -34,11 +32,7 @@ NEEDS = {
 
 
 def check_packages(steps: Iterable[Step]) -> None:
-    """Whether everything that the steps need can be imported, before the first of them.
-
-    Raises:
-        ImportError, RuntimeError: a package is missing, or is another one of this name.
-    """
+    """ImportError or RuntimeError where a package that they need is missing, or is another one of this name."""
     for module, name in (NEEDS[step.call] for step in steps if step.call in NEEDS):
         if not hasattr(importlib.import_module(module), name):
             raise RuntimeError(
@@ -56,27 +50,12 @@ class RecoveryLink(Observer):
         self._status: ArmStatus | None = None
         self._streamer: Status | None = None
         self._streamer_s = -math.inf
-        interfaces.subscribe(self.node, interfaces.ARM_STATUS, self._on_status)
-        interfaces.subscribe(self.node, interfaces.STREAMER_STATE, self._on_state)
-        self._calls: dict[str, Callable[[Step], str]] = {
-            "disable": self._disable,
-            "trigger": self._trigger,
-            "service": self._service,
-            "action": self._action,
-            "deactivate": self._deactivate,
-            "hardware": self._activate_hardware,
-            "activate": self._activate,
-            "wait": self._wait,
-            "reset": self._reset,
-        }
+        self.listen(interfaces.ARM_STATUS, self._on_status)
+        self.listen(interfaces.STREAMER_STATE, self._on_state)
 
     def perform(self, step: Step) -> str:
-        """What came of it.
-
-        Raises:
-            Absent, RuntimeError: nobody is there to do it; it failed, or did not end in time.
-        """
-        return self._calls[step.call](step)
+        """What came of it; Absent where nobody is there to do it, RuntimeError if it failed, or did not end in time."""
+        return getattr(self, f"_{step.call}")(step)
 
     def _on_status(self, message: DiagnosticStatus) -> None:
         status = read_arm_status(message)
@@ -133,11 +112,7 @@ class RecoveryLink(Observer):
     # ---- its controllers
 
     def _controllers(self, step: Step) -> dict[str, str]:
-        """State of each controller of the step.
-
-        Raises:
-            RuntimeError: one is not loaded.
-        """
+        """State of each controller of the step; RuntimeError where one is not loaded."""
         from controller_manager_msgs.srv import ListControllers
 
         listed = self._ask(ListControllers, f"{step.target}/list_controllers", ListControllers.Request()).controller
@@ -172,7 +147,7 @@ class RecoveryLink(Observer):
             )
         return names
 
-    def _activate_hardware(self, step: Step) -> str:
+    def _hardware(self, step: Step) -> str:
         from controller_manager_msgs.srv import SetHardwareComponentState
         from lifecycle_msgs.msg import State as Lifecycle
 

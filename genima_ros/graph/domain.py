@@ -1,12 +1,13 @@
-"""ROS domains for what must not meet anything else on this machine."""
+"""Who meets whom: ROS domains, and the environment in which nodes find each other."""
 
 import errno
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from genima_ros.graph.processes import node_environment
+from genima_ros.graph.transport import choose_transport
 
 DOMAINS = range(1, 102)
 """Usable on Linux without touching its ephemeral ports; 0 is where everybody is who sets none (docs.ros.org)."""
@@ -17,15 +18,29 @@ PARTICIPANTS = range(8)
 
 
 def current_domain() -> int:
-    """The ROS domain of this process.
-
-    Raises:
-        ValueError: ROS_DOMAIN_ID is not a domain.
-    """
+    """The ROS domain of this process; ValueError where ROS_DOMAIN_ID is none."""
     text = os.environ.get("ROS_DOMAIN_ID") or "0"
     if not text.isdecimal() or int(text) > LAST_DOMAIN:
         raise ValueError(f"ROS_DOMAIN_ID is {text!r}; set it to a number from 0 to {LAST_DOMAIN}, or unset it")
     return int(text)
+
+
+def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict[str, str]:
+    """What nodes need to find each other and their packages, added to `base` where it says nothing."""
+    environment = {
+        "AMENT_PREFIX_PATH": sys.prefix,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",
+        "PYTHONUNBUFFERED": "1",
+        # Threads that wait for work must not spin on cores that other nodes need.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TRANSFORMERS_VERBOSITY": "error",  # it would like torchvision, which nothing here needs
+        **base,
+    }
+    if domain is not None:
+        environment["ROS_DOMAIN_ID"] = str(domain)
+    choose_transport(environment)
+    return environment
 
 
 def join_domain(domain: int | None = None) -> int:
@@ -58,11 +73,7 @@ def claim(purpose: str, domain: int) -> Iterator[bool]:
 
 @contextmanager
 def own_domain() -> Iterator[int]:
-    """A ROS domain without any other node on this machine, for this process and its children.
-
-    Raises:
-        RuntimeError: every domain is in use.
-    """
+    """A ROS domain without any other node on this machine, for us and our children; RuntimeError if all are in use."""
     with ExitStack() as stack:
         for i in range(len(DOMAINS)):
             domain = DOMAINS[(os.getpid() + i) % len(DOMAINS)]

@@ -1,26 +1,31 @@
-"""Which nodes run together, as data: `processes` is what both front ends, `genima up` and the launch files, start."""
+"""Which nodes run together, with everything decided: what both front ends, `genima up` and the launch files, start."""
 
 import json
 import os
+import shutil
+import signal
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
-from genima_ros.arms import absolute, arm_argument, find_arm
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
+from genima_ros.graph.packages import apt_package
 from genima_ros.share import CALIBRATION, PACKAGE, find_checkpoint, share_folder
 
+READY_S = 120.0
+"""Loading the models from a slow disk on busy cores takes a while."""
+RESPAWN_AFTER_S = 1.0
+SETTLED_S = 10.0
+"""A node that ends by itself sooner than this has a reason that a new start will not cure."""
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
 
 
 @dataclass(frozen=True)
 class NodeProcess:
-    """A node with everything decided."""
-
     name: str
     executable: str
     parameters: Mapping[str, object]
@@ -38,6 +43,51 @@ class NodeProcess:
         ros += [option for old, new in self.remappings for option in ("-r", f"{old}:={new}")]
         return [sys.executable, "-m", f"{PACKAGE}.nodes.{self.executable}", "--ros-args", *ros]
 
+    def after_end(self, status: int, lived_s: float) -> str:
+        """What to say when it ended and is to be started again; a negative `status` is that of a signal.
+
+        RuntimeError where the graph cannot do without it, or a new start would end in the same way.
+        """
+        ending = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        # A signal came from outside, so a new start may well succeed.
+        if not self.respawn or (status >= 0 and lived_s < SETTLED_S):
+            raise RuntimeError(f"node {self.name} ended with {ending}; its last lines are above")
+        return f"ended with {ending}; starting it again in {RESPAWN_AFTER_S:.0f} s"
+
+
+@dataclass(frozen=True)
+class GraphDescription:
+    processes: tuple[NodeProcess, ...]
+    rviz: tuple[str, ...]
+    """Command of RViz; empty where it is not wanted."""
+    next_step: str
+    """What to do when all nodes are ready; "" where that is plain."""
+
+    @property
+    def names(self) -> list[str]:
+        return [process.name for process in self.processes]
+
+    def ready_text(self, domain: int) -> str:
+        """What to say when every node is ready."""
+        line = f"ready: {', '.join(self.names)} (ROS domain {domain}); Ctrl-C ends them"
+        return f"{line}\n{self.next_step}" if self.next_step else line
+
+
+def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str] = ()) -> GraphDescription:
+    """The graph of these argument values (see `argument_values`), or `only` its nodes of these names; ValueError,
+    FileNotFoundError or RuntimeError for what is not valid or not there: arguments, files, the checkpoint, RViz.
+    """
+    chosen = tuple(process for process in processes(mode, values) if not only or process.name in only)
+    if get_mode(mode).learned:
+        from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once
+
+        Checkpoint.open(find_checkpoint(str(values["checkpoint"])))
+    if values["rviz"] and shutil.which("rviz2") is None:
+        install = f"apt install {apt_package('rviz2')} and source that ROS 2"
+        raise RuntimeError(f"rviz2 is not installed: {install}, or leave rviz:=true out")
+    rviz = rviz_command(mode, values) if values["rviz"] else []
+    return GraphDescription(chosen, tuple(rviz), next_step(mode, values))
+
 
 def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """The graph's name and the arguments of a command line such as ``teleop sim seed:=1000``; the graph is `sim` where
@@ -54,10 +104,8 @@ def next_step(mode: str, values: Mapping[str, object]) -> str:
 
 
 def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
-    """Values of all arguments of a mode from ``name:=value`` texts.
-
-    Raises:
-        ValueError: another form, an unknown name, or a value that is not valid.
+    """Values of all arguments of a mode from ``name:=value`` texts; ValueError for another form, and see
+    `argument_values`.
     """
     given: dict[str, str] = {}
     for text in texts:
@@ -69,11 +117,7 @@ def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
 
 
 def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Old and new names of topics from ``old:=new`` texts.
-
-    Raises:
-        ValueError: another form.
-    """
+    """Old and new names of topics from ``old:=new`` texts; ValueError for another form."""
     pairs = [text.partition(":=") for text in texts]
     for text, (old, separator, new) in zip(texts, pairs, strict=True):
         if not (old and separator and new):
@@ -84,14 +128,11 @@ def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
-    """Values of all arguments of a mode; those not given, or given as "", have their defaults.
-
-    Raises:
-        ValueError: an unknown name, or a value that is not valid.
+    """Values of all arguments of a mode; those not given, or given as "", have their defaults. ValueError for an
+    unknown name, or a value that is not valid.
     """
     arguments = {argument.name: argument for argument in get_mode(mode).arguments}
-    unknown = sorted(set(given) - set(arguments))
-    if unknown:
+    if unknown := sorted(set(given) - set(arguments)):
         raise ValueError(f"no argument {', '.join(unknown)} for {spoken(mode)}; valid are {', '.join(arguments)}")
     for name, argument in arguments.items():
         if argument.required and not given.get(name):
@@ -103,24 +144,20 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
 
 
 def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
-    """The nodes to start for these argument values (see `argument_values`).
-
-    Raises:
-        ValueError, FileNotFoundError: a parameter file names a node that does not exist; a file is missing.
+    """The nodes to start for these argument values (see `argument_values`); ValueError or FileNotFoundError for what is
+    wrong with a file that they name.
     """
     entry = get_mode(mode)
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
-    known: dict[str, object] = dict(values)
+    known: dict[str, object] = {**values, "leave_out": [values["camera"]] if values.get("camera") else None}
     renamed: dict[str, str] = {}
-    if "rig" in values and not values["rig"] and (CALIBRATION / "rig.json").is_file():
-        known["rig"] = CALIBRATION / "rig.json"
+    rig = values.get("rig")
+    if "rig" in values and not rig and (CALIBRATION / "rig.json").is_file():
+        rig = CALIBRATION / "rig.json"
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
-        known |= {"checkpoint": str(checkpoint), "rig": known.get("rig") or checkpoint / "rig.json"}
-    if values.get("camera"):
-        known["leave_out"] = [values["camera"]]
-    if known.get("rig"):
-        known["rig"] = str(Path(str(known["rig"])).absolute())
+        known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
+    known["rig"] = str(Path(str(rig)).absolute()) if rig else None
     if "arm" in values:
         parameters, renamed = arm_values(values)
         known |= parameters
@@ -146,14 +183,13 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
 
 
 def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
-    """Parameters of nodes and new names of topics that follow from which arm (and leader) a cell has.
+    """Parameters of nodes and new names of topics that follow from which arm (and leader) a cell has."""
+    from genima_ros.arms import absolute, arm_argument, find_arm  # not at the top: `--help` answers at once
 
-    Raises:
-        ValueError, FileNotFoundError: no such arm; what is wrong with its file.
-    """
     name, namespace = str(values["arm"]), str(values["arm_namespace"])
-    setup, renamed = find_arm(name), find_arm(name).remappings(namespace)
+    setup = find_arm(name)
     action = setup.gripper_driver.action
+    renamed = setup.remappings(namespace)
     parameters: dict[str, object] = {
         "arm": arm_argument(name),
         "robot_state": setup.driver.robot_state,
@@ -161,61 +197,37 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
         "action": absolute(namespace, action) if action else None,
     }
     if "leader_arm" in values:
-        leader_name = str(values["leader_arm"] or name)
-        leader = find_arm(leader_name)
-        parameters["leader_arm"] = arm_argument(leader_name)
-        renamed |= leader.remappings(str(values["leader_namespace"]), "leader/")
+        leader = str(values["leader_arm"] or name)
+        parameters["leader_arm"] = arm_argument(leader)
+        renamed |= find_arm(leader).remappings(str(values["leader_namespace"]), "leader/")
     return parameters, renamed
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:
-    """A camera node for each section of a parameter file; its name is the section's.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; a section that is no camera's, or none that is.
-    """
-    names = [name.strip("/") for name in sections_of(path) if name.strip("/").startswith(CAMERA)]
+    """A camera node for each section of a parameter file; ValueError if there is none, or a section of another node."""
+    names = [name.strip("/") for name in read_yaml(path) if name.strip("/").startswith(CAMERA)]
     check_parameter_file(path, names or [f"{CAMERA}front"])
     if not names:
         raise ValueError(
             f"{path} has no camera; give each a section called {CAMERA} and the camera's name, such as {CAMERA}front"
         )
-    return [
-        NodeEntry(
-            name, "camera_node", (), niceness=1, respawn=True, remappings=(("__node", name),), parameter_file=path
-        )
-        for name in names
-    ]
+    camera = NodeEntry("", (), niceness=1, respawn=True, parameter_file=path, kind="camera")
+    return [replace(camera, name=name, remappings=(("__node", name),)) for name in names]
 
 
-def check_parameter_file(path: Path, nodes: Iterable[str]) -> None:
-    """Finds what ROS would ignore without a word: sections for nodes that do not exist.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a parameter file of these nodes.
-    """
-    nodes = tuple(nodes)
-    valid = ("/**", *nodes)
-    for name, section in sections_of(path).items():
+def check_parameter_file(path: Path, nodes: Sequence[str]) -> None:
+    """Finds what ROS would ignore without a word: ValueError for a section for a node that does not exist."""
+    for name, section in read_yaml(path).items():
         if name.strip("/") not in nodes and name != "/**":
-            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(valid)}")
+            raise ValueError(f"{path} has a section {name!r}; valid are {', '.join(['/**', *nodes])}")
         if not isinstance(section, dict) or list(section) != ["ros__parameters"]:
             raise ValueError(f"{path}: section {name!r} must hold the key ros__parameters, and only that")
 
 
-def sections_of(path: Path) -> dict[str, object]:
-    """Sections of a parameter file.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not YAML, or not sections.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"parameter file {path} does not exist")
-    return read_yaml(path)
-
-
 def rviz_command(mode: str, values: Mapping[str, object]) -> list[str]:
     """RViz with the mode's displays, in the frame of the arm's base, and the robot model of the arm's namespace."""
+    from genima_ros.arms import absolute, find_arm
+
     frame = find_arm(str(values.get("arm") or "sim")).arm.base_frame
     command = ["rviz2", "-d", str(share_folder() / "config" / get_mode(mode).rviz), "-f", frame]
     if namespace := values.get("arm_namespace"):

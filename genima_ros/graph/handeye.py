@@ -10,30 +10,14 @@ EASY_HANDEYE2 = "easy_handeye2"
 
 
 def handeye_arguments(rig: CameraRig, camera: str, arm: Arm, marker_frame: str) -> dict[str, str]:
-    """Arguments of easy_handeye2's calibrate.launch.py for one camera of the rig.
-
-    Raises:
-        KeyError: the rig has no such camera.
-    """
-    calib = Calib.of(rig[camera], arm, marker_frame)
-    return {
-        "name": calib.name,
-        "calibration_type": calib.calibration_type,
-        "robot_base_frame": calib.robot_base_frame,
-        "robot_effector_frame": calib.robot_effector_frame,
-        "tracking_base_frame": calib.tracking_base_frame,
-        "tracking_marker_frame": calib.tracking_marker_frame,
-        "move_group": f"{arm.name}_arm",
-        "move_group_namespace": "/",
-    }  # it wants both, and uses neither by default
+    """Arguments of easy_handeye2's calibrate.launch.py for one camera of the rig; KeyError if it has none such."""
+    # It wants both of MoveIt's, and uses neither by default.
+    moveit = {"move_group": f"{arm.name}_arm", "move_group_namespace": "/"}
+    return Calib.of(rig[camera], arm, marker_frame).parameters() | moveit
 
 
 def handeye_launch_file() -> Path:
-    """easy_handeye2's calibrate.launch.py.
-
-    Raises:
-        RuntimeError: easy_handeye2 is not installed.
-    """
+    """easy_handeye2's calibrate.launch.py; RuntimeError if easy_handeye2 is not installed."""
     from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
     try:

@@ -1,4 +1,4 @@
-"""A graph as launch_ros actions; all decisions are made in `description`, this only translates."""
+"""A graph as launch_ros actions; all decisions are made in `graph`, this only translates."""
 
 import os
 import sys
@@ -23,16 +23,10 @@ from launch_ros.actions import Node
 
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
-from genima_ros.graph import graph
-from genima_ros.graph.description import (
-    RESPAWN_AFTER_S,
-    GraphDescription,
-    after_end,
-    describe_graph,
-)
+from genima_ros.graph.domain import current_domain, node_environment
+from genima_ros.graph.graph import RESPAWN_AFTER_S, GraphDescription, NodeProcess, argument_values, describe_graph
 from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
-from genima_ros.graph.processes import node_environment
 from genima_ros.graph.transport import remove_abandoned
 from genima_ros.share import PACKAGE
 
@@ -42,27 +36,24 @@ MODE = "mode"
 
 def describe(*modes: str) -> LaunchDescription:
     """The launch description of a graph, or, of several, of the one that the argument ``mode`` names (the first)."""
-    declared = (
-        [DeclareLaunchArgument(MODE, default_value=modes[0], choices=list(modes), description="which nodes to start")]
-        if len(modes) > 1
-        else []
-    )
+    declared = []
+    if len(modes) > 1:
+        what = "which nodes to start"
+        declared.append(DeclareLaunchArgument(MODE, default_value=modes[0], choices=list(modes), description=what))
     arguments = {argument.name: argument for name in modes for argument in get_mode(name).arguments}
-    declared += [
-        DeclareLaunchArgument(
-            argument.name,
-            default_value="" if argument.default is None else str(argument.default),
-            description=argument.help,
-        )
-        for argument in arguments.values()
-    ]
+    for name, argument in arguments.items():
+        default = "" if argument.default is None else str(argument.default)
+        declared.append(DeclareLaunchArgument(name, default_value=default, description=argument.help))
     return LaunchDescription([*declared, OpaqueFunction(function=lambda context: _actions(context, modes))])
 
 
 def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     mode = LaunchConfiguration(MODE).perform(context) if len(modes) > 1 else modes[0]
-    values = graph.argument_values(mode, given_arguments(context, mode))
-    description = describe_graph(mode, values)
+    names = [argument.name for argument in get_mode(mode).arguments]
+    given = {name: LaunchConfiguration(name).perform(context) for name in names}
+    # What was typed counts also where the graph has no argument of the name: then it is refused.
+    given |= {name: value for name, value in command_line(context).items() if name != MODE}
+    description = describe_graph(mode, argument_values(mode, given))
     remove_abandoned()
     environment = node_environment(os.environ)
     added = {name: value for name, value in environment.items() if name not in os.environ}
@@ -73,13 +64,6 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     if description.rviz:
         actions.append(ExecuteProcess(cmd=list(description.rviz), output="log"))
     return actions
-
-
-def given_arguments(context: LaunchContext, mode: str) -> dict[str, str]:
-    """The graph's arguments by their names; those of the command line also where the graph has none of the name."""
-    names = [argument.name for argument in get_mode(mode).arguments]
-    given = {name: LaunchConfiguration(name).perform(context) for name in names}
-    return given | {name: value for name, value in command_line(context).items() if name != MODE}
 
 
 def command_line(context: LaunchContext) -> dict[str, str]:
@@ -94,17 +78,16 @@ def command_line(context: LaunchContext) -> dict[str, str]:
     return {name: value for name, separator, value in words if separator}
 
 
-def node_action(process: graph.NodeProcess) -> Node:
+def node_action(process: NodeProcess) -> Node:
     """A node that is started again as `genima up` does it; where the graph cannot do without it, the launch ends."""
     began_s = time.monotonic()
 
     def on_exit(event: Any, context: LaunchContext) -> Any:
         if context.is_shutdown:
             return None
-        get_logger(process.name).warning(after_end(process, event.returncode, time.monotonic() - began_s))
-        return TimerAction(
-            period=RESPAWN_AFTER_S, actions=[OpaqueFunction(function=lambda context: [node_action(process)])]
-        )
+        get_logger(process.name).warning(process.after_end(event.returncode, time.monotonic() - began_s))
+        again = OpaqueFunction(function=lambda context: [node_action(process)])
+        return TimerAction(period=RESPAWN_AFTER_S, actions=[again])
 
     return Node(
         package=PACKAGE,
@@ -139,6 +122,6 @@ def say_when_ready(description: GraphDescription) -> ExecuteProcess:
         if event.returncode and not context.is_shutdown:
             raise RuntimeError("not all nodes are ready; see the lines above")
 
-    names = [process.name for process in description.processes]
-    command = [sys.executable, "-m", "genima_ros.clients.ready", description.next_step, *names]
+    text = description.ready_text(current_domain())
+    command = [sys.executable, "-m", "genima_ros.clients.ready", text, *description.names]
     return ExecuteProcess(cmd=command, name="genima", output="screen", emulate_tty=True, on_exit=on_exit)

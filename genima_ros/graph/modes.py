@@ -19,11 +19,7 @@ class Argument:
     required: bool = False
 
     def parse(self, text: str) -> str | int | float | bool:
-        """The value that a command line means by `text`.
-
-        Raises:
-            ValueError: not of its kind, or not among the choices.
-        """
+        """The value that a command line means by `text`; ValueError where it is not of the kind or a choice."""
         if self.kind is bool:
             if text.lower() not in ("true", "false"):
                 raise ValueError(f"{self.name}:={text} is neither true nor false")
@@ -41,8 +37,6 @@ class NodeEntry:
     """A node of the graph."""
 
     name: str
-    executable: str
-    """Module of this package and name of the executable in lib/genima_ros."""
     parameters: tuple[str, ...]
     """Parameters that take their values from the arguments of the same names, the checkpoint (`rig`), or the arm; in a
     graph without these the node's own default holds."""
@@ -58,6 +52,13 @@ class NodeEntry:
     """Argument that must be true, or what the arm must have (`robot_state`, a `gripper` with a node)."""
     parameter_file: Path | None = None
     """Read instead of the mode's and the user's."""
+    kind: str = ""
+    """Where it is not the name: there may be several of one kind."""
+
+    @property
+    def executable(self) -> str:
+        """Module of `genima_ros.nodes`, and name of the executable in lib/genima_ros."""
+        return f"{self.kind or self.name}_node"
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,11 @@ class Mode:
 _TASK = Argument("task", str, "the task of the arm")
 _SEED = Argument("seed", int, "scene to start with")
 _CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
+_VIEW_SIZE = Argument("view_size", int, "width and height of the images, px")
 _CONFIG = Argument("config", str, "YAML file with further parameters", "")
 _RVIZ = Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False)
-_SHARED = (
-    Argument(
-        "execution",
-        str,
-        "sync: execute a chunk, then look again; async: splice in every new chunk",
-        choices=("sync", "async"),
-    ),
-    _CONFIG,
-    _RVIZ,
-)
+_EXECUTION = "sync: execute a chunk, then look again; async: splice in every new chunk"
+_SHARED = (Argument("execution", str, _EXECUTION, choices=("sync", "async")), _CONFIG, _RVIZ)
 _RESPAWN = Argument("respawn", bool, "restart nodes that die, except those that hold state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
@@ -120,38 +114,21 @@ _OF_A_LEADER = (
     Argument("leader_arm", str, "the same for the leader; by default the follower's", ""),
     Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
 )
+_DRAWING = ("checkpoint", "device", "compiled", "denoising_steps", "instruction")
 _LEARNED = (
+    NodeEntry("diffusion", _DRAWING, niceness=5, respawn=True, threads=0),
     NodeEntry(
-        "diffusion",
-        "diffusion_node",
-        ("checkpoint", "device", "compiled", "denoising_steps", "instruction"),
-        niceness=5,
-        respawn=True,
-        threads=0,
-    ),
-    NodeEntry(
-        "controller",
-        "controller_node",
-        ("checkpoint", "device", "execution", "instruction", "gate", "arm"),
-        niceness=4,
-        respawn=True,
+        "controller", ("checkpoint", "device", "execution", "instruction", "gate", "arm"), niceness=4, respawn=True
     ),
 )
-_MARKERS = NodeEntry("markers", "markers_node", ("arm",), niceness=5, respawn=True)
+_MARKERS = NodeEntry("markers", ("arm",), niceness=5, respawn=True)
 _MARKERS_IN_RVIZ = replace(_MARKERS, condition="rviz")
-_STREAMER = NodeEntry("streamer", "streamer_node", ("execution", "arm"), niceness=0)
-_TELEOP = NodeEntry("teleop", "teleop_node", ("arm", "leader_arm"), niceness=0)
-_ARM_MONITOR = NodeEntry("arm_monitor", "arm_monitor_node", ("arm",), niceness=1, respawn=True, condition="robot_state")
-_GRIPPER = NodeEntry(
-    "gripper",
-    "gripper_node",
-    ("arm", "action"),
-    niceness=1,
-    respawn=True,
-    condition="gripper",
-)
-_RIG_NODE = NodeEntry("rig", "rig_node", ("rig", "arm", "leave_out"), niceness=5, respawn=True, condition="rig")
-_BOARD = NodeEntry("board", "board_node", ("camera", "marker_frame"), niceness=5, respawn=True, condition="camera")
+_STREAMER = NodeEntry("streamer", ("execution", "arm"), niceness=0)
+_TELEOP = NodeEntry("teleop", ("arm", "leader_arm"), niceness=0)
+_ARM_MONITOR = NodeEntry("arm_monitor", ("arm",), niceness=1, respawn=True, condition="robot_state")
+_GRIPPER = NodeEntry("gripper", ("arm", "action"), niceness=1, respawn=True, condition="gripper")
+_RIG_NODE = NodeEntry("rig", ("rig", "arm", "leave_out"), niceness=5, respawn=True, condition="rig")
+_BOARD = NodeEntry("board", ("camera", "marker_frame"), niceness=5, respawn=True, condition="camera")
 _RIG = Argument(
     "rig",
     str,
@@ -164,7 +141,7 @@ MODES = {
         help="a checkpoint on the simulated cell",
         arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED, _RESPAWN),
         nodes=(
-            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
+            NodeEntry("sim", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
             _STREAMER,
             *_LEARNED,
             _MARKERS,
@@ -173,16 +150,10 @@ MODES = {
     ),
     "teleop_sim": Mode(
         help="teleoperation of the simulated cell, by a scripted expert or by sliders",
-        arguments=(
-            _TASK,
-            _SEED,
-            _CAMERA_RATE,
-            Argument("view_size", int, "width and height of the images, px"),
-            *_SHARED,
-        ),
+        arguments=(_TASK, _SEED, _CAMERA_RATE, _VIEW_SIZE, *_SHARED),
         nodes=(
-            NodeEntry("sim", "sim_node", ("task", "seed", "camera_rate_hz", "view_size"), niceness=2),
-            NodeEntry("leader", "leader_node", ("task",), niceness=1),
+            NodeEntry("sim", ("task", "seed", "camera_rate_hz", "view_size"), niceness=2),
+            NodeEntry("leader", ("task",), niceness=1),
             _TELEOP,
             _STREAMER,
             _MARKERS_IN_RVIZ,
@@ -225,11 +196,7 @@ MODES = {
 
 
 def get_mode(name: str) -> Mode:
-    """The graph of this name.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The graph of this name; ValueError if there is none."""
     if name not in MODES:
         raise ValueError(f"there is no graph {spoken(name)!r}; valid are {', '.join(map(spoken, MODES))}")
     return MODES[name]

@@ -50,27 +50,21 @@ class Package:
 
     @property
     def ok(self) -> bool:
-        return self.installed is not None and Requirement(self.name + self.required).specifier.contains(
-            self.installed, prereleases=True
-        )
+        wanted = Requirement(self.name + self.required).specifier
+        return self.installed is not None and wanted.contains(self.installed, prereleases=True)
 
 
 def extras() -> dict[str, list[Package]]:
-    """Each extra's packages; the core's under "".
-
-    Raises:
-        RuntimeError: the distribution itself is not installed.
-    """
+    """Each extra's packages, the core's under ""; RuntimeError where the distribution itself is not installed."""
     try:
         about = metadata(DISTRIBUTION)
     except PackageNotFoundError as error:
         raise RuntimeError(f"{DISTRIBUTION} is not installed; in its source tree: pip install -e .") from error
     groups: dict[str, list[Package]] = {extra: [] for extra in ("", *(about.get_all("Provides-Extra") or ()))}
     for requirement in map(Requirement, about.get_all("Requires-Dist") or ()):
+        # The core's has no marker, or one that holds without any extra.
         for extra, packages in groups.items():
-            if (requirement.marker is None and not extra) or (
-                requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
-            ):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
                 packages.append(Package(requirement.name, str(requirement.specifier), _installed(requirement.name)))
                 break
     return groups
@@ -91,8 +85,8 @@ def remedy(module: str) -> str:
         name = "ros-jazzy-common-interfaces"
     for extra, packages in extras().items():
         if any(name == canonicalize_name(p.name) for p in packages):
-            source = f"'{DISTRIBUTION}[{extra}]'" if extra else DISTRIBUTION
-            return f"in the source tree: make env, or pip install {source.replace(DISTRIBUTION, '.')}"
+            source = f"'.[{extra}]'" if extra else "."
+            return f"in the source tree: make env, or pip install {source}"
     return "genima doctor says what is missing here"
 
 

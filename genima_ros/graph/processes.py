@@ -2,19 +2,18 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TextIO
 
-from genima_ros.graph.description import RESPAWN_AFTER_S, after_end
-from genima_ros.graph.graph import NodeProcess
-from genima_ros.graph.transport import choose_transport
+from genima_ros.graph.graph import RESPAWN_AFTER_S, NodeProcess
 
 PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
 COLOURS = (36, 33, 35, 32, 34, 31)
@@ -26,43 +25,21 @@ READ_S = 1.0
 PR_SET_PDEATHSIG = 1
 
 
-def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict[str, str]:
-    """What nodes need to find each other and their packages, added to `base` where it says nothing."""
-    environment = {
-        "AMENT_PREFIX_PATH": sys.prefix,
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",
-        "PYTHONUNBUFFERED": "1",
-        # Threads that wait for work must not spin on cores that other nodes need.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "TRANSFORMERS_VERBOSITY": "error",  # it would like torchvision, which nothing here needs
-        **base,
-    }
-    if domain is not None:
-        environment["ROS_DOMAIN_ID"] = str(domain)
-    choose_transport(environment)
-    return environment
-
-
 class ProcessOutput:
     """Prints the lines of several processes, each with its name before it; with a `log`, only problems are shown."""
 
-    def __init__(
-        self, stream: TextIO, names: Iterable[str], colour: bool | None = None, log: TextIO | None = None
-    ) -> None:
+    def __init__(self, stream: TextIO, names: Collection[str], log: TextIO | None = None) -> None:
         self._stream = stream
         self._log = log
         self._lock = threading.Lock()
-        names = list(names)
         self._width = max(map(len, names), default=0)
-        self._colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-        self._colour = stream.isatty() if colour is None else colour
+        self._colours = dict(zip(names, itertools.cycle(COLOURS), strict=False)) if stream.isatty() else {}
         self._unseen: dict[str, deque[str]] = {name: deque(maxlen=LAST_LINES) for name in names}
 
     def line(self, name: str, text: str) -> None:
         prefix = f"[{name}]".ljust(self._width + 2)
-        if self._colour:
-            prefix = f"\033[{self._colours.get(name, 37)}m{prefix}\033[0m"
+        if name in self._colours:
+            prefix = f"\033[{self._colours[name]}m{prefix}\033[0m"
         with self._lock, contextlib.suppress(ValueError, OSError):  # the stream may be gone at the very end
             if self._log is not None:
                 self._log.write(f"[{name}] {text}\n")
@@ -79,6 +56,15 @@ class ProcessOutput:
             self.line(name, unseen.popleft())
 
 
+@dataclass
+class _Child:
+    popen: subprocess.Popen[str]
+    reader: threading.Thread
+    started_s: float
+    due_s: float | None = None
+    """When to start the next one, once this has ended."""
+
+
 class RunningGraph:
     """Context manager: starts the processes on entry and ends every one of them on exit.
 
@@ -91,17 +77,12 @@ class RunningGraph:
         environment: Mapping[str, str],
         line: Callable[[str, str], None],
         show_last: Callable[[str], None] = lambda name: None,
-        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.processes = tuple(processes)
         self._environment = dict(environment)
         self._line = line
         self._show_last = show_last
-        self._clock_s = clock_s
-        self._children: dict[str, subprocess.Popen[str]] = {}
-        self._started_s: dict[str, float] = {}
-        self._due_s: dict[str, float] = {}
-        self._readers: dict[str, threading.Thread] = {}
+        self._children: dict[str, _Child] = {}
 
     def __enter__(self) -> "RunningGraph":
         try:
@@ -118,47 +99,39 @@ class RunningGraph:
     @property
     def pids(self) -> dict[str, int]:
         """Node name to process id, of those that run."""
-        return {name: child.pid for name, child in self._children.items() if child.poll() is None}
+        return {name: child.popen.pid for name, child in self._children.items() if child.popen.poll() is None}
 
     def check(self) -> None:
-        """Starts again what died and may be; call it now and then.
-
-        Raises:
-            RuntimeError: a node ended that the graph cannot do without.
-        """
-        now_s = self._clock_s()
+        """Starts again what died and may be, and is called often; RuntimeError for what the graph cannot do without."""
+        now_s = time.monotonic()
         for process in self.processes:
             child = self._children[process.name]
-            status = child.poll()
-            if status is None:
+            if (status := child.popen.poll()) is None:
                 continue
-            due_s = self._due_s.get(process.name)
-            if due_s is None:
-                self._readers[process.name].join(READ_S)
+            if child.due_s is None:
+                child.reader.join(READ_S)
                 try:
-                    text = after_end(process, status, now_s - self._started_s[process.name])
+                    text = process.after_end(status, now_s - child.started_s)
                 except RuntimeError:
                     self._show_last(process.name)
                     raise
                 self._line(process.name, text)
-                self._due_s[process.name] = now_s + RESPAWN_AFTER_S
-            elif now_s >= due_s:
-                del self._due_s[process.name]
+                child.due_s = now_s + RESPAWN_AFTER_S
+            elif now_s >= child.due_s:
                 self._start(process)
 
     def stop(self) -> None:
         """Asks all to end, then insists; returns when none is left."""
+        children = self._children.values()
         for ask, patience_s in PATIENCE_S:
-            alive = [child for child in self._children.values() if child.poll() is None]
-            for child in alive:
-                with contextlib.suppress(ProcessLookupError):
-                    child.send_signal(ask)
-            deadline_s = self._clock_s() + patience_s
-            for child in alive:
+            deadline_s = time.monotonic() + patience_s
+            for child in children:
+                child.popen.send_signal(ask)  # nothing where it has ended
+            for child in children:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(max(0.0, deadline_s - self._clock_s()))
-        for reader in self._readers.values():
-            reader.join(READ_S)
+                    child.popen.wait(max(0.0, deadline_s - time.monotonic()))
+        for child in children:
+            child.reader.join(READ_S)
 
     def _start(self, process: NodeProcess) -> None:
         parent = os.getpid()
@@ -168,12 +141,9 @@ class RunningGraph:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # it died before the line above
                 os._exit(1)
-            # A group of its own: Ctrl-C reaches it through us only, once. Not a session of its own: the kernel
-            # shares out CPU time by session first, and niceness would mean nothing.
-            os.setpgid(0, 0)
             os.nice(process.niceness)
 
-        child = subprocess.Popen(
+        popen = subprocess.Popen(
             process.command(),
             env={**self._environment, **process.environment},
             stdin=subprocess.DEVNULL,
@@ -181,16 +151,17 @@ class RunningGraph:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # A group of its own: Ctrl-C reaches it through us only, once. Not a session of its own: the kernel
+            # shares out CPU time by session first, and niceness would mean nothing.
+            process_group=0,
             preexec_fn=prepare,
         )
-        self._children[process.name] = child
-        self._started_s[process.name] = self._clock_s()
-        reader = threading.Thread(target=self._read, args=(process.name, child), daemon=True)
+        assert popen.stdout is not None  # it is a pipe
+        reader = threading.Thread(target=self._read, args=(process.name, popen.stdout), daemon=True)
         reader.start()
-        self._readers[process.name] = reader
+        self._children[process.name] = _Child(popen, reader, time.monotonic())
 
-    def _read(self, name: str, child: subprocess.Popen[str]) -> None:
-        assert child.stdout is not None  # `_start` asked for a pipe
-        with child.stdout as lines:
+    def _read(self, name: str, stdout: TextIO) -> None:
+        with stdout as lines:
             for text in lines:
                 self._line(name, text.rstrip("\n"))

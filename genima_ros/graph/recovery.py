@@ -1,10 +1,11 @@
 """The steps out of a reflex stop, as data from the arm's file; none of them moves the arm."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from genima_ros.arms import ArmSetup, absolute
+if TYPE_CHECKING:
+    from genima_ros.arms import ArmSetup
 
 GRAPH = "start the graph (genima up ...) in another terminal, then try again"
 BY_HAND = (
@@ -41,74 +42,39 @@ class Outcome:
     """What a person must do."""
 
 
-def plan(arm: ArmSetup, namespace: str = "") -> tuple[Step, ...]:
+def plan(arm: "ArmSetup", namespace: str = "") -> Iterator[Step]:
     """What to do for this arm, in this order; names that the file leaves out leave their steps out.
 
     The streamer is disabled first and stays so. Controllers are deactivated before anything comes back to life: a
     trajectory controller would go on along its old trajectory.
     """
+    from genima_ros.arms import absolute  # not at the top: `--help` answers at once
+
     recovery = arm.driver.recovery
-    manager = absolute(namespace, recovery.controller_manager)
-    steps = [Step("turn motion off", "disable", "/streamer/stop", if_absent=GRAPH, if_failed=GRAPH)]
-    if recovery.controllers:
-        steps.append(
-            Step(
-                "deactivate controllers",
-                "deactivate",
-                manager,
-                recovery.controllers,
-                if_failed="restart the arm's driver, then try again",
-            )
-        )
+    manager, controllers = absolute(namespace, recovery.controller_manager), recovery.controllers
+    yield Step("turn motion off", "disable", "/streamer/stop", if_absent=GRAPH, if_failed=GRAPH)
+    if controllers:
+        remedy = "restart the arm's driver, then try again"
+        yield Step("deactivate controllers", "deactivate", manager, controllers, if_failed=remedy)
     if recovery.kind:
-        absent = (
-            "start the simulated cell, or name the real arm: genima recover arm:=fr3"
-            if recovery.kind == "trigger"
-            else DRIVER
-        )
-        steps.append(
-            Step(
-                "recover from the error",
-                recovery.kind,
-                absolute(namespace, recovery.name),
-                if_absent=absent,
-            )
-        )
+        real = "start the simulated cell, or name the real arm: genima recover --arm fr3"
+        absent = real if recovery.kind == "trigger" else DRIVER
+        yield Step("recover from the error", recovery.kind, absolute(namespace, recovery.name), if_absent=absent)
     if recovery.hardware:
-        steps.append(
-            Step(
-                "activate the hardware",
-                "hardware",
-                manager,
-                (recovery.hardware,),
-                if_failed="restart the arm's driver: after a recovery some versions of franka_ros2 cannot "
-                "activate the hardware; then try again",
-            )
+        remedy = (
+            "restart the arm's driver: after a recovery some versions of franka_ros2 cannot activate the hardware; "
+            "then try again"
         )
-    if recovery.controllers:
-        steps.append(
-            Step(
-                "activate controllers",
-                "activate",
-                manager,
-                recovery.controllers,
-                if_failed="read what the driver says, restart it, then try again",
-            )
-        )
-    steps += [
-        Step("wait for the arm", "wait", "/arm_status", if_absent=GRAPH),
-        Step(
-            "reset the streamer's fault",
-            "reset",
-            "/streamer/reset_fault",
-            if_absent=GRAPH,
-            if_failed="do what it says, then try again",
-        ),
-    ]
-    return tuple(steps)
+        yield Step("activate the hardware", "hardware", manager, (recovery.hardware,), if_failed=remedy)
+    if controllers:
+        remedy = "read what the driver says, restart it, then try again"
+        yield Step("activate controllers", "activate", manager, controllers, if_failed=remedy)
+    yield Step("wait for the arm", "wait", "/arm_status", if_absent=GRAPH)
+    remedy = "do what it says, then try again"
+    yield Step("reset the streamer's fault", "reset", "/streamer/reset_fault", if_absent=GRAPH, if_failed=remedy)
 
 
-def recover_by(steps: Sequence[Step], perform: Callable[[Step], str]) -> Iterator[Outcome]:
+def recover_by(steps: Iterable[Step], perform: Callable[[Step], str]) -> Iterator[Outcome]:
     """Performs the steps until one fails; each outcome comes at once.
 
     `perform` returns what came of a step, and raises RuntimeError (Absent where nobody is there).

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
-
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
+from typing import Any
 
 from genima_core.camera_sources.lens import View, parse_crop, parse_size
-from genima_core.camera_sources.profile import Profile
 from genima_core.camera_sources.reader import Reader, ReadingConfig
-from genima_core.camera_sources.source import Frame, Opener
+from genima_core.camera_sources.source import Clock, Frame, Opener
+from genima_core.config import check_positive
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.nodes import cameras
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.base import GraphNode
+from genima_ros.nodes.run import run
 
 SOURCES = Path(cameras.__file__).parent
 WATCH_S = 0.25
@@ -36,7 +33,7 @@ TIMINGS = {
 
 
 @dataclass(frozen=True)
-class CameraParameters:
+class CameraParameters(ReadingConfig):
     name: str = ""
     """Of the rig's camera: its topics are `<name>/color/image_raw` and `camera_info`. By default what follows "camera_"
     in the node's name."""
@@ -63,64 +60,32 @@ class CameraParameters:
     """Fixed exposure; the camera's own automatic by default, which changes with the scene."""
     gain: float | None = None
     white_balance_k: float | None = None
-    freeze_s: float = 1.0
-    retry_s: float = 0.5
-    retry_longest_s: float = 8.0
-    reset_after: int = 3
-    """Failures in a row until the device is reset."""
     look_s: float = 1.0
     """How long to look for another node on the same topics before the start."""
     diagnostics_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.diagnostics_s > 0:
-            raise ValueError(f"diagnostics_s is {self.diagnostics_s}; it must be positive")
-        if self.source == "realsense" and not self.serial:
-            raise ValueError("a RealSense needs its serial number; genima cameras lists them")
-        if self.source == "topic" and not self.topic:
-            raise ValueError("source topic needs a topic, such as /camera/front/color/image_raw")
-        if self.source in ("folder", "video") and self.path is None:
-            raise ValueError(f"source {self.source} needs a path")
-        period_us = 1e6 / Profile.parse(self.profile).fps
-        if self.exposure_us is not None and self.exposure_us > period_us:
-            raise ValueError(
-                f"exposure_us is {self.exposure_us:g}, longer than the {period_us:.0f} us between two "
-                f"pictures of profile {self.profile}: use a shorter exposure or a slower profile"
-            )
-
-    @property
-    def reading(self) -> ReadingConfig:
-        return ReadingConfig(
-            self.freeze_s,
-            self.retry_s,
-            self.retry_longest_s,
-            self.reset_after,
-            distinct=self.source not in ("folder", "video"),
-        )
+        super().__post_init__()
+        check_positive(self, "diagnostics_s")
 
 
-def make_opener(parameters: CameraParameters, ros_s: Callable[[], float], wait: Callable[[float], object]) -> Opener:
-    """The opener of real runs, by the file <source>_source.py in `cameras`.
-
-    Raises:
-        ValueError, OSError, RuntimeError: no such source; no intrinsics; a package is missing.
-    """
+def make_opener(parameters: CameraParameters, clock: Clock) -> Opener:
+    """The opener of real runs, by the file <source>_source.py in `cameras`; an error says what that lacks."""
     known = sorted(file.name.removesuffix("_source.py") for file in SOURCES.glob("*_source.py"))
     if parameters.source not in known:
         raise ValueError(f"source is {parameters.source!r}; valid are {', '.join(known)}")
-    return import_module(f"{cameras.__name__}.{parameters.source}_source").opener(parameters, ros_s, wait)
+    return import_module(f"{cameras.__name__}.{parameters.source}_source").opener(parameters, clock)
 
 
-class CameraNode(Node):
+class CameraNode(GraphNode[CameraParameters]):
     """A thread reads, makes the view and publishes; a timer reports what it finds.
 
     Publishes: <camera>/color/image_raw (rgb8), <camera>/color/camera_info, both stamped with the capture time and
     without distortion; diagnostics.
     """
 
-    def __init__(self, make: Callable[..., Opener] = make_opener, **options) -> None:
-        super().__init__("camera", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, CameraParameters)
+    def __init__(self, make: Callable[[CameraParameters, Clock], Opener] = make_opener, **options: Any) -> None:
+        super().__init__("camera", CameraParameters, **options)
         self.name = self.parameters.name or self.get_name().partition(CAMERA)[2]
         if not self.name:
             raise ValueError(
@@ -129,20 +94,20 @@ class CameraNode(Node):
             )
         self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
         self._ended = Event()
-        self._topic = interfaces.camera_image(self.name)
+        self._topic, self._info_topic = interfaces.camera_image(self.name), interfaces.camera_info(self.name)
+        clock = Clock(self.clock_s, self.ros_now_s, self._ended.wait)
+        opener = make(self.parameters, clock)
         self._refuse_two()
-        self._opener = make(self.parameters, self._ros_s, self._ended.wait)
-        self._reader = Reader(self._opener, self.parameters.reading, time.monotonic, self._ros_s, self._ended.wait)
+        self._reader = Reader(opener, self.parameters, clock)
         try:
             self._view = self._first_view()
         except ValueError:
             self._reader.close()
             raise
-        self._images = interfaces.publish(self, self._topic)
-        self._infos = interfaces.publish(self, interfaces.camera_info(self.name))
+        self.announce(self._topic, self._info_topic)
         self._ages_s: deque[float] = deque(maxlen=1000)
-        self._diagnostics = Diagnostics(self, (), self._values, self.parameters.diagnostics_s)
-        self._timer = self.create_timer(WATCH_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.diagnostics.every(self.parameters.diagnostics_s)
+        self._timer = self.every(WATCH_S, self._watch)
         self._thread = Thread(target=self._read, name="reading", daemon=True)
         self._thread.start()
 
@@ -174,41 +139,36 @@ class CameraNode(Node):
 
     def _publish(self, frame: Frame) -> None:
         self._view = self._view.of(frame.lens)
-        self._images.publish(conversions.rgb_to_image(self._view(frame.rgb), frame.stamp_s, self.frame_id))
-        self._infos.publish(conversions.camera_to_camera_info(self._view.camera, frame.stamp_s, self.frame_id))
-        self._ages_s.append(self._ros_s() - frame.stamp_s)
+        image, camera = self._view(frame.rgb), self._view.camera
+        self.say(self._topic, conversions.rgb_to_image(image, frame.stamp_s, self.frame_id))
+        self.say(self._info_topic, conversions.camera_to_camera_info(camera, frame.stamp_s, self.frame_id))
+        self._ages_s.append(self.ros_now_s() - frame.stamp_s)
 
     def _watch(self) -> None:
         if not self._thread.is_alive():
             raise RuntimeError(f"the thread that reads {self.name} has ended; its error is above")
         while self._ages_s:
-            self._diagnostics.worked(self._ages_s.popleft())
-        reader = self._reader
-        if reader.problem:
-            state = "" if reader.connected else "; it will be opened again"
-            self._diagnostics.warn(f"{self.name}: {reader.problem}{state}", "source")
-        if reader.timing in TIMINGS:
-            self._diagnostics.warn(f"{self.name}: {TIMINGS[reader.timing]}", "timing")
-        if self._opener.warning:
-            self._diagnostics.warn(f"{self.name}: {self._opener.warning}", "device")
+            self.diagnostics.worked(self._ages_s.popleft())
+        reader, problem = self._reader, self._reader.problem
+        if problem and not reader.connected:
+            problem += "; it will be opened again"
+        for text, key in ((problem, "source"), (TIMINGS.get(reader.timing), "timing"), (reader.warning, "device")):
+            if text:
+                self.diagnostics.warn(f"{self.name}: {text}", key)
         if (count := self._senders()) > 1:
-            self._diagnostics.warn(
+            self.diagnostics.warn(
                 f"{self.resolve_topic_name(self._topic.name)} has {count} publishers; end all but one", "publishers"
             )
 
     def _senders(self) -> int:
         return self.count_publishers(self.resolve_topic_name(self._topic.name))
 
-    def _ros_s(self) -> float:
-        return self.get_clock().now().nanoseconds * 1e-9
-
-    def _values(self) -> dict[str, object]:
-        counts = ("frames", "repeated", "misplaced", "frozen", "lost", "reopened", "resets", "clock_jumps")
+    def values(self) -> dict[str, object]:
         return {
             "connected": self._reader.connected,
             "stamps": self._reader.timing,
             "source": self.parameters.serial or self.parameters.topic or str(self.parameters.path),
-            **{name: self._reader.counts[name] for name in counts},
+            **self._reader.counts,
         }
 
 

@@ -1,19 +1,17 @@
 """Shows in RViz where the arm is about to be, and where the cameras are."""
 
 import textwrap
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker
 
 from genima_core.cameras import CameraRig
 from genima_core.streaming.states import Refusal, Status
@@ -22,14 +20,13 @@ from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
 from genima_ros.messages.status import read_status
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.cameras.rig_watch import read_rig
 from genima_ros.nodes.markers.cameras import camera_markers
-from genima_ros.nodes.markers.shapes import Sheet
+from genima_ros.nodes.markers.shapes import MarkerBuilder, to_colour
 from genima_ros.nodes.markers.targets import OLD, Drawn, drawn_markers, locate, planned_markers
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.run import run
 
 HISTORY = 500
 """Joint states that are kept for the capture times of drawings."""
@@ -50,7 +47,7 @@ class MarkersParameters:
     """Targets grow fainter over this age, that of the pictures they come from, and then disappear."""
 
 
-class MarkersNode(Node):
+class MarkersNode(GraphNode[MarkersParameters]):
     """Everything is in the base frame, so no TF is needed; what is not looked at is not made.
 
     Publishes: targets/markers (drawn targets translucent, planned ones solid with their joints' axes and the gripper's
@@ -58,90 +55,72 @@ class MarkersNode(Node):
     Subscribes: action_chunk, targets/image, joint_states, camera_rig, gate.
     """
 
-    def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
-        super().__init__("markers", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, MarkersParameters)
+    def __init__(self, **options: Any) -> None:
+        super().__init__("markers", MarkersParameters, **options)
         self._arm = find_arm(self.parameters.arm).arm
-        self._clock_s = clock_s
         self._chunk: ActionChunk | None = None
         self._drawn: Drawn | None = None
         self._rig: CameraRig | None = None
         self._states: deque[tuple[float, np.ndarray]] = deque(maxlen=HISTORY)
         self._gate: Status | None = None
-        self._targets = interfaces.publish(self, interfaces.TARGET_MARKERS)
-        self._cameras = interfaces.publish(self, interfaces.CAMERA_MARKERS)
-        self._diagnostics = Diagnostics(self, ("action_chunk", "drawing"))
-        for topic, callback in (
-            (interfaces.ACTION_CHUNK, self._on_chunk),
-            (interfaces.TARGETS, self._on_drawing),
-            (interfaces.JOINT_STATES, self._on_joint_state),
-            (interfaces.CAMERA_RIG, self._on_rig),
-            (interfaces.GATE, self._on_gate),
-        ):
-            interfaces.subscribe(self, topic, callback)
-        self._timer = self.create_timer(
-            1 / self.parameters.rate_hz, self._show, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self.announce(interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS)
+        self.diagnostics.expect("action_chunk", "drawing")
+        self.subscribe(interfaces.ACTION_CHUNK, self._on_chunk)
+        self.subscribe(interfaces.TARGETS, self._on_drawing)
+        self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
+        self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
+        self.subscribe(interfaces.GATE, self._on_gate)
+        self._timer = self.every(1 / self.parameters.rate_hz, self._show)
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         chunk = conversions.read_chunk(message, self._arm)
         if isinstance(chunk, Refusal):
-            self._diagnostics.warn(f"action_chunk not shown: {chunk.text}", "action_chunk")
+            self.diagnostics.warn(f"action_chunk not shown: {chunk.text}", "action_chunk")
             return
         self._chunk = chunk
-        self._diagnostics.received("action_chunk", chunk.stamp_s)
+        self.diagnostics.received("action_chunk", chunk.stamp_s)
 
     def _on_drawing(self, message: Image) -> None:
-        if self._rig is None or not self._states or not self._targets.get_subscription_count():
+        if self._rig is None or not self._states or not self.is_heard(interfaces.TARGET_MARKERS):
             return
         stamp_s = conversions.seconds(message.header.stamp)
         _, q = min(self._states, key=lambda state: abs(state[0] - stamp_s))
-        try:
+        with self.using("drawing"):
             self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, stamp_s)
-        except (ValueError, np.linalg.LinAlgError) as error:
-            self._diagnostics.warn(f"drawing not shown: {error}", "drawing")
-            return
-        self._diagnostics.received("drawing", stamp_s)
+            self.diagnostics.received("drawing", stamp_s)
 
     def _on_joint_state(self, message: JointState) -> None:
         stamp_s = conversions.seconds(message.header.stamp)
-        if self._states and 0.0 <= stamp_s - self._states[-1][0] < STATE_STEP_S:
-            return
-        try:
-            q = conversions.positions_by_name(message, self._arm.joint_names)
-        except ValueError as error:
-            self._diagnostics.warn(f"joint_states not used: {error}", "joint_states")
-            return
-        self._states.append((stamp_s, q))
+        if not self._states or not 0.0 <= stamp_s - self._states[-1][0] < STATE_STEP_S:
+            with self.using("joint_states"):
+                self._states.append((stamp_s, conversions.positions_by_name(message, self._arm.joint_names)))
 
     def _on_rig(self, message: String) -> None:
-        try:
+        with self.using("rig"):
             self._rig = read_rig(message)
-        except ValueError as error:
-            self._diagnostics.warn(str(error), "rig")
 
     def _on_gate(self, message: DiagnosticStatus) -> None:
         self._gate = read_status(message, GateState)
 
     def _show(self) -> None:
-        began_s, now = self._clock_s(), self.get_clock().now()
-        sheet = Sheet(self._arm.base_frame, now.to_msg(), conversions.to_duration(3 / self.parameters.rate_hz))
-        if self._targets.get_subscription_count():
-            markers = list(self._target_markers(sheet, now.nanoseconds * 1e-9))
-            if markers:
-                self._targets.publish(MarkerArray(markers=markers))
-                self._diagnostics.worked(self._clock_s() - began_s)
-        if self._cameras.get_subscription_count() and self._rig is not None and self._states:
-            self._cameras.publish(MarkerArray(markers=list(camera_markers(sheet, self._rig, self._states[-1][1]))))
+        began_s, now = self.clock_s(), self.get_clock().now()
+        lifetime = conversions.to_duration(3 / self.parameters.rate_hz)
+        builder = MarkerBuilder(self._arm.base_frame, now.to_msg(), lifetime)
+        if self.is_heard(interfaces.TARGET_MARKERS) and (markers := [*self._target_markers(builder, self.ros_now_s())]):
+            self.say(interfaces.TARGET_MARKERS, markers=markers)
+            self.diagnostics.worked(self.clock_s() - began_s)
+        if self.is_heard(interfaces.CAMERA_MARKERS) and self._rig is not None and self._states:
+            markers = list(camera_markers(builder, self._rig, self._states[-1][1]))
+            self.say(interfaces.CAMERA_MARKERS, markers=markers)
 
-    def _target_markers(self, sheet: Sheet, now_s: float):
+    def _target_markers(self, builder: MarkerBuilder, now_s: float) -> Iterator[Marker]:
         radius_m, fade_s = self.parameters.radius_m, self.parameters.fade_s
         if self._chunk is not None and (age_s := now_s - self._chunk.stamp_s) < fade_s:
-            yield from planned_markers(sheet, self._arm, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
+            yield from planned_markers(builder, self._arm, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
         if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
-            yield from drawn_markers(sheet, self._drawn, radius_m, fade_s, max(age_s, 0.0))
+            yield from drawn_markers(builder, self._drawn, radius_m, fade_s, max(age_s, 0.0))
         if self._gate is not None and self._gate.state is GateState.CLOSED:
-            yield sheet.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, OLD)
+            yield builder.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, to_colour(OLD))
 
 
 def gate_words(status: Status) -> str:

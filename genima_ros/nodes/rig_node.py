@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rclpy.node import Node
-from std_msgs.msg import String
-
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
-from genima_ros.messages.diagnostics import Diagnostics
-from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.cameras.rig_frames import publish_frames
-from genima_ros.nodes.run import NODE_OPTIONS, run
+from genima_ros.nodes.run import run
 
 
 @dataclass(frozen=True)
@@ -29,24 +25,26 @@ class RigParameters:
     """Cameras whose frame somebody else publishes."""
 
 
-class RigNode(Node):
+class RigNode(GraphNode[RigParameters]):
     """Speaks once, latched: who comes later still hears it.
 
     Publishes: camera_rig, diagnostics, and where tf2_msgs is installed /tf_static.
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("rig", **NODE_OPTIONS, **options)
-        self.parameters = declare_dataclass(self, RigParameters)
+        super().__init__("rig", RigParameters, **options)
         path = self.parameters.rig
         if path is None:
             raise ValueError("the rig node needs the parameter rig: the rig.json with where the cameras are")
-        rig, arm = CameraRig.load(path), find_arm(self.parameters.arm).arm
-        self._rig = interfaces.publish(self, interfaces.CAMERA_RIG)
-        self._rig.publish(String(data=json.dumps(rig.to_dict())))
-        self._frames = publish_frames(self, rig, arm, self.parameters.leave_out) if self.parameters.tf else None
-        self._diagnostics = Diagnostics(self, (), lambda: {"rig": rig.fingerprint()})
-        self.get_logger().info(f"rig {rig.fingerprint()} from {path}")
+        self._rig, arm = CameraRig.load(path), find_arm(self.parameters.arm).arm
+        self.announce(interfaces.CAMERA_RIG)
+        self.say(interfaces.CAMERA_RIG, data=json.dumps(self._rig.to_dict()))
+        if self.parameters.tf:
+            self._frames = publish_frames(self, self._rig, arm, self.parameters.leave_out)
+        self.get_logger().info(f"rig {self._rig.fingerprint()} from {path}")
+
+    def values(self) -> dict[str, object]:
+        return {"rig": self._rig.fingerprint()}
 
 
 def main() -> None:

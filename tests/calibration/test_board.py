@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genima_core.calibration.board import Board, Detection
+from genima_core.calibration.board import Board, CameraView
 from genima_core.cameras import PinholeCamera
 from genima_core.geometry import look_at, rotation_angle, transform_points
 
@@ -37,20 +37,20 @@ def test_a_corner_is_seen_where_it_is_by_hand(board):
 @pytest.mark.parametrize("eye", [(0.10, 0.08, -0.5), (0.35, 0.05, -0.45), (-0.2, -0.2, -0.6), (0.1, 0.4, -0.7)])
 def test_a_photographed_board_is_found_at_its_corners(board, eye):
     T_cam_board = looking_at(board, eye)
-    detection = board.detect(photograph(board, T_cam_board, CAMERA))
-    assert len(detection.ids) >= 20  # slanted, not every marker is read
-    off_px = detection.corners_px - board.project(T_cam_board, CAMERA)[detection.ids]
+    view = board.detect(photograph(board, T_cam_board, CAMERA), CAMERA)
+    assert len(view.ids) >= 20  # slanted, not every marker is read
+    off_px = view.corners_px - board.project(T_cam_board, CAMERA)[list(view.ids)]
+    np.testing.assert_allclose(board.off_px(T_cam_board, view), np.linalg.norm(off_px, axis=1))
     assert np.linalg.norm(off_px, axis=1).max() < 0.5
     assert np.linalg.norm(off_px.mean(axis=0)) < 0.1, "half a pixel off would be a wrong convention"
-    pose = board.pose(detection, CAMERA)
+    pose = board.pose(view)
     assert np.linalg.norm(pose[:3, 3] - T_cam_board[:3, 3]) < 0.004
     assert rotation_angle(pose[:3, :3].T @ T_cam_board[:3, :3]) < np.deg2rad(1.0)
 
 
 def test_the_pose_takes_points_of_the_board_to_the_camera(board):
     T_cam_board = looking_at(board, (0.3, 0.1, -0.5))
-    detection = Detection(np.arange(24), board.project(T_cam_board, CAMERA))
-    pose = board.pose(detection, CAMERA)
+    pose = board.pose(CameraView(CAMERA, tuple(range(24)), board.project(T_cam_board, CAMERA)))
     np.testing.assert_allclose(
         transform_points(pose, board.centre), transform_points(T_cam_board, board.centre), atol=1e-6
     )
@@ -60,15 +60,15 @@ def test_half_a_board_is_enough_and_an_empty_wall_is_none(board):
     picture = photograph(board, looking_at(board, (0.1, 0.08, -0.4)), CAMERA)
     covered = picture.copy()
     covered[:, 320:] = 150
-    assert 6 <= len(board.detect(covered).ids) < 24
-    assert board.detect(np.full((480, 640, 3), 150, np.uint8)) is None
+    assert 6 <= len(board.detect(covered, CAMERA).ids) < 24
+    assert board.detect(np.full((480, 640, 3), 150, np.uint8), CAMERA) is None
 
 
 def test_corners_in_one_line_have_no_pose(board):
-    ids = np.arange(6)
+    ids = tuple(range(6))
     assert not board.spans_a_plane(ids)
     with pytest.raises(ValueError, match="one line"):
-        board.pose(Detection(ids, np.zeros((6, 2))), CAMERA)
+        board.pose(CameraView(CAMERA, ids, np.zeros((6, 2))))
 
 
 @pytest.mark.parametrize(

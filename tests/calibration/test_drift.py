@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.drift import distance, drift, from_known_board
+from genima_core.calibration.drift import drift, from_known_board
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.simulated import board_for, simulate
-from genima_core.geometry import make_transform
+from genima_core.geometry import distance, make_transform
 
 
 @pytest.mark.parametrize("name", ["wrist", "front"])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.drift import cameras_apart, distance
-from genima_core.calibration.reprojection import pose_views
-from genima_core.calibration.samples import CameraView, Sample, SampleSet
+from genima_core.calibration.drift import cameras_apart
+from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.calibration.simulated import board_for, poses_that_show
 from genima_core.calibration.solution import solve
+from genima_core.geometry import distance
 
 from .rendered import CellWithBoard
 
@@ -27,13 +27,11 @@ def test_extrinsics_from_rendered_pictures(rig, board, rng, name):
     samples = []
     with CellWithBoard(rig, board, T_other_board, in_hand=camera.mount == "base") as cell:
         for i, q in enumerate(poses_that_show(PANDA, camera, board, T_other_board, rng, 20)):
-            detection = board.detect(cell.picture(name, q))  # the arm may hide the board
-            if detection is not None:
-                views = {name: CameraView(camera.intrinsics, detection)}
-                samples.append(Sample.at(PANDA, f"sample_{i:03d}", float(i), q, views))
+            view = board.detect(cell.picture(name, q), camera.intrinsics)  # the arm may hide the board
+            if view is not None:
+                samples.append(Sample.at(PANDA, f"sample_{i:03d}", float(i), q, {name: view}))
     assert len(samples) >= 10
-    views = pose_views(SampleSet(board, tuple(samples)), name, camera.mount)
-    solution = solve(name, camera.mount, camera.intrinsics, views)
+    solution = solve(camera, SampleSet(board, tuple(samples)))
     mm, deg = distance(camera.T_mount_cam, solution.T_mount_cam)
     assert mm <= 2.0 and deg <= 0.2
     assert solution.rms_px < 0.5
@@ -46,11 +44,7 @@ def test_two_cameras_see_a_rendered_board_at_one_place(rig, board):
     T_base_board = clear_of_the_table(board_for(rig["wrist"], board))
     q = np.array([-1.4, -1.2, 0.0, -2.4, 0.0, 1.6, 0.8])  # out of the way
     with CellWithBoard(rig, board, T_base_board, in_hand=False) as cell:
-        views = {}
-        for name in ("front", "left_shoulder"):
-            detection = board.detect(cell.picture(name, q))
-            assert detection is not None
-            views[name] = CameraView(rig[name].intrinsics, detection)
+        views = {name: board.detect(cell.picture(name, q), rig[name].intrinsics) for name in ("front", "left_shoulder")}
     (pair,) = cameras_apart(rig, Sample.at(PANDA, "now", 0.0, q, views), board)
     assert (pair.first, pair.second) == ("front", "left_shoulder")
     assert pair.mm < 10.0

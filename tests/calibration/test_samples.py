@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.samples import CameraView, SampleSet, next_name
+from genima_core.calibration.samples import SampleSet, next_name
 from genima_core.calibration.simulated import board_for, simulate
 
 
@@ -21,10 +21,9 @@ def test_samples_survive_their_folder(samples, tmp_path):
     assert [s.name for s in loaded.samples] == [s.name for s in samples.samples]
     for before, after in zip(samples.samples, loaded.samples, strict=True):
         np.testing.assert_array_equal(after.T_base_hand, before.T_base_hand)
-        np.testing.assert_array_equal(
-            after.views["front"].detection.corners_px, before.views["front"].detection.corners_px
-        )
-        assert after.views["front"].camera == before.views["front"].camera
+        np.testing.assert_array_equal(after.views["front"].corners_px, before.views["front"].corners_px)
+        assert after.views["front"].ids == before.views["front"].ids
+        assert after.views["front"].intrinsics == before.views["front"].intrinsics
 
 
 def test_the_hand_is_where_forward_kinematics_puts_it(samples):
@@ -35,7 +34,7 @@ def test_the_hand_is_where_forward_kinematics_puts_it(samples):
 def test_intrinsics_of_another_size_are_refused(samples):
     first, *others = samples.samples
     view = first.views["front"]
-    small = replace(first, views={"front": CameraView(view.camera.resize(320, 240), view.detection)})
+    small = replace(first, views={"front": replace(view, intrinsics=view.intrinsics.resize(320, 240))})
     with pytest.raises(ValueError, match="intrinsics of 320x240.*sample_000 and of 640x480.*one profile"):
         SampleSet(samples.board, (small, *others)).seen_by("front")
 
@@ -70,6 +69,14 @@ def test_files_that_are_no_json_object_are_refused(samples, tmp_path, text):
     samples.save(tmp_path)
     (tmp_path / "sample_002.json").write_text(text)
     with pytest.raises(ValueError, match="sample_002.json is damaged"):
+        SampleSet.load(tmp_path)
+
+
+def test_corners_that_the_board_lacks_are_refused(samples, tmp_path):
+    samples.save(tmp_path)
+    data = json.loads((tmp_path / "board.json").read_text())
+    (tmp_path / "board.json").write_text(json.dumps({**data, "rows": 4}))
+    with pytest.raises(ValueError, match="sample_000 has corners .18, 19.* the board has 0 to 17; correct board.json"):
         SampleSet.load(tmp_path)
 
 

@@ -2,19 +2,17 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.drift import distance
-from genima_core.calibration.handeye import solutions
+from genima_core.calibration.handeye import closed_forms
 from genima_core.calibration.reprojection import Reprojection, mount_to_other, moved, pose_views
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.solution import load_solutions, save_solutions, solve
 from genima_core.calibration.verdict import judge
-from genima_core.geometry import invert, make_transform
+from genima_core.geometry import distance, invert, make_transform
 
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
 
@@ -25,17 +23,13 @@ def samples_of(rig, board, name: str, seed: int, count: int = 15, noise_px: floa
 
 
 def views_of(rig, board, name: str, seed: int, count: int = 15, noise_px: float = 0.3):
-    return pose_views(samples_of(rig, board, name, seed, count, noise_px), name, rig[name].mount)
-
-
-def solve_one(rig, name: str, views):
-    return solve(name, rig[name].mount, rig[name].intrinsics, views)
+    return pose_views(rig[name], samples_of(rig, board, name, seed, count, noise_px))
 
 
 @pytest.mark.parametrize("name", CAMERAS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_fifteen_noisy_views_recover_each_camera(rig, board, name, seed):
-    solution = solve_one(rig, name, views_of(rig, board, name, seed))
+    solution = solve(rig[name], samples_of(rig, board, name, seed))
     mm, deg = distance(rig[name].T_mount_cam, solution.T_mount_cam)
     assert mm <= 2.0
     assert deg <= 0.2
@@ -48,7 +42,7 @@ def test_fifteen_noisy_views_recover_each_camera(rig, board, name, seed):
 
 @pytest.mark.parametrize("name", ["wrist", "front"])
 def test_views_without_noise_give_the_exact_poses(rig, board, name):
-    solution = solve_one(rig, name, views_of(rig, board, name, 3, count=8, noise_px=0.0))
+    solution = solve(rig[name], samples_of(rig, board, name, 3, count=8, noise_px=0.0))
     np.testing.assert_allclose(solution.T_mount_cam, rig[name].T_mount_cam, atol=1e-5)
     np.testing.assert_allclose(solution.T_other_board, board_for(rig[name], board), atol=1e-5)
     assert all(r.mm < 0.01 and r.deg < 0.01 and r.px < 0.01 for r in solution.residuals)
@@ -68,13 +62,8 @@ def test_frames_by_hand():
 
 @pytest.mark.parametrize("name", ["wrist", "front"])
 def test_every_closed_form_gets_the_frames_right(rig, board, name):
-    views = views_of(rig, board, name, 4, count=10, noise_px=0.0)
-    T_mount_other, T_cam_board = (
-        np.stack([getattr(view, pose) for view in views]) for pose in ("T_mount_other", "T_cam_board")
-    )
-    found = dict(solutions(T_mount_other, T_cam_board))
-    assert {"motions", "rotations"} <= set(found)
-    assert hasattr(cv2, "calibrateHandEye") == any(method.startswith("OpenCV") for method in found)
+    found = dict(closed_forms(views_of(rig, board, name, 4, count=10, noise_px=0.0)))
+    assert set(found) == {"motions", "rotations"}
     for T_mount_cam, T_other_board in found.values():
         np.testing.assert_allclose(T_mount_cam, rig[name].T_mount_cam, atol=1e-3)
         np.testing.assert_allclose(T_other_board, board_for(rig[name], board), atol=1e-3)
@@ -82,8 +71,8 @@ def test_every_closed_form_gets_the_frames_right(rig, board, name):
 
 @pytest.mark.parametrize("name", ["wrist", "front"])
 def test_a_board_printed_too_small_is_noticed(rig, board, name):
-    printed = [replace(view, points=1.02 * view.points) for view in views_of(rig, board, name, 9)]
-    solution = solve_one(rig, name, printed)
+    said = replace(board, square_m=1.02 * board.square_m, marker_m=1.02 * board.marker_m)
+    solution = solve(rig[name], replace(samples_of(rig, board, name, 9), board=said))
     assert solution.board_scale == pytest.approx(1 / 1.02, abs=0.003)
     assert judge(solution).grade == "usable"
     assert any("2.0 % smaller" in line or "1.9 % smaller" in line for line in judge(solution).advice)
@@ -101,8 +90,7 @@ def test_bad_poses_are_named_and_do_no_harm(rig, board, name, bad):
         else sample
         for i, sample in enumerate(samples.samples)
     )
-    views = pose_views(SampleSet(board, moved_samples), name, rig[name].mount)
-    solution = solve_one(rig, name, views)
+    solution = solve(rig[name], SampleSet(board, moved_samples))
     assert [r.name for r in solution.left_out] == [f"sample_{i:03d}" for i in wrong]
     mm, deg = distance(rig[name].T_mount_cam, solution.T_mount_cam)
     assert mm <= 2.0 and deg <= 0.2
@@ -110,16 +98,16 @@ def test_bad_poses_are_named_and_do_no_harm(rig, board, name, bad):
 
 
 def test_two_views_or_no_rotation_are_refused(rig, board):
-    views = views_of(rig, board, "front", 6)
+    samples = samples_of(rig, board, "front", 6)
     with pytest.raises(ValueError, match="2 views of the board do not determine"):
-        solve_one(rig, "front", views[:2])
+        solve(rig["front"], replace(samples, samples=samples.samples[:2]))
 
 
 def test_errors_behind_the_camera_are_large_and_finite(rig, board):
     camera = rig["front"]
     views = views_of(rig, board, "front", 6, count=3)
     turned = camera.T_mount_cam @ np.diag([1.0, -1.0, -1.0, 1.0])
-    assert (Reprojection(camera.intrinsics, views).rms_px(turned, board_for(camera, board)) > 1000).all()
+    assert (Reprojection(views).rms_px(turned, board_for(camera, board)) > 1000).all()
 
 
 def test_a_pose_moves_as_told():
@@ -130,7 +118,7 @@ def test_a_pose_moves_as_told():
 
 
 def test_a_solution_survives_its_file(rig, board, tmp_path):
-    solution = solve_one(rig, "wrist", views_of(rig, board, "wrist", 7, count=6))
+    solution = solve(rig["wrist"], samples_of(rig, board, "wrist", 7, count=6))
     save_solutions({"wrist": solution}, tmp_path / "new" / "solution.json")
     loaded = load_solutions(tmp_path / "new" / "solution.json")["wrist"]
     np.testing.assert_array_equal(loaded.T_mount_cam, solution.T_mount_cam)
@@ -147,8 +135,8 @@ def test_a_damaged_solution_is_refused(tmp_path, text):
 
 def test_the_solution_does_not_depend_on_where_the_base_is(rig, board):
     # Property: the same world seen from another base frame gives the camera's pose in that frame.
-    views = views_of(rig, board, "front", 8, count=8)
+    samples = samples_of(rig, board, "front", 8, count=8)
     T_new_base = make_transform(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.array([0.3, -0.2, 0.1]))
-    elsewhere = [replace(view, T_mount_other=T_new_base @ view.T_mount_other) for view in views]
-    here, there = solve_one(rig, "front", views), solve_one(rig, "front", elsewhere)
+    elsewhere = tuple(replace(sample, T_base_hand=T_new_base @ sample.T_base_hand) for sample in samples.samples)
+    here, there = solve(rig["front"], samples), solve(rig["front"], replace(samples, samples=elsewhere))
     np.testing.assert_allclose(invert(T_new_base) @ there.T_mount_cam, here.T_mount_cam, atol=1e-5)

@@ -64,13 +64,22 @@ def test_a_calibration_of_the_tcp(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["parameters"].pop("robot_base_frame"), "lacks parameters.robot_base_frame"),
-        (lambda d: d["transform"]["rotation"].pop("w"), "lacks transform.rotation.w"),
-        (lambda d: d.pop("transform"), "lacks transform.translation.x, transform.translation.y"),
-        (lambda d: d.update(parameters=[1]), "lacks parameters.name"),
+        (
+            lambda d: d["parameters"].pop("robot_base_frame"),
+            "is not a .calib file of easy_handeye2: parameters .* robot_base_frame",
+        ),
+        (
+            lambda d: d["transform"]["rotation"].pop("w"),
+            "rotation is .0.0, 0.0, 0.0, None.; it needs 4 finite numbers",
+        ),
+        (lambda d: d.pop("transform"), "the file needs a value for parameter transform"),
+        (lambda d: d.update(parameters=[1]), "parameters of the file is .1.; it needs names"),
         (lambda d: d["transform"]["rotation"].update(w=0.9), "norm 0.9"),
-        (lambda d: d["transform"]["rotation"].update(w=float("nan")), "4 finite numbers"),
-        (lambda d: d["transform"]["translation"].update(x="left"), "3 finite numbers"),
+        (
+            lambda d: d["transform"]["rotation"].update(w=float("nan")),
+            "'w' in 'rotation' .* needs a finite number",
+        ),
+        (lambda d: d["transform"]["translation"].update(x="left"), "'x' in 'translation' .* is 'left'"),
         (lambda d: d["parameters"].update(calibration_type="eye_to_hand"), "valid are 'eye_in_hand', 'eye_on_base'"),
     ],
 )

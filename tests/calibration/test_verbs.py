@@ -10,13 +10,12 @@ from PIL import Image
 from rich.console import Console
 
 from genima_core.arm import FR3, PANDA
-from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.solution import solve
 from genima_core.calibration.store import Calib
 from genima_core.calibration.verdict import judge
-from genima_core.cameras import CameraRig
+from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.geometry import make_transform
 from genima_ros.cli import main as cli
 from genima_ros.cli.terminal.calibration_table import row_of, table_of
@@ -146,7 +145,8 @@ def test_the_board_is_printed_to_scale(board, tmp_path, capsys):
     width_m = picture.shape[1] / 300 * 0.0254
     assert width_m == pytest.approx((board.columns + 0.5) * board.square_m, rel=0.01)
     assert width_m < 0.297, "fits A4"
-    assert len(board.detect(picture).ids) == len(board.corners)
+    camera = PinholeCamera.from_fov(*picture.shape[::-1], 1.0)
+    assert len(board.detect(picture, camera).ids) == len(board.corners)
     assert "measure a square" in capsys.readouterr().out
     with Image.open(tmp_path / "board.png") as image:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
@@ -158,7 +158,7 @@ def test_the_board_is_printed_to_scale(board, tmp_path, capsys):
 
 
 def test_the_table_of_four_cameras_is_legible_in_80_columns(rig, samples):
-    solution = solve("front", "base", rig["front"].intrinsics, pose_views(samples, "front", "base"))
+    solution = solve(rig["front"], samples)
     rows = [{**row_of(solution, judge(solution), rig), "name": name} for name in rig.names]
     shown = io.StringIO()
     Console(file=shown, width=80).print(table_of(rows))

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.board import Detection
-from genima_core.calibration.reprojection import pose_views
-from genima_core.calibration.samples import CameraView, Sample, SampleSet
+from genima_core.calibration.board import CameraView
+from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.solution import Residual, Spread, solve
 from genima_core.calibration.verdict import disagreements, judge, unseen
@@ -21,7 +20,7 @@ def samples(rig, board) -> SampleSet:
 
 @pytest.fixture(scope="module")
 def solution(rig, samples):
-    return solve("wrist", "hand", rig["wrist"].intrinsics, pose_views(samples, "wrist", "hand"))
+    return solve(rig["wrist"], samples)
 
 
 def test_fifteen_different_views_are_good(solution):
@@ -75,11 +74,10 @@ def test_a_hand_that_turns_about_one_axis_is_noticed(rig, board, samples):
     for i, q_i in enumerate(turns):
         T_cam_board = invert(PANDA.frame_pose(q_i, "hand") @ camera.T_mount_cam) @ board_for(camera, board)
         uv = board.project(T_cam_board, camera.intrinsics) + noise.normal(0, 0.3, (24, 2))
-        views = {"wrist": CameraView(camera.intrinsics, Detection(np.arange(24), uv))}
+        views = {"wrist": CameraView(camera.intrinsics, tuple(range(24)), uv)}
         taken.append(Sample.at(PANDA, f"sample_{i:03d}", 0.0, q_i, views))
-    views = pose_views(SampleSet(board, tuple(taken)), "wrist", "hand")
     with pytest.raises(ValueError, match="about one axis only; turn it by 30 degrees"):
-        solve("wrist", "hand", camera.intrinsics, views)
+        solve(camera, SampleSet(board, tuple(taken)))
 
 
 def test_a_board_seen_by_one_camera_only_is_said(samples):

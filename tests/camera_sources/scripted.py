@@ -29,29 +29,29 @@ class Clock:
 
 
 class ScriptedOpener:
-    """Opens sources that play one script: an exception (raised), None (nothing comes), or a function of the time that
-    makes a frame. Opening takes from `openings`: an exception, or None for a source; then always a source.
+    """Opens sources, itself, that play one script: an exception (raised), None (nothing comes), or a function of the
+    time that makes a frame. Opening takes from `openings`: an exception, or None for a source; then always a source.
     """
 
     warning = ""
 
-    def __init__(self, clock: Clock, script: Iterable, openings: Iterable = (), lens: Lens = LENS) -> None:
-        self.clock, self.lens = clock, lens
+    def __init__(
+        self, clock: Clock, script: Iterable, openings: Iterable = (), lens: Lens = LENS, live: bool = False
+    ) -> None:
+        self.clock, self.lens, self.live = clock, lens, live
         self.script, self.openings = iter(script), iter(openings)
         self.opened = self.closed = self.resets = 0
         self.ended = False
         """Whether the script is over; nothing comes any more."""
         self.asked_s: list[float] = []
 
-    def open(self) -> "ScriptedOpener":
+    def __call__(self, reset: bool) -> "ScriptedOpener":
+        self.resets += reset
         self.asked_s.append(self.clock.now_s)
         if (error := next(self.openings, None)) is not None:
             raise error
         self.opened += 1
         return self
-
-    def reset(self) -> None:
-        self.resets += 1
 
     def read(self, timeout_s: float) -> Frame | None:
         try:

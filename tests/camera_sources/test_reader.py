@@ -15,7 +15,7 @@ CONFIG = ReadingConfig(freeze_s=1.0, retry_s=0.5, retry_longest_s=4.0, reset_aft
 
 
 def reader_of(clock: Clock, opener: ScriptedOpener) -> Reader:
-    return Reader(opener, CONFIG, clock.steady_s, clock.ros_s, clock.wait)
+    return Reader(opener, CONFIG, clock)
 
 
 def read(reader: Reader, steps: int) -> list[Frame]:
@@ -69,14 +69,12 @@ def test_a_frozen_stream_is_opened_again(hang):
 
 def test_a_sensor_never_takes_the_same_picture_twice():
     """Played pictures may be alike; of a sensor, equal pixels are the last picture under a new number and stamp."""
-    for distinct, count in ((False, 40), (True, 1)):
+    for live, count in ((False, 40), (True, 1)):
         clock = Clock()
         script = [lambda now_s, i=i: Frame(np.zeros((48, 64, 3), np.uint8), now_s, i, LENS) for i in range(40)]
-        reader = Reader(
-            ScriptedOpener(clock, script), ReadingConfig(distinct=distinct), clock.steady_s, clock.ros_s, clock.wait
-        )
+        reader = reader_of(clock, ScriptedOpener(clock, script, live=live))
         assert len(read(reader, 40)) == count
-        assert bool(reader.counts["frozen"]) == distinct
+        assert bool(reader.counts["frozen"]) == live
 
 
 def test_unplugged_and_plugged_in_again_it_goes_on():

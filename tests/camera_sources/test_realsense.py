@@ -4,7 +4,7 @@ import pytest
 from genima_core.camera_sources import realsense
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.profile import Profile
-from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, SensorSource
+from genima_core.camera_sources.realsense import RealSenseConfig, SensorSource, open_realsense
 from genima_core.camera_sources.source import SourceLost
 from genima_core.cameras import PinholeCamera
 
@@ -13,10 +13,15 @@ from .fake_realsense import FakeDevice, FakeRealSense, distortion, option, times
 NOW_S = 1.7e9
 
 
-def opener_of(
-    rs: FakeRealSense, serial: str = "222", profile: str = "64x48x30", lens: Lens | None = None, **fixed: float
-) -> RealSenseOpener:
-    return RealSenseOpener(rs, RealSenseConfig(serial, Profile.parse(profile), **fixed), lens, lambda: NOW_S)
+def open_one(
+    rs: FakeRealSense,
+    serial: str = "222",
+    profile: str = "64x48x30",
+    lens: Lens | None = None,
+    reset: bool = False,
+    **fixed: float,
+) -> SensorSource:
+    return open_realsense(rs, RealSenseConfig(serial, Profile.parse(profile), **fixed), lens, lambda: NOW_S, reset)
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def rs(device) -> FakeRealSense:
 
 
 def test_it_opens_the_camera_with_the_serial_number(rs, device):
-    source = opener_of(rs).open()
+    source = open_one(rs)
     assert str((device.sensor.playing.width(), device.sensor.playing.fps())) == "(64, 30)"
     device.sensor.send(7, 1e3 * (NOW_S - 0.02))
     frame = source.read(0.1)
@@ -42,52 +47,51 @@ def test_it_opens_the_camera_with_the_serial_number(rs, device):
 
 
 def test_the_newest_pictures_wait_for_a_busy_reader(rs, device):
-    source = opener_of(rs).open()
+    source = open_one(rs)
     for number in range(10):
         device.sensor.send(number, 1e3 * NOW_S + number)
     assert [source.read(0.1).number for _ in range(2)] == [8, 9]
 
 
 def test_an_unknown_serial_number_lists_those_that_are_there(rs):
-    with pytest.raises(ValueError, match=r"'333'.*D415 111, USB 2\.1; Intel RealSense D415 222, USB 3\.2"):
-        opener_of(rs, "333").open()
-    with pytest.raises(ValueError, match="connected are: none"):
-        opener_of(FakeRealSense()).open()
+    with pytest.raises(SourceLost, match=r"'333'.*D415 111, USB 2\.1; Intel RealSense D415 222, USB 3\.2"):
+        open_one(rs, "333")
+    with pytest.raises(SourceLost, match="connected are: none"):
+        open_one(FakeRealSense())
 
 
 def test_a_profile_that_it_lacks_lists_the_nearest(rs):
     with pytest.raises(ValueError, match=r"no colour profile 64x48x60; the nearest are 64x48x30, 64x48x15"):
-        opener_of(rs, profile="64x48x60").open()
+        open_one(rs, profile="64x48x60")
 
 
 def test_a_camera_in_use_says_so(rs, device):
     device.sensor.busy = "xioctl(VIDIOC_S_FMT) failed, errno=16 Last Error: Device or resource busy"
     with pytest.raises(SourceLost, match=r"222.*busy.*another program"):
-        opener_of(rs).open()
+        open_one(rs)
 
 
 def test_unplugged_it_is_lost_and_comes_back(rs, device):
-    opener = opener_of(rs)
-    source = opener.open()
+    source = open_one(rs)
     device.connected = False
     with pytest.raises(SourceLost, match="unplugged"):
         source.read(0.1)
-    with pytest.raises(SourceLost, match="there is no camera"):
-        opener.open()
-    with pytest.raises(SourceLost, match="there is no camera"):
-        opener.reset()
+    for reset in (False, True):
+        with pytest.raises(SourceLost, match="there is no camera"):
+            open_one(rs, reset=reset)
     device.connected = True
-    opener.reset()
+    with pytest.raises(SourceLost, match="restarts"):
+        open_one(rs, reset=True)
     assert device.resets == 1
-    opener.open()
+    open_one(rs)
 
 
 def test_exposure_and_white_balance_are_fixed(rs, device):
-    opener_of(rs, exposure_us=8000.0, gain=64.0, white_balance_k=4600.0).open()
+    open_one(rs, exposure_us=8000.0, gain=64.0, white_balance_k=4600.0)
     options = device.sensor.options
     assert (options[option.exposure], options[option.gain], options[option.white_balance]) == (8000.0, 64.0, 4600.0)
     assert options[option.enable_auto_exposure] == options[option.enable_auto_white_balance] == 0.0
-    opener_of(rs).open()
+    open_one(rs)
     assert options[option.enable_auto_exposure] == options[option.enable_auto_white_balance] == 1.0
     assert options[option.auto_exposure_priority] == 0.0
 
@@ -95,44 +99,41 @@ def test_exposure_and_white_balance_are_fixed(rs, device):
 @pytest.mark.parametrize("fixed", [{"exposure_us": 20000.0}, {"gain": -1.0}, {"white_balance_k": float("nan")}])
 def test_values_out_of_range_are_refused(rs, fixed):
     with pytest.raises(ValueError, match=r"valid for this camera are \d+ to \d+"):
-        opener_of(rs, **fixed).open()
+        open_one(rs, **fixed)
 
 
 def test_an_option_that_it_lacks_is_refused(rs, device):
     device.sensor.lacks = {option.exposure, option.auto_exposure_priority}
-    opener_of(rs).open()
+    open_one(rs)
     with pytest.raises(ValueError, match="no exposure_us"):
-        opener_of(rs, exposure_us=100.0).open()
+        open_one(rs, exposure_us=100.0)
 
 
 def test_intrinsics_of_another_size_are_refused(rs):
     lens = Lens(PinholeCamera(640, 480, 600.0, 600.0, 319.5, 239.5))
     with pytest.raises(ValueError, match="64x48.*640x480"):
-        opener_of(rs, lens=lens).open()
+        open_one(rs, lens=lens)
 
 
 def test_ones_own_intrinsics_replace_the_cameras(rs):
     lens = Lens(PinholeCamera(64, 48, 61.0, 61.0, 32.0, 24.0), "plumb_bob", (0.1, 0.0, 0.0, 0.0, 0.0))
-    assert opener_of(rs, lens=lens).open().lens == lens
+    assert open_one(rs, lens=lens).lens == lens
 
 
 def test_a_distortion_that_is_unknown_is_refused(rs, device):
     for profile in device.sensor.profiles:
         profile.model, profile.coeffs = distortion.kannala_brandt4, [0.1] * 5
     with pytest.raises(ValueError, match="kannala_brandt4"):
-        opener_of(rs).open()
+        open_one(rs)
 
 
 def test_usb_2_is_a_warning(rs):
-    slow, fast = opener_of(rs, "111"), opener_of(rs)
-    slow.open()
-    fast.open()
-    assert "USB 3 port" in slow.warning
-    assert fast.warning == ""
+    assert "USB 3 port" in open_one(rs, "111").warning
+    assert open_one(rs).warning == ""
 
 
 def test_host_time_is_told(rs, device):
-    source = opener_of(rs).open()
+    source = open_one(rs)
     device.sensor.send(1, 1e3 * NOW_S, timestamp_domain.system_time)
     assert source.read(0.1).timing == "host"
 
@@ -141,8 +142,8 @@ def test_a_clock_that_is_not_global_is_set_by_the_shortest_delay(device):
     """Pictures are taken every 33 ms by a clock that started with the camera, and arrive 20 to 60 ms later."""
     rng = np.random.default_rng(0)
     now_s = 0.0
-    opener = RealSenseOpener(FakeRealSense(device), RealSenseConfig("222", Profile(64, 48, 30)), None, lambda: now_s)
-    source, boot_s, errors_s = opener.open(), NOW_S - 500.0, []
+    config = RealSenseConfig("222", Profile(64, 48, 30))
+    source, boot_s, errors_s = open_realsense(FakeRealSense(device), config, None, lambda: now_s), NOW_S - 500.0, []
     for number in range(200):
         taken_s = NOW_S + number / 30
         now_s = taken_s + rng.uniform(0.02, 0.06)

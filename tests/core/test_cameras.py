@@ -32,6 +32,11 @@ def test_projection_is_the_intrinsic_matrix(point_cam):
     np.testing.assert_allclose(CAMERA.project(point_cam), homogeneous[:2] / homogeneous[2])
 
 
+@given(points)
+def test_a_ray_goes_to_what_is_seen(point_cam):
+    np.testing.assert_allclose(CAMERA.rays(CAMERA.project(point_cam)), point_cam / point_cam[2], atol=1e-12)
+
+
 def test_nothing_behind_the_camera_is_seen():
     uv = CAMERA.project(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.1, 0.1, -1.0]]))
     np.testing.assert_array_equal(np.isnan(uv).all(axis=1), [False, True, True])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
 from genima_core.data.dataset import DatasetWriter
-from genima_core.data.motion import STEP_S, approach, deviations, load_motion
+from genima_core.data.motion import STEP_S, Motion, approach, deviations, load_motion
 
 from . import synthetic
 from .bags import recorded
@@ -79,3 +79,13 @@ def test_a_delay_is_no_deviation(tmp_path, delay_s):
     assert deviations(motion, stamps_s, measured).max() < 5e-3
     measured[:, 2] += 0.04
     assert np.median(deviations(motion, stamps_s, measured)) == pytest.approx(0.04, abs=5e-3)
+
+
+def test_rest_at_the_end_does_not_hide_a_delay():
+    stamps_s = np.arange(0.0, 20.0, 0.02)
+    q = np.zeros((len(stamps_s), 7))
+    q[:, 0] = np.clip(stamps_s, 0, 2)
+    motion = Motion(q, np.ones(len(q)), 0.02, stamps_s, q, "push_button", 0, "joint_commands")
+    late = np.zeros_like(q)
+    late[:, 0] = np.clip(stamps_s - 0.2, 0, 2)
+    assert deviations(motion, stamps_s, late).max() < 1e-6

@@ -11,7 +11,6 @@ import torch
 
 from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
-from genima_core.calibration.reprojection import pose_views
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.solution import load_solutions, save_solutions, solve
@@ -72,11 +71,8 @@ def _samples(rig: CameraRig, count: int) -> SampleSet:
 
 
 def _solution(folder: Path) -> None:
-    samples = _samples(default_rig(256, 256), 6)
-    camera = samples.samples[0].views["front"].camera
-    save_solutions(
-        {"front": solve("front", "base", camera, pose_views(samples, "front", "base"))}, folder / "solution.json"
-    )
+    rig = default_rig(256, 256)
+    save_solutions({"front": solve(rig["front"], _samples(rig, 6))}, folder / "solution.json")
 
 
 def _read_calibration(folder: Path, out: Path) -> None:
@@ -168,9 +164,9 @@ def _parameters(folder: Path) -> None:
 
 
 def _read_parameters(folder: Path, out: Path) -> None:
-    from genima_ros.graph.graph import sections_of
+    from genima_core.files import read_yaml
 
-    for section in sections_of(folder / "real.yaml").values():
+    for section in read_yaml(folder / "real.yaml").values():
         if isinstance(section, dict):
             from_overrides(Lens, section, "a node", strict=False)
 

@@ -18,9 +18,9 @@ from genima_core.calibration.samples import SampleSet
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, make_transform
 from genima_core.sim.scene import default_rig
+from genima_ros.arms import find_arm
 from genima_ros.cli import main as cli
 from genima_ros.clients.calibration_client import CalibrationLink
-from genima_ros.graph.graph import find_arm
 from genima_ros.messages import conversions, interfaces
 
 from ..calibration.pictures import photograph
@@ -153,7 +153,7 @@ def test_collecting_by_itself_waits_for_new_poses(cell, keys, tmp_path, capfd):
     assert taken.cameras == ("front",)
     np.testing.assert_allclose(taken.samples[0].T_base_hand, PANDA.frame_pose(PANDA.home, "hand"))
     view = taken.samples[0].views["front"]
-    np.testing.assert_allclose(BOARD.pose(view.detection, view.camera)[:3, 3], in_front(0.6)[:3, 3], atol=0.005)
+    np.testing.assert_allclose(BOARD.pose(view)[:3, 3], in_front(0.6)[:3, 3], atol=0.005)
     assert "front 24" in capfd.readouterr().out
 
 

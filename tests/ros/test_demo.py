@@ -29,7 +29,7 @@ KEYS = {
 
 
 def stream(q: np.ndarray, dq: np.ndarray, period_s: float = 0.02) -> list[CommandSet]:
-    return [CommandSet(period_s * i, 0.0, *pair) for i, pair in enumerate(zip(q, dq, strict=True))]
+    return [CommandSet(period_s * i, *pair) for i, pair in enumerate(zip(q, dq, strict=True))]
 
 
 def test_smooth_motion_violates_nothing():

@@ -13,7 +13,7 @@ import yaml
 
 pytest.importorskip("rclpy")
 
-from genima_ros.graph import description, graph
+from genima_ros.graph import graph
 from genima_ros.graph.modes import MODES
 
 pytestmark = pytest.mark.ros
@@ -170,7 +170,7 @@ def test_nodes_find_each_other_as_under_genima_up(stand_ins, monkeypatch):
 
 
 def test_rviz_is_started_where_asked(stand_ins, monkeypatch):
-    monkeypatch.setattr(description.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(graph.shutil, "which", lambda name: f"/usr/bin/{name}")
     command = started("sim", {"rviz": "true"})[-1].cmd
     assert command[0] == "rviz2" and Path(command[2]).is_file() and command[3:] == ["-f", "panda_link0"]
 
@@ -186,7 +186,7 @@ def test_rviz_is_started_where_asked(stand_ins, monkeypatch):
     ],
 )
 def test_what_is_wrong_ends_the_launch_before_anything_starts(stand_ins, monkeypatch, given, words, said):
-    monkeypatch.setattr(description.shutil, "which", lambda name: None)
+    monkeypatch.setattr(graph.shutil, "which", lambda name: None)
     monkeypatch.delitem(os.environ, "ROS_DISTRO", raising=False)
     monkeypatch.setattr(sys, "argv", ["ros2", "launch", "genima_ros", "genima.launch.py", *words])
     with pytest.raises((ValueError, OSError, RuntimeError), match=said):
@@ -205,7 +205,7 @@ def node_of(name: str) -> Action:
 def test_a_node_that_may_die_is_started_again(stand_ins):
     markers = node_of("markers")
     again = markers.on_exit(SimpleNamespace(returncode=-9), Context({}))
-    assert again.period == description.RESPAWN_AFTER_S
+    assert again.period == graph.RESPAWN_AFTER_S
     [node] = again.actions[0].function(Context({}))
     assert node.executable == "markers_node"
     assert stand_ins[-1] == "ended with signal SIGKILL; starting it again in 1 s"
@@ -225,7 +225,9 @@ def test_what_the_graph_cannot_do_without_ends_the_launch(stand_ins, name, statu
 def test_a_process_says_when_all_is_ready(stand_ins):
     said = next(action for action in started("sim", {}) if getattr(action, "name", "") == "genima")
     nodes_of_sim = [node.name for node in MODES["sim"].nodes]
-    assert said.cmd[2:] == ["genima_ros.clients.ready", graph.next_step("sim", {}), *nodes_of_sim]
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    text = f"ready: {', '.join(nodes_of_sim)} (ROS domain {domain}); Ctrl-C ends them"
+    assert said.cmd[2:] == ["genima_ros.clients.ready", text, *nodes_of_sim]
     assert said.on_exit(SimpleNamespace(returncode=0), Context({})) is None
     with pytest.raises(RuntimeError, match="not all nodes are ready"):
         said.on_exit(SimpleNamespace(returncode=1), Context({}))
@@ -280,7 +282,7 @@ class Only:
         if name.partition(".")[0] in ("cv2", "mujoco", "rich", "ruckig", "torch", "tyro"):
             raise ImportError(f"{name} is not there")
 sys.meta_path.insert(0, Only())
-import genima_ros.graph.description, genima_ros.graph.processes, genima_ros.graph.handeye
+import genima_ros.graph.graph, genima_ros.graph.processes, genima_ros.graph.handeye
 import genima_ros.clients.observer
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=LAUNCH.parent, capture_output=True, text=True)

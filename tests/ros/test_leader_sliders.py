@@ -43,7 +43,7 @@ def text(table) -> str:
 
 
 def test_keys_move_the_chosen_joint_by_steps():
-    sliders = Sliders(PANDA.home, 1.0, 0.1)
+    sliders = Sliders(PANDA, PANDA.home, 1.0, 0.1)
     for key in keys("3+\x1b[C-4\x1b[D<"):
         sliders.press(key)
     np.testing.assert_allclose(sliders.q - PANDA.home, [0, 0, 0.1, -0.12, 0, 0, 0], atol=1e-9)
@@ -55,7 +55,7 @@ def test_keys_move_the_chosen_joint_by_steps():
 
 
 def test_sliders_end_at_the_limits():
-    sliders = Sliders(PANDA.home, 1.0, 0.5)
+    sliders = Sliders(PANDA, PANDA.home, 1.0, 0.5)
     for joint in "1234567":
         for key in [joint, *"++++++++++++++++"]:
             sliders.press(key)
@@ -63,14 +63,14 @@ def test_sliders_end_at_the_limits():
 
 
 def test_the_table_shows_limits_keys_and_problems():
-    table = text(Sliders(PANDA.home, 1.0, 0.1).table(START))
+    table = text(Sliders(PANDA, PANDA.home, 1.0, 0.1).table(START))
     assert all(word in table for word in ("panda_joint7", "-2.90", f"{START[0]:.3f}", "gripper", "q quit"))
-    assert "has gone" in text(Sliders(PANDA.home, 1.0, 0.1).table(START, "the leader has gone"))
+    assert "has gone" in text(Sliders(PANDA, PANDA.home, 1.0, 0.1).table(START, "the leader has gone"))
 
 
 def test_what_is_said_is_repeated_until_q():
     link, typed = FakeClient(), iter(["1+", *[""] * 40, "q"])
-    move(Sliders(link.q, 1.0, 0.1), link, lambda: next(typed), lambda: link.now_s)
+    move(Sliders(PANDA, link.q, 1.0, 0.1), link, lambda: next(typed), lambda: link.now_s)
     assert 4 <= len(link.sent) <= 6
     assert np.ptp(np.array(link.sent), axis=0).max() < 1e-9
     assert link.sent[0][0] == pytest.approx(START[0] + 0.1)

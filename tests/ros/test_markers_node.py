@@ -20,14 +20,14 @@ from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.markers.cameras import camera_markers, frustum
-from genima_ros.nodes.markers.shapes import Sheet
+from genima_ros.nodes.markers.shapes import MarkerBuilder, to_colour
 from genima_ros.nodes.markers.targets import FRESH, OLD, drawn_markers, locate, planned_markers
 from genima_ros.nodes.markers_node import GATE_COLUMNS, MarkersNode, gate_words
 
 pytestmark = pytest.mark.ros
 
 Q_TARGET = PANDA.home + np.array([0.2, 0.1, -0.1, 0.15, 0.1, -0.1, 0.2])
-SHEET = Sheet("panda_link0", conversions.to_time(100.0), conversions.to_duration(0.3))
+BUILDER = MarkerBuilder("panda_link0", conversions.to_time(100.0), conversions.to_duration(0.3))
 
 
 def chunk_to(q: np.ndarray, stamp_s: float, opening: float = 1.0) -> ActionChunk:
@@ -60,7 +60,7 @@ def true_drawing(rig):
 @pytest.mark.parametrize(("opening", "colour"), [(1.0, palette.GRIPPER_OPEN), (0.0, palette.GRIPPER_CLOSED)])
 def test_planned_targets_are_where_the_chunk_ends(opening, colour):
     chunk = chunk_to(Q_TARGET, 100.0, opening)
-    markers = by_ns(planned_markers(SHEET, PANDA, chunk, 0.03, 4.0, 0.5))
+    markers = by_ns(planned_markers(BUILDER, PANDA, chunk, 0.03, 4.0, 0.5))
     for name, T_base_target in zip(palette.TARGET_NAMES, PANDA.target_poses(Q_TARGET), strict=True):
         np.testing.assert_allclose(position(markers[name][0]), T_base_target[:3, 3], atol=1e-9)
     gripper = markers["gripper"][0].color
@@ -79,7 +79,7 @@ def test_drawn_targets_are_where_the_drawing_says(rig, true_drawing):
     drawn = locate(true_drawing, rig, PANDA.home, 100.0)
     away_m = np.linalg.norm(drawn.points - PANDA.target_poses(Q_TARGET)[:, :3, 3], axis=1)
     assert away_m.max() < 0.04 and np.median(away_m) < 0.02
-    spheres = by_ns(drawn_markers(SHEET, drawn, 0.065, 4.0, 0.0))["drawn"]
+    spheres = by_ns(drawn_markers(BUILDER, drawn, 0.065, 4.0, 0.0))["drawn"]
     assert all(sphere.color.a < 0.5 for sphere in spheres)  # what is planned shows through
     shown = np.array([position(sphere) for sphere in spheres])
     assert shown.shape == (4, 3)
@@ -97,7 +97,7 @@ def test_the_drawn_gripper_has_the_colour_of_the_drawing(rig, opening, colour):
     drawing = over_observation(renderer.render(PANDA.home, Q_TARGET, opening), np.full((4, 64, 64, 3), 150, np.uint8))
     renderer.close()
     drawn = locate(drawing, rig, PANDA.home, 100.0)
-    gripper = by_ns(drawn_markers(SHEET, drawn, 0.065, 4.0, 0.0))["drawn"][3].color
+    gripper = by_ns(drawn_markers(BUILDER, drawn, 0.065, 4.0, 0.0))["drawn"][3].color
     assert [gripper.r, gripper.g, gripper.b] == pytest.approx(np.array(colour.light) / 255)
 
 
@@ -113,20 +113,20 @@ def test_the_gates_reason_fits_into_the_picture():
 
 def test_what_cannot_be_located_is_not_shown(rig):
     nothing = locate(np.full((4, 64, 64, 3), 150, np.uint8), rig, PANDA.home, 100.0)
-    assert list(drawn_markers(SHEET, nothing, 0.065, 4.0, 0.0)) == []
+    assert list(drawn_markers(BUILDER, nothing, 0.065, 4.0, 0.0)) == []
 
 
 @pytest.mark.parametrize(("age_s", "colour"), [(0.3, FRESH), (3.0, OLD)])
 def test_the_age_is_written_beside_them(age_s, colour):
-    [text] = by_ns(planned_markers(SHEET, PANDA, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, age_s))["age"]
+    [text] = by_ns(planned_markers(BUILDER, PANDA, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, age_s))["age"]
     assert text.text == f"planned {age_s:.1f} s"
     assert (text.color.r, text.color.g, text.color.b) == pytest.approx(colour)
 
 
 def test_the_ages_stand_above_the_hand_and_not_in_each_other(rig, true_drawing):
     """A hand is 0.1 m long, and hangs from a flange 0.1 m above it."""
-    planned = by_ns(planned_markers(SHEET, PANDA, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, 0.3))["age"]
-    drawn = by_ns(drawn_markers(SHEET, locate(true_drawing, rig, PANDA.home, 100.0), 0.065, 4.0, 0.3))["age"]
+    planned = by_ns(planned_markers(BUILDER, PANDA, chunk_to(Q_TARGET, 100.0), 0.03, 4.0, 0.3))["age"]
+    drawn = by_ns(drawn_markers(BUILDER, locate(true_drawing, rig, PANDA.home, 100.0), 0.065, 4.0, 0.3))["age"]
     gripper = PANDA.target_poses(Q_TARGET)[3, :3, 3]
     assert position(planned[0])[2] - gripper[2] == pytest.approx(0.34)
     assert position(drawn[0])[2] - gripper[2] == pytest.approx(0.42, abs=0.03)
@@ -134,13 +134,13 @@ def test_the_ages_stand_above_the_hand_and_not_in_each_other(rig, true_drawing):
 
 def test_blanks_are_as_wide_as_letters_need():
     """RViz takes the width of a blank from scale.x, and of none where that is 0."""
-    text = SHEET.text("gate", 0, np.zeros(3), "two words", 0.05, FRESH)
+    text = BUILDER.text("gate", 0, np.zeros(3), "two words", 0.05, to_colour(FRESH))
     assert (text.scale.x, text.scale.z) == pytest.approx((0.03, 0.05))
 
 
 def test_cameras_are_where_the_rig_has_them_and_one_moves_with_the_arm(rig):
     for q in (PANDA.home, Q_TARGET):
-        markers = by_ns(camera_markers(SHEET, rig, q))
+        markers = by_ns(camera_markers(BUILDER, rig, q))
         for camera, axes, name in zip(rig.cameras, markers["axes"], markers["name"], strict=True):
             T_base_cam = camera.T_base_cam(PANDA.frame_pose(q, "hand"))
             points = np.array([[p.x, p.y, p.z] for p in axes.points])

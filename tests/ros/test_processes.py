@@ -12,8 +12,9 @@ pytest.importorskip("rclpy")
 
 from genima_ros.cli.up import wait_ready
 from genima_ros.clients.observer import Observer
+from genima_ros.graph.domain import node_environment
 from genima_ros.graph.graph import NodeProcess
-from genima_ros.graph.processes import ProcessOutput, RunningGraph, node_environment
+from genima_ros.graph.processes import ProcessOutput, RunningGraph
 
 pytestmark = pytest.mark.ros
 
@@ -100,7 +101,8 @@ def test_nodes_end_with_their_parent():
     code = (
         "import os, sys\n"
         "from genima_ros.graph.graph import NodeProcess\n"
-        "from genima_ros.graph.processes import RunningGraph, node_environment\n"
+        "from genima_ros.graph.domain import node_environment\n"
+        "from genima_ros.graph.processes import RunningGraph\n"
         "process = NodeProcess('markers', 'markers_node', {}, (), (), 10, False)\n"
         "with RunningGraph([process], node_environment(os.environ), lambda *_: None) as graph:\n"
         "    print(graph.pids['markers'], flush=True)\n"

@@ -306,11 +306,13 @@ def test_the_steps_come_from_the_arms_file():
     names = {step.call: step.target for step in plan(fr3, "/left")}
     assert names["action"] == "/left/action_server/error_recovery" and names["hardware"] == "/left/controller_manager"
     assert names["wait"] == "/arm_status" and names["reset"] == "/streamer/reset_fault"
-    assert [step.call for step in plan(load_arm("sim", ARMS))] == ["disable", "trigger", "wait", "reset"]
+    simulated = list(plan(load_arm("sim", ARMS)))
+    assert [step.call for step in simulated] == ["disable", "trigger", "wait", "reset"]
+    assert simulated[1].if_absent.endswith("genima recover --arm fr3")
     bare = replace(fr3, driver=replace(fr3.driver, recovery=Recovery()))
     assert [step.call for step in plan(bare)] == ["disable", "wait", "reset"]
     for name in ("fr3", "panda", "sim"):
-        steps = plan(load_arm(name, ARMS))
+        steps = tuple(plan(load_arm(name, ARMS)))
         assert steps[0].call == "disable" and "enable" not in {step.call for step in steps}
 
 

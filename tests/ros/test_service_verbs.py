@@ -7,13 +7,9 @@ import pytest
 pytest.importorskip("rclpy")
 
 from genima_core.arm import PANDA
-from genima_ros.cli.approve import approve
-from genima_ros.cli.disable import disable
-from genima_ros.cli.enable import enable
+from genima_ros.cli import services
 from genima_ros.cli.main import run
-from genima_ros.cli.reset import reset
-from genima_ros.cli.stop import stop
-from genima_ros.cli.terminal import service
+from genima_ros.cli.services import Graph, approve, disable, enable, reset, stop
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.streamer_node import StreamerNode
 
@@ -50,10 +46,10 @@ def test_they_work_with_nothing_but_services(bench, streamer, capfd):
 
 @pytest.mark.parametrize(
     ("call", "name"),
-    [(lambda: approve(), "/controller/approve"), (lambda: enable(namespace="cell"), "/cell/streamer/enable")],
+    [(lambda: approve(), "/controller/approve"), (lambda: enable(Graph("cell")), "/cell/streamer/enable")],
 )
 def test_what_nobody_offers_is_said(call, name, monkeypatch):
-    monkeypatch.setattr(service, "ANSWER_S", 0.5)
+    monkeypatch.setattr(services, "ANSWER_S", 0.5)
     with pytest.raises(RuntimeError, match=f"nobody offers the service {name} in ROS domain"):
         call()
 

@@ -68,7 +68,7 @@ def test_a_chunk_becomes_smooth_motion_and_the_gripper_closes(bench):
     assert arm.commands[-1].position[0] == pytest.approx(PANDA.home[0] + 0.2, abs=1e-3)
     assert widths[-1].data == 0.0
     stream = [
-        CommandSet(conversions.seconds(c.header.stamp), 0.0, np.array(c.position), np.array(c.velocity))
+        CommandSet(conversions.seconds(c.header.stamp), np.array(c.position), np.array(c.velocity))
         for c in arm.commands
     ]
     assert violations(stream, PANDA.limits) == 0

@@ -17,8 +17,7 @@ from std_msgs.msg import String
 
 from genima_ros.clients.observer import Observer
 from genima_ros.graph import transport
-from genima_ros.graph.domain import own_domain
-from genima_ros.graph.processes import node_environment
+from genima_ros.graph.domain import node_environment, own_domain
 from genima_ros.graph.transport import FILES, PROFILES, RANGE, abandoned_segments, choose_transport, remove_abandoned
 
 pytestmark = pytest.mark.ros

@@ -11,7 +11,6 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from genima_core.cameras import CameraRig
-from genima_core.data.cache import resized
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
@@ -155,6 +154,8 @@ def _frames(
 
 
 def _episode(folder: DemoFolder, options: Options, arm: ArmFit, rig: CameraRig, size: tuple[int, int]) -> Episode:
+    from genima_core.data.cache import resized  # not at the top: `genima convert --help` answers at once
+
     demo = read_demo(folder.path, options.cameras)
     T, q = len(demo), demo.q + arm.q_zero
     action = np.column_stack([demo.q, demo.gripper]) if demo.command is None else demo.command

@@ -5,12 +5,24 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from genima_core.calibration.drift import distance
 from genima_core.calibration.solution import Solution
 from genima_core.calibration.verdict import Verdict
 from genima_core.cameras import CameraRig
+from genima_core.geometry import distance
 
 UNITS = ("px", "mm", "deg")
+LINES = {
+    "mounted on": "{mount}",
+    "views, left out": "{views}, {out}",
+    "rms px": "{rms_px:.2f}",
+    **{f"leave one out {u}": f"{{leave_one_out_{u}:.2f}} ({{leave_one_out_{u}_max:.2f}})" for u in UNITS},
+    "uncertain by mm": "{uncertainty_mm:.2f}",
+    "uncertain by deg": "{uncertainty_deg:.3f}",
+    "off the rig by mm": "{moved_mm:.1f}",
+    "off the rig by deg": "{moved_deg:.2f}",
+    "verdict": "{verdict}",
+}
+"""Label of each line of the table, and how it shows a row."""
 
 
 def row_of(solution: Solution, verdict: Verdict, rig: CameraRig) -> dict[str, Any]:
@@ -38,24 +50,6 @@ def row_of(solution: Solution, verdict: Verdict, rig: CameraRig) -> dict[str, An
 def table_of(rows: list[dict[str, Any]]) -> Table:
     """A column for each camera; in brackets the worst view."""
     table = Table("", *(row["name"] for row in rows), box=None, padding=(0, 1, 0, 0))
-    columns = [_column(row) for row in rows]
-    for line in columns[0] if columns else ():
-        table.add_row(line, *(column[line] for column in columns))
+    for label, cell in LINES.items():
+        table.add_row(label, *(cell.format(**row, out=len(row["left_out"])) for row in rows))
     return table
-
-
-def _column(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        "mounted on": row["mount"],
-        "views, left out": f"{row['views']}, {len(row['left_out'])}",
-        "rms px": f"{row['rms_px']:.2f}",
-        **{
-            f"leave one out {unit}": f"{row[f'leave_one_out_{unit}']:.2f} ({row[f'leave_one_out_{unit}_max']:.2f})"
-            for unit in UNITS
-        },
-        "uncertain by mm": f"{row['uncertainty_mm']:.2f}",
-        "uncertain by deg": f"{row['uncertainty_deg']:.3f}",
-        "off the rig by mm": f"{row['moved_mm']:.1f}",
-        "off the rig by deg": f"{row['moved_deg']:.2f}",
-        "verdict": row["verdict"],
-    }

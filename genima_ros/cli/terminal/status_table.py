@@ -1,21 +1,23 @@
-"""Findings as a table for the terminal: status, what, and what was found with the remedy below it."""
+"""Findings as a table for the terminal."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from rich.table import Table
+COLOURS = {"ok": "green", "warning": "yellow", "optional": "yellow", "failed": "bold red", "missing": "bold red"}
+"""Status to its style in rich."""
 
 
-def status_table(rows: Iterable[tuple[str, str, str, str]], colours: Mapping[str, str]) -> "Table":
-    """Of rows with a status, a name, what was found, and a remedy or ""; `colours` are rich's styles by status."""
+def print_statuses(rows: Iterable[tuple[str, str, str, str]], last: str) -> None:
+    """Rows with a status, a name, what was found, and a remedy or "" for below it; a last line in rich's markup."""
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    result = Table(box=None, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
     for status, name, found, remedy in rows:
         text = Text(found, overflow="fold")
         if remedy:
             text.append(f"\n-> {remedy}", style="bold")
-        result.add_row(Text(status, style=colours[status]), Text(name, no_wrap=True), text)
-    return result
+        table.add_row(Text(status, style=COLOURS[status]), Text(name, no_wrap=True), text)
+    console = Console()
+    console.print(table)
+    console.print(last)

@@ -1,19 +1,14 @@
-"""The camera node's source `folder`."""
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+"""The camera node's source `folder`: its pictures one after the other, at the profile's rate."""
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.playback import INTRINSICS, FolderOpener
+from genima_core.camera_sources.playback import INTRINSICS, play_folder
 from genima_core.camera_sources.profile import Profile
+from genima_core.camera_sources.source import Clock, Opener
+from genima_ros.nodes.camera_node import CameraParameters
 
-if TYPE_CHECKING:
-    from genima_ros.nodes.camera_node import CameraParameters
 
-
-def opener(parameters: "CameraParameters", ros_s: Callable[[], float], wait: Callable[[float], object]) -> FolderOpener:
-    """Its pictures one after the other, at the profile's rate."""
-    folder = parameters.path or Path()
-    lens = Lens.load(parameters.intrinsics or folder / INTRINSICS)
-    return FolderOpener(folder, lens, Profile.parse(parameters.profile).fps, ros_s, wait)
+def opener(parameters: CameraParameters, clock: Clock) -> Opener:
+    if (folder := parameters.path) is None:
+        raise ValueError("source folder needs a path")
+    fps, lens = Profile.parse(parameters.profile).fps, Lens.load(parameters.intrinsics or folder / INTRINSICS)
+    return lambda reset: play_folder(folder, fps, lens, clock)

@@ -1,23 +1,24 @@
-"""The camera node's source `realsense`."""
+"""The camera node's source `realsense`, by its serial number, with its own intrinsics or those of a file."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.profile import Profile
-from genima_core.camera_sources.realsense import RealSenseConfig, RealSenseOpener, import_realsense
+from genima_core.camera_sources.realsense import RealSenseConfig, import_realsense, open_realsense
+from genima_core.camera_sources.source import Clock, Opener
+from genima_ros.nodes.camera_node import CameraParameters
 
-if TYPE_CHECKING:
-    from genima_ros.nodes.camera_node import CameraParameters
 
-
-def opener(
-    parameters: "CameraParameters", ros_s: Callable[[], float], wait: Callable[[float], object]
-) -> RealSenseOpener:
-    """By its serial number, with its own intrinsics or those of a file."""
-    profile = Profile.parse(parameters.profile)
-    lens = None if parameters.intrinsics is None else Lens.load(parameters.intrinsics)
-    config = RealSenseConfig(
-        parameters.serial, profile, parameters.exposure_us, parameters.gain, parameters.white_balance_k
-    )
-    return RealSenseOpener(import_realsense(), config, lens, ros_s)
+def opener(given: CameraParameters, clock: Clock) -> Opener:
+    if not given.serial:
+        raise ValueError("a RealSense needs its serial number; genima cameras lists them")
+    profile = Profile.parse(given.profile)
+    period_us = 1e6 / profile.fps
+    if given.exposure_us is not None and given.exposure_us > period_us:
+        raise ValueError(
+            f"exposure_us is {given.exposure_us:g}, longer than the {period_us:.0f} us between two pictures of profile "
+            f"{profile}: use a shorter exposure or a slower profile"
+        )
+    lens = None if given.intrinsics is None else Lens.load(given.intrinsics)
+    config = RealSenseConfig(given.serial, profile, given.exposure_us, given.gain, given.white_balance_k)
+    return partial(open_realsense, import_realsense(), config, lens, clock.ros_s)

@@ -1,32 +1,25 @@
 """A camera that another driver publishes, such as realsense-ros, as a source of the camera node."""
 
 import time
-from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.source import Frame, SourceLost
+from genima_core.camera_sources.source import Clock, Frame, Opener, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions
 from genima_ros.messages.interfaces import NEWEST
+from genima_ros.nodes.camera_node import CameraParameters
 from genima_ros.nodes.run import make_executor
-
-if TYPE_CHECKING:
-    from genima_ros.nodes.camera_node import CameraParameters
 
 OPEN_S = 5.0
 """Discovery and the first picture take a moment."""
 
 
 def camera_info_to_lens(message: CameraInfo, rectified: bool = False) -> Lens:
-    """The lens of a picture that is as the camera took it, or of the rectified one.
-
-    Raises:
-        ValueError: a distortion that is not known here, or no intrinsics.
-    """
+    """The lens of a picture that is as the camera took it, or of the rectified one."""
     if rectified:
         p = message.p
         return Lens(PinholeCamera(message.width, message.height, fx=p[0], fy=p[5], cx=p[2], cy=p[6]))
@@ -35,48 +28,28 @@ def camera_info_to_lens(message: CameraInfo, rectified: bool = False) -> Lens:
     return Lens(camera, message.distortion_model or "plumb_bob", tuple(map(float, message.d)))
 
 
-def opener(parameters: "CameraParameters", *_: object) -> "TopicOpener":
-    """The camera node's source `topic`."""
-    return TopicOpener(parameters.topic)
-
-
-class TopicOpener:
-    """Subscribes to an image topic and the camera_info beside it; of a topic named image_rect… the rectified camera."""
-
-    warning = ""
-
-    def __init__(self, topic: str) -> None:
-        """
-        Raises:
-            ValueError: not a full name.
-        """
-        if not topic.startswith("/") or topic.count("/") < 2:
-            raise ValueError(
-                f"topic is {topic!r}; it must be a full name with a namespace, such as /camera/front/color/image_raw"
-            )
-        self._topic = topic
-
-    def open(self) -> "TopicSource":
-        source = TopicSource(self._topic)
-        try:
-            source.wait_for_first(OPEN_S)
-        except (OSError, ValueError):
-            source.close()
-            raise
-        return source
-
-    def reset(self) -> None:
-        """The driver belongs to somebody else."""
+def opener(parameters: CameraParameters, clock: Clock) -> Opener:
+    """The camera node's source `topic`; of a topic named image_rect… the rectified camera."""
+    topic = parameters.topic
+    if not topic.startswith("/") or topic.count("/") < 2:
+        raise ValueError(
+            f"topic is {topic!r}; it must be a full name with a namespace, such as /camera/front/color/image_raw"
+        )
+    return lambda reset: TopicSource(topic)  # the device belongs to somebody else
 
 
 class TopicSource:
-    """A `Source` with a ROS context of its own, spun by the thread that reads; a slow reader misses pictures."""
+    """Subscribes to an image topic and the camera_info beside it.
 
-    lens: Lens
+    It has a ROS context of its own, spun by the thread that reads; a slow reader misses pictures.
+    """
+
+    live, warning = True, ""
 
     def __init__(self, topic: str) -> None:
+        """Waits for the first picture; SourceLost if nothing comes, ValueError if the lens cannot be used."""
         base, _, name = topic.rpartition("/")
-        self._topic, self._info_topic, self._rectified = topic, f"{base}/camera_info", name.startswith("image_rect")
+        info_topic, self._rectified = f"{base}/camera_info", name.startswith("image_rect")
         self._image: Image | None = None
         self._info: CameraInfo | None = None
         self._number = 0
@@ -92,23 +65,19 @@ class TopicSource:
         self._executor = make_executor(self._context)
         self._executor.add_node(self._node)
         self._node.create_subscription(Image, topic, self._on_image, NEWEST)
-        self._node.create_subscription(CameraInfo, self._info_topic, self._on_info, NEWEST)
-
-    def wait_for_first(self, timeout_s: float) -> None:
-        """Until it knows the lens.
-
-        Raises:
-            SourceLost, ValueError: nothing comes; the lens cannot be used.
-        """
-        self._spin(timeout_s, lambda: self._image is not None and self._info is not None)
-        missing = [
-            topic for topic, message in ((self._topic, self._image), (self._info_topic, self._info)) if message is None
-        ]
-        if missing:
-            raise SourceLost(
-                f"nothing arrives on {' and '.join(missing)}: start the camera's driver, or correct the parameter topic"
-            )
-        self.lens = camera_info_to_lens(self._info, self._rectified)
+        self._node.create_subscription(CameraInfo, info_topic, self._on_info, NEWEST)
+        try:
+            self._spin(OPEN_S, lambda: self._image is not None and self._info is not None)
+            missing = [name for name, message in ((topic, self._image), (info_topic, self._info)) if message is None]
+            if missing:
+                raise SourceLost(
+                    f"nothing arrives on {' and '.join(missing)}: start the camera's driver, or correct the parameter "
+                    "topic"
+                )
+            self.lens = camera_info_to_lens(self._info, self._rectified)
+        except (OSError, ValueError):
+            self.close()
+            raise
 
     def read(self, timeout_s: float) -> Frame | None:
         self._spin(timeout_s, lambda: self._image is not None)

@@ -1,7 +1,8 @@
-"""Markers for RViz from core types: spheres, lines, texts, frames; all in one frame, and gone when not renewed."""
+"""Markers for RViz from core types: spheres, lines, texts, meshes; all in one frame, and gone when not renewed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -19,71 +20,58 @@ AXES: tuple[Colour, ...] = ((0.9, 0.2, 0.2), (0.2, 0.8, 0.2), (0.3, 0.4, 1.0))
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """What the markers of one message share."""
+class MarkerBuilder:
+    """Makes the markers of one message, which share a frame, a stamp and a lifetime; positions (3,) and sizes in m."""
 
     frame_id: str
     stamp: Time
     lifetime: Duration
 
-    def sphere(
-        self, ns: str, i: int, T_frame_sphere: np.ndarray, radius_m: float, colour: Colour, alpha: float
-    ) -> Marker:
-        marker = self._marker(ns, i, Marker.SPHERE, colour, alpha)
-        marker.pose = to_pose(T_frame_sphere)
-        marker.scale = Vector3(**dict.fromkeys("xyz", 2 * radius_m))
-        return marker
-
-    def arrow(
-        self, ns: str, i: int, start: np.ndarray, end: np.ndarray, width_m: float, colour: Colour, alpha: float
-    ) -> Marker:
-        marker = self._marker(ns, i, Marker.ARROW, colour, alpha)
-        marker.points = [to_point(start), to_point(end)]
-        marker.scale = Vector3(x=width_m, y=2.5 * width_m, z=2.5 * width_m)
-        return marker
-
-    def line(self, ns: str, i: int, points: np.ndarray, width_m: float, colour: Colour, alpha: float) -> Marker:
-        """Through points (n, 3) m."""
-        marker = self._marker(ns, i, Marker.LINE_STRIP, colour, alpha)
-        marker.points, marker.scale.x = [to_point(point) for point in points], width_m
-        return marker
-
-    def segments(
-        self, ns: str, i: int, points: np.ndarray, width_m: float, colours: Sequence[Colour], alpha: float
-    ) -> Marker:
-        """Between each two of points (2 n, 3) m, in n colours or one."""
-        marker = self._marker(ns, i, Marker.LINE_LIST, colours[0], alpha)
-        marker.points, marker.scale.x = [to_point(point) for point in points], width_m
-        if len(colours) > 1:
-            marker.colors = [to_colour(colour, alpha) for colour in colours for _ in range(2)]
-        return marker
-
-    def text(self, ns: str, i: int, position: np.ndarray, words: str, height_m: float, colour: Colour) -> Marker:
-        """Faces whoever looks."""
-        marker = self._marker(ns, i, Marker.TEXT_VIEW_FACING, colour, 1.0)
-        marker.pose.position, marker.text, marker.scale.z = to_point(position), words, height_m
-        marker.scale.x = BLANK_WIDTH * height_m
-        return marker
-
-    def _marker(self, ns: str, i: int, kind: int, colour: Colour, alpha: float) -> Marker:
-        marker = Marker(
-            ns=ns, id=i, type=kind, action=Marker.ADD, color=to_colour(colour, alpha), lifetime=self.lifetime
+    def sphere(self, ns: str, i: int, position: np.ndarray, radius_m: float, colour: ColorRGBA) -> Marker:
+        pose = to_pose(position)
+        return self._marker(
+            ns, i, Marker.SPHERE, colour, pose=pose, scale=Vector3(**dict.fromkeys("xyz", 2 * radius_m))
         )
+
+    def mesh(self, ns: str, i: int, T_frame_mesh: np.ndarray, uri: str, colour: ColorRGBA) -> Marker:
+        pose, scale = to_pose(T_frame_mesh[:3, 3], to_quat_xyzw(T_frame_mesh)), Vector3(x=1.0, y=1.0, z=1.0)
+        return self._marker(ns, i, Marker.MESH_RESOURCE, colour, pose=pose, scale=scale, mesh_resource=uri)
+
+    def arrow(self, ns: str, i: int, ends: np.ndarray, width_m: float, colour: ColorRGBA) -> Marker:
+        scale = Vector3(x=width_m, y=2.5 * width_m, z=2.5 * width_m)
+        return self._marker(ns, i, Marker.ARROW, colour, points=to_points(ends), scale=scale)
+
+    def line(self, ns: str, i: int, points: np.ndarray, width_m: float, colour: ColorRGBA) -> Marker:
+        """Through points (n, 3)."""
+        return self._marker(ns, i, Marker.LINE_STRIP, colour, points=to_points(points), scale=Vector3(x=width_m))
+
+    def segments(self, ns: str, i: int, points: np.ndarray, width_m: float, colours: Sequence[ColorRGBA]) -> Marker:
+        """Between each two of points (2 n, 3), in n colours or one."""
+        each = [colour for colour in colours for _ in range(2)] if len(colours) > 1 else []
+        ends, scale = to_points(points), Vector3(x=width_m)
+        return self._marker(ns, i, Marker.LINE_LIST, colours[0], points=ends, scale=scale, colors=each)
+
+    def text(self, ns: str, i: int, position: np.ndarray, words: str, height_m: float, colour: ColorRGBA) -> Marker:
+        """Faces whoever looks."""
+        pose, scale = to_pose(position), Vector3(x=BLANK_WIDTH * height_m, z=height_m)
+        return self._marker(ns, i, Marker.TEXT_VIEW_FACING, colour, pose=pose, scale=scale, text=words)
+
+    def _marker(self, ns: str, i: int, kind: int, colour: ColorRGBA, **fields: Any) -> Marker:
+        fields = {"pose": to_pose(np.zeros(3)), **fields}
+        marker = Marker(ns=ns, id=i, type=kind, action=Marker.ADD, color=colour, lifetime=self.lifetime, **fields)
         marker.header.frame_id, marker.header.stamp = self.frame_id, self.stamp
-        marker.pose.orientation.w = 1.0
         return marker
 
 
-def to_pose(T: np.ndarray) -> Pose:
-    x, y, z, w = map(float, to_quat_xyzw(T))
-    return Pose(position=to_point(T[:3, 3]), orientation=Quaternion(x=x, y=y, z=z, w=w))
+def to_pose(position: np.ndarray, quat_xyzw: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0, 1.0)) -> Pose:
+    x, y, z, w = map(float, quat_xyzw)
+    return Pose(position=to_points([position])[0], orientation=Quaternion(x=x, y=y, z=z, w=w))
 
 
-def to_point(p: np.ndarray) -> Point:
-    x, y, z = map(float, p)
-    return Point(x=x, y=y, z=z)
+def to_points(points: Sequence[np.ndarray] | np.ndarray) -> list[Point]:
+    return [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in points]
 
 
-def to_colour(colour: Colour, alpha: float) -> ColorRGBA:
-    r, g, b = map(float, colour)
+def to_colour(colour: Colour, alpha: float = 1.0) -> ColorRGBA:
+    r, g, b = colour
     return ColorRGBA(r=r, g=g, b=b, a=float(np.clip(alpha, 0.0, 1.0)))

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
-from genima_core.geometry import make_transform
 from genima_core.targets.detect import find_centres
 from genima_core.targets.palette import TARGET_NAMES, target_colours
 from genima_core.targets.triangulation import camera_poses, triangulate
 from genima_core.types import ActionChunk
-from genima_ros.nodes.markers.shapes import Colour, Sheet
+from genima_ros.nodes.markers.shapes import Colour, MarkerBuilder, to_colour
 
 GRIPPER = TARGET_NAMES.index("gripper")
 FAINTEST = 0.15
@@ -50,42 +50,43 @@ def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float) -
 
 
 def planned_markers(
-    sheet: Sheet, arm: Arm, chunk: ActionChunk, radius_m: float, fade_s: float, age_s: float
+    builder: MarkerBuilder, arm: Arm, chunk: ActionChunk, radius_m: float, fade_s: float, age_s: float
 ) -> Iterator[Marker]:
     """Four solid spheres where the chunk ends, an arrow along each joint's axis, and the gripper's way there."""
-    alpha = max(FAINTEST, 1.0 - age_s / fade_s)
-    opening = 1.0 if chunk.gripper is None else float(chunk.gripper[-1])
-    poses, colours = arm.target_poses(chunk.positions), target_colours(opening)
-    for i, name in enumerate(TARGET_NAMES):
-        T_base_target, colour = poses[-1, i], _share(colours[i].light)
-        yield sheet.sphere(name, i, T_base_target, radius_m, colour, alpha)
-        axis = AXIS_RADII * radius_m * T_base_target[:3, 2]
-        yield sheet.arrow("axis", i, T_base_target[:3, 3], T_base_target[:3, 3] + axis, radius_m / 4, colour, alpha)
+    colours = _colours(1.0 if chunk.gripper is None else float(chunk.gripper[-1]), _strength(age_s, fade_s))
+    poses = arm.target_poses(chunk.positions)
+    for i, (name, T_base_target, colour) in enumerate(zip(TARGET_NAMES, poses[-1], colours, strict=True)):
+        position = T_base_target[:3, 3]
+        yield builder.sphere(name, i, position, radius_m, colour)
+        ends = np.stack([position, position + AXIS_RADII * radius_m * T_base_target[:3, 2]])
+        yield builder.arrow("axis", i, ends, radius_m / 4, colour)
     way = poses[:, 3, :3, 3]
     if len(way) > 1:
-        yield sheet.line("way", 0, way, radius_m / 5, _share(colours[3].light), alpha)
-    yield _age(sheet, "planned", way[-1], age_s, fade_s)
+        yield builder.line("way", 0, way, radius_m / 5, colours[3])
+    yield _age(builder, "planned", way[-1], age_s, fade_s)
 
 
-def drawn_markers(sheet: Sheet, drawn: Drawn, radius_m: float, fade_s: float, age_s: float) -> Iterator[Marker]:
+def drawn_markers(
+    builder: MarkerBuilder, drawn: Drawn, radius_m: float, fade_s: float, age_s: float
+) -> Iterator[Marker]:
     """Translucent spheres where the drawing's are; those that cannot be located are left out."""
-    colours = target_colours(drawn.opening)
-    alpha = DRAWN_ALPHA * max(FAINTEST, 1.0 - age_s / fade_s)
-    for i, point in enumerate(drawn.points):
-        if np.isfinite(point).all():
-            yield sheet.sphere("drawn", i, make_transform(np.eye(3), point), radius_m, _share(colours[i].light), alpha)
-    found = drawn.points[np.isfinite(drawn.points).all(axis=1)]
-    if len(found):
-        yield _age(sheet, "drawn", found[-1], age_s, fade_s)
+    colours = _colours(drawn.opening, DRAWN_ALPHA * _strength(age_s, fade_s))
+    located = np.flatnonzero(np.isfinite(drawn.points).all(axis=1))
+    for i in located:
+        yield builder.sphere("drawn", int(i), drawn.points[i], radius_m, colours[i])
+    if len(located):
+        yield _age(builder, "drawn", drawn.points[located[-1]], age_s, fade_s)
 
 
-def _age(sheet: Sheet, what: str, position: np.ndarray, age_s: float, fade_s: float) -> Marker:
-    place = position + [0.0, 0.0, ABOVE_M[what]]
-    return sheet.text(
-        "age", list(ABOVE_M).index(what), place, f"{what} {age_s:.1f} s", TEXT_M, OLD if age_s > fade_s / 2 else FRESH
-    )
+def _strength(age_s: float, fade_s: float) -> float:
+    return max(FAINTEST, 1.0 - age_s / fade_s)
 
 
-def _share(rgb: tuple[int, int, int]) -> Colour:
-    red, green, blue = rgb
-    return red / 255, green / 255, blue / 255
+def _colours(opening: float, alpha: float) -> list[ColorRGBA]:
+    """Of the four targets."""
+    return [to_colour(tuple(np.array(colour.light) / 255), alpha) for colour in target_colours(opening)]
+
+
+def _age(builder: MarkerBuilder, what: str, position: np.ndarray, age_s: float, fade_s: float) -> Marker:
+    place, colour = position + [0.0, 0.0, ABOVE_M[what]], OLD if age_s > fade_s / 2 else FRESH
+    return builder.text("age", list(ABOVE_M).index(what), place, f"{what} {age_s:.1f} s", TEXT_M, to_colour(colour))

@@ -54,7 +54,7 @@ def running_cell(checkpoint: Path, folder: Path, environment: Mapping[str, str],
             replace(processes[name], remappings=(*processes[name].remappings, *cell.wire.remappings(*topics)))
             for name, topics in receives.items()
         ]
-        output = ProcessOutput(log, receives, colour=False)
+        output = ProcessOutput(log, receives)
 
         def line(name: str, text: str) -> None:
             output.line(name, text)
