@@ -201,9 +201,9 @@ def indent_lists(text: str) -> str:
 
 def parameters_of(file: Path) -> type:
     """The dataclass that a node declares its parameters from."""
-    found = re.search(r'(?:declare_dataclass\(self|super\(\).__init__\("\w+"), (\w+)', file.read_text())
+    found = re.search(r'super\(\).__init__\("\w+", (\w+)', file.read_text())
     if found is None:
-        raise ValueError(f"{file} neither names its parameters at the start nor calls declare_dataclass(self, ...)")
+        raise ValueError(f"{file} does not name its parameters: super().__init__(NAME, PARAMETERS, ...)")
     return getattr(importlib.import_module(f"genima_ros.nodes.{file.stem}"), found[1])
 
 

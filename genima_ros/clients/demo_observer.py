@@ -111,7 +111,7 @@ class DemoObserver(Observer):
         measured = len(periods_s) > 0
         return {
             "commands": sum(map(len, self._streams)),
-            "rate_hz": float(1 / periods_s.mean()) if measured else 0.0,
+            "rate_hz": float(1 / np.mean(periods_s)) if measured else 0.0,
             "jitter_ms_p99": summary["jitter_ms_p99"] if measured else None,
             "gap_ms_max": summary["gap_ms_max"] if measured else None,
             "limit_violations": sum(violations(stream, limits) for stream in self._streams),

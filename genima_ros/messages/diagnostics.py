@@ -34,7 +34,6 @@ class Diagnostics:
         node: Node,
         inputs: Sequence[str] = (),
         extra: Callable[[], Mapping[str, object]] | None = None,
-        period_s: float = PERIOD_S,
     ) -> None:
         self._node = node
         self._extra = extra
@@ -47,7 +46,7 @@ class Diagnostics:
         self._logged: dict[str, float] = {}
         self._publisher = interfaces.publish(node, interfaces.DIAGNOSTICS)
         # Steady: a timer of the wall clock is silent for as long as that was set back.
-        self._timer = node.create_timer(period_s, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(PERIOD_S, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def expect(self, *inputs: str) -> None:
         """Inputs that are told of even before they come."""

@@ -68,9 +68,5 @@ class BoardNode(GraphNode[BoardParameters]):
             self.diagnostics.worked(self.clock_s() - began_s)
 
 
-def main() -> None:
-    run(BoardNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(BoardNode)

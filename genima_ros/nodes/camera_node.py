@@ -172,9 +172,5 @@ class CameraNode(GraphNode[CameraParameters]):
         }
 
 
-def main() -> None:
-    run(CameraNode, sends_images=True)
-
-
 if __name__ == "__main__":
-    main()
+    run(CameraNode, sends_images=True)

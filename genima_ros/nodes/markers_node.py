@@ -128,9 +128,5 @@ def gate_words(status: Status) -> str:
     return textwrap.fill(textwrap.shorten(f"gate {status}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
 
 
-def main() -> None:
-    run(MarkersNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(MarkersNode)

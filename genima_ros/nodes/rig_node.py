@@ -47,9 +47,5 @@ class RigNode(GraphNode[RigParameters]):
         return {"rig": self._rig.fingerprint()}
 
 
-def main() -> None:
-    run(RigNode)
-
-
 if __name__ == "__main__":
-    main()
+    run(RigNode)
