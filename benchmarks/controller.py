@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from _timing import alternate_ms, device_name, report, row
 
-from genima_core.controller.config import PRESETS
-from genima_core.controller.networks import NETWORKS
+from genima_core.controller.config import NETWORKS, PRESETS
 from genima_core.controller.policy import Controller
 from genima_core.device import choose_device
 from genima_core.language import TextEncoder

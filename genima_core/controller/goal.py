@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,13 +28,10 @@ class GoalSolver(torch.nn.Module):
         self.frames = frames
         self.iterations, self.sigma_px, self.outlier_px = iterations, sigma_px, outlier_px
         arm = frames.rig.arm
-        last = torch.tensor([min(frame_index(name), 6) for name in arm.drawn_frames])  # joint that moves each frame
-        for name, value in (
-            ("lower", torch.tensor(arm.limits.lower, dtype=torch.float32)),
-            ("upper", torch.tensor(arm.limits.upper, dtype=torch.float32)),
-            ("moved", (torch.arange(7) <= last[:, None]).float()),
-        ):
-            self.register_buffer(name, value, persistent=False)
+        last = np.array([min(frame_index(name), 6) for name in arm.drawn_frames])  # joint that moves each frame
+        moved = np.arange(7) <= last[:, None]
+        for name, value in (("lower", arm.limits.lower), ("upper", arm.limits.upper), ("moved", moved)):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32), persistent=False)
 
     @torch.no_grad()
     def forward(self, q_now: Tensor, pixels: Tensor, weight: Tensor, prior: Tensor, precision: Tensor) -> Tensor:
@@ -46,10 +44,10 @@ class GoalSolver(torch.nn.Module):
             prior: (B, 7) rad, expected goal, also where the search begins.
             precision: (7, 7) inverse covariance of the goal about it, 1/rad².
         """
-        cameras = self.frames.cameras(q_now)
+        R, p = self.frames.cameras(q_now)
         q = prior
         for i in range(self.iterations):
-            uv, depth, J = self._project(q, cameras)
+            uv, depth, J = self._project(q, R, p)
             error = pixels - uv
             # Wide at first, so that a far goal is not mistaken for an outlier.
             reach = max(self.outlier_px, 16.0 / 2**i)
@@ -61,25 +59,19 @@ class GoalSolver(torch.nn.Module):
             q = torch.minimum(torch.maximum(q + step, self.lower), self.upper)
         return q
 
-    def _project(self, q: Tensor, cameras: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, q: Tensor, R: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels (B, 4, 4, 2), depths (B, 4, 4), and pixels' derivatives by the joints (B, 4, 4, 2, 7)."""
-        poses = torch.stack(self.frames.poses(q), 1)
+        poses = self.frames.poses(q)
         points = self.frames.origins(poses)
         axes, origins = poses[:, None, :, :3, 2], poses[:, None, :, :3, 3]
         dp = torch.linalg.cross(axes.expand(-1, 4, -1, -1), points[:, :, None] - origins) * self.moved[..., None]
-        uvs, depths, derivatives = [], [], []
-        for R, p, focal_centre in cameras:
-            fx, fy, cx, cy = focal_centre
-            x = (points - p) @ R  # (B, 4, 3)
-            dx = dp @ R[:, None] if R.dim() == 3 else dp @ R  # (B, 4, 7, 3)
-            z = x[..., 2:].clamp(min=0.02)
-            uv = x[..., :2] / z
-            duv = (dx[..., :2] - uv[:, :, None] * dx[..., 2:]) / z[:, :, None]
-            scale = torch.stack([fx, fy])
-            uvs.append(uv * scale + torch.stack([cx, cy]))
-            depths.append(x[..., 2])
-            derivatives.append((duv * scale).transpose(-1, -2))
-        return torch.stack(uvs, 1), torch.stack(depths, 1), torch.stack(derivatives, 1)
+        x = (points[:, None] - p) @ R  # (B, views, 4, 3)
+        dx = dp[:, None] @ R[:, :, None]  # (B, views, 4, 7, 3)
+        z = x[..., None, 2:].clamp(min=0.02)
+        uv = x[..., None, :2] / z
+        duv = (dx[..., :2] - uv * dx[..., 2:]) / z
+        focal, centre = self.frames.focal, self.frames.centre
+        return uv[..., 0, :] * focal + centre, x[..., 2], (duv * focal[..., None, :]).transpose(-1, -2)
 
 
 @dataclass(frozen=True)
@@ -93,15 +85,8 @@ class GoalStatistics(Statistics):
 
     @classmethod
     def unit(cls, chunk_size: int) -> Self:
-        unit = Statistics.unit(chunk_size)
-        return cls(
-            unit.q_mean,
-            unit.q_std,
-            torch.zeros(chunk_size, 7),
-            torch.ones(chunk_size, 7),
-            torch.eye(8, 7),
-            25 * torch.eye(7),
-        )
+        zero, one = torch.zeros(chunk_size, 7), torch.ones(chunk_size, 7)
+        return cls(torch.zeros(7), torch.ones(7), zero, one, torch.eye(8, 7), 25 * torch.eye(7))
 
     @classmethod
     def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
@@ -123,14 +108,8 @@ class GoalStatistics(Statistics):
         keep = (~is_pad).double()[..., None]
         mean = (rest * keep).sum(0) / keep.sum(0).clamp(min=1)
         std = (((rest - mean).square() * keep).sum(0) / keep.sum(0).clamp(min=1)).sqrt()
-        return cls(
-            q.mean(0),
-            q.std(0).clamp(min=0.05),
-            torch.zeros_like(mean).float(),
-            std.clamp(min=0.01).float(),
-            goal_from_q.float(),
-            precision,
-        )
+        zero, std = torch.zeros_like(mean).float(), std.clamp(min=0.01).float()
+        return cls(q.mean(0), q.std(0).clamp(min=0.05), zero, std, goal_from_q.float(), precision)
 
 
 def straight(q: Tensor, goal: Tensor, chunk_size: int) -> Tensor:

@@ -13,6 +13,9 @@ from genima_core.controller.kinematics import DrawnFrames
 from genima_core.files import read_json, write_json
 from genima_core.geometry import checked_numbers
 
+STATE = ACTION = 8
+"""Seven joints and the gripper; in `act` it comes first in the state, everywhere else last."""
+
 
 @dataclass(frozen=True)
 class ControllerConfig:
@@ -31,7 +34,7 @@ class ControllerConfig:
     """Width of the instruction's embedding (CLIP's pooled text embedding)."""
 
     def save(self, path: Path) -> None:
-        """Writes JSON that `networks.load_config` reads."""
+        """Writes JSON that `config.load_config` reads."""
         write_json(path, {"network": self.network, **asdict(self)})
 
 
@@ -57,12 +60,8 @@ class Statistics:
         # The published code normalises the joints by the mean and deviation of the actions; they differ by a step.
         # Its deviations have no floor: a joint that hardly moves in the data would be blown up to unit variance.
         known = actions[~is_pad].double()
-        return cls(
-            q.mean(0),
-            q.std(0).clamp(min=0.05),
-            known.mean(0).float(),
-            known.std(0, correction=0).clamp(min=0.05).float(),
-        )
+        mean, std = known.mean(0).float(), known.std(0, correction=0).clamp(min=0.05).float()
+        return cls(q.mean(0), q.std(0).clamp(min=0.05), mean, std)
 
     def save(self, path: Path) -> None:
         write_json(path, {f.name: getattr(self, f.name).tolist() for f in fields(self)}, None)
@@ -78,12 +77,8 @@ class Statistics:
         shapes = {f.name: tuple(getattr(cls.unit(chunk_size), f.name).shape) for f in fields(cls)}
         if set(data) != set(shapes):
             raise ValueError(f"{path} needs the keys {list(shapes)}")
-        return cls(
-            **{
-                name: torch.from_numpy(checked_numbers(data[name], shape, f"{name} in {path}")).float()
-                for name, shape in shapes.items()
-            }
-        )
+        arrays = {name: checked_numbers(data[name], shape, f"{name} in {path}") for name, shape in shapes.items()}
+        return cls(**{name: torch.from_numpy(array).float() for name, array in arrays.items()})
 
 
 @dataclass(frozen=True)
@@ -181,9 +176,9 @@ class Network(nn.Module, ABC):
     def statistics(self) -> Statistics:
         return self.statistics_type(**{f.name: getattr(self, f.name) for f in fields(self.statistics_type)})
 
-    def backbone_parameters(self) -> list[nn.Parameter]:
-        """Those that learn at the backbone's rate."""
-        return [p for name, p in self.named_parameters() if name.startswith("backbone.")]
+    def parameters_of(self, backbone: bool) -> list[nn.Parameter]:
+        """Those of the backbone, which has a learning rate of its own, or the others."""
+        return [p for name, p in self.named_parameters() if name.startswith("backbone.") is backbone]
 
     def shipped(self) -> dict[str, Tensor]:
         """The weights that use needs."""

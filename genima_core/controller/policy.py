@@ -1,5 +1,6 @@
 """The trained controller: drawing in, chunk of joint positions out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,21 +8,53 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
-from genima_core.capture import channels_last
-from genima_core.controller.engine import Engine
-from genima_core.controller.network import Network
-from genima_core.controller.networks import NETWORKS, load_config
+from genima_core.capture import Captured, channels_last, compile_frozen, shared_twin
+from genima_core.controller.config import NETWORKS, load_config
+from genima_core.controller.network import Network, Prediction
+from genima_core.controller.resnet import fold_norms
 from genima_core.device import check_device
-from genima_core.files import check_regular, one_line, replaced_folder, restore
+from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage
 from genima_core.language import TextEncoder
 from genima_core.weights import check_finite, check_size
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
 MARGIN_RAD = 0.01
 """Joint positions stay this far inside the arm's limits."""
+
+
+class Engine:
+    """One batched pass for the four views, norms folded into the convolutions, and on a GPU one captured graph."""
+
+    def __init__(self, network: Network, tuned: bool = True, compiled: bool = False) -> None:
+        """
+        Args:
+            network: Shared, not copied.
+            tuned: Fold norms and capture graphs. Weights must not change any more.
+            compiled: Compile the network with torch.compile; the first chunk then takes a minute or two. Likewise.
+        """
+        self.device = next(network.parameters()).device
+        self._network: Callable[..., Prediction] = fold_norms(shared_twin(network)) if tuned else network
+        if compiled:
+            self._network = compile_frozen(self._network, self.device)
+        self._captured = Captured(self.device, tuned)
+
+    def act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B, K, 7) rad and openings (B, K) 0 to 1, on the CPU.
+
+        `targets` (B, 4, H, W, 3) uint8 RGB, q (B, 7) rad, gripper (B,) and text (B, text_dim).
+        """
+        with torch.no_grad():
+            joints, opened = self._captured(len(targets), self._act, [targets, q, gripper, text])
+        return joints.cpu(), opened.cpu()
+
+    def _act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        images = targets.permute(0, 1, 4, 2, 3).to(q.dtype) / 255
+        prediction = self._network(images, q, gripper, text)
+        return prediction.joints, prediction.gripper
 
 
 @dataclass(frozen=True)
@@ -69,10 +102,8 @@ class Controller:
         """
         path = Path(path)
         check_device(device)
-        for part in PARTS:
-            if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is not a complete controller: {part} is missing; {restore(path)}")
-        try:
+        check_complete(path, PARTS, "controller")
+        with told_as_damage(path):
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]
             statistics = network.statistics_type.load(path / "statistics.json", config.chunk_size)
@@ -86,12 +117,6 @@ class Controller:
                 raise ValueError(f"weights do not fit config.json: {sorted(set(weights) ^ expected)[:3]} ...")
             check_finite(weights, "model.safetensors")
             model.load_state_dict(weights, strict=False)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # safetensors, json and torch each have their own
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}: {one_line(error)}); {restore(path)}"
-            ) from error
         channels_last(model, device).eval().requires_grad_(False)
         return cls(model, TextEncoder.load(path, device), device, tuned=True)
 

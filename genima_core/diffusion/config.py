@@ -1,7 +1,7 @@
 """What the diffusion agent is built and trained with, by preset."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 DOWN, CROSS_DOWN = "DownBlock2D", "CrossAttnDownBlock2D"
 
@@ -80,6 +80,10 @@ class DiffusionConfig:
     clip: float = 1.0
     """Largest norm of the gradient."""
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"the batch is {self.batch_size}; it must hold at least one example")
+
 
 DEMO = DiffusionConfig(
     # Deviates from the paper throughout for one reason: two CPU cores, forty minutes, no pretrained weights.
@@ -131,17 +135,3 @@ SDXL_TURBO = replace(SD_TURBO, family="sdxl", base="stabilityai/sdxl-turbo")
 INSTRUCT_PIX2PIX = replace(SD_TURBO, family="pix2pix")
 
 PRESETS = {"demo": DEMO, "sd-turbo": SD_TURBO, "sdxl-turbo": SDXL_TURBO, "instruct-pix2pix": INSTRUCT_PIX2PIX}
-
-
-def preset(name: str, **values: Any) -> DiffusionConfig:
-    """A preset by name, with the given values replaced, except by None.
-
-    Raises:
-        ValueError: unknown name, or a batch below 1.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; the diffusion agent has {', '.join(PRESETS)}")
-    config = replace(PRESETS[name], **{key: value for key, value in values.items() if value is not None})
-    if config.batch_size < 1:
-        raise ValueError(f"the batch is {config.batch_size}; it must hold at least one example")
-    return config

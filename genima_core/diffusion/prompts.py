@@ -9,6 +9,9 @@ from torch import Tensor
 
 from genima_core.language import TextEncoder, prompt
 
+SUFFIXES = ("", "_2")
+"""Of the folders of the first and the second text encoder."""
+
 
 @dataclass(frozen=True)
 class PromptEmbeddings:
@@ -38,10 +41,10 @@ class Prompts:
         Raises:
             FileNotFoundError, ValueError: missing; damaged.
         """
-        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in ("", "_2")[:count]))
+        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in SUFFIXES[:count]))
 
     def save(self, folder: Path) -> None:
-        for encoder, suffix in zip(self.encoders, ("", "_2"), strict=False):
+        for encoder, suffix in zip(self.encoders, SUFFIXES, strict=False):
             encoder.save(folder, suffix)
 
     def check_distinct(self, instructions: Sequence[str]) -> None:

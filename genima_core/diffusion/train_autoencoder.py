@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genima_core.capture import channels_last
+from genima_core.config import pick
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device
@@ -20,15 +21,14 @@ from genima_core.diffusion.autoencoder import (
     to_pictures,
     untiled,
 )
-from genima_core.diffusion.config import AutoencoderConfig
-from genima_core.diffusion.config import preset as diffusion_preset
+from genima_core.diffusion.config import PRESETS, AutoencoderConfig
 from genima_core.diffusion.examples import CodingPictures
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
 from genima_core.training.config import Training
 from genima_core.training.report import write_pictures
-from genima_core.training.run import Run
+from genima_core.training.run import Run, set_up
 from genima_core.training.schedule import learning_rate
 
 
@@ -38,31 +38,21 @@ def train_autoencoder(training: Training) -> None:
     Raises:
         ValueError: a preset that brings its own.
     """
-    config = diffusion_preset(training.preset)
+    config = pick(PRESETS, training.preset, "preset")
     if config.autoencoder is None:
         raise ValueError(
             f"preset {training.preset!r} uses the pretrained model's autoencoder: there is nothing to train"
         )
-    if training.threads is not None:
-        torch.set_num_threads(training.threads)
-    device = choose_device(training.device)
+    set_up(training)
     cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
-    fit_autoencoder(cache, training.out, config.autoencoder, training.steps, training.minutes, training.seed, device)
+    fit_autoencoder(training, cache, config.autoencoder)
 
 
 def fit_autoencoder(
-    cache: WindowCache,
-    out: Path,
-    config: AutoencoderConfig,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    show_progress: bool = True,
-    every: int = 100,
-    checked: int = 64,
+    training: Training, cache: WindowCache, config: AutoencoderConfig, show_progress: bool = True
 ) -> PatchAutoencoder:
-    """The loop of `train_autoencoder`; `checked` held-out windows are scored every `every` steps."""
+    """The loop of `train_autoencoder`."""
+    seed, device = training.seed, choose_device(training.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = PatchAutoencoder(config.latent_channels, config.width, config.encoder_blocks, config.decoder_blocks)
@@ -70,16 +60,13 @@ def fit_autoencoder(
     model.start_from_pca(pictures.batch(256, np.random.default_rng(seed))[0] * 2 - 1)
     model = channels_last(model, device)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
-    options = {"seed": seed, "config": asdict(config), "dataset": cache.fingerprint}
-    if steps is None and minutes is None:
-        steps = config.steps
+    options = {"config": asdict(config), "dataset": cache.fingerprint}
     stateful = {"model": model, "optimizer": optimizer}
-    with Run(out, stateful, options, steps, minutes, config.batch_size, show_progress=show_progress) as run:
+    with Run(training, stateful, options, config.steps, config.batch_size, show_progress=show_progress) as run:
         while run.progress < 1:
             generator = run.generator()
-            truth, spheres = (
-                x.to(device) for x in pictures.batch(config.batch_size, np.random.default_rng([seed, run.step]))
-            )
+            batch = pictures.batch(config.batch_size, np.random.default_rng([seed, run.step]))
+            truth, spheres = (x.to(device) for x in batch)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config.learning_rate, "cosine", 100, run.step, run.progress)
             latents = encode(model, truth)
@@ -92,12 +79,12 @@ def fit_autoencoder(
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             run.advance({"loss": loss.item(), "error": (decoded.detach() - truth).square().mean().sqrt().item()})
-            if run.is_checkpoint(every):
+            if run.is_checkpoint:
                 _measure_scale(model, pictures, device)
-                run.validated(score_autoencoder(model, cache, out / "validation.png", checked))
-        save_half(model, out / "vae")
-        run.finish(score_autoencoder(model, cache, out / "validation.png", checked), model)
-    return load_autoencoder(out / "vae", device)
+                run.validated(score_autoencoder(model, cache, run.out / "validation.png", training.checked))
+        save_half(model, run.out / "vae")
+        run.finish(score_autoencoder(model, cache, run.out / "validation.png", training.checked), model)
+    return load_autoencoder(run.out / "vae", device)
 
 
 def coding_loss(decoded: Tensor, truth: Tensor, spheres: Tensor, sphere_weight: float) -> Tensor:

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
+from genima_core.device import choose_device
 from genima_core.files import one_line, telling_full_disk, write_json
+from genima_core.training.config import Training
 from genima_core.training.report import line, write_curves
 from genima_core.weights import read_torch
 
@@ -31,33 +33,34 @@ class Run:
 
     def __init__(
         self,
-        out: Path,
+        training: Training,
         stateful: Mapping[str, Any],
         options: Mapping[str, Any],
-        steps: int | None,
-        minutes: float | None,
+        steps: int,
         batch_size: int = 1,
         writes: bool = True,
         show_progress: bool = False,
     ) -> None:
         """
         Args:
-            out: Folder.
+            training: Says where to write and the budget.
             stateful: What has a state_dict: what learns, its average, the optimizer.
-            options: What must be the same when resuming; contains the seed.
-            steps: Budget.
-            minutes: Budget, instead of steps.
+            options: What must be the same when resuming, beside the seed.
+            steps: Budget where `training` has none.
             batch_size: Examples of a step, for the speed.
             writes: Whether this process writes files: one does, when several train together.
             show_progress: A bar, and a line for each validation.
 
         Raises:
-            ValueError: not exactly one budget, or a state in the folder that is damaged or has other options.
+            ValueError: two budgets, or a state in the folder that is damaged or has other options.
         """
-        if (steps is None) == (minutes is None) or not (steps or minutes or 0) > 0:
-            raise ValueError(f"steps is {steps} and minutes is {minutes}; give one of them, above 0")
-        self.out, self.stateful, self.options = Path(out), dict(stateful), dict(options)
-        self.steps, self.minutes, self.batch_size = steps, minutes, batch_size
+        self.out, self.steps, self.minutes = Path(training.out), training.steps, training.minutes
+        if self.steps is None and self.minutes is None:
+            self.steps = steps
+        if (self.steps is None) == (self.minutes is None) or not (self.steps or self.minutes or 0) > 0:
+            raise ValueError(f"steps is {self.steps} and minutes is {self.minutes}; give one of them, above 0")
+        self.every, self.batch_size = training.every, batch_size
+        self.stateful, self.options = dict(stateful), {"seed": training.seed, **options}
         self.step, self.elapsed_s = 0, 0.0
         self.history: list[dict[str, float]] = []
         self.out.mkdir(parents=True, exist_ok=True)
@@ -113,9 +116,10 @@ class Run:
             self._log(values, "train")
         self._bar.update(self._task, completed=self.progress)
 
-    def is_checkpoint(self, every: int) -> bool:
+    @property
+    def is_checkpoint(self) -> bool:
         """Whether it is time to validate: every so many steps, and after the last."""
-        return self.step % every == 0 or self.progress >= 1
+        return self.step % self.every == 0 or self.progress >= 1
 
     def validated(self, scores: Mapping[str, Any], text: str = "") -> None:
         """Logs and prints scores of the present step, as `text` or number by number, and saves the state."""
@@ -190,6 +194,13 @@ class Run:
                 f"cannot resume from {path}: {one_line(error)}; use the same options, another "
                 "--out, or delete the file to start again"
             ) from error
+
+
+def set_up(training: Training) -> str:
+    """Torch's threads; returns the device."""
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    return choose_device(training.device)
 
 
 @contextmanager

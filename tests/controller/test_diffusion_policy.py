@@ -10,8 +10,7 @@ from torch import nn
 from genima_core.arm import PANDA
 from genima_core.controller import config
 from genima_core.controller.diffusion_policy import DiffusionPolicy, DiffusionPolicyConfig, RangeStatistics
-from genima_core.controller.engine import Engine
-from genima_core.controller.policy import Controller
+from genima_core.controller.policy import Controller, Engine
 from genima_core.controller.train import train_controller
 from genima_core.data.dataset import DatasetWriter
 from genima_core.language import TextEncoder

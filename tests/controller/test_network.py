@@ -4,12 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genima_core.controller.config import PAPER, PRESETS, TrainConfig, preset
+from genima_core.controller.config import NETWORKS, PRESETS, TrainConfig, load_config
 from genima_core.controller.diffusion_policy import RangeStatistics
 from genima_core.controller.goal import GoalStatistics
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import Statistics
-from genima_core.controller.networks import NETWORKS, load_config
+from genima_core.controller.train import train_controller
+from genima_core.training.config import ControllerTraining
 
 from . import synthetic
 
@@ -57,10 +58,9 @@ def test_keys_that_are_missing_are_named(tmp_path):
         load_config(tmp_path / "nothing" / "config.json")
 
 
-def test_presets():
-    assert PAPER.model == preset("paper").model and preset("paper", hidden=64).model.hidden == 64
-    with pytest.raises(ValueError, match="demo, paper, diffusion-policy"):
-        preset("huge")
+def test_presets(tmp_path):
+    with pytest.raises(ValueError, match="preset is 'huge'; valid are demo, paper, diffusion-policy"):
+        train_controller(ControllerTraining(tmp_path, tmp_path, preset="huge"))
     with pytest.raises(ValueError, match="give one of them"):
         TrainConfig(steps=3, epochs=4)
     with pytest.raises(ValueError, match="at least 1"):
