@@ -58,9 +58,9 @@ def main(
                 joints = network(images, state, torch.ones(1, device=device), embedding).joints[0].cpu().numpy()
                 return np.clip(joints, limits.lower, limits.upper)
 
-        kinds = {"": Controller(network, text, device, tuned=True)}
+        kinds = {"": Controller(network, text, tuned=True)}
         if compiled:
-            kinds["compiled"] = Controller(network, text, device, tuned=True, compiled=True)
+            kinds["compiled"] = Controller(network, text, tuned=True, compiled=True)
         for kind, controller in kinds.items():
 
             def ours(controller=controller, targets=targets, q=q) -> np.ndarray:

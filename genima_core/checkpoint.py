@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
-from genima_core.config import from_overrides
+from genima_core.config import flat, from_overrides
 from genima_core.files import check_complete, check_replaceable, read_json, replaced_folder, write_json
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ def assemble(parts: Parts) -> None:
     dataset = Dataset(parts.data)
     agent = _part(parts.diffusion, "agent", "agent.json")
     controller = _part(parts.controller, "controller", "config.json")
-    drawn = from_overrides(_Views, read_json(agent / "agent.json"), str(agent), strict=False)
-    chunks = from_overrides(_Chunks, read_json(controller / "config.json"), str(controller), strict=False)
+    drawn = from_overrides(_Sizes, read_json(agent / "agent.json"), str(agent), strict=False)
+    chunks = from_overrides(_Sizes, read_json(controller / "config.json"), str(controller), strict=False)
     if drawn.size != chunks.size:
         raise ValueError(
             f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}; both need the same "
@@ -207,18 +207,12 @@ def assemble(parts: Parts) -> None:
 
 
 @dataclass(frozen=True)
-class _Views:
-    """What a checkpoint takes from its agent's agent.json."""
+class _Sizes:
+    """What a checkpoint takes from its agent's agent.json, and from its controller's config.json."""
 
     size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class _Chunks(_Views):
-    """And from its controller's config.json."""
-
-    chunk_size: int
-    dt_s: float
+    chunk_size: int = 0
+    dt_s: float = 0.0
 
 
 def _plain(instruction: str) -> str:
@@ -278,7 +272,9 @@ def model_card(
         lines += ["", "| part | parameters | steps | minutes | samples/s | held-out scores |", "|---" * 6 + "|"]
     lines += [
         f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
-        f"{score['samples_per_s']:.0f} | {_flat(score['scores'])} |"
+        f"{score['samples_per_s']:.0f} | "
+        + ", ".join(f"{key} {v:.3g}" for key, v in flat(score["scores"], " ").items() if isinstance(v, int | float))
+        + " |"
         for name, score in scores.items()
     ]
     if results:
@@ -314,17 +310,6 @@ def model_card(
         + (". It says nothing about a real robot." if made == COLLECTED else ".")
     )
     return "\n".join(lines) + "\n"
-
-
-def _flat(scores: Mapping[str, Any], prefix: str = "") -> str:
-    """Scores as one cell of a table."""
-    parts = []
-    for key, value in scores.items():
-        if isinstance(value, dict):
-            parts.append(_flat(value, f"{prefix}{key} "))
-        elif isinstance(value, (int, float)):
-            parts.append(f"{prefix}{key} {value:.3g}")
-    return ", ".join(parts)
 
 
 def git_revision() -> str:

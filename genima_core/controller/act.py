@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.cameras import CameraRig
+from genima_core.config import check_positive
 from genima_core.controller.network import ACTION, STATE, Network, Prediction, Statistics, TrainingBatch
 from genima_core.controller.resnet import FilmResNet, ResNetConfig
 
@@ -44,6 +45,7 @@ class ActConfig(ResNetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_positive(self, "hidden heads feedforward encoder_layers decoder_layers chunk_size")
         if self.hidden % self.heads or self.hidden % 4:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads} and of 4")
 

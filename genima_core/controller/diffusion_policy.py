@@ -4,11 +4,10 @@ Chi et al. 2023, the CNN variant; Shridhar et al. 2024 (GENIMA) compare with it.
 controllers. What differs from the published method stands beside the value or the line.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal, Self, cast, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from diffusers import DDIMScheduler
@@ -19,11 +18,9 @@ from torch import Tensor, nn
 from genima_core.cameras import CameraRig
 from genima_core.controller.keypoints import VIEWS, cell_centres
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.controller.network import Network, Prediction, Statistics, TrainingBatch
+from genima_core.controller.network import ACTION, STATE, Network, Prediction, Statistics, TrainingBatch
 from genima_core.controller.resnet import FilmResNet, ResNetConfig
 
-STATE = ACTION = 8
-"""Seven joints and the gripper."""
 GROUPS = 8
 """Of the group norms in the UNet."""
 Sampler = Literal["ddim", "ddpm"]
@@ -68,9 +65,8 @@ class DiffusionPolicyConfig(ResNetConfig):
         if self.chunk_size < 1 or self.chunk_size % factor:
             near = factor * max(1, self.chunk_size // factor)
             raise ValueError(
-                f"chunk_size {self.chunk_size} must be a multiple of {factor}, because unet_widths "
-                f"{self.unet_widths} halve the chunk {len(self.unet_widths) - 1} times: {near} or "
-                f"{near + factor} would do"
+                f"chunk_size {self.chunk_size} must be a multiple of {factor}, because unet_widths {self.unet_widths} "
+                f"halve the chunk {len(self.unet_widths) - 1} times: {near} or {near + factor} would do"
             )
         if not self.unet_widths or any(w % GROUPS for w in self.unet_widths) or self.kernel_size % 2 == 0:
             raise ValueError(
@@ -108,9 +104,8 @@ class RangeStatistics(Statistics):
         # Samples are clipped at the range. Published: exactly that of all data. Here it is that of some windows, so a
         # tenth is added; and a joint that hardly moves should not fill it with its noise.
         middle, half = (low + high) / 2, (0.55 * (high - low)).clamp(min=0.1)
-        return cls(
-            **vars(Statistics.measure(q, actions, is_pad, frames)), action_min=middle - half, action_max=middle + half
-        )
+        plain = Statistics.measure(q, actions, is_pad, frames)
+        return cls(**vars(plain), action_min=middle - half, action_max=middle + half)
 
 
 class ResidualBlock(nn.Module):
@@ -132,6 +127,20 @@ class ResidualBlock(nn.Module):
         return self.conv_out(scale * self.conv_in(x) + shift) + self.shortcut(x)
 
 
+class Stage(nn.ModuleList):
+    """Two residual blocks, and what makes the chunk shorter or longer."""
+
+    def __init__(self, inner: int, outer: int, condition_dim: int, kernel_size: int) -> None:
+        sizes = ((inner, outer), (outer, outer))
+        super().__init__(ResidualBlock(*size, condition_dim, kernel_size) for size in sizes)
+
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """At this length, and at the next."""
+        first, second, resize = self
+        x = second(first(x, condition), condition)
+        return x, resize(x)
+
+
 class ConditionalUNet1D(nn.Module):
     """The noise in noisy chunks; each width after the first works at half of the actions."""
 
@@ -143,21 +152,15 @@ class ConditionalUNet1D(nn.Module):
             Timesteps(step_dim, flip_sin_to_cos=False, downscale_freq_shift=1),
             TimestepEmbedding(step_dim, 4 * step_dim, act_fn="mish", out_dim=step_dim),
         )
-
-        def blocks(inner: int, outer: int) -> list[nn.Module]:
-            return [
-                ResidualBlock(inner, outer, step_dim + condition_dim, kernel_size),
-                ResidualBlock(outer, outer, step_dim + condition_dim, kernel_size),
-            ]
-
+        of_block = step_dim + condition_dim, kernel_size
         halve: list[nn.Module] = [Downsample1D(width, use_conv=True) for width in widths[:-1]] + [nn.Identity()]
         self.down = nn.ModuleList(
-            nn.ModuleList([*blocks(inner, outer), half])
+            Stage(inner, outer, *of_block).append(half)
             for inner, outer, half in zip((channels, *widths[:-1]), widths, halve, strict=True)
         )
-        self.middle = nn.ModuleList(blocks(widths[-1], widths[-1]))
+        self.middle = Stage(widths[-1], widths[-1], *of_block).append(nn.Identity())
         self.up = nn.ModuleList(
-            nn.ModuleList([*blocks(2 * wide, narrow), Upsample1D(narrow, use_conv_transpose=True)])
+            Stage(2 * wide, narrow, *of_block).append(Upsample1D(narrow, use_conv_transpose=True))
             for narrow, wide in reversed(list(pairwise(widths)))
         )
         self.head = nn.Sequential(
@@ -169,17 +172,12 @@ class ConditionalUNet1D(nn.Module):
         condition = torch.cat([self.step_embedding(step), condition], -1)
         skips = []
         for stage in self.down:
-            first, second, halve = cast(Iterable[nn.Module], stage)
-            x = second(first(x, condition), condition)
-            skips.append(x)
-            x = halve(x)
-        for block in self.middle:
-            x = block(x, condition)
+            skip, x = stage(x, condition)
+            skips.append(skip)
+        x, _ = self.middle(x, condition)
         for stage in self.up:
-            first, second, double = cast(Iterable[nn.Module], stage)
             # As published, the first width's skip is left over.
-            x = torch.cat([x, skips.pop()], 1)
-            x = double(second(first(x, condition), condition))
+            _, x = stage(torch.cat([x, skips.pop()], 1), condition)
         return self.head(x)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,7 @@ from torch.nn import functional as F
 from genima_core.cameras import CameraRig
 from genima_core.controller.goal import GoalSolver, GoalStatistics, straight
 from genima_core.controller.keypoints import Keypoints, KeypointTokens, PatchResNet, heat_targets
-from genima_core.controller.network import ControllerConfig, Network, Prediction, TrainingBatch
-
-STATE = 8
-"""Seven joints and the gripper."""
+from genima_core.controller.network import ACTION, STATE, ControllerConfig, Network, Prediction, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,12 @@ class KeypointActConfig(ControllerConfig):
             raise ValueError(f"widths {self.widths}, blocks {self.blocks} and strides {self.strides} need one length")
         if self.hidden % self.heads:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads}")
+
+    @property
+    def layer(self) -> dict[str, Any]:
+        """Of torch's transformers; layer norm before each block, where ACT has it after: no long warm-up is needed."""
+        sizes = {"d_model": self.hidden, "nhead": self.heads, "dim_feedforward": self.feedforward}
+        return {**sizes, "dropout": self.dropout, "batch_first": True, "norm_first": True}
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,7 @@ class KeypointAct(Network):
         # Positions of latent, state, instruction and goal.
         self.slots = nn.Parameter(0.02 * torch.randn(4, hidden))
         self.encoder = _encoder(config, config.encoder_layers)
-        layer = nn.TransformerDecoderLayer(
-            hidden, config.heads, config.feedforward, config.dropout, batch_first=True, norm_first=True
-        )
+        layer = nn.TransformerDecoderLayer(**config.layer)
         self.decoder = nn.TransformerDecoder(layer, config.decoder_layers, norm=nn.LayerNorm(hidden))
         self.queries = nn.Parameter(torch.randn(K, hidden))
         self.joint_head = nn.Linear(hidden, 7)
@@ -114,7 +115,7 @@ class KeypointAct(Network):
 
         self.posterior_class = nn.Parameter(0.02 * torch.randn(1, 1, hidden))
         self.posterior_state = nn.Linear(STATE, hidden)
-        self.posterior_action = nn.Linear(STATE, hidden)
+        self.posterior_action = nn.Linear(ACTION, hidden)
         self.posterior_position = nn.Parameter(0.02 * torch.randn(1, K + 2, hidden))
         self.posterior = _encoder(config, config.posterior_layers)
         self.posterior_head = nn.Linear(hidden, 2 * config.latent)
@@ -130,9 +131,8 @@ class KeypointAct(Network):
         reading = self.read(images, q, gripper, text)
         latent = torch.zeros(len(q), self.config.latent, device=q.device)
         normalised, logits = self.decode(reading, q, text, latent)
-        return Prediction(
-            self.joints(normalised, reading), logits.softmax(-1)[..., 1], reading.keypoints.pixels, reading.goal
-        )
+        opened = logits.softmax(-1)[..., 1]
+        return Prediction(self.joints(normalised, reading), opened, reading.keypoints.pixels, reading.goal)
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         c = self.config
@@ -171,12 +171,8 @@ class KeypointAct(Network):
 
     def decode(self, reading: Reading, q: Tensor, text: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised actions (B, K, 7), and logits (B, K, 2) of a closed and an open gripper."""
-        extra = [
-            self.latent(latent),
-            self.state(reading.state),
-            self.text(text),
-            self.goal((reading.goal - q) / self.q_std),
-        ]
+        goal = self.goal((reading.goal - q) / self.q_std)
+        extra = [self.latent(latent), self.state(reading.state), self.text(text), goal]
         memory = self.encoder(torch.cat([torch.stack(extra, 1) + self.slots, reading.tokens], 1))
         out = self.decoder(self.queries.expand(len(q), -1, -1), memory)
         return self.joint_head(out), self.gripper_head(out)
@@ -187,17 +183,12 @@ class KeypointAct(Network):
     def encode(self, state: Tensor, actions: Tensor, action_gripper: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, latent) of the latent, given the normalised actions."""
         chunk = self.posterior_action(torch.cat([actions, action_gripper[..., None]], -1))
-        tokens = (
-            torch.cat([self.posterior_class.expand(len(state), -1, -1), self.posterior_state(state)[:, None], chunk], 1)
-            + self.posterior_position
-        )
+        first = self.posterior_class.expand(len(state), -1, -1)
+        tokens = torch.cat([first, self.posterior_state(state)[:, None], chunk], 1) + self.posterior_position
         mean, log_variance = self.posterior_head(self.posterior(tokens)[:, 0]).chunk(2, -1)
         return mean, log_variance
 
 
 def _encoder(config: KeypointActConfig, layers: int) -> nn.TransformerEncoder:
-    # Layer norm before each block, where ACT has it after: trains without a long warm-up.
-    layer = nn.TransformerEncoderLayer(
-        config.hidden, config.heads, config.feedforward, config.dropout, batch_first=True, norm_first=True
-    )
+    layer = nn.TransformerEncoderLayer(**config.layer)
     return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(config.hidden), enable_nested_tensor=False)

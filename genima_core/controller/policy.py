@@ -16,7 +16,7 @@ from genima_core.capture import Captured, channels_last, compile_frozen, shared_
 from genima_core.controller.config import NETWORKS, load_config
 from genima_core.controller.network import Network, Prediction
 from genima_core.controller.resnet import fold_norms
-from genima_core.device import check_device
+from genima_core.device import choose_device
 from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage
 from genima_core.language import TextEncoder
 from genima_core.weights import check_finite, check_size
@@ -63,7 +63,6 @@ class Controller:
 
     model: Network
     text: TextEncoder
-    device: str = "cpu"
     tuned: bool = False
     compiled: bool = False
     """See `Engine`."""
@@ -101,24 +100,23 @@ class Controller:
             FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
-        check_device(device)
+        device = choose_device(device)
         check_complete(path, PARTS, "controller")
         with told_as_damage(path):
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]
             statistics = network.statistics_type.load(path / "statistics.json", config.chunk_size)
             rig = CameraRig.load(path / "rig.json")
-            check_size(lambda: network(config, rig, statistics), [path / "model.safetensors"], "config.json")
+            file = check_regular(path / "model.safetensors")
+            check_size(lambda: network(config, rig, statistics), [file], "config.json")
             model = network(config, rig, statistics)
-            check_regular(path / "model.safetensors")
-            weights = {k: v.float() for k, v in load_file(path / "model.safetensors").items()}
-            expected = set(model.shipped())
-            if set(weights) != expected:
-                raise ValueError(f"weights do not fit config.json: {sorted(set(weights) ^ expected)[:3]} ...")
-            check_finite(weights, "model.safetensors")
+            weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+            if wrong := sorted(set(weights) ^ set(model.shipped())):
+                raise ValueError(f"weights do not fit config.json: {wrong[:3]} ...")
+            check_finite(weights, file.name)
             model.load_state_dict(weights, strict=False)
         channels_last(model, device).eval().requires_grad_(False)
-        return cls(model, TextEncoder.load(path, device), device, tuned=True)
+        return cls(model, TextEncoder.load(path, device), tuned=True)
 
     def save(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
         """Writes all parts, weights in `dtype`; an older controller is replaced at the end.

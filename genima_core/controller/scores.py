@@ -60,23 +60,24 @@ def _score(model: Network, images: Tensor, batch: Mapping[str, Tensor], text: Te
     joints = torch.cat([p.joints[:, -1] for p in parts])
     opened = torch.cat([p.gripper[:, -1] > 0.5 for p in parts])
     error = (joints - goal).abs().median(0).values.tolist()
-    tip = 100 * (frames(joints) - frames(goal))[:, 3].norm(dim=-1)
-    goal_tip = keypoint_px = torch.tensor(math.nan)
+
+    def tips_cm(joints: Tensor) -> Tensor:
+        return 100 * (frames(joints) - frames(goal))[:, 3].norm(dim=-1)
+
+    tip, goal_tip, keypoint_px = tips_cm(joints), math.nan, math.nan
     if parts[0].goal is not None:
-        solved = torch.cat([p.goal for p in parts])
-        goal_tip = 100 * (frames(solved) - frames(goal))[:, 3].norm(dim=-1).median()
+        goal_tip = float(tips_cm(torch.cat([p.goal for p in parts])).median())
     if parts[0].pixels is not None:
         pixels, shown = frames.visible(batch["q"], goal)
-        found = torch.cat([p.pixels for p in parts])
-        keypoint_px = (found - pixels).norm(dim=-1)[shown].median()
+        keypoint_px = float((torch.cat([p.pixels for p in parts]) - pixels).norm(dim=-1)[shown].median())
     return Score(
         sum(error[:6]) / 6,
         tuple(error),
         float(tip.median()),
         float(tip.quantile(0.9)),
         float((opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()),
-        float(goal_tip),
-        float(keypoint_px),
+        goal_tip,
+        keypoint_px,
     )
 
 

@@ -161,7 +161,7 @@ def fit(
     steps = count_steps(t.steps, t.epochs, len(learner.windows), t.batch_size)
     options = {"preset": asdict(learner.preset), "dataset": dataset}
     stateful = {"model": learner.model, "average": learner.average, "optimizer": learner.optimizer}
-    controller = Controller(learner.average, learner.text, learner.device)
+    controller = Controller(learner.average, learner.text)
     scores: dict[str, Score] = {}
     with Run(training, stateful, options, steps, t.batch_size, show_progress=show_progress) as run:
         while run.progress < 1:

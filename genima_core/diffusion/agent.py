@@ -21,7 +21,7 @@ from torch import nn
 
 from genima_core.capture import channels_last
 from genima_core.config import from_overrides, pick
-from genima_core.device import check_device
+from genima_core.device import choose_device
 from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
@@ -90,7 +90,7 @@ class DiffusionAgent:
             FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
-        check_device(device)
+        device = choose_device(device)
         dtype = pick(PRECISIONS, precision or ("float16" if device.startswith("cuda") else "float32"), "precision")
         check_complete(path, PARTS, "diffusion agent")
         with told_as_damage(path):

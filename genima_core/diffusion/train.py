@@ -1,8 +1,10 @@
 """Trains the drawing agent with accelerate: on one process, or under `accelerate launch` on many."""
 
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -17,8 +19,11 @@ from genima_core.diffusion.building import TrainableNetworks, build
 from genima_core.diffusion.config import PRESETS, DiffusionConfig
 from genima_core.diffusion.examples import Batch, DrawingExamples
 from genima_core.diffusion.prompts import PromptEmbeddings
-from genima_core.diffusion.scores import score_agent
+from genima_core.targets.detect import score_drawing
+from genima_core.targets.draw import over_observation
+from genima_core.tiling import tile
 from genima_core.training.config import DiffusionTraining
+from genima_core.training.report import write_pictures
 from genima_core.training.run import Run, out_of_memory, set_up
 from genima_core.training.schedule import count_steps, follow, frozen_copy, learning_rate, shuffled
 
@@ -121,7 +126,7 @@ def fit_diffusion(
         def save_and_score(count: int) -> dict[str, float]:
             agent.save(run.out / "agent", changed=trainable.trained)
             with accelerator.autocast():
-                return asdict(score_agent(agent, cache, run.out / "validation.png", count))
+                return score_agent(agent, cache, run.out / "validation.png", count)
 
         while run.progress < 1:
             index = shuffled(len(examples), config.batch_size, run.step, training.seed)
@@ -181,6 +186,26 @@ def drawing_loss(
     target = targets[noising.config.prediction_type]()
     weight = 1 + config.sphere_weight * batch.spheres
     return (weight * F.mse_loss(predicted, target, reduction="none")).mean() / weight.mean()
+
+
+def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path, count: int) -> dict[str, float]:
+    """Draws held-out windows; `picture` gets observation, drawing and truth of eight of them.
+
+    "found" is the share of the visible spheres that are drawn near their true centre; the others are of those.
+    """
+    windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
+    rows, visible, errors = [], 0, []
+    for w in windows:
+        images, views = np.array(cache.images[w]), cache.views(w)
+        drawing = agent.draw(images, cache.instructions[cache.episode_index[w]], seed=int(w))
+        score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > 0.1))
+        visible += int(score.visible.sum())
+        errors.append(score.error_px[score.found])
+        rows.append((tile(images), tile(drawing), tile(over_observation(views, images))))
+    write_pictures(picture, rows[:: max(1, len(rows) // 8)][:8])
+    error = np.concatenate(errors)
+    median, p90 = (float(np.quantile(error, q)) if len(error) else float(agent.size[0]) for q in (0.5, 0.9))
+    return {"found": len(error) / max(visible, 1), "error_px_median": median, "error_px_p90": p90}
 
 
 def prepare_frozen(trainable: TrainableNetworks, training: DiffusionTraining) -> None:

@@ -17,6 +17,7 @@ from genima_core.diffusion.autoencoder import (
     PatchAutoencoder,
     encode,
     load_autoencoder,
+    tiled,
     to_latents,
     to_pictures,
     untiled,
@@ -80,7 +81,9 @@ def fit_autoencoder(
             optimizer.step()
             run.advance({"loss": loss.item(), "error": (decoded.detach() - truth).square().mean().sqrt().item()})
             if run.is_checkpoint:
-                _measure_scale(model, pictures, device)
+                with torch.no_grad():
+                    latents = encode(model, pictures.batch(256, np.random.default_rng(0))[0].to(device))
+                model.register_to_config(scaling_factor=float(1 / latents.std()))
                 run.validated(score_autoencoder(model, cache, run.out / "validation.png", training.checked))
         save_half(model, run.out / "vae")
         run.finish(score_autoencoder(model, cache, run.out / "validation.png", training.checked), model)
@@ -96,38 +99,26 @@ def coding_loss(decoded: Tensor, truth: Tensor, spheres: Tensor, sphere_weight: 
 
 
 @torch.inference_mode()
-def score_autoencoder(
-    model: nn.Module, cache: WindowCache, picture: Path | None = None, count: int = 64
-) -> dict[str, float]:
+def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path, count: int) -> dict[str, float]:
     """How well held-out drawings survive coding: PSNR, and shifts of the spheres' centres."""
     windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
     truth = np.stack([over_observation(cache.views(w), np.array(cache.images[w])) for w in windows])
-    device = next(model.parameters()).device
-    x = torch.from_numpy(np.stack([tile(t) for t in truth])).permute(0, 3, 1, 2).to(device).float() / 255
-    decoded = to_pictures(model, to_latents(model, x)).cpu()
-    x = x.cpu()
+    x = tiled(torch.from_numpy(truth)).float() / 255
+    decoded = to_pictures(model, to_latents(model, x.to(next(model.parameters()).device))).cpu()
     back = untiled(decoded.mul(255).round().byte()).numpy()
-    spheres = torch.from_numpy(np.stack([tile(cache.target_alpha[w][..., None]) for w in windows])) > 127
+    spheres = tiled(torch.from_numpy(np.stack([cache.target_alpha[w][..., None] for w in windows])))[:, 0] > 127
     error = (decoded - x).square().mean(1)
     shifts = []
     for w, one, coded in zip(windows, truth, back, strict=True):
         opened = bool(cache.gripper_target[w] > 0.1)
         shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
         shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
-    if picture is not None:
-        shown = slice(None, None, max(1, count // 8))
-        write_pictures(picture, [(tile(t), tile(b)) for t, b in zip(truth[shown], back[shown], strict=True)])
+    shown = slice(None, None, max(1, count // 8))
+    write_pictures(picture, [(tile(t), tile(b)) for t, b in zip(truth[shown], back[shown], strict=True)])
     shift = np.concatenate(shifts)
     return {
         "psnr_db": float(-10 * error.mean().log10()),
-        "psnr_spheres_db": float(-10 * error[spheres[..., 0]].mean().log10()),
+        "psnr_spheres_db": float(-10 * error[spheres].mean().log10()),
         "centre_shift_px_median": float(np.median(shift)),
         "centre_shift_px_p90": float(np.quantile(shift, 0.9)),
     }
-
-
-@torch.inference_mode()
-def _measure_scale(model: PatchAutoencoder, pictures: CodingPictures, device: str) -> None:
-    truth, _ = pictures.batch(256, np.random.default_rng(0))
-    latents = encode(model, truth.to(device))
-    model.register_to_config(scaling_factor=float(1 / latents.std()))

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
+from genima_core.config import flat
 from genima_core.device import choose_device
 from genima_core.files import one_line, telling_full_disk, write_json
 from genima_core.training.config import Training
@@ -123,7 +124,7 @@ class Run:
 
     def validated(self, scores: Mapping[str, Any], text: str = "") -> None:
         """Logs and prints scores of the present step, as `text` or number by number, and saves the state."""
-        numbers = _numbers(scores)
+        numbers = {name: value for name, value in flat(scores, "/").items() if isinstance(value, float)}
         self._log(numbers, "validation")
         self._save()
         left_min = self.elapsed_s / 60 * (1 / max(self.progress, 1e-9) - 1)
@@ -184,7 +185,9 @@ class Run:
         path = self.out / STATE
         try:
             state = read_torch(path)
-            if changed := list(differences(state["options"], self.options)):
+            then, now = flat(state["options"], "."), flat(self.options, ".")
+            changed = [f"{name} ({then.get(name)} and {v})" for name, v in now.items() if then.get(name) != v]
+            if changed:
                 raise ValueError(f"then and now differ in {', '.join(changed)}")
             for name, part in self.stateful.items():
                 part.load_state_dict(state["parts"][name])
@@ -213,24 +216,3 @@ def out_of_memory(remedy: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise RuntimeError(f"out of GPU memory while training: {remedy}") from error
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Fields of `now` that were otherwise, with both values, however deep they lie."""
-    for name, value in now.items():
-        before = then.get(name)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            yield from differences(before, value, f"{prefix}{name}.")
-        elif before != value:
-            yield f"{prefix}{name} ({before} and {value})"
-
-
-def _numbers(scores: Mapping[str, object], prefix: str = "") -> dict[str, float]:
-    """Scores and scores of parts, as "part/score", without what is no number."""
-    flat: dict[str, float] = {}
-    for name, value in scores.items():
-        if isinstance(value, Mapping):
-            flat |= _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, float):
-            flat[prefix + name] = value
-    return flat
