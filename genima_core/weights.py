@@ -49,9 +49,8 @@ def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
     Raises:
         ValueError: some numbers are NaN or infinite.
     """
-    if wrong := [
-        name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()
-    ]:
+    wrong = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if wrong:
         raise ValueError(
             f"{what} has weights that are not finite: {', '.join(wrong[:3])}; restore or download it again"
         )

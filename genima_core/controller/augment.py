@@ -26,8 +26,6 @@ class Pictures:
     """(B, 4 views, 4 targets, 2)."""
     shown: Tensor
     """(B, 4, 4) bool, whether the sphere can be seen there."""
-    blank: Tensor
-    """(B,) bool, whether nothing was drawn."""
 
 
 class Augmentation:
@@ -79,7 +77,7 @@ class Augmentation:
             size = 2 * int(2 * c.blur_px + 0.5) + 1
             images = gaussian_blur2d(images.flatten(0, 1), (size, size), sigma).reshape(images.shape)
         images = images + torch.randn_like(images) * (c.noise * torch.rand(B, V, 1, 1, 1, device=device))
-        return Pictures(images.clamp(0, 1), pixels, shown, blank)
+        return Pictures(images.clamp(0, 1), pixels, shown)
 
     def _disturb(self, layer: Tensor, pixels: Tensor, shown: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Moves, fades and drops single spheres of the samples that are `drawing`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -184,11 +185,7 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
         path = next((p for p in candidates if p.is_file()), path)
     if path.is_file():
         try:
-            if path.suffix == ".safetensors":
-                from safetensors.torch import load_file
-
-                return load_file(path)
-            return read_torch(path)
+            return load_file(path) if path.suffix == ".safetensors" else read_torch(path)
         except Exception as error:  # safetensors has its own
             raise ValueError(f"{path} holds no weights that can be read ({one_line(error)}); get them again") from error
     from transformers import ResNetModel

@@ -47,13 +47,11 @@ class DrawingExamples:
         autoencoder: Autoencoder,
         crop_px: int = 0,
         jitter: tuple[float, float, float, float] | None = None,
-        split: str = "train",
-        device: str = "cpu",
         show_progress: bool = True,
     ) -> None:
-        self.cache, self.autoencoder, self.device = cache, autoencoder, device
+        self.cache, self.autoencoder, self.device = cache, autoencoder, autoencoder.device
         self.crop_px, self.jitter = crop_px, jitter
-        self.windows = cache.windows(split)
+        self.windows = cache.windows("train")
         augmented = crop_px > 0 or jitter is not None
         self._encoded = None if augmented else self._encode(show_progress)
 
@@ -121,9 +119,9 @@ class CodingPictures:
     They are cut at random from tiles, so views, seams between views and all offsets of the patches occur.
     """
 
-    def __init__(self, cache: WindowCache, seed: int, split: str = "train", textures: int = 1024) -> None:
+    def __init__(self, cache: WindowCache, seed: int, textures: int = 1024) -> None:
         self.cache = cache
-        self.windows = cache.windows(split)
+        self.windows = cache.windows("train")
         height, width = cache.images.shape[2:4]
         self.textures = ProceduralBackgrounds().sample(np.random.default_rng(seed), textures, height, width)
 

@@ -104,16 +104,13 @@ def fit_diffusion(
     show_progress = show_progress and main
     networks = trainable.networks
     prepare_frozen(trainable, training)
-    examples = DrawingExamples(
-        cache, networks.vae, config.crop_px, config.jitter, device=str(accelerator.device), show_progress=show_progress
-    )
+    examples = DrawingExamples(cache, networks.vae, config.crop_px, config.jitter, show_progress)
     if len(examples) < parts:
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
     learner = Learner(trainable).train()
     average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
-    optimizer = torch.optim.AdamW(
-        learner.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    optimizer = torch.optim.AdamW(learner.parameters(), **rates, fused=True)
     agent = DiffusionAgent.assemble(replace(networks, **given(**average)), config.size, config.draw_steps)
     options = {"dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
     stateful = {"learner": learner.learning, "average": average, "optimizer": optimizer}

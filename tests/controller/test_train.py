@@ -47,7 +47,7 @@ def test_overfits_one_batch(rig, windows):
     plain = windows.arrays["rgb"].float() / 255
     frames = learner.model.frames
     learner.augmentation = lambda rgb, alpha, q, goal, backgrounds: Pictures(
-        rgb.float() / 255, *frames.visible(q, goal), torch.zeros(len(rgb), dtype=torch.bool)
+        rgb.float() / 255, *frames.visible(q, goal)
     )
     torch.manual_seed(0)
     history = [learner.step(i, 1.0) for i in range(60)]

@@ -34,7 +34,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, rig: CameraRig) -> WindowCac
 @pytest.fixture(scope="session")
 def autoencoder(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: DiffusionConfig) -> Path:
     out = tmp_path_factory.mktemp("autoencoder")
-    fit_autoencoder(Training(out, out, steps=4, checked=1), cache, tiny.autoencoder, show_progress=False)
+    fit_autoencoder(Training(out, out, steps=4, device="cpu", checked=1), cache, tiny.autoencoder, show_progress=False)
     return out
 
 
@@ -44,6 +44,6 @@ def trained(
 ) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("diffusion")
-    training = DiffusionTraining(out, out, steps=4, checked=1)
+    training = DiffusionTraining(out, out, steps=4, device="cpu", checked=1)
     fit_diffusion(training, cache, tiny, build(tiny, autoencoder), show_progress=False)
     return out

@@ -36,7 +36,7 @@ def test_a_pretrained_preset_trains_and_its_base_stays_as_it_is(name, bases, cac
     before = {
         part: {k: v.clone() for k, v in net.state_dict().items()} for part, net in trainable.networks.parts().items()
     }
-    training = DiffusionTraining(tmp_path, tmp_path, steps=2, checked=1)
+    training = DiffusionTraining(tmp_path, tmp_path, steps=2, device="cpu", checked=1)
     agent = fit_diffusion(training, cache, config, trainable, show_progress=False)
     for part, net in trainable.networks.parts().items():
         same = all(torch.equal(v, before[part][k]) for k, v in net.state_dict().items())

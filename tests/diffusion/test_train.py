@@ -22,6 +22,10 @@ def weights(folder):
     return torch.load(folder / STATE, weights_only=True)["parts"]
 
 
+def training(out, steps=4, **options):
+    return DiffusionTraining(out, out, steps=steps, checked=1, device="cpu", **options)
+
+
 def test_writes_everything_that_the_help_promises(trained):
     for name in ("agent/unet", "training.pt", "loss.png", "validation.png", "tensorboard"):
         assert (trained / name).exists(), name
@@ -41,12 +45,12 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
         if self.step == 2:
             raise Stopped
 
-    save, training = Run._save, DiffusionTraining(tmp_path, tmp_path, steps=4, checked=1)
+    save, options = Run._save, training(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_save", stop)
         with pytest.raises(Stopped):
-            fit_diffusion(replace(training, every=2), cache, tiny, build(tiny, autoencoder), show_progress=False)
-    fit_diffusion(training, cache, tiny, build(tiny, autoencoder), show_progress=False)
+            fit_diffusion(replace(options, every=2), cache, tiny, build(tiny, autoencoder), show_progress=False)
+    fit_diffusion(options, cache, tiny, build(tiny, autoencoder), show_progress=False)
     for part in ("learner", "average"):
         for (name, a), b in zip(weights(trained)[part].items(), weights(tmp_path)[part].values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
@@ -55,10 +59,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
 def test_refuses_to_resume_with_another_seed_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
     networks = build(tiny, autoencoder, seed=1)
     with pytest.raises(ValueError, match=r"seed \(0 and 1\)"):
-        fit_diffusion(DiffusionTraining(trained, trained, steps=4, seed=1), cache, tiny, networks, show_progress=False)
+        fit_diffusion(training(trained, seed=1), cache, tiny, networks, show_progress=False)
     (tmp_path / STATE).write_bytes(b"half a file")
     with pytest.raises(ValueError, match="cannot resume"):
-        fit_diffusion(DiffusionTraining(tmp_path, tmp_path, steps=4), cache, tiny, networks, show_progress=False)
+        fit_diffusion(training(tmp_path), cache, tiny, networks, show_progress=False)
 
 
 def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
@@ -73,8 +77,7 @@ def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
             return train.drawing_loss(train.Learner(trainable), trainable, batch, config, generator).item()
 
     before = loss()
-    training = DiffusionTraining(tmp_path, tmp_path, steps=25, checked=1)
-    fit_diffusion(training, cache, config, trainable, show_progress=False)
+    fit_diffusion(training(tmp_path, steps=25), cache, config, trainable, show_progress=False)
     assert loss() < 0.9 * before
 
 
