@@ -117,6 +117,21 @@ class TextEncoder:
             raise ValueError(f"the text encoder at {source} is damaged ({why}); restore its files") from error
         return cls(tokenizer, model.to(device))
 
+    @classmethod
+    def of_width(cls, source: str | None, width: int, device: str = "cpu") -> "TextEncoder":
+        """One whose pooled embeddings have so many numbers: a folder or name as for `load`, or None for the tiny one.
+
+        Raises:
+            FileNotFoundError, ValueError: see `load`; it has another width.
+        """
+        text = cls.load(source, device) if source else cls.tiny(width)
+        if text.pooled_width != width:
+            raise ValueError(
+                f"the text encoder {source} gives {text.pooled_width} numbers, the controller reads {width}; leave "
+                "--text-encoder out, or give one of that width"
+            )
+        return text
+
     def save(self, folder: Path | str, suffix: str = "") -> None:
         """Writes tokenizer/ and text_encoder/ into a folder, each with the suffix."""
         for name, part in ((f"tokenizer{suffix}", self.tokenizer), (f"text_encoder{suffix}", self.model)):

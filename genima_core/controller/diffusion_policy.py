@@ -7,7 +7,7 @@ controllers. What differs from the published method stands beside the value or t
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from diffusers import DDIMScheduler
@@ -79,33 +79,6 @@ class DiffusionPolicyConfig(ResNetConfig):
             )
         if self.sampler not in get_args(Sampler):
             raise ValueError(f"sampler is {self.sampler!r}; valid are {', '.join(get_args(Sampler))}")
-
-
-@dataclass(frozen=True)
-class RangeStatistics(Statistics):
-    """Also the actions' range, which becomes -1 to 1; their mean and deviation are not used.
-
-    Diffusion Policy maps the joint state in the same way; here it is normalised as in the other networks.
-    """
-
-    action_min: Tensor
-    action_max: Tensor
-    """(7,) rad."""
-
-    @classmethod
-    def unit(cls, chunk_size: int) -> Self:
-        unit = Statistics.unit(chunk_size)
-        return cls(**vars(unit), action_min=unit.action_mean - 1, action_max=unit.action_mean + 1)
-
-    @classmethod
-    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
-        known = actions[~is_pad]
-        low, high = known.amin(0), known.amax(0)
-        # Samples are clipped at the range. Published: exactly that of all data. Here it is that of some windows, so a
-        # tenth is added; and a joint that hardly moves should not fill it with its noise.
-        middle, half = (low + high) / 2, (0.55 * (high - low)).clamp(min=0.1)
-        plain = Statistics.measure(q, actions, is_pad, frames)
-        return cls(**vars(plain), action_min=middle - half, action_max=middle + half)
 
 
 class ResidualBlock(nn.Module):
@@ -184,7 +157,8 @@ class ConditionalUNet1D(nn.Module):
 class DiffusionPolicy(Network):
     """One vector says what is drawn where, what the joints are and what the instruction is; a UNet denoises by it.
 
-    The gripper is an eighth number between -1 (closed) and 1 (open) beside the joints.
+    The actions' range becomes -1 to 1, and the gripper is an eighth number between -1 (closed) and 1 (open) beside the
+    joints. Diffusion Policy maps the joint state in the same way; here it is normalised as in the other networks.
     """
 
     config_type = DiffusionPolicyConfig
@@ -192,11 +166,9 @@ class DiffusionPolicy(Network):
     noise: Tensor
     action_min: Tensor
     action_max: Tensor
-    statistics_type = RangeStatistics
+    """(7,) rad."""
 
-    def __init__(
-        self, config: DiffusionPolicyConfig, rig: CameraRig, statistics: RangeStatistics | None = None
-    ) -> None:
+    def __init__(self, config: DiffusionPolicyConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
         super().__init__(config, rig, statistics)
         c = config
         # Frozen batch norm; published: group norm, since batch statistics and averaged weights do not go together.
@@ -220,6 +192,20 @@ class DiffusionPolicy(Network):
         generator = torch.Generator().manual_seed(c.seed)
         noise = [torch.randn(1, ACTION, c.chunk_size, generator=generator) for _ in range(1 + c.steps)]
         self.register_buffer("noise", torch.stack(noise), persistent=False)
+
+    @classmethod
+    def unit_statistics(cls, chunk_size: int) -> Statistics:
+        return {**super().unit_statistics(chunk_size), "action_min": -torch.ones(7), "action_max": torch.ones(7)}
+
+    @classmethod
+    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Statistics:
+        known = actions[~is_pad]
+        low, high = known.amin(0), known.amax(0)
+        # Samples are clipped at the range. Published: exactly that of all data. Here it is that of some windows, so a
+        # tenth is added; and a joint that hardly moves should not fill it with its noise.
+        middle, half = (low + high) / 2, (0.55 * (high - low)).clamp(min=0.1)
+        own = {"action_min": middle - half, "action_max": middle + half}
+        return {**super().measure(q, actions, is_pad, frames), **own}
 
     @torch.no_grad()
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:

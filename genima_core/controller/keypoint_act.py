@@ -9,9 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.cameras import CameraRig
-from genima_core.controller.goal import GoalSolver, GoalStatistics, straight
 from genima_core.controller.keypoints import Keypoints, KeypointTokens, PatchResNet, heat_targets
-from genima_core.controller.network import ACTION, STATE, ControllerConfig, Network, Prediction, TrainingBatch
+from genima_core.controller.kinematics import DrawnFrames, GoalSolver, straight
+from genima_core.controller.network import (
+    ACTION,
+    STATE,
+    ControllerConfig,
+    Network,
+    Prediction,
+    Statistics,
+    TrainingBatch,
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class Reading:
 
 
 class KeypointAct(Network):
-    """Where the spheres are is learned; what joints that means is geometry, and exact (`goal.GoalSolver`).
+    """Where the spheres are is learned; what joints that means is geometry, and exact (`GoalSolver`).
 
     Actions after a demonstration's end are learned as well, as standing still: the last ones before it are those that
     press, and they need their goal learned too.
@@ -87,12 +95,13 @@ class KeypointAct(Network):
 
     config_type = KeypointActConfig
     config: KeypointActConfig
-    goal_precision: Tensor
     goal_from_q: Tensor
-    statistics_type = GoalStatistics
+    """(8, 7): the expected goal, where arms usually go, is (q, 1) @ this."""
+    goal_precision: Tensor
+    """(7, 7) inverse covariance of the goal about that, 1/rad²."""
     training_only = ("posterior",)
 
-    def __init__(self, config: KeypointActConfig, rig: CameraRig, statistics: GoalStatistics | None = None) -> None:
+    def __init__(self, config: KeypointActConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
         super().__init__(config, rig, statistics)
         hidden, K = config.hidden, config.chunk_size
         self.solver = GoalSolver(self.frames)
@@ -126,6 +135,41 @@ class KeypointAct(Network):
         # The posterior starts as the prior: its divergence, times 10, would else drown all other gradients at first.
         nn.init.zeros_(self.posterior_head.weight)
         nn.init.zeros_(self.posterior_head.bias)
+
+    @classmethod
+    def unit_statistics(cls, chunk_size: int) -> Statistics:
+        chunk = {"action_mean": torch.zeros(chunk_size, 7), "action_std": torch.ones(chunk_size, 7)}
+        goal = {"goal_from_q": torch.eye(8, 7), "goal_precision": 25 * torch.eye(7)}
+        return {**super().unit_statistics(chunk_size), **chunk, **goal}
+
+    @classmethod
+    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Statistics:
+        """Those of actions (K, 7) rad are relative to the straight way to the goal."""
+        goal = actions[:, -1].double()
+        ones = torch.cat([q.double(), torch.ones(len(q), 1, dtype=torch.float64)], -1)
+        # A little ridge towards "goal = q": few or equal samples must not make this singular.
+        solution = torch.linalg.solve(ones.T @ ones + 0.1 * torch.eye(8), ones.T @ (goal - q.double()))
+        goal_from_q = torch.eye(8, 7, dtype=torch.float64) + solution
+        error = goal - ones @ goal_from_q
+        precision = torch.linalg.inv(error.T @ error / len(q) + 0.03**2 * torch.eye(7)).float()
+        # The goal as the network will see it: solved from keypoints that are off by half a pixel.
+        pixels, shown = frames.visible(q, actions[:, -1])
+        noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
+        prior = ones.float() @ goal_from_q.float()
+        found = GoalSolver(frames)(q, pixels + 0.5 * noise, shown.float(), prior, precision)
+        # Their mean is not taken off: standing still stays at zero, whatever demonstrations do on average.
+        rest = (actions - straight(q, found, actions.shape[1])).double()
+        keep = (~is_pad).double()[..., None]
+        count = keep.sum(0).clamp(min=1)
+        mean = (rest * keep).sum(0) / count
+        std = (((rest - mean).square() * keep).sum(0) / count).sqrt().clamp(min=0.01)
+        return {
+            **super().measure(q, actions, is_pad, frames),
+            "action_mean": torch.zeros_like(std).float(),
+            "action_std": std.float(),
+            "goal_from_q": goal_from_q.float(),
+            "goal_precision": precision,
+        }
 
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
         reading = self.read(images, q, gripper, text)

@@ -1,4 +1,4 @@
-"""Where the drawn frames are, as a differentiable function of joint positions; checked against `Arm`."""
+"""Where the drawn frames are at given joint positions, in torch and batched, and which positions put them there."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ BEHIND_PX = -1e4
 
 
 class DrawnFrames(torch.nn.Module):
-    """Origins of the arm's drawn frames in the base frame, and their pixels in the views of a rig."""
+    """Origins of the arm's drawn frames in the base frame, and their pixels in the views of a rig; differentiable."""
 
     links: Tensor
     joint7_hand: Tensor
@@ -91,3 +91,71 @@ class DrawnFrames(torch.nn.Module):
         behind = depth[..., :, None] > depth[..., None, :] + 1e-3
         hidden = behind & (depth[..., None, :] > 1e-3) & (apart < 0.7 * radius_px[..., None, :])
         return uv, inside & ~hidden.any(-1)
+
+
+class GoalSolver(torch.nn.Module):
+    """Most probable goal given keypoints in four views and a Gaussian prior, by a few Gauss-Newton steps.
+
+    Four spheres fix six joints; the prior decides the seventh, and what few, faint or contradictory spheres leave open.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    moved: Tensor
+
+    def __init__(self, frames: DrawnFrames, iterations: int = 6, sigma_px: float = 0.5, outlier_px: float = 2.0):
+        """`sigma_px` is the keypoints' deviation at full weight; far beyond `outlier_px` one counts little."""
+        super().__init__()
+        self.frames = frames
+        self.iterations, self.sigma_px, self.outlier_px = iterations, sigma_px, outlier_px
+        arm = frames.rig.arm
+        last = np.array([min(frame_index(name), 6) for name in arm.drawn_frames])  # joint that moves each frame
+        moved = np.arange(7) <= last[:, None]
+        for name, value in (("lower", arm.limits.lower), ("upper", arm.limits.upper), ("moved", moved)):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, q_now: Tensor, pixels: Tensor, weight: Tensor, prior: Tensor, precision: Tensor) -> Tensor:
+        """Goals (B, 7) rad.
+
+        Args:
+            q_now: (B, 7) rad, places the hand's camera.
+            pixels: (B, 4 views, 4 targets, 2).
+            weight: (B, 4, 4) 0 to 1, confidence in each.
+            prior: (B, 7) rad, expected goal, also where the search begins.
+            precision: (7, 7) inverse covariance of the goal about it, 1/rad².
+        """
+        R, p = self.frames.cameras(q_now)
+        q = prior
+        for i in range(self.iterations):
+            uv, depth, J = self._project(q, R, p)
+            error = pixels - uv
+            # Wide at first, so that a far goal is not mistaken for an outlier.
+            reach = max(self.outlier_px, 16.0 / 2**i)
+            trust = weight * (depth > 0.02) / (1 + error.square().sum(-1) / reach**2)
+            trust = (trust / self.sigma_px**2)[..., None, None]
+            A = (J.transpose(-1, -2) @ (trust * J)).sum((1, 2)) + precision
+            b = (J.transpose(-1, -2) @ (trust * error[..., None])).sum((1, 2))[..., 0] + (prior - q) @ precision
+            step = torch.linalg.solve_ex(A, b)[0].clamp(-0.5, 0.5)
+            q = torch.minimum(torch.maximum(q + step, self.lower), self.upper)
+        return q
+
+    def _project(self, q: Tensor, R: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels (B, 4, 4, 2), depths (B, 4, 4), and pixels' derivatives by the joints (B, 4, 4, 2, 7)."""
+        poses = self.frames.poses(q)
+        points = self.frames.origins(poses)
+        axes, origins = poses[:, None, :, :3, 2], poses[:, None, :, :3, 3]
+        dp = torch.linalg.cross(axes.expand(-1, 4, -1, -1), points[:, :, None] - origins) * self.moved[..., None]
+        x = (points[:, None] - p) @ R  # (B, views, 4, 3)
+        dx = dp[:, None] @ R[:, :, None]  # (B, views, 4, 7, 3)
+        z = x[..., None, 2:].clamp(min=0.02)
+        uv = x[..., None, :2] / z
+        duv = (dx[..., :2] - uv * dx[..., 2:]) / z
+        focal, centre = self.frames.focal, self.frames.centre
+        return uv[..., 0, :] * focal + centre, x[..., 2], (duv * focal[..., None, :]).transpose(-1, -2)
+
+
+def straight(q: Tensor, goal: Tensor, chunk_size: int) -> Tensor:
+    """(B, K, 7) equal steps from q (B, 7), which is not among them, to goal (B, 7), which is the last."""
+    part = torch.arange(1, chunk_size + 1, device=q.device, dtype=q.dtype)[:, None] / chunk_size
+    return torch.lerp(q[:, None], goal[:, None], part)

@@ -17,7 +17,7 @@ from genima_core.controller.config import NETWORKS, load_config
 from genima_core.controller.network import Network, Prediction
 from genima_core.controller.resnet import fold_norms
 from genima_core.device import choose_device
-from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage
+from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage, write_json
 from genima_core.language import TextEncoder
 from genima_core.weights import check_finite, check_size
 
@@ -105,7 +105,7 @@ class Controller:
         with told_as_damage(path):
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]
-            statistics = network.statistics_type.load(path / "statistics.json", config.chunk_size)
+            statistics = network.read_statistics(path / "statistics.json", config.chunk_size)
             rig = CameraRig.load(path / "rig.json")
             file = check_regular(path / "model.safetensors")
             check_size(lambda: network(config, rig, statistics), [file], "config.json")
@@ -127,7 +127,8 @@ class Controller:
         with replaced_folder(Path(path), "config.json", PARTS, "a controller") as temporary:
             self.model.config.save(temporary / "config.json")
             self.model.frames.rig.save(temporary / "rig.json")
-            self.model.statistics.save(temporary / "statistics.json")
+            statistics = {name: value.tolist() for name, value in self.model.statistics.items()}
+            write_json(temporary / "statistics.json", statistics, None)
             save_file(
                 {k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
                 temporary / "model.safetensors",

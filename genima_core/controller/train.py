@@ -47,12 +47,7 @@ def train_controller(training: ControllerTraining) -> None:
         train=replace(preset.train, **given(batch_size=training.batch_size, variants=training.variants)),
     )
     model, seed, workers = preset.model, training.seed, training.workers
-    text = TextEncoder.load(preset.text_encoder, device) if preset.text_encoder else TextEncoder.tiny(model.text_dim)
-    if text.pooled_width != model.text_dim:
-        raise ValueError(
-            f"the text encoder gives {text.pooled_width} numbers, preset {training.preset!r} needs "
-            f"{model.text_dim}; leave --text-encoder out, or give one of that width"
-        )
+    text = TextEncoder.of_width(preset.text_encoder, model.text_dim, device)
     cache = WindowCache.build(Dataset(training.data), model.chunk_size, model.size, workers=workers)
     text.check_distinct(cache.instructions)
     following, validation = (
@@ -91,7 +86,7 @@ class Learner:
         torch.manual_seed(seed)
         network = NETWORKS[preset.model.network]
         sample = read_numbers(windows, torch.randperm(len(windows))[:4096].tolist())
-        self.model = network(preset.model, rig, network.statistics_type.measure(*sample, DrawnFrames(rig)))
+        self.model = network(preset.model, rig, network.measure(*sample, DrawnFrames(rig)))
         if preset.backbone:
             self.model.load_backbone(preset.backbone)
         channels_last(self.model, device)

@@ -109,8 +109,8 @@ def fit_diffusion(
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
     learner = Learner(trainable).train()
     average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
-    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    optimizer = torch.optim.AdamW(learner.parameters(), **rates, fused=True)
+    parameters, decay = learner.parameters(), config.weight_decay
+    optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
     agent = DiffusionAgent.assemble(replace(networks, **given(**average)), config.size, config.draw_steps)
     options = {"dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
     stateful = {"learner": learner.learning, "average": average, "optimizer": optimizer}

@@ -86,12 +86,7 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     check(agent, kept, model.state_dict(), snapshot)
     model.load_state_dict({ours: agent[name] for name, ours in kept.items()})
     name = text_encoder or (CLIP if config.language else None)
-    text = TextEncoder.load(name) if name else TextEncoder.tiny(config.text_dim)
-    if config.language and text.pooled_width != config.text_dim:
-        raise ValueError(
-            f"the text encoder {name} gives {text.pooled_width} numbers, the checkpoint reads "
-            f"{config.text_dim}; give the one that it was trained with ({CLIP})"
-        )
+    text = TextEncoder.of_width(name, config.text_dim)
     # In full precision: the converted network gives the original's numbers.
     Controller(model.eval(), text).save(out, torch.float32)
     return {
@@ -158,9 +153,9 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
 
 def read_statistics(folder: Path) -> Statistics:
     """Means and deviations of joints and actions, which GENIMA's training writes beside its snapshots."""
-    found = []
+    found: Statistics = {}
     # The gripper comes first in the state and last in an action, and is normalised in neither.
-    for name, joints, floor in (("proprio_stats", slice(1, None), 1e-10), ("action_stats", slice(None, 7), 0.0)):
+    for name, own, joints in (("proprio_stats", "q", slice(1, None)), ("action_stats", "action", slice(None, 7))):
         path = folder / f"{name}.json"
         if not path.is_file():
             raise FileNotFoundError(
@@ -168,11 +163,13 @@ def read_statistics(folder: Path) -> Statistics:
                 "the network's outputs cannot be interpreted"
             )
         data = read_json(path)
-        mean, std = (checked_numbers(data.get(key), (8,), f"{key} in {path}") for key in ("mean", "std"))
-        if (std < 0).any():
-            raise ValueError(f"std in {path} is {std.tolist()}; deviations are not negative")
-        found += [torch.from_numpy(numbers[joints]).float() for numbers in (mean, std + floor)]
-    return Statistics(*found)
+        for key in ("mean", "std"):
+            numbers = checked_numbers(data.get(key), (8,), f"{key} in {path}")
+            if key == "std" and (numbers < 0).any():
+                raise ValueError(f"std in {path} is {numbers.tolist()}; deviations are not negative")
+            found[f"{own}_{key}"] = torch.from_numpy(numbers[joints]).float()
+    found["q_std"] += 1e-10
+    return found
 
 
 class _InertObject:

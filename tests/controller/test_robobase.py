@@ -76,7 +76,7 @@ def test_text_encoder_is_named_when_missing_and_must_fit(rig, agents, tmp_path):
     with pytest.raises(FileNotFoundError, match="hf download openai/clip-vit-base-patch32"):
         convert_controller(source, tmp_path / "out", rig)
     TextEncoder.tiny(32).save(tmp_path / "text")
-    with pytest.raises(ValueError, match="gives 32 numbers, the checkpoint reads 512"):
+    with pytest.raises(ValueError, match="gives 32 numbers, the controller reads 512"):
         convert_controller(source, tmp_path / "out", rig, str(tmp_path / "text"))
     assert not (tmp_path / "out").exists()
 

@@ -158,7 +158,6 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
 
     from genima_core.checkpoint import FORMAT, CheckpointInfo
     from genima_core.controller.config import DEMO
-    from genima_core.controller.goal import GoalStatistics
     from genima_core.controller.keypoint_act import KeypointAct
     from genima_core.controller.policy import Controller
     from genima_core.diffusion.agent import DiffusionAgent
@@ -176,12 +175,12 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
     ramp = torch.zeros(controller.chunk_size, 7)
     ramp[:, 0] = torch.linspace(0.01, 0.2, controller.chunk_size)
     # A prior that no sphere moves: the goal is where the arm is.
-    statistics = replace(
-        GoalStatistics.unit(controller.chunk_size),
-        action_mean=ramp,
-        action_std=torch.full((controller.chunk_size, 7), 1e-4),
-        goal_precision=1e9 * torch.eye(7),
-    )
+    statistics = {
+        **KeypointAct.unit_statistics(controller.chunk_size),
+        "action_mean": ramp,
+        "action_std": torch.full((controller.chunk_size, 7), 1e-4),
+        "goal_precision": 1e9 * torch.eye(7),
+    }
     network = KeypointAct(controller, rig, statistics)
     Controller(network, TextEncoder.tiny(controller.text_dim)).save(folder / "controller")
     info = CheckpointInfo(
