@@ -1,5 +1,8 @@
 """Where models run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 def choose_device(device: str = "auto") -> str:
     """The device that torch is told: "auto" is cuda where there is one, else cpu.
@@ -30,3 +33,17 @@ def choose_device(device: str = "auto") -> str:
     if (wanted.index or 0) >= (count := torch.cuda.device_count()):
         raise ValueError(f"device {device} does not exist; there are {', '.join(f'cuda:{i}' for i in range(count))}")
     return device
+
+
+@contextmanager
+def out_of_memory(doing: str, remedy: str) -> Iterator[None]:
+    """
+    Raises:
+        RuntimeError: out of GPU memory, with the remedy.
+    """
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RuntimeError(f"out of GPU memory while {doing}: {remedy}") from error

@@ -19,14 +19,15 @@ from genima_core.controller.config import NETWORKS, PRESETS, Preset
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import TrainingBatch
 from genima_core.controller.policy import Controller
-from genima_core.controller.scores import Score, as_numbers, score
+from genima_core.controller.scores import Score, score
 from genima_core.data.dataset import Dataset
 from genima_core.data.windows import FollowingWindows, WindowCache
+from genima_core.device import out_of_memory
 from genima_core.diffusion.autoencoder import load_autoencoder, to_latents, to_pictures
 from genima_core.language import TextEncoder
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
 from genima_core.training.config import ControllerTraining
-from genima_core.training.run import Run, out_of_memory, set_up
+from genima_core.training.run import Run, set_up
 from genima_core.training.schedule import count_steps, follow, frozen_copy, relative_rate
 
 REMEDY = "lower --batch-size, or end other programs that use the GPU (nvidia-smi lists it)"
@@ -116,7 +117,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         model.train()
-        with out_of_memory(REMEDY):
+        with out_of_memory("training", REMEDY):
             terms = model.losses(self.batch())
             total = torch.stack(list(terms.values())).sum()
             self.optimizer.zero_grad(set_to_none=True)
@@ -137,7 +138,7 @@ class Learner:
         return TrainingBatch(pictures.images, text=text, pixels=pictures.pixels, shown=pictures.shown, **batch)
 
     def validate(self, windows: FollowingWindows, count: int) -> dict[str, Score]:
-        """Scores of the averaged weights on held-out windows, always the same ones; see `scores.CHECKS`."""
+        """Scores of the averaged weights on held-out windows, always the same ones."""
         torch.manual_seed(12345)
         batch = fetch(windows, torch.randperm(len(windows))[:count].tolist(), self.device)
         backgrounds = self.pick_backgrounds(len(batch["q"]))
@@ -165,11 +166,12 @@ def fit(
             run.advance(learner.step(run.step, relative_rate(run.progress, t.warmup, t.final_rate)))
             if run.is_checkpoint:
                 scores = learner.validate(validation, training.checked)
-                run.validated(as_numbers(scores), " | ".join(f"{name} {score}" for name, score in scores.items()))
+                text = " | ".join(f"{name} {score}" for name, score in scores.items())
+                run.validated({name: asdict(score) for name, score in scores.items()}, text)
                 controller.save(run.out / "controller")
         scores = scores or learner.validate(validation, training.checked)
         controller.save(run.out / "controller")
-        run.finish(as_numbers(scores), learner.model)
+        run.finish({name: asdict(score) for name, score in scores.items()}, learner.model)
     return scores
 
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from genima_core.capture import channels_last
 from genima_core.config import from_overrides, pick
-from genima_core.device import choose_device
+from genima_core.device import choose_device, out_of_memory
 from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
@@ -175,12 +175,8 @@ class DiffusionAgent:
                 f"(4, {height}, {width}, 3) uint8: four RGB views of {width}x{height}"
             )
         views, prompts = torch.from_numpy(images.copy())[None], self.networks.prompts.embed([instruction])
-        try:
+        with out_of_memory("drawing", "use --precision float16, or the tiny autoencoder"):
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)
-        except torch.OutOfMemoryError as error:
-            raise RuntimeError(
-                "out of GPU memory while drawing: use --precision float16, or the tiny autoencoder"
-            ) from error
         if not finite:
             raise FloatingPointError(
                 "the drawing holds numbers that are not finite: the weights are damaged or the "

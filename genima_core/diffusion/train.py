@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from genima_core.config import given, pick
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
-from genima_core.device import choose_device
+from genima_core.device import choose_device, out_of_memory
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.building import TrainableNetworks, build
 from genima_core.diffusion.config import PRESETS, DiffusionConfig
@@ -24,7 +24,7 @@ from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
 from genima_core.training.config import DiffusionTraining
 from genima_core.training.report import write_pictures
-from genima_core.training.run import Run, out_of_memory, set_up
+from genima_core.training.run import Run, set_up
 from genima_core.training.schedule import count_steps, follow, frozen_copy, learning_rate, shuffled
 
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -135,7 +135,7 @@ def fit_diffusion(
                 part = accelerator.process_index * training.accumulate + i
                 generator = run.generator(part)
                 last = i == training.accumulate - 1
-                with nullcontext() if last else accelerator.no_sync(model), out_of_memory(REMEDY):
+                with nullcontext() if last else accelerator.no_sync(model), out_of_memory("training", REMEDY):
                     batch = examples.batch(index[part::parts], generator)
                     with accelerator.autocast():
                         loss = drawing_loss(model, trainable, batch, config, generator)

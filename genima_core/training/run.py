@@ -3,8 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -204,15 +203,3 @@ def set_up(training: Training) -> str:
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     return choose_device(training.device)
-
-
-@contextmanager
-def out_of_memory(remedy: str) -> Iterator[None]:
-    """
-    Raises:
-        RuntimeError: out of GPU memory, with the remedy.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RuntimeError(f"out of GPU memory while training: {remedy}") from error
