@@ -86,12 +86,8 @@ def load_part(kind: Any, folder: Path) -> Any:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no {kind.__name__} in {folder}: config.json is missing")
-    variant = None
-    if not any(
-        (folder / f"diffusion_pytorch_model{end}").is_file()
-        for end in (".safetensors", ".safetensors.index.json", ".bin")
-    ):
-        variant = "fp16"  # what many people download of a large model
+    # In half precision only is what many people download of a large model.
+    variant = None if any(folder.glob("diffusion_pytorch_model.[sb]*")) else "fp16"
     level = diffusers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
     try:

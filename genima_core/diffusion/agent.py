@@ -4,7 +4,7 @@ import copy
 import os
 import shutil
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,6 @@ class DiffusionAgent:
         for network in networks.parts().values():
             channels_last(network.eval().requires_grad_(False), device)
         return cls(networks, Engine(networks, compiled=compiled), agent.size, agent.steps)
-
-    def with_steps(self, steps: int) -> "DiffusionAgent":
-        """The same agent with another number of denoising steps."""
-        return replace(self, steps=steps)
 
     def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
         """Writes all parts, weights in float16; an older folder is replaced at the end.
