@@ -37,10 +37,7 @@ def choose_device(device: str = "auto") -> str:
 
 @contextmanager
 def out_of_memory(doing: str, remedy: str) -> Iterator[None]:
-    """
-    Raises:
-        RuntimeError: out of GPU memory, with the remedy.
-    """
+    """RuntimeError: out of GPU memory, with the remedy."""
     import torch
 
     try:

@@ -263,10 +263,7 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
 
 
 def check_complete(folder: Path, parts: Iterable[str], what: str) -> None:
-    """
-    Raises:
-        FileNotFoundError: a folder of weights lacks one of its parts.
-    """
+    """FileNotFoundError: a folder of weights lacks one of its parts."""
     for part in parts:
         if not (folder / part).exists():
             raise FileNotFoundError(f"{folder} is not a complete {what}: {part} is missing; {restore(folder)}")

@@ -164,10 +164,7 @@ class TextEncoder:
         return self._cache[text]
 
     def check_distinct(self, texts: Sequence[str]) -> None:
-        """
-        Raises:
-            ValueError: two different texts are the same to the encoder, which reads only their beginnings.
-        """
+        """ValueError: two different texts are the same to the encoder, which reads only their beginnings."""
         known: dict[tuple[int, ...], str] = {}
         for text in texts:
             other = known.setdefault(tuple(self._tokens(text)[0].tolist()), text)

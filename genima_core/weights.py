@@ -45,10 +45,7 @@ def check_size(build: Callable[[], nn.Module], files: list[Path], what: str) -> 
 
 
 def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
-    """
-    Raises:
-        ValueError: some numbers are NaN or infinite.
-    """
+    """ValueError: some numbers are NaN or infinite."""
     wrong = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if wrong:
         raise ValueError(

@@ -99,10 +99,7 @@ class Network(nn.Module, ABC):
     """(7,) or (K, 7) rad, as the network decides."""
 
     def __init__(self, config: ControllerConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
-        """
-        Raises:
-            ValueError: the rig's views have another size than those that the network reads.
-        """
+        """ValueError: the rig's views have another size than those that the network reads."""
         if rig.size != tuple(config.size):
             raise ValueError(
                 f"the rig's views are {rig.size[0]}x{rig.size[1]} pixels, the network reads "

@@ -108,11 +108,7 @@ class Learner:
         return self.text.pooled(instructions).to(self.device)
 
     def step(self, number: int, rate: float) -> dict[str, float]:
-        """One update at `rate` times the learning rate; returns the losses.
-
-        Raises:
-            RuntimeError: the GPU's memory is too small for the batch.
-        """
+        """One update at `rate` times the learning rate; returns the losses."""
         t, model = self.preset.train, self.model
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate

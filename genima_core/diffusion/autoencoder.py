@@ -130,11 +130,7 @@ KINDS = {kind.__name__: kind for kind in (PatchAutoencoder, AutoencoderKL, Autoe
 
 
 def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
-    """Whichever of `KINDS` a folder's config.json names, in float32.
-
-    Raises:
-        FileNotFoundError, ValueError: no autoencoder there; of another kind, or damaged.
-    """
+    """Whichever of `KINDS` the config.json of a folder, or of vae/ in it, names, in float32."""
     folder = Path(folder)
     if (folder / "vae" / "config.json").is_file():
         folder = folder / "vae"

@@ -109,11 +109,7 @@ def from_scratch(
 
 
 def load_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Networks:
-    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32.
-
-    Raises:
-        FileNotFoundError, ValueError: not downloaded; damaged, or parts that do not belong together.
-    """
+    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32; errors as `build`."""
     controlled = FAMILIES[family].controlled
     if controlnet is not None and not controlled:
         raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet out")
@@ -144,11 +140,7 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
 
 
 def find_trained(source: Path, name: str = "controlnet") -> Path:
-    """The folder of a ControlNet (or unet): `source` itself, controlnet/ in it, or in its newest checkpoint-<step>.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
+    """The folder of a ControlNet (or unet): `source` itself, controlnet/ in it, or in its newest checkpoint-<step>."""
     source = Path(source)
     saved = sorted(
         (p for p in source.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()),
@@ -177,11 +169,7 @@ def add_input_channels(unet: UNet2DConditionModel, channels: int) -> None:
 
 
 def with_autoencoder(networks: Networks, folder: Path | str) -> Networks:
-    """The same with another decoder, such as the tiny one of taesd; latents must mean the same.
-
-    Raises:
-        FileNotFoundError, ValueError: no autoencoder there, or one that cannot be used.
-    """
+    """The same with another decoder, such as the tiny one of taesd; latents must mean the same."""
     if networks.controlnet is None:
         raise ValueError("pix2pix reads the observation through its own autoencoder; it cannot have another")
     vae = load_autoencoder(_folder(str(folder)), str(networks.device))

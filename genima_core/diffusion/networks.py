@@ -56,10 +56,7 @@ class Networks:
     """In use."""
 
     def __post_init__(self) -> None:
-        """
-        Raises:
-            ValueError: an unknown family, or parts that do not belong together.
-        """
+        """ValueError: an unknown family, or parts that do not belong together."""
         family, unet = pick(FAMILIES, self.family, "family"), self.unet.config
         if family.controlled != (self.controlnet is not None):
             raise ValueError(f"family {self.family!r} {'needs a' if family.controlled else 'has no'} ControlNet")
@@ -126,10 +123,7 @@ def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def check_fit(unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
-    """
-    Raises:
-        ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes).
-    """
+    """ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes)."""
     wrong = []
     for key in ("cross_attention_dim", "block_out_channels", "layers_per_block", "addition_embed_type", "in_channels"):
         ours, theirs = (list(c) if isinstance(c, tuple) else c for c in (controlnet.config[key], unet.config[key]))

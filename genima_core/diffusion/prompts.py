@@ -36,11 +36,7 @@ class Prompts:
 
     @classmethod
     def load(cls, folder: Path | str, count: int, device: str = "cpu", dtype: torch.dtype | None = None) -> "Prompts":
-        """Reads tokenizer/ and text_encoder/, and for two tokenizer_2/ and text_encoder_2/.
-
-        Raises:
-            FileNotFoundError, ValueError: missing; damaged.
-        """
+        """Reads tokenizer/ and text_encoder/, and for two tokenizer_2/ and text_encoder_2/."""
         return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in SUFFIXES[:count]))
 
     def save(self, folder: Path) -> None:

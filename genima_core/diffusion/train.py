@@ -49,11 +49,7 @@ def train_diffusion(training: DiffusionTraining) -> None:
 
 
 def make_accelerator(training: DiffusionTraining) -> Accelerator:
-    """How a step is done; what is learnt does not depend on it, but for rounding.
-
-    Raises:
-        ValueError: not possible on this device.
-    """
+    """How a step is done; what is learnt does not depend on it, but for rounding."""
     device = choose_device(training.device)
     if device == "cpu" and training.precision == "float16":
         raise ValueError("precision float16 needs a GPU; take bfloat16 or float32, or --device cuda")

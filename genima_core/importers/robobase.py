@@ -111,11 +111,7 @@ def find_config(snapshot: Path) -> Path:
 
 
 def read_config(path: Path, rig: CameraRig) -> ActConfig:
-    """The network that a config.yaml describes.
-
-    Raises:
-        ValueError: damaged, or something that `Act` does not do.
-    """
+    """The network that a config.yaml describes; ValueError: damaged, or something that `Act` does not do."""
     settings = read_yaml(path)
 
     def get(name: str) -> Any:
@@ -224,10 +220,7 @@ def rename(names: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def check(agent: Mapping[str, Tensor], kept: Mapping[str, str], expected: Mapping[str, Tensor], path: Path) -> None:
-    """
-    Raises:
-        ValueError: names, shapes or values that do not fit.
-    """
+    """ValueError: names, shapes or values that do not fit."""
     counts = Counter(kept.values())
     fits = [name for name, ours in kept.items() if ours in expected and counts[ours] == 1]
     shapes = {name: (tuple(agent[name].shape), tuple(expected[kept[name]].shape)) for name in fits}

@@ -98,11 +98,7 @@ class Run:
         return torch.Generator().manual_seed((self.options["seed"] * 1_000_003 + self.step + part * 2**40) % 2**63)
 
     def advance(self, values: Mapping[str, float]) -> None:
-        """One step is done.
-
-        Raises:
-            FloatingPointError: a value is not finite.
-        """
+        """One step is done; FloatingPointError: a value is not finite."""
         now = time.perf_counter()
         self.elapsed_s, self._since = self.elapsed_s + now - self._since, now
         self.step += 1
