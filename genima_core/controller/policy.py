@@ -19,6 +19,7 @@ from genima_core.controller.resnet import fold_norms
 from genima_core.device import choose_device
 from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage, write_json
 from genima_core.language import TextEncoder
+from genima_core.tiling import check_views
 from genima_core.weights import check_finite, check_size
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
@@ -154,12 +155,7 @@ class Controller:
             ValueError: inputs of another shape or type, or not finite.
             RuntimeError: the network gave numbers that are not finite.
         """
-        width, height = self.size
-        if np.shape(targets) != (4, height, width, 3) or getattr(targets, "dtype", None) != np.uint8:
-            raise ValueError(
-                f"targets are {np.shape(targets)} {getattr(targets, 'dtype', type(targets).__name__)}; "
-                f"this controller reads (4, {height}, {width}, 3) uint8"
-            )
+        check_views(targets, self.size, "targets")
         q = np.asarray(q, dtype=np.float64)
         if q.shape != (7,) or not np.isfinite(q).all():
             raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")

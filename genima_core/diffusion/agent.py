@@ -27,6 +27,7 @@ from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
 from genima_core.diffusion.prompts import SUFFIXES, Prompts
 from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
+from genima_core.tiling import check_views
 from genima_core.weights import load_part, read_config
 
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
@@ -164,12 +165,7 @@ class DiffusionAgent:
         steps = self.steps if steps is None else steps
         if steps < 1:
             raise ValueError(f"steps is {steps}; at least one is needed")
-        width, height = self.size
-        if np.shape(images) != (4, height, width, 3) or images.dtype != np.uint8:
-            raise ValueError(
-                f"images are {np.shape(images)} {getattr(images, 'dtype', '')}; this agent draws onto "
-                f"(4, {height}, {width}, 3) uint8: four RGB views of {width}x{height}"
-            )
+        check_views(images, self.size, "images")
         views, prompts = torch.from_numpy(images.copy())[None], self.networks.prompts.embed([instruction])
         with out_of_memory("drawing", "use --precision float16, or the tiny autoencoder"):
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)
