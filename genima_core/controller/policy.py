@@ -31,11 +31,9 @@ class Engine:
     """One batched pass for the four views, norms folded into the convolutions, and on a GPU one captured graph."""
 
     def __init__(self, network: Network, tuned: bool = True, compiled: bool = False) -> None:
-        """
-        Args:
-            network: Shared, not copied.
-            tuned: Fold norms and capture graphs. Weights must not change any more.
-            compiled: Compile the network with torch.compile; the first chunk then takes a minute or two. Likewise.
+        """`tuned` folds norms and captures graphs, `compiled` compiles, which takes a minute or two at the first chunk.
+
+        With either, the weights, which are shared, must not change any more.
         """
         self.device = next(network.parameters()).device
         self._network: Callable[..., Prediction] = fold_norms(shared_twin(network)) if tuned else network

@@ -1,9 +1,7 @@
-"""Draws as the stock pipelines do, without what they do again in every call.
+"""Draws as the stock pipelines do, without what they do again in every call: prompts, scheduler and observation.
 
-A stock pipeline encodes the prompt, sets up its scheduler, passes through PIL and numpy, asks the device for results
-in between, and lets the ControlNet read the same observation in every step. Here all that depends on the call is the
-picture and the noise: prompts are kept, the scheduler is a table of numbers, the observation is read once, pictures
-are tiled and untiled on the device, and on a GPU the whole drawing is one captured graph.
+They also pass through PIL and numpy and ask the device for results in between; here a drawing stays on the device, and
+on a GPU it is one captured graph.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,11 +22,9 @@ class Engine:
     """Draws onto batches of views; same seed, same drawing as the stock pipeline at the same precision."""
 
     def __init__(self, networks: Networks, tuned: bool = True, compiled: bool = False) -> None:
-        """
-        Args:
-            networks: What draws. Their weights are shared, not copied.
-            tuned: Fuse projections and capture graphs, on a GPU. Weights must not change any more.
-            compiled: Compile the networks with torch.compile; the first drawing then takes a minute or two. Likewise.
+        """On a GPU `tuned` fuses projections and captures graphs; `compiled` takes minutes at the first drawing.
+
+        With either, the weights, which are shared, must not change any more.
         """
         self.device, self.dtype, self._scheduler = networks.device, networks.dtype, networks.scheduler
         self._channels = networks.vae.config.latent_channels
