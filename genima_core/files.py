@@ -262,11 +262,11 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
         raise
 
 
-def check_complete(folder: Path, parts: Iterable[str], what: str) -> None:
-    """FileNotFoundError: a folder of weights lacks one of its parts."""
+def check_complete(folder: Path, parts: Iterable[str], otherwise: str) -> None:
+    """FileNotFoundError: a folder of weights lacks one of its parts; `otherwise` says what it is not."""
     for part in parts:
         if not (folder / part).exists():
-            raise FileNotFoundError(f"{folder} is not a complete {what}: {part} is missing; {restore(folder)}")
+            raise FileNotFoundError(f"{folder} {otherwise}: {part} is missing; {restore(folder)}")
 
 
 @contextmanager

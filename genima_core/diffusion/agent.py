@@ -33,6 +33,7 @@ from genima_core.weights import load_part, read_config
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 OF_AGENT = ("agent.json", (*PARTS, "controlnet", "text_encoder_2", "tokenizer_2"), "a diffusion agent")
 """What `files.replaced_folder` needs to know an older one by."""
+INCOMPLETE = "is not a complete diffusion agent"
 SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MAX_SIDE_PX, MAX_STEPS = 4096, 1000
@@ -93,12 +94,12 @@ class DiffusionAgent:
         path = Path(path)
         device = choose_device(device)
         dtype = pick(PRECISIONS, precision or ("float16" if device.startswith("cuda") else "float32"), "precision")
-        check_complete(path, PARTS, "diffusion agent")
+        check_complete(path, PARTS, INCOMPLETE)
         with told_as_damage(path):
             agent = from_overrides(AgentInfo, read_json(path / "agent.json"), "agent.json")
             family = pick(FAMILIES, agent.family, "family")
             if family.controlled:
-                check_complete(path, ("controlnet",), "diffusion agent")
+                check_complete(path, ("controlnet",), INCOMPLETE)
             config = read_config(path / "scheduler", "scheduler_config.json")
             networks = Networks(
                 agent.family,
