@@ -81,7 +81,7 @@ class Checkpoint:
             ValueError: a part is damaged, or parts do not belong together.
         """
         path = Path(path)
-        check_complete(path, PARTS, "is not a complete checkpoint")
+        check_complete(path, PARTS, "is not a complete checkpoint:")
         data = read_json(path / "checkpoint.json")
         if data.get("format") != FORMAT:
             raise ValueError(

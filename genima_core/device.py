@@ -36,11 +36,11 @@ def choose_device(device: str = "auto") -> str:
 
 
 @contextmanager
-def out_of_memory(doing: str, remedy: str) -> Iterator[None]:
-    """RuntimeError: out of GPU memory, with the remedy."""
+def out_of_memory(message: str) -> Iterator[None]:
+    """RuntimeError: the message, when the GPU's memory does not suffice."""
     import torch
 
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise RuntimeError(f"out of GPU memory while {doing}: {remedy}") from error
+        raise RuntimeError(message) from error

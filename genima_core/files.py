@@ -263,10 +263,10 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
 
 
 def check_complete(folder: Path, parts: Iterable[str], otherwise: str) -> None:
-    """FileNotFoundError: a folder of weights lacks one of its parts; `otherwise` says what it is not."""
+    """FileNotFoundError: a folder of weights lacks one of its parts; the message begins with `otherwise`."""
     for part in parts:
         if not (folder / part).exists():
-            raise FileNotFoundError(f"{folder} {otherwise}: {part} is missing; {restore(folder)}")
+            raise FileNotFoundError(f"{folder} {otherwise} {part} is missing; {restore(folder)}")
 
 
 @contextmanager

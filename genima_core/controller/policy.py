@@ -100,7 +100,7 @@ class Controller:
         """
         path = Path(path)
         device = choose_device(device)
-        check_complete(path, PARTS, "is not a complete controller")
+        check_complete(path, PARTS, "is not a complete controller:")
         with told_as_damage(path):
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]

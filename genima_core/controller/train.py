@@ -30,8 +30,9 @@ from genima_core.training.config import ControllerTraining
 from genima_core.training.run import Run, set_up
 from genima_core.training.schedule import count_steps, follow, frozen_copy, relative_rate
 
-REMEDY = "lower --batch-size, or end other programs that use the GPU (nvidia-smi lists it)"
-"""For too little GPU memory."""
+OUT_OF_MEMORY = (
+    "out of GPU memory while training: lower --batch-size, or end other programs that use the GPU (nvidia-smi lists it)"
+)
 
 
 def train_controller(training: ControllerTraining) -> None:
@@ -113,7 +114,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         model.train()
-        with out_of_memory("training", REMEDY):
+        with out_of_memory(OUT_OF_MEMORY):
             terms = model.losses(self.batch())
             total = torch.stack(list(terms.values())).sum()
             self.optimizer.zero_grad(set_to_none=True)

@@ -33,7 +33,7 @@ from genima_core.weights import load_part, read_config
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 OF_AGENT = ("agent.json", (*PARTS, "controlnet", "text_encoder_2", "tokenizer_2"), "a diffusion agent")
 """What `files.replaced_folder` needs to know an older one by."""
-INCOMPLETE = "is not a complete diffusion agent"
+INCOMPLETE = "is not a complete diffusion agent:"
 SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MAX_SIDE_PX, MAX_STEPS = 4096, 1000
@@ -168,7 +168,7 @@ class DiffusionAgent:
             raise ValueError(f"steps is {steps}; at least one is needed")
         check_views(images, self.size, "images")
         views, prompts = torch.from_numpy(images.copy())[None], self.networks.prompts.embed([instruction])
-        with out_of_memory("drawing", "use --precision float16, or the tiny autoencoder"):
+        with out_of_memory("out of GPU memory while drawing: use --precision float16, or the tiny autoencoder"):
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)
         if not finite:
             raise FloatingPointError(

@@ -29,8 +29,10 @@ from genima_core.training.schedule import count_steps, follow, frozen_copy, lear
 
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 """What accelerate calls them."""
-REMEDY = "raise --accumulate, use --precision bfloat16 or --checkpointing, or lower --batch-size"
-"""For too little GPU memory."""
+OUT_OF_MEMORY = (
+    "out of GPU memory while training: raise --accumulate, use --precision bfloat16 or --checkpointing, or lower "
+    "--batch-size"
+)
 
 
 def train_diffusion(training: DiffusionTraining) -> None:
@@ -131,7 +133,7 @@ def fit_diffusion(
                 part = accelerator.process_index * training.accumulate + i
                 generator = run.generator(part)
                 last = i == training.accumulate - 1
-                with nullcontext() if last else accelerator.no_sync(model), out_of_memory("training", REMEDY):
+                with nullcontext() if last else accelerator.no_sync(model), out_of_memory(OUT_OF_MEMORY):
                     batch = examples.batch(index[part::parts], generator)
                     with accelerator.autocast():
                         loss = drawing_loss(model, trainable, batch, config, generator)
