@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from _timing import alternate_ms, device_name, report, row
 
-from genima_core.controller.config import PRESETS
-from genima_core.controller.networks import NETWORKS
+from genima_core.controller.config import NETWORKS, PRESETS
 from genima_core.controller.policy import Controller
 from genima_core.device import choose_device
 from genima_core.language import TextEncoder
@@ -59,9 +58,9 @@ def main(
                 joints = network(images, state, torch.ones(1, device=device), embedding).joints[0].cpu().numpy()
                 return np.clip(joints, limits.lower, limits.upper)
 
-        kinds = {"": Controller(network, text, device, tuned=True)}
+        kinds = {"": Controller(network, text, tuned=True)}
         if compiled:
-            kinds["compiled"] = Controller(network, text, device, tuned=True, compiled=True)
+            kinds["compiled"] = Controller(network, text, tuned=True, compiled=True)
         for kind, controller in kinds.items():
 
             def ours(controller=controller, targets=targets, q=q) -> np.ndarray:

@@ -18,8 +18,9 @@ from genima_core.device import choose_device
 from genima_core.diffusion.building import TrainableNetworks
 from genima_core.diffusion.config import SD_TURBO
 from genima_core.diffusion.examples import Batch
-from genima_core.diffusion.train import Learner, Precision, Resources, drawing_loss, prepare_frozen
+from genima_core.diffusion.train import Learner, drawing_loss, make_accelerator, prepare_frozen
 from genima_core.files import write_json
+from genima_core.training.config import DiffusionTraining, Precision
 
 
 def main(
@@ -49,12 +50,13 @@ def main(
         if json is not None:
             json.write_text(json_format.dumps({"rows": [], "not_run": [line]}, indent=2) + "\n")
         return
-    resources = Resources(device, precision, checkpointing=checkpointing)
-    accelerator = resources.accelerator()
+    nowhere = Path()
+    training = DiffusionTraining(nowhere, nowhere, device=device, precision=precision, checkpointing=checkpointing)
+    accelerator = make_accelerator(training)
     networks = sd_turbo(device, torch.float32, shrink=shrink or 1)
     networks.controlnet.requires_grad_(True).train()
     trainable = TrainableNetworks(networks, ("controlnet",), DDPMScheduler.from_config(networks.scheduler.config))
-    prepare_frozen(trainable, resources)
+    prepare_frozen(trainable, training)
     learner = Learner(trainable)
     config = replace(SD_TURBO, batch_size=batch)
     optimizer = torch.optim.AdamW(learner.parameters(), config.learning_rate, fused=True)

@@ -72,14 +72,7 @@ def channels_last(module: Module, device: torch.device | str | None = None) -> M
 
 def shared_twin(module: Module) -> Module:
     """The same module with the same tensors, whose structure can be changed without changing the original's."""
-    twin = copy.copy(module)
-    twin.__dict__ = dict(module.__dict__)
-    for registry in ("_parameters", "_buffers"):
-        twin.__dict__[registry] = dict(module.__dict__[registry])
-    twin.__dict__["_modules"] = {
-        name: None if child is None else shared_twin(child) for name, child in module.__dict__["_modules"].items()
-    }
-    return twin
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())})
 
 
 def compile_frozen(function: Callable, device: torch.device) -> Callable:

@@ -18,18 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
-from genima_core.config import from_overrides
-from genima_core.files import check_replaceable, read_json, replaced_folder, restore, write_json
+from genima_core.config import flat, from_overrides
+from genima_core.files import check_complete, check_replaceable, read_json, replaced_folder, write_json
 
 if TYPE_CHECKING:
     from genima_core.targets.gate import Gate, GateConfig
 
 FORMAT = 1
-OF_CHECKPOINT = (
-    "checkpoint.json",
-    ("checkpoint.json", "rig.json", "diffusion", "controller", "README.md"),
-    "a checkpoint",
-)
+PARTS = ("checkpoint.json", "rig.json", "diffusion", "controller")
+OF_CHECKPOINT = ("checkpoint.json", (*PARTS, "README.md"), "a checkpoint")
 """What `files.replaced_folder` needs to know an older one by."""
 COLLECTED = "collected"
 """`Origin.made` of scripted demonstrations."""
@@ -84,9 +81,7 @@ class Checkpoint:
             ValueError: a part is damaged, or parts do not belong together.
         """
         path = Path(path)
-        for part in ("checkpoint.json", "rig.json", "diffusion", "controller"):
-            if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is not a complete checkpoint: {part} is missing; {restore(path)}")
+        check_complete(path, PARTS, "is not a complete checkpoint:")
         data = read_json(path / "checkpoint.json")
         if data.get("format") != FORMAT:
             raise ValueError(
@@ -125,17 +120,31 @@ class Checkpoint:
         return Gate(rig, self.info.chunk_size * self.info.dt_s, config or GateConfig())
 
 
-def assemble(
-    data: Path,
-    diffusion: Path,
-    controller: Path,
-    out: Path,
-    autoencoder: Path | None = None,
-    preset: str = "demo",
-    results: tuple[Path, ...] = (),
-    licence: str = "",
-    repeated_by: str = "",
-) -> None:
+@dataclass(frozen=True)
+class Parts:
+    """What a checkpoint is put together from."""
+
+    data: Path
+    """Data set that all parts were trained on."""
+    diffusion: Path
+    """Folder that `genima train diffusion` wrote, or an agent that `genima convert` made."""
+    controller: Path
+    """Folder that `genima train controller` wrote, or one that `genima convert` made."""
+    out: Path
+    """Checkpoint folder."""
+    autoencoder: Path | None = None
+    """Folder that `genima train autoencoder` wrote, for the model card."""
+    preset: str = "demo"
+    """Name that the parts were trained with."""
+    results: tuple[Path, ...] = ()
+    """Files that `genima eval --json` wrote, for the model card."""
+    licence: str = ""
+    """Of the checkpoint, for the model card, such as Apache-2.0; by default the card names none."""
+    repeated_by: str = ""
+    """Command that makes it again, for the model card."""
+
+
+def assemble(parts: Parts) -> None:
     """Puts what was trained into one checkpoint folder with its model card; an older one is replaced at the end.
 
     Raises:
@@ -145,71 +154,65 @@ def assemble(
     from genima_core.data.dataset import Dataset
     from genima_core.data.origin import read_origin
 
-    out = Path(out)
-    check_replaceable(out, *OF_CHECKPOINT)
-    dataset = Dataset(data)
-    agent, follower = _part(diffusion, "agent", "agent.json"), _part(controller, "controller", "config.json")
-    chunks = from_overrides(_Chunks, _read_json(follower / "config.json"), str(follower), strict=False)
-    drawn = from_overrides(_Drawn, _read_json(agent / "agent.json"), str(agent), strict=False)
+    check_replaceable(parts.out, *OF_CHECKPOINT)
+    if missing := [path for path in parts.results if not path.exists()]:
+        raise FileNotFoundError(f"{missing[0]} is missing; `genima eval --json` writes it")
+    dataset = Dataset(parts.data)
+    agent = _part(parts.diffusion, "agent", "agent.json")
+    controller = _part(parts.controller, "controller", "config.json")
+    drawn = from_overrides(_Sizes, read_json(agent / "agent.json"), str(agent), strict=False)
+    chunks = from_overrides(_Sizes, read_json(controller / "config.json"), str(controller), strict=False)
     if drawn.size != chunks.size:
         raise ValueError(
             f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}; both need the same "
             "size"
         )
-    width, height = chunks.size
-    rig = dataset.rig.resize(width, height)
+    rig = dataset.rig.resize(*chunks.size)
     info = CheckpointInfo(
         FORMAT,
-        preset,
+        parts.preset,
         tuple(sorted(set(dataset.tasks))),
         tuple(sorted(set(dataset.instructions))),
         chunks.chunk_size,
         chunks.dt_s,
-        width,
+        chunks.size[0],
         rig.fingerprint(),
         dataset.fingerprint(),
         tuple(dataset.seeds),
         git_revision(),
     )
+    trained = {"autoencoder": parts.autoencoder, "diffusion": parts.diffusion, "controller": parts.controller}
     scores = {
-        name: _read_json(folder / "scores.json")
-        for name, folder in (("autoencoder", autoencoder), ("diffusion", diffusion), ("controller", controller))
+        name: read_json(folder / "scores.json")
+        for name, folder in trained.items()
         if folder is not None and (folder / "scores.json").exists()
     }
     origin = read_origin(dataset.root)
-    card = ModelCard(
+    card = model_card(
         info,
-        len(dataset),
-        sum(dataset.lengths),
+        (len(dataset), sum(dataset.lengths)),
         None if origin is None else origin.made,
         scores,
-        [_read_json(path) for path in results],
-        licence,
-        repeated_by,
+        [read_json(path) for path in parts.results],
+        parts.licence,
+        parts.repeated_by,
     )
-    with replaced_folder(out, *OF_CHECKPOINT) as temporary:
+    with replaced_folder(parts.out, *OF_CHECKPOINT) as temporary:
         shutil.copytree(agent, temporary / "diffusion")
-        shutil.copytree(follower, temporary / "controller")
+        shutil.copytree(controller, temporary / "controller")
         rig.save(temporary / "rig.json")
         write_json(temporary / "checkpoint.json", asdict(info))
-        (temporary / "README.md").write_text(card.markdown())
+        (temporary / "README.md").write_text(card)
         Checkpoint.open(temporary)
 
 
 @dataclass(frozen=True)
-class _Chunks:
-    """What a checkpoint takes from its controller's config.json."""
+class _Sizes:
+    """What a checkpoint takes from its agent's agent.json, and from its controller's config.json."""
 
     size: tuple[int, int]
-    chunk_size: int
-    dt_s: float
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """And from its agent's agent.json."""
-
-    size: tuple[int, int]
+    chunk_size: int = 0
+    dt_s: float = 0.0
 
 
 def _plain(instruction: str) -> str:
@@ -228,66 +231,54 @@ def _part(folder: Path, name: str, mark: str) -> Path:
     )
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What a checkpoint is, how it was made and what it scores."""
+def model_card(
+    info: CheckpointInfo,
+    length: tuple[int, int],
+    made: str | None,
+    scores: Mapping[str, Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]] = (),
+    licence: str = "",
+    repeated_by: str = "",
+) -> str:
+    """What a checkpoint is, how it was made and what it scores, as Markdown.
 
-    info: CheckpointInfo
-    episodes: int
-    frames: int
-    made: str | None
-    """How its data set was made, as `Origin.made` says; None where nobody noted that."""
-    scores: Mapping[str, dict[str, Any]]
-    """scores.json of the parts that were trained here."""
-    results: Sequence[dict[str, Any]] = ()
-    licence: str = ""
-    repeated_by: str = ""
-
-    def markdown(self) -> str:
-        info = self.info
-        lines = [
-            f"# Genima checkpoint, preset `{info.preset}`",
-            "",
-            f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
-            f"chunks of {info.chunk_size} actions every {info.dt_s} s."
-            + (f" Licence: {self.licence}." if self.licence else ""),
-            "",
-            "## How it was made",
-            "",
-            f"- Data: {self._data()} ({self.frames} frames), fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
-            f"- Code: revision `{info.revision}`"
-            + (f"; `{self.repeated_by}` repeats it." if self.repeated_by else "."),
-        ]
-        if imported := [part for part in ("diffusion", "controller") if part not in self.scores]:
-            lines.append(f"- Imported, not trained here: {' and '.join(imported)}.")
-        if self.scores:
-            lines += [
-                "",
-                "| part | parameters | steps | minutes | samples/s | held-out scores |",
-                "|---|---|---|---|---|---|",
-            ]
+    Args:
+        info: Of the checkpoint.
+        length: Episodes and frames of its data set.
+        made: How that was made, as `Origin.made` says; None where nobody noted it.
+        scores: scores.json of the parts that were trained here.
+        results: Of `genima eval --json`.
+        licence: Of the checkpoint.
+        repeated_by: Command that makes it again.
+    """
+    if made == COLLECTED:
+        data = f"scripted demonstrations in simulation, scene seeds {min(info.seeds)} to {max(info.seeds)}"
+    else:
+        data = f"demonstrations, {made or 'of unknown origin'}"
+    lines = [
+        f"# Genima checkpoint, preset `{info.preset}`",
+        "",
+        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
+        f"chunks of {info.chunk_size} actions every {info.dt_s} s." + (f" Licence: {licence}." if licence else ""),
+        "",
+        "## How it was made",
+        "",
+        f"- Data: {length[0]} {data} ({length[1]} frames), fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
+        f"- Code: revision `{info.revision}`" + (f"; `{repeated_by}` repeats it." if repeated_by else "."),
+    ]
+    if imported := [part for part in ("diffusion", "controller") if part not in scores]:
+        lines.append(f"- Imported, not trained here: {' and '.join(imported)}.")
+    if scores:
+        lines += ["", "| part | parameters | steps | minutes | samples/s | held-out scores |", "|---" * 6 + "|"]
+    lines += [
+        f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
+        f"{score['samples_per_s']:.0f} | "
+        + ", ".join(f"{key} {v:.3g}" for key, v in flat(score["scores"], " ").items() if isinstance(v, int | float))
+        + " |"
+        for name, score in scores.items()
+    ]
+    if results:
         lines += [
-            f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
-            f"{score['samples_per_s']:.0f} | {_flat(score['scores'])} |"
-            for name, score in self.scores.items()
-        ]
-        lines += [*self._results(), "", "## What it cannot do", ""]
-        lines.append(
-            "It knows one cell: its cameras, its arm and the tasks above"
-            + (". It says nothing about a real robot." if self.made == COLLECTED else ".")
-        )
-        return "\n".join(lines) + "\n"
-
-    def _data(self) -> str:
-        if self.made == COLLECTED:
-            seeds = self.info.seeds
-            return f"{self.episodes} scripted demonstrations in simulation, scene seeds {min(seeds)} to {max(seeds)}"
-        return f"{self.episodes} demonstrations, " + ("of unknown origin" if self.made is None else self.made)
-
-    def _results(self) -> list[str]:
-        if not self.results:
-            return []
-        lines = [
             "",
             "## What it scores",
             "",
@@ -296,45 +287,29 @@ class ModelCard:
             "`truth` follows perfect targets.",
             "",
             "| task | targets | seeds | successes | rate | 95 % interval |",
-            "|---|---|---|---|---|---|",
+            "|---" * 6 + "|",
         ]
-        for r in self.results:
-            low, high = r["success_interval_95"]
-            lines.append(
-                f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} "
-                f"of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |"
-            )
-        for r in [r for r in self.results if "draw_found_rate" in r][:1]:
-            lines += [
-                "",
-                f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median "
-                f"error of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
-                f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from "
-                f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
-                "(medians).",
-            ]
-        return lines
-
-
-def _flat(scores: Mapping[str, Any], prefix: str = "") -> str:
-    """Scores as one cell of a table."""
-    parts = []
-    for key, value in scores.items():
-        if isinstance(value, dict):
-            parts.append(_flat(value, f"{prefix}{key} "))
-        elif isinstance(value, (int, float)):
-            parts.append(f"{prefix}{key} {value:.3g}")
-    return ", ".join(parts)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON file, or an error that says which command writes it."""
-    try:
-        return read_json(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} is missing; a finished `genima train` or `genima eval --json` writes it"
-        ) from error
+    for r in results:
+        low, high = r["success_interval_95"]
+        lines.append(
+            f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} "
+            f"of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |"
+        )
+    for r in [r for r in results if "draw_found_rate" in r][:1]:
+        lines += [
+            "",
+            f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median "
+            f"error of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
+            f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from "
+            f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
+            "(medians).",
+        ]
+    lines += ["", "## What it cannot do", ""]
+    lines.append(
+        "It knows one cell: its cameras, its arm and the tasks above"
+        + (". It says nothing about a real robot." if made == COLLECTED else ".")
+    )
+    return "\n".join(lines) + "\n"
 
 
 def git_revision() -> str:

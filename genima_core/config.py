@@ -21,6 +21,7 @@ class DataclassInstance(Protocol):
 
 
 T = TypeVar("T", bound=DataclassInstance)
+V = TypeVar("V")
 
 
 def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str, strict: bool = True) -> T:
@@ -58,6 +59,31 @@ def check_positive(config: object, names: str) -> None:
     for name in names.split():
         if not 0 < getattr(config, name) < math.inf:
             raise ValueError(f"{name} is {getattr(config, name)}; it must be positive")
+
+
+def pick(table: Mapping[Any, V], name: object, what: str) -> V:
+    """The value of a name that somebody gave.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if name not in table:
+        raise ValueError(f"{what} is {short(name)}; valid are {', '.join(map(str, table))}")
+    return table[name]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that are not None, for `dataclasses.replace`."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def flat(values: Mapping[str, Any], separator: str, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, whose names tell the way there."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, Mapping)
+        result |= flat(value, separator, f"{prefix}{name}{separator}") if inner else {prefix + name: value}
+    return result
 
 
 @cache

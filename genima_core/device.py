@@ -1,16 +1,25 @@
 """Where models run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-def check_device(device: str) -> None:
-    """Raises ValueError where there is no such device for torch, with what to do about it."""
+
+def choose_device(device: str = "auto") -> str:
+    """The device that torch is told: "auto" is cuda where there is one, else cpu.
+
+    Raises:
+        ValueError: there is no such device for torch; says what to do about it.
+    """
     import torch
 
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         wanted = torch.device(device)
     except RuntimeError:
         raise ValueError(f"device {device!r} is unknown; valid are cpu, cuda, cuda:1, ...") from None
     if wanted.type != "cuda":
-        return
+        return device
     if torch.version.cuda is None:
         raise ValueError(
             f"device {device} needs a torch with CUDA, but {torch.__version__} is built without it; install "
@@ -23,17 +32,15 @@ def check_device(device: str) -> None:
         )
     if (wanted.index or 0) >= (count := torch.cuda.device_count()):
         raise ValueError(f"device {device} does not exist; there are {', '.join(f'cuda:{i}' for i in range(count))}")
+    return device
 
 
-def choose_device(device: str = "auto") -> str:
-    """The device that torch is told: "auto" is cuda where there is one, else cpu.
-
-    Raises:
-        ValueError: there is no such device; see `check_device`.
-    """
+@contextmanager
+def out_of_memory(message: str) -> Iterator[None]:
+    """RuntimeError: the message, when the GPU's memory does not suffice."""
     import torch
 
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    check_device(device)
-    return device
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RuntimeError(message) from error

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -260,6 +260,30 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
                 errno.ENOSPC, f"the disk of {folder} is full: make space and start again; what was there before is kept"
             ) from error
         raise
+
+
+def check_complete(folder: Path, parts: Iterable[str], otherwise: str) -> None:
+    """FileNotFoundError: a folder of weights lacks one of its parts; the message begins with `otherwise`."""
+    for part in parts:
+        if not (folder / part).exists():
+            raise FileNotFoundError(f"{folder} {otherwise} {part} is missing; {restore(folder)}")
+
+
+@contextmanager
+def told_as_damage(folder: Path) -> Iterator[None]:
+    """For reading a folder of weights: safetensors, json, torch and diffusers each have their own errors.
+
+    Raises:
+        FileNotFoundError, ValueError: a part is missing; anything else, with the remedy.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{folder} is damaged ({type(error).__name__}: {one_line(error)}); {restore(folder)}"
+        ) from error
 
 
 def restore(folder: Path | str) -> str:

@@ -57,8 +57,12 @@ class TextEncoder:
 
         Nothing can be downloaded for the demo preset, and telling a handful of instructions apart needs no training.
         """
+        vocabulary, merges = _vocabulary()
+        special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
+        kind: Any = CLIPTokenizer  # which takes pairs as well as it takes texts
+        tokenizer = kind(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS, **special)
         config = CLIPTextConfig(
-            vocab_size=len(_vocabulary()[0]),
+            vocab_size=len(vocabulary),
             hidden_size=width,
             intermediate_size=2 * width,
             projection_dim=width,
@@ -71,8 +75,7 @@ class TextEncoder:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = CLIPTextModel(config)
-        return cls(_spelling_tokenizer(), model)
+            return cls(tokenizer, CLIPTextModel(config))
 
     @classmethod
     def load(
@@ -106,15 +109,28 @@ class TextEncoder:
                 raise ValueError(f"tensors are missing: {sorted(report['missing_keys'])[:3]} ...")
             check_finite(model.state_dict(), str(source))
         except OSError as error:
-            remedy = (
-                restore(folder) if nested else f"get it with `hf download {source}`, or name the folder that holds it"
-            )
+            download = f"get it with `hf download {source}`, or name the folder that holds it"
+            remedy = restore(folder) if nested else download
             raise FileNotFoundError(f"no tokenizer{suffix} and text_encoder{suffix} at {source}: {remedy}") from error
         except Exception as error:  # safetensors, json and torch each have their own
-            raise ValueError(
-                f"the text encoder at {source} is damaged ({one_line(error)}); restore its files"
-            ) from error
+            why = one_line(error)
+            raise ValueError(f"the text encoder at {source} is damaged ({why}); restore its files") from error
         return cls(tokenizer, model.to(device))
+
+    @classmethod
+    def of_width(cls, source: str | None, width: int, device: str = "cpu") -> "TextEncoder":
+        """One whose pooled embeddings have so many numbers: a folder or name as for `load`, or None for the tiny one.
+
+        Raises:
+            FileNotFoundError, ValueError: see `load`; it has another width.
+        """
+        text = cls.load(source, device) if source else cls.tiny(width)
+        if text.pooled_width != width:
+            raise ValueError(
+                f"the text encoder {source} gives {text.pooled_width} numbers, the controller reads {width}; leave "
+                "--text-encoder out, or give one of that width"
+            )
+        return text
 
     def save(self, folder: Path | str, suffix: str = "") -> None:
         """Writes tokenizer/ and text_encoder/ into a folder, each with the suffix."""
@@ -126,11 +142,6 @@ class TextEncoder:
     def window(self) -> int:
         """Tokens that are read; what is longer is cut."""
         return min(self.tokenizer.model_max_length, MAX_TOKENS)
-
-    @property
-    def width(self) -> int:
-        """Of each token's embedding."""
-        return self.model.config.hidden_size
 
     @property
     def pooled_width(self) -> int:
@@ -153,10 +164,7 @@ class TextEncoder:
         return self._cache[text]
 
     def check_distinct(self, texts: Sequence[str]) -> None:
-        """
-        Raises:
-            ValueError: two different texts are the same to the encoder, which reads only their beginnings.
-        """
+        """ValueError: two different texts are the same to the encoder, which reads only their beginnings."""
         known: dict[tuple[int, ...], str] = {}
         for text in texts:
             other = known.setdefault(tuple(self._tokens(text)[0].tolist()), text)
@@ -202,17 +210,3 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
                 tokens.append(left + right)
             left += right
     return {token: i for i, token in enumerate(dict.fromkeys(tokens))}, merges
-
-
-def _spelling_tokenizer() -> CLIPTokenizer:
-    vocabulary, merges = _vocabulary()
-    kind: Any = CLIPTokenizer  # which takes pairs as well as it takes texts
-    return kind(
-        vocab=vocabulary,
-        merges=merges,
-        bos_token=START,
-        eos_token=END,
-        pad_token=END,
-        unk_token=END,
-        model_max_length=MAX_TOKENS,
-    )

@@ -31,7 +31,7 @@ class Policy:
 
     def with_steps(self, steps: int) -> "Policy":
         """The same policy with another number of denoising steps."""
-        return replace(self, agent=self.agent.with_steps(steps))
+        return replace(self, agent=replace(self.agent, steps=steps))
 
     def draw(self, observation: Observation, seed: int) -> np.ndarray:
         """Targets drawn onto the four views, (4, H, W, 3) uint8; the same seed gives the same drawing."""

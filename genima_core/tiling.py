@@ -27,3 +27,12 @@ def untile(tiled: np.ndarray) -> np.ndarray:
     if tiled.shape[:2] != (2 * height, 2 * width):
         raise ValueError(f"a tiled picture has even height and width, not {tiled.shape[:2]}")
     return tiled.reshape(2, height, 2, width, -1).swapaxes(1, 2).reshape(4, height, width, -1)
+
+
+def check_views(views: np.ndarray, size: tuple[int, int], what: str) -> None:
+    """ValueError: not four views of a width and height, (4, H, W, 3) uint8; `what` names them."""
+    width, height = size
+    kind = getattr(views, "dtype", type(views).__name__)
+    if np.shape(views) != (4, height, width, 3) or kind != np.uint8:
+        needed = f"four RGB views of {width}x{height} are needed, (4, {height}, {width}, 3) uint8"
+        raise ValueError(f"{what} are {np.shape(views)} {kind}; {needed}")

@@ -45,13 +45,9 @@ def check_size(build: Callable[[], nn.Module], files: list[Path], what: str) -> 
 
 
 def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
-    """
-    Raises:
-        ValueError: some numbers are NaN or infinite.
-    """
-    if wrong := [
-        name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()
-    ]:
+    """ValueError: some numbers are NaN or infinite."""
+    wrong = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if wrong:
         raise ValueError(
             f"{what} has weights that are not finite: {', '.join(wrong[:3])}; restore or download it again"
         )
@@ -87,12 +83,8 @@ def load_part(kind: Any, folder: Path) -> Any:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no {kind.__name__} in {folder}: config.json is missing")
-    variant = None
-    if not any(
-        (folder / f"diffusion_pytorch_model{end}").is_file()
-        for end in (".safetensors", ".safetensors.index.json", ".bin")
-    ):
-        variant = "fp16"  # what many people download of a large model
+    # In half precision only is what many people download of a large model.
+    variant = None if any(folder.glob("diffusion_pytorch_model.[sb]*")) else "fp16"
     level = diffusers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
     try:

@@ -57,7 +57,6 @@ SHORT = {
     "launch": "a launch file is a graph",
     "genima_core.sim.meshes": "used by the scene, the collision check and the markers",
     "genima_core.targets.views": "used by rendering and by drawing, which do not know each other",
-    "genima_core.diffusion.tiles": "used by training and by the engine",
 }
 """Module, or folder of modules, of fewer than 25 lines, and the reason."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, ModelCard
+from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, model_card
 from genima_core.sim.cell import default_rig
 from genima_core.sim.task import make_task
 
@@ -93,7 +93,7 @@ def test_the_model_card_says_what_was_measured(info):
         "success_interval_95": [0.09, 0.91],
     }
     scores = {"diffusion": score, "controller": score}
-    card = ModelCard(info, 3, 99, "collected", scores, [result], "Apache-2.0", "make demo-checkpoint").markdown()
+    card = model_card(info, (3, 99), "collected", scores, [result], "Apache-2.0", "make demo-checkpoint")
     assert "1 of 2 | 50% | 9% to 91%" in card
     assert "3 scripted demonstrations in simulation, scene seeds 0 to 2" in card
     assert "Licence: Apache-2.0." in card
@@ -110,7 +110,7 @@ def test_the_model_card_says_what_was_measured(info):
     ],
 )
 def test_the_model_card_of_what_was_not_scripted_claims_nothing(info, made, words):
-    card = ModelCard(info, 3, 99, made, {}).markdown()
+    card = model_card(info, (3, 99), made, {})
     assert words in card
     assert "Imported, not trained here: diffusion and controller" in card
     assert not any(claim in card for claim in ("Licence", "Apache", "scripted", "repeats it", "real robot"))

@@ -62,17 +62,16 @@ assert source.read(0.1).stamp_s == 5.0 and (source.read(0.1).rgb == 7).all()
 """,
     "controller network": """
 import torch
-from genima_core.controller.config import preset
-from genima_core.controller.networks import NETWORKS
+from genima_core.controller.config import NETWORKS, PRESETS
 from genima_core.sim.cell import default_rig
-config = preset("linear").model
+config = PRESETS["linear"].model
 network = NETWORKS["linear"](config, default_rig(*config.size))
 chunk = network(torch.rand(2, 4, 3, 64, 64), torch.zeros(2, 7), torch.ones(2), torch.zeros(2, config.text_dim))
 assert chunk.joints.shape == (2, config.chunk_size, 7)
 """,
     "base model": """
-from genima_core.diffusion.config import preset
-assert preset("sd-2.1").family == "sd" and preset("sd-2.1").base.endswith("2-1-base")
+from genima_core.diffusion.config import PRESETS
+assert PRESETS["sd-2.1"].family == "sd" and PRESETS["sd-2.1"].base.endswith("2-1-base")
 """,
     "node": """
 from genima_ros.graph import graph

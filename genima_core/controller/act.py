@@ -4,6 +4,7 @@ Zhao et al. 2023 (ACT), Bharadhwaj et al. 2023 (MT-ACT: FiLM), Shridhar et al. 2
 gives RoboBase's numbers. Parameters are named as there, except that what only training needs lies in `posterior`.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,12 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.cameras import CameraRig
-from genima_core.controller.network import Network, Prediction, Statistics, TrainingBatch
+from genima_core.config import check_positive
+from genima_core.controller.network import ACTION, STATE, Network, Prediction, Statistics, TrainingBatch
 from genima_core.controller.resnet import FilmResNet, ResNetConfig
-from genima_core.controller.transformer import Encoder, Transformer, sine_positions, sinusoid_table
-
-STATE = ACTION = 8
-"""Seven joints and the gripper, which comes first in the state and last in an action."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,90 @@ class ActConfig(ResNetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_positive(self, "hidden heads feedforward encoder_layers decoder_layers chunk_size")
         if self.hidden % self.heads or self.hidden % 4:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads} and of 4")
+
+    @property
+    def layer(self) -> tuple[int, int, int, float]:
+        """Arguments of a layer of torch's transformers."""
+        return self.hidden, self.heads, self.feedforward, self.dropout
+
+
+class EncoderLayer(nn.TransformerEncoderLayer):
+    """Self-attention, then two linear layers, as in DETR: positions are added to queries and keys of every layer."""
+
+    def forward(  # type: ignore[override]  # takes positions, and no attention mask
+        self, x: Tensor, position: Tensor, ignore: Tensor | None = None
+    ) -> Tensor:
+        """(B, tokens, dim), with the norm after each block.
+
+        `position` is broadcastable to x; `ignore` (B, tokens) is true where a token should not be looked at.
+        """
+        key = x + position
+        attended = self.self_attn(key, key, x, key_padding_mask=ignore, need_weights=False)[0]
+        x = self.norm1(x + self.dropout(attended))
+        return self.norm2(x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x))))))
+
+
+class DecoderLayer(nn.TransformerDecoderLayer):
+    """Self-attention of the queries, attention to the memory, then two linear layers."""
+
+    def forward(  # type: ignore[override]  # as above
+        self, x: Tensor, memory: Tensor, position: Tensor, query_position: Tensor
+    ) -> Tensor:
+        """`position` belongs to the memory, `query_position` to x."""
+        key = x + query_position
+        x = self.norm1(x + self.dropout(self.self_attn(key, key, x, need_weights=False)[0]))
+        attended = self.multihead_attn(x + query_position, memory + position, memory, need_weights=False)[0]
+        x = self.norm2(x + self.dropout(attended))
+        return self.norm3(x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x))))))
+
+
+class Encoder(nn.Module):
+    """Layers alone: with the norm after each block, none is needed at the end."""
+
+    def __init__(self, config: ActConfig) -> None:
+        super().__init__()
+        layers = range(config.encoder_layers)
+        self.layers = nn.ModuleList(EncoderLayer(*config.layer, batch_first=True) for _ in layers)
+
+    def forward(self, x: Tensor, position: Tensor, ignore: Tensor | None = None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, position, ignore)
+        return x
+
+
+class Decoder(nn.Module):
+    """Layers and a last norm."""
+
+    def __init__(self, config: ActConfig) -> None:
+        super().__init__()
+        layers = range(config.decoder_layers)
+        self.layers = nn.ModuleList(DecoderLayer(*config.layer, batch_first=True) for _ in layers)
+        self.norm = nn.LayerNorm(config.hidden)
+
+    def forward(self, x: Tensor, memory: Tensor, position: Tensor, query_position: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, memory, position, query_position)
+        return self.norm(x)
+
+
+class Transformer(nn.Module):
+    """Features (B, queries, dim) of learned queries (queries, dim) about tokens (B, tokens, dim)."""
+
+    def __init__(self, config: ActConfig) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Encoder(config), Decoder(config)
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.xavier_uniform_(p)
+
+    def forward(self, tokens: Tensor, position: Tensor, queries: Tensor) -> Tensor:
+        memory = self.encoder(tokens, position)
+        # The queries are positions only; what they stand for starts as zeros.
+        start = torch.zeros(len(tokens), *queries.shape, dtype=tokens.dtype, device=tokens.device)
+        return self.decoder(start, memory, position, queries)
 
 
 class Posterior(nn.Module):
@@ -57,7 +137,7 @@ class Posterior(nn.Module):
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
         hidden = config.hidden
-        self.encoder = Encoder(config.encoder_layers, hidden, config.heads, config.feedforward, config.dropout)
+        self.encoder = Encoder(config)
         self.cls_embed = nn.Embedding(1, hidden)
         self.encoder_joint_proj = nn.Linear(STATE, hidden)
         self.encoder_action_proj = nn.Linear(ACTION, hidden)
@@ -95,9 +175,7 @@ class Act(Network):
         self.latent_out_proj = nn.Linear(config.latent, hidden)
         self.additional_pos_embed = nn.Embedding(3 if config.language else 2, hidden)
         self.query_embed = nn.Embedding(config.chunk_size, hidden)
-        self.transformer = Transformer(
-            config.encoder_layers, config.decoder_layers, hidden, config.heads, config.feedforward, config.dropout
-        )
+        self.transformer = Transformer(config)
         self.action_head = nn.Linear(hidden, ACTION)
         # Of the published weights; no loss ever reached it, and nothing reads it.
         self.is_pad_head = nn.Linear(hidden, 1)
@@ -152,3 +230,22 @@ class Act(Network):
 
     def load_backbone(self, source: str | Path) -> None:
         self.backbone.load_pretrained(source)
+
+
+def sine_positions(height: int, width: int, dim: int, device: torch.device | str = "cpu") -> Tensor:
+    """(height, width, dim): the first half of it encodes the row, the second the column, both scaled to 2 pi."""
+    period = 10000 ** (2 * (torch.arange(dim // 2, device=device) // 2) / (dim // 2))
+
+    def encode(count: int) -> Tensor:
+        angle = (torch.arange(1, count + 1, device=device) / count * 2 * math.pi)[:, None] / period
+        return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], -1).flatten(1)
+
+    rows = encode(height)[:, None].expand(height, width, -1)
+    columns = encode(width)[None].expand(height, width, -1)
+    return torch.cat([rows, columns], -1)
+
+
+def sinusoid_table(count: int, dim: int) -> Tensor:
+    """(count, dim) positions in a sequence, sines and cosines in turn ("Attention is all you need")."""
+    angle = torch.arange(count, dtype=torch.float64)[:, None] / 10000 ** (2 * (torch.arange(dim) // 2).double() / dim)
+    return torch.where(torch.arange(dim) % 2 == 0, angle.sin(), angle.cos()).float()

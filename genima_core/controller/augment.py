@@ -26,8 +26,6 @@ class Pictures:
     """(B, 4 views, 4 targets, 2)."""
     shown: Tensor
     """(B, 4, 4) bool, whether the sphere can be seen there."""
-    blank: Tensor
-    """(B,) bool, whether nothing was drawn."""
 
 
 class Augmentation:
@@ -60,15 +58,14 @@ class Augmentation:
         images = layer[:, :, :3] + backgrounds.float() / 255 * (1 - layer[:, :, 3:])
 
         if c.elastic_share > 0 and c.elastic[0] > 0:
-            images = self._elastic(images)
+            reach, smooth = c.elastic
+            size = min(2 * int(2 * smooth) + 1, H // 2 * 2 - 1)
+            warp = K.RandomElasticTransform((size, size), (smooth, smooth), (2 * reach / W, 2 * reach / H), p=1.0)
+            _change(images, torch.rand(B, device=device) < c.elastic_share, warp)
         if c.crop_px > 0:
             # One shift for all four views; geometry across views stays as consistent as it can.
             images = K.RandomCrop((H, W), padding=c.crop_px)(images.flatten(1, 2)).reshape(images.shape)
-        chosen = torch.rand(B, device=device) < c.jitter_share
-        if chosen.all():
-            images = self.jitter(images.flatten(0, 1)).reshape(images.shape)
-        elif chosen.any():
-            images[chosen] = self.jitter(images[chosen].flatten(0, 1)).reshape(-1, V, 3, H, W)
+        _change(images, torch.rand(B, device=device) < c.jitter_share, self.jitter)
         if c.recode > 0 and self.recode is not None:
             chosen = drawing & (torch.rand(B, device=device) < c.recode)
             if chosen.any():
@@ -80,7 +77,7 @@ class Augmentation:
             size = 2 * int(2 * c.blur_px + 0.5) + 1
             images = gaussian_blur2d(images.flatten(0, 1), (size, size), sigma).reshape(images.shape)
         images = images + torch.randn_like(images) * (c.noise * torch.rand(B, V, 1, 1, 1, device=device))
-        return Pictures(images.clamp(0, 1), pixels, shown, blank)
+        return Pictures(images.clamp(0, 1), pixels, shown)
 
     def _disturb(self, layer: Tensor, pixels: Tensor, shown: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Moves, fades and drops single spheres of the samples that are `drawing`."""
@@ -100,11 +97,8 @@ class Augmentation:
         v = (torch.arange(h, device=device) + 0.5) * H / h - 0.5
         near = pixels.clamp(-2 * W, 3 * W)
         # |p - c|^2 without the term that all spheres share.
-        away = (
-            near.square().sum(-1)[..., None, None]
-            - 2 * near[..., 0, None, None] * u
-            - 2 * near[..., 1, None, None] * v[:, None]
-        )
+        along_u, along_v = near[..., 0, None, None] * u, near[..., 1, None, None] * v[:, None]
+        away = near.square().sum(-1)[..., None, None] - 2 * along_u - 2 * along_v
         nearest = (-away / (2 * (0.04 * W) ** 2)).softmax(2)  # (B, V, 4, h, w)
         change = torch.einsum("bvihw,bvic->bvchw", nearest, torch.cat([shift, strength[..., None]], -1))
         change = F.interpolate(change.flatten(0, 1), size=(H, W), mode="bilinear")
@@ -113,18 +107,9 @@ class Augmentation:
         moved = F.grid_sample(layer.flatten(0, 1), grid, align_corners=False) * change[:, 2:]
         return moved.reshape(layer.shape), pixels + shift, shown & (kept > 0)
 
-    def _elastic(self, images: Tensor) -> Tensor:
-        """Elastic deformation of a share of the samples."""
-        c = self.config
-        B, V, _, H, W = images.shape
-        chosen = torch.rand(B, device=images.device) < c.elastic_share
-        if not chosen.any():
-            return images
-        alpha, sigma = c.elastic
-        size = 2 * int(2 * sigma) + 1
-        warp = K.RandomElasticTransform(
-            (min(size, H // 2 * 2 - 1),) * 2, (sigma, sigma), (2 * alpha / W, 2 * alpha / H), p=1.0
-        )
-        images = images.clone()
-        images[chosen] = warp(images[chosen].flatten(0, 1)).reshape(-1, V, 3, H, W)
-        return images
+
+def _change(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
+    """Changes the views of the samples (B,) that are chosen, in place."""
+    if chosen.any():
+        part = images[chosen]
+        images[chosen] = change(part.flatten(0, 1)).reshape(part.shape)

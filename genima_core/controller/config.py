@@ -1,12 +1,14 @@
-"""How the controller is trained: augmentation, length and rates; the presets `paper`, `diffusion-policy` and `demo`."""
+"""How each controller is trained: augmentation, length and rates; the presets and their networks by name."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
+from genima_core.config import from_overrides, pick
 from genima_core.controller.act import ActConfig
 from genima_core.controller.diffusion_policy import DiffusionPolicyConfig
 from genima_core.controller.keypoint_act import KeypointActConfig
-from genima_core.controller.network import ControllerConfig
+from genima_core.controller.network import ControllerConfig, Network
+from genima_core.weights import read_config
 
 
 @dataclass(frozen=True)
@@ -152,12 +154,22 @@ DEMO = Preset(
 PRESETS = {"demo": DEMO, "paper": PAPER, "diffusion-policy": DIFFUSION_POLICY}
 
 
-def preset(name: str, **model: Any) -> Preset:
-    """A preset by name, with values of its network's configuration replaced.
+NETWORKS: dict[str, type[Network]] = {
+    network.config_type.network: network
+    for network in Network.__subclasses__()
+    if any(isinstance(preset.model, network.config_type) for preset in PRESETS.values())
+}
+"""Those that a preset builds, by the key `network` of config.json."""
+
+
+def load_config(path: Path) -> ControllerConfig:
+    """Reads what `ControllerConfig.save` wrote.
 
     Raises:
-        ValueError: unknown name.
+        FileNotFoundError, ValueError: no such file; not a controller's configuration.
     """
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; the controller has {', '.join(PRESETS)}")
-    return replace(PRESETS[name], model=replace(PRESETS[name].model, **model))
+    data = read_config(path.parent, path.name)
+    kind = pick(NETWORKS, data.pop("network", None), "network").config_type
+    if missing := [f.name for f in fields(kind) if f.name not in data]:
+        raise ValueError(f"missing keys in {path}: {', '.join(missing)}")
+    return from_overrides(kind, data, kind.network)

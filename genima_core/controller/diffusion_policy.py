@@ -4,11 +4,10 @@ Chi et al. 2023, the CNN variant; Shridhar et al. 2024 (GENIMA) compare with it.
 controllers. What differs from the published method stands beside the value or the line.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal, Self, cast, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from diffusers import DDIMScheduler
@@ -19,11 +18,9 @@ from torch import Tensor, nn
 from genima_core.cameras import CameraRig
 from genima_core.controller.keypoints import VIEWS, cell_centres
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.controller.network import Network, Prediction, Statistics, TrainingBatch
+from genima_core.controller.network import ACTION, STATE, Network, Prediction, Statistics, TrainingBatch
 from genima_core.controller.resnet import FilmResNet, ResNetConfig
 
-STATE = ACTION = 8
-"""Seven joints and the gripper."""
 GROUPS = 8
 """Of the group norms in the UNet."""
 Sampler = Literal["ddim", "ddpm"]
@@ -68,9 +65,8 @@ class DiffusionPolicyConfig(ResNetConfig):
         if self.chunk_size < 1 or self.chunk_size % factor:
             near = factor * max(1, self.chunk_size // factor)
             raise ValueError(
-                f"chunk_size {self.chunk_size} must be a multiple of {factor}, because unet_widths "
-                f"{self.unet_widths} halve the chunk {len(self.unet_widths) - 1} times: {near} or "
-                f"{near + factor} would do"
+                f"chunk_size {self.chunk_size} must be a multiple of {factor}, because unet_widths {self.unet_widths} "
+                f"halve the chunk {len(self.unet_widths) - 1} times: {near} or {near + factor} would do"
             )
         if not self.unet_widths or any(w % GROUPS for w in self.unet_widths) or self.kernel_size % 2 == 0:
             raise ValueError(
@@ -83,34 +79,6 @@ class DiffusionPolicyConfig(ResNetConfig):
             )
         if self.sampler not in get_args(Sampler):
             raise ValueError(f"sampler is {self.sampler!r}; valid are {', '.join(get_args(Sampler))}")
-
-
-@dataclass(frozen=True)
-class RangeStatistics(Statistics):
-    """Also the actions' range, which becomes -1 to 1; their mean and deviation are not used.
-
-    Diffusion Policy maps the joint state in the same way; here it is normalised as in the other networks.
-    """
-
-    action_min: Tensor
-    action_max: Tensor
-    """(7,) rad."""
-
-    @classmethod
-    def unit(cls, chunk_size: int) -> Self:
-        unit = Statistics.unit(chunk_size)
-        return cls(**vars(unit), action_min=unit.action_mean - 1, action_max=unit.action_mean + 1)
-
-    @classmethod
-    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
-        known = actions[~is_pad]
-        low, high = known.amin(0), known.amax(0)
-        # Samples are clipped at the range. Published: exactly that of all data. Here it is that of some windows, so a
-        # tenth is added; and a joint that hardly moves should not fill it with its noise.
-        middle, half = (low + high) / 2, (0.55 * (high - low)).clamp(min=0.1)
-        return cls(
-            **vars(Statistics.measure(q, actions, is_pad, frames)), action_min=middle - half, action_max=middle + half
-        )
 
 
 class ResidualBlock(nn.Module):
@@ -132,6 +100,20 @@ class ResidualBlock(nn.Module):
         return self.conv_out(scale * self.conv_in(x) + shift) + self.shortcut(x)
 
 
+class Stage(nn.ModuleList):
+    """Two residual blocks, and what makes the chunk shorter or longer."""
+
+    def __init__(self, inner: int, outer: int, condition_dim: int, kernel_size: int) -> None:
+        sizes = ((inner, outer), (outer, outer))
+        super().__init__(ResidualBlock(*size, condition_dim, kernel_size) for size in sizes)
+
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """At this length, and at the next."""
+        first, second, resize = self
+        x = second(first(x, condition), condition)
+        return x, resize(x)
+
+
 class ConditionalUNet1D(nn.Module):
     """The noise in noisy chunks; each width after the first works at half of the actions."""
 
@@ -143,21 +125,15 @@ class ConditionalUNet1D(nn.Module):
             Timesteps(step_dim, flip_sin_to_cos=False, downscale_freq_shift=1),
             TimestepEmbedding(step_dim, 4 * step_dim, act_fn="mish", out_dim=step_dim),
         )
-
-        def blocks(inner: int, outer: int) -> list[nn.Module]:
-            return [
-                ResidualBlock(inner, outer, step_dim + condition_dim, kernel_size),
-                ResidualBlock(outer, outer, step_dim + condition_dim, kernel_size),
-            ]
-
+        of_block = step_dim + condition_dim, kernel_size
         halve: list[nn.Module] = [Downsample1D(width, use_conv=True) for width in widths[:-1]] + [nn.Identity()]
         self.down = nn.ModuleList(
-            nn.ModuleList([*blocks(inner, outer), half])
+            Stage(inner, outer, *of_block).append(half)
             for inner, outer, half in zip((channels, *widths[:-1]), widths, halve, strict=True)
         )
-        self.middle = nn.ModuleList(blocks(widths[-1], widths[-1]))
+        self.middle = Stage(widths[-1], widths[-1], *of_block).append(nn.Identity())
         self.up = nn.ModuleList(
-            nn.ModuleList([*blocks(2 * wide, narrow), Upsample1D(narrow, use_conv_transpose=True)])
+            Stage(2 * wide, narrow, *of_block).append(Upsample1D(narrow, use_conv_transpose=True))
             for narrow, wide in reversed(list(pairwise(widths)))
         )
         self.head = nn.Sequential(
@@ -169,24 +145,20 @@ class ConditionalUNet1D(nn.Module):
         condition = torch.cat([self.step_embedding(step), condition], -1)
         skips = []
         for stage in self.down:
-            first, second, halve = cast(Iterable[nn.Module], stage)
-            x = second(first(x, condition), condition)
-            skips.append(x)
-            x = halve(x)
-        for block in self.middle:
-            x = block(x, condition)
+            skip, x = stage(x, condition)
+            skips.append(skip)
+        x, _ = self.middle(x, condition)
         for stage in self.up:
-            first, second, double = cast(Iterable[nn.Module], stage)
             # As published, the first width's skip is left over.
-            x = torch.cat([x, skips.pop()], 1)
-            x = double(second(first(x, condition), condition))
+            _, x = stage(torch.cat([x, skips.pop()], 1), condition)
         return self.head(x)
 
 
 class DiffusionPolicy(Network):
     """One vector says what is drawn where, what the joints are and what the instruction is; a UNet denoises by it.
 
-    The gripper is an eighth number between -1 (closed) and 1 (open) beside the joints.
+    The actions' range becomes -1 to 1, and the gripper is an eighth number between -1 (closed) and 1 (open) beside the
+    joints. Diffusion Policy maps the joint state in the same way; here it is normalised as in the other networks.
     """
 
     config_type = DiffusionPolicyConfig
@@ -194,11 +166,9 @@ class DiffusionPolicy(Network):
     noise: Tensor
     action_min: Tensor
     action_max: Tensor
-    statistics_type = RangeStatistics
+    """(7,) rad."""
 
-    def __init__(
-        self, config: DiffusionPolicyConfig, rig: CameraRig, statistics: RangeStatistics | None = None
-    ) -> None:
+    def __init__(self, config: DiffusionPolicyConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
         super().__init__(config, rig, statistics)
         c = config
         # Frozen batch norm; published: group norm, since batch statistics and averaged weights do not go together.
@@ -222,6 +192,20 @@ class DiffusionPolicy(Network):
         generator = torch.Generator().manual_seed(c.seed)
         noise = [torch.randn(1, ACTION, c.chunk_size, generator=generator) for _ in range(1 + c.steps)]
         self.register_buffer("noise", torch.stack(noise), persistent=False)
+
+    @classmethod
+    def unit_statistics(cls, chunk_size: int) -> Statistics:
+        return {**super().unit_statistics(chunk_size), "action_min": -torch.ones(7), "action_max": torch.ones(7)}
+
+    @classmethod
+    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Statistics:
+        known = actions[~is_pad]
+        low, high = known.amin(0), known.amax(0)
+        # Samples are clipped at the range. Published: exactly that of all data. Here it is that of some windows, so a
+        # tenth is added; and a joint that hardly moves should not fill it with its noise.
+        middle, half = (low + high) / 2, (0.55 * (high - low)).clamp(min=0.1)
+        own = {"action_min": middle - half, "action_max": middle + half}
+        return {**super().measure(q, actions, is_pad, frames), **own}
 
     @torch.no_grad()
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:

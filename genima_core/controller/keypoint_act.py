@@ -2,19 +2,24 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.cameras import CameraRig
-from genima_core.controller.goal import GoalSolver, GoalStatistics, straight
 from genima_core.controller.keypoints import Keypoints, KeypointTokens, PatchResNet, heat_targets
-from genima_core.controller.network import ControllerConfig, Network, Prediction, TrainingBatch
-
-STATE = 8
-"""Seven joints and the gripper."""
+from genima_core.controller.kinematics import DrawnFrames, GoalSolver, straight
+from genima_core.controller.network import (
+    ACTION,
+    STATE,
+    ControllerConfig,
+    Network,
+    Prediction,
+    Statistics,
+    TrainingBatch,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,12 @@ class KeypointActConfig(ControllerConfig):
         if self.hidden % self.heads:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads}")
 
+    @property
+    def layer(self) -> dict[str, Any]:
+        """Of torch's transformers; layer norm before each block, where ACT has it after: no long warm-up is needed."""
+        sizes = {"d_model": self.hidden, "nhead": self.heads, "dim_feedforward": self.feedforward}
+        return {**sizes, "dropout": self.dropout, "batch_first": True, "norm_first": True}
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -76,7 +87,7 @@ class Reading:
 
 
 class KeypointAct(Network):
-    """Where the spheres are is learned; what joints that means is geometry, and exact (`goal.GoalSolver`).
+    """Where the spheres are is learned; what joints that means is geometry, and exact (`GoalSolver`).
 
     Actions after a demonstration's end are learned as well, as standing still: the last ones before it are those that
     press, and they need their goal learned too.
@@ -84,12 +95,13 @@ class KeypointAct(Network):
 
     config_type = KeypointActConfig
     config: KeypointActConfig
-    goal_precision: Tensor
     goal_from_q: Tensor
-    statistics_type = GoalStatistics
+    """(8, 7): the expected goal, where arms usually go, is (q, 1) @ this."""
+    goal_precision: Tensor
+    """(7, 7) inverse covariance of the goal about that, 1/rad²."""
     training_only = ("posterior",)
 
-    def __init__(self, config: KeypointActConfig, rig: CameraRig, statistics: GoalStatistics | None = None) -> None:
+    def __init__(self, config: KeypointActConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
         super().__init__(config, rig, statistics)
         hidden, K = config.hidden, config.chunk_size
         self.solver = GoalSolver(self.frames)
@@ -104,9 +116,7 @@ class KeypointAct(Network):
         # Positions of latent, state, instruction and goal.
         self.slots = nn.Parameter(0.02 * torch.randn(4, hidden))
         self.encoder = _encoder(config, config.encoder_layers)
-        layer = nn.TransformerDecoderLayer(
-            hidden, config.heads, config.feedforward, config.dropout, batch_first=True, norm_first=True
-        )
+        layer = nn.TransformerDecoderLayer(**config.layer)
         self.decoder = nn.TransformerDecoder(layer, config.decoder_layers, norm=nn.LayerNorm(hidden))
         self.queries = nn.Parameter(torch.randn(K, hidden))
         self.joint_head = nn.Linear(hidden, 7)
@@ -114,7 +124,7 @@ class KeypointAct(Network):
 
         self.posterior_class = nn.Parameter(0.02 * torch.randn(1, 1, hidden))
         self.posterior_state = nn.Linear(STATE, hidden)
-        self.posterior_action = nn.Linear(STATE, hidden)
+        self.posterior_action = nn.Linear(ACTION, hidden)
         self.posterior_position = nn.Parameter(0.02 * torch.randn(1, K + 2, hidden))
         self.posterior = _encoder(config, config.posterior_layers)
         self.posterior_head = nn.Linear(hidden, 2 * config.latent)
@@ -126,13 +136,47 @@ class KeypointAct(Network):
         nn.init.zeros_(self.posterior_head.weight)
         nn.init.zeros_(self.posterior_head.bias)
 
+    @classmethod
+    def unit_statistics(cls, chunk_size: int) -> Statistics:
+        chunk = {"action_mean": torch.zeros(chunk_size, 7), "action_std": torch.ones(chunk_size, 7)}
+        goal = {"goal_from_q": torch.eye(8, 7), "goal_precision": 25 * torch.eye(7)}
+        return {**super().unit_statistics(chunk_size), **chunk, **goal}
+
+    @classmethod
+    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Statistics:
+        """Those of actions (K, 7) rad are relative to the straight way to the goal."""
+        goal = actions[:, -1].double()
+        ones = torch.cat([q.double(), torch.ones(len(q), 1, dtype=torch.float64)], -1)
+        # A little ridge towards "goal = q": few or equal samples must not make this singular.
+        solution = torch.linalg.solve(ones.T @ ones + 0.1 * torch.eye(8), ones.T @ (goal - q.double()))
+        goal_from_q = torch.eye(8, 7, dtype=torch.float64) + solution
+        error = goal - ones @ goal_from_q
+        precision = torch.linalg.inv(error.T @ error / len(q) + 0.03**2 * torch.eye(7)).float()
+        # The goal as the network will see it: solved from keypoints that are off by half a pixel.
+        pixels, shown = frames.visible(q, actions[:, -1])
+        noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
+        prior = ones.float() @ goal_from_q.float()
+        found = GoalSolver(frames)(q, pixels + 0.5 * noise, shown.float(), prior, precision)
+        # Their mean is not taken off: standing still stays at zero, whatever demonstrations do on average.
+        rest = (actions - straight(q, found, actions.shape[1])).double()
+        keep = (~is_pad).double()[..., None]
+        count = keep.sum(0).clamp(min=1)
+        mean = (rest * keep).sum(0) / count
+        std = (((rest - mean).square() * keep).sum(0) / count).sqrt().clamp(min=0.01)
+        return {
+            **super().measure(q, actions, is_pad, frames),
+            "action_mean": torch.zeros_like(std).float(),
+            "action_std": std.float(),
+            "goal_from_q": goal_from_q.float(),
+            "goal_precision": precision,
+        }
+
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
         reading = self.read(images, q, gripper, text)
         latent = torch.zeros(len(q), self.config.latent, device=q.device)
         normalised, logits = self.decode(reading, q, text, latent)
-        return Prediction(
-            self.joints(normalised, reading), logits.softmax(-1)[..., 1], reading.keypoints.pixels, reading.goal
-        )
+        opened = logits.softmax(-1)[..., 1]
+        return Prediction(self.joints(normalised, reading), opened, reading.keypoints.pixels, reading.goal)
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         c = self.config
@@ -171,12 +215,8 @@ class KeypointAct(Network):
 
     def decode(self, reading: Reading, q: Tensor, text: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised actions (B, K, 7), and logits (B, K, 2) of a closed and an open gripper."""
-        extra = [
-            self.latent(latent),
-            self.state(reading.state),
-            self.text(text),
-            self.goal((reading.goal - q) / self.q_std),
-        ]
+        goal = self.goal((reading.goal - q) / self.q_std)
+        extra = [self.latent(latent), self.state(reading.state), self.text(text), goal]
         memory = self.encoder(torch.cat([torch.stack(extra, 1) + self.slots, reading.tokens], 1))
         out = self.decoder(self.queries.expand(len(q), -1, -1), memory)
         return self.joint_head(out), self.gripper_head(out)
@@ -187,17 +227,12 @@ class KeypointAct(Network):
     def encode(self, state: Tensor, actions: Tensor, action_gripper: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, latent) of the latent, given the normalised actions."""
         chunk = self.posterior_action(torch.cat([actions, action_gripper[..., None]], -1))
-        tokens = (
-            torch.cat([self.posterior_class.expand(len(state), -1, -1), self.posterior_state(state)[:, None], chunk], 1)
-            + self.posterior_position
-        )
+        first = self.posterior_class.expand(len(state), -1, -1)
+        tokens = torch.cat([first, self.posterior_state(state)[:, None], chunk], 1) + self.posterior_position
         mean, log_variance = self.posterior_head(self.posterior(tokens)[:, 0]).chunk(2, -1)
         return mean, log_variance
 
 
 def _encoder(config: KeypointActConfig, layers: int) -> nn.TransformerEncoder:
-    # Layer norm before each block, where ACT has it after: trains without a long warm-up.
-    layer = nn.TransformerEncoderLayer(
-        config.hidden, config.heads, config.feedforward, config.dropout, batch_first=True, norm_first=True
-    )
+    layer = nn.TransformerEncoderLayer(**config.layer)
     return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(config.hidden), enable_nested_tensor=False)

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from genima_core.controller.resnet import Block, Normalisation
+from genima_core.controller.resnet import ResNet
 
 VIEWS = KEYPOINTS = 4
 """One heat map for each drawn frame in each view."""
 
 
-class PatchResNet(nn.Module):
+class PatchResNet(ResNet):
     """Feature map (B, C, h, w) of images (B, 3, H, W) in [0, 1], modulated by an embedding (B, text_dim).
 
     A stem of 4x4 patches at stride 2 keeps many cells: small spheres vanish behind ResNet's stride of 4. Group norm,
@@ -28,29 +27,18 @@ class PatchResNet(nn.Module):
         film_stages: tuple[int, ...],
         text_dim: int,
     ) -> None:
-        super().__init__()
-        self.normalise = Normalisation()
+        super().__init__(nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), widths, blocks, strides, _norm)
         self.film_stages = film_stages
-        self.conv1 = nn.Conv2d(3, widths[0], 4, 2, 1, bias=False)
-        self.bn1 = _norm(widths[0])
-        inner = widths[0]
-        for i, (width, count, stride) in enumerate(zip(widths, blocks, strides, strict=True), 1):
-            stage = nn.Sequential()
-            for b in range(count):
-                stage.append(Block(inner, width, stride if b == 0 else 1, _norm))
-                inner = width
-            setattr(self, f"layer{i}", stage)
-        self.stages, self.channels = len(widths), inner
         # After a stage, where the paper's lies inside of its blocks; starts as the identity.
         self.film = nn.ModuleList(nn.Linear(text_dim, 2 * widths[i]) for i in film_stages)
         for parameter in self.film.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor, text: Tensor) -> Tensor:
-        x = self.normalise(images).contiguous(memory_format=torch.channels_last)
-        x = F.relu(self.bn1(self.conv1(x)))
-        for i in range(self.stages):
-            x = getattr(self, f"layer{i + 1}")(x)
+        x = self.stem(images)
+        for i, stage in enumerate(self.stages()):
+            for block in stage:
+                x = block(x)
             if i in self.film_stages:
                 scale, shift = self.film[self.film_stages.index(i)](text)[:, :, None, None].chunk(2, dim=1)
                 x = x * (1 + scale) + shift

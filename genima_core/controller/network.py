@@ -1,9 +1,9 @@
 """What every controller network is: configuration, inputs, prediction and losses; each has a file of its own."""
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from genima_core.cameras import CameraRig
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.files import read_json, write_json
 from genima_core.geometry import checked_numbers
+
+STATE = ACTION = 8
+"""Seven joints and the gripper; in `act` it comes first in the state, everywhere else last."""
 
 
 @dataclass(frozen=True)
@@ -31,59 +34,12 @@ class ControllerConfig:
     """Width of the instruction's embedding (CLIP's pooled text embedding)."""
 
     def save(self, path: Path) -> None:
-        """Writes JSON that `networks.load_config` reads."""
+        """Writes JSON that `config.load_config` reads."""
         write_json(path, {"network": self.network, **asdict(self)})
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """What joints and actions are normalised with."""
-
-    q_mean: Tensor
-    q_std: Tensor
-    """(7,) rad."""
-    action_mean: Tensor
-    action_std: Tensor
-    """(7,) or (K, 7) rad, as the network decides."""
-
-    @classmethod
-    def unit(cls, chunk_size: int) -> Self:
-        """Of no data."""
-        return cls(torch.zeros(7), torch.ones(7), torch.zeros(7), torch.ones(7))
-
-    @classmethod
-    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Self:
-        """From joints (N, 7) rad, actions (N, K, 7) rad and their padding mask (N, K)."""
-        # The published code normalises the joints by the mean and deviation of the actions; they differ by a step.
-        # Its deviations have no floor: a joint that hardly moves in the data would be blown up to unit variance.
-        known = actions[~is_pad].double()
-        return cls(
-            q.mean(0),
-            q.std(0).clamp(min=0.05),
-            known.mean(0).float(),
-            known.std(0, correction=0).clamp(min=0.05).float(),
-        )
-
-    def save(self, path: Path) -> None:
-        write_json(path, {f.name: getattr(self, f.name).tolist() for f in fields(self)}, None)
-
-    @classmethod
-    def load(cls, path: Path, chunk_size: int) -> Self:
-        """Reads what `save` wrote.
-
-        Raises:
-            FileNotFoundError, ValueError: no such file; other keys or shapes, or numbers that are not finite.
-        """
-        data = read_json(path)
-        shapes = {f.name: tuple(getattr(cls.unit(chunk_size), f.name).shape) for f in fields(cls)}
-        if set(data) != set(shapes):
-            raise ValueError(f"{path} needs the keys {list(shapes)}")
-        return cls(
-            **{
-                name: torch.from_numpy(checked_numbers(data[name], shape, f"{name} in {path}")).float()
-                for name, shape in shapes.items()
-            }
-        )
+Statistics: TypeAlias = dict[str, Tensor]
+"""What a network normalises joints and actions with, by the names of its buffers."""
 
 
 @dataclass(frozen=True)
@@ -128,24 +84,22 @@ class Network(nn.Module, ABC):
     """Turns drawings, joints and an instruction into a chunk of actions.
 
     A new one is a file with its config and its network, and a preset in `config`.
-    What it learns are its parameters; `statistics` are buffers that config.json's neighbour statistics.json holds.
+    What it learns are its parameters; `statistics` are buffers, which lie in statistics.json.
     """
 
     config_type: ClassVar[type[ControllerConfig]]
-    statistics_type: ClassVar[type[Statistics]] = Statistics
     training_only: ClassVar[tuple[str, ...]] = ()
     """Beginnings of the names of parameters that use does not need; they are not shipped."""
 
     q_mean: Tensor
     q_std: Tensor
+    """(7,) rad."""
     action_mean: Tensor
     action_std: Tensor
+    """(7,) or (K, 7) rad, as the network decides."""
 
     def __init__(self, config: ControllerConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
-        """
-        Raises:
-            ValueError: the rig's views have another size than those that the network reads.
-        """
+        """ValueError: the rig's views have another size than those that the network reads."""
         if rig.size != tuple(config.size):
             raise ValueError(
                 f"the rig's views are {rig.size[0]}x{rig.size[1]} pixels, the network reads "
@@ -154,9 +108,36 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.frames = DrawnFrames(rig)
-        statistics = statistics or self.statistics_type.unit(config.chunk_size)
-        for field in fields(self.statistics_type):
-            self.register_buffer(field.name, getattr(statistics, field.name).clone(), persistent=False)
+        for name, value in (statistics or self.unit_statistics(config.chunk_size)).items():
+            self.register_buffer(name, value.clone(), persistent=False)
+
+    @classmethod
+    def unit_statistics(cls, chunk_size: int) -> Statistics:
+        """Of no data: they change nothing."""
+        zero, one = torch.zeros(7), torch.ones(7)
+        return {"q_mean": zero, "q_std": one, "action_mean": zero, "action_std": one}
+
+    @classmethod
+    def measure(cls, q: Tensor, actions: Tensor, is_pad: Tensor, frames: DrawnFrames) -> Statistics:
+        """From joints (N, 7) rad, actions (N, K, 7) rad and their padding mask (N, K)."""
+        # The published code normalises the joints by the mean and deviation of the actions; they differ by a step.
+        # Its deviations have no floor: a joint that hardly moves in the data would be blown up to unit variance.
+        known = actions[~is_pad].double()
+        mean, std = known.mean(0).float(), known.std(0, correction=0).clamp(min=0.05).float()
+        return {"q_mean": q.mean(0), "q_std": q.std(0).clamp(min=0.05), "action_mean": mean, "action_std": std}
+
+    @classmethod
+    def read_statistics(cls, path: Path, chunk_size: int) -> Statistics:
+        """Those of a controller's folder.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file; other keys or shapes, or numbers that are not finite.
+        """
+        data, unit = read_json(path), cls.unit_statistics(chunk_size)
+        if set(data) != set(unit):
+            raise ValueError(f"{path} needs the keys {list(unit)}")
+        arrays = {name: checked_numbers(data[name], tuple(unit[name].shape), f"{name} in {path}") for name in unit}
+        return {name: torch.from_numpy(array).float() for name, array in arrays.items()}
 
     @abstractmethod
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
@@ -179,11 +160,11 @@ class Network(nn.Module, ABC):
 
     @property
     def statistics(self) -> Statistics:
-        return self.statistics_type(**{f.name: getattr(self, f.name) for f in fields(self.statistics_type)})
+        return {name: getattr(self, name) for name in self.unit_statistics(self.config.chunk_size)}
 
-    def backbone_parameters(self) -> list[nn.Parameter]:
-        """Those that learn at the backbone's rate."""
-        return [p for name, p in self.named_parameters() if name.startswith("backbone.")]
+    def parameters_of(self, backbone: bool) -> list[nn.Parameter]:
+        """Those of the backbone, which has a learning rate of its own, or the others."""
+        return [p for name, p in self.named_parameters() if name.startswith("backbone.") is backbone]
 
     def shipped(self) -> dict[str, Tensor]:
         """The weights that use needs."""

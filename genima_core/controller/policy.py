@@ -1,5 +1,6 @@
 """The trained controller: drawing in, chunk of joint positions out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,21 +8,52 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
-from genima_core.capture import channels_last
-from genima_core.controller.engine import Engine
-from genima_core.controller.network import Network
-from genima_core.controller.networks import NETWORKS, load_config
-from genima_core.device import check_device
-from genima_core.files import check_regular, one_line, replaced_folder, restore
+from genima_core.capture import Captured, channels_last, compile_frozen, shared_twin
+from genima_core.controller.config import NETWORKS, load_config
+from genima_core.controller.network import Network, Prediction
+from genima_core.controller.resnet import fold_norms
+from genima_core.device import choose_device
+from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage, write_json
 from genima_core.language import TextEncoder
+from genima_core.tiling import check_views
 from genima_core.weights import check_finite, check_size
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
 MARGIN_RAD = 0.01
 """Joint positions stay this far inside the arm's limits."""
+
+
+class Engine:
+    """One batched pass for the four views, norms folded into the convolutions, and on a GPU one captured graph."""
+
+    def __init__(self, network: Network, tuned: bool = True, compiled: bool = False) -> None:
+        """`tuned` folds norms and captures graphs, `compiled` compiles, which takes a minute or two at the first chunk.
+
+        With either, the weights, which are shared, must not change any more.
+        """
+        self.device = next(network.parameters()).device
+        self._network: Callable[..., Prediction] = fold_norms(shared_twin(network)) if tuned else network
+        if compiled:
+            self._network = compile_frozen(self._network, self.device)
+        self._captured = Captured(self.device, tuned)
+
+    def act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B, K, 7) rad and openings (B, K) 0 to 1, on the CPU.
+
+        `targets` (B, 4, H, W, 3) uint8 RGB, q (B, 7) rad, gripper (B,) and text (B, text_dim).
+        """
+        with torch.no_grad():
+            joints, opened = self._captured(len(targets), self._act, [targets, q, gripper, text])
+        return joints.cpu(), opened.cpu()
+
+    def _act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        images = targets.permute(0, 1, 4, 2, 3).to(q.dtype) / 255
+        prediction = self._network(images, q, gripper, text)
+        return prediction.joints, prediction.gripper
 
 
 @dataclass(frozen=True)
@@ -30,7 +62,6 @@ class Controller:
 
     model: Network
     text: TextEncoder
-    device: str = "cpu"
     tuned: bool = False
     compiled: bool = False
     """See `Engine`."""
@@ -68,32 +99,23 @@ class Controller:
             FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
-        check_device(device)
-        for part in PARTS:
-            if not (path / part).exists():
-                raise FileNotFoundError(f"{path} is not a complete controller: {part} is missing; {restore(path)}")
-        try:
+        device = choose_device(device)
+        check_complete(path, PARTS, "is not a complete controller:")
+        with told_as_damage(path):
             config = load_config(path / "config.json")
             network = NETWORKS[config.network]
-            statistics = network.statistics_type.load(path / "statistics.json", config.chunk_size)
+            statistics = network.read_statistics(path / "statistics.json", config.chunk_size)
             rig = CameraRig.load(path / "rig.json")
-            check_size(lambda: network(config, rig, statistics), [path / "model.safetensors"], "config.json")
+            file = check_regular(path / "model.safetensors")
+            check_size(lambda: network(config, rig, statistics), [file], "config.json")
             model = network(config, rig, statistics)
-            check_regular(path / "model.safetensors")
-            weights = {k: v.float() for k, v in load_file(path / "model.safetensors").items()}
-            expected = set(model.shipped())
-            if set(weights) != expected:
-                raise ValueError(f"weights do not fit config.json: {sorted(set(weights) ^ expected)[:3]} ...")
-            check_finite(weights, "model.safetensors")
+            weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+            if wrong := sorted(set(weights) ^ set(model.shipped())):
+                raise ValueError(f"weights do not fit config.json: {wrong[:3]} ...")
+            check_finite(weights, file.name)
             model.load_state_dict(weights, strict=False)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # safetensors, json and torch each have their own
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}: {one_line(error)}); {restore(path)}"
-            ) from error
         channels_last(model, device).eval().requires_grad_(False)
-        return cls(model, TextEncoder.load(path, device), device, tuned=True)
+        return cls(model, TextEncoder.load(path, device), tuned=True)
 
     def save(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
         """Writes all parts, weights in `dtype`; an older controller is replaced at the end.
@@ -104,7 +126,8 @@ class Controller:
         with replaced_folder(Path(path), "config.json", PARTS, "a controller") as temporary:
             self.model.config.save(temporary / "config.json")
             self.model.frames.rig.save(temporary / "rig.json")
-            self.model.statistics.save(temporary / "statistics.json")
+            statistics = {name: value.tolist() for name, value in self.model.statistics.items()}
+            write_json(temporary / "statistics.json", statistics, None)
             save_file(
                 {k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
                 temporary / "model.safetensors",
@@ -130,12 +153,7 @@ class Controller:
             ValueError: inputs of another shape or type, or not finite.
             RuntimeError: the network gave numbers that are not finite.
         """
-        width, height = self.size
-        if np.shape(targets) != (4, height, width, 3) or getattr(targets, "dtype", None) != np.uint8:
-            raise ValueError(
-                f"targets are {np.shape(targets)} {getattr(targets, 'dtype', type(targets).__name__)}; "
-                f"this controller reads (4, {height}, {width}, 3) uint8"
-            )
+        check_views(targets, self.size, "targets")
         q = np.asarray(q, dtype=np.float64)
         if q.shape != (7,) or not np.isfinite(q).all():
             raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")

@@ -5,12 +5,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from genima_core.capture import channels_last
 from genima_core.controller.network import ControllerConfig
 from genima_core.files import one_line
 from genima_core.weights import read_torch
+
+NAMES = {
+    "resnet.": "",
+    "model.": "",
+    "embedder.embedder.convolution": "conv1",
+    "embedder.embedder.normalization": "bn1",
+    **{f"encoder.stages.{i}.layers": f"layer{i + 1}" for i in range(4)},
+    "shortcut.convolution": "downsample.0",
+    "shortcut.normalization": "downsample.1",
+    "layer.0.convolution": "conv1",
+    "layer.0.normalization": "bn1",
+    "layer.1.convolution": "conv2",
+    "layer.1.normalization": "bn2",
+}
+"""Parts of transformers' names of a ResNet's parameters, and torchvision's."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class FrozenBatchNorm(nn.Module):
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
+    eps = 1e-5
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,7 +65,7 @@ class FrozenBatchNorm(nn.Module):
             self.register_buffer(name, torch.full((channels,), value))
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = self.weight * (self.running_var + 1e-5).rsqrt()
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
         return x * scale[:, None, None] + (self.bias - self.running_mean * scale)[:, None, None]
 
 
@@ -74,51 +93,63 @@ class Block(nn.Module):
         return F.relu(x + shortcut)
 
 
-class Normalisation(nn.Module):
-    """Images (..., 3, H, W) in [0, 1] as weights that were trained on ImageNet expect them."""
+class ResNet(nn.Module):
+    """Stem and stages of basic blocks, for images (B, 3, H, W) in [0, 1]; parameter names are torchvision's."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        stem: nn.Conv2d,
+        widths: tuple[int, ...],
+        blocks: tuple[int, ...],
+        strides: tuple[int, ...],
+        norm: Callable[[int], nn.Module],
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406))[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225))[:, None, None], persistent=False)
+        self.conv1, self.bn1 = stem, norm(widths[0])
+        self.depth, self.channels = len(widths), widths[0]
+        for i, (width, count, stride) in enumerate(zip(widths, blocks, strides, strict=True), 1):
+            stage = nn.ModuleList()
+            for b in range(count):
+                stage.append(Block(self.channels, width, stride if b == 0 else 1, norm))
+                self.channels = width
+            self.add_module(f"layer{i}", stage)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def stages(self) -> list[nn.ModuleList]:
+        return [getattr(self, f"layer{i + 1}") for i in range(self.depth)]
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """As weights that were trained on ImageNet expect them."""
         return (images - self.mean) / self.std
 
+    def stem(self, images: Tensor) -> Tensor:
+        x = self.normalise(images).contiguous(memory_format=torch.channels_last)
+        return F.relu(self.bn1(self.conv1(x)))
 
-class FilmResNet(nn.Module):
-    """Feature map (B, C, H / 32, W / 32) of images (B, 3, H, W) in [0, 1], modulated by an embedding (B, dim)."""
+
+class FilmResNet(ResNet):
+    """Feature map (B, C, H / 32, W / 32) of images, modulated by an embedding (B, dim)."""
 
     def __init__(
         self, widths: tuple[int, ...], blocks: tuple[int, ...], film_stages: tuple[int, ...], film_dim: int
     ) -> None:
         """`film_stages` count from 0; without any, no embedding is needed."""
-        super().__init__()
-        self.normalise = Normalisation()
-        self.conv1 = nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
-        self.bn1 = FrozenBatchNorm(widths[0])
-        inner = widths[0]
-        for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-            stage = nn.ModuleList()
-            for b in range(count):
-                stage.append(Block(inner, width, 2 if i > 0 and b == 0 else 1, FrozenBatchNorm))
-                inner = width
-            setattr(self, f"layer{i + 1}", stage)
-        self.blocks, self.channels = blocks, inner
+        strides = (1, *(2 for _ in widths[1:]))
+        super().__init__(nn.Conv2d(3, widths[0], 7, 2, 3, bias=False), widths, blocks, strides, FrozenBatchNorm)
         # One layer gives a stage's numbers: the scales of its blocks, then their shifts.
         self.film_models = nn.ModuleDict({str(i): nn.Linear(film_dim, 2 * blocks[i] * widths[i]) for i in film_stages})
 
     def forward(self, images: Tensor, embedding: Tensor | None) -> Tensor:
-        x = self.normalise(images).contiguous(memory_format=torch.channels_last)
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        for i, count in enumerate(self.blocks):
-            films = [None] * count
+        x = F.max_pool2d(self.stem(images), 3, 2, 1)
+        for i, stage in enumerate(self.stages()):
+            films = [None] * len(stage)
             if str(i) in self.film_models:
-                films = self.film_models[str(i)](embedding).reshape(len(x), 2, count, -1).unbind(2)
-            for block, film in zip(getattr(self, f"layer{i + 1}"), films, strict=True):
+                films = self.film_models[str(i)](embedding).reshape(len(x), 2, len(stage), -1).unbind(2)
+            for block, film in zip(stage, films, strict=True):
                 x = block(x, film)
         return x
 
@@ -142,21 +173,8 @@ class FilmResNet(nn.Module):
 
 def rename(key: str) -> str:
     """transformers' name of a ResNet parameter -> torchvision's; others stay."""
-    key = key.removeprefix("resnet.").removeprefix("model.")
-    key = key.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
-    if key.startswith("encoder.stages."):
-        _, _, stage, _, block, *rest = key.split(".")
-        tail = ".".join(rest)
-        for old, new in (
-            ("shortcut.convolution", "downsample.0"),
-            ("shortcut.normalization", "downsample.1"),
-            ("layer.0.convolution", "conv1"),
-            ("layer.0.normalization", "bn1"),
-            ("layer.1.convolution", "conv2"),
-            ("layer.1.normalization", "bn2"),
-        ):
-            tail = tail.replace(old, new)
-        key = f"layer{int(stage) + 1}.{block}.{tail}"
+    for theirs, ours in NAMES.items():
+        key = key.replace(theirs, ours)
     return key
 
 
@@ -167,11 +185,7 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
         path = next((p for p in candidates if p.is_file()), path)
     if path.is_file():
         try:
-            if path.suffix == ".safetensors":
-                from safetensors.torch import load_file
-
-                return load_file(path)
-            return read_torch(path)
+            return load_file(path) if path.suffix == ".safetensors" else read_torch(path)
         except Exception as error:  # safetensors has its own
             raise ValueError(f"{path} holds no weights that can be read ({one_line(error)}); get them again") from error
     from transformers import ResNetModel
@@ -183,3 +197,14 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
             f"no ResNet weights at {source}: get them with `hf download {source}`, or "
             "give a folder with model.safetensors or a .pth file of torchvision's"
         ) from error
+
+
+def fold_norms(module: nn.Module) -> nn.Module:
+    """Multiplies frozen norms into the convolutions before them; changes the module's structure and returns it."""
+    for part in module.modules():
+        for convolution, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("0", "1")):  # the last are of a shortcut
+            if isinstance(getattr(part, norm, None), FrozenBatchNorm):
+                folded = fuse_conv_bn_eval(getattr(part, convolution), getattr(part, norm))
+                setattr(part, convolution, channels_last(folded.requires_grad_(False)))
+                setattr(part, norm, nn.Identity())
+    return module

@@ -1,20 +1,13 @@
 """How well held-out windows are followed, and whether the drawing is what is followed."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from genima_core.controller.augment import Augmentation
 from genima_core.controller.network import Network
-
-CHECKS = ("clean", "degraded", "shuffled", "blank")
-"""clean: opaque spheres; degraded: as in training; shuffled: another window's spheres; blank: none.
-
-With the last two the error must grow manifold, or the controller does not read the drawing.
-"""
 
 
 @dataclass(frozen=True)
@@ -30,13 +23,13 @@ class Score:
     """Distance of the gripper from where the spheres show it."""
     gripper_wrong: float
     """Share of windows whose last gripper class is wrong."""
-    goal_tip_cm: float
-    """Tip of the goal solved from the keypoints, before the transformer; NaN without."""
-    keypoint_px: float
-    """Distance of the keypoints from visible spheres; NaN without."""
+    goal_tip_cm: float | None = None
+    """Tip of the goal solved from the keypoints, before the transformer, if there is one."""
+    keypoint_px: float | None = None
+    """Distance of the keypoints from visible spheres, if there are any."""
 
     def __str__(self) -> str:
-        goal = "" if math.isnan(self.goal_tip_cm) else f", goal {self.goal_tip_cm:.1f} cm, {self.keypoint_px:.2f} px"
+        goal = "" if self.goal_tip_cm is None else f", goal {self.goal_tip_cm:.1f} cm, {self.keypoint_px:.2f} px"
         return f"{self.follow_rad:.3f} rad {self.tip_cm:.1f} cm (p90 {self.tip_p90_cm:.1f}{goal})"
 
 
@@ -44,14 +37,18 @@ class Score:
 def score(
     model: Network, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor, augmentation: Augmentation
 ) -> dict[str, Score]:
-    """Scores by name of `CHECKS` of a batch of windows over backgrounds (B, 4, 3, H, W) uint8."""
+    """Scores of a batch of windows over backgrounds (B, 4, 3, H, W) uint8.
+
+    "clean" shows opaque spheres, "degraded" what training shows, "shuffled" another window's spheres, "blank" none.
+    With the last two the error must grow manifold, or the controller does not read the drawing.
+    """
     goal = batch["actions"][:, -1]
     plain = backgrounds.float() / 255
     alpha = batch["alpha"].float() / 255
     clean = plain * (1 - alpha) + batch["rgb"].float() / 255 * alpha
     degraded = augmentation(batch["rgb"], batch["alpha"], batch["q"], goal, backgrounds).images
     pictures = {"clean": clean, "degraded": degraded, "shuffled": clean.roll(1, 0), "blank": plain}
-    return {name: _score(model, pictures[name], batch, text) for name in CHECKS}
+    return {name: _score(model, images, batch, text) for name, images in pictures.items()}
 
 
 def _score(model: Network, images: Tensor, batch: Mapping[str, Tensor], text: Tensor) -> Score:
@@ -60,29 +57,17 @@ def _score(model: Network, images: Tensor, batch: Mapping[str, Tensor], text: Te
     joints = torch.cat([p.joints[:, -1] for p in parts])
     opened = torch.cat([p.gripper[:, -1] > 0.5 for p in parts])
     error = (joints - goal).abs().median(0).values.tolist()
-    tip = 100 * (frames(joints) - frames(goal))[:, 3].norm(dim=-1)
-    goal_tip = keypoint_px = torch.tensor(math.nan)
+
+    def tips_cm(joints: Tensor) -> Tensor:
+        return 100 * (frames(joints) - frames(goal))[:, 3].norm(dim=-1)
+
+    goal_tip = keypoint_px = None
     if parts[0].goal is not None:
-        solved = torch.cat([p.goal for p in parts])
-        goal_tip = 100 * (frames(solved) - frames(goal))[:, 3].norm(dim=-1).median()
+        goal_tip = float(tips_cm(torch.cat([p.goal for p in parts])).median())
     if parts[0].pixels is not None:
         pixels, shown = frames.visible(batch["q"], goal)
-        found = torch.cat([p.pixels for p in parts])
-        keypoint_px = (found - pixels).norm(dim=-1)[shown].median()
-    return Score(
-        sum(error[:6]) / 6,
-        tuple(error),
-        float(tip.median()),
-        float(tip.quantile(0.9)),
-        float((opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()),
-        float(goal_tip),
-        float(keypoint_px),
-    )
-
-
-def as_numbers(scores: Mapping[str, Score]) -> dict[str, dict]:
-    """For JSON, which knows no NaN: what does not apply is None."""
-    return {
-        name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(s).items()}
-        for name, s in scores.items()
-    }
+        keypoint_px = float((torch.cat([p.pixels for p in parts]) - pixels).norm(dim=-1)[shown].median())
+    tip = tips_cm(joints)
+    wrong = (opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()
+    tips = float(tip.median()), float(tip.quantile(0.9))
+    return Score(sum(error[:6]) / 6, tuple(error), *tips, float(wrong), goal_tip, keypoint_px)

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genima_core.capture import channels_last
+from genima_core.config import pick
+from genima_core.files import told_as_damage
 from genima_core.weights import load_part, read_config
 
 PATCH = 8
@@ -128,11 +130,7 @@ KINDS = {kind.__name__: kind for kind in (PatchAutoencoder, AutoencoderKL, Autoe
 
 
 def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
-    """Whichever of `KINDS` a folder's config.json names, in float32.
-
-    Raises:
-        FileNotFoundError, ValueError: no autoencoder there; of another kind, or damaged.
-    """
+    """Whichever of `KINDS` the config.json of a folder, or of vae/ in it, names, in float32."""
     folder = Path(folder)
     if (folder / "vae" / "config.json").is_file():
         folder = folder / "vae"
@@ -141,16 +139,8 @@ def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
             f"{folder} holds no autoencoder (config.json is missing); train one with `genima train "
             "autoencoder`, or restore the checkpoint"
         )
-    try:
-        name = read_config(folder).get("_class_name")
-        if name not in KINDS:
-            raise ValueError(f"it is of class {name!r}; known are {', '.join(KINDS)}")
-        model = load_part(KINDS[name], folder)
-    except ValueError as error:
-        raise ValueError(
-            f"the autoencoder in {folder} is damaged ({error}); restore it or train it again with `genima train "
-            "autoencoder`"
-        ) from error
+    with told_as_damage(folder):
+        model = load_part(pick(KINDS, read_config(folder).get("_class_name"), "_class_name"), folder)
     return channels_last(model.eval().requires_grad_(False), device)
 
 

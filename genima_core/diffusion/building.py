@@ -41,10 +41,15 @@ def build(
     seed: int = 0,
     device: str = "cpu",
 ) -> TrainableNetworks:
-    """The networks of a preset; `controlnet` is a trained one to begin with.
+    """The networks of a preset, from nothing, or a pretrained base with what should learn to draw with it.
+
+    The latter is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself,
+    with more input channels that are not looked at yet. All else is frozen. `base` is a name or folder; `controlnet` a
+    trained one to begin with, as for `find_trained`.
 
     Raises:
-        ValueError, FileNotFoundError: something given that the preset does not take, or missing that it needs.
+        ValueError, FileNotFoundError: something given that the preset does not take, or missing that it needs; parts
+            that are damaged, or do not belong together.
     """
     if isinstance(config.base, BaseConfig):
         for name, given in (("--base", base), ("--controlnet", controlnet)):
@@ -55,17 +60,17 @@ def build(
         return from_scratch(config, config.base, autoencoder, seed, device)
     if autoencoder is not None:
         raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder out")
-    return around_base(config.family, base or config.base, controlnet, device)
+    networks = load_base(config.family, base or config.base, controlnet, device)
+    trained = FAMILIES[config.family].trained
+    for name, part in networks.parts().items():
+        part.train(name == trained).requires_grad_(name == trained)
+    return TrainableNetworks(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
 
 
 def from_scratch(
-    config: DiffusionConfig, base: BaseConfig, autoencoder: Path, seed: int, device: str = "cpu"
+    config: DiffusionConfig, base: BaseConfig, autoencoder: Path, seed: int, device: str
 ) -> TrainableNetworks:
-    """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already.
-
-    Raises:
-        FileNotFoundError, ValueError: no autoencoder; a damaged one.
-    """
+    """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already."""
     vae = load_autoencoder(autoencoder, device)
     text = TextEncoder.tiny(base.text_width)
     text.model.to(device)
@@ -81,8 +86,8 @@ def from_scratch(
             up_block_types=tuple(name.replace("Down", "Up") for name in reversed(base.down_block_types)),
             cross_attention_dim=base.text_width,
             norm_num_groups=16,
-            attention_head_dim=base.heads,
-        )  # diffusers' name for the number of heads
+            attention_head_dim=base.heads,  # diffusers' name for the number of heads
+        )
         controlnet = ControlNetModel.from_unet(
             unet, conditioning_embedding_out_channels=base.conditioning_channels, load_weights_from_unet=False
         )
@@ -99,35 +104,12 @@ def from_scratch(
     # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
     drawing = DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
     unet, controlnet = (channels_last(part, device) for part in (unet, controlnet))
-    return TrainableNetworks(
-        Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing), ("unet", "controlnet"), noising
-    )
-
-
-def around_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> TrainableNetworks:
-    """A pretrained base with what should learn to draw with it.
-
-    That is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself, with
-    more input channels that are not looked at yet. All else is frozen. `base` is a name or folder; `controlnet` a
-    folder as for `find_trained`.
-
-    Raises:
-        FileNotFoundError: not downloaded.
-        ValueError: damaged, or parts that do not belong together.
-    """
-    networks = load_base(family, base, controlnet, device)
-    trained = FAMILIES[family].trained
-    for name, part in networks.parts().items():
-        part.train(name == trained).requires_grad_(name == trained)
-    return TrainableNetworks(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
+    networks = Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing)
+    return TrainableNetworks(networks, ("unet", "controlnet"), noising)
 
 
 def load_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Networks:
-    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32.
-
-    Raises:
-        FileNotFoundError, ValueError: see `around_base`.
-    """
+    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32; errors as `build`."""
     controlled = FAMILIES[family].controlled
     if controlnet is not None and not controlled:
         raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet out")
@@ -158,11 +140,7 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
 
 
 def find_trained(source: Path, name: str = "controlnet") -> Path:
-    """The folder of a ControlNet (or unet): `source` itself, controlnet/ in it, or in its newest checkpoint-<step>.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
+    """The folder of a ControlNet (or unet): `source` itself, controlnet/ in it, or in its newest checkpoint-<step>."""
     source = Path(source)
     saved = sorted(
         (p for p in source.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()),
@@ -191,11 +169,7 @@ def add_input_channels(unet: UNet2DConditionModel, channels: int) -> None:
 
 
 def with_autoencoder(networks: Networks, folder: Path | str) -> Networks:
-    """The same with another decoder, such as the tiny one of taesd; latents must mean the same.
-
-    Raises:
-        FileNotFoundError, ValueError: no autoencoder there, or one that cannot be used.
-    """
+    """The same with another decoder, such as the tiny one of taesd; latents must mean the same."""
     if networks.controlnet is None:
         raise ValueError("pix2pix reads the observation through its own autoencoder; it cannot have another")
     vae = load_autoencoder(_folder(str(folder)), str(networks.device))

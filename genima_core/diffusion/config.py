@@ -1,7 +1,7 @@
 """What the diffusion agent is built and trained with, by preset."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 DOWN, CROSS_DOWN = "DownBlock2D", "CrossAttnDownBlock2D"
 
@@ -42,56 +42,58 @@ class BaseConfig:
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """The agent and its training."""
+    """The agent and its training; the values here are the paper's, with SD-Turbo."""
 
-    size: tuple[int, int]
+    size: tuple[int, int] = (256, 256)
     """Width and height of one view in pixels."""
-    horizon: int
+    horizon: int = 20
     """K: the targets show the arm this many rows of the data set later."""
-    family: Literal["sd", "sdxl", "pix2pix"]
+    family: Literal["sd", "sdxl", "pix2pix"] = "sd"
     """Which stock pipeline draws, see `networks.FAMILIES`."""
-    base: BaseConfig | str
+    base: BaseConfig | str = "stabilityai/sd-turbo"
     """Its own, or the name or folder of a pretrained model. Only its ControlNet (pix2pix: its UNet) learns."""
-    autoencoder: AutoencoderConfig | None
+    autoencoder: AutoencoderConfig | None = None
     """Its own, or None for the pretrained model's."""
-    draw_steps: int
-    """Denoising steps in use."""
+    draw_steps: int = 5
+    """Denoising steps in use; the paper uses 10 and finds 5 as good."""
 
-    batch_size: int
+    batch_size: int = 24
     """Examples a step, on all processes together."""
-    learning_rate: float
-    weight_decay: float
-    schedule: Literal["constant", "cosine"]
+    learning_rate: float = 1e-5
+    weight_decay: float = 1e-2
+    schedule: Literal["constant", "cosine"] = "constant"
     """Of the learning rate, after the warm-up."""
-    warmup_steps: int
-    steps: int | None
+    warmup_steps: int = 500
+    steps: int | None = None
     """Length of a run; None: `epochs` count."""
-    epochs: int | None
-    ema: float
+    epochs: int | None = 200
+    ema: float = 0.0
     """Decay of the weights' moving average, which is what is saved; 0 keeps none."""
-    sphere_weight: float
+    sphere_weight: float = 0.0
     """Extra weight of latents that show a target."""
-    noise_bias: float
+    noise_bias: float = 0.0
     """Timesteps are drawn as T u^(1 / (1 + bias)), u uniform: 0 all alike, above it more of the noisy ones."""
-    crop_px: int
-    """Largest random shift of each view, of condition and target alike."""
-    jitter: tuple[float, float, float, float] | None
-    """Brightness, contrast, saturation, hue of kornia's ColorJitter, of condition and target alike."""
+    crop_px: int = 8
+    """Largest random shift of each view, of condition and target alike; the paper names no size."""
+    jitter: tuple[float, float, float, float] | None = (0.2, 0.2, 0.1, 0.05)
+    """Brightness, contrast, saturation, hue of kornia's ColorJitter, of condition and target alike; the controller's
+    values, since the paper names none."""
     clip: float = 1.0
     """Largest norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"the batch is {self.batch_size}; it must hold at least one example")
 
 
 DEMO = DiffusionConfig(
     # Deviates from the paper throughout for one reason: two CPU cores, forty minutes, no pretrained weights.
     size=(64, 64),
-    horizon=20,
-    family="sd",
     base=BaseConfig(),
     autoencoder=AutoencoderConfig(),
     draw_steps=2,  # on held-out scenes 1, 2 and 4 draw equally well (96 % found, median 0.4 px); each costs a pass
     batch_size=16,
     learning_rate=4e-4,
-    weight_decay=1e-2,
     schedule="cosine",  # the last third of the run, at a falling rate, finds most of the precision
     warmup_steps=100,
     steps=4000,
@@ -103,26 +105,7 @@ DEMO = DiffusionConfig(
     jitter=None,  # likewise
 )
 
-SD_TURBO = DiffusionConfig(
-    size=(256, 256),
-    horizon=20,
-    family="sd",
-    base="stabilityai/sd-turbo",
-    autoencoder=None,
-    draw_steps=5,  # the paper uses 10 and finds 5 as good
-    batch_size=24,
-    learning_rate=1e-5,
-    weight_decay=1e-2,
-    schedule="constant",
-    warmup_steps=500,
-    steps=None,
-    epochs=200,
-    ema=0.0,
-    sphere_weight=0.0,
-    noise_bias=0.0,
-    crop_px=8,  # the paper names random crops without their size
-    jitter=(0.2, 0.2, 0.1, 0.05),  # the controller's; the paper names no values
-)
+SD_TURBO = DiffusionConfig()
 
 SDXL_TURBO = replace(SD_TURBO, family="sdxl", base="stabilityai/sdxl-turbo")
 
@@ -131,17 +114,3 @@ SDXL_TURBO = replace(SD_TURBO, family="sdxl", base="stabilityai/sdxl-turbo")
 INSTRUCT_PIX2PIX = replace(SD_TURBO, family="pix2pix")
 
 PRESETS = {"demo": DEMO, "sd-turbo": SD_TURBO, "sdxl-turbo": SDXL_TURBO, "instruct-pix2pix": INSTRUCT_PIX2PIX}
-
-
-def preset(name: str, **values: Any) -> DiffusionConfig:
-    """A preset by name, with the given values replaced, except by None.
-
-    Raises:
-        ValueError: unknown name, or a batch below 1.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; the diffusion agent has {', '.join(PRESETS)}")
-    config = replace(PRESETS[name], **{key: value for key, value in values.items() if value is not None})
-    if config.batch_size < 1:
-        raise ValueError(f"the batch is {config.batch_size}; it must hold at least one example")
-    return config

@@ -1,12 +1,11 @@
-"""Draws as the stock pipelines do, without what they do again in every call.
+"""Draws as the stock pipelines do, without what they do again in every call: prompts, scheduler and observation.
 
-A stock pipeline encodes the prompt, sets up its scheduler, passes through PIL and numpy, asks the device for results
-in between, and lets the ControlNet read the same observation in every step. Here all that depends on the call is the
-picture and the noise: prompts are kept, the scheduler is a table of numbers, the observation is read once, pictures
-are tiled and untiled on the device, and on a GPU the whole drawing is one captured graph.
+They also pass through PIL and numpy and ask the device for results in between; here a drawing stays on the device, and
+on a GPU it is one captured graph.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from genima_core.capture import Captured, compile_frozen, shared_twin
 from genima_core.diffusion.autoencoder import tiled, to_pictures, untiled
-from genima_core.diffusion.networks import Networks, predict
+from genima_core.diffusion.networks import Networks
 from genima_core.diffusion.prompts import PromptEmbeddings
 from genima_core.diffusion.schedule import Schedule
 
@@ -23,29 +22,25 @@ class Engine:
     """Draws onto batches of views; same seed, same drawing as the stock pipeline at the same precision."""
 
     def __init__(self, networks: Networks, tuned: bool = True, compiled: bool = False) -> None:
+        """On a GPU `tuned` fuses projections and captures graphs; `compiled` takes minutes at the first drawing.
+
+        With either, the weights, which are shared, must not change any more.
         """
-        Args:
-            networks: What draws. Their weights are shared, not copied.
-            tuned: Fuse projections and capture graphs, on a GPU. Weights must not change any more.
-            compiled: Compile the networks with torch.compile; the first drawing then takes a minute or two. Likewise.
-        """
-        self.networks = networks
-        self.device, self.dtype = networks.device, networks.dtype
-        self._unet, self._controlnet, self._read = networks.unet, None, networks.observe
+        self.device, self.dtype, self._scheduler = networks.device, networks.dtype, networks.scheduler
+        self._channels = networks.vae.config.latent_channels
+        read = networks.observe
         if networks.controlnet is not None:
             # The observation's embedding is the same in every step: the twin takes it ready-made.
-            self._controlnet = shared_twin(networks.controlnet)
-            self._read = self._controlnet.controlnet_cond_embedding
-            self._controlnet.controlnet_cond_embedding = nn.Identity()
+            controlnet = shared_twin(networks.controlnet)
+            read, controlnet.controlnet_cond_embedding = controlnet.controlnet_cond_embedding, nn.Identity()
+            networks = replace(networks, controlnet=controlnet)
         if tuned and self.device.type == "cuda":
-            self._unet = shared_twin(networks.unet)
-            self._unet.fuse_qkv_projections()
-        self._predict: Callable[..., Tensor] = partial(predict, self._unet, self._controlnet)
-        self._decode: Callable[..., Tensor] = partial(to_pictures, networks.vae)
-        if compiled:
-            self._predict, self._decode, self._read = (
-                compile_frozen(part, self.device) for part in (self._predict, self._decode, self._read)
-            )
+            networks = replace(networks, unet=shared_twin(networks.unet))
+            networks.unet.fuse_qkv_projections()
+        parts: list[Callable[..., Tensor]] = [read, networks.predict, partial(to_pictures, networks.vae)]
+        self._read, self._predict, self._decode = (
+            compile_frozen(part, self.device) if compiled else part for part in parts
+        )
         self._captured = Captured(self.device, tuned)
         self._schedules: dict[int, Schedule] = {}
 
@@ -55,10 +50,10 @@ class Engine:
         `views` (B, 4, H, W, 3) uint8 RGB on the CPU; `prompts` of B prompts; B seeds.
         """
         if steps not in self._schedules:
-            self._schedules[steps] = Schedule.of(self.networks.scheduler, steps, self.device)
+            self._schedules[steps] = Schedule.of(self._scheduler, steps, self.device)
         schedule = self._schedules[steps]
         height, width = (2 * s // 8 for s in views.shape[2:4])
-        noise = schedule.draw_noise((self.networks.vae.config.latent_channels, height, width), list(seeds), self.dtype)
+        noise = schedule.draw_noise((self._channels, height, width), list(seeds), self.dtype)
         # Compiled code with frozen weights must not meet inference tensors.
         with torch.no_grad():
             prompts = prompts.to(self.device, self.dtype)

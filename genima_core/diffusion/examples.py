@@ -1,5 +1,6 @@
 """Training examples of the two diffusion networks, from a `WindowCache`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genima_core.data.cache import WindowCache
-from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents
+from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents, untiled
 from genima_core.targets.backgrounds import ProceduralBackgrounds
-from genima_core.targets.draw import OPACITY, over_observation
+from genima_core.targets.draw import OPACITY
 from genima_core.tiling import tile
 
 TEXTURE_SHARE = 0.35
@@ -46,13 +47,11 @@ class DrawingExamples:
         autoencoder: Autoencoder,
         crop_px: int = 0,
         jitter: tuple[float, float, float, float] | None = None,
-        split: str = "train",
-        device: str = "cpu",
         show_progress: bool = True,
     ) -> None:
-        self.cache, self.autoencoder, self.device = cache, autoencoder, device
+        self.cache, self.autoencoder, self.device = cache, autoencoder, autoencoder.device
         self.crop_px, self.jitter = crop_px, jitter
-        self.windows = cache.windows(split)
+        self.windows = cache.windows("train")
         augmented = crop_px > 0 or jitter is not None
         self._encoded = None if augmented else self._encode(show_progress)
 
@@ -63,46 +62,44 @@ class DrawingExamples:
         """Examples by index; `generator` decides the augmentation."""
         windows = [self.windows[i] for i in index]
         instructions = [self.cache.instructions[self.cache.episode_index[w]] for w in windows]
-        observed = _stack([tile(self.cache.images[w]) for w in windows])
         if self._encoded is not None:
-            kept, coverage = (kept[index].to(self.device).float() for kept in self._encoded)
-            return Batch(observed.to(self.device).float() / 255, kept, coverage / 255, instructions)
-        drawn = _stack([tile(over_observation(self.cache.views(w), np.array(self.cache.images[w]))) for w in windows])
-        alpha = _stack([tile(self.cache.target_alpha[w][..., None]) for w in windows])
-        pictures = torch.cat([observed, drawn, alpha], 1).to(self.device).float() / 255
-        observed, drawn, alpha = self._augmented(pictures, generator).split([3, 3, 1], 1)
+            latents, spheres = (kept[index].to(self.device).float() for kept in self._encoded)
+            return Batch(self._tiled(self.cache.images, windows), latents, spheres, instructions)
+        pictures = self._augmented(torch.cat(self._read(windows), 1), generator)
+        observed, drawn, alpha = pictures.split([3, 3, 1], 1)
         with torch.no_grad():
             latents = to_latents(self.autoencoder, drawn).float()
         return Batch(observed, latents, F.avg_pool2d(alpha, PATCH), instructions)
 
+    def _tiled(self, views: np.ndarray, windows: Sequence[int]) -> Tensor:
+        """(B, C, 2H, 2W) in [0, 1] from an array of all windows."""
+        return tiled(torch.from_numpy(np.stack([views[w] for w in windows])).to(self.device)).float() / 255
+
+    def _read(self, windows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Observation (B, 3, 2H, 2W), drawing and the targets' coverage (B, 1, 2H, 2W)."""
+        arrays = self.cache.images, self.cache.target_rgb, self.cache.target_alpha[..., None]
+        observed, rgb, alpha = (self._tiled(array, windows) for array in arrays)
+        return observed, torch.lerp(observed, rgb, alpha), alpha
+
+    @torch.no_grad()
     def _encode(self, show_progress: bool) -> tuple[Tensor, Tensor]:
-        """Latents (N, C, 2H/8, 2W/8) float16 of all drawings, and how much of each patch shows a target, uint8."""
-        channels = self.autoencoder.config.latent_channels
-        height, width = (2 * s // PATCH for s in self.cache.images.shape[2:4])
-        latents = torch.empty(len(self), channels, height, width, dtype=torch.float16)
-        spheres = torch.empty(len(self), 1, height, width, dtype=torch.uint8)
+        """Latents (N, C, 2H/8, 2W/8) of all drawings, and how much of each patch shows a target, float16."""
+        latents, spheres = [], []
         for begin in track(range(0, len(self), 32), "encoding drawings", disable=not show_progress):
-            windows = self.windows[begin : begin + 32]
-            images, rgb, alpha = (
-                np.array(a[windows.start : windows.stop])
-                for a in (self.cache.images, self.cache.target_rgb, self.cache.target_alpha)
-            )
-            drawn = _composite(*(tiled(torch.from_numpy(x)) for x in (images, rgb, alpha[..., None])))
-            rows = slice(begin, begin + len(windows))
-            with torch.inference_mode():
-                latents[rows] = to_latents(self.autoencoder, drawn.to(self.device)).half().cpu()
-            spheres[rows] = F.avg_pool2d(tiled(torch.from_numpy(alpha[..., None])).float(), PATCH).byte()
-        return latents, spheres
+            _, drawn, alpha = self._read(self.windows[begin : begin + 32])
+            latents.append(to_latents(self.autoencoder, drawn).half().cpu())
+            spheres.append(F.avg_pool2d(alpha, PATCH).half().cpu())
+        return torch.cat(latents), torch.cat(spheres)
 
     def _augmented(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Observation, drawing and coverage (B, 7, 2H, 2W) moved and coloured alike, each view by its own shift."""
-        B, C, H, W = pictures.shape[0], pictures.shape[1], pictures.shape[2] // 2, pictures.shape[3] // 2
-        views = pictures.reshape(B, C, 2, H, 2, W).permute(0, 2, 4, 1, 3, 5).reshape(B * 4, C, H, W)
+        views = untiled(pictures).permute(0, 1, 4, 2, 3).flatten(0, 1)
+        height, width = views.shape[2:]
         if self.crop_px:
             p = self.crop_px
             padded = F.pad(views, (p, p, p, p), mode="replicate")
             shift = torch.randint(0, 2 * p + 1, (len(views), 2), generator=generator).tolist()
-            views = torch.stack([v[:, y : y + H, x : x + W] for v, (x, y) in zip(padded, shift, strict=True)])
+            views = torch.stack([v[:, y : y + height, x : x + width] for v, (x, y) in zip(padded, shift, strict=True)])
         if self.jitter is not None:
             from kornia.augmentation import ColorJitter
 
@@ -113,7 +110,7 @@ class DrawingExamples:
                 # The same jitter for both, or the drawing would have to guess the colours.
                 drawn = jitter(views[:, 3:6], params=jitter._params)
             views = torch.cat([observed, drawn, views[:, 6:]], 1)
-        return views.reshape(B, 2, 2, C, H, W).permute(0, 3, 1, 4, 2, 5).reshape(B, C, 2 * H, 2 * W)
+        return tiled(views.unflatten(0, (-1, 4)).permute(0, 1, 3, 4, 2))
 
 
 class CodingPictures:
@@ -122,9 +119,9 @@ class CodingPictures:
     They are cut at random from tiles, so views, seams between views and all offsets of the patches occur.
     """
 
-    def __init__(self, cache: WindowCache, seed: int, split: str = "train", textures: int = 1024) -> None:
+    def __init__(self, cache: WindowCache, seed: int, textures: int = 1024) -> None:
         self.cache = cache
-        self.windows = cache.windows(split)
+        self.windows = cache.windows("train")
         height, width = cache.images.shape[2:4]
         self.textures = ProceduralBackgrounds().sample(np.random.default_rng(seed), textures, height, width)
 
@@ -148,17 +145,5 @@ class CodingPictures:
             )
             pictures.append(picture * (1 - a) + rgb * a)
             coverage.append(a)
-        return (
-            torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255,
-            torch.from_numpy(np.stack(coverage)).permute(0, 3, 1, 2),
-        )
-
-
-def _stack(pictures: list[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
-def _composite(images: Tensor, rgb: Tensor, alpha: Tensor) -> Tensor:
-    """`over_observation` for batches (B, 3, H, W) uint8, in [0, 1]."""
-    a = alpha.float() / 255
-    return torch.lerp(images.float(), rgb.float(), a) / 255
+        shown, covered = (torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2) for part in (pictures, coverage))
+        return shown / 255, covered

@@ -1,8 +1,7 @@
 """What draws: UNet, ControlNet, autoencoder and text encoders, of three families of stock diffusers pipelines."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import torch
 from diffusers import (
@@ -14,6 +13,7 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
+from genima_core.config import pick
 from genima_core.diffusion.autoencoder import Autoencoder, encode
 from genima_core.diffusion.prompts import PromptEmbeddings, Prompts
 from genima_core.diffusion.schedule import Scheduler
@@ -56,13 +56,8 @@ class Networks:
     """In use."""
 
     def __post_init__(self) -> None:
-        """
-        Raises:
-            ValueError: an unknown family, or parts that do not belong together.
-        """
-        if self.family not in FAMILIES:
-            raise ValueError(f"unknown family {self.family!r}; valid are {', '.join(FAMILIES)}")
-        family, unet = FAMILIES[self.family], self.unet.config
+        """ValueError: an unknown family, or parts that do not belong together."""
+        family, unet = pick(FAMILIES, self.family, "family"), self.unet.config
         if family.controlled != (self.controlnet is not None):
             raise ValueError(f"family {self.family!r} {'needs a' if family.controlled else 'has no'} ControlNet")
         if self.controlnet is not None:
@@ -89,42 +84,37 @@ class Networks:
         named = {"vae": self.vae, "unet": self.unet, "controlnet": self.controlnet}
         return {name: part for name, part in named.items() if part is not None}
 
-    def replaced(self, parts: Mapping[str, nn.Module]) -> "Networks":
-        """The same with other networks in the place of some, by the names of `parts`."""
-        new: dict[str, Any] = dict(parts)
-        return replace(self, **new)
+    def cast(self, dtype: torch.dtype, kept: Collection[str] = ()) -> None:
+        """Changes the precision of all parts but `kept`, and of SDXL's autoencoder where that would overflow."""
+        overflows = self.family == "sdxl" and dtype == torch.float16 and self.vae.config.get("force_upcast", False)
+        for name, part in self.parts().items():
+            if name not in kept and not (name == "vae" and overflows):
+                cast(part, dtype)
 
     def observe(self, pictures: Tensor) -> Tensor:
         """What the networks see of tiled observations (B, 3, 2H, 2W) in [0, 1]: these, or their latents."""
         return pictures if self.controlnet is not None else encode(self.vae, pictures)
 
     def predict(self, noisy: Tensor, t: Tensor, prompts: PromptEmbeddings, observed: Tensor) -> Tensor:
-        """What the UNet says of noisy latents (B, C, h, w) at times t, () or (B,)."""
-        return predict(self.unet, self.controlnet, noisy, t, prompts, observed)
-
-
-def predict(
-    unet: nn.Module, controlnet: nn.Module | None, noisy: Tensor, t: Tensor, prompts: PromptEmbeddings, observed: Tensor
-) -> Tensor:
-    """One pass of the networks, without classifier-free guidance (scale 0, as in the paper)."""
-    extra = None
-    if prompts.pooled is not None:  # SDXL is told the picture's size, and that nothing was cropped
-        height, width = noisy.shape[-2] * 8, noisy.shape[-1] * 8
-        # Filled on the device: numbers that travel to it would keep a graph from being captured.
-        ids = [noisy.new_full((len(noisy), 1), number) for number in (height, width, 0, 0, height, width)]
-        extra = {"text_embeds": prompts.pooled, "time_ids": torch.cat(ids, 1)}
-    if controlnet is None:
-        return unet(torch.cat([noisy, observed], 1), t, prompts.tokens, return_dict=False)[0]
-    down, middle = controlnet(noisy, t, prompts.tokens, observed, added_cond_kwargs=extra, return_dict=False)
-    return unet(
-        noisy,
-        t,
-        prompts.tokens,
-        down_block_additional_residuals=down,
-        mid_block_additional_residual=middle,
-        added_cond_kwargs=extra,
-        return_dict=False,
-    )[0]
+        """One pass over noisy latents (B, C, h, w) at times t, () or (B,); guidance is off, as in the paper."""
+        extra = None
+        if prompts.pooled is not None:  # SDXL is told the picture's size, and that nothing was cropped
+            height, width = noisy.shape[-2] * 8, noisy.shape[-1] * 8
+            # Filled on the device: numbers that travel to it would keep a graph from being captured.
+            ids = [noisy.new_full((len(noisy), 1), number) for number in (height, width, 0, 0, height, width)]
+            extra = {"text_embeds": prompts.pooled, "time_ids": torch.cat(ids, 1)}
+        if self.controlnet is None:
+            return self.unet(torch.cat([noisy, observed], 1), t, prompts.tokens, return_dict=False)[0]
+        down, middle = self.controlnet(noisy, t, prompts.tokens, observed, added_cond_kwargs=extra, return_dict=False)
+        return self.unet(
+            noisy,
+            t,
+            prompts.tokens,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            added_cond_kwargs=extra,
+            return_dict=False,
+        )[0]
 
 
 def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -133,22 +123,14 @@ def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def check_fit(unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
-    """
-    Raises:
-        ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes).
-    """
-    keys = ("cross_attention_dim", "block_out_channels", "layers_per_block", "addition_embed_type", "in_channels")
-    wrong = [
-        f"{key} {controlnet.config[key]} instead of {unet.config[key]}"
-        for key in keys
-        if _plain(controlnet.config[key]) != _plain(unet.config[key])
-    ]
+    """ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes)."""
+    wrong = []
+    for key in ("cross_attention_dim", "block_out_channels", "layers_per_block", "addition_embed_type", "in_channels"):
+        ours, theirs = (list(c) if isinstance(c, tuple) else c for c in (controlnet.config[key], unet.config[key]))
+        if ours != theirs:
+            wrong.append(f"{key} {ours} instead of {theirs}")
     if wrong:
         raise ValueError(
             f"the ControlNet does not belong to this base: it has {', '.join(wrong)}; SD-Turbo, SD 1.5 "
             "and SDXL-Turbo each need a ControlNet that was trained with them"
         )
-
-
-def _plain(value: object) -> object:
-    return tuple(value) if isinstance(value, (list, tuple)) else value

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from genima_core.language import TextEncoder, prompt
 
+SUFFIXES = ("", "_2")
+"""Of the folders of the first and the second text encoder."""
+
 
 @dataclass(frozen=True)
 class PromptEmbeddings:
@@ -33,15 +36,11 @@ class Prompts:
 
     @classmethod
     def load(cls, folder: Path | str, count: int, device: str = "cpu", dtype: torch.dtype | None = None) -> "Prompts":
-        """Reads tokenizer/ and text_encoder/, and for two tokenizer_2/ and text_encoder_2/.
-
-        Raises:
-            FileNotFoundError, ValueError: missing; damaged.
-        """
-        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in ("", "_2")[:count]))
+        """Reads tokenizer/ and text_encoder/, and for two tokenizer_2/ and text_encoder_2/."""
+        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in SUFFIXES[:count]))
 
     def save(self, folder: Path) -> None:
-        for encoder, suffix in zip(self.encoders, ("", "_2"), strict=False):
+        for encoder, suffix in zip(self.encoders, SUFFIXES, strict=False):
             encoder.save(folder, suffix)
 
     def check_distinct(self, instructions: Sequence[str]) -> None:

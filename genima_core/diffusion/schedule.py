@@ -38,28 +38,31 @@ class Schedule:
         Raises:
             ValueError: its steps are not linear (clipped or thresholded samples), or use more than one prediction.
         """
-        resting, _ = _steps(scheduler, steps, 0.0, 0.0)
-        kept, scale = _steps(scheduler, steps, 1.0, 0.0)
-        added, _ = _steps(scheduler, steps, 0.0, 1.0)
-        other, _ = _steps(scheduler, steps, 2.0, -3.0)
+        probe = copy.deepcopy(scheduler)
+        probe.set_timesteps(steps)
+        # What it makes of nothing, of the sample, of the prediction, and of both, with the same noise each time.
+        sample, prediction = (torch.tensor(x).reshape(4, 1, 1, 1) for x in ([0.0, 1, 0, 2], [0.0, 0, 1, -3]))
+        generators = [torch.Generator().manual_seed(0) for _ in range(4)]
+        same = torch.Generator().manual_seed(0)
+        fresh = same.get_state()
+        results, shown, noise = [], [], []
+        for t in probe.timesteps:
+            shown.append(probe.scale_model_input(sample, t)[1])
+            results.append(probe.step(prediction, t, sample, generator=generators, return_dict=False)[0])
+            noise.append(randn_tensor((1, 1, 1, 1), generator=same))
+        resting, kept, added, both = torch.stack(results).double().reshape(steps, 4).T
         keep, add = kept - resting, added - resting
-        if not torch.allclose(other, 2 * keep - 3 * add + resting, rtol=1e-4, atol=1e-4):
+        if not torch.allclose(both, 2 * keep - 3 * add + resting, rtol=1e-4, atol=1e-4):
             raise ValueError(
                 f"{type(scheduler).__name__} with clip_sample or thresholding, or with memory of earlier "
                 "steps, cannot be used: set clip_sample to false, or take DDIM or Euler Ancestral"
             )
-        probe = copy.deepcopy(scheduler)
-        probe.set_timesteps(steps)
-        unit, generator = torch.ones(1, 1, 1, 1), torch.Generator().manual_seed(0)
-        before = generator.get_state()
-        probe.scale_model_input(unit, probe.timesteps[0])
-        probe.step(unit, probe.timesteps[0], unit, generator=generator)
-        draws = not torch.equal(before, generator.get_state())
-        drawn = _noises(steps) if draws else torch.ones(steps)
+        draws = not torch.equal(generators[0].get_state(), fresh)
+        drawn = torch.cat(noise).double().flatten() if draws else torch.ones(steps)
         return cls(
             probe.timesteps.to(device),
             float(probe.init_noise_sigma),
-            tuple(scale.tolist()),
+            tuple(torch.cat(shown).double().flatten().tolist()),
             tuple(keep.tolist()),
             tuple(add.tolist()),
             tuple((resting / drawn).tolist()),
@@ -78,23 +81,3 @@ class Schedule:
         count = 1 + len(self) if self.draws else 1
         noise = [randn_tensor((len(seeds), *shape), generator=generators, dtype=dtype) for _ in range(count)]
         return torch.stack(noise)
-
-
-def _steps(scheduler: Scheduler, steps: int, sample: float, prediction: float) -> tuple[Tensor, Tensor]:
-    """(steps,) what each step makes of a constant sample and prediction, with the noise of `_noises`.
-
-    And (steps,) what the network is shown of the sample.
-    """
-    probe, generator = copy.deepcopy(scheduler), torch.Generator().manual_seed(0)
-    probe.set_timesteps(steps)
-    results, shown = [], []
-    for t in probe.timesteps:
-        x, p = torch.full((1, 1, 1, 1), sample), torch.full((1, 1, 1, 1), prediction)
-        shown.append(probe.scale_model_input(x, t).flatten())
-        results.append(probe.step(p, t, x, generator=generator, return_dict=False)[0].flatten())
-    return torch.cat(results).double(), torch.cat(shown).double()
-
-
-def _noises(steps: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.cat([randn_tensor((1, 1, 1, 1), generator=generator).flatten() for _ in range(steps)]).double()

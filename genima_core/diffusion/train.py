@@ -1,61 +1,38 @@
 """Trains the drawing agent with accelerate: on one process, or under `accelerate launch` on many."""
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genima_core.config import given, pick
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
-from genima_core.device import choose_device
-from genima_core.diffusion.agent import DiffusionAgent
+from genima_core.device import choose_device, out_of_memory
+from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.building import TrainableNetworks, build
-from genima_core.diffusion.config import DiffusionConfig
-from genima_core.diffusion.config import preset as diffusion_preset
+from genima_core.diffusion.config import PRESETS, DiffusionConfig
 from genima_core.diffusion.examples import Batch, DrawingExamples
-from genima_core.diffusion.networks import cast
 from genima_core.diffusion.prompts import PromptEmbeddings
-from genima_core.diffusion.scores import score_agent
-from genima_core.training.average import decay_at, follow, frozen_copy
-from genima_core.training.config import DiffusionTraining, Precision
-from genima_core.training.run import Run, out_of_memory
-from genima_core.training.schedule import count_steps, learning_rate, shuffled
+from genima_core.targets.detect import score_drawing
+from genima_core.targets.draw import over_observation
+from genima_core.tiling import tile
+from genima_core.training.config import DiffusionTraining
+from genima_core.training.report import write_pictures
+from genima_core.training.run import Run, set_up
+from genima_core.training.schedule import count_steps, follow, frozen_copy, learning_rate, shuffled
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 """What accelerate calls them."""
-REMEDY = "raise --accumulate, use --precision bfloat16 or --checkpointing, or lower --batch-size"
-"""For too little GPU memory."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """How the work of a step is done; what is learnt does not depend on it, but for rounding."""
-
-    device: str = "cpu"
-    precision: Precision = "float32"
-    """Of the passes; what learns is kept in float32."""
-    accumulate: int = 1
-    """Parts that a process does one after the other."""
-    checkpointing: bool = False
-    """Compute activations twice instead of keeping them."""
-
-    def accelerator(self) -> Accelerator:
-        """
-        Raises:
-            ValueError: not possible on this device.
-        """
-        cpu = self.device == "cpu"
-        if cpu and self.precision == "float16":
-            raise ValueError("precision float16 needs a GPU; take bfloat16 or float32, or --device cuda")
-        choose_device(self.device)
-        if self.device.startswith("cuda:"):
-            torch.cuda.set_device(self.device)
-        return Accelerator(cpu=cpu, mixed_precision=MIXED[self.precision])
+OUT_OF_MEMORY = (
+    "out of GPU memory while training: raise --accumulate, use --precision bfloat16 or --checkpointing, or lower "
+    "--batch-size"
+)
 
 
 def train_diffusion(training: DiffusionTraining) -> None:
@@ -64,30 +41,23 @@ def train_diffusion(training: DiffusionTraining) -> None:
     Raises:
         ValueError: what the preset, the device or the data cannot do.
     """
-    config = diffusion_preset(training.preset, batch_size=training.batch_size)
-    if training.threads is not None:
-        torch.set_num_threads(training.threads)
-    device = choose_device(training.device)
-    resources = Resources(device, training.precision, training.accumulate, training.checkpointing)
-    accelerator = resources.accelerator()
-    trainable = build(
-        config, training.autoencoder, training.base, training.controlnet, training.seed, str(accelerator.device)
-    )
-    with accelerator.main_process_first():
-        cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    config = replace(pick(PRESETS, training.preset, "preset"), **given(batch_size=training.batch_size))
+    set_up(training)
+    device = str(make_accelerator(training).device)
+    trainable = build(config, training.autoencoder, training.base, training.controlnet, training.seed, device)
+    cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
     trainable.networks.prompts.check_distinct(cache.instructions)
-    fit_diffusion(
-        cache,
-        training.out,
-        config,
-        trainable,
-        training.steps,
-        training.minutes,
-        training.seed,
-        resources,
-        training.every,
-        checked=training.checked,
-    )
+    fit_diffusion(training, cache, config, trainable)
+
+
+def make_accelerator(training: DiffusionTraining) -> Accelerator:
+    """How a step is done; what is learnt does not depend on it, but for rounding."""
+    device = choose_device(training.device)
+    if device == "cpu" and training.precision == "float16":
+        raise ValueError("precision float16 needs a GPU; take bfloat16 or float32, or --device cuda")
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
+    return Accelerator(cpu=device == "cpu", mixed_precision=MIXED[training.precision])
 
 
 class Learner(nn.Module):
@@ -104,17 +74,11 @@ class Learner(nn.Module):
 
 
 def fit_diffusion(
+    training: DiffusionTraining,
     cache: WindowCache,
-    out: Path,
     config: DiffusionConfig,
     trainable: TrainableNetworks,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    resources: Resources = Resources(),
-    every: int = 500,
     show_progress: bool = True,
-    checked: int = 16,
 ) -> DiffusionAgent:
     """The loop of `train_diffusion`; `checked` held-out windows are drawn every `every` steps, four times as many last.
 
@@ -125,73 +89,69 @@ def fit_diffusion(
             that does not fit.
         RuntimeError: out of GPU memory.
     """
-    accelerator = resources.accelerator()
+    accelerator = make_accelerator(training)
     main, processes = accelerator.is_main_process, accelerator.num_processes
-    parts = processes * resources.accumulate
+    parts = processes * training.accumulate
     if config.batch_size % parts:
         raise ValueError(
             f"a batch of {config.batch_size} cannot be shared by {processes} processes in "
-            f"{resources.accumulate} parts each; choose --batch-size as a multiple of {parts}"
+            f"{training.accumulate} parts each; choose --batch-size as a multiple of {parts}"
         )
-    if minutes is not None and processes > 1:
+    if training.minutes is not None and processes > 1:
         raise ValueError("with several processes give --steps, not --minutes: their clocks differ")
     show_progress = show_progress and main
     networks = trainable.networks
-    prepare_frozen(trainable, resources)
-    examples = DrawingExamples(
-        cache, networks.vae, config.crop_px, config.jitter, device=str(accelerator.device), show_progress=show_progress
-    )
+    prepare_frozen(trainable, training)
+    examples = DrawingExamples(cache, networks.vae, config.crop_px, config.jitter, show_progress)
     if len(examples) < parts:
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
     learner = Learner(trainable).train()
     average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
-    optimizer = torch.optim.AdamW(
-        learner.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    agent = DiffusionAgent.assemble(networks.replaced(dict(average)), config.size, config.draw_steps)
-    if steps is None and minutes is None:
-        steps = count_steps(config.steps, config.epochs, len(examples), config.batch_size)
-    options = {"seed": seed, "dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
+    parameters, decay = learner.parameters(), config.weight_decay
+    optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
+    agent = DiffusionAgent.assemble(replace(networks, **given(**average)), config.size, config.draw_steps)
+    options = {"dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
     stateful = {"learner": learner.learning, "average": average, "optimizer": optimizer}
     model, stepper = accelerator.prepare(learner, optimizer)
     if accelerator.scaler is not None:
         stateful["scaler"] = accelerator.scaler
-    with Run(out, stateful, options, steps, minutes, config.batch_size, main, show_progress) as run:
+    steps = count_steps(config.steps, config.epochs, len(examples), config.batch_size)
+    with Run(training, stateful, options, steps, config.batch_size, main, show_progress) as run:
+
+        def save_and_score(count: int) -> dict[str, float]:
+            agent.save(run.out / "agent", changed=trainable.trained)
+            with accelerator.autocast():
+                return score_agent(agent, cache, run.out / "validation.png", count)
+
         while run.progress < 1:
-            index = shuffled(len(examples), config.batch_size, run.step, seed)
+            index = shuffled(len(examples), config.batch_size, run.step, training.seed)
             rate = learning_rate(config.learning_rate, config.schedule, config.warmup_steps, run.step, run.progress)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             losses = []
-            for i in range(resources.accumulate):
-                part = accelerator.process_index * resources.accumulate + i
+            for i in range(training.accumulate):
+                part = accelerator.process_index * training.accumulate + i
                 generator = run.generator(part)
-                last = i == resources.accumulate - 1
-                with nullcontext() if last else accelerator.no_sync(model), out_of_memory(REMEDY):
+                last = i == training.accumulate - 1
+                with nullcontext() if last else accelerator.no_sync(model), out_of_memory(OUT_OF_MEMORY):
                     batch = examples.batch(index[part::parts], generator)
                     with accelerator.autocast():
                         loss = drawing_loss(model, trainable, batch, config, generator)
-                    accelerator.backward(loss / resources.accumulate)
+                    accelerator.backward(loss / training.accumulate)
                 losses.append(loss.detach())
             accelerator.clip_grad_norm_(model.parameters(), config.clip)
             stepper.step()
             stepper.zero_grad(set_to_none=True)
             if config.ema > 0:
-                follow(average, learner.learning, decay_at(run.step, config.ema))
+                follow(average, learner.learning, run.step, config.ema)
             loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
             run.advance({"loss": loss, "learning_rate": rate})
-            if run.is_checkpoint(every):
+            if run.is_checkpoint:
                 if main:
-                    with accelerator.autocast():
-                        score = score_agent(agent, cache, out / "validation.png", checked)
-                    run.validated(asdict(score))
-                    agent.save(out / "agent", changed=trainable.trained)
+                    run.validated(save_and_score(training.checked))
                 accelerator.wait_for_everyone()
         if main:
-            agent.save(out / "agent", changed=trainable.trained)
-            with accelerator.autocast():
-                score = score_agent(agent, cache, out / "validation.png", 4 * checked)
-            run.finish(asdict(score), learner)
+            run.finish(save_and_score(4 * training.checked), learner)
         accelerator.wait_for_everyone()
     return agent
 
@@ -213,27 +173,41 @@ def drawing_loss(
     with torch.no_grad():
         observed = networks.observe(batch.condition).contiguous(memory_format=torch.channels_last)
     predicted = model(noisy, t, prompts, observed).float()
-    kind = noising.config.prediction_type
-    target = {
+    targets = {
         "sample": lambda: clean,
         "epsilon": lambda: noise,
         "v_prediction": lambda: noising.get_velocity(clean, noise, t),
-    }[kind]()
+    }
+    target = targets[noising.config.prediction_type]()
     weight = 1 + config.sphere_weight * batch.spheres
     return (weight * F.mse_loss(predicted, target, reduction="none")).mean() / weight.mean()
 
 
-def prepare_frozen(trainable: TrainableNetworks, resources: Resources) -> None:
+def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path, count: int) -> dict[str, float]:
+    """Draws held-out windows; `picture` gets observation, drawing and truth of eight of them.
+
+    "found" is the share of the visible spheres that are drawn near their true centre; the others are of those.
+    """
+    windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
+    rows, visible, errors = [], 0, []
+    for w in windows:
+        images, views = np.array(cache.images[w]), cache.views(w)
+        drawing = agent.draw(images, cache.instructions[cache.episode_index[w]], seed=int(w))
+        score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > 0.1))
+        visible += int(score.visible.sum())
+        errors.append(score.error_px[score.found])
+        rows.append((tile(images), tile(drawing), tile(over_observation(views, images))))
+    write_pictures(picture, rows[:: max(1, len(rows) // 8)][:8])
+    error = np.concatenate(errors)
+    median, p90 = (float(np.quantile(error, q)) if len(error) else float(agent.size[0]) for q in (0.5, 0.9))
+    return {"found": len(error) / max(visible, 1), "error_px_median": median, "error_px_p90": p90}
+
+
+def prepare_frozen(trainable: TrainableNetworks, training: DiffusionTraining) -> None:
     """Saves memory: what is frozen needs no float32, and activations can be computed twice."""
     networks = trainable.networks
-    dtype = DTYPES[resources.precision]
-    for name, part in networks.parts().items():
-        # SDXL's autoencoder overflows in float16.
-        if name not in trainable.trained and not (
-            name == "vae" and networks.family == "sdxl" and dtype == torch.float16
-        ):
-            cast(part, dtype)
-    if resources.checkpointing:
-        for network in (networks.unet, networks.controlnet):
-            if network is not None:
-                network.enable_gradient_checkpointing()
+    networks.cast(PRECISIONS[training.precision], kept=trainable.trained)
+    if training.checkpointing:
+        networks.unet.enable_gradient_checkpointing()
+        if networks.controlnet is not None:
+            networks.controlnet.enable_gradient_checkpointing()

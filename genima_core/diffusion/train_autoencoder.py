@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genima_core.capture import channels_last
+from genima_core.config import pick
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device
@@ -16,19 +17,19 @@ from genima_core.diffusion.autoencoder import (
     PatchAutoencoder,
     encode,
     load_autoencoder,
+    tiled,
     to_latents,
     to_pictures,
     untiled,
 )
-from genima_core.diffusion.config import AutoencoderConfig
-from genima_core.diffusion.config import preset as diffusion_preset
+from genima_core.diffusion.config import PRESETS, AutoencoderConfig
 from genima_core.diffusion.examples import CodingPictures
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
 from genima_core.training.config import Training
 from genima_core.training.report import write_pictures
-from genima_core.training.run import Run
+from genima_core.training.run import Run, set_up
 from genima_core.training.schedule import learning_rate
 
 
@@ -38,31 +39,21 @@ def train_autoencoder(training: Training) -> None:
     Raises:
         ValueError: a preset that brings its own.
     """
-    config = diffusion_preset(training.preset)
+    config = pick(PRESETS, training.preset, "preset")
     if config.autoencoder is None:
         raise ValueError(
             f"preset {training.preset!r} uses the pretrained model's autoencoder: there is nothing to train"
         )
-    if training.threads is not None:
-        torch.set_num_threads(training.threads)
-    device = choose_device(training.device)
+    set_up(training)
     cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
-    fit_autoencoder(cache, training.out, config.autoencoder, training.steps, training.minutes, training.seed, device)
+    fit_autoencoder(training, cache, config.autoencoder)
 
 
 def fit_autoencoder(
-    cache: WindowCache,
-    out: Path,
-    config: AutoencoderConfig,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    show_progress: bool = True,
-    every: int = 100,
-    checked: int = 64,
+    training: Training, cache: WindowCache, config: AutoencoderConfig, show_progress: bool = True
 ) -> PatchAutoencoder:
-    """The loop of `train_autoencoder`; `checked` held-out windows are scored every `every` steps."""
+    """The loop of `train_autoencoder`."""
+    seed, device = training.seed, choose_device(training.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = PatchAutoencoder(config.latent_channels, config.width, config.encoder_blocks, config.decoder_blocks)
@@ -70,16 +61,13 @@ def fit_autoencoder(
     model.start_from_pca(pictures.batch(256, np.random.default_rng(seed))[0] * 2 - 1)
     model = channels_last(model, device)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
-    options = {"seed": seed, "config": asdict(config), "dataset": cache.fingerprint}
-    if steps is None and minutes is None:
-        steps = config.steps
+    options = {"config": asdict(config), "dataset": cache.fingerprint}
     stateful = {"model": model, "optimizer": optimizer}
-    with Run(out, stateful, options, steps, minutes, config.batch_size, show_progress=show_progress) as run:
+    with Run(training, stateful, options, config.steps, config.batch_size, show_progress=show_progress) as run:
         while run.progress < 1:
             generator = run.generator()
-            truth, spheres = (
-                x.to(device) for x in pictures.batch(config.batch_size, np.random.default_rng([seed, run.step]))
-            )
+            batch = pictures.batch(config.batch_size, np.random.default_rng([seed, run.step]))
+            truth, spheres = (x.to(device) for x in batch)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config.learning_rate, "cosine", 100, run.step, run.progress)
             latents = encode(model, truth)
@@ -92,12 +80,14 @@ def fit_autoencoder(
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             run.advance({"loss": loss.item(), "error": (decoded.detach() - truth).square().mean().sqrt().item()})
-            if run.is_checkpoint(every):
-                _measure_scale(model, pictures, device)
-                run.validated(score_autoencoder(model, cache, out / "validation.png", checked))
-        save_half(model, out / "vae")
-        run.finish(score_autoencoder(model, cache, out / "validation.png", checked), model)
-    return load_autoencoder(out / "vae", device)
+            if run.is_checkpoint:
+                with torch.no_grad():
+                    latents = encode(model, pictures.batch(256, np.random.default_rng(0))[0].to(device))
+                model.register_to_config(scaling_factor=float(1 / latents.std()))
+                run.validated(score_autoencoder(model, cache, run.out / "validation.png", training.checked))
+        save_half(model, run.out / "vae")
+        run.finish(score_autoencoder(model, cache, run.out / "validation.png", training.checked), model)
+    return load_autoencoder(run.out / "vae", device)
 
 
 def coding_loss(decoded: Tensor, truth: Tensor, spheres: Tensor, sphere_weight: float) -> Tensor:
@@ -109,38 +99,26 @@ def coding_loss(decoded: Tensor, truth: Tensor, spheres: Tensor, sphere_weight: 
 
 
 @torch.inference_mode()
-def score_autoencoder(
-    model: nn.Module, cache: WindowCache, picture: Path | None = None, count: int = 64
-) -> dict[str, float]:
+def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path, count: int) -> dict[str, float]:
     """How well held-out drawings survive coding: PSNR, and shifts of the spheres' centres."""
     windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
     truth = np.stack([over_observation(cache.views(w), np.array(cache.images[w])) for w in windows])
-    device = next(model.parameters()).device
-    x = torch.from_numpy(np.stack([tile(t) for t in truth])).permute(0, 3, 1, 2).to(device).float() / 255
-    decoded = to_pictures(model, to_latents(model, x)).cpu()
-    x = x.cpu()
+    x = tiled(torch.from_numpy(truth)).float() / 255
+    decoded = to_pictures(model, to_latents(model, x.to(next(model.parameters()).device))).cpu()
     back = untiled(decoded.mul(255).round().byte()).numpy()
-    spheres = torch.from_numpy(np.stack([tile(cache.target_alpha[w][..., None]) for w in windows])) > 127
+    spheres = tiled(torch.from_numpy(np.stack([cache.target_alpha[w][..., None] for w in windows])))[:, 0] > 127
     error = (decoded - x).square().mean(1)
     shifts = []
     for w, one, coded in zip(windows, truth, back, strict=True):
         opened = bool(cache.gripper_target[w] > 0.1)
         shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
         shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
-    if picture is not None:
-        shown = slice(None, None, max(1, count // 8))
-        write_pictures(picture, [(tile(t), tile(b)) for t, b in zip(truth[shown], back[shown], strict=True)])
+    shown = slice(None, None, max(1, count // 8))
+    write_pictures(picture, [(tile(t), tile(b)) for t, b in zip(truth[shown], back[shown], strict=True)])
     shift = np.concatenate(shifts)
     return {
         "psnr_db": float(-10 * error.mean().log10()),
-        "psnr_spheres_db": float(-10 * error[spheres[..., 0]].mean().log10()),
+        "psnr_spheres_db": float(-10 * error[spheres].mean().log10()),
         "centre_shift_px_median": float(np.median(shift)),
         "centre_shift_px_p90": float(np.quantile(shift, 0.9)),
     }
-
-
-@torch.inference_mode()
-def _measure_scale(model: PatchAutoencoder, pictures: CodingPictures, device: str) -> None:
-    truth, _ = pictures.batch(256, np.random.default_rng(0))
-    latents = encode(model, truth.to(device))
-    model.register_to_config(scaling_factor=float(1 / latents.std()))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genima_core.cameras import CameraRig
+from genima_core.config import from_overrides
 from genima_core.controller.act import Act, ActConfig
 from genima_core.controller.network import Statistics
 from genima_core.controller.policy import Controller
@@ -35,6 +36,18 @@ PREFIXES = (
     ("actor.actor_model.", ""),
 )
 """Beginnings of the names there and in `Act`; the first that fits counts."""
+
+VALUES = {
+    "size": "visual_observation_shape",
+    "language": "method.actor_model.use_lang_cond",
+    "chunk_size": "method.actor_model.num_queries",
+    "hidden": "method.actor_model.hidden_dim",
+    "heads": "method.actor_model.nheads",
+    "feedforward": "method.actor_model.dim_feedforward",
+    "encoder_layers": "method.actor_model.enc_layers",
+    "decoder_layers": "method.actor_model.dec_layers",
+}
+"""`ActConfig`'s names of what config.yaml says."""
 
 IGNORED = (
     ("encoder.", "a second name of actor.encoder_model"),
@@ -73,12 +86,7 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     check(agent, kept, model.state_dict(), snapshot)
     model.load_state_dict({ours: agent[name] for name, ours in kept.items()})
     name = text_encoder or (CLIP if config.language else None)
-    text = TextEncoder.load(name) if name else TextEncoder.tiny(config.text_dim)
-    if config.language and text.pooled_width != config.text_dim:
-        raise ValueError(
-            f"the text encoder {name} gives {text.pooled_width} numbers, the checkpoint reads "
-            f"{config.text_dim}; give the one that it was trained with ({CLIP})"
-        )
+    text = TextEncoder.of_width(name, config.text_dim)
     # In full precision: the converted network gives the original's numbers.
     Controller(model.eval(), text).save(out, torch.float32)
     return {
@@ -103,11 +111,7 @@ def find_config(snapshot: Path) -> Path:
 
 
 def read_config(path: Path, rig: CameraRig) -> ActConfig:
-    """The network that a config.yaml describes.
-
-    Raises:
-        ValueError: damaged, or something that `Act` does not do.
-    """
+    """The network that a config.yaml describes; ValueError: damaged, or something that `Act` does not do."""
     settings = read_yaml(path)
 
     def get(name: str) -> Any:
@@ -133,51 +137,35 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
     for name in ("hidden_dim", "use_lang_cond"):
         need(f"method.encoder_model.{name}", get(f"method.actor_model.{name}"))
     need("method.actor_model.num_queries", get("action_sequence"))
-    cameras, size = get("env.cameras"), get("visual_observation_shape")
+    cameras = get("env.cameras")
     # Their order makes no difference to the network (see `Act`).
     if not isinstance(cameras, list) or sorted(map(str, cameras)) != sorted(rig.names):
         raise ValueError(
             f"{path}: the checkpoint sees the cameras {cameras}, the rig has {list(rig.names)}; give the "
             "rig that it was trained with, its cameras named alike"
         )
-    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(s, int) and s >= 32 for s in size):
-        raise ValueError(f"{path}: visual_observation_shape is {size}; it needs two numbers of pixels, at least 32")
-    numbers: dict[str, Any] = {
-        ours: get(f"method.actor_model.{theirs}")
-        for ours, theirs in (
-            ("chunk_size", "num_queries"),
-            ("hidden", "hidden_dim"),
-            ("heads", "nheads"),
-            ("feedforward", "dim_feedforward"),
-            ("encoder_layers", "enc_layers"),
-            ("decoder_layers", "dec_layers"),
-        )
-    }
-    if wrong := {k: v for k, v in numbers.items() if not isinstance(v, int) or v < 1}:
-        raise ValueError(f"{path}: {wrong} must be whole numbers of at least 1")
-    return ActConfig(size=tuple(size), language=bool(get("method.actor_model.use_lang_cond")), **numbers)
+    return from_overrides(ActConfig, {ours: get(theirs) for ours, theirs in VALUES.items()}, str(path))
 
 
 def read_statistics(folder: Path) -> Statistics:
     """Means and deviations of joints and actions, which GENIMA's training writes beside its snapshots."""
-    found = {}
-    for name in ("proprio_stats.json", "action_stats.json"):
-        path = folder / name
+    found: Statistics = {}
+    # The gripper comes first in the state and last in an action, and is normalised in neither.
+    for name, own, joints in (("proprio_stats", "q", slice(1, None)), ("action_stats", "action", slice(None, 7))):
+        path = folder / f"{name}.json"
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} is missing: GENIMA's training writes it beside its snapshots; without it "
                 "the network's outputs cannot be interpreted"
             )
         data = read_json(path)
-        mean, std = (
-            torch.from_numpy(checked_numbers(data.get(key), (8,), f"{key} in {path}")) for key in ("mean", "std")
-        )
-        if not (std >= 0).all():
-            raise ValueError(f"std in {path} is {std.tolist()}; deviations are not negative")
-        # The gripper comes first in the state and last in an action, and is normalised in neither.
-        joints = slice(1, None) if name == "proprio_stats.json" else slice(None, 7)
-        found[name] = mean[joints].float(), (std[joints] + (1e-10 if name == "proprio_stats.json" else 0)).float()
-    return Statistics(*found["proprio_stats.json"], *found["action_stats.json"])
+        for key in ("mean", "std"):
+            numbers = checked_numbers(data.get(key), (8,), f"{key} in {path}")
+            if key == "std" and (numbers < 0).any():
+                raise ValueError(f"std in {path} is {numbers.tolist()}; deviations are not negative")
+            found[f"{own}_{key}"] = torch.from_numpy(numbers[joints]).float()
+    found["q_std"] += 1e-10
+    return found
 
 
 class _InertObject:
@@ -232,20 +220,14 @@ def rename(names: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def check(agent: Mapping[str, Tensor], kept: Mapping[str, str], expected: Mapping[str, Tensor], path: Path) -> None:
-    """
-    Raises:
-        ValueError: names, shapes or values that do not fit.
-    """
+    """ValueError: names, shapes or values that do not fit."""
     counts = Counter(kept.values())
     fits = [name for name, ours in kept.items() if ours in expected and counts[ours] == 1]
+    shapes = {name: (tuple(agent[name].shape), tuple(expected[kept[name]].shape)) for name in fits}
     faults = {
         "missing": sorted(set(expected) - set(kept.values())),
         "unknown": sorted(set(kept) - set(fits)),
-        "of another shape": [
-            f"{name} {tuple(agent[name].shape)}, not {tuple(expected[kept[name]].shape)}"
-            for name in fits
-            if agent[name].shape != expected[kept[name]].shape
-        ],
+        "of another shape": [f"{name} {a}, not {b}" for name, (a, b) in shapes.items() if a != b],
         "not finite": [name for name in fits if not agent[name].isfinite().all()],
     }
     if any(faults.values()):

@@ -29,6 +29,10 @@ class Training:
     """Of torch on the CPU."""
     workers: int = 2
     """Processes that prepare the data once."""
+    every: int = 100
+    """Steps between two validations."""
+    checked: int = 64
+    """Held-out examples of a validation; the last one of a drawing agent takes four times as many."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,7 @@ class DiffusionTraining(Training):
     checkpointing: bool = False
     """Save memory by computing activations twice."""
     every: int = 500
-    """Steps between two validations."""
     checked: int = 16
-    """Held-out windows that a validation draws; the last one draws four times as many."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,4 @@ class ControllerTraining(Training):
     backgrounds: int = 3000
     """Pictures to draw backgrounds from."""
     every: int = 250
-    """Steps between two validations."""
     checked: int = 256
-    """Held-out windows that a validation follows."""

@@ -3,8 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
+from genima_core.config import flat
+from genima_core.device import choose_device
 from genima_core.files import one_line, telling_full_disk, write_json
+from genima_core.training.config import Training
 from genima_core.training.report import line, write_curves
 from genima_core.weights import read_torch
 
@@ -31,33 +33,34 @@ class Run:
 
     def __init__(
         self,
-        out: Path,
+        training: Training,
         stateful: Mapping[str, Any],
         options: Mapping[str, Any],
-        steps: int | None,
-        minutes: float | None,
+        steps: int,
         batch_size: int = 1,
         writes: bool = True,
         show_progress: bool = False,
     ) -> None:
         """
         Args:
-            out: Folder.
+            training: Says where to write and the budget.
             stateful: What has a state_dict: what learns, its average, the optimizer.
-            options: What must be the same when resuming; contains the seed.
-            steps: Budget.
-            minutes: Budget, instead of steps.
+            options: What must be the same when resuming, beside the seed.
+            steps: Budget where `training` has none.
             batch_size: Examples of a step, for the speed.
             writes: Whether this process writes files: one does, when several train together.
             show_progress: A bar, and a line for each validation.
 
         Raises:
-            ValueError: not exactly one budget, or a state in the folder that is damaged or has other options.
+            ValueError: two budgets, or a state in the folder that is damaged or has other options.
         """
-        if (steps is None) == (minutes is None) or not (steps or minutes or 0) > 0:
-            raise ValueError(f"steps is {steps} and minutes is {minutes}; give one of them, above 0")
-        self.out, self.stateful, self.options = Path(out), dict(stateful), dict(options)
-        self.steps, self.minutes, self.batch_size = steps, minutes, batch_size
+        self.out, self.steps, self.minutes = Path(training.out), training.steps, training.minutes
+        if self.steps is None and self.minutes is None:
+            self.steps = steps
+        if (self.steps is None) == (self.minutes is None) or not (self.steps or self.minutes or 0) > 0:
+            raise ValueError(f"steps is {self.steps} and minutes is {self.minutes}; give one of them, above 0")
+        self.every, self.batch_size = training.every, batch_size
+        self.stateful, self.options = dict(stateful), {"seed": training.seed, **options}
         self.step, self.elapsed_s = 0, 0.0
         self.history: list[dict[str, float]] = []
         self.out.mkdir(parents=True, exist_ok=True)
@@ -95,11 +98,7 @@ class Run:
         return torch.Generator().manual_seed((self.options["seed"] * 1_000_003 + self.step + part * 2**40) % 2**63)
 
     def advance(self, values: Mapping[str, float]) -> None:
-        """One step is done.
-
-        Raises:
-            FloatingPointError: a value is not finite.
-        """
+        """One step is done; FloatingPointError: a value is not finite."""
         now = time.perf_counter()
         self.elapsed_s, self._since = self.elapsed_s + now - self._since, now
         self.step += 1
@@ -113,13 +112,14 @@ class Run:
             self._log(values, "train")
         self._bar.update(self._task, completed=self.progress)
 
-    def is_checkpoint(self, every: int) -> bool:
+    @property
+    def is_checkpoint(self) -> bool:
         """Whether it is time to validate: every so many steps, and after the last."""
-        return self.step % every == 0 or self.progress >= 1
+        return self.step % self.every == 0 or self.progress >= 1
 
     def validated(self, scores: Mapping[str, Any], text: str = "") -> None:
         """Logs and prints scores of the present step, as `text` or number by number, and saves the state."""
-        numbers = _numbers(scores)
+        numbers = {name: value for name, value in flat(scores, "/").items() if isinstance(value, float)}
         self._log(numbers, "validation")
         self._save()
         left_min = self.elapsed_s / 60 * (1 / max(self.progress, 1e-9) - 1)
@@ -180,7 +180,9 @@ class Run:
         path = self.out / STATE
         try:
             state = read_torch(path)
-            if changed := list(differences(state["options"], self.options)):
+            then, now = flat(state["options"], "."), flat(self.options, ".")
+            changed = [f"{name} ({then.get(name)} and {v})" for name, v in now.items() if then.get(name) != v]
+            if changed:
                 raise ValueError(f"then and now differ in {', '.join(changed)}")
             for name, part in self.stateful.items():
                 part.load_state_dict(state["parts"][name])
@@ -192,34 +194,8 @@ class Run:
             ) from error
 
 
-@contextmanager
-def out_of_memory(remedy: str) -> Iterator[None]:
-    """
-    Raises:
-        RuntimeError: out of GPU memory, with the remedy.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RuntimeError(f"out of GPU memory while training: {remedy}") from error
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Fields of `now` that were otherwise, with both values, however deep they lie."""
-    for name, value in now.items():
-        before = then.get(name)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            yield from differences(before, value, f"{prefix}{name}.")
-        elif before != value:
-            yield f"{prefix}{name} ({before} and {value})"
-
-
-def _numbers(scores: Mapping[str, object], prefix: str = "") -> dict[str, float]:
-    """Scores and scores of parts, as "part/score", without what is no number."""
-    flat: dict[str, float] = {}
-    for name, value in scores.items():
-        if isinstance(value, Mapping):
-            flat |= _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, float):
-            flat[prefix + name] = value
-    return flat
+def set_up(training: Training) -> str:
+    """Torch's threads; returns the device."""
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    return choose_device(training.device)

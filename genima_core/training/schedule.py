@@ -1,8 +1,13 @@
-"""How long a training takes, how fast it learns at each step, and from which examples."""
+"""How long a training takes, how fast it learns at each step, from which examples, and what its average keeps."""
 
+import copy
 import math
+from typing import TypeVar
 
 import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def count_steps(steps: int | None, epochs: int | None, examples: int, batch_size: int) -> int:
@@ -35,3 +40,18 @@ def shuffled(length: int, size: int, step: int, seed: int) -> list[int]:
     epoch, position = divmod(step, length // size)
     order = torch.randperm(length, generator=torch.Generator().manual_seed((seed << 20) + epoch))
     return order[position * size : (position + 1) * size].tolist()
+
+
+def frozen_copy(model: Module) -> Module:
+    """Where the average (EMA) of weights begins that learn: it is less noisy, and what is used afterwards."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Moves an average towards a model of the same structure; decay 0 makes it the model.
+
+    In the first steps, whose weights must not stay, it keeps less of itself.
+    """
+    kept = min(decay, (1 + step) / (10 + step)) if decay > 0 else 0.0
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - kept)

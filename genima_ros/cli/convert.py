@@ -1,12 +1,13 @@
 """`genima convert bags`, `rlbench`, `agent` and `controller`: what others recorded or trained, into our formats."""
 
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
 from genima_core.data.bags.episodes import Options as BagOptions
 from genima_core.files import write_json
+from genima_core.importers.agents import Options as AgentOptions
+from genima_core.importers.agents import convert_agent
 from genima_core.importers.rlbench.conversion import Options as RLBenchOptions
 from genima_core.importers.sources import check_kind, find_snapshot
 
@@ -62,11 +63,7 @@ def rlbench(
 def agent(
     src: tyro.conf.Positional[Path],
     dst: tyro.conf.Positional[Path],
-    preset: Literal["sd-turbo", "sdxl-turbo", "instruct-pix2pix"] = "sd-turbo",
-    base: str | None = None,
-    autoencoder: str | None = None,
-    size: int | None = None,
-    denoising_steps: int | None = None,
+    conversion: tyro.conf.OmitArgPrefixes[AgentOptions] = AgentOptions(),  # noqa: B008 (frozen)
     json: Path | None = None,
 ) -> None:
     """Makes a drawing agent from a trained ControlNet and its base model.
@@ -77,17 +74,10 @@ def agent(
         src: Folder with a ControlNet in diffusers' layout (controlnet/, checkpoint-<step>/controlnet/), or for preset
             instruct-pix2pix a UNet.
         dst: Folder of the agent.
-        preset: Sizes and kind of model that it was trained with.
-        base: Name or folder of the base model that it was trained with; the preset's by default.
-        autoencoder: Name or folder of a tiny decoder to draw with, such as madebyollin/taesd.
-        size: Width and height of each view in pixels; the preset's by default.
-        denoising_steps: Denoising steps of a drawing; the preset's by default.
         json: Where to write what was done.
     """
     check_kind(src, "agent")
-    from genima_core.importers.agents import convert_agent  # torch takes seconds
-
-    write_json(json, convert_agent(src, dst, preset, base, autoencoder, size, denoising_steps))
+    write_json(json, convert_agent(src, dst, conversion))
 
 
 def controller(

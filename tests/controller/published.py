@@ -142,7 +142,12 @@ def state_dict(config: ActConfig) -> OrderedDict[str, torch.Tensor]:
 
 def statistics() -> Statistics:
     mean, std = (lambda name: uniform(name, 7)), (lambda name: 1 + 0.5 * uniform(name, 7))
-    return Statistics(mean("q mean"), std("q std"), mean("action mean"), std("action std"))
+    return {
+        "q_mean": mean("q mean"),
+        "q_std": std("q std"),
+        "action_mean": mean("action mean"),
+        "action_std": std("action std"),
+    }
 
 
 def batch(config: ActConfig, count: int = 2) -> TrainingBatch:
@@ -195,8 +200,8 @@ def write(folder: Path, agent: dict[str, torch.Tensor], config: dict) -> Path:
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     s = statistics()
     for name, mean, std in (
-        ("proprio_stats", [0.5, *s.q_mean.tolist()], [1 / 6, *s.q_std.tolist()]),
-        ("action_stats", [*s.action_mean.tolist(), 0.5], [*s.action_std.tolist(), 1 / 6]),
+        ("proprio_stats", [0.5, *s["q_mean"].tolist()], [1 / 6, *s["q_std"].tolist()]),
+        ("action_stats", [*s["action_mean"].tolist(), 0.5], [*s["action_std"].tolist(), 1 / 6]),
     ):
         (folder / f"{name}.json").write_text(json.dumps({"mean": mean, "std": std}))
     with pytest.MonkeyPatch.context() as patch:

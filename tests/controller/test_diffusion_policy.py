@@ -9,9 +9,8 @@ from torch import nn
 
 from genima_core.arm import PANDA
 from genima_core.controller import config
-from genima_core.controller.diffusion_policy import DiffusionPolicy, DiffusionPolicyConfig, RangeStatistics
-from genima_core.controller.engine import Engine
-from genima_core.controller.policy import Controller
+from genima_core.controller.diffusion_policy import DiffusionPolicy, DiffusionPolicyConfig
+from genima_core.controller.policy import Controller, Engine
 from genima_core.controller.train import train_controller
 from genima_core.data.dataset import DatasetWriter
 from genima_core.language import TextEncoder
@@ -27,7 +26,7 @@ def network(rig, batch=None, **model) -> DiffusionPolicy:
     """Random, but the same for the same sizes; statistics are the batch's, if it is given."""
     torch.manual_seed(0)
     chosen = synthetic.tiny_diffusion_policy(**model).model
-    statistics = None if batch is None else RangeStatistics.measure(batch.q, batch.actions, batch.is_pad, None)
+    statistics = None if batch is None else DiffusionPolicy.measure(batch.q, batch.actions, batch.is_pad, None)
     return DiffusionPolicy(chosen, rig.resize(*chosen.size), statistics).eval()
 
 

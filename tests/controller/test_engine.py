@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from genima_core.controller.act import Act, ActConfig
-from genima_core.controller.engine import Engine, fold_norms
-from genima_core.controller.resnet import FilmResNet, FrozenBatchNorm
+from genima_core.controller.policy import Engine
+from genima_core.controller.resnet import FilmResNet, FrozenBatchNorm, fold_norms
 from genima_core.sim.scene import default_rig
 
 CONFIG = ActConfig(

@@ -2,8 +2,7 @@ import numpy as np
 import torch
 
 from genima_core.arm import PANDA
-from genima_core.controller.goal import GoalSolver
-from genima_core.controller.kinematics import DrawnFrames
+from genima_core.controller.kinematics import DrawnFrames, GoalSolver
 
 HOME = torch.tensor(PANDA.home, dtype=torch.float32)
 

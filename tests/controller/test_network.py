@@ -1,15 +1,16 @@
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 
-from genima_core.controller.config import PAPER, PRESETS, TrainConfig, preset
-from genima_core.controller.diffusion_policy import RangeStatistics
-from genima_core.controller.goal import GoalStatistics
+from genima_core.controller.act import Act
+from genima_core.controller.config import NETWORKS, PRESETS, TrainConfig, load_config
+from genima_core.controller.keypoint_act import KeypointAct
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.controller.network import Statistics
-from genima_core.controller.networks import NETWORKS, load_config
+from genima_core.controller.policy import Controller
+from genima_core.controller.train import train_controller
+from genima_core.language import TextEncoder
+from genima_core.training.config import ControllerTraining
 
 from . import synthetic
 
@@ -57,10 +58,9 @@ def test_keys_that_are_missing_are_named(tmp_path):
         load_config(tmp_path / "nothing" / "config.json")
 
 
-def test_presets():
-    assert PAPER.model == preset("paper").model and preset("paper", hidden=64).model.hidden == 64
-    with pytest.raises(ValueError, match="demo, paper, diffusion-policy"):
-        preset("huge")
+def test_presets(tmp_path):
+    with pytest.raises(ValueError, match="preset is 'huge'; valid are demo, paper, diffusion-policy"):
+        train_controller(ControllerTraining(tmp_path, tmp_path, preset="huge"))
     with pytest.raises(ValueError, match="give one of them"):
         TrainConfig(steps=3, epochs=4)
     with pytest.raises(ValueError, match="at least 1"):
@@ -76,16 +76,16 @@ def test_rig_and_network_agree_on_the_size_of_the_views(rig, name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_statistics_of_windows_normalise_them(rig, tmp_path, name):
     rig = rig.resize(32, 32)
-    batch = synthetic.windows(rig, 40, seed=0, chunk=5, episodes=4)
-    kind = NETWORKS[name].statistics_type
+    config = TINY[name]
+    batch = synthetic.windows(rig, 40, seed=0, chunk=config.chunk_size, episodes=4)
+    kind = NETWORKS[name]
     found = kind.measure(batch["q"], batch["actions"], batch["is_pad"], DrawnFrames(rig))
-    found.save(tmp_path / "statistics.json")
-    read = kind.load(tmp_path / "statistics.json", 5)
-    for key, value in vars(found).items():
-        torch.testing.assert_close(value, vars(read)[key])
-        assert value.shape == vars(kind.unit(5))[key].shape
-    model = NETWORKS[name](TINY[name], rig, found)
-    assert set(vars(model.statistics)) == set(vars(found))
+    unit = kind.unit_statistics(config.chunk_size)
+    assert {key: value.shape for key, value in found.items()} == {key: value.shape for key, value in unit.items()}
+    Controller(kind(config, rig, found), TextEncoder.tiny(config.text_dim)).save(tmp_path / "controller")
+    read = kind.read_statistics(tmp_path / "controller/statistics.json", config.chunk_size)
+    for key, value in found.items():
+        torch.testing.assert_close(value, read[key])
 
 
 def test_padding_counts_in_no_statistics(rig):
@@ -93,24 +93,27 @@ def test_padding_counts_in_no_statistics(rig):
     is_pad = torch.zeros(50, 5, dtype=torch.bool)
     is_pad[:, 3:] = True
     frames = DrawnFrames(rig)
-    first = Statistics.measure(actions[:, 0], actions, is_pad, frames)
-    second = Statistics.measure(actions[:, 0], actions + 9 * is_pad[..., None], is_pad, frames)
-    torch.testing.assert_close(first.action_mean, second.action_mean)
-    torch.testing.assert_close(first.action_mean, actions[:, :3].mean((0, 1)))
+    first = Act.measure(actions[:, 0], actions, is_pad, frames)
+    second = Act.measure(actions[:, 0], actions + 9 * is_pad[..., None], is_pad, frames)
+    torch.testing.assert_close(first["action_mean"], second["action_mean"])
+    torch.testing.assert_close(first["action_mean"], actions[:, :3].mean((0, 1)))
 
 
-@pytest.mark.parametrize("kind", [Statistics, GoalStatistics, RangeStatistics])
+def write_statistics(path, kind, **change):
+    unit = {name: value.tolist() for name, value in kind.unit_statistics(5).items()}
+    path.write_text(json.dumps({**unit, **change}))
+
+
+@pytest.mark.parametrize("kind", NETWORKS.values())
 @pytest.mark.parametrize("change", [{"q_std": [1.0] * 6}, {"action_mean": [[0.0] * 7]}, {"q_mean": [float("nan")] * 7}])
 def test_statistics_of_other_shapes_are_refused(tmp_path, kind, change):
     path = tmp_path / "statistics.json"
-    kind.unit(5).save(path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    write_statistics(path, kind, **change)
     with pytest.raises(ValueError, match=f"{next(iter(change))} in .*statistics.json is"):
-        kind.load(path, 5)
+        kind.read_statistics(path, 5)
 
 
 def test_statistics_of_another_network_are_refused(tmp_path):
-    Statistics.unit(5).save(tmp_path / "statistics.json")
+    write_statistics(tmp_path / "statistics.json", Act)
     with pytest.raises(ValueError, match="goal_precision"):
-        GoalStatistics.load(tmp_path / "statistics.json", 5)
-    assert replace(Statistics.unit(5)).action_mean.shape == (7,)
+        KeypointAct.read_statistics(tmp_path / "statistics.json", 5)

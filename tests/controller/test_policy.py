@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genima_core.arm import PANDA
-from genima_core.controller.networks import NETWORKS
+from genima_core.controller.config import NETWORKS
 from genima_core.controller.policy import PARTS, Controller
 from genima_core.language import TextEncoder
 

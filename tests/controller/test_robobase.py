@@ -76,7 +76,7 @@ def test_text_encoder_is_named_when_missing_and_must_fit(rig, agents, tmp_path):
     with pytest.raises(FileNotFoundError, match="hf download openai/clip-vit-base-patch32"):
         convert_controller(source, tmp_path / "out", rig)
     TextEncoder.tiny(32).save(tmp_path / "text")
-    with pytest.raises(ValueError, match="gives 32 numbers, the checkpoint reads 512"):
+    with pytest.raises(ValueError, match="gives 32 numbers, the controller reads 512"):
         convert_controller(source, tmp_path / "out", rig, str(tmp_path / "text"))
     assert not (tmp_path / "out").exists()
 
@@ -130,11 +130,11 @@ def test_damaged_files_are_refused(rig, source, tmp_path, name, content, message
         ("env.cameras", ["front", "wrist"], r"sees the cameras \['front', 'wrist'\], the rig has \['wrist', 'front'"),
         ("env.cameras", ["front", "wrist", "left_shoulder", "overhead"], "overhead"),
         ("env.action_mode", "END_EFFECTOR_POSE", "only 'JOINT_POSITION'"),
-        ("visual_observation_shape", [64], "needs two numbers"),
+        ("visual_observation_shape", [64], "size of .*needs 2 values"),
         ("method.encoder_model.backbone", "resnet50", "only 'resnet18'"),
         ("method.encoder_model.use_lang_cond", True, "use_lang_cond is True; only False"),
         ("method.actor_model.pre_norm", True, "only False"),
-        ("method.actor_model.nheads", "many", "'heads': 'many'"),
+        ("method.actor_model.nheads", "many", "heads of .* is 'many'"),
         ("action_sequence", 20, "of another shape: actor.actor_model.query_embed"),
     ],
 )

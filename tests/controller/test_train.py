@@ -36,6 +36,10 @@ def make_learner(rig, windows, preset: Preset | None = None) -> Learner:
     return Learner(preset or synthetic.tiny(), rig.resize(32, 32), windows, TextEncoder.tiny(), backgrounds, seed=0)
 
 
+def training(out, steps=4, **options) -> ControllerTraining:
+    return ControllerTraining(out, out, steps=steps, **options)
+
+
 def test_overfits_one_batch(rig, windows):
     preset = synthetic.tiny()
     preset = replace(preset, train=replace(preset.train, batch_size=12, learning_rate=3e-3, backbone_rate=3e-3))
@@ -43,10 +47,10 @@ def test_overfits_one_batch(rig, windows):
     plain = windows.arrays["rgb"].float() / 255
     frames = learner.model.frames
     learner.augmentation = lambda rgb, alpha, q, goal, backgrounds: Pictures(
-        rgb.float() / 255, *frames.visible(q, goal), torch.zeros(len(rgb), dtype=torch.bool)
+        rgb.float() / 255, *frames.visible(q, goal)
     )
     torch.manual_seed(0)
-    history = [learner.step(1.0, 0.9) for _ in range(60)]
+    history = [learner.step(i, 1.0) for i in range(60)]
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
     assert history[-1]["keypoints"] < 0.6 * history[0]["keypoints"]
     model, a = learner.model.eval(), windows.arrays
@@ -58,7 +62,7 @@ def test_overfits_one_batch(rig, windows):
 @pytest.mark.parametrize("preset", [synthetic.tiny(), synthetic.tiny_paper()], ids=["demo", "paper"])
 def test_resumed_run_goes_on_as_if_it_had_never_stopped(rig, windows, tmp_path, preset):
     once, twice = (make_learner(rig, windows, preset) for _ in range(2))
-    fit(once, windows, tmp_path / "once", steps=4, every=2, show_progress=False)
+    fit(training(tmp_path / "once", every=2), once, windows, show_progress=False)
 
     class Interrupted(Exception):
         pass
@@ -74,23 +78,23 @@ def test_resumed_run_goes_on_as_if_it_had_never_stopped(rig, windows, tmp_path, 
 
     twice.validate = stop
     with pytest.raises(Interrupted):
-        fit(twice, windows, tmp_path / "twice", steps=4, every=2, show_progress=False)
+        fit(training(tmp_path / "twice", every=2), twice, windows, show_progress=False)
     twice = make_learner(rig, windows, preset)
-    fit(twice, windows, tmp_path / "twice", steps=4, every=2, show_progress=False)
+    fit(training(tmp_path / "twice", every=2), twice, windows, show_progress=False)
     for (name, a), b in zip(once.average.state_dict().items(), twice.average.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0, msg=name)
     assert (tmp_path / "twice" / "loss.png").stat().st_size > 1000
 
 
 def test_results_are_complete(learner, windows, tmp_path):
-    scores = fit(learner, windows, tmp_path, steps=1, show_progress=False)
+    scores = fit(training(tmp_path, steps=1), learner, windows, show_progress=False)
     assert set(scores) == {"clean", "degraded", "shuffled", "blank"}
     assert Controller.load(tmp_path / "controller").chunk_size == 5
     assert (tmp_path / "scores.json").is_file() and list((tmp_path / "tensorboard").iterdir())
 
 
 def test_the_papers_recipe_trains_too(rig, windows):
-    terms = make_learner(rig, windows, synthetic.tiny_paper()).step(1.0, 0.0)
+    terms = make_learner(rig, windows, synthetic.tiny_paper()).step(0, 1.0)
     assert set(terms) == {"loss", "joints", "gripper", "kl"} and all(0 <= v < 1000 for v in terms.values())
 
 
@@ -99,7 +103,7 @@ def test_backbone_has_its_own_rate(rig, windows):
     preset = replace(preset, train=replace(preset.train, learning_rate=1e-3, backbone_rate=0.0, weight_decay=0.0))
     learner = make_learner(rig, windows, preset)
     before = {name: p.clone() for name, p in learner.model.named_parameters()}
-    learner.step(1.0, 0.0)
+    learner.step(0, 1.0)
     moved = {name for name, p in learner.model.named_parameters() if not torch.equal(p, before[name])}
     assert {"input_proj.weight", "proj_text_emb.weight", "action_head.bias"} <= moved
     assert not [name for name in moved if name.startswith("backbone.")]
@@ -117,7 +121,7 @@ def test_too_little_memory_is_explained(learner):
 
     learner.augmentation = exhausted
     with pytest.raises(RuntimeError, match="out of GPU memory while training: lower --batch-size"):
-        learner.step(1.0, 0.9)
+        learner.step(0, 1.0)
 
 
 def test_pretrained_parts_that_are_missing_are_named(tmp_path):
@@ -126,15 +130,15 @@ def test_pretrained_parts_that_are_missing_are_named(tmp_path):
 
 
 def test_other_options_do_not_resume(rig, windows, learner, tmp_path):
-    fit(learner, windows, tmp_path, steps=1, show_progress=False)
+    fit(training(tmp_path, steps=1), learner, windows, show_progress=False)
     other = make_learner(rig, windows, synthetic.tiny(hidden=64))
     with pytest.raises(ValueError, match=r"cannot resume .*differ in preset.model.hidden \(\d+ and 64\); use"):
-        fit(other, windows, tmp_path, steps=2, show_progress=False)
+        fit(training(tmp_path, steps=2), other, windows, show_progress=False)
 
 
 def test_budget_is_steps_or_minutes(learner, windows, tmp_path):
     with pytest.raises(ValueError, match="steps"):
-        fit(learner, windows, tmp_path, steps=1, minutes=1, show_progress=False)
+        fit(training(tmp_path, minutes=1), learner, windows, show_progress=False)
 
 
 def test_schedule_rises_then_falls():

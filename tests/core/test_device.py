@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from genima_core.device import check_device
+from genima_core.device import choose_device
 from genima_core.files import restore
 
 torch = pytest.importorskip("torch")
@@ -32,5 +32,5 @@ def test_a_device_that_is_not_there_is_explained(monkeypatch, device, cuda, coun
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     with pytest.raises(ValueError, match=words):
-        check_device(device)
-    check_device("cpu")
+        choose_device(device)
+    choose_device("cpu")

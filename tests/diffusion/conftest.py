@@ -11,6 +11,7 @@ from genima_core.diffusion.building import build
 from genima_core.diffusion.config import DEMO, BaseConfig, DiffusionConfig
 from genima_core.diffusion.train import fit_diffusion
 from genima_core.diffusion.train_autoencoder import fit_autoencoder
+from genima_core.training.config import DiffusionTraining, Training
 
 from . import synthetic
 
@@ -33,7 +34,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, rig: CameraRig) -> WindowCac
 @pytest.fixture(scope="session")
 def autoencoder(tmp_path_factory: pytest.TempPathFactory, cache: WindowCache, tiny: DiffusionConfig) -> Path:
     out = tmp_path_factory.mktemp("autoencoder")
-    fit_autoencoder(cache, out, tiny.autoencoder, steps=4, show_progress=False, checked=1)
+    fit_autoencoder(Training(out, out, steps=4, device="cpu", checked=1), cache, tiny.autoencoder, show_progress=False)
     return out
 
 
@@ -43,5 +44,6 @@ def trained(
 ) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("diffusion")
-    fit_diffusion(cache, out, tiny, build(tiny, autoencoder), steps=4, show_progress=False, checked=1)
+    training = DiffusionTraining(out, out, steps=4, device="cpu", checked=1)
+    fit_diffusion(training, cache, tiny, build(tiny, autoencoder), show_progress=False)
     return out

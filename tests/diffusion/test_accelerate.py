@@ -11,7 +11,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from genima_core.diffusion.building import build
-from genima_core.diffusion.train import Resources, fit_diffusion
+from genima_core.diffusion.train import fit_diffusion
+from genima_core.training.config import DiffusionTraining
 from genima_core.training.run import STATE
 
 TWO_PROCESSES = """
@@ -19,8 +20,8 @@ import pickle, sys
 from pathlib import Path
 from genima_core.diffusion.building import build
 from genima_core.diffusion.train import fit_diffusion
-cache, config, autoencoder, out, steps = pickle.loads(Path(sys.argv[1]).read_bytes())
-fit_diffusion(cache, out, config, build(config, autoencoder), steps=steps, every=2, show_progress=False, checked=1)
+training, cache, config, autoencoder = pickle.loads(Path(sys.argv[1]).read_bytes())
+fit_diffusion(training, cache, config, build(config, autoencoder), show_progress=False)
 """
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
@@ -36,18 +37,9 @@ def learnt(folder):
     return torch.load(folder / STATE, weights_only=True)["parts"]["learner"]
 
 
-def train(cache, out, config, autoencoder, steps=4, **resources):
-    fit_diffusion(
-        cache,
-        out,
-        config,
-        build(config, autoencoder),
-        steps=steps,
-        every=2,
-        show_progress=False,
-        checked=1,
-        resources=Resources(**resources),
-    )
+def train(cache, out, config, autoencoder, steps=4, device="cpu", **resources):
+    training = DiffusionTraining(out, out, steps=steps, every=2, checked=1, device=device, **resources)
+    fit_diffusion(training, cache, config, build(config, autoencoder), show_progress=False)
     return learnt(out)
 
 
@@ -65,7 +57,8 @@ def test_two_processes_learn_what_one_does_in_two_parts_and_resume_exactly(cache
     (tmp_path / "script.py").write_text(TWO_PROCESSES)
     for steps in (2, 4):
         task = tmp_path / "task.pickle"
-        task.write_bytes(pickle.dumps((cache, config, autoencoder, together, steps)))
+        training = DiffusionTraining(together, together, steps=steps, every=2, checked=1, device="cpu")
+        task.write_bytes(pickle.dumps((training, cache, config, autoencoder)))
         # What `accelerate launch` starts on several GPUs; on CPUs it starts one process only.
         command = [
             sys.executable,

@@ -58,9 +58,10 @@ def test_draws_what_the_stock_pipeline_draws(agent, images):
 
 def test_a_batch_draws_what_single_calls_draw(agent, rng):
     scenes = rng.integers(0, 256, (2, 4, 32, 32, 3), dtype=np.uint8)
-    together = agent.draw_many(scenes, [INSTRUCTION, "open the drawer"], [5, 6])
+    prompts = agent.networks.prompts.embed([INSTRUCTION, "open the drawer"])
+    together, _ = agent.engine.draw(torch.from_numpy(scenes), prompts, [5, 6], agent.steps)
     alone = [agent.draw(scenes[0], INSTRUCTION, 5), agent.draw(scenes[1], "open the drawer", 6)]
-    np.testing.assert_allclose(np.stack(together).astype(int), np.stack(alone).astype(int), atol=1)
+    np.testing.assert_allclose(together.numpy().astype(int), np.stack(alone).astype(int), atol=1)
 
 
 def test_an_instruction_is_encoded_once(agent, images, monkeypatch):

@@ -11,6 +11,7 @@ from genima_core.diffusion.agent import DiffusionAgent
 from genima_core.diffusion.building import build, find_trained, load_base, with_autoencoder
 from genima_core.diffusion.config import PRESETS
 from genima_core.diffusion.train import fit_diffusion
+from genima_core.training.config import DiffusionTraining
 
 from .bases import save_base, save_tiny_autoencoder
 
@@ -35,7 +36,8 @@ def test_a_pretrained_preset_trains_and_its_base_stays_as_it_is(name, bases, cac
     before = {
         part: {k: v.clone() for k, v in net.state_dict().items()} for part, net in trainable.networks.parts().items()
     }
-    agent = fit_diffusion(cache, tmp_path, config, trainable, steps=2, show_progress=False, checked=1)
+    training = DiffusionTraining(tmp_path, tmp_path, steps=2, device="cpu", checked=1)
+    agent = fit_diffusion(training, cache, config, trainable, show_progress=False)
     for part, net in trainable.networks.parts().items():
         same = all(torch.equal(v, before[part][k]) for k, v in net.state_dict().items())
         assert same == (part != learns), part

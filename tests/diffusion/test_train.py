@@ -8,18 +8,22 @@ import torch
 
 from genima_core.diffusion import train
 from genima_core.diffusion.building import build
-from genima_core.diffusion.config import PRESETS, SD_TURBO, preset
+from genima_core.diffusion.config import SD_TURBO
 from genima_core.diffusion.examples import CodingPictures, DrawingExamples
-from genima_core.diffusion.train import fit_diffusion
+from genima_core.diffusion.train import fit_diffusion, train_diffusion
 from genima_core.diffusion.train_autoencoder import train_autoencoder
 from genima_core.tiling import tile
-from genima_core.training.config import Training
+from genima_core.training.config import DiffusionTraining, Training
 from genima_core.training.run import STATE, Run
 from genima_core.training.schedule import learning_rate, shuffled
 
 
 def weights(folder):
     return torch.load(folder / STATE, weights_only=True)["parts"]
+
+
+def training(out, steps=4, **options):
+    return DiffusionTraining(out, out, steps=steps, checked=1, device="cpu", **options)
 
 
 def test_writes_everything_that_the_help_promises(trained):
@@ -41,14 +45,12 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
         if self.step == 2:
             raise Stopped
 
-    save = Run._save
+    save, options = Run._save, training(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_save", stop)
         with pytest.raises(Stopped):
-            fit_diffusion(
-                cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, every=2, show_progress=False, checked=1
-            )
-    fit_diffusion(cache, tmp_path, tiny, build(tiny, autoencoder), steps=4, show_progress=False, checked=1)
+            fit_diffusion(replace(options, every=2), cache, tiny, build(tiny, autoencoder), show_progress=False)
+    fit_diffusion(options, cache, tiny, build(tiny, autoencoder), show_progress=False)
     for part in ("learner", "average"):
         for (name, a), b in zip(weights(trained)[part].items(), weights(tmp_path)[part].values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
@@ -57,10 +59,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
 def test_refuses_to_resume_with_another_seed_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
     networks = build(tiny, autoencoder, seed=1)
     with pytest.raises(ValueError, match=r"seed \(0 and 1\)"):
-        fit_diffusion(cache, trained, tiny, networks, steps=4, seed=1, show_progress=False, checked=1)
+        fit_diffusion(training(trained, seed=1), cache, tiny, networks, show_progress=False)
     (tmp_path / STATE).write_bytes(b"half a file")
     with pytest.raises(ValueError, match="cannot resume"):
-        fit_diffusion(cache, tmp_path, tiny, networks, steps=4, seed=1, show_progress=False, checked=1)
+        fit_diffusion(training(tmp_path), cache, tiny, networks, show_progress=False)
 
 
 def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
@@ -75,18 +77,18 @@ def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
             return train.drawing_loss(train.Learner(trainable), trainable, batch, config, generator).item()
 
     before = loss()
-    fit_diffusion(cache, tmp_path, config, trainable, steps=25, show_progress=False, checked=1)
+    fit_diffusion(training(tmp_path, steps=25), cache, config, trainable, show_progress=False)
     assert loss() < 0.9 * before
 
 
-@pytest.mark.parametrize("budget", [{"steps": 5, "minutes": 1.0}, {"steps": 0}, {"minutes": -1.0}, {}])
+@pytest.mark.parametrize("budget", [{"steps": 5, "minutes": 1.0}, {"steps": 0}, {"minutes": -1.0}])
 def test_a_run_has_one_budget(tmp_path, budget):
     with pytest.raises(ValueError, match="give one"):
-        Run(tmp_path, {}, {"seed": 0}, budget.get("steps"), budget.get("minutes"))
+        Run(Training(tmp_path, tmp_path, **budget), {}, {}, 5)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
-    with Run(tmp_path, {}, {"seed": 0}, 5, None) as run, pytest.raises(FloatingPointError, match="step 1"):
+    with Run(Training(tmp_path, tmp_path), {}, {}, 5) as run, pytest.raises(FloatingPointError, match="step 1"):
         run.advance({"loss": math.nan})
 
 
@@ -139,10 +141,9 @@ def test_coding_pictures_show_targets_where_the_coverage_says(cache):
     assert 0 < coverage.mean() < 0.5
 
 
-def test_unknown_presets_are_listed():
-    with pytest.raises(ValueError, match="'large'; the diffusion agent has demo, sd-turbo, sdxl-turbo"):
-        preset("large")
-    assert preset("demo") == PRESETS["demo"]
+def test_unknown_presets_are_listed(tmp_path):
+    with pytest.raises(ValueError, match="preset is 'large'; valid are demo, sd-turbo, sdxl-turbo"):
+        train_diffusion(DiffusionTraining(tmp_path, tmp_path, preset="large"))
 
 
 def test_the_pretrained_preset_has_no_autoencoder_to_train(tmp_path):

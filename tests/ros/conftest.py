@@ -157,31 +157,30 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
     import torch
 
     from genima_core.checkpoint import FORMAT, CheckpointInfo
-    from genima_core.controller.config import preset as controller_preset
-    from genima_core.controller.goal import GoalStatistics
+    from genima_core.controller.config import DEMO
     from genima_core.controller.keypoint_act import KeypointAct
     from genima_core.controller.policy import Controller
     from genima_core.diffusion.agent import DiffusionAgent
     from genima_core.diffusion.autoencoder import PatchAutoencoder
     from genima_core.diffusion.building import build
-    from genima_core.diffusion.config import preset as diffusion_preset
+    from genima_core.diffusion.config import PRESETS
     from genima_core.language import TextEncoder
 
     torch.manual_seed(0)
-    diffusion = replace(diffusion_preset("demo"), size=rig.size)
+    diffusion = replace(PRESETS["demo"], size=rig.size)
     PatchAutoencoder(diffusion.autoencoder.latent_channels, diffusion.autoencoder.width).save_pretrained(folder / "vae")
     networks = build(diffusion, folder).networks
     DiffusionAgent.assemble(networks, diffusion.size, diffusion.draw_steps).save(folder / "diffusion")
-    controller = controller_preset("demo", size=rig.size).model
+    controller = replace(DEMO.model, size=rig.size)
     ramp = torch.zeros(controller.chunk_size, 7)
     ramp[:, 0] = torch.linspace(0.01, 0.2, controller.chunk_size)
     # A prior that no sphere moves: the goal is where the arm is.
-    statistics = replace(
-        GoalStatistics.unit(controller.chunk_size),
-        action_mean=ramp,
-        action_std=torch.full((controller.chunk_size, 7), 1e-4),
-        goal_precision=1e9 * torch.eye(7),
-    )
+    statistics = {
+        **KeypointAct.unit_statistics(controller.chunk_size),
+        "action_mean": ramp,
+        "action_std": torch.full((controller.chunk_size, 7), 1e-4),
+        "goal_precision": 1e9 * torch.eye(7),
+    }
     network = KeypointAct(controller, rig, statistics)
     Controller(network, TextEncoder.tiny(controller.text_dim)).save(folder / "controller")
     info = CheckpointInfo(

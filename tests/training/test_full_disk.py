@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from genima_core.training.config import Training
 from genima_core.training.run import STATE, Run
 
 
 def begin(folder) -> Run:
-    return Run(folder, {"model": torch.nn.Linear(2, 2)}, {"seed": 0}, 5, None)
+    return Run(Training(folder, folder), {"model": torch.nn.Linear(2, 2)}, {}, 5)
 
 
 def test_the_last_state_is_kept(tmp_path):
