@@ -22,13 +22,14 @@ from collections.abc import Sequence
 from reprlib import repr as short
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
 FARTHEST_M = 1000.0
 """No camera of a cell is farther away."""
 
 
-def make_transform(R_a_b: np.ndarray, p_a: np.ndarray) -> np.ndarray:
+def make_transform(R_a_b: ArrayLike, p_a: ArrayLike) -> np.ndarray:
     """T_a_b (4, 4) from a rotation (3, 3) and the origin of b in a (3,), metres."""
     T_a_b = np.eye(4)
     T_a_b[:3, :3] = R_a_b
@@ -82,7 +83,9 @@ def distance(T_a_first: np.ndarray, T_a_second: np.ndarray) -> tuple[float, floa
     )
 
 
-def look_at(eye: np.ndarray, target: np.ndarray, up: Sequence[float] = (0.0, 0.0, 1.0)) -> np.ndarray:
+def look_at(
+    eye: Sequence[float] | np.ndarray, target: Sequence[float] | np.ndarray, up: Sequence[float] = (0.0, 0.0, 1.0)
+) -> np.ndarray:
     """T_base_cam of an OpenCV camera at `eye` that looks at `target`, both (3,) in the base frame.
 
     ValueError if they coincide, or the line of sight is parallel to `up`.

@@ -7,6 +7,7 @@ import numpy as np
 
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.cameras import CameraRig
+from genima_core.geometry import make_transform
 from genima_core.sim.arm import HAND_BODY, TCP_SITE
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
 from genima_core.sim.scene import PHYSICS_STEP_S, build_scene, default_rig
@@ -23,11 +24,8 @@ COMMAND_RAMP_S = 0.05
 """The servos glide to a new command within this time at most, as a joint trajectory controller does."""
 HOME_NOISE_RAD = 0.02
 
-START_X_M = (0.30, 0.68)
-START_Y_M = (-0.30, 0.30)
-START_Z_M = (0.06, 0.45)
-START_TILT_RAD = np.deg2rad(20.0)
-START_YAW_RAD = 0.4
+START_LOWER_M, START_UPPER_M = (0.30, -0.30, 0.06), (0.68, 0.30, 0.45)
+START_TILT_RAD, START_YAW_RAD = np.deg2rad(20.0), 0.4
 START_ATTEMPTS = 200
 
 Start = Literal["home", "anywhere", "here"]
@@ -45,19 +43,15 @@ class Cell:
         self.rng = np.random.default_rng(0)
         width, height = rig.size
         self._supersample = 2 if max(rig.size) <= SMALL_VIEW_PX else 1
-        spec = build_scene(
-            rig, (width * self._supersample, height * self._supersample), detailed=self._supersample == 1
-        )
+        self._buffer_size = width * self._supersample, height * self._supersample
+        spec = build_scene(rig, self._buffer_size, detailed=self._supersample == 1)
         task.build(spec)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
-        self._arm_q = [self.model.joint(name).qposadr[0] for name in self.arm.joint_names]
-        self._arm_dq = [self.model.joint(name).dofadr[0] for name in self.arm.joint_names]
-        self._finger_q = [self.model.joint(name).qposadr[0] for name in self.arm.gripper.joints]
-        self._finger_dq = [self.model.joint(name).dofadr[0] for name in self.arm.gripper.joints]
-        self._arm_ctrl = np.array([self.model.actuator(name).id for name in self.arm.joint_names])
-        self._finger_ctrl = [self.model.actuator(name).id for name in self.arm.gripper.joints]
-        self._finger_open_m = self.arm.gripper.max_width_m / len(self._finger_q)
+        joints = (*self.arm.joint_names, *self.arm.gripper.joints)
+        self._q = np.array([self.model.joint(name).qposadr[0] for name in joints])
+        self._dq = np.array([self.model.joint(name).dofadr[0] for name in joints])
+        self._ctrl = np.array([self.model.actuator(name).id for name in joints])
         self.inverse_kinematics = InverseKinematics(self.arm)
         self._renderer: mujoco.Renderer | None = None
         self._option = mujoco.MjvOption()
@@ -75,17 +69,17 @@ class Cell:
     @property
     def q(self) -> np.ndarray:
         """(7,) rad."""
-        return self.data.qpos[self._arm_q].copy()
+        return self.data.qpos[self._q[:7]]
 
     @property
     def dq(self) -> np.ndarray:
         """(7,) rad/s."""
-        return self.data.qvel[self._arm_dq].copy()
+        return self.data.qvel[self._dq[:7]]
 
     @property
     def gripper(self) -> float:
         """Opening, 0 closed to 1 open."""
-        return float(np.clip(self.data.qpos[self._finger_q].sum() / self.arm.gripper.max_width_m, 0.0, 1.0))
+        return float(np.clip(self.data.qpos[self._q[7:]].sum() / self.arm.gripper.max_width_m, 0.0, 1.0))
 
     @property
     def arm_is_free(self) -> bool:
@@ -95,8 +89,8 @@ class Cell:
 
     def place_arm(self, q: np.ndarray, opening: float) -> None:
         """Puts the arm, at rest, to `q` (7,) rad and an opening from 0 to 1, without regard to what is there."""
-        self.data.qvel[[*self._arm_dq, *self._finger_dq]] = 0.0
-        self._place_arm(q, opening)
+        position = np.append(q, self._finger_positions(opening))
+        self._set_arm(position, np.zeros_like(position), position)
 
     def reset(self, seed: int, start: Start = "home") -> None:
         """Places objects and arm; the same seed gives the same cell, the same objects for every start.
@@ -108,23 +102,21 @@ class Cell:
         if start not in ("home", "anywhere", "here"):
             raise ValueError(f"unknown start {start!r}; valid are 'home', 'anywhere' and 'here'")
         task_rng, start_rng, self.rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
-        arm = self._arm_state()
+        before = self.data.qpos[self._q], self.data.qvel[self._dq], self.data.ctrl[self._ctrl]
         mujoco.mj_resetData(self.model, self.data)
         self.task.reset(self, task_rng)
         if start == "here":
-            self._restore_arm(*arm)
+            self._set_arm(*before)
         elif start == "home":
-            self._place_arm(self.arm.home + start_rng.normal(0.0, HOME_NOISE_RAD, 7), 1.0)
+            self.place_arm(self.arm.home + start_rng.normal(0.0, HOME_NOISE_RAD, 7), 1.0)
         else:
             self._place_arm_anywhere(start_rng)
 
     def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
         """Moves for `duration_s` with the servos at `q_command` (7,) rad and an opening from 0 to 1.
 
-        Commands beyond the limits are held at the limits.
-
-        Raises:
-            ValueError: a command of the wrong shape or not finite, or a negative duration; nothing moves then.
+        Commands beyond the limits are held at the limits. ValueError, and nothing moves, for a command of the wrong
+        shape or not finite and for a negative duration.
         """
         q_command = np.asarray(q_command, dtype=np.float64)
         if q_command.shape != (7,) or not np.all(np.isfinite(q_command)):
@@ -135,13 +127,13 @@ class Cell:
             raise ValueError(f"duration_s is {duration_s}; it must be finite and not negative")
         steps = round(duration_s / PHYSICS_STEP_S)
         ramp = max(1, min(steps, round(COMMAND_RAMP_S / PHYSICS_STEP_S)))
-        q_before = self.data.ctrl[self._arm_ctrl].copy()
-        q_command = self.arm.clip(q_command)
-        self.data.ctrl[self._finger_ctrl] = np.clip(gripper_command, 0.0, 1.0) * self._finger_open_m
-        glide = q_before + (q_command - q_before) * (np.arange(1, ramp + 1) / ramp)[:, None]
+        arm, fingers = self._ctrl[:7], self._ctrl[7:]
+        q_before = self.data.ctrl[arm]
+        self.data.ctrl[fingers] = self._finger_positions(float(np.clip(gripper_command, 0.0, 1.0)))
+        glide = q_before + (self.arm.clip(q_command) - q_before) * (np.arange(1, ramp + 1) / ramp)[:, None]
         for i in range(steps):
             if i < ramp:
-                self.data.ctrl[self._arm_ctrl] = glide[i]
+                self.data.ctrl[arm] = glide[i]
             mujoco.mj_step(self.model, self.data)
             self.task.update(self)
         mujoco.mj_forward(self.model, self.data)
@@ -160,24 +152,14 @@ class Cell:
         )
 
     def render(self, name: str) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of one of the rig's cameras.
-
-        Raises:
-            ValueError: the rig has no such camera.
-        """
+        """(H, W, 3) uint8 RGB of one of the rig's cameras; ValueError where it has no such camera."""
         if name not in self.rig.names:
             raise ValueError(f"unknown camera {name!r}; the rig has {', '.join(self.rig.names)}")
-        width, height = self.rig.size
         if self._renderer is None:
             self._renderer = self._make_renderer()
         self._renderer.update_scene(self.data, camera=name, scene_option=self._option)
         image = self._renderer.render()
-        if self._supersample > 1:
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        return image
-
-    def T_base_hand(self) -> np.ndarray:
-        return self.body_pose(HAND_BODY)
+        return image if self._supersample == 1 else cv2.resize(image, self.rig.size, interpolation=cv2.INTER_AREA)
 
     def T_base_tcp(self) -> np.ndarray:
         return self.site_pose(TCP_SITE)
@@ -185,12 +167,12 @@ class Cell:
     def body_pose(self, name: str) -> np.ndarray:
         """T_base_body (4, 4)."""
         body = self.data.body(name)
-        return _pose(body.xmat, body.xpos)
+        return make_transform(body.xmat.reshape(3, 3), body.xpos)
 
     def site_pose(self, name: str) -> np.ndarray:
         """T_base_site (4, 4)."""
         site = self.data.site(name)
-        return _pose(site.xmat, site.xpos)
+        return make_transform(site.xmat.reshape(3, 3), site.xpos)
 
     def joint_position(self, name: str) -> float:
         """Position of a task's hinge (rad) or slide (m)."""
@@ -203,9 +185,9 @@ class Cell:
             self._renderer = None
 
     def _make_renderer(self) -> mujoco.Renderer:
-        width, height = self.rig.size
+        width, height = self._buffer_size
         try:
-            renderer = mujoco.Renderer(self.model, height * self._supersample, width * self._supersample)
+            renderer = mujoco.Renderer(self.model, height, width)
         except (mujoco.FatalError, RuntimeError, ImportError, AttributeError) as error:
             raise RuntimeError(
                 f"no OpenGL context for the cell's cameras ({error}); import genima_core.gl before "
@@ -218,7 +200,7 @@ class Cell:
 
     def _place_arm_anywhere(self, rng: np.random.Generator) -> None:
         for _ in range(START_ATTEMPTS):
-            position = np.array([rng.uniform(*START_X_M), rng.uniform(*START_Y_M), rng.uniform(*START_Z_M)])
+            position = rng.uniform(START_LOWER_M, START_UPPER_M)
             tilt = rng.uniform(-1, 1, 2)
             tilt *= START_TILT_RAD / max(1.0, np.linalg.norm(tilt))
             yaw = rng.uniform(-START_YAW_RAD, START_YAW_RAD)
@@ -227,33 +209,15 @@ class Cell:
                 q = self.inverse_kinematics.solve(point_down(position, yaw, *tilt))
             except ValueError:
                 continue
-            self._place_arm(q, opening)
+            self.place_arm(q, opening)
             if self.data.ncon == 0:
                 return
         raise RuntimeError(f"no free pose for the arm found in {START_ATTEMPTS} attempts; the task fills the table")
 
-    def _arm_state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _finger_positions(self, opening: float) -> np.ndarray:
+        return np.full(len(self._q) - 7, opening * (self.arm.gripper.max_width_m / (len(self._q) - 7)))
+
+    def _set_arm(self, q: np.ndarray, dq: np.ndarray, command: np.ndarray) -> None:
         """Positions, velocities and commands (9,) of the arm's and the fingers' joints."""
-        return (
-            self.data.qpos[[*self._arm_q, *self._finger_q]],
-            self.data.qvel[[*self._arm_dq, *self._finger_dq]],
-            self.data.ctrl[[*self._arm_ctrl, *self._finger_ctrl]],
-        )
-
-    def _restore_arm(self, q: np.ndarray, dq: np.ndarray, command: np.ndarray) -> None:
-        self.data.qpos[[*self._arm_q, *self._finger_q]] = q
-        self.data.qvel[[*self._arm_dq, *self._finger_dq]] = dq
-        self.data.ctrl[[*self._arm_ctrl, *self._finger_ctrl]] = command
+        self.data.qpos[self._q], self.data.qvel[self._dq], self.data.ctrl[self._ctrl] = q, dq, command
         mujoco.mj_forward(self.model, self.data)
-
-    def _place_arm(self, q: np.ndarray, opening: float) -> None:
-        self.data.qpos[self._arm_q] = self.data.ctrl[self._arm_ctrl] = q
-        self.data.qpos[self._finger_q] = self.data.ctrl[self._finger_ctrl] = opening * self._finger_open_m
-        mujoco.mj_forward(self.model, self.data)
-
-
-def _pose(rotation: np.ndarray, position: np.ndarray) -> np.ndarray:
-    T = np.eye(4)
-    T[:3, :3] = rotation.reshape(3, 3)
-    T[:3, 3] = position
-    return T

@@ -8,7 +8,7 @@ import numpy as np
 
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.arm import Arm
-from genima_core.sim.arm import COLLISION_GROUP, add_arm
+from genima_core.sim.arm import COLLISION_GROUP, UNTOUCHED, add_arm
 from genima_core.sim.margins import Margins
 from genima_core.types import Contact
 
@@ -20,8 +20,9 @@ SIGHT_M = 0.06
 STEP_M = 0.02
 """Along a path near to a contact places are looked at that no part can be further away from each other than this."""
 NOTHING: Mapping[tuple[str, str], float] = MappingProxyType({})
-CHAIN = (*(f"link{i}" for i in range(8)), "hand", "finger")
 HAND = ("hand", "finger1", "finger2")
+CHAIN = {**{f"link{i}": i for i in range(8)}, "hand": 8, "finger1": 9, "finger2": 9}
+"""Body to its place in the chain."""
 NEIGHBOURS = 2
 """Bodies so close to each other in the chain are not compared: within the joint limits they cannot meet, or they always
 touch, or (links 5 and 7) only the convex hull of a hollow link says so."""
@@ -33,20 +34,13 @@ class ClearanceModel:
     """The arm alone above its table; one thread at a time. Parts are convex hulls, so the truth is a little wider."""
 
     def __init__(self, arm: Arm, margins: Margins = Margins()) -> None:  # noqa: B008 (frozen)
-        """
-        Raises:
-            RuntimeError: the meshes are not installed.
-            ValueError: nobody has described the arm's shapes.
-        """
-        self.margins = margins
-        self._model, least = _build(arm, margins)
+        """RuntimeError: the meshes are not installed; ValueError: nobody has described the arm's shapes."""
+        self._model, self._least_m = _build(arm, margins)
         self._data = mujoco.MjData(self._model)
-        self._least_m = least
         self._arm = [self._model.joint(name).qposadr[0] for name in arm.joint_names]
         self._fingers = [self._model.joint(name).qposadr[0] for name in arm.gripper.joints if arm.shapes == "franka"]
         self._finger_open_m = arm.gripper.max_width_m / max(1, len(self._fingers))
         self._bodies = [self._model.body(body).name for body in self._model.geom_bodyid]
-        self._free = np.zeros_like(least)
         self._lever_m = _levers(self._model, arm)
 
     def check(self, q: np.ndarray, opening: float = 1.0) -> Contact | None:
@@ -54,20 +48,15 @@ class ClearanceModel:
 
         The opening is 0 closed to 1 open; open fingers are the widest.
         """
-        spare_m, contact = self._nearest(q, opening, self._free)
+        spare_m, contact = self._nearest(q, opening, self._least_m)
         return contact if spare_m < 0 else None
 
     def contacts(self, q: np.ndarray) -> tuple[Contact, ...]:
         """All pairs of bodies that are nearer to each other than their margin at `q` (7,) rad, fingers open."""
         self._place(q, 1.0)
-        pairs, distance_m = self._data.contact.geom, self._data.contact.dist
-        least_m = self._least_m[pairs[:, 0], pairs[:, 1]]
-        worst: dict[tuple[str, str], Contact] = {}
-        for i in np.argsort(least_m - distance_m):  # the worst last
-            if distance_m[i] < least_m[i]:
-                contact = self._contact(pairs[i], distance_m[i])
-                worst[contact.bodies] = contact
-        return tuple(worst.values())
+        near = [self._contact(i) for i in range(self._data.ncon)]
+        worst_last = sorted((c for c in near if c.clearance_m < 0), key=lambda c: -c.clearance_m)
+        return tuple({contact.bodies: contact for contact in worst_last}.values())
 
     def find(self, path: np.ndarray, allowed: Mapping[tuple[str, str], float] = NOTHING) -> Contact | None:
         """The first contact found on a path (n, 7) rad that goes straight from point to point, fingers open; or None.
@@ -76,51 +65,46 @@ class ClearanceModel:
         comes nearer than half of STEP_M beyond its margin unseen; what lies so close to a looked-at place that nothing
         can have moved more than was free there is left out.
         """
-        free, last = self._thresholds(allowed), path[0]
-        spare_m, contact = self._nearest(last, 1.0, free)
+        least_m, last = self._least_m + self._allowances(allowed), path[0]
+        spare_m, contact = self._nearest(last, 1.0, least_m)
         if spare_m < 0:
             return contact
         for q in path[1:]:
             way_m, gone_m = float(self._lever_m @ np.abs(q - last)), 0.0
             while way_m - gone_m > spare_m:
                 gone_m = min(gone_m + max(spare_m, STEP_M), way_m)
-                spare_m, contact = self._nearest(last + gone_m / way_m * (q - last), 1.0, free)
+                spare_m, contact = self._nearest(last + gone_m / way_m * (q - last), 1.0, least_m)
                 if spare_m < 0:
                     return contact
             spare_m -= way_m - gone_m
             last = q
         return None
 
-    def _thresholds(self, allowed: Mapping[tuple[str, str], float]) -> np.ndarray:
-        """Clearance (geoms, geoms) below which a pair is in contact."""
-        if not allowed:
-            return self._free
-        names = self._bodies
-        return np.array([[allowed.get(_in_order(one, other), 0.0) for other in names] for one in names])
+    def _allowances(self, allowed: Mapping[tuple[str, str], float]) -> np.ndarray:
+        """Clearance below which a pair is in contact, (geoms, geoms) or 0 for all."""
+        names = self._bodies if allowed else []
+        return np.array([[allowed.get(_in_order(one, other), 0.0) for other in names] for one in names] or 0.0)
 
-    def _nearest(self, q: np.ndarray, opening: float, free: np.ndarray) -> tuple[float, Contact | None]:
+    def _nearest(self, q: np.ndarray, opening: float, least_m: np.ndarray) -> tuple[float, Contact | None]:
         """What the nearest bodies have left until they are in contact, at most SIGHT_M, and which they are."""
         self._place(q, opening)
         if not self._data.ncon:
             return SIGHT_M, None
-        pairs, distance_m = self._data.contact.geom, self._data.contact.dist
-        one, other = pairs[:, 0], pairs[:, 1]
-        spare_m = distance_m - self._least_m[one, other] - free[one, other]
+        pairs = self._data.contact.geom
+        spare_m = self._data.contact.dist - least_m[pairs[:, 0], pairs[:, 1]]
         i = int(np.argmin(spare_m))
-        return min(float(spare_m[i]), SIGHT_M), self._contact(pairs[i], distance_m[i])
+        return min(float(spare_m[i]), SIGHT_M), self._contact(i)
 
-    def _contact(self, pair: np.ndarray, distance_m: float) -> Contact:
-        one, other = pair
-        return Contact(
-            _in_order(self._bodies[one], self._bodies[other]), float(distance_m), float(self._least_m[one, other])
-        )
+    def _contact(self, i: int) -> Contact:
+        one, other = self._data.contact.geom[i]
+        bodies = _in_order(self._bodies[one], self._bodies[other])
+        return Contact(bodies, float(self._data.contact.dist[i]), float(self._least_m[one, other]))
 
     def _place(self, q: np.ndarray, opening: float) -> None:
-        data = self._data
-        data.qpos[self._arm] = q
-        data.qpos[self._fingers] = opening * self._finger_open_m
-        mujoco.mj_kinematics(self._model, data)
-        mujoco.mj_collision(self._model, data)
+        self._data.qpos[self._arm] = q
+        self._data.qpos[self._fingers] = opening * self._finger_open_m
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_collision(self._model, self._data)
 
 
 def _in_order(one: str, other: str) -> tuple[str, str]:
@@ -133,24 +117,21 @@ def _build(arm: Arm, margins: Margins) -> tuple[mujoco.MjModel, np.ndarray]:
     _add_shapes(spec, arm)
     spec.compiler.boundmass, spec.compiler.boundinertia = 1e-3, 1e-6  # the fingers' was in what is left out
     table = spec.worldbody.add_body(name=TABLE, pos=[0, 0, margins.table_height_m])
-    table.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.1], contype=0, conaffinity=0)
+    table.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.1], **UNTOUCHED)
     bodies = {}
     for body in spec.bodies:
         for i, geom in enumerate(body.geoms):
             geom.name, geom.contype, geom.conaffinity = f"{body.name}/{i}", 0, 0
             bodies[geom.name] = body.name
-    pairs = {
-        (one, other): least
-        for one, other in combinations(bodies, 2)
-        if (least := _least(bodies[one], bodies[other], margins)) is not None
-    }
-    for (one, other), least_m in pairs.items():
-        spec.add_pair(geomname1=one, geomname2=other, margin=least_m + SIGHT_M)
+    pairs = {(a, b): _least(bodies[a], bodies[b], margins) for a, b in combinations(bodies, 2)}
+    compared = {pair: least_m for pair, least_m in pairs.items() if least_m is not None}
+    for (a, b), least_m in compared.items():
+        spec.add_pair(geomname1=a, geomname2=b, margin=least_m + SIGHT_M)
     model = spec.compile()
     margin_m = np.zeros((model.ngeom, model.ngeom))
-    for (one, other), least_m in pairs.items():
-        a, b = model.geom(one).id, model.geom(other).id
-        margin_m[a, b] = margin_m[b, a] = least_m
+    for pair, least_m in compared.items():
+        i, j = (model.geom(name).id for name in pair)
+        margin_m[i, j] = margin_m[j, i] = least_m
     return model, margin_m
 
 
@@ -166,12 +147,8 @@ def _add_shapes(spec: mujoco.MjSpec, arm: Arm) -> None:
         if mesh.name.endswith("_visual"):
             spec.delete(mesh)
     for shape in arm.shapes if isinstance(arm.shapes, tuple) else ():
-        spec.body(f"link{shape.link}").add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-            fromto=[*shape.start_m, *shape.end_m],
-            size=[shape.radius_m, 0, 0],
-            group=COLLISION_GROUP,
-        )
+        capsule = spec.body(f"link{shape.link}").add_geom(type=mujoco.mjtGeom.mjGEOM_CAPSULE, group=COLLISION_GROUP)
+        capsule.fromto, capsule.size = [*shape.start_m, *shape.end_m], [shape.radius_m, 0, 0]
 
 
 def _least(one: str, other: str, margins: Margins) -> float | None:
@@ -180,13 +157,8 @@ def _least(one: str, other: str, margins: Margins) -> float | None:
         body = other if one == TABLE else one
         if body in HAND:
             return margins.hand_clearance_m
-        return margins.arm_clearance_m if _place_in_chain(body) >= ABOVE_TABLE else None
-    return margins.self_clearance_m if abs(_place_in_chain(one) - _place_in_chain(other)) > NEIGHBOURS else None
-
-
-def _place_in_chain(body: str) -> int:
-    """In the chain."""
-    return CHAIN.index("finger" if body.startswith("finger") else body)
+        return margins.arm_clearance_m if CHAIN[body] >= ABOVE_TABLE else None
+    return margins.self_clearance_m if abs(CHAIN[one] - CHAIN[other]) > NEIGHBOURS else None
 
 
 def _levers(model: mujoco.MjModel, arm: Arm) -> np.ndarray:
@@ -196,18 +168,9 @@ def _levers(model: mujoco.MjModel, arm: Arm) -> np.ndarray:
     if arm.shapes == "franka":
         fingers = [model.joint(name).bodyid[0] for name in arm.gripper.joints]
         offsets[fingers] += arm.gripper.max_width_m / len(fingers)
-    sizes = np.zeros(model.nbody)
-    for geom, body in enumerate(model.geom_bodyid):
-        if np.isfinite(model.geom_rbound[geom]) and model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE:
-            reach = np.linalg.norm(model.geom_pos[geom]) + model.geom_rbound[geom]
-            sizes[body] = max(sizes[body], reach)
-    levers = np.zeros(7)
-    for i in range(7):
-        joint = model.joint(arm.joint_names[i]).bodyid[0]
-        for body in range(model.nbody):
-            way, b = sizes[body], body
-            while b not in (0, joint):
-                way, b = way + offsets[b], model.body_parentid[b]
-            if b == joint:
-                levers[i] = max(levers[i], way)
-    return levers
+    reach = np.zeros(model.nbody)
+    np.maximum.at(reach, model.geom_bodyid, np.linalg.norm(model.geom_pos, axis=1) + model.geom_rbound)
+    for body in range(model.nbody - 1, 0, -1):  # children come after their parents
+        parent = model.body_parentid[body]
+        reach[parent] = max(reach[parent], offsets[body] + reach[body])
+    return np.array([reach[model.joint(name).bodyid[0]] for name in arm.joint_names])

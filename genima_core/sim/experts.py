@@ -40,42 +40,26 @@ class Trajectory:
 
 
 def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
-    """The expert's commands from the cell's present state to the end of its task.
-
-    Raises:
-        ValueError: a waypoint is out of reach.
-    """
+    """The expert's commands from the cell's present state to the end of its task; ValueError: out of reach."""
     knots_q, knots_dq, knots_s, openings = [cell.q], [np.zeros(7)], [0.0], []
     for waypoint in cell.task.waypoints(cell):
         q = cell.inverse_kinematics.solve(waypoint.T_base_tcp)
         dq = _joint_velocity(cell.arm, q, np.asarray(waypoint.velocity))
-        duration_s = _move_duration(cell.arm, knots_q[-1], q, knots_dq[-1], dq)
-        knots_q.append(q)
-        knots_dq.append(dq)
-        knots_s.append(knots_s[-1] + duration_s)
-        openings.append(waypoint.gripper)
+        moves = [(dq, _move_duration(cell.arm, knots_q[-1], q, knots_dq[-1], dq))]
         if waypoint.dwell_s > 0:
+            moves.append((np.zeros(7), waypoint.dwell_s))
+        for end_dq, duration_s in moves:
             knots_q.append(q)
-            knots_dq.append(np.zeros(7))
-            knots_s.append(knots_s[-1] + waypoint.dwell_s)
+            knots_dq.append(end_dq)
+            knots_s.append(knots_s[-1] + duration_s)
             openings.append(waypoint.gripper)
-    samples = int(np.ceil(knots_s[-1] / dt_s - 1e-9))
-    times_s = np.minimum(dt_s * np.arange(1, samples + 1), knots_s[-1])
-    segment = np.clip(np.searchsorted(knots_s, times_s) - 1, 0, len(openings) - 1)
-    q = np.array(
-        [
-            _quintic(
-                (t - knots_s[i]) / (knots_s[i + 1] - knots_s[i]),
-                knots_s[i + 1] - knots_s[i],
-                knots_q[i],
-                knots_q[i + 1],
-                knots_dq[i],
-                knots_dq[i + 1],
-            )
-            for t, i in zip(times_s, segment, strict=True)
-        ]
-    )
-    return Trajectory(q=q, gripper=np.array(openings)[segment], dt_s=dt_s)
+    at_s, at_q, at_dq = np.array(knots_s), np.array(knots_q), np.array(knots_dq)
+    times_s = np.minimum(dt_s * np.arange(1, int(np.ceil(at_s[-1] / dt_s - 1e-9)) + 1), at_s[-1])
+    i = np.clip(np.searchsorted(at_s, times_s) - 1, 0, len(openings) - 1)
+    duration_s = np.diff(at_s)[i, None]
+    s = (times_s - at_s[i])[:, None] / duration_s
+    q = _quintic(s, duration_s, at_q[i], at_q[i + 1], at_dq[i], at_dq[i + 1])
+    return Trajectory(q=q, gripper=np.array(openings)[i], dt_s=dt_s)
 
 
 def follow(cell: "Cell", trajectory: Trajectory) -> Iterator[int]:
@@ -99,9 +83,7 @@ def run_expert(cell: "Cell") -> bool:
     return cell.success()
 
 
-def _quintic(
-    s: float, duration_s: float, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray
-) -> np.ndarray:
+def _quintic(s, duration_s, q0, q1, dq0, dq1) -> np.ndarray:
     """Position at the fraction s of a move with given end velocities and no acceleration at its ends."""
     distance, v0, v1 = q1 - q0, dq0 * duration_s, dq1 * duration_s
     c3 = 10 * distance - 6 * v0 - 4 * v1
@@ -113,9 +95,9 @@ def _quintic(
 def _move_duration(arm: Arm, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray) -> float:
     """The shortest time in which no joint and not the gripper is faster than allowed."""
     duration_s = SHORTEST_MOVE_S
-    fractions = np.linspace(0.0, 1.0, 41)
+    fractions = np.linspace(0.0, 1.0, 41)[:, None]
     while True:
-        q = np.array([_quintic(s, duration_s, q0, q1, dq0, dq1) for s in fractions])
+        q = _quintic(fractions, duration_s, q0, q1, dq0, dq1)
         tcp = arm.frame_pose(q, "tcp")[:, :3, 3]
         step_s = duration_s / (len(fractions) - 1)
         speed = np.abs(np.diff(q, axis=0)).max() / step_s

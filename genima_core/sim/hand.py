@@ -10,10 +10,8 @@ from scipy.interpolate import CubicSpline
 from genima_core.arm import Arm
 from genima_core.sim.experts import Trajectory as Demonstration
 
-SPEED = 0.6
-"""Of the fastest joint when the arm is only put somewhere, rad/s."""
-ACCELERATION = 1.5
-JERK = 10.0
+SPEED, ACCELERATION, JERK = 0.6, 1.5, 10.0
+"""Of the fastest joint when the arm is only put somewhere, rad/s, rad/s², rad/s³."""
 OPENING_PER_S = 2.0
 """The fingers take half a second from open to closed."""
 
@@ -43,16 +41,17 @@ class Hand:
 
     def __init__(self, arm: Arm, q: np.ndarray, opening: float = 1.0) -> None:
         self.arm = arm
-        self._motion: Motion = _rest(np.array(q, dtype=np.float64))
-        self._begin_s = self._end_s = -np.inf
-        self._opening, self._wanted_opening, self._opening_s = float(opening), float(opening), -np.inf
-        self._openings: Callable[[float], float] | None = None
+        rest = np.asarray(q, dtype=np.float64), np.zeros(7), np.zeros(7)
+        self._motion: Motion = lambda _: rest
+        self._begin_s = self._end_s = self._opening_s = -np.inf
+        self._opening = float(opening)
+        self._openings: Callable[[float], float] = lambda _: float(opening)
+        """Seconds since the motion's start to the wanted opening."""
 
     def move(self, q: np.ndarray, now_s: float, opening: float | None = None, speed: float = SPEED) -> None:
         """To rest at `q` (7,), by the shortest smooth motion; without an `opening` the fingers stay.
 
-        Raises:
-            ValueError: not seven finite positions within the arm's limits, or no opening from 0 to 1.
+        ValueError for anything but seven finite positions within the arm's limits and an opening from 0 to 1.
         """
         q = np.asarray(q, dtype=np.float64)
         limits = self.arm.limits
@@ -63,21 +62,26 @@ class Hand:
             )
         if opening is not None and not 0.0 <= opening <= 1.0:
             raise ValueError(f"the leader's fingers cannot open to {opening}; valid is 0 (closed) to 1 (open)")
-        here = self._motion(now_s - self._begin_s) if np.isfinite(self._begin_s) else self._motion(0.0)
-        self._wanted_opening = self.at(now_s).opening if opening is None else float(opening)
-        self._openings = None
+        here = self._motion(now_s - self._begin_s)
+        wanted = self.at(now_s).opening if opening is None else float(opening)
         self._motion, duration_s = _shortest(here, q, speed)
+        self._openings = lambda _: wanted
         self._begin_s, self._end_s = now_s, now_s + duration_s
 
     def perform(self, demonstration: Demonstration, now_s: float) -> None:
         """A planned demonstration, from rest at where it was planned from."""
         q = np.vstack([self.at(now_s).q, demonstration.q])
-        times_s = demonstration.dt_s * np.arange(len(q))
-        spline = CubicSpline(times_s, q, bc_type="clamped")
-        self._motion = _along(spline, demonstration.duration_s)
-        self._begin_s, self._end_s = now_s, now_s + demonstration.duration_s
-        last = len(demonstration) - 1
+        spline = CubicSpline(demonstration.dt_s * np.arange(len(q)), q, bc_type="clamped")
+        duration_s, last = demonstration.duration_s, len(demonstration) - 1
+
+        def motion(t_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            if t_s >= duration_s:
+                return q[-1], np.zeros(7), np.zeros(7)
+            return spline(t_s), spline(t_s, 1), spline(t_s, 2)
+
+        self._motion = motion
         self._openings = lambda t_s: float(demonstration.gripper[int(np.clip(t_s / demonstration.dt_s, 0, last))])
+        self._begin_s, self._end_s = now_s, now_s + duration_s
 
     def at_rest(self, now_s: float) -> bool:
         """Whether the motion asked for is over."""
@@ -85,29 +89,12 @@ class Hand:
 
     def at(self, now_s: float) -> Lead:
         """Where the arm is; also moves the fingers on."""
-        elapsed_s = now_s - self._begin_s if np.isfinite(self._begin_s) else 0.0
-        q, dq, _ = self._motion(elapsed_s)
-        if self._openings is not None:
-            self._wanted_opening = self._openings(elapsed_s)
+        q, dq, _ = self._motion(now_s - self._begin_s)
         step_s = min(max(now_s - self._opening_s, 0.0), 0.1)
-        self._opening_s = now_s
         most = OPENING_PER_S * step_s
-        change = float(np.clip(self._wanted_opening - self._opening, -most, most))
-        self._opening += change
+        change = float(np.clip(self._openings(now_s - self._begin_s) - self._opening, -most, most))
+        self._opening_s, self._opening = now_s, self._opening + change
         return Lead(q, dq, self._opening, change / step_s if step_s > 0 else 0.0)
-
-
-def _rest(q: np.ndarray) -> Motion:
-    return lambda _: (q, np.zeros(7), np.zeros(7))
-
-
-def _along(spline: CubicSpline, duration_s: float) -> Motion:
-    end = spline(duration_s)
-
-    def motion(t_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return (end, np.zeros(7), np.zeros(7)) if t_s >= duration_s else (spline(t_s), spline(t_s, 1), spline(t_s, 2))
-
-    return motion
 
 
 def _shortest(here: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray, speed: float) -> tuple[Motion, float]:

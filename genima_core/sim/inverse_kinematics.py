@@ -9,12 +9,9 @@ from genima_core.sim.arm import TCP_SITE, add_arm
 import mink  # isort: skip
 import mujoco  # isort: skip
 
-POSITION_TOLERANCE_M = 5e-4
-ROTATION_TOLERANCE = 5e-3
-"""In rad."""
+POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD = 5e-4, 5e-3
 POSTURE_COST = 3e-3
-STEPS = 150
-STEP_S = 0.02
+STEPS, STEP_S = 150, 0.02
 LARGEST_ROLL_RAD = 1.2
 """Joints 3 and 5 beyond this: another branch of the solutions, which experts never mix with the usual one."""
 
@@ -43,11 +40,7 @@ class InverseKinematics:
         self._limits = [mink.ConfigurationLimit(self._model, min_distance_from_limits=0.02)]
 
     def solve(self, T_base_tcp: np.ndarray) -> np.ndarray:
-        """q (7,) rad that puts the tcp at T_base_tcp (4, 4).
-
-        Raises:
-            ValueError: the pose is out of reach.
-        """
+        """q (7,) rad that puts the tcp at T_base_tcp (4, 4); ValueError where that is out of reach."""
         # The search starts at home, turned to the goal: the same pose always gives the same configuration.
         posture = self._home.copy()
         posture[0] = np.arctan2(T_base_tcp[1, 3], T_base_tcp[0, 3])
@@ -57,23 +50,19 @@ class InverseKinematics:
         stay = mink.PostureTask(self._model, cost=POSTURE_COST)
         stay.set_target(posture)
         for _ in range(STEPS):
-            velocity = mink.solve_ik(
-                configuration, [reach, stay], STEP_S, solver="daqp", damping=1e-6, limits=self._limits
-            )
+            velocity = mink.solve_ik(configuration, [reach, stay], STEP_S, "daqp", damping=1e-6, limits=self._limits)
             configuration.integrate_inplace(velocity, STEP_S)
             if np.abs(velocity).max() * STEP_S < 1e-5:
                 break
-        error = reach.compute_error(configuration)
-        if np.linalg.norm(error[:3]) > POSITION_TOLERANCE_M or np.linalg.norm(error[3:]) > ROTATION_TOLERANCE:
+        error, what = reach.compute_error(configuration), f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is"
+        off_m, off_rad = np.linalg.norm(error[:3]), np.linalg.norm(error[3:])
+        if off_m > POSITION_TOLERANCE_M or off_rad > ROTATION_TOLERANCE_RAD:
             raise ValueError(
-                f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is out of reach: the nearest "
-                f"configuration misses it by {1e3 * np.linalg.norm(error[:3]):.1f} mm, "
-                f"{np.linalg.norm(error[3:]):.3f} rad"
+                f"{what} out of reach: the nearest configuration misses it by {1e3 * off_m:.1f} mm, {off_rad:.3f} rad"
             )
         roll = np.abs(configuration.q[[2, 4]]).max()
         if roll > LARGEST_ROLL_RAD:
             raise ValueError(
-                f"tcp pose at {np.round(T_base_tcp[:3, 3], 3).tolist()} m is reached only with the elbow "
-                f"turned aside by {roll:.2f} rad, which leaves no short path to other poses"
+                f"{what} reached only with the elbow turned aside by {roll:.2f} rad, with no short path to other poses"
             )
         return configuration.q.copy()

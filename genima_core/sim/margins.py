@@ -22,6 +22,5 @@ class Margins:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 0.2]: give metres")
         if not -2.0 <= self.table_height_m <= 1.0:
             raise ValueError(
-                f"table_height_m is {self.table_height_m}; it must be in [-2, 1]: give metres from the "
-                "arm's base, upwards"
+                f"table_height_m is {self.table_height_m}; it must be in [-2, 1]: give metres from the arm's base, up"
             )

@@ -55,9 +55,7 @@ class Operator:
         """Demonstrations carried out to their end."""
         self._hand, self._plan, self._next_scene, self._warn = hand, plan, next_scene, warn
         self._perform_on_recording = perform_on_recording
-        self._recording = self._mirroring = False
-        self._wanted = self._by_hand = False
-        self._awaiting_scene = False
+        self._recording = self._mirroring = self._wanted = self._by_hand = self._awaiting_scene = False
         self._planned: Future[Trajectory] | None = None
         self._moves: deque[np.ndarray] = deque()
         self._sliders_s = -np.inf
@@ -70,8 +68,7 @@ class Operator:
             if self.activity is not Activity.SLIDERS:
                 self._go_back(now_s)
         elif recording and not self._recording:
-            self._wanted = self._perform_on_recording
-            self._by_hand = False
+            self._wanted, self._by_hand = self._perform_on_recording, False
         self._recording = recording
 
     def on_mirroring(self, mirroring: bool, now_s: float) -> None:
@@ -92,11 +89,7 @@ class Operator:
         self._awaiting_scene = False
 
     def on_sliders(self, q: np.ndarray, opening: float | None, now_s: float) -> None:
-        """Somebody moves the leader to `q` (7,).
-
-        Raises:
-            ValueError: see `Hand.move`; nothing changes then.
-        """
+        """Somebody moves the leader to `q` (7,); ValueError as in `Hand.move`, and nothing changes then."""
         self._hand.move(q, now_s, opening)
         self._moves.clear()
         self._planned = None
@@ -105,8 +98,7 @@ class Operator:
     def perform(self) -> str:
         """A demonstration as soon as possible, recorded and mirrored or not; returns what will happen.
 
-        Raises:
-            RuntimeError: it is not possible now, for the given reason.
+        RuntimeError, with the reason, where that is not possible now.
         """
         if self.activity in (Activity.SLIDERS, Activity.PLANNING, Activity.PERFORMING):
             raise RuntimeError(f"the leader is busy: {self.activity}")
@@ -134,12 +126,11 @@ class Operator:
         return self._hand.at(now_s)
 
     def _may_plan(self) -> bool:
-        return (
-            self._wanted
-            and self.activity in (Activity.READY, Activity.DONE)
-            and not self._awaiting_scene
-            and (self._by_hand or (self._recording and self._mirroring))
-        )
+        idle = self.activity in (Activity.READY, Activity.DONE) and not self._awaiting_scene
+        return self._wanted and idle and self._may_perform()
+
+    def _may_perform(self) -> bool:
+        return self._by_hand or (self._recording and self._mirroring)
 
     def _begin(self, planned: "Future[Trajectory]", now_s: float) -> None:
         self._planned = None
@@ -152,7 +143,7 @@ class Operator:
             if not self._awaiting_scene:
                 self._wanted = False
             return
-        if self._by_hand or (self._recording and self._mirroring):
+        if self._may_perform():
             self._hand.perform(demonstration, now_s)
             self.activity = Activity.PERFORMING
 

@@ -26,11 +26,7 @@ class PlanningProcess:
     """A `Planner`; in a thread it would take the interpreter's lock for tens of milliseconds on busy cores."""
 
     def __init__(self, task: str) -> None:
-        """Returns when it is ready.
-
-        Raises:
-            ValueError: there is no such task.
-        """
+        """Returns when it is ready; ValueError where there is no such task."""
         make_task(task)
         self._task = task
         # Spawned, not forked: this process may have threads.
@@ -46,11 +42,7 @@ class PlanningProcess:
 
 
 def plan_scene(task: str, seed: int, q: np.ndarray, opening: float) -> Trajectory:
-    """The demonstration of a scene from where the arm is, in this process.
-
-    Raises:
-        ValueError: a waypoint is out of reach.
-    """
+    """The demonstration of a scene from where the arm is, in this process; ValueError: a waypoint is out of reach."""
     cell = _cell_of_this_process(task)
     cell.place_arm(q, opening)
     cell.reset(seed, "here")

@@ -5,7 +5,7 @@ import numpy as np
 from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.arm import PANDA, Arm
 from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
-from genima_core.sim.arm import HAND_BODY, add_arm
+from genima_core.sim.arm import HAND_BODY, TOUCHED_BY_ARM, UNTOUCHED, add_arm
 
 import mujoco  # isort: skip
 
@@ -24,31 +24,21 @@ def default_rig(width: int = 256, height: int = 256, arm: Arm = PANDA) -> Camera
 
     Radii are the paper's. The static cameras see joints 2, 4, 6 and the gripper wherever the experts move.
     """
-    T_hand_wrist = geometry.look_at(
-        eye=np.array([0.07, 0.0, 0.03]), target=np.array([0.04, 0.0, 0.17]), up=(1.0, 0.0, 0.0)
-    )
-    placements: tuple[tuple[str, Mount, np.ndarray, float, float], ...] = (
-        ("wrist", "hand", T_hand_wrist, 82.0, 0.03),
-        ("front", "base", geometry.look_at(np.array([1.6, 0.0, 0.8]), np.array([0.30, 0.0, 0.30])), 46.0, 0.08),
-        (
-            "right_shoulder",
-            "base",
-            geometry.look_at(np.array([-0.65, -0.85, 1.0]), np.array([0.22, -0.03, 0.35])),
-            39.0,
-            0.065,
-        ),
-        (
-            "left_shoulder",
-            "base",
-            geometry.look_at(np.array([-0.65, 0.85, 1.0]), np.array([0.22, 0.03, 0.35])),
-            39.0,
-            0.065,
-        ),
-    )
+    T_hand_wrist = geometry.look_at((0.07, 0.0, 0.03), (0.04, 0.0, 0.17), up=(1.0, 0.0, 0.0))
+    T_front = geometry.look_at((1.6, 0.0, 0.8), (0.30, 0.0, 0.30))
+    T_right, T_left = (geometry.look_at((-0.65, y * 0.85, 1.0), (0.22, y * 0.03, 0.35)) for y in (-1, 1))
+
+    def camera(name: str, mount: Mount, T_mount_cam: np.ndarray, fovy_deg: float, radius_m: float) -> RigCamera:
+        return RigCamera(
+            name, PinholeCamera.from_fov(width, height, np.deg2rad(fovy_deg)), mount, T_mount_cam, radius_m
+        )
+
     return CameraRig(
-        tuple(
-            RigCamera(name, PinholeCamera.from_fov(width, height, np.deg2rad(fovy_deg)), mount, T_mount_cam, radius_m)
-            for name, mount, T_mount_cam, fovy_deg, radius_m in placements
+        (
+            camera("wrist", "hand", T_hand_wrist, 82.0, 0.03),
+            camera("front", "base", T_front, 46.0, 0.08),
+            camera("right_shoulder", "base", T_right, 39.0, 0.065),
+            camera("left_shoulder", "base", T_left, 39.0, 0.065),
         ),
         arm,
     )
@@ -65,12 +55,10 @@ def build_scene(rig: CameraRig, buffer_size: tuple[int, int], detailed: bool = T
     spec.stat.extent, spec.stat.center = 1.0, [0.3, 0.0, 0.3]
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
     # Software rendering: shadows and multisampling would cost ten times the picture.
-    spec.visual.quality.shadowsize = 0
-    spec.visual.quality.offsamples = 0
+    spec.visual.quality.shadowsize = spec.visual.quality.offsamples = 0
     spec.visual.global_.offwidth, spec.visual.global_.offheight = buffer_size
-    spec.visual.headlight.ambient = [0.38, 0.38, 0.38]
-    spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
-    spec.visual.headlight.specular = [0.0, 0.0, 0.0]
+    light = spec.visual.headlight
+    light.ambient, light.diffuse, light.specular = [0.38, 0.38, 0.38], [0.30, 0.30, 0.30], [0.0, 0.0, 0.0]
     add_arm(spec, rig.arm, detailed=detailed)
     _add_room(spec.worldbody, spec)
     for camera in rig.cameras:
@@ -79,42 +67,15 @@ def build_scene(rig: CameraRig, buffer_size: tuple[int, int], detailed: bool = T
 
 
 def _add_room(world: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        width=32,
-        height=192,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-        rgb1=_SKY_RGB,
-        rgb2=_SKY_RGB,
-    )
-    world.add_light(
-        name="lamp",
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        pos=[0.3, -0.6, 2.0],
-        dir=[0.15, 0.35, -1.0],
-        diffuse=[0.45, 0.45, 0.45],
-        specular=[0.1, 0.1, 0.1],
-        castshadow=False,
-    )
-    world.add_geom(
-        name="floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[6, 6, 0.1],
-        pos=[0, 0, -0.75],
-        rgba=[*_FLOOR_RGB, 1],
-        contype=0,
-        conaffinity=0,
-    )
-    world.add_geom(
-        name="table",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[0.65, 0.6, 0.03],
-        pos=[0.35, 0, TABLE_TOP_M - 0.03],
-        rgba=[*_TABLE_RGB, 1],
-        contype=0,
-        conaffinity=1,
-    )
+    sky = spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, width=32, height=192)
+    sky.builtin, sky.rgb1, sky.rgb2 = mujoco.mjtBuiltin.mjBUILTIN_FLAT, _SKY_RGB, _SKY_RGB
+    lamp = world.add_light(name="lamp", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
+    lamp.pos, lamp.dir = [0.3, -0.6, 2.0], [0.15, 0.35, -1.0]
+    lamp.diffuse, lamp.specular = [0.45, 0.45, 0.45], [0.1, 0.1, 0.1]
+    floor = world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[6, 6, 0.1], **UNTOUCHED)
+    floor.pos, floor.rgba = [0, 0, -0.75], [*_FLOOR_RGB, 1]
+    table = world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.65, 0.6, 0.03], **TOUCHED_BY_ARM)
+    table.pos, table.rgba = [0.35, 0, TABLE_TOP_M - 0.03], [*_TABLE_RGB, 1]
 
 
 def _add_camera(spec: mujoco.MjSpec, camera: RigCamera) -> None:
@@ -122,12 +83,8 @@ def _add_camera(spec: mujoco.MjSpec, camera: RigCamera) -> None:
     T_mount_gl = geometry.opencv_to_opengl(camera.T_mount_cam)
     pinhole = camera.intrinsics
     pixel_m = 1e-5  # any size of a pixel gives the same picture
-    mjs_camera = body.add_camera(
-        name=camera.name,
-        pos=T_mount_gl[:3, 3],
-        quat=geometry.to_quat_wxyz(T_mount_gl),
-        fovy=np.rad2deg(pinhole.fovy_rad),
-    )
+    mjs_camera = body.add_camera(name=camera.name, pos=T_mount_gl[:3, 3], quat=geometry.to_quat_wxyz(T_mount_gl))
+    mjs_camera.fovy = np.rad2deg(pinhole.fovy_rad)
     mjs_camera.resolution = [pinhole.width, pinhole.height]
     mjs_camera.sensor_size = [pixel_m * pinhole.width, pixel_m * pinhole.height]
     mjs_camera.focal_pixel = [pinhole.fx, pinhole.fy]

@@ -65,11 +65,7 @@ def task_names() -> tuple[str, ...]:
 
 
 def make_task(name: str) -> Task:
-    """A new task object.
-
-    Raises:
-        ValueError: there is no task of that name.
-    """
+    """A new task object; ValueError where there is no task of that name."""
     if name not in task_names():
         raise ValueError(f"unknown task {name!r}; the tasks are {', '.join(task_names())}")
     module = import_module(f"genima_core.sim.tasks.{name}")

@@ -1,6 +1,7 @@
 """What a joint trajectory controller does with the messages it gets: interpolate, replace, hold the end."""
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline, PPoly
 
 
 class TrajectoryFollower:
@@ -15,47 +16,40 @@ class TrajectoryFollower:
 
     def hold(self, q: np.ndarray) -> None:
         """Forget the trajectory and stay at `q` (7,) rad."""
-        self._times_s = np.array([-np.inf])
-        self._q = np.array(q, dtype=np.float64)[None]
-        self._dq = np.zeros_like(self._q)
-        self._cubic = False
+        self._end = np.array(q, dtype=np.float64)
+        self._path: PPoly | None = None
 
     def replace(self, now_s: float, start_s: float, times_s: np.ndarray, q: np.ndarray, dq: np.ndarray | None) -> None:
         """Follow the points `q` (n, 7), due `times_s` (n,) after `start_s`, from now on.
 
-        Raises:
-            ValueError: no points, wrong shapes, times that do not increase or lie in the past, or non-finite values.
+        ValueError for no points, wrong shapes, times that do not increase or lie in the past, and non-finite values.
         """
         due_s = start_s + np.asarray(times_s, dtype=np.float64)
         q = np.asarray(q, dtype=np.float64)
-        values = q if dq is None else np.concatenate([q, dq], axis=-1)
-        if q.ndim != 2 or q.shape != (len(due_s), self._q.shape[1]) or len(q) == 0:
+        if q.ndim != 2 or q.shape != (len(due_s), len(self._end)) or len(q) == 0:
             raise ValueError(
-                f"trajectory has {len(due_s)} times and positions of shape {q.shape}; it needs one or "
-                f"more points of {self._q.shape[1]} joints"
+                f"trajectory has {len(due_s)} times and positions of shape {q.shape}; it needs one or more points of "
+                f"{len(self._end)} joints"
             )
-        if not np.isfinite(values).all():
+        if not np.isfinite(q).all() or not (dq is None or np.isfinite(dq).all()):
             raise ValueError("trajectory has non-finite values")
         if (np.diff(due_s) <= 0).any() or due_s[-1] < now_s:
             raise ValueError("trajectory times must increase and end in the future")
         here_q, here_dq = self.sample(now_s)
         ahead = due_s > now_s
-        self._times_s = np.concatenate([[now_s], due_s[ahead]])
-        self._q = np.vstack([here_q, q[ahead]])
-        self._cubic = dq is not None
-        self._dq = np.zeros_like(self._q) if dq is None else np.vstack([here_dq, dq[ahead]])
+        knots_s, knots = np.append(now_s, due_s[ahead]), np.vstack([here_q, q[ahead]])
+        self._end = knots[-1]
+        if len(knots) == 1:
+            self._path = None
+        elif dq is None:
+            slopes = np.diff(knots, axis=0) / np.diff(knots_s)[:, None]
+            self._path = PPoly(np.stack([slopes, knots[:-1]]), knots_s)
+        else:
+            self._path = CubicHermiteSpline(knots_s, knots, np.vstack([here_dq, np.asarray(dq)[ahead]]))
 
     def sample(self, now_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Desired positions (7,) rad and velocities (7,) rad/s at `now_s`."""
-        i = int(np.searchsorted(self._times_s, now_s, side="right"))
-        if i >= len(self._times_s):
-            return self._q[-1].copy(), np.zeros_like(self._q[-1])
-        if i == 0:
-            return self._q[0].copy(), self._dq[0].copy()
-        duration_s = self._times_s[i] - self._times_s[i - 1]
-        s, q0, q1 = (now_s - self._times_s[i - 1]) / duration_s, self._q[i - 1], self._q[i]
-        if not self._cubic:
-            return q0 + s * (q1 - q0), (q1 - q0) / duration_s
-        v0, v1 = self._dq[i - 1] * duration_s, self._dq[i] * duration_s
-        c2, c3 = 3 * (q1 - q0) - 2 * v0 - v1, 2 * (q0 - q1) + v0 + v1
-        return q0 + s * (v0 + s * (c2 + s * c3)), (v0 + s * (2 * c2 + s * 3 * c3)) / duration_s
+        if self._path is None or now_s >= self._path.x[-1]:
+            return self._end.copy(), np.zeros_like(self._end)
+        at_s = max(now_s, self._path.x[0])
+        return self._path(at_s), self._path(at_s, 1)

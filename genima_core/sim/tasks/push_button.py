@@ -4,39 +4,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
-from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
+from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M, TOUCHED_BY_ARM, UNTOUCHED
 from genima_core.sim.inverse_kinematics import point_down
 from genima_core.sim.task import Task, Waypoint
 
 import mujoco  # isort: skip
+from mujoco import mjtGeom as Geom  # isort: skip
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
 X_RANGE_M = (0.34, 0.68)
 Y_RANGE_M = (-0.32, 0.32)
-BASE_HALF_M = 0.06
-BASE_HEIGHT_M = 0.03
-CAP_RADIUS_M = 0.04
-CAP_HEIGHT_M = 0.042
+BASE_HALF_M, BASE_HEIGHT_M = 0.06, 0.03
+CAP_RADIUS_M, CAP_HEIGHT_M = 0.04, 0.042
+CAP_TOP_M = BASE_HEIGHT_M + CAP_HEIGHT_M
 TRAVEL_M = 0.03
 PRESSED_M = 0.012
 """Pressed in by this much at any time since the reset is success, as in RLBench: it latches."""
 
-SPRING_N_M = 250.0
-PRELOAD_M = 0.02
+SPRING_N_M, PRELOAD_M = 250.0, 0.02
 
 HOVER_M = 0.09
 CLEARANCE_M = 0.05
 """Fingertips lower than this above the cap, and beside it, first go up."""
 OVER_CAP_M = 0.025
 """Within this distance of the cap's axis the gripper goes straight down."""
-PRESS_DEPTH_M = 0.026
-DESCENT_M_S = 0.08
-HOLD_S = 0.4
-
-CAP_TOP_M = BASE_HEIGHT_M + CAP_HEIGHT_M
+PRESS_DEPTH_M, DESCENT_M_S, HOLD_S = 0.026, 0.08, 0.4
 
 
 class PushButton(Task):
@@ -48,53 +43,22 @@ class PushButton(Task):
 
     def build(self, spec: mujoco.MjSpec) -> None:
         button = spec.worldbody.add_body(name="button")
-        button.add_geom(
-            name="button_base",
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            pos=[0, 0, BASE_HEIGHT_M / 2],
-            size=[BASE_HALF_M, BASE_HALF_M, BASE_HEIGHT_M / 2],
-            rgba=[0.12, 0.12, 0.14, 1],
-            contype=0,
-            conaffinity=1,
-        )
-        button.add_geom(
-            name="button_ring",
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-            pos=[0, 0, BASE_HEIGHT_M],
-            size=[CAP_RADIUS_M + 0.012, 0.002, 0],
-            rgba=[0.95, 0.95, 0.95, 1],
-            contype=0,
-            conaffinity=0,
-        )
-        cap = button.add_body(name="button_cap", pos=[0, 0, BASE_HEIGHT_M], gravcomp=1)
+        base = button.add_geom(name="button_base", type=Geom.mjGEOM_BOX, rgba=[0.12, 0.12, 0.14, 1], **TOUCHED_BY_ARM)
+        base.pos, base.size = [0, 0, BASE_HEIGHT_M / 2], [BASE_HALF_M, BASE_HALF_M, BASE_HEIGHT_M / 2]
+        ring = button.add_geom(name="button_ring", type=Geom.mjGEOM_CYLINDER, rgba=[0.95, 0.95, 0.95, 1], **UNTOUCHED)
+        ring.pos, ring.size = [0, 0, BASE_HEIGHT_M], [CAP_RADIUS_M + 0.012, 0.002, 0]
+        body = button.add_body(name="button_cap", pos=[0, 0, BASE_HEIGHT_M], gravcomp=1)
         # The cap reaches down into the base, so that no gap opens when it is pressed in.
-        cap.add_geom(
-            name="button_cap",
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-            pos=[0, 0, CAP_HEIGHT_M / 2],
-            size=[CAP_RADIUS_M, CAP_HEIGHT_M / 2, 0],
-            rgba=[0.05, 0.25, 0.95, 1],
-            mass=0.1,
-            contype=0,
-            conaffinity=1,
-            friction=[1.0, 0.02, 0.0001],
-        )
-        cap.add_joint(
-            name="button_cap",
-            type=mujoco.mjtJoint.mjJNT_SLIDE,
-            axis=[0, 0, 1],
-            limited=True,
-            range=[-TRAVEL_M, 0],
-            stiffness=SPRING_N_M,
-            springref=PRELOAD_M,
-            damping=8.0,
-        )
+        cap = body.add_geom(name="button_cap", type=Geom.mjGEOM_CYLINDER, rgba=[0.05, 0.25, 0.95, 1], **TOUCHED_BY_ARM)
+        cap.pos, cap.size = [0, 0, CAP_HEIGHT_M / 2], [CAP_RADIUS_M, CAP_HEIGHT_M / 2, 0]
+        cap.mass, cap.friction = 0.1, [1.0, 0.02, 0.0001]
+        slide = {"type": mujoco.mjtJoint.mjJNT_SLIDE, "axis": [0, 0, 1], "limited": True, "range": [-TRAVEL_M, 0]}
+        body.add_joint(name="button_cap", stiffness=SPRING_N_M, springref=PRELOAD_M, damping=8.0, **slide)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
-        position = [rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0]
-        yaw = rng.uniform(-np.pi, np.pi)
         body = cell.model.body("button")
-        body.pos[:] = position
+        body.pos[:] = [rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0]
+        yaw = rng.uniform(-np.pi, np.pi)
         body.quat[:] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
         self._deepest_m = 0.0
 
@@ -117,12 +81,8 @@ class PushButton(Task):
             point = 0.65 * start + 0.35 * hover.T_base_tcp[:3, 3]
             point[2] = contact[2] + HOVER_M
             direction = (contact - start)[:2] / max(beside, 1e-6)
-            rise = Waypoint(
-                geometry.make_transform(point_down(point)[:3, :3], point),
-                gripper=0.0,
-                velocity=(0.12 * direction[0], 0.12 * direction[1], 0.0),
-            )
-            return rise, hover, press
+            velocity = (0.12 * direction[0], 0.12 * direction[1], 0.0)
+            return Waypoint(point_down(point), gripper=0.0, velocity=velocity), hover, press
         return hover, press
 
 
