@@ -15,9 +15,8 @@ from genima_core.sim import experts
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.task import make_task
 from genima_core.targets.draw import over_observation
-from genima_core.targets.outlines import outline_labels
 from genima_core.targets.renderer import TargetRenderer
-from genima_core.targets.triangulation import camera_poses, project
+from genima_core.targets.triangulation import camera_poses, outline_labels, project
 
 NOISE_LEVELS = (25.0, 80.0)
 """Range of the deviation, of 255."""

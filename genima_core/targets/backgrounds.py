@@ -1,6 +1,7 @@
 """Random pictures behind the targets: procedural, or cut from the images of a folder."""
 
-from collections import OrderedDict
+from abc import ABC, abstractmethod
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -11,67 +12,60 @@ from genima_core.pixels import read_picture
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-class ProceduralBackgrounds:
-    """Noise, gradients, checks, stripes, shapes, flat colours and clutter, another one for each picture."""
-
+class _Backgrounds(ABC):
     def sample(self, rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
         """`count` pictures (count, height, width, 3) uint8 RGB; the same for the same state of `rng`."""
         pictures = np.empty((count, height, width, 3), dtype=np.uint8)
         for picture in pictures:
-            paint = _PAINTERS[rng.integers(len(_PAINTERS))]
-            picture[:] = _develop(rng, paint(rng, height, width))
+            picture[:] = self._make(rng, height, width)
         return pictures
 
+    @abstractmethod
+    def _make(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray: ...
 
-class FolderBackgrounds:
+
+class ProceduralBackgrounds(_Backgrounds):
+    """Noise, gradients, checks, stripes, shapes, flat colours and clutter, another one for each picture."""
+
+    def _make(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+        paint = _PAINTERS[rng.integers(len(_PAINTERS))]
+        return _develop(rng, paint(rng, height, width))
+
+
+class FolderBackgrounds(_Backgrounds):
     """Random crops of the images in a folder and its subfolders, decoded once and kept small."""
 
     def __init__(self, path: Path | str, longest_side: int = 640, cached_images: int = 256) -> None:
         """Images are reduced to `longest_side` pixels; the `cached_images` used last stay in memory.
 
-        Raises:
-            FileNotFoundError: no such folder.
-            ValueError: the folder holds no readable image.
+        FileNotFoundError, ValueError: no such folder; one that holds no readable image.
         """
         self.path = Path(path)
         if not self.path.is_dir():
             raise FileNotFoundError(f"no folder {self.path}; name a folder of images, or none for procedural textures")
         self.files = sorted(f for f in self.path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
-        self._longest_side = longest_side
-        self._cached_images = cached_images
-        self._cache: OrderedDict[Path, np.ndarray | None] = OrderedDict()
+        self._load = lru_cache(cached_images)(partial(_read_small, longest_side=longest_side))
         if all(self._load(file) is None for file in self.files):
             raise ValueError(
                 f"no readable image in {self.path} ({len(self.files)} files with a name ending in "
                 f"{', '.join(IMAGE_SUFFIXES)}); add images or leave the folder out"
             )
 
-    def sample(self, rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
-        """`count` crops (count, height, width, 3) uint8 RGB; the same for the same state of `rng`."""
-        pictures = np.empty((count, height, width, 3), dtype=np.uint8)
-        for picture in pictures:
-            image = None
-            while image is None:  # ends: the constructor saw at least one readable image
-                image = self._load(self.files[rng.integers(len(self.files))])
-            picture[:] = _random_crop(rng, image, height, width)
-        return pictures
+    def _make(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+        image = None
+        while image is None:  # ends: the constructor saw at least one readable image
+            image = self._load(self.files[rng.integers(len(self.files))])
+        return _random_crop(rng, image, height, width)
 
-    def _load(self, file: Path) -> np.ndarray | None:
-        if file in self._cache:
-            self._cache.move_to_end(file)
-            return self._cache[file]
-        try:
-            image = read_picture(file)
-        except (ValueError, OSError):
-            image = None
-        if image is not None:
-            factor = self._longest_side / max(image.shape[:2])
-            if factor < 1:
-                image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        self._cache[file] = image
-        if len(self._cache) > self._cached_images:
-            self._cache.popitem(last=False)
-        return image
+
+def _read_small(file: Path, longest_side: int) -> np.ndarray | None:
+    """An image, reduced to `longest_side` pixels; None where it cannot be read."""
+    try:
+        image = read_picture(file)
+    except (ValueError, OSError):
+        return None
+    factor = longest_side / max(image.shape[:2])
+    return image if factor >= 1 else cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
 def _random_crop(rng: np.random.Generator, image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -99,12 +93,11 @@ def _blend(mask: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarra
 
 def _field(rng: np.random.Generator, height: int, width: int, channels: int = 1) -> np.ndarray:
     """Fractal noise, 0 to 1, (H, W) or (H, W, channels) float32: random grids of growing fineness, added up."""
-    field = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.float32)
-    falloff = rng.uniform(0.4, 0.9)
-    cells = int(rng.integers(2, 5))
-    amplitude = 1.0
+    depth = () if channels == 1 else (channels,)
+    field = np.zeros((height, width, *depth), dtype=np.float32)
+    falloff, cells, amplitude = rng.uniform(0.4, 0.9), int(rng.integers(2, 5)), 1.0
     while cells <= min(height, width):
-        grid = rng.random((cells, cells) if channels == 1 else (cells, cells, channels), dtype=np.float32)
+        grid = rng.random((cells, cells, *depth), dtype=np.float32)
         field += amplitude * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
         amplitude *= falloff
         cells *= 2
@@ -114,10 +107,14 @@ def _field(rng: np.random.Generator, height: int, width: int, channels: int = 1)
 
 def _ramp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Coordinate along a random direction, about -1 to 1, (H, W) float32."""
-    angle = rng.uniform(0, 2 * np.pi)
-    x = np.linspace(-1, 1, width, dtype=np.float32)
-    y = np.linspace(-1, 1, height, dtype=np.float32)
-    return np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y[:, None]
+    return _turned(rng.uniform(0, 2 * np.pi), height, width)[0]
+
+
+def _turned(angle: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates along and across a direction, about -1 to 1, (H, W) float32 each."""
+    x, y = (np.linspace(-1, 1, size, dtype=np.float32) for size in (width, height))
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    return c * x + s * y[:, None], c * y[:, None] - s * x
 
 
 def _paint_flat(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -150,11 +147,7 @@ def _paint_stripes(rng: np.random.Generator, height: int, width: int) -> np.ndar
 
 def _paint_checks(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     frequency = rng.uniform(3, 25)
-    angle = rng.uniform(0, np.pi)
-    x = np.linspace(-1, 1, width, dtype=np.float32)
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    u = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y
-    v = np.float32(np.cos(angle)) * y - np.float32(np.sin(angle)) * x
+    u, v = _turned(rng.uniform(0, np.pi), height, width)
     return _blend(np.sin(frequency * u) * np.sin(frequency * v) > 0, _colour(rng), _colour(rng))
 
 
@@ -169,10 +162,9 @@ def _paint_clutter(rng: np.random.Generator, height: int, width: int) -> np.ndar
         _blend(_field(rng, height, width), colour, colour * rng.uniform(0.5, 1.3))
         for colour in (_colour(rng), _colour(rng))
     )
-    picture = wall
     horizon = int(height * rng.uniform(0.15, 0.6))
-    picture[horizon:] = floor[horizon:]
-    picture = _add_shapes(rng, picture, int(rng.integers(5, 25)))
+    wall[horizon:] = floor[horizon:]
+    picture = _add_shapes(rng, wall, int(rng.integers(5, 25)))
     light = 0.75 + 0.35 * _ramp(rng, height, width)
     return picture * light[..., None]
 

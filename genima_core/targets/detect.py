@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from genima_core.cameras import CameraRig
-from genima_core.geometry import invert, transform_points
 from genima_core.targets import palette
 from genima_core.targets.draw import TargetViews
 
@@ -34,26 +32,9 @@ class DrawingScore:
     """Distance between the drawn and the true centre of what is visible; NaN where not found."""
 
 
-def true_centres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray) -> np.ndarray:
-    """Projected centres (4 views, 4 targets, 2) px of the targets of `q_target` (7,) rad, seen from `q_now` (7,) rad.
-
-    Also where another sphere hides them or they lie outside the view; NaN behind the camera.
-    """
-    T_base_hand = rig.arm.frame_pose(q_now, "hand")
-    p_base = rig.arm.target_poses(q_target)[:, :3, 3]
-    return np.stack(
-        [c.intrinsics.project(transform_points(invert(c.T_base_cam(T_base_hand)), p_base)) for c in rig.cameras]
-    )
-
-
 def visible_targets(views: TargetViews, min_pixels: int | None = None) -> np.ndarray:
-    """Which targets show at least `min_pixels` pixels, (4 views, 4 targets) bool.
-
-    By default 0.15 % of the view: 6 pixels at 64×64.
-    """
-    if min_pixels is None:
-        min_pixels = max(1, round(0.0015 * views.labels[0].size))
-    return _label_sums(views.labels)[0] >= min_pixels
+    """Which targets show at least `min_pixels` pixels, (4, 4) bool; by default 0.15 % of the view, 6 at 64×64."""
+    return _label_sums(views.labels)[0] >= (min_pixels or max(1, round(0.0015 * views.labels[0].size)))
 
 
 def label_centres(labels: np.ndarray) -> np.ndarray:
@@ -69,22 +50,15 @@ def find_centres(
     """Centres (4 views, 4 targets, 2) px of the targets in a drawing, by their colours; NaN where there is none.
 
     `drawn` is (4, H, W, 3) uint8. Without `gripper_open` the gripper is the more prominent of cyan and yellow. With
-    the `observation` (4, H, W, 3) that was drawn over, only what differs from it can be a target.
-
-    Raises:
-        ValueError: the observation has another shape than the drawing.
+    the `observation` (4, H, W, 3) that was drawn over, only what differs from it can be a target; ValueError where it
+    has another shape.
     """
     if observation is not None and observation.shape != drawn.shape:
-        raise ValueError(
-            f"the observation is {observation.shape}, the drawing {drawn.shape}; both are needed in the "
-            "size of the drawing"
-        )
-    grippers = (
-        [palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED]
-        if gripper_open is None
-        else [palette.GRIPPER_OPEN if gripper_open else palette.GRIPPER_CLOSED]
-    )
-    candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers]
+        shapes = f"the observation is {observation.shape}, the drawing {drawn.shape}"
+        raise ValueError(f"{shapes}; both are needed in the size of the drawing")
+    grippers = {True: [palette.GRIPPER_OPEN], False: [palette.GRIPPER_CLOSED]}
+    either = [palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED]
+    candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers.get(gripper_open, either)]
     centres = np.full((len(drawn), len(candidates), 2), np.nan)
     for view, picture in enumerate(drawn):
         hue, coloured = _hue_and_weight(picture, None if observation is None else observation[view])
@@ -94,27 +68,21 @@ def find_centres(
     return centres
 
 
-def score_drawing(
-    drawn: np.ndarray,
-    truth: TargetViews,
-    observation: np.ndarray | None = None,
-    gripper_open: bool | None = None,
-    min_pixels: int | None = None,
-) -> DrawingScore:
+def score_drawing(drawn: np.ndarray, truth: TargetViews, observation: np.ndarray | None = None) -> DrawingScore:
     """Compares a drawing (4, H, W, 3) uint8 with the targets that it should show.
 
     The true centre is the centroid of the visible part, so that partly hidden spheres are judged fairly.
     """
-    visible = visible_targets(truth, min_pixels)
-    distance = np.linalg.norm(find_centres(drawn, gripper_open, observation) - label_centres(truth.labels), axis=-1)
+    visible = visible_targets(truth)
+    found_at, true_at = find_centres(drawn, observation=observation), label_centres(truth.labels)
+    distance = np.linalg.norm(found_at - true_at, axis=-1)
     found = visible & (distance <= FOUND_WITHIN * truth.labels.shape[-1])
     return DrawingScore(visible, found, np.where(found, distance, np.nan))
 
 
 def _label_sums(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number of pixels and sums of their coordinates, each (views, targets) float64."""
-    count = len(labels)
-    bins = len(palette.TARGET_NAMES) + 1
+    count, bins = len(labels), len(palette.TARGET_NAMES) + 1
     view, v, u = np.nonzero(labels)
     index = view * bins + labels[view, v, u]
     sums = (np.bincount(index, weights, minlength=count * bins) for weights in (np.ones(len(u)), u, v))

@@ -23,18 +23,13 @@ class TargetViews:
 def over_observation(views: TargetViews, images: np.ndarray) -> np.ndarray:
     """The targets over what the cameras see, (4, H, W, 3) uint8: what the diffusion agent learns to draw.
 
-    Raises:
-        ValueError: `images` differ in shape or type from the views.
+    ValueError where `images` differ in shape or type from the views.
     """
     return _composite(views, images, views.alpha.astype(np.uint16))
 
 
 def over_backgrounds(views: TargetViews, backgrounds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The targets over random pictures, each view at a random `OPACITY`: what the controller learns from.
-
-    Raises:
-        ValueError: `backgrounds` differ in shape or type from the views.
-    """
+    """The targets over random pictures, each view at a random `OPACITY`: what the controller learns from."""
     opacity = rng.uniform(*OPACITY, size=(len(views.alpha), 1, 1))
     return _composite(views, backgrounds, np.rint(views.alpha * opacity).astype(np.uint16))
 

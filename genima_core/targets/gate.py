@@ -16,10 +16,9 @@ import numpy as np
 from genima_core.cameras import CameraRig
 from genima_core.config import check_positive
 from genima_core.targets.detect import find_centres, label_centres
-from genima_core.targets.outlines import outline_labels
 from genima_core.targets.palette import TARGET_NAMES
-from genima_core.targets.reach import reach
-from genima_core.targets.triangulation import camera_poses, project, triangulate
+from genima_core.targets.reach import Reach, reach
+from genima_core.targets.triangulation import camera_poses, outline_labels, project, triangulate
 
 
 class GateState(StrEnum):
@@ -54,16 +53,13 @@ class GateConfig:
     """Of the gripper, the mean over the chunk's time."""
 
     def __post_init__(self) -> None:
-        check_positive(
-            self,
-            "noise_levels scene_levels reprojection hand_radii seen_pixels hand_pixels reach_m joint_speed "
-            "tcp_speed_m_s",
-        )
+        check_positive(self, "noise_levels scene_levels reprojection hand_radii seen_pixels hand_pixels reach_m")
+        check_positive(self, "joint_speed tcp_speed_m_s")
         lower, upper = self.workspace_lower_m, self.workspace_upper_m
         if not (len(lower) == len(upper) == 3 and all(a < b for a, b in zip(lower, upper, strict=True))):
             raise ValueError(
-                f"workspace_lower_m is {list(lower)}, workspace_upper_m {list(upper)}; three numbers each "
-                "are needed, x, y and z in m, the upper ones above the lower"
+                f"workspace_lower_m is {list(lower)}, workspace_upper_m {list(upper)}; three numbers each are needed, "
+                "x, y and z in m, the upper ones above the lower"
             )
 
 
@@ -110,10 +106,8 @@ class Gate:
     def check(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None = None) -> Verdict:
         """The verdict on a drawing (4, H, W, 3) uint8, drawn while the arm was at `q_now` (7,) rad.
 
-        With the `observation` (4, H, W, 3) that it was drawn over, also whether it shows that scene.
-
-        Raises:
-            ValueError: pictures of another size than the rig's, or joint positions that are not 7 finite numbers.
+        With the `observation` (4, H, W, 3) that it was drawn over, also whether it shows that scene. ValueError for
+        pictures of another size than the rig's, and for joint positions that are not 7 finite numbers.
         """
         self._validate(drawing, q_now, observation)
         T_base_cam = camera_poses(self.rig, q_now)
@@ -126,30 +120,14 @@ class Gate:
         tcp_speed = float(np.linalg.norm(arm.points[3] - self.rig.arm.target_poses(q_now)[3, :3, 3])) / self.duration_s
         noise = np.array([_noise(view) for view in drawing])
         spheres = outline_labels(self.rig, T_base_cam, np.where(np.isfinite(points), points, arm.points)) > 0
-        scene = (
-            0.0
-            if observation is None
-            else float(
-                np.mean(
-                    [
-                        _difference(*view)
-                        for view, camera in zip(
-                            zip(drawing, observation, spheres, strict=True), self.rig.cameras, strict=True
-                        )
-                        if camera.mount == "base"
-                    ]
-                )
-            )
-        )
+        scene = 0.0
+        if observation is not None:
+            views = zip(drawing[~self._on_hand], observation[~self._on_hand], spheres[~self._on_hand], strict=True)
+            scene = float(np.mean([_difference(*view) for view in views]))
         reasons = (
-            *self._noisy(noise),
-            *self._other_scene(scene),
-            *self._unlocated(points, centres),
-            *self._contradictory(error_px, allowed_px),
-            *self._unreachable(arm.distance_m),
-            *self._unseen(unseen),
-            *self._outside(points),
-            *self._too_fast(speed, tcp_speed),
+            *self._of_pictures(noise, scene),
+            *self._of_points(points, centres, error_px, allowed_px),
+            *self._of_arm(arm, points, unseen, speed, tcp_speed),
         )
         measures = Measures(
             float(noise.max()),
@@ -163,30 +141,26 @@ class Gate:
         return Verdict(not reasons, reasons, points, error_px, arm.q, measures)
 
     def _validate(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None) -> None:
-        width, height = self.rig.size
+        shape = (len(self.rig.cameras), *self.rig.size[::-1], 3)
         for name, pictures in (("drawing", drawing), ("observation", observation)):
-            if pictures is not None and (
-                np.shape(pictures) != (len(self.rig.cameras), height, width, 3) or pictures.dtype != np.uint8
-            ):
-                raise ValueError(
-                    f"the {name} is {np.shape(pictures)} {getattr(pictures, 'dtype', '')}; this rig's is "
-                    f"({len(self.rig.cameras)}, {height}, {width}, 3) uint8"
-                )
+            if pictures is not None and (np.shape(pictures) != shape or pictures.dtype != np.uint8):
+                what = f"{np.shape(pictures)} {getattr(pictures, 'dtype', '')}"
+                raise ValueError(f"the {name} is {what}; this rig's is {shape} uint8")
         if np.shape(q_now) != (7,) or not np.isfinite(q_now).all():
             raise ValueError(
-                f"joint positions are {np.asarray(q_now).tolist()}; the gate needs 7 finite numbers in "
-                "rad, from the moment of capture"
+                f"joint positions are {np.asarray(q_now).tolist()}; the gate needs 7 finite numbers in rad, from the "
+                "moment of capture"
             )
+
+    @property
+    def _on_hand(self) -> np.ndarray:
+        """Which views are seen from the hand, (views,)."""
+        return np.array([camera.mount == "hand" for camera in self.rig.cameras])
 
     @property
     def _needed(self) -> np.ndarray:
         """Part of each view that a sphere must take up to be needed there, (views, 1)."""
-        return np.array(
-            [
-                [self.config.hand_pixels if camera.mount == "hand" else self.config.seen_pixels]
-                for camera in self.rig.cameras
-            ]
-        )
+        return np.where(self._on_hand, self.config.hand_pixels, self.config.seen_pixels)[:, None]
 
     def _locate(self, T_base_cam: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Points (4, 3) m, distances (views, 4) px of the drawn from their centres, and what is allowed there."""
@@ -197,10 +171,10 @@ class Gate:
         pixels, radii = project(self.rig, T_base_cam, points)
         error_px = np.linalg.norm(centres - pixels - self._shift(T_base_cam, points), axis=-1)
         # Models colour a view from the hand where no sphere can be; what nothing is located by, endangers nothing.
-        on_hand = np.array([camera.mount == "hand" for camera in self.rig.cameras])
+        on_hand = self._on_hand[:, None]
         absent = _parts(outline_labels(self.rig, T_base_cam, points)) <= self._needed
-        error_px[on_hand[:, None] & absent] = np.nan
-        carelessness_px = np.where(on_hand[:, None], self.config.hand_radii * np.nan_to_num(radii), 0.0)
+        error_px[on_hand & absent] = np.nan
+        carelessness_px = np.where(on_hand, self.config.hand_radii * np.nan_to_num(radii), 0.0)
         return points, error_px, self.config.reprojection * self.rig.size[0] + carelessness_px
 
     def _shift(self, T_base_cam: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -208,30 +182,28 @@ class Gate:
         pixels, _ = project(self.rig, T_base_cam, points)
         return np.nan_to_num(label_centres(outline_labels(self.rig, T_base_cam, points)) - pixels)
 
-    def _noisy(self, noise: np.ndarray) -> Iterator[str]:
+    def _of_pictures(self, noise: np.ndarray, scene: float) -> Iterator[str]:
         limit = self.config.noise_levels
         for view in np.flatnonzero(noise > limit):
             yield (
                 f"the {self.rig.names[view]} view is noisy: {noise[view]:.0f} of 255 levels from pixel to pixel, "
                 f"allowed are {limit:.0f}"
             )
-
-    def _other_scene(self, scene: float) -> Iterator[str]:
         if scene > self.config.scene_levels:
             yield (
                 f"the drawing shows another scene than the cameras: beside the spheres it differs by {scene:.0f} of "
                 f"255 levels, allowed are {self.config.scene_levels:.0f}"
             )
 
-    def _unlocated(self, points: np.ndarray, centres: np.ndarray) -> Iterator[str]:
+    def _of_points(
+        self, points: np.ndarray, centres: np.ndarray, error_px: np.ndarray, allowed_px: np.ndarray
+    ) -> Iterator[str]:
         for target in np.flatnonzero(~np.isfinite(points).all(axis=-1)):
             views = [self.rig.names[view] for view in np.flatnonzero(np.isfinite(centres[:, target, 0]))]
             yield (
                 f"the {TARGET_NAMES[target]} sphere cannot be located: it is drawn in {len(views)} of "
                 f"{len(centres)} views ({', '.join(views) or 'none'}), 2 are needed"
             )
-
-    def _contradictory(self, error_px: np.ndarray, allowed_px: np.ndarray) -> Iterator[str]:
         for view, target in np.argwhere(error_px > allowed_px):
             yield (
                 f"the views contradict each other: the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} "
@@ -239,40 +211,33 @@ class Gate:
                 f"{allowed_px[view, target]:.1f}"
             )
 
-    def _unreachable(self, distance_m: np.ndarray) -> Iterator[str]:
-        limit = self.config.reach_m
-        for target in np.flatnonzero(distance_m > limit):
+    def _of_arm(
+        self, arm: Reach, points: np.ndarray, unseen: np.ndarray, speed: np.ndarray, tcp_speed: float
+    ) -> Iterator[str]:
+        config, lower, upper = self.config, self.config.workspace_lower_m, self.config.workspace_upper_m
+        for target in np.flatnonzero(arm.distance_m > config.reach_m):
             yield (
-                f"no arm looks like this: the {TARGET_NAMES[target]} sphere lies {100 * distance_m[target]:.1f} cm "
-                f"from the nearest configuration, allowed are {100 * limit:.1f}"
+                f"no arm looks like this: the {TARGET_NAMES[target]} sphere lies {100 * arm.distance_m[target]:.1f} cm "
+                f"from the nearest configuration, allowed are {100 * config.reach_m:.1f}"
             )
-
-    def _unseen(self, unseen: np.ndarray) -> Iterator[str]:
         for view, target in np.argwhere(unseen > self._needed):
             yield (
                 f"the {TARGET_NAMES[target]} sphere is missing in the {self.rig.names[view]} view: it should take "
                 f"up {100 * unseen[view, target]:.1f} % of it"
             )
-
-    def _outside(self, points: np.ndarray) -> Iterator[str]:
-        lower, upper = self.config.workspace_lower_m, self.config.workspace_upper_m
         for target in np.flatnonzero(((points < lower) | (points > upper)).any(axis=-1)):
             yield (
                 f"the {TARGET_NAMES[target]} sphere is at {_metres(points[target])} m in the base frame, outside of "
                 f"the workspace from {_metres(lower)} to {_metres(upper)}"
             )
-
-    def _too_fast(self, speed: np.ndarray, tcp_speed: float) -> Iterator[str]:
-        for joint in np.flatnonzero(speed > self.config.joint_speed):
+        too_far = f"too far for {self.duration_s:.1f} s:"
+        for joint in np.flatnonzero(speed > config.joint_speed):
             yield (
-                f"too far for {self.duration_s:.1f} s: joint {joint + 1} would turn at {100 * speed[joint]:.0f} % "
-                f"of its maximum velocity, allowed are {100 * self.config.joint_speed:.0f}"
+                f"{too_far} joint {joint + 1} would turn at {100 * speed[joint]:.0f} % of its maximum velocity, "
+                f"allowed are {100 * config.joint_speed:.0f}"
             )
-        if tcp_speed > self.config.tcp_speed_m_s:
-            yield (
-                f"too far for {self.duration_s:.1f} s: the gripper would move at {tcp_speed:.2f} m/s, allowed are "
-                f"{self.config.tcp_speed_m_s:.2f}"
-            )
+        if tcp_speed > config.tcp_speed_m_s:
+            yield (f"{too_far} the gripper would move at {tcp_speed:.2f} m/s, allowed are {config.tcp_speed_m_s:.2f}")
 
 
 def _noise(view: np.ndarray) -> float:

@@ -30,13 +30,13 @@ class TargetColour:
 
     @property
     def dark(self) -> tuple[int, int, int]:
-        red, green, blue = (round(STRIPE_TONE * c) for c in self.light)
-        return red, green, blue
+        red, green, blue = self.light
+        return round(STRIPE_TONE * red), round(STRIPE_TONE * green), round(STRIPE_TONE * blue)
 
     @property
     def hue_deg(self) -> float:
         """0 to 360, red 0, green 120, blue 240."""
-        r, g, b = (float(c) for c in self.light)
+        r, g, b = self.light
         return float(np.degrees(np.arctan2(np.sqrt(3) * (g - b), 2 * r - g - b))) % 360
 
 

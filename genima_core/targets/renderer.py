@@ -35,29 +35,21 @@ class TargetRenderer:
 
     def __init__(self, rig: CameraRig, supersample: int = 2) -> None:
         """`supersample` pixels are rendered per pixel and axis; 1 to 8."""
-        width, height = rig.size
-        self.rig = rig
-        self.supersample = supersample
+        self.rig, self.supersample = rig, supersample
         if not 1 <= supersample <= MAX_SUPERSAMPLE:
             raise ValueError(f"supersample is {supersample}; valid are 1 to {MAX_SUPERSAMPLE}")
-        self._offscreen = _ColumnRenderer(width * self.supersample, height * self.supersample, len(rig.cameras))
+        views, (width, height) = len(rig.cameras), rig.size
+        self._offscreen = _ColumnRenderer(width * supersample, height * supersample, views)
         self._scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0))
-        self._cameras = [
-            self._scene.add(_gl_camera(c.intrinsics, self.supersample, len(rig.cameras))) for c in rig.cameras
-        ]
+        self._cameras = [self._scene.add(_gl_camera(c.intrinsics, supersample, views)) for c in rig.cameras]
         self._joints = [self._add_sphere(colour, index) for index, colour in enumerate(palette.target_colours(1.0)[:3])]
-        self._grippers = {
-            colour: self._add_sphere(colour, 3) for colour in (palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)
-        }
+        self._grippers = {c: self._add_sphere(c, 3) for c in (palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)}
 
     def render(self, q_now: np.ndarray, q_target: np.ndarray, gripper_target: float) -> TargetViews:
         """The targets of joint positions `q_target` (7,) rad and opening 0 to 1, while the arm is at `q_now` (7,) rad.
 
-        `q_now` places the cameras that the hand carries.
-
-        Raises:
-            ValueError: joint positions of another shape, or not finite.
-            RuntimeError: the renderer is closed.
+        `q_now` places the cameras that the hand carries. ValueError: joint positions of another shape, or not finite;
+        RuntimeError: the renderer is closed.
         """
         for name, q in (("q_now", q_now), ("q_target", q_target)):
             if not np.all(np.isfinite(q)):
@@ -126,11 +118,11 @@ class _ColumnRenderer(pyrender.OffscreenRenderer):
             return
         self._platform.make_current()
         self._renderer.delete()
-        if hasattr(self._platform, "_egl_display"):
+        if display := getattr(self._platform, "_egl_display", None):
             from OpenGL import EGL
 
-            EGL.eglMakeCurrent(self._platform._egl_display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE, EGL.EGL_NO_CONTEXT)
-            EGL.eglDestroyContext(self._platform._egl_display, self._platform._egl_context)
+            EGL.eglMakeCurrent(display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE, EGL.EGL_NO_CONTEXT)
+            EGL.eglDestroyContext(display, self._platform._egl_context)
         else:
             self._platform.delete_context()
         self._renderer = self._platform = None
@@ -190,23 +182,10 @@ def _striped_sphere(colour: palette.TargetColour, index: int) -> pyrender.Primit
     grid = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=-1)
     upper_left, lower_left = grid[:-1, :-1], grid[1:, :-1]
     upper_right, lower_right = grid[:-1, 1:], grid[1:, 1:]
-    triangles = np.stack(
-        [
-            np.stack([upper_left, lower_left, lower_right], axis=-2),
-            np.stack([upper_left, lower_right, upper_right], axis=-2),
-        ],
-        axis=2,
-    )
-    tones = (
-        np.array(
-            [
-                (*(colour.dark if s in palette.STRIPE_SECTORS else colour.light), FIRST_CODE + index)
-                for s in range(palette.SECTORS)
-            ],
-            dtype=np.float32,
-        )
-        / 255
-    )
+    halves = [upper_left, lower_left, lower_right], [upper_left, lower_right, upper_right]
+    triangles = np.stack([np.stack(half, axis=-2) for half in halves], axis=2)
+    stripes = [colour.dark if sector in palette.STRIPE_SECTORS else colour.light for sector in range(palette.SECTORS)]
+    tones = np.array([(*tone, FIRST_CODE + index) for tone in stripes], dtype=np.float32) / 255
     colours = np.broadcast_to(tones[None, :, None, None], (*triangles.shape[:-1], 4))
     return pyrender.Primitive(
         positions=triangles.reshape(-1, 3),

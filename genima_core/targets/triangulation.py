@@ -1,8 +1,8 @@
-"""Where spheres are in space, given their centres in several views."""
+"""Where spheres are in space, given their centres in several views; and what they cover in each view."""
 
 import numpy as np
 
-from genima_core.cameras import CameraRig
+from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.geometry import invert, transform_points
 
 ROUNDS = 3
@@ -25,6 +25,31 @@ def project(rig: CameraRig, T_base_cam: np.ndarray, points: np.ndarray) -> tuple
     return np.stack(pixels), np.stack(radii)
 
 
+def outline_labels(rig: CameraRig, T_base_cam: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Front-most sphere at each pixel (views, H, W) uint8, 0 for none, else 1 + its index in `points` (N, 3) m.
+
+    As `TargetViews.labels`, without rendering; a point that is NaN covers nothing.
+    """
+    width, height = rig.size
+    labels = np.zeros((len(rig.cameras), height, width), np.uint8)
+    pixels = np.mgrid[:height, :width][::-1]
+    for view, (camera, T) in enumerate(zip(rig.cameras, T_base_cam, strict=True)):
+        rays = _rays(camera.intrinsics, *pixels)
+        squared = (rays * rays).sum(axis=-1)
+        nearest = np.full((height, width), np.inf)
+        for index, p_cam in enumerate(transform_points(invert(T), points)):
+            if not (np.isfinite(p_cam).all() and p_cam[2] > 0):
+                continue
+            along = rays @ p_cam
+            root = along * along - squared * (p_cam @ p_cam - camera.target_radius_m**2)
+            # Depth of the first crossing of the ray with the sphere.
+            depth = np.where(root >= 0, (along - np.sqrt(np.maximum(root, 0.0))) / squared, np.inf)
+            front = (depth > 0) & (depth < nearest)
+            labels[view][front] = index + 1
+            nearest[front] = depth[front]
+    return labels
+
+
 def triangulate(rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Points (N, 3) m in the base frame nearest to the lines of sight through `centres` (views, N, 2) px.
 
@@ -42,13 +67,13 @@ def _meet(rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray) -> np.nda
     point = np.full(3, np.nan)
     if len(seen) < 2:
         return point
-    origins = T_base_cam[seen, :3, 3]
-    rays = np.stack([T_base_cam[view, :3, :3] @ _direction(rig, view, centres[view]) for view in seen])
+    origins, cameras = T_base_cam[seen, :3, 3], [rig.cameras[view] for view in seen]
+    rays = np.stack([_rays(camera.intrinsics, *centres[view]) for camera, view in zip(cameras, seen, strict=True)])
+    rays = (T_base_cam[seen, :3, :3] @ (rays / np.linalg.norm(rays, axis=-1, keepdims=True))[..., None])[..., 0]
     across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
-    focal = np.array([rig.cameras[view].intrinsics.fx for view in seen])
-    pixel = rig.size[0] / 64
-    radius_m = np.array([rig.cameras[view].target_radius_m for view in seen])
-    distance = np.ones(len(seen))
+    focal = np.array([camera.intrinsics.fx for camera in cameras])
+    radius_m = np.array([camera.target_radius_m for camera in cameras])
+    pixel, distance = rig.size[0] / 64, np.ones(len(seen))
     for _ in range(ROUNDS):  # distances weigh the views, and follow from them
         sigma_m = (pixel + focal * radius_m / distance) * distance / focal
         weighted = across / sigma_m[:, None, None] ** 2
@@ -60,8 +85,6 @@ def _meet(rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray) -> np.nda
     return point
 
 
-def _direction(rig: CameraRig, view: int | np.integer, centre: np.ndarray) -> np.ndarray:
-    """Unit vector (3,) in the camera frame."""
-    K = rig.cameras[view].intrinsics
-    ray = np.array([(centre[0] - K.cx) / K.fx, (centre[1] - K.cy) / K.fy, 1.0])
-    return ray / np.linalg.norm(ray)
+def _rays(camera: PinholeCamera, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Points (..., 3) at depth 1 in the camera frame, seen at the pixels (u, v)."""
+    return np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u, float)], axis=-1)

@@ -18,7 +18,8 @@ from std_msgs.msg import Bool
 from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
-from genima_core.targets.detect import find_centres, true_centres
+from genima_core.targets.detect import find_centres
+from genima_core.targets.triangulation import camera_poses, project
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros.clients.observer import Observer
@@ -138,7 +139,7 @@ def wait_for_motion(witness: Witness) -> ActionChunk:
 def gripper_distance_px(rig: CameraRig, drawing: np.ndarray, q: np.ndarray) -> float:
     """How far the gripper is from where it is drawn, the median over the views that stand still."""
     drawn = find_centres(untile(drawing))[1:, 3]
-    there = true_centres(rig, q, q)[1:, 3]
+    there = project(rig, camera_poses(rig, q), rig.arm.target_poses(q)[:, :3, 3])[0][1:, 3]
     return float(np.nanmedian(np.linalg.norm(drawn - there, axis=1)))
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from genima_core.targets.backgrounds import ProceduralBackgrounds
-from genima_core.targets.detect import find_centres, label_centres, score_drawing, true_centres, visible_targets
+from genima_core.targets.detect import find_centres, label_centres, score_drawing, visible_targets
 from genima_core.targets.draw import TargetViews, over_observation
 
 DRAWINGS = 40
@@ -94,13 +94,6 @@ def test_label_centres_and_visibility():
     assert visible_targets(blank, 21).sum() == 1
     assert visible_targets(blank, 22).sum() == 0
     assert visible_targets(blank, 1).sum() == 2
-
-
-def test_true_centres_are_the_rigs_projection(rig, random_arm):
-    q_now, q_target = random_arm(), random_arm()
-    assert true_centres(rig, q_now, q_target).shape == (4, 4, 2)
-    small, large = (true_centres(r, q_now, q_target) for r in (rig, rig.resize(128, 128)))
-    np.testing.assert_allclose((small + 0.5) * 2 - 0.5, large)
 
 
 def test_observation_of_another_size(scene):

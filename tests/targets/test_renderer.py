@@ -11,8 +11,13 @@ from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, look_at, transform_points
 from genima_core.targets import palette
-from genima_core.targets.detect import label_centres, true_centres
+from genima_core.targets.detect import label_centres
 from genima_core.targets.renderer import TargetRenderer
+from genima_core.targets.triangulation import camera_poses, project
+
+
+def true_centres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray) -> np.ndarray:
+    return project(rig, camera_poses(rig, q_now), PANDA.target_poses(q_target)[:, :3, 3])[0]
 
 
 def outlines(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
