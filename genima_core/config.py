@@ -27,9 +27,7 @@ V = TypeVar("V")
 def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str, strict: bool = True) -> T:
     """A dataclass from its defaults and overrides as ROS, YAML or JSON deliver them.
 
-    Raises:
-        ValueError: unknown name (where it is not `strict`, those are passed over), missing value, or a value of
-            another type.
+    ValueError: unknown name (where it is not `strict`, those are passed over), missing value, value of another type.
     """
     if not isinstance(overrides, Mapping):
         raise ValueError(f"{owner} is {short(overrides)}; it needs names with values")
@@ -38,24 +36,16 @@ def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str, stri
     unknown = sorted(str(name)[:80] for name in overrides if name not in valid)
     if unknown and strict:
         raise ValueError(f"{owner} has no parameter {', '.join(unknown[:10])}; valid are {', '.join(valid)}")
-    missing = [name for name, field in valid.items() if name not in overrides and not _has_default(field)]
+    needed = [name for name, f in valid.items() if f.default is MISSING and f.default_factory is MISSING]
+    missing = [name for name in needed if name not in overrides]
     if missing:
         raise ValueError(f"{owner} needs a value for parameter {', '.join(missing)}")
-    return kind(
-        **{
-            name: _typed(value, hints[name], f"{name} of {owner}", strict)
-            for name, value in overrides.items()
-            if name in valid
-        }
-    )
+    known = {name: value for name, value in overrides.items() if name in valid}
+    return kind(**{name: _typed(value, hints[name], f"{name} of {owner}", strict) for name, value in known.items()})
 
 
 def check_positive(config: object, names: str) -> None:
-    """Refuses fields, named in one text with blanks between, that are not above zero and finite.
-
-    Raises:
-        ValueError: names the first of them and its value.
-    """
+    """ValueError for the first of the fields, named in one text with blanks between, not above zero and finite."""
     for name in names.split():
         if not 0 < getattr(config, name) < math.inf:
             raise ValueError(f"{name} is {getattr(config, name)}; it must be positive")
@@ -91,10 +81,6 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _has_default(field: Field[Any]) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
-
-
 def choices_of(hint: Any) -> tuple[str, ...]:
     return get_args(hint) if get_origin(hint) is Literal else ()
 
@@ -122,8 +108,7 @@ def _typed(value: Any, hint: Any, what: str, strict: bool) -> Any:
     if hint is np.ndarray:
         return checked_numbers(value, None, what)
     if is_dataclass(hint):
-        kind: Any = hint
-        return value if isinstance(value, kind) else from_overrides(kind, value, what, strict)
+        return value if isinstance(value, hint) else from_overrides(hint, value, what, strict)
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and type(value) in (int, float):

@@ -8,9 +8,9 @@ import json
 import os
 import re
 import shutil
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,33 +32,23 @@ DEMO = Path("checkpoints/demo")
 
 
 def check_name(name: str, what: str) -> str:
-    """The name of a camera, a task or an arm, which becomes part of paths and topics.
-
-    Raises:
-        ValueError: anything but letters, digits and underscores.
-    """
+    """The name of a camera, a task or an arm, which becomes part of paths and topics; ValueError for other letters."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"{what} is called {str(name)[:80]!r}; a name is made of letters, digits and underscores")
     return name
 
 
 def check_regular(path: Path) -> Path:
-    """
-    Raises:
-        FileNotFoundError, ValueError: nothing there; a folder, a pipe or a device.
-    """
-    if not os.path.exists(path):
+    """FileNotFoundError where there is nothing, ValueError for a folder, a pipe or a device."""
+    if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not path.is_file():
         raise ValueError(f"{path} is not a regular file")
     return path
 
 
 def read_text(path: Path, most_bytes: int = MAX_JSON_BYTES) -> str:
-    """
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a regular one, larger than `most_bytes`, or not text.
-    """
+    """FileNotFoundError, ValueError: no such file; not a regular one, larger than `most_bytes`, or not text."""
     with check_regular(Path(path)).open("rb") as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
@@ -75,11 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(text: str, what: str) -> dict[str, Any]:
-    """The JSON object in a text; `what` names it in errors.
-
-    Raises:
-        ValueError: too long, too deep, or not a JSON object.
-    """
+    """The JSON object in a text; ValueError, which names `what`, where it is too long, too deep or something else."""
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"{what} has {len(text)} characters; the most is {MAX_JSON_BYTES}")
     try:
@@ -90,23 +76,15 @@ def parse_json(text: str, what: str) -> dict[str, Any]:
         raise ValueError(f"{what} is damaged: it is not a JSON object")
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
-        level = [
-            part
-            for parent in level
-            for part in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(part, dict | list)
-        ]
+        inner = chain.from_iterable(parent.values() if isinstance(parent, dict) else parent for parent in level)
+        level = [part for part in inner if isinstance(part, dict | list)]
     if level:
         raise ValueError(f"{what} is damaged: it is nested more than {MAX_DEPTH} levels deep")
     return value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The YAML mapping in a file, empty where the file is; see `read_text` and `parse_yaml`.
-
-    Raises:
-        ValueError: something else than a mapping from texts.
-    """
+    """The YAML mapping from texts in a file, empty where the file is; see `read_text` and `parse_yaml`."""
     value = parse_yaml(read_text(path, MAX_YAML_BYTES), str(path))
     value = {} if value is None else value
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -117,9 +95,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: str, what: str) -> Any:
     """What a YAML text says, without running anything that it asks for; `what` names it in errors.
 
-    Raises:
-        ValueError: not YAML, a value that its tag does not allow, too deep, or too many values once aliases are
-            written out.
+    ValueError: not YAML, a value that its tag does not allow, too deep, or too many values with aliases written out.
     """
     try:
         _check_yaml(text)
@@ -162,30 +138,34 @@ def one_line(error: BaseException) -> str:
 
 def write_json(path: Path | None, content: Mapping[str, Any], indent: int | None = 2) -> None:
     """Writes JSON that a reader sees whole, or sees what was there before; nothing where `path` is None."""
-    if path is None:
-        return
-    write_text(path, json.dumps(content, indent=indent, default=np.ndarray.tolist) + "\n")
+    if path is not None:
+        write_text(path, json.dumps(content, indent=indent, default=np.ndarray.tolist) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file that a reader sees whole, or sees what was there before, down to the disk."""
-    path = Path(path)
+    with replaced_file(Path(path)) as temporary:
+        temporary.write_text(text)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path`, down to the disk, when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        sync(temporary)
         os.replace(temporary, path)
+        sync(path.parent)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def sync_folder(folder: Path) -> None:
-    """Brings the names of its files down to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Brings a file, or the names of a folder's files, down to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -196,15 +176,8 @@ def sync_folder(folder: Path) -> None:
 def replaced_folder(path: Path, mark: str, parts: Collection[str], what: str) -> Iterator[Path]:
     """An empty folder to write into, which takes the place of `path` when all went well.
 
-    Args:
-        path: What comes to be; an older one must hold `mark`, and nothing but `parts`, so that it is surely ours.
-        mark: Name of the file by which it is known.
-        parts: Names of all that may lie in it.
-        what: What it is called in errors.
-
-    Raises:
-        FileExistsError: something else is there, which stays.
-        OSError: it cannot be written; says so where the disk is full.
+    An older one must hold the file `mark`, and nothing but `parts`, so that it is surely ours; else FileExistsError,
+    which calls it `what`, and it stays. OSError where it cannot be written; says so where the disk is full.
     """
     path = Path(os.path.abspath(path))
     check_replaceable(path, mark, parts, what)
@@ -226,10 +199,7 @@ def replaced_folder(path: Path, mark: str, parts: Collection[str], what: str) ->
 
 
 def check_replaceable(path: Path, mark: str, parts: Collection[str], what: str) -> None:
-    """
-    Raises:
-        FileExistsError: `path` is there and is not a folder of ours; see `replaced_folder`.
-    """
+    """FileExistsError where `path` is there and is not a folder of ours; see `replaced_folder`."""
     if not os.path.lexists(path):
         return
     if path.is_symlink() or not path.is_dir() or not (path / mark).is_file():
@@ -243,18 +213,14 @@ def check_replaceable(path: Path, mark: str, parts: Collection[str], what: str) 
 
 @contextmanager
 def telling_full_disk(folder: Path) -> Iterator[None]:
-    """Libraries say "unexpected pos" and the like when a disk is full.
-
-    Raises:
-        OSError: that it is full; all other errors stay as they are.
-    """
+    """An OSError that says so where a disk is full; libraries say "unexpected pos" and the like."""
     try:
         yield
     except Exception as error:
-        chain: list[BaseException] = [error]
-        while (earlier := chain[-1].__cause__ or chain[-1].__context__) is not None:
-            chain.append(earlier)
-        told = any((isinstance(e, OSError) and e.errno == errno.ENOSPC) or "os error 28" in str(e) for e in chain)
+        errors: list[BaseException] = [error]
+        while (earlier := errors[-1].__cause__ or errors[-1].__context__) is not None:
+            errors.append(earlier)
+        told = any((isinstance(e, OSError) and e.errno == errno.ENOSPC) or "os error 28" in str(e) for e in errors)
         if told or shutil.disk_usage(folder).free < FULL_BYTES:
             raise OSError(
                 errno.ENOSPC, f"the disk of {folder} is full: make space and start again; what was there before is kept"

@@ -4,8 +4,10 @@ A GL context belongs to the thread that made it: create and use each renderer in
 """
 
 import ctypes
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 
 def use_egl() -> None:
@@ -27,6 +29,16 @@ def use_egl() -> None:
     # pyrender pins PyOpenGL 3.1.0, which lacks the one type that MuJoCo's EGL binding takes from it.
     if not hasattr(EGL, "EGLDeviceEXT"):
         EGL.EGLDeviceEXT = ctypes.c_void_p
+
+
+def rendering_processes(workers: int) -> ProcessPoolExecutor:
+    """Processes that may render: spawned, as a GL context does not survive a fork, and with a core each."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _limit_threads)
+
+
+def _limit_threads() -> None:
+    # Else each worker's software renderer takes all cores; Mesa reads this when the first context is made.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
 
 
 use_egl()

@@ -4,7 +4,6 @@
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -82,14 +81,12 @@ class ControlLoop:
         if self.gate is None:
             return
         own = self.gate.rig
-        if (rig.names, rig.size) != (own.names, own.size):
-            self.pause(
-                Reason.RIG,
-                f"camera_rig has the cameras {', '.join(rig.names)} with {rig.size[0]}x{rig.size[1]} pixels; the "
-                f"checkpoint's are {', '.join(own.names)} with {own.size[0]}x{own.size[1]}",
-            )
-            return
-        self.gate = replace(self.gate, rig=replace(rig, arm=own.arm))
+        if (rig.names, rig.size) == (own.names, own.size):
+            self.gate = replace(self.gate, rig=replace(rig, arm=own.arm))
+        else:
+            theirs = f"the cameras {', '.join(rig.names)} with {rig.size[0]}x{rig.size[1]} pixels"
+            ours = f"{', '.join(own.names)} with {own.size[0]}x{own.size[1]}"
+            self.pause(Reason.RIG, f"camera_rig has {theirs}; the checkpoint's are {ours}")
 
     def on_clock(self, now_s: float, steady_s: float) -> float:
         """Two clocks read together; by how much the first was set since the last call, 0.0 if it was not.
@@ -117,10 +114,8 @@ class ControlLoop:
     def act(self, drawing: np.ndarray, stamp_s: float, observation: np.ndarray | None = None) -> ActionChunk | None:
         """The chunk of a drawing (4, H, W, 3) uint8 captured at stamp_s; None if it is not due or the gate closes.
 
-        The gate compares it with the `observation` (4, H, W, 3) uint8 that it was drawn over.
-
-        Raises:
-            ValueError, RuntimeError: nothing that can be acted upon, such as no joint state of that time.
+        The gate compares it with the `observation` (4, H, W, 3) uint8 that it was drawn over. ValueError,
+        RuntimeError: nothing that can be acted upon, such as no joint state of that time.
         """
         if not self.is_due(stamp_s):
             return None
@@ -169,10 +164,9 @@ class ControlLoop:
         """Whether a drawing may become motion; a check that cannot be made pauses too."""
         if self.gate is None:
             return True
-        reasons: Sequence[str]
         try:
             reasons = self.gate.check(drawing, q, observation).reasons
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        except (ValueError, ArithmeticError) as error:  # LinAlgError is a ValueError
             reasons = (f"the drawing cannot be checked: {error}",)
         if reasons:
             self.pause(Reason.DRAWING, *reasons)
@@ -182,10 +176,11 @@ class ControlLoop:
         if not self._states:
             raise ValueError("no joint state yet; is the robot's joint_state_broadcaster running?")
         state = min(self._states, key=lambda state: abs(state.stamp_s - stamp_s))
-        if abs(state.stamp_s - stamp_s) > STATE_SLACK_S:
+        away_s = abs(state.stamp_s - stamp_s)
+        if away_s > STATE_SLACK_S:
             raise ValueError(
-                f"the joint state nearest to the images is {abs(state.stamp_s - stamp_s):.3f} s away "
-                f"(allowed {STATE_SLACK_S} s): are cameras and robot on one clock?"
+                f"the joint state nearest to the images is {away_s:.3f} s away (allowed {STATE_SLACK_S} s): "
+                "are cameras and robot on one clock?"
             )
         return state
 

@@ -6,12 +6,12 @@ A cache is built in a temporary folder and renamed when complete; its name holds
 
 import hashlib
 import json
-import multiprocessing
-import os
 import re
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable
+from concurrent.futures import as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from genima_core import gl
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
@@ -28,8 +29,8 @@ from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 VERSION = 1
 """Of the arrays' layout; older caches are built again."""
-
-
+_Kind = tuple[tuple[int, ...], type]
+"""Shape and type of an array."""
 _CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
 """Names of caches, whole or not."""
 
@@ -49,6 +50,13 @@ class MovedEnds:
     sigma_rad: float = 0.05
     """Standard deviation of each joint's offset, at the start and at the goal."""
     seed: int = 0
+
+
+class _Mapped(cached_property):
+    """An array of a cache, mapped when it is first used; what is written to it stays in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda cache: np.load(cache.folder / f"{self.attrname}.npy", mmap_mode="c"))
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,21 @@ class WindowCache:
     fingerprint: str
     """Of the data set."""
 
+    images = _Mapped()
+    """(N, 4, H, W, 3) uint8 RGB, in the order of the rig."""
+    q = _Mapped()
+    """(N, 7) float32, measured at t."""
+    gripper = _Mapped()
+    """(N,) float32, measured opening at t."""
+    action_gripper = _Mapped()
+    """(N,) float32, opening commanded from t on."""
+    target_rgb = _Mapped()
+    """(N, 4, H, W, 3) uint8, see `TargetViews`."""
+    target_alpha = _Mapped()
+    """(N, 4, H, W) uint8."""
+    target_labels = _Mapped()
+    """(N, 4, H, W) uint8."""
+
     @classmethod
     def build(
         cls,
@@ -102,17 +125,15 @@ class WindowCache:
         """
         numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
         if not numbers:
-            raise ValueError(
-                f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record or collect some"
-            )
+            held = f"no successful episodes yet ({len(dataset)} in all)"
+            raise ValueError(f"{dataset.root} holds {held}; record or collect some")
         width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
         if horizon < 1 or width < 1 or height < 1:
             raise ValueError(f"horizon {horizon} and view size {width}x{height} must be at least 1")
         fingerprint = dataset.fingerprint()
         folder = Path(folder) if folder else dataset.root / ".cache"
-        name = f"{fingerprint}-k{horizon}-{width}x{height}-{_renderer_version()}"
         cache = cls(
-            folder / name,
+            folder / f"{fingerprint}-k{horizon}-{width}x{height}-{_renderer_version()}",
             dataset.root,
             horizon,
             dataset.rig.resize(width, height),
@@ -127,23 +148,11 @@ class WindowCache:
             for old in folder.iterdir():
                 if _CACHE.fullmatch(old.name) and not old.name.startswith(f"{fingerprint}-") and not old.is_symlink():
                     shutil.rmtree(old, ignore_errors=True)
-            views, N = (len(cache), 4, height, width), len(cache)
-            _build(
-                cache.folder,
-                {
-                    "images": ((*views, 3), np.uint8),
-                    "target_rgb": ((*views, 3), np.uint8),
-                    "target_alpha": (views, np.uint8),
-                    "target_labels": (views, np.uint8),
-                    "q": ((N, 7), np.float32),
-                    "gripper": ((N,), np.float32),
-                    "action_gripper": ((N,), np.float32),
-                },
-                cache,
-                None,
-                workers,
-                show_progress,
-            )
+            N, views = len(cache), (len(cache), 4, height, width)
+            arrays: dict[str, _Kind] = dict.fromkeys(("images", "target_rgb"), ((*views, 3), np.uint8))
+            arrays |= dict.fromkeys(("target_alpha", "target_labels"), (views, np.uint8))
+            arrays |= {"q": ((N, 7), np.float32)} | dict.fromkeys(("gripper", "action_gripper"), ((N,), np.float32))
+            _build(cache.folder, arrays, cache, None, workers, show_progress)
         return cache
 
     def __len__(self) -> int:
@@ -156,41 +165,6 @@ class WindowCache:
     @property
     def dt_s(self) -> float:
         return 1 / self.fps
-
-    @cached_property
-    def images(self) -> np.ndarray:
-        """(N, 4, H, W, 3) uint8 RGB, in the order of the rig."""
-        return self._array("images")
-
-    @cached_property
-    def q(self) -> np.ndarray:
-        """(N, 7) float32, measured at t."""
-        return np.array(self._array("q"))
-
-    @cached_property
-    def gripper(self) -> np.ndarray:
-        """(N,) float32, measured opening at t."""
-        return np.array(self._array("gripper"))
-
-    @cached_property
-    def action_gripper(self) -> np.ndarray:
-        """(N,) float32, opening commanded from t on."""
-        return np.array(self._array("action_gripper"))
-
-    @cached_property
-    def target_rgb(self) -> np.ndarray:
-        """(N, 4, H, W, 3) uint8, see `TargetViews`."""
-        return self._array("target_rgb")
-
-    @cached_property
-    def target_alpha(self) -> np.ndarray:
-        """(N, 4, H, W) uint8."""
-        return self._array("target_alpha")
-
-    @cached_property
-    def target_labels(self) -> np.ndarray:
-        """(N, 4, H, W) uint8."""
-        return self._array("target_labels")
 
     @cached_property
     def episode_index(self) -> np.ndarray:
@@ -233,15 +207,12 @@ class WindowCache:
 
     def views(self, window: int) -> TargetViews:
         """The targets of one window."""
-        return TargetViews(
-            np.array(self.target_rgb[window]), np.array(self.target_alpha[window]), np.array(self.target_labels[window])
-        )
+        return TargetViews(self.target_rgb[window], self.target_alpha[window], self.target_labels[window])
 
     def episodes(self, split: str = "all") -> range:
         """Episodes of a split: ``val`` is the last tenth (at least one), ``train`` the others, ``all`` both.
 
-        Raises:
-            ValueError: an unknown split, or a single episode, which cannot be split.
+        ValueError for an unknown split, and for a single episode, which cannot be split.
         """
         count = len(self.offsets) - 1
         if split not in ("train", "val", "all"):
@@ -249,9 +220,8 @@ class WindowCache:
         if split == "all":
             return range(count)
         if count < 2:
-            raise ValueError(
-                f"{self.dataset_root} holds one successful episode; training and validation need two at least"
-            )
+            what = f"{self.dataset_root} holds one successful episode"
+            raise ValueError(f"{what}; training and validation need two at least")
         border = count - max(1, count // 10)
         return range(border) if split == "train" else range(border, count)
 
@@ -277,43 +247,32 @@ class WindowCache:
         if not folder.is_dir():
             width, height = self.rig.size
             shape = (len(self), moved.count, 4, height, width)
-            _build(
-                folder,
-                {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)},
-                self,
-                moved,
-                workers,
-                show_progress,
-            )
+            arrays: dict[str, _Kind] = {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)}
+            _build(folder, arrays, self, moved, workers, show_progress)
         return tuple(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("target_rgb", "target_alpha"))
-
-    def _array(self, name: str) -> np.ndarray:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
 
 def _build(
     folder: Path,
-    arrays: dict[str, tuple],
+    arrays: dict[str, _Kind],
     cache: WindowCache,
     moved: MovedEnds | None,
     workers: int,
     show_progress: bool,
 ) -> None:
     """Creates the arrays in a temporary folder, fills them episode by episode and renames the folder."""
+    what = "rendering targets" if moved is None else "rendering moved targets"
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
     try:
         for name, (shape, dtype) in arrays.items():
             np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, shape).flush()
         episodes = list(cache.episodes())
-        what = "rendering targets" if moved is None else "rendering moved targets"
         if workers == 1:
-            bar = track(episodes, what, disable=not show_progress)
-            _fill(temporary, cache, moved, bar)
+            _fill(temporary, cache, moved, track(episodes, what, disable=not show_progress))
         else:
             step = max(1, len(episodes) // (4 * workers))
             shares = [episodes[i : i + step] for i in range(0, len(episodes), step)]
-            # Spawned, not forked: a GL context does not survive a fork.
-            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _limit_threads) as pool:
+            with gl.rendering_processes(workers) as pool:
                 futures = [pool.submit(_fill, temporary, cache, moved, share) for share in shares]
                 for future in track(as_completed(futures), what, total=len(futures), disable=not show_progress):
                     future.result()
@@ -326,46 +285,39 @@ def _build(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes) -> None:
+def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes: Iterable[int]) -> None:
     """Fills the rows of some episodes."""
     arrays = {path.stem: np.load(path, mmap_mode="r+") for path in folder.glob("*.npy")}
-    targets = TargetRenderer(cache.rig)
-    try:
-        if moved is None:
-            dataset = Dataset(cache.dataset_root)
-            for index in episodes:
-                _fill_episode(arrays, cache, targets, dataset, index)
-        else:
-            ends = cache.moved_ends(moved)
-            for index in episodes:
-                for window in range(cache.offsets[index], cache.offsets[index + 1]):
-                    for copy in range(moved.count):
-                        views = targets.render(
-                            ends[0][window, copy], ends[1][window, copy], cache.gripper_target[window]
-                        )
-                        arrays["target_rgb"][window, copy] = views.rgb
-                        arrays["target_alpha"][window, copy] = views.alpha
-    finally:
-        targets.close()
+    ends = None if moved is None else cache.moved_ends(moved)
+    dataset = Dataset(cache.dataset_root)
+    with closing(TargetRenderer(cache.rig)) as targets:
+        for index in episodes:
+            rows = slice(*cache.offsets[index : index + 2])
+            part = {name: array[rows] for name, array in arrays.items()}
+            if ends is None:
+                _fill_episode(part, cache, targets, dataset.episode(cache.numbers[index]))
+            else:
+                _fill_moved(part, targets, ends[0][rows], ends[1][rows], cache.gripper_target[rows])
     for array in arrays.values():
         array.flush()
 
 
-def _fill_episode(
-    arrays: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, dataset: Dataset, index: int
-) -> None:
-    episode = dataset.episode(cache.numbers[index])
-    T, first = len(episode), int(cache.offsets[index])
-    arrays["q"][first : first + T] = episode.q
-    arrays["gripper"][first : first + T] = episode.gripper
-    arrays["action_gripper"][first : first + T] = episode.action_gripper
-    for v, name in enumerate(cache.rig.names):
-        arrays["images"][first : first + T, v] = resized(episode.frames(name), cache.rig.size)
-    for t in range(T):
+def _fill_episode(part: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, episode: Episode) -> None:
+    for name in ("q", "gripper", "action_gripper"):
+        part[name][:] = getattr(episode, name)
+    for view, name in enumerate(cache.rig.names):
+        part["images"][:, view] = resized(episode.frames(name), cache.rig.size)
+    for t in range(len(episode)):
         views = targets.render(episode.q[t], *window_target(episode, t, cache.horizon))
-        arrays["target_rgb"][first + t] = views.rgb
-        arrays["target_alpha"][first + t] = views.alpha
-        arrays["target_labels"][first + t] = views.labels
+        part["target_rgb"][t], part["target_alpha"][t], part["target_labels"][t] = views.rgb, views.alpha, views.labels
+
+
+def _fill_moved(
+    part: dict[str, np.ndarray], targets: TargetRenderer, starts: np.ndarray, goals: np.ndarray, openings: np.ndarray
+) -> None:
+    for t, copy in np.ndindex(starts.shape[:2]):
+        views = targets.render(starts[t, copy], goals[t, copy], openings[t])
+        part["target_rgb"][t, copy], part["target_alpha"][t, copy] = views.rgb, views.alpha
 
 
 def window_target(episode: Episode, t: int, horizon: int) -> tuple[np.ndarray, float]:
@@ -379,11 +331,6 @@ def resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if frames.shape[2:0:-1] == tuple(size):
         return frames
     return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
-
-
-def _limit_threads() -> None:
-    # Else each worker's software renderer takes all cores; Mesa reads this when the first context is made.
-    os.environ.setdefault("LP_NUM_THREADS", "1")
 
 
 def _renderer_version() -> str:

@@ -8,11 +8,10 @@ readers, and removed by the next writer.
 import fcntl
 import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,12 @@ from genima_core.cameras import CameraRig
 from genima_core.config import from_overrides
 from genima_core.data import layout, video
 from genima_core.data.episode import Episode
-from genima_core.data.videos import encode_all
-from genima_core.files import one_line, read_json, sync_folder
+from genima_core.files import one_line, read_json, replaced_file, sync, write_json
 from genima_core.geometry import checked_numbers
 
 MAX_VALUES = 200_000_000
 """Rows times columns of a table: 100 MB of parquet, lerobot's limit for a file, hold fewer."""
+CHUNKS = "chunk-[0-9][0-9][0-9]"
 _OURS = re.compile(r"\.?file-\d{3}\.(parquet|mp4)(\.part)?")
 _TEMPORARY = re.compile(r"\.(file-\d{3}\.parquet|info\.json|stats\.json|rig\.json|origin\.json|tasks\.parquet)\.part")
 """Names of what is being written."""
@@ -40,10 +39,9 @@ class Dataset:
     """A data set to read from."""
 
     def __init__(self, root: Path | str) -> None:
-        """
-        Raises:
-            FileNotFoundError: no data set there, or it has no camera rig.
-            ValueError: another version of the format, a damaged table, or a camera of the rig that was not recorded.
+        """FileNotFoundError: no data set there, or it has no camera rig.
+
+        ValueError: another version of the format, a damaged table, or a camera of the rig that was not recorded.
         """
         self.root = Path(root)
         self.info = _read_info(self.root)
@@ -52,45 +50,27 @@ class Dataset:
         for name in self.rig.names:
             if layout.video_key(name) not in self.info["features"]:
                 recorded = [key for key in self.info["features"] if key.startswith(layout.video_key(""))]
+                named = ", ".join(recorded) or "none"
                 raise ValueError(
-                    f"{self.root} has no images of camera {name!r}, which its rig lists; recorded are "
-                    f"{', '.join(recorded) or 'none'}"
+                    f"{self.root} has no images of camera {name!r}, which its rig lists; recorded are {named}"
                 )
         self._rows = _read_rows(self.root)
-        self._episodes = tuple(_episode_of(row, self.root) for row in self._rows)
+        episodes = [_episode_of(row, self.root) for row in self._rows]
+        self.lengths = tuple(episode.length for episode in episodes)
+        """Rows of each episode."""
+        self.seeds = tuple(episode.seed for episode in episodes)
+        """-1 where no seed made the episode."""
+        self.successes = tuple(episode.success for episode in episodes)
+        self.tasks = tuple(episode.task for episode in episodes)
+        """Name of each episode's task."""
+        self.instructions = tuple(episode.tasks[0] for episode in episodes)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Rows of each episode."""
-        return tuple(row.length for row in self._episodes)
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """-1 where no seed made the episode."""
-        return tuple(row.seed for row in self._episodes)
-
-    @property
-    def successes(self) -> tuple[bool, ...]:
-        return tuple(row.success for row in self._episodes)
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Name of each episode's task."""
-        return tuple(row.task for row in self._episodes)
-
-    @property
-    def instructions(self) -> tuple[str, ...]:
-        """Instruction of each episode."""
-        return tuple(row.tasks[0] for row in self._episodes)
-
     def episode(self, index: int) -> Episode:
-        """Episode `index`, images decoded.
-
-        Raises:
-            IndexError, FileNotFoundError, ValueError: no such episode; a file is missing; a file is damaged.
+        """Episode `index`, images decoded; IndexError, FileNotFoundError, ValueError: no such one, a file is missing or
+        damaged.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"no episode {index}; {self.root} holds {len(self)}")
@@ -119,15 +99,9 @@ class Dataset:
 
         The place of the data set does not enter.
         """
-        content = {
-            "info": {
-                k: v
-                for k, v in self.info.items()
-                if k not in ("total_episodes", "total_frames", "total_tasks", "splits")
-            },
-            "episodes": self._rows,
-            "rig": self.rig.fingerprint(),
-        }
+        sums = ("total_episodes", "total_frames", "total_tasks", "splits")
+        info = {name: value for name, value in self.info.items() if name not in sums}
+        content = {"info": info, "episodes": self._rows, "rig": self.rig.fingerprint()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def _columns(self, row: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -141,13 +115,13 @@ class Dataset:
         table = table.filter(pc.equal(table["episode_index"], index))
         if len(table) != length:
             raise ValueError(f"{path} holds {len(table)} rows of episode {index}; its meta data says {length}")
-        shapes: dict[str, tuple[int, ...]] = {"observation.state": (8,), "action": (8,), "observation.velocity": (7,)}
-        used = [*needed, "observation.velocity", "stamp", *map(layout.stamp_key, self.rig.names)]
-        return {
-            name: checked_numbers(table[name].to_pylist(), (length, *shapes.get(name, ())), f"{name} in {path}")
-            for name in used
-            if name in table.column_names
-        }
+        features = layout.features(self.rig, self.fps)
+        values = {}
+        for name in [*needed, "observation.velocity", "stamp", *map(layout.stamp_key, self.rig.names)]:
+            if name in table.column_names:
+                width = [] if features[name]["shape"] == [1] else features[name]["shape"]
+                values[name] = checked_numbers(table[name].to_pylist(), (length, *width), f"{name} in {path}")
+        return values
 
     def _frames(self, row: dict[str, Any], camera: str) -> np.ndarray:
         key = layout.video_key(camera)
@@ -160,10 +134,9 @@ class DatasetWriter:
     """Adds whole episodes to a data set, or begins a new one; one writer at a time."""
 
     def __init__(self, root: Path | str, rig: CameraRig, fps: int = 20, robot_type: str = "panda") -> None:
-        """
-        Raises:
-            ValueError: `root` holds something else, or a data set of another rig or rate.
-            RuntimeError: another process is writing there.
+        """ValueError: `root` holds something else, or a data set of another rig or rate.
+
+        RuntimeError: another process is writing there.
         """
         self.root, self.rig, self.fps, self.robot_type = Path(root), rig, fps, robot_type
         width, height = rig.size
@@ -184,40 +157,32 @@ class DatasetWriter:
     def add(self, episode: Episode) -> int:
         """Appends an episode and returns its index; if anything fails, the data set stays as it was.
 
-        Frames are taken one at a time, those of each camera in a thread of its own.
-
-        Raises:
-            ValueError: cameras or image sizes differ from the rig's.
+        Frames are taken one at a time, those of each camera in a thread of its own. ValueError where cameras or image
+        sizes differ from the rig's.
         """
         self._check(episode)
         index, first_row = len(self), self._rows[-1]["dataset_to_index"] if self._rows else 0
         instructions = self._instructions([episode.instruction])
-        values = layout.columns(episode, self.fps, index, first_row, instructions.index(episode.instruction))
-        places = {name: layout.video_path(self.root, layout.video_key(name), index) for name in self.rig.names}
-        temporaries = {path: _beside(path) for path in places.values()}
-        filmed = encode_all({temporaries[path]: episode.images[name] for name, path in places.items()}, self.fps)
-        for temporary in temporaries.values():
-            _sync(temporary)
-        stats = layout.statistics(values) | dict(zip(map(layout.video_key, places), filmed, strict=True))
+        values = layout.columns(episode, self.rig, self.fps, index, first_row, instructions.index(episode.instruction))
+        videos = {layout.video_path(self.root, key, index): key for key in map(layout.video_key, self.rig.names)}
+        data = layout.data_path(self.root, index)
+        for path in (*videos, data):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        filmed = video.encode_all(dict(zip(videos, episode.images.values(), strict=True)), self.fps)
+        pq.write_table(layout.data_table(values), data)
+        for path in (*videos, data):
+            sync(path)
+            sync(path.parent)
+        self._replace_table(self.root / layout.TASKS, layout.task_table(instructions))
+        stats = layout.statistics(values) | dict(zip(videos.values(), filmed, strict=True))
         row = layout.episode_row(episode, self.rig, self.fps, index, first_row, stats)
-        tables = {
-            self.root / layout.TASKS: layout.task_table(instructions),
-            layout.data_path(self.root, index): layout.data_table(values),
-            layout.episode_path(self.root, index): pa.Table.from_pylist([row]),
-        }
-        temporaries |= {path: _written(path, partial(pq.write_table, table)) for path, table in tables.items()}
-        for path, temporary in temporaries.items():  # the row of meta/episodes comes last
-            self._publish(temporary, path)
+        self._replace_table(layout.episode_path(self.root, index), pa.Table.from_pylist([row]))
         self._rows.append(row)
         self._write_totals()
         return index
 
     def discard_last(self) -> None:
-        """Removes the last episode, for recording it again.
-
-        Raises:
-            IndexError: there is none.
-        """
+        """Removes the last episode, for recording it again; IndexError where there is none."""
         if not self._rows:
             raise IndexError(f"{self.root} holds no episode that could be discarded")
         layout.episode_path(self.root, len(self) - 1).unlink()
@@ -227,8 +192,7 @@ class DatasetWriter:
 
     def close(self) -> None:
         """Lets another writer in; every added episode is on disk already."""
-        if not self._lock.closed:
-            self._lock.close()
+        self._lock.close()
 
     def _begin_or_resume(self) -> None:
         if self.root.exists() and not self.root.is_dir():
@@ -236,20 +200,18 @@ class DatasetWriter:
         new = not (self.root / layout.INFO).exists()
         if new and self.root.exists() and {path.name for path in self.root.iterdir()} - {"meta"}:
             raise ValueError(f"{self.root} is not empty and holds no data set; choose another folder")
-        if link := next(
-            (p for f in ("meta", "data", "videos") for p in _and_below(self.root / f) if p.is_symlink()), None
-        ):
-            raise ValueError(f"{link} is a link; a data set is never written through links: choose another folder")
+        for folder in (self.root / name for name in ("meta", "data", "videos")):
+            if link := next((p for p in (folder, *folder.glob("*"), *folder.glob("*/*")) if p.is_symlink()), None):
+                raise ValueError(f"{link} is a link; a data set is never written through links: choose another folder")
         (self.root / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = (self.root / "meta/.lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RuntimeError(
-                f"another process is writing to {self.root}; wait for it or choose another folder"
-            ) from error
+            message = f"another process is writing to {self.root}; wait for it or choose another folder"
+            raise RuntimeError(message) from error
         if new:
-            self._replace(layout.RIG, self.rig.save)
+            self.rig.save(self.root / layout.RIG)
         else:
             self._check_same()
             self._rows = _read_rows(self.root)
@@ -292,63 +254,32 @@ class DatasetWriter:
     def _instructions(self, more: list[str]) -> list[str]:
         return list(dict.fromkeys([row["tasks"][0] for row in self._rows] + more))
 
-    def _publish(self, temporary: Path, path: Path) -> None:
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-
-    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
-        path = self.root / name
-        self._publish(_written(path, write), path)
+    def _replace_table(self, path: Path, table: pa.Table) -> None:
+        with replaced_file(path) as temporary:
+            pq.write_table(table, temporary)
 
     def _write_totals(self) -> None:
         """What only sums up the episodes; rewritten on opening, in case a writer was killed before this."""
         instructions = self._instructions([])
         stats = layout.merge_statistics([_stats_of(row) for row in self._rows])
-        info = layout.info(
-            self.rig, self.fps, self.robot_type, len(self), sum(r["length"] for r in self._rows), len(instructions)
-        )
+        rows = sum(row["length"] for row in self._rows)
+        info = layout.info(self.rig, self.fps, self.robot_type, len(self), rows, len(instructions))
         if instructions:
-            self._replace(layout.TASKS, lambda path: pq.write_table(layout.task_table(instructions), path))
-        self._replace(layout.STATS, lambda path: path.write_text(json.dumps(stats) + "\n"))
-        self._replace(layout.INFO, lambda path: path.write_text(json.dumps(info, indent=4) + "\n"))
+            self._replace_table(self.root / layout.TASKS, layout.task_table(instructions))
+        write_json(self.root / layout.STATS, stats, indent=None)
+        write_json(self.root / layout.INFO, info, indent=4)
 
     def _remove_leftovers(self) -> None:
         """What a killed writer left: files that only it names so; others, and what lies behind links, stay."""
+        keys = [layout.video_key(name) for name in self.rig.names]
         keep = {layout.data_path(self.root, i) for i in range(len(self))}
-        keep |= {
-            layout.video_path(self.root, layout.video_key(name), i) for i in range(len(self)) for name in self.rig.names
-        }
-        folders = [self.root / "data", *(self.root / "videos" / layout.video_key(name) for name in self.rig.names)]
-        for path in (path for folder in folders for path in folder.glob("chunk-[0-9][0-9][0-9]/*")):
-            if _OURS.fullmatch(path.name) and path not in keep:
+        keep |= {layout.video_path(self.root, key, i) for i in range(len(self)) for key in keys}
+        found = [self.root.glob(f"{folder}/{CHUNKS}/*") for folder in ("data", *(f"videos/{key}" for key in keys))]
+        unfinished = [self.root.glob(f"{folder}/.*.part") for folder in ("meta", f"meta/episodes/{CHUNKS}")]
+        for path in chain.from_iterable([*found, *unfinished]):
+            pattern = _TEMPORARY if self.root / "meta" in path.parents else _OURS
+            if pattern.fullmatch(path.name) and path not in keep:
                 path.unlink()
-        for folder in (self.root / "meta", *(self.root / "meta/episodes").glob("chunk-[0-9][0-9][0-9]")):
-            for path in folder.glob(".*.part"):
-                if _TEMPORARY.fullmatch(path.name):
-                    path.unlink()
-
-
-def _and_below(folder: Path) -> list[Path]:
-    """A folder and those in it, two levels deep."""
-    return [folder, *folder.glob("*"), *folder.glob("*/*")]
-
-
-def _written(path: Path, write: Callable[[Path], object]) -> Path:
-    """Writes beside `path`, down to the disk; readers do not see it before it is renamed."""
-    temporary = _beside(path)
-    write(temporary)
-    _sync(temporary)
-    return temporary
-
-
-def _beside(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.part")
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @dataclass(frozen=True)
@@ -369,31 +300,27 @@ def _read_info(root: Path) -> dict[str, Any]:
     path = root / layout.INFO
     if not path.is_file():
         raise FileNotFoundError(
-            f"{root} is not a data set: it has no {layout.INFO}; record or collect one, or convert a "
-            "recording with `genima convert`"
+            f"{root} is not a data set: it has no {layout.INFO}; record or collect one, or convert a recording with "
+            "`genima convert`"
         )
     info = read_json(path)
     version = info.get("codebase_version")
     if version != layout.VERSION:
         raise ValueError(
-            f"{root} is a LeRobotDataset of version {version}; needed is {layout.VERSION}: convert it "
-            "with lerobot's own converter"
+            f"{root} is a LeRobotDataset of version {version}; needed is {layout.VERSION}: convert it with lerobot's "
+            "own converter"
         )
     from_overrides(_Info, info, str(path), strict=False)
     return info
 
 
 def load_rig(root: Path) -> CameraRig:
-    """The cameras of a data set by its folder, or of a rig's file.
-
-    Raises:
-        FileNotFoundError, ValueError: there is none; it is damaged.
-    """
+    """The cameras of a data set by its folder, or of a rig's file; FileNotFoundError, ValueError: none, damaged."""
     path = root / layout.RIG if root.is_dir() else root
     if not path.is_file():
         raise FileNotFoundError(
-            f"{root} has no {layout.RIG}, so targets cannot be drawn into its images; write the "
-            "calibrated rig there with CameraRig.save"
+            f"{root} has no {layout.RIG}, so targets cannot be drawn into its images; write the calibrated rig there "
+            "with CameraRig.save"
         )
     return CameraRig.load(path)
 
@@ -419,11 +346,7 @@ def _episode_of(row: Mapping[str, Any], root: Path) -> _EpisodeRow:
 
 
 def _numbers(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
-    """Which chunk and file an episode's rows or frames are in.
-
-    Raises:
-        ValueError: its meta data does not say so.
-    """
+    """Which chunk and file an episode's rows or frames are in."""
     numbers: dict[str, Any] = {name: row.get(f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
     if not all(isinstance(number, int) and 0 <= number < 10**6 for number in numbers.values()):
         raise ValueError(
@@ -433,16 +356,13 @@ def _numbers(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
 
 
 def _read_rows(root: Path) -> list[dict[str, Any]]:
-    rows = [
-        row
-        for path in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
-        for row in _read_table(path).to_pylist()
-    ]
+    paths = sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
+    rows = [row for path in paths for row in _read_table(path).to_pylist()]
     for expected, row in enumerate(rows):
-        if row.get("episode_index") != expected:
+        if (found := row.get("episode_index")) != expected:
             raise ValueError(
-                f"{root} lacks the meta data of episode {expected} (found that of "
-                f"{row.get('episode_index')}); restore the file below meta/episodes"
+                f"{root} lacks the meta data of episode {expected} (found that of {found}); restore the file below "
+                "meta/episodes"
             )
     return rows
 

@@ -54,20 +54,12 @@ class Episode:
     success: bool
 
     def __post_init__(self) -> None:
-        T = len(self.stamps_s)
+        T, cameras = len(self.stamps_s), len(self.images)
         if T < 1:
             raise ValueError("an episode needs at least one row")
-        cameras = len(self.images)
-        expected = {
-            "stamps_s": (T,),
-            "image_stamps_s": (T, cameras),
-            "q": (T, 7),
-            "dq": (T, 7),
-            "gripper": (T,),
-            "action_q": (T, 7),
-            "action_gripper": (T,),
-        }
-        for name, shape in expected.items():
+        expected: dict[str, tuple[int, ...]] = dict.fromkeys(("q", "dq", "action_q"), (T, 7))
+        expected |= dict.fromkeys(("stamps_s", "gripper", "action_gripper"), (T,))
+        for name, shape in (expected | {"image_stamps_s": (T, cameras)}).items():
             value = getattr(self, name)
             if value.shape != shape:
                 raise ValueError(

@@ -35,8 +35,7 @@ GRIPPER = "gripper"
 def place(root: Path, template: str, **values: int | str) -> Path:
     """Where a file of a data set lies, by the template that its info.json gives; only its numbers are filled in.
 
-    Raises:
-        ValueError: the template asks for something else, or leads out of the data set.
+    ValueError where the template asks for something else, or leads out of the data set.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -80,35 +79,30 @@ def skew_key(camera: str) -> str:
 
 def features(rig: CameraRig, fps: int) -> dict[str, dict[str, Any]]:
     """The ``features`` of info.json."""
-    joints = list(rig.arm.joint_names)
-    width, height = rig.size
-    result: dict[str, dict[str, Any]] = {
-        video_key(name): {
-            "dtype": "video",
-            "shape": [height, width, 3],
-            "names": ["height", "width", "channels"],
-            "info": {
-                "video.height": height,
-                "video.width": width,
-                "video.channels": 3,
-                "video.fps": fps,
-                "video.codec": "h264",
-                "video.pix_fmt": video.pixel_format(width, height),
-                "video.is_depth_map": False,
-                "has_audio": False,
-            },
-        }
-        for name in rig.names
+    joints, (width, height) = list(rig.arm.joint_names), rig.size
+    film = {
+        "video.height": height,
+        "video.width": width,
+        "video.channels": 3,
+        "video.fps": fps,
+        "video.codec": "h264",
+        "video.pix_fmt": video.pixel_format(width, height),
+        "video.is_depth_map": False,
+        "has_audio": False,
     }
-    result["observation.state"] = {"dtype": "float32", "shape": [8], "names": [*joints, GRIPPER]}
-    result["observation.velocity"] = {"dtype": "float32", "shape": [7], "names": joints}
-    result["action"] = {"dtype": "float32", "shape": [8], "names": [*joints, GRIPPER]}
-    for key in ("stamp", *(stamp_key(name) for name in rig.names)):
-        result[key] = {"dtype": "float64", "shape": [1], "names": None}
-    for key in (*(skew_key(name) for name in rig.names), "timestamp"):
-        result[key] = {"dtype": "float32", "shape": [1], "names": None}
-    for key in ("frame_index", "episode_index", "index", "task_index"):
-        result[key] = {"dtype": "int64", "shape": [1], "names": None}
+    names = ["height", "width", "channels"]
+    filmed = {"dtype": "video", "shape": [height, width, 3], "names": names, "info": film}
+    result: dict[str, dict[str, Any]] = {video_key(name): filmed for name in rig.names}
+    state = [*joints, GRIPPER]
+    for key, names in (("observation.state", state), ("observation.velocity", joints), ("action", state)):
+        result[key] = {"dtype": "float32", "shape": [len(names)], "names": names}
+    scalars = {
+        "float64": ("stamp", *map(stamp_key, rig.names)),
+        "float32": (*map(skew_key, rig.names), "timestamp"),
+        "int64": ("frame_index", "episode_index", "index", "task_index"),
+    }
+    for dtype, keys in scalars.items():
+        result |= {key: {"dtype": dtype, "shape": [1], "names": None} for key in keys}
     return result
 
 
@@ -131,24 +125,23 @@ def info(rig: CameraRig, fps: int, robot_type: str, episodes: int, frames: int, 
     }
 
 
-def columns(episode: Episode, fps: int, index: int, first_row: int, task_index: int) -> dict[str, np.ndarray]:
+def columns(
+    episode: Episode, rig: CameraRig, fps: int, index: int, first_row: int, task_index: int
+) -> dict[str, np.ndarray]:
     """Column name to values of the episode's rows in the data table; videos are not among them."""
     T = len(episode)
     result: dict[str, np.ndarray] = {
-        "observation.state": np.column_stack([episode.q, episode.gripper]).astype(np.float32),
-        "observation.velocity": episode.dq.astype(np.float32),
-        "action": np.column_stack([episode.action_q, episode.action_gripper]).astype(np.float32),
-        "stamp": episode.stamps_s.astype(np.float64),
+        "observation.state": np.column_stack([episode.q, episode.gripper]),
+        "observation.velocity": episode.dq,
+        "action": np.column_stack([episode.action_q, episode.action_gripper]),
+        "stamp": episode.stamps_s,
     }
-    for i, name in enumerate(episode.images):
-        result[stamp_key(name)] = episode.image_stamps_s[:, i].astype(np.float64)
-        result[skew_key(name)] = (episode.image_stamps_s[:, i] - episode.stamps_s).astype(np.float32)
-    result["timestamp"] = (np.arange(T) / fps).astype(np.float32)
-    result["frame_index"] = np.arange(T)
-    result["episode_index"] = np.full(T, index)
-    result["index"] = first_row + np.arange(T)
-    result["task_index"] = np.full(T, task_index)
-    return result
+    for name, stamps_s in zip(rig.names, episode.image_stamps_s.T, strict=True):
+        result |= {stamp_key(name): stamps_s, skew_key(name): stamps_s - episode.stamps_s}
+    result |= {"timestamp": np.arange(T) / fps, "frame_index": np.arange(T), "episode_index": np.full(T, index)}
+    result |= {"index": first_row + np.arange(T), "task_index": np.full(T, task_index)}
+    kinds = features(rig, fps)
+    return {key: value.astype(kinds[key]["dtype"]) for key, value in result.items()}
 
 
 def data_table(values: dict[str, np.ndarray]) -> pa.Table:
@@ -182,13 +175,8 @@ def statistics(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]
     result = {}
     for key, value in values.items():
         rows = value.reshape(len(value), -1).astype(np.float64)
-        result[key] = {
-            "min": rows.min(0),
-            "max": rows.max(0),
-            "mean": rows.mean(0),
-            "std": rows.std(0),
-            "count": np.array([len(rows)]),
-        }
+        result[key] = {name: getattr(rows, name)(0) for name in ("min", "max", "mean", "std")}
+        result[key]["count"] = np.array([len(rows)])
     return result
 
 
@@ -197,15 +185,15 @@ def merge_statistics(parts: list[dict[str, dict[str, np.ndarray]]]) -> dict[str,
     result = {}
     for key in parts[0] if parts else ():
         stats = [{name: np.asarray(value, dtype=np.float64) for name, value in part[key].items()} for part in parts]
-        weight = np.array([s["count"][0] for s in stats])
-        mean = sum(w * s["mean"] for w, s in zip(weight, stats, strict=True)) / weight.sum()
-        variance = sum(w * (s["std"] ** 2 + (s["mean"] - mean) ** 2) for w, s in zip(weight, stats, strict=True))
+        number = sum(s["count"][0] for s in stats)
+        mean = sum(s["count"][0] * s["mean"] for s in stats) / number
+        variance = sum(s["count"][0] * (s["std"] ** 2 + (s["mean"] - mean) ** 2) for s in stats) / number
         result[key] = {
             "min": np.min([s["min"] for s in stats], axis=0).tolist(),
             "max": np.max([s["max"] for s in stats], axis=0).tolist(),
             "mean": mean.tolist(),
-            "std": np.sqrt(variance / weight.sum()).tolist(),
-            "count": [int(weight.sum())],
+            "std": np.sqrt(variance).tolist(),
+            "count": [int(number)],
         }
     return result
 

@@ -8,7 +8,7 @@ import numpy as np
 from genima_core.arm import PANDA, Arm
 from genima_core.data.bags.episodes import LONGEST_GAP_S
 from genima_core.data.bags.reader import open_bag
-from genima_core.data.bags.series import Recording, Series, info_of, read_recording
+from genima_core.data.bags.series import Series, info_of, read_recording
 from genima_core.data.dataset import Dataset
 
 STEP_S = 0.04
@@ -34,10 +34,10 @@ class Motion:
     """(M,) since action 0 is due."""
     measured_q: np.ndarray
     """(M, 7) rad."""
-    task: str
-    seed: int
+    task: str = ""
+    seed: int = -1
     """Of the simulated scene; -1 where there was none."""
-    source: str
+    source: str = ""
     """Where the actions come from: joint_commands, joint_states or action."""
     arm: Arm = PANDA
 
@@ -53,18 +53,22 @@ class Motion:
 def load_motion(path: Path, index: int = 0) -> Motion:
     """The motion of a recorded bag, or of episode `index` of a data set.
 
-    Raises:
-        FileNotFoundError, ValueError: neither of them; a damaged one, or one too short to be a motion.
+    FileNotFoundError, ValueError: neither of them; a damaged one, or one too short to be a motion.
     """
     if (path / "meta" / "info.json").is_file():
         return _of_dataset(path, index)
     bag = open_bag(path)
     about = info_of(bag)
     try:
-        motion = _of_recording(read_recording(bag, about, ()), about.task, about.seed)
+        recording = read_recording(bag, about, ())
+        measured = Series(recording.arm.stamps_s, recording.arm.values[:, :7])
+        whole = _covers(recording.commands, measured)
+        openings = recording.gripper_commands if len(recording.gripper_commands) else recording.gripper
+        motion = _on_grid(recording.commands if whole else measured, openings, measured)
     except ValueError as error:
         raise ValueError(f"{path} cannot be replayed: {error}") from error
-    return replace(motion, arm=about.arm)
+    source = "joint_commands" if whole else "joint_states"
+    return replace(motion, task=about.task, seed=about.seed, source=source, arm=about.arm)
 
 
 def approach(q: np.ndarray, goal: np.ndarray, speed: float = APPROACH_SPEED) -> tuple[np.ndarray, float]:
@@ -94,16 +98,8 @@ def _of_dataset(path: Path, index: int) -> Motion:
     # A command is due at the next row; the first row is where the arm was.
     commanded = Series(stamps_s, np.vstack([episode.q[:1], episode.action_q[:-1]]))
     openings = Series(stamps_s, np.append(episode.action_gripper[:1], episode.action_gripper[:-1])[:, None])
-    motion = _on_grid(commanded, openings, Series(stamps_s, episode.q), episode.task, episode.seed, "action")
-    return replace(motion, arm=dataset.rig.arm)
-
-
-def _of_recording(recording: Recording, task: str, seed: int) -> Motion:
-    measured = Series(recording.arm.stamps_s, recording.arm.values[:, :7])
-    whole = _covers(recording.commands, measured)
-    commanded = recording.commands if whole else measured
-    openings = recording.gripper_commands if len(recording.gripper_commands) else recording.gripper
-    return _on_grid(commanded, openings, measured, task, seed, "joint_commands" if whole else "joint_states")
+    motion = _on_grid(commanded, openings, Series(stamps_s, episode.q))
+    return replace(motion, task=episode.task, seed=episode.seed, source="action", arm=dataset.rig.arm)
 
 
 def _covers(commands: Series, measured: Series) -> bool:
@@ -113,18 +109,10 @@ def _covers(commands: Series, measured: Series) -> bool:
     return float(np.diff(stamps_s).max()) <= LONGEST_GAP_S
 
 
-def _on_grid(commanded: Series, openings: Series, measured: Series, task: str, seed: int, source: str) -> Motion:
+def _on_grid(commanded: Series, openings: Series, measured: Series) -> Motion:
     begin_s, end_s = commanded.stamps_s[0], commanded.stamps_s[-1]
     if end_s - begin_s < 2 * STEP_S:
         raise ValueError(f"it lasts {end_s - begin_s:.2f} s, which is too short for a motion")
     grid_s = np.linspace(begin_s, end_s, round((end_s - begin_s) / STEP_S) + 1)
-    return Motion(
-        commanded.at(grid_s),
-        openings.latest(grid_s, openings.values[0]),
-        float(grid_s[1] - grid_s[0]),
-        measured.stamps_s - begin_s,
-        measured.values,
-        task,
-        seed,
-        source,
-    )
+    opening, step_s = openings.latest(grid_s, openings.values[0]), float(grid_s[1] - grid_s[0])
+    return Motion(commanded.at(grid_s), opening, step_s, measured.stamps_s - begin_s, measured.values)

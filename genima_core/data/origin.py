@@ -38,8 +38,7 @@ class Origin:
 def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
     """How many episodes `root` holds already, and the origin that it was left with; 0 and `origin` for a new one.
 
-    Raises:
-        ValueError: it holds something that was made in another way or with other arguments.
+    ValueError where it holds something that was made in another way or with other arguments.
     """
     if not (root / layout.INFO).is_file():
         return 0, origin
@@ -51,25 +50,17 @@ def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
         return 0, origin
     if before.made != origin.made:
         raise ValueError(f"{root} holds a data set that was not {origin.made} but {before.made}; choose another folder")
-    different = [
-        f"{key} {before.arguments.get(key)!r}, not {origin.arguments.get(key)!r}"
-        for key in {**origin.arguments, **before.arguments}
-        if before.arguments.get(key) != origin.arguments.get(key)
-    ]
-    if different:
+    then, now = before.arguments, origin.arguments
+    changed = [key for key in {**now, **then} if then.get(key) != now.get(key)]
+    if changed:
+        different = "; ".join(f"{key} {then.get(key)!r}, not {now.get(key)!r}" for key in changed)
         raise ValueError(
-            f"{root} was {origin.made} with {'; '.join(different)}: choose another folder, or the same "
-            "arguments to resume"
+            f"{root} was {origin.made} with {different}: choose another folder, or the same arguments to resume"
         )
     return known, before
 
 
 def read_origin(root: Path) -> Origin | None:
-    """How the data set in `root` was made; None where nobody noted that.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    if not (root / ORIGIN).is_file():
-        return None
-    return from_overrides(Origin, read_json(root / ORIGIN), str(root / ORIGIN))
+    """How the data set in `root` was made; None where nobody noted that; ValueError where the file is damaged."""
+    path = root / ORIGIN
+    return from_overrides(Origin, read_json(path), str(path)) if path.is_file() else None

@@ -1,5 +1,7 @@
 """What the two models train on, as pictures for people."""
 
+from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
 from genima_core.targets.draw import over_backgrounds, over_observation
-from genima_core.targets.renderer import TargetRenderer
+from genima_core.targets.renderer import TargetRenderer, TargetViews
 from genima_core.tiling import tile
 
 PICTURE_HEIGHT_PX = 512
@@ -27,8 +29,7 @@ def draw_windows(
 ) -> dict[str, Any]:
     """Writes `count` windows as pictures (observation, with targets, the controller's input), and one episode as GIF.
 
-    Raises:
-        ValueError: an empty data set, or a number that is not valid.
+    ValueError for an empty data set, or a number that is not valid.
     """
     if count < 1 or horizon < 1:
         raise ValueError(f"count {count} and horizon {horizon} must be at least 1")
@@ -41,46 +42,32 @@ def draw_windows(
     rng = np.random.default_rng(seed)
     windows = sorted((int(e), int(rng.integers(data.lengths[e]))) for e in rng.integers(len(data), size=count))
     out.mkdir(parents=True, exist_ok=True)
-    targets, files = TargetRenderer(rig), []
-    loaded = windows[0][0]
-    episode = data.episode(loaded)
-    try:
-        for i, (index, t) in enumerate(track(windows, "drawing windows")):
-            if loaded != index:
-                episode, loaded = data.episode(index), index
-            images = _views(episode, t, rig.names, rig.size)
-            views = targets.render(episode.q[t], *window_target(episode, t, horizon))
+    files = [out / f"window_{i:02d}.png" for i in range(count)]
+    read_episode = lru_cache(1)(data.episode)
+    with closing(TargetRenderer(rig)) as targets:
+
+        def window(episode: Episode, t: int) -> tuple[np.ndarray, TargetViews]:
+            """The pictures (4, H, W, 3) of one row, and what is to be drawn over them."""
+            images = np.concatenate([resized(episode.frames(name)[t : t + 1], rig.size) for name in rig.names])
+            return images, targets.render(episode.q[t], *window_target(episode, t, horizon))
+
+        for file, (index, t) in zip(files, track(windows, "drawing windows"), strict=True):
+            images, views = window(read_episode(index), t)
             controller = over_backgrounds(views, backgrounds.sample(rng, 4, height, width), rng)
-            files.append(out / f"window_{i:02d}.png")
-            _side_by_side(tile(images), tile(over_observation(views, images)), tile(controller)).save(files[-1])
-        film = out / f"episode_{loaded:03d}.gif"
-        _save_film(
-            film,
-            [
-                np.hstack([tile(images), tile(over_observation(views, images))])
-                for images, views in _windows(episode, rig.names, rig.size, horizon, targets)
-            ],
-            data.fps,
-        )
-    finally:
-        targets.close()
+            _side_by_side(tile(images), tile(over_observation(views, images)), tile(controller)).save(file)
+        episode, frames = read_episode(index), []
+        for t in track(range(len(episode)), "drawing one episode"):
+            images, views = window(episode, t)
+            frames.append(np.hstack([tile(images), tile(over_observation(views, images))]))
+    film = out / f"episode_{index:03d}.gif"
+    _save_film(film, frames, data.fps)
     return {
         "dataset": str(dataset),
         "fingerprint": data.fingerprint(),
-        "pictures": [str(f) for f in files],
+        "pictures": [str(file) for file in files],
         "film": str(film),
         "windows": [{"episode": e, "row": t, "instruction": data.instructions[e]} for e, t in windows],
     }
-
-
-def _views(episode: Episode, t: int, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:
-    """(4, H, W, 3) of one row."""
-    return np.concatenate([resized(episode.frames(name)[t : t + 1], size) for name in names])
-
-
-def _windows(episode: Episode, names: tuple[str, ...], size: tuple[int, int], horizon: int, targets: TargetRenderer):
-    for t in track(range(len(episode)), "drawing one episode"):
-        yield _views(episode, t, names, size), targets.render(episode.q[t], *window_target(episode, t, horizon))
 
 
 def _side_by_side(*pictures: np.ndarray) -> Image.Image:
@@ -98,12 +85,8 @@ def _save_film(path: Path, frames: list[np.ndarray], fps: int) -> None:
     while True:
         width, height = round(frames[0].shape[1] * scale), round(frames[0].shape[0] * scale)
         how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
-        images = [
-            Image.fromarray(cv2.resize(frame, (width, height), interpolation=how)).quantize(
-                128, dither=Image.Dither.NONE
-            )
-            for frame in frames
-        ]
+        large = [Image.fromarray(cv2.resize(frame, (width, height), interpolation=how)) for frame in frames]
+        images = [image.quantize(128, dither=Image.Dither.NONE) for image in large]
         images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / FILM_FPS), loop=0)
         if path.stat().st_size <= FILM_MAX_BYTES or height < 64:
             return

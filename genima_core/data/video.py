@@ -1,6 +1,9 @@
-"""Frames to and from one mp4 file."""
+"""Frames to and from mp4 files; those of all cameras of an episode at the same time."""
 
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 import av
 import numpy as np
@@ -8,6 +11,8 @@ import numpy as np
 from genima_core.data.episode import Frames
 
 CODEC = "libx264"
+SAMPLED = 50
+"""Frames, about, of an episode that its statistics are taken from."""
 
 
 def pixel_format(width: int, height: int) -> str:
@@ -23,10 +28,7 @@ def pixel_format(width: int, height: int) -> str:
 def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
     """Writes frames (T, H, W, 3) uint8 RGB as H.264 in mp4; frame t has time t / fps exactly.
 
-    Frames are taken one at a time. Encoding lets other threads run.
-
-    Raises:
-        ValueError: odd width or height.
+    Frames are taken one at a time. Encoding lets other threads run. ValueError for an odd width or height.
     """
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
@@ -51,8 +53,7 @@ def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
 def decode(path: Path, first: int, count: int, size: tuple[int, int]) -> np.ndarray:
     """Frames ``first`` to ``first + count - 1`` of a video of this width and height as (count, H, W, 3) uint8 RGB.
 
-    Raises:
-        FileNotFoundError, ValueError: no such file; damaged, of another size, or fewer frames.
+    FileNotFoundError, ValueError: no such file; damaged, of another size, or fewer frames.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"video {path} is missing")
@@ -77,3 +78,55 @@ def decode(path: Path, first: int, count: int, size: tuple[int, int]) -> np.ndar
     if len(frames) < count:
         raise ValueError(f"video {path} holds {shown} frames; {first + count} are needed")
     return np.stack(frames)
+
+
+def encode_all(frames: Mapping[Path, Frames], fps: int) -> list[dict[str, np.ndarray]]:
+    """Writes each camera's frames, in a thread of its own, and returns the statistics of each.
+
+    If one fails or is interrupted, the others end too. Frames are taken one at a time, so memory does not grow with
+    the length of the episode.
+    """
+    stop = Event()
+    passing = [_Passing(some, stop) for some in frames.values()]
+    try:
+        with ThreadPoolExecutor(len(passing)) as pool:
+            try:
+                futures = [pool.submit(encode, *job, fps) for job in zip(frames, passing, strict=True)]
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                stop.set()
+            for future in done:
+                future.result()  # raises what went wrong
+    except BaseException:
+        for path in frames:
+            path.unlink(missing_ok=True)
+        raise
+    return [some.statistics() for some in passing]
+
+
+class _Passing:
+    """Frames on their way to be encoded; counted, and cut off when another camera failed."""
+
+    def __init__(self, frames: Frames, stop: Event) -> None:
+        self.shape, self.dtype = frames.shape, frames.dtype
+        self._frames, self._stop = frames, stop
+        self._histogram = np.zeros((3, 256), np.int64)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        every = max(1, self.shape[0] // SAMPLED)
+        for t, frame in enumerate(self._frames):
+            if self._stop.is_set():
+                raise CancelledError("another camera's video failed")
+            if t % every == 0:
+                for channel, counts in enumerate(self._histogram):
+                    counts += np.bincount(frame[..., channel].ravel(), minlength=256)
+            yield frame
+
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Per channel in 0 to 1, shape (3, 1, 1)."""
+        levels, number = np.arange(256) / 255.0, self._histogram.sum(1)
+        mean, square = self._histogram @ levels / number, self._histogram @ levels**2 / number
+        occurring = [levels[counts > 0] for counts in self._histogram]
+        low, high = np.array([some[0] for some in occurring]), np.array([some[-1] for some in occurring])
+        moments = {"min": low, "max": high, "mean": mean, "std": np.sqrt(np.maximum(square - mean**2, 0.0))}
+        return {name: value.reshape(3, 1, 1) for name, value in moments.items()} | {"count": np.array([self.shape[0]])}

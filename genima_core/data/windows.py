@@ -42,7 +42,7 @@ class DrawingWindows(TorchDataset):
 
     def __getitem__(self, index: int) -> dict:
         window = self.windows[index]
-        images = np.array(self.cache.images[window])
+        images = self.cache.images[window]
         drawn = over_observation(self.cache.views(window), images)
         return {
             "observation": torch.from_numpy(tile(images)).permute(2, 0, 1).contiguous(),
@@ -75,24 +75,13 @@ class FollowingWindows(TorchDataset):
         workers: int = 1,
         show_progress: bool = True,
     ) -> None:
-        """
-        Args:
-            cache: Of the data set; its folder receives the moved targets as well.
-            split: Which episodes.
-            variants: Items per window.
-            sigma_rad: Standard deviation of the offsets of the moved ends.
-            seed: Of the offsets.
-            workers: Processes that render moved targets which are not cached yet.
-            show_progress: Print a bar meanwhile.
+        """The folder of `cache` receives the moved targets as well; `workers` processes render what is missing.
 
-        Raises:
-            ValueError: less than one variant.
+        `sigma_rad` and `seed` as in `MovedEnds`. ValueError for less than one variant.
         """
         if variants < 1:
             raise ValueError(f"variants is {variants}; each window gives at least one item")
-        self.cache = cache
-        self.variants = variants
-        self.windows = cache.windows(split)
+        self.cache, self.variants, self.windows = cache, variants, cache.windows(split)
         part = slice(self.windows.start, self.windows.stop)
         future, commanded = cache.future[part], cache.commanded[part]
         self.is_pad = torch.from_numpy(cache.is_pad[part])
@@ -104,9 +93,8 @@ class FollowingWindows(TorchDataset):
             moved = MovedEnds(variants - 1, sigma_rad, seed)
             self._moved_rgb, self._moved_alpha = cache.moved_targets(moved, workers, show_progress)
             q_now, q_goal = (ends[part] for ends in cache.moved_ends(moved))
-            path = np.concatenate(
-                [path, moved_actions(self.cache.rig.arm, starts[:, 0], path[:, 0], q_now, q_goal)], axis=1
-            )
+            bent = moved_actions(cache.rig.arm, starts[:, 0], path[:, 0], q_now, q_goal)
+            path = np.concatenate([path, bent], axis=1)
             starts = np.concatenate([starts, q_now], axis=1)
         self.q = torch.from_numpy(starts)
         """(windows, V, 7)."""
@@ -127,7 +115,7 @@ class FollowingWindows(TorchDataset):
             "rgb": torch.from_numpy(np.array(rgb)).permute(0, 3, 1, 2).contiguous(),
             "alpha": torch.from_numpy(np.array(alpha))[:, None],
             "q": self.q[i, variant],
-            "gripper": torch.tensor(self.cache.gripper[window]),
+            "gripper": torch.tensor(float(self.cache.gripper[window])),
             "actions": self.actions[i, variant],
             "action_gripper": self.action_gripper[i],
             "is_pad": self.is_pad[i],
@@ -135,18 +123,12 @@ class FollowingWindows(TorchDataset):
         }
 
     def instruction(self, index: int) -> str:
-        window = self.windows[index // self.variants]
-        return self.cache.instructions[self.cache.episode_index[window]]
+        return self.cache.instructions[self.cache.episode_index[self.windows[index // self.variants]]]
 
     def statistics(self) -> Statistics:
         """Over all items, padding included."""
-        actions, q = self.actions.numpy().reshape(-1, 7), self.q.numpy().reshape(-1, 7)
-        return Statistics(
-            actions.mean(0, dtype=np.float64),
-            np.maximum(actions.std(0, dtype=np.float64), 1e-3),
-            q.mean(0, dtype=np.float64),
-            np.maximum(q.std(0, dtype=np.float64), 1e-3),
-        )
+        actions, q = (values.numpy().reshape(-1, 7).astype(np.float64) for values in (self.actions, self.q))
+        return Statistics(actions.mean(0), np.maximum(actions.std(0), 1e-3), q.mean(0), np.maximum(q.std(0), 1e-3))
 
 
 def moved_actions(arm: Arm, q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np.ndarray) -> np.ndarray:

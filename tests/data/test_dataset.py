@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from genima_core.data import dataset as dataset_module
 from genima_core.data import layout
 from genima_core.data.dataset import Dataset, DatasetWriter
 
@@ -112,27 +114,24 @@ def test_statistics_are_those_of_all_rows(tmp_path):
     assert np.shape(stats["observation.images.front"]["mean"]) == (3, 1, 1)
 
 
-class InterruptedWriter(DatasetWriter):
-    """Fails before the n-th rename."""
-
-    left: int | None = None
-
-    def _publish(self, temporary, path):
-        if self.left == 0:
-            raise KeyboardInterrupt
-        if self.left is not None:
-            self.left -= 1
-        super()._publish(temporary, path)
-
-
-@pytest.mark.parametrize("renames", range(9))
-def test_an_interrupted_writer_leaves_the_finished_episodes(tmp_path, renames):
-    with InterruptedWriter(tmp_path, synthetic.rig()) as writer:
+@pytest.mark.parametrize("files", range(15))
+def test_an_interrupted_writer_leaves_the_finished_episodes(tmp_path, monkeypatch, files):
+    """Fails before the n-th file is brought down to the disk or renamed."""
+    with DatasetWriter(tmp_path, synthetic.rig()) as writer:
         writer.add(synthetic.episode(0))
-        writer.left = renames
+        left = iter(range(files))
+
+        def count(path, *rest, do):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            do(path, *rest)
+
+        monkeypatch.setattr(dataset_module, "sync", partial(count, do=dataset_module.sync))
+        monkeypatch.setattr(os, "replace", partial(count, do=os.replace))
         with pytest.raises(KeyboardInterrupt):
             writer.add(synthetic.episode(1, instruction="press it"))
-    committed = renames >= 7  # 4 videos, tasks, data, and the row of meta/episodes
+        monkeypatch.undo()
+    committed = files >= 12  # 4 videos and the data with their folders, tasks, and the row of meta/episodes
     dataset = Dataset(tmp_path)
     assert dataset.seeds == ((0, 1) if committed else (0,))
     assert all(len(dataset.episode(i)) == 12 for i in range(len(dataset)))

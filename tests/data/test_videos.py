@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genima_core.data import video
-from genima_core.data.videos import encode_all
+from genima_core.data.video import encode_all
 
 from . import synthetic
 

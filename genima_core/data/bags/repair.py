@@ -10,7 +10,7 @@ from pathlib import Path
 from genima_core.data.bags.reader import Bag, mcap_files, open_bag
 from genima_core.data.bags.storage import METADATA
 from genima_core.data.bags.writer import BagWriter
-from genima_core.files import sync_folder
+from genima_core.files import sync
 
 KEPT = ".broken"
 """Ending of an original that could not be read completely."""
@@ -91,7 +91,7 @@ def _swap(bag: Bag, writer: BagWriter) -> None:
     os.replace(writer.folder / METADATA, bag.folder / METADATA)
     if old.name != writer.path.name:
         old.unlink()
-    sync_folder(bag.folder)
+    sync(bag.folder)
 
 
 def _keep(file: Path) -> None:

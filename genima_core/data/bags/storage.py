@@ -17,7 +17,7 @@ from mcap.summary import Summary
 from zstandard import ZstdError
 
 from genima_core.config import from_overrides
-from genima_core.files import one_line, parse_yaml, read_yaml, sync_folder, write_text
+from genima_core.files import one_line, parse_yaml, read_yaml, sync, write_text
 
 METADATA = "metadata.yaml"
 _ROOT = "rosbag2_bagfile_information"
@@ -89,7 +89,7 @@ def write_metadata(folder: Path, file: str, topics: tuple[TopicCount, ...], begi
     one = {"path": file, "starting_time": begin, "duration": asdict(length), "message_count": total}
     metadata = Metadata("mcap", length, total, topics, (file,), files=[one], starting_time=begin)
     write_text(folder / METADATA, yaml.safe_dump({_ROOT: asdict(metadata)}, sort_keys=False))
-    sync_folder(folder)
+    sync(folder)
 
 
 def parse_profiles(qos: str) -> Any:
