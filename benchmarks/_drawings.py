@@ -9,7 +9,6 @@ from rich.progress import track
 
 from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
-from genima_core.evaluation.sources import stack
 from genima_core.policy import Policy
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell, default_rig
@@ -62,7 +61,7 @@ def collect(
         for k in range(0, len(states), stride):
             observation, last = states[k][1], min(k + size, len(states) - 1)
             views = renderer.render(observation.q, states[last][0], float(plan.gripper[last]))
-            images = stack(cell, observation)
+            images = observation.views(cell.rig.names)
             sample = Sample(
                 scene,
                 "truth",

@@ -35,8 +35,7 @@ class Policy:
 
     def draw(self, observation: Observation, seed: int) -> np.ndarray:
         """Targets drawn onto the four views, (4, H, W, 3) uint8; the same seed gives the same drawing."""
-        images = np.stack([observation.images[name] for name in self.checkpoint.rig.names])
-        return self.agent.draw(images, observation.instruction, seed)
+        return self.agent.draw(observation.views(self.checkpoint.rig.names), observation.instruction, seed)
 
     def act(self, drawing: np.ndarray, observation: Observation) -> ActionChunk:
         """The chunk that follows a drawing from the observed joint positions; action 0 is due one step after them."""

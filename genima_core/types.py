@@ -1,6 +1,6 @@
 """What crosses the borders between modules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,10 @@ class Observation:
     gripper: float
     """Opening, 0 closed to 1 open."""
     instruction: str
+
+    def views(self, names: Sequence[str]) -> np.ndarray:
+        """The images of these cameras (n, H, W, 3)."""
+        return np.stack([self.images[name] for name in names])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter, defaultdict
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from genima_core.data.video import encode
 from genima_core.device import choose_device
 from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.rollout import Rollout, roll_out
-from genima_core.evaluation.scoring import Scores, score
+from genima_core.evaluation.scoring import score
 from genima_core.evaluation.sources import target_source
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
@@ -27,59 +28,45 @@ from genima_core.targets.renderer import TargetRenderer
 def evaluate(evaluation: Evaluation) -> dict[str, Any]:
     """The results of an evaluation, as JSON takes them.
 
-    Raises:
-        ValueError: a number or task that is not valid, or scenes that the checkpoint was trained on.
+    ValueError for a number or task that is not valid, and for scenes that the checkpoint was trained on.
     """
     seeds = range(evaluation.seed, evaluation.seed + evaluation.episodes)
     if evaluation.episodes < 1:
         raise ValueError(f"--episodes is {evaluation.episodes}; at least 1 is needed")
-    make_task(evaluation.task)
-    trained_on = sorted(set(Checkpoint.open(evaluation.checkpoint).info.seeds) & set(seeds))
-    if trained_on:
-        raise ValueError(
-            f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}; "
-            "evaluate on others, e.g. --seed 20000"
-        )
-    policy = Policy.load(
-        evaluation.checkpoint, choose_device(evaluation.device), evaluation.precision, evaluation.compiled
-    )
+    task = make_task(evaluation.task)
+    if trained_on := sorted(set(Checkpoint.open(evaluation.checkpoint).info.seeds) & set(seeds)):
+        trained = f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}"
+        raise ValueError(f"{trained}; evaluate on others, e.g. --seed 20000")
+    device = choose_device(evaluation.device)
+    policy = Policy.load(evaluation.checkpoint, device, evaluation.precision, evaluation.compiled)
     if evaluation.denoising_steps is not None:
         policy = policy.with_steps(evaluation.denoising_steps)
-    if unknown_instruction := policy.checkpoint.unknown_instruction(make_task(evaluation.task).instruction):
+    if unknown_instruction := policy.checkpoint.unknown_instruction(task.instruction):
         print(f"warning: {unknown_instruction}", file=sys.stderr)
-    config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
     gate = policy.checkpoint.gate() if evaluation.gate else None
-    cell = Cell(make_task(evaluation.task), policy.checkpoint.rig)
-    renderer = TargetRenderer(policy.checkpoint.rig)
-    scored = range(evaluation.seed, evaluation.seed + evaluation.score_episodes)
-    scores = score(cell, policy, renderer, scored, stride=10) if scored else None
-
+    config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
+    scores: dict[str, Any] = {}
     rollouts: list[Rollout] = []
-    for seed in track(seeds, description=f"{evaluation.task}, {evaluation.targets} targets"):
-        with target_source(evaluation.targets, policy, cell, renderer, other_seed=seed + 1) as draw:
-            rollout = roll_out(
-                cell,
-                policy,
-                seed,
-                draw,
-                evaluation.timeout_s,
-                config,
-                gate,
-                evaluation.latency_s,
-                record=evaluation.video is not None,
-            )
-        if evaluation.video is not None:
-            name = f"{seed}_{evaluation.targets}_{'success' if rollout.success else 'failure'}.mp4"
-            evaluation.video.mkdir(parents=True, exist_ok=True)
-            encode(evaluation.video / name, np.stack(rollout.frames), fps=10, crf=20)
-        rollouts.append(rollout)
-    cell.close()
-    renderer.close()
+    rig = policy.checkpoint.rig
+    with closing(Cell(task, rig)) as cell, closing(TargetRenderer(rig)) as renderer:
+        if scored := range(evaluation.seed, evaluation.seed + evaluation.score_episodes):
+            scores = score(cell, policy, renderer, scored, stride=10)
+        for seed in track(seeds, description=f"{evaluation.task}, {evaluation.targets} targets"):
+            timeout_s, latency_s, video = evaluation.timeout_s, evaluation.latency_s, evaluation.video
+            with target_source(evaluation.targets, policy, cell, renderer, other_seed=seed + 1) as draw:
+                rollout = roll_out(
+                    cell, policy, seed, draw, timeout_s, config, gate, latency_s, record=video is not None
+                )
+            if video is not None:
+                name = f"{seed}_{evaluation.targets}_{'success' if rollout.success else 'failure'}.mp4"
+                video.mkdir(parents=True, exist_ok=True)
+                encode(video / name, np.stack(rollout.frames), fps=10, crf=20)
+            rollouts.append(rollout)
     return summarise(evaluation, rollouts, scores)
 
 
-def summarise(evaluation: Evaluation, rollouts: list[Rollout], scores: Scores | None) -> dict[str, Any]:
-    """The results as JSON takes them."""
+def summarise(evaluation: Evaluation, rollouts: list[Rollout], scores: dict[str, Any]) -> dict[str, Any]:
+    """The results as JSON takes them; `scores` as of `score`, or empty."""
     successes = sum(r.success for r in rollouts)
     interval = binomtest(successes, len(rollouts)).proportion_ci(method="wilson")
     stages: dict[str, list[float]] = defaultdict(list)
@@ -103,12 +90,10 @@ def summarise(evaluation: Evaluation, rollouts: list[Rollout], scores: Scores | 
         "paused": {r.seed: r.pause_reason for r in rollouts if r.ending == "paused"},
         "duration_s_median": float(np.median([r.duration_s for r in rollouts])),
         "drawings_median": float(np.median([r.drawings for r in rollouts])),
-        "stage_ms": {
-            stage: {"median": float(np.median(v)), "p95": float(np.quantile(v, 0.95))} for stage, v in stages.items()
-        },
+        "stage_ms": {s: {"median": float(np.median(v)), "p95": float(np.quantile(v, 0.95))} for s, v in stages.items()},
         "limit_violations": sum(r.limit_violations for r in rollouts),
         "stops": dict(stops),
-        **(scores.to_dict() if scores is not None else {}),
+        **scores,
     }
 
 
@@ -130,9 +115,8 @@ def print_report(results: dict[str, Any]) -> None:
         return
     drawing = Table("drawing: found of visible, px", *(targets := list(next(iter(results["draw"].values())))))
     for camera, row in results["draw"].items():
-        drawing.add_row(
-            camera, *(f"{row[t]['found']}/{row[t]['visible']}  {row[t]['error_px_median']:.2f}" for t in targets)
-        )
+        cells = [f"{row[t]['found']}/{row[t]['visible']}  {row[t]['error_px_median']:.2f}" for t in targets]
+        drawing.add_row(camera, *cells)
     console.print(drawing)
     console.print(
         f"drawing: {100 * results['draw_found_rate']:.1f} % of the visible spheres found, median error "

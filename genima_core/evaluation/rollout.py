@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from genima_core.evaluation.sources import Draw, stack
+from genima_core.evaluation.sources import Draw
 from genima_core.loop import ControlLoop, Ending, find_ending
 from genima_core.policy import Policy
 from genima_core.sim.cell import Cell
@@ -85,8 +85,8 @@ def roll_out(
     stage_ms: dict[str, list[float]] = defaultdict(list)
     observation: Observation | None = None
     drawing: np.ndarray | None = None
-    hold, gripper, drawings, next_frame_s, frames = cell.q, cell.gripper, 0, 0.0, []
     ending: Ending | None = None
+    hold, gripper, drawings, next_frame_s, frames = cell.q, cell.gripper, 0, 0.0, []
 
     def timed(stage: str, call: Callable[..., T], *args: object) -> T:
         begin = time.perf_counter()
@@ -106,7 +106,7 @@ def roll_out(
             drawing = timed("draw", draw, observation, seed * 1000 + drawings)
             drawings += 1
         if observation is not None and now_s >= observation.stamp_s + latency_s - 1e-9:
-            chunk = timed("act", loop.act, drawing, observation.stamp_s, stack(cell, observation))
+            chunk = timed("act", loop.act, drawing, observation.stamp_s, observation.views(cell.rig.names))
             if chunk is not None:
                 streamer.on_chunk(loop.start(chunk, now_s), now_s)
             observation = None
@@ -119,16 +119,7 @@ def roll_out(
         cell.step(hold, gripper, config.period_s)
         stuck = loop.paused and command.state is State.HOLDING
         ending = find_ending(cell.success(), cell.time_s - begin_s, timeout_s, stuck)
-    statistics = streamer.statistics(cell.time_s)
-    return Rollout(
-        seed,
-        ending,
-        cell.time_s - begin_s,
-        drawings,
-        dict(stage_ms),
-        {str(reason): count for reason, count in statistics.stops.items()},
-        {str(reason): count for reason, count in statistics.rejected.items()},
-        loop.status.text,
-        statistics.limit_violations,
-        frames,
-    )
+    counted = streamer.statistics(cell.time_s)
+    stops, rejected = ({str(why): n for why, n in counts.items()} for counts in (counted.stops, counted.rejected))
+    duration_s, violations, reason = cell.time_s - begin_s, counted.limit_violations, loop.status.text
+    return Rollout(seed, ending, duration_s, drawings, stage_ms, stops, rejected, reason, violations, frames)

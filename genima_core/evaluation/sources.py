@@ -39,7 +39,7 @@ def truth(cell: Cell, renderer: TargetRenderer, chunk_size: int) -> Draw:
         trajectory = experts.plan(cell)
         k = min(chunk_size, len(trajectory)) - 1
         views = renderer.render(observation.q, trajectory.q[k], float(trajectory.gripper[k]))
-        return over_observation(views, stack(cell, observation))
+        return over_observation(views, observation.views(cell.rig.names))
 
     return draw
 
@@ -59,9 +59,4 @@ def shuffled(policy: Policy, other: Cell, seed: int) -> Draw:
 
 def blank(cell: Cell) -> Draw:
     """Control: no targets at all, only the scene."""
-    return lambda observation, seed: stack(cell, observation)
-
-
-def stack(cell: Cell, observation: Observation) -> np.ndarray:
-    """The observation's images (4, H, W, 3) in the rig's order."""
-    return np.stack([observation.images[name] for name in cell.rig.names])
+    return lambda observation, seed: observation.views(cell.rig.names)

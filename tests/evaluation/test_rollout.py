@@ -51,7 +51,7 @@ class Oracle:
         trajectory = experts.plan(self.cell)
         k = min(K, len(trajectory)) - 1
         views = self.renderer.render(observation.q, trajectory.q[k], float(trajectory.gripper[k]))
-        return over_observation(views, sources.stack(self.cell, observation))
+        return over_observation(views, observation.views(self.cell.rig.names))
 
     def act(self, drawing, q, gripper, instruction):
         actions = np.tile(self.cell.q, (K, 1))
@@ -114,19 +114,19 @@ def test_true_targets_show_where_the_expert_goes(cell, renderer):
 def test_blank_targets_are_the_observation(cell):
     cell.reset(SEED)
     observation = cell.observe()
-    np.testing.assert_array_equal(sources.blank(cell)(observation, 0), sources.stack(cell, observation))
+    np.testing.assert_array_equal(sources.blank(cell)(observation, 0), observation.views(cell.rig.names))
 
 
 def test_shuffled_shows_another_episode_as_it_goes_on(cell, renderer):
     policy = Oracle(cell, renderer)
-    policy.draw = lambda observation, seed: sources.stack(cell, observation)
+    policy.draw = lambda observation, seed: observation.views(cell.rig.names)
     other = Cell(make_task("push_button"), cell.rig)
     draw = sources.shuffled(policy, other, SEED + 7)
     cell.reset(SEED)
     first = draw(cell.observe(), 0)
     cell.step(cell.q, 1.0, 1.0)
     second = draw(cell.observe(), 1)
-    assert np.abs(first.astype(int) - sources.stack(cell, cell.observe())).max() > 50
+    assert np.abs(first.astype(int) - cell.observe().views(cell.rig.names)).max() > 50
     assert np.abs(first.astype(int) - second).max() > 50
     assert other.time_s >= 1.0
     other.close()
@@ -157,8 +157,7 @@ class Memory:
 
 def test_perfect_drawings_and_actions_score_perfectly(cell, renderer):
     seeds = range(SEED, SEED + 2)
-    scores = score(cell, Memory(cell, renderer, seeds), renderer, seeds, stride=25)
-    result = scores.to_dict()
+    result = score(cell, Memory(cell, renderer, seeds), renderer, seeds, stride=25)
     assert result["draw_found_rate"] > 0.99
     assert result["draw_error_px_median"] < 0.3
     assert result["follow_error_rad_median"] == 0.0
@@ -168,7 +167,7 @@ def test_perfect_drawings_and_actions_score_perfectly(cell, renderer):
 def test_missing_spheres_are_not_found(cell, renderer):
     policy = Memory(cell, renderer, [SEED])
     policy.draw = lambda observation, seed: np.stack(list(observation.images.values()))
-    assert score(cell, policy, renderer, range(SEED, SEED + 1), stride=25).found_rate < 0.05
+    assert score(cell, policy, renderer, range(SEED, SEED + 1), stride=25)["draw_found_rate"] < 0.05
 
 
 def test_the_streamer_refuses_a_bad_chunk_and_says_why():
@@ -181,7 +180,7 @@ def test_the_streamer_refuses_a_bad_chunk_and_says_why():
 def test_the_summary_counts_and_bounds(cell, renderer):
     policy = Oracle(cell, renderer, moves=False)
     rollouts = [roll_out(cell, policy, SEED, timeout_s=0.5) for _ in range(2)]
-    result = summarise(Evaluation("push_button", targets="truth"), rollouts, None)
+    result = summarise(Evaluation("push_button", targets="truth"), rollouts, {})
     assert result["successes"] == 0 and result["episodes"] == 2
     low, high = result["success_interval_95"]
     assert low == pytest.approx(0.0, abs=1e-9) and 0.5 < high < 0.9  # Wilson's interval for 0 of 2
