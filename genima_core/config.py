@@ -107,7 +107,7 @@ def _typed(value: Any, hint: Any, what: str, strict: bool) -> Any:
         }
     if hint is np.ndarray:
         return checked_numbers(value, None, what)
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return value if isinstance(value, hint) else from_overrides(hint, value, what, strict)
     if hint is Path and isinstance(value, str):
         return Path(value)

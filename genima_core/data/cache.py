@@ -316,7 +316,7 @@ def _fill_moved(
     part: dict[str, np.ndarray], targets: TargetRenderer, starts: np.ndarray, goals: np.ndarray, openings: np.ndarray
 ) -> None:
     for t, copy in np.ndindex(starts.shape[:2]):
-        views = targets.render(starts[t, copy], goals[t, copy], openings[t])
+        views = targets.render(starts[t, copy], goals[t, copy], float(openings[t]))
         part["target_rgb"][t, copy], part["target_alpha"][t, copy] = views.rgb, views.alpha
 
 

@@ -42,7 +42,8 @@ def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, st
             error_rad.append([np.abs(end - states[last]) for end in ends])
             error_m.append([_tcp_distance(cell.arm, end, states[last]) for end in ends])
     found = np.where(visible, error_px, np.nan)
-    (true_rad, drawn_rad), (true_m, drawn_m) = np.moveaxis(error_rad, 1, 0), np.transpose(error_m)
+    true_rad, drawn_rad = np.array(error_rad).swapaxes(0, 1)
+    true_m, drawn_m = np.array(error_m).T
     return {
         "draw_found_rate": float(np.isfinite(found[np.array(visible)]).mean()),
         "draw_error_px_median": _quantile(found),

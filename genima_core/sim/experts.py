@@ -56,9 +56,9 @@ def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
     at_s, at_q, at_dq = np.array(knots_s), np.array(knots_q), np.array(knots_dq)
     times_s = np.minimum(dt_s * np.arange(1, int(np.ceil(at_s[-1] / dt_s - 1e-9)) + 1), at_s[-1])
     i = np.clip(np.searchsorted(at_s, times_s) - 1, 0, len(openings) - 1)
-    duration_s = np.diff(at_s)[i, None]
-    s = (times_s - at_s[i])[:, None] / duration_s
-    q = _quintic(s, duration_s, at_q[i], at_q[i + 1], at_dq[i], at_dq[i + 1])
+    lasts_s = np.diff(at_s)[i, None]
+    s = (times_s - at_s[i])[:, None] / lasts_s
+    q = _quintic(s, lasts_s, at_q[i], at_q[i + 1], at_dq[i], at_dq[i + 1])
     return Trajectory(q=q, gripper=np.array(openings)[i], dt_s=dt_s)
 
 

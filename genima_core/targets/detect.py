@@ -56,9 +56,9 @@ def find_centres(
     if observation is not None and observation.shape != drawn.shape:
         shapes = f"the observation is {observation.shape}, the drawing {drawn.shape}"
         raise ValueError(f"{shapes}; both are needed in the size of the drawing")
-    grippers = {True: [palette.GRIPPER_OPEN], False: [palette.GRIPPER_CLOSED]}
-    either = [palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED]
-    candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers.get(gripper_open, either)]
+    states = (True, False) if gripper_open is None else (gripper_open,)
+    grippers = [palette.gripper_colour(state) for state in states]
+    candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers]
     centres = np.full((len(drawn), len(candidates), 2), np.nan)
     for view, picture in enumerate(drawn):
         hue, coloured = _hue_and_weight(picture, None if observation is None else observation[view])
@@ -68,13 +68,15 @@ def find_centres(
     return centres
 
 
-def score_drawing(drawn: np.ndarray, truth: TargetViews, observation: np.ndarray | None = None) -> DrawingScore:
+def score_drawing(
+    drawn: np.ndarray, truth: TargetViews, observation: np.ndarray | None = None, gripper_open: bool | None = None
+) -> DrawingScore:
     """Compares a drawing (4, H, W, 3) uint8 with the targets that it should show.
 
     The true centre is the centroid of the visible part, so that partly hidden spheres are judged fairly.
     """
     visible = visible_targets(truth)
-    found_at, true_at = find_centres(drawn, observation=observation), label_centres(truth.labels)
+    found_at, true_at = find_centres(drawn, gripper_open, observation), label_centres(truth.labels)
     distance = np.linalg.norm(found_at - true_at, axis=-1)
     found = visible & (distance <= FOUND_WITHIN * truth.labels.shape[-1])
     return DrawingScore(visible, found, np.where(found, distance, np.nan))

@@ -17,7 +17,7 @@ from genima_core.data.origin import Origin, resume
 from genima_core.importers.rlbench import layout
 from genima_core.importers.rlbench.demo import Demo, read_demo
 from genima_core.importers.rlbench.layout import DemoFolder
-from genima_core.importers.rlbench.rig import ArmFit, check_same_rig, find_rig, fit_arm
+from genima_core.importers.rlbench.rig import ArmFit, find_rig, fit_arm
 
 FITTED_ROWS = 32
 """Rows of each episode that base and cameras are found from; enough of them to see a camera move."""
@@ -48,33 +48,21 @@ class Options:
         if self.tasks is not None and not self.tasks:
             raise ValueError("tasks is empty; leave it out to convert all")
         for name, least in (("size", 16), ("episodes", 1), ("fps", 1), ("description", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
+            if (value := getattr(self, name)) is not None and value < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
 
 
 def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict[str, Any]:
-    """Writes RLBench's demonstrations as a data set, and goes on where it was interrupted.
+    """Writes RLBench's demonstrations as a data set, and goes on where it was interrupted; what was done, for `--json`.
 
     All numbers are read and checked before anything is written; an episode that is damaged is left out, with its
-    reason. Where a recording has the joint positions that
-    RLBench's planner commanded (since April 2024), they are the actions; else an action is what the next row measured.
-    The last row repeats its predecessor's. All joint positions are in the vendor's convention afterwards, from which
-    RLBench's differs (see `fit_arm`). RLBench keeps only successes, and nothing from which a scene could be drawn
-    again here, so no episode has a seed.
+    reason. Where a recording has the joint positions that RLBench's planner commanded (since April 2024), they are the
+    actions; else an action is what the next row measured. The last row repeats its predecessor's. All joint positions
+    are in the vendor's convention afterwards, from which RLBench's differs (see `fit_arm`). RLBench keeps only
+    successes, and nothing from which a scene could be drawn again here, so no episode has a seed.
 
-    Args:
-        source: The data set, a task's folder or a variation's.
-        out: Folder of the data set.
-        options: What to convert and how.
-        show_progress: Print bars.
-
-    Returns:
-        What was done, for `--json`.
-
-    Raises:
-        FileNotFoundError, ValueError: not RLBench's, nothing that can be converted, of another arm, or `out` holds
-            something else.
+    `source` is the data set, a task's folder or a variation's. FileNotFoundError, ValueError: not RLBench's, nothing
+    that can be converted, of another arm, or `out` holds something else.
     """
     begun_s = time.monotonic()
     folders = layout.find_demos(source, options.tasks, options.episodes)
@@ -83,17 +71,12 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
     done, report = list(before.episodes[:known]), dict(before.report)
     if gone := set(done) - {folder.name for folder in folders}:
         raise ValueError(f"{out} holds {', '.join(sorted(gone))}, which {source} no longer has; choose another folder")
-    added, skipped = 0, dict[str, str]()
+    skipped = dict[str, str]()
     if all(folder.name in done for folder in folders):
         print(f"{out} holds all {known} episodes of {source} already; there is nothing to do")
-        return _summary(source, out, report, added, skipped, time.monotonic() - begun_s)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        disable=not show_progress,
-    ) as progress:
+        return _summary(source, out, report, 0, skipped, time.monotonic() - begun_s)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not show_progress) as progress:
         demos = {}
         for folder in progress.track(folders, description="reading numbers"):
             try:
@@ -104,9 +87,9 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
             raise ValueError(f"nothing of {source} can be converted: {'; '.join(skipped.values())}")
         arm, rig, size, report = _frames(demos, options)
         if known:
-            rig_before = Dataset(out).rig
-            check_same_rig(rig_before, rig)
-            rig = rig_before
+            found, rig = rig, Dataset(out).rig
+            if different := rig.differences(found):
+                raise ValueError(f"its cameras are not those of {out}: {'; '.join(different)}; choose another folder")
         with DatasetWriter(out, rig, fps=options.fps) as writer:
             if len(writer) != known:
                 raise RuntimeError(f"another process has added to {out} meanwhile; run this again")
@@ -120,9 +103,8 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
                     skipped[folder.name] = str(error)
                     continue
                 done.append(folder.name)
-                added += 1
             replace(origin, episodes=tuple(done), report=report).save(out)
-    return _summary(source, out, report, added, skipped, time.monotonic() - begun_s)
+    return _summary(source, out, report, len(done) - known, skipped, time.monotonic() - begun_s)
 
 
 def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int]]:
@@ -137,14 +119,12 @@ def _frames(
     examined: Mapping[DemoFolder, tuple[Demo, tuple[int, int]]], options: Options
 ) -> tuple[ArmFit, CameraRig, tuple[int, int], dict[str, Any]]:
     """The arm, the rig of the data set, the size of the recorded pictures, and how well it all fits."""
-    demos, size = [demo for demo, _ in examined.values()], next(size for _, size in examined.values())
-    for folder, (_, other) in examined.items():
+    demos = [demo for demo, _ in examined.values()]
+    (first, (_, size)), *others = examined.items()
+    for folder, (_, other) in others:
         if other != size:
-            first = next(iter(examined))
-            raise ValueError(
-                f"the pictures of {folder.path} are {other[0]}x{other[1]}, those of {first.path} {size[0]}x{size[1]}; "
-                "convert them into separate data sets"
-            )
+            there = f"those of {first.path} {size[0]}x{size[1]}; convert them into separate data sets"
+            raise ValueError(f"the pictures of {folder.path} are {other[0]}x{other[1]}, {there}")
     arm = fit_arm(demos)
     rig, cameras = find_rig(demos, options.cameras, size, arm)
     if options.size is not None:

@@ -44,29 +44,25 @@ class Demo:
 
 
 def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
-    """The numbers in an episode's folder.
+    """The numbers in an episode's folder; FileNotFoundError where it has no pickle.
 
-    Raises:
-        FileNotFoundError: the episode has no pickle.
-        ValueError: damaged, too short, of another robot, or something that is needed was not recorded.
+    ValueError: damaged, too short, of another robot, or something that is needed was not recorded.
     """
     path = episode / _FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{episode} has no {_FILE}, which RLBench writes last: its recording was interrupted. "
-            "Remove the folder or record it again"
+            f"{episode} has no {_FILE}, which RLBench writes last: its recording was interrupted. Remove the folder or "
+            "record it again"
         )
     demo = pickles.read_pickle(path)
-    observations = demo.observations if isinstance(demo, pickles.Demo) else demo
+    observations = demo.attributes.get("_observations") if isinstance(demo, pickles.Demo) else demo
     if not isinstance(observations, list) or not all(isinstance(o, pickles.Observation) for o in observations):
         raise ValueError(f"{path} is not an RLBench demonstration, which is a list of observations")
-    if len(observations) < 2:
+    if not 2 <= len(observations) <= MAX_ROWS:
         raise ValueError(
-            f"{path} holds {len(observations)} observations; a demonstration needs 2 at least: remove the "
-            "episode's folder"
+            f"{path} holds {len(observations)} observations; a demonstration needs 2 at least, and {MAX_ROWS} are the "
+            "most that is read: remove the episode's folder"
         )
-    if len(observations) > MAX_ROWS:
-        raise ValueError(f"{path} holds {len(observations)} observations; the most that is read is {MAX_ROWS}")
     rows: list[pickles.Observation] = observations
 
     def column(name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
@@ -102,18 +98,16 @@ def _column(path: Path, rows: list[pickles.Observation], name: str, shape: tuple
         raise ValueError(f"{path} lacks {name}: {_remedy(name)}")
     result = np.empty((len(rows) - first, *shape))
     for t, row in enumerate(rows[first:]):
+        what = f"{path}: {name} of observation {first + t}"
         try:
             value = np.asarray(row.get(name), dtype=np.float64)
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path}: {name} of observation {first + t} is not made of numbers ({error})") from error
+            raise ValueError(f"{what} is not made of numbers ({error})") from error
         if value.shape != shape:
             robot = "; only RLBench's Panda, with 7 joints, can be converted" if name.startswith("joint") else ""
-            raise ValueError(f"{path}: {name} of observation {first + t} has shape {value.shape}, not {shape}{robot}")
+            raise ValueError(f"{what} has shape {value.shape}, not {shape}{robot}")
         if not np.isfinite(value).all():
-            raise ValueError(
-                f"{path}: {name} of observation {first + t} holds NaN or infinite numbers; record the "
-                "episode again or remove its folder"
-            )
+            raise ValueError(f"{what} holds NaN or infinite numbers; record the episode again or remove its folder")
         result[t] = value
     return result
 

@@ -35,8 +35,7 @@ class DemoFolder:
 def find_variations(root: Path) -> list[tuple[str, Path]]:
     """Task and folder of each variation at or below `root`: a root, a task's folder or a variation's. May be empty.
 
-    Raises:
-        ValueError: a task has single variations and all of them in one folder as well.
+    ValueError where a task has single variations and all of them in one folder as well.
     """
     root = Path(root).resolve()
     if not root.is_dir():
@@ -49,9 +48,7 @@ def find_variations(root: Path) -> list[tuple[str, Path]]:
 def find_demos(root: Path, tasks: tuple[str, ...] | None = None, most: int | None = None) -> tuple[DemoFolder, ...]:
     """The demonstrations at or below `root`, in a fixed order; at most `most` of each variation.
 
-    Raises:
-        FileNotFoundError: no such folder, or no demonstrations in it.
-        ValueError: an unknown task.
+    FileNotFoundError: no such folder, or no demonstrations in it; ValueError: an unknown task.
     """
     if not Path(root).is_dir():
         raise FileNotFoundError(f"{root} is not a folder; an RLBench data set is one")
@@ -67,13 +64,13 @@ def find_demos(root: Path, tasks: tuple[str, ...] | None = None, most: int | Non
             demos += [DemoFolder(task, f"{task}/{variation.name}/{e.name}", e) for e in episodes[:most]]
     if not demos and found:
         raise FileNotFoundError(
-            f"{root} holds no episodes of {', '.join(tasks or present)}, only empty folders, as "
-            "RLBench leaves them where its planner finds no way; record again"
+            f"{root} holds no episodes of {', '.join(tasks or present)}, only empty folders, as RLBench leaves them "
+            "where its planner finds no way; record again"
         )
     if not demos:
         raise FileNotFoundError(
-            f"{root} holds no RLBench episodes; expected are {EXPECTED}, or the part of that below "
-            f"a task or a variation. It holds {listing(root)}"
+            f"{root} holds no RLBench episodes; expected are {EXPECTED}, or the part of that below a task or a "
+            f"variation. It holds {listing(root)}"
         )
     return tuple(demos)
 
@@ -87,15 +84,14 @@ def listing(folder: Path) -> str:
 def read_instruction(episode: Path, index: int = 0) -> str:
     """One of the sentences that describe what an episode does.
 
-    Raises:
-        FileNotFoundError, ValueError: none were recorded; there are fewer, or the file is damaged.
+    FileNotFoundError, ValueError: none were recorded; there are fewer, or the file is damaged.
     """
-    places = [episode / _DESCRIPTIONS, episode.parents[1] / _DESCRIPTIONS]
-    path = next((place for place in places if place.is_file()), None)
+    folders = episode, episode.parents[1]
+    path = next((place for folder in folders if (place := folder / _DESCRIPTIONS).is_file()), None)
     if path is None:
         raise FileNotFoundError(
-            f"there is no {_DESCRIPTIONS}, which holds the instructions, in {places[0].parent} or "
-            f"{places[1].parent}; RLBench's dataset_generator.py writes it"
+            f"there is no {_DESCRIPTIONS}, which holds the instructions, in {folders[0]} or {folders[1]}; RLBench's "
+            "dataset_generator.py writes it"
         )
     texts = pickles.read_pickle(path)
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
@@ -106,10 +102,7 @@ def read_instruction(episode: Path, index: int = 0) -> str:
 
 
 def check_cameras(episode: Path, cameras: tuple[str, ...]) -> None:
-    """
-    Raises:
-        FileNotFoundError: one of the cameras was not recorded.
-    """
+    """FileNotFoundError where one of the cameras was not recorded."""
     for camera in cameras:
         if not _pictures(episode, camera).is_dir():
             there = sorted(path.name.removesuffix("_rgb") for path in episode.glob("*_rgb"))
@@ -120,10 +113,9 @@ def check_cameras(episode: Path, cameras: tuple[str, ...]) -> None:
 
 
 def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int, int]:
-    """Width and height of an episode's pictures, judged by the first of each camera; all files must be there.
+    """Width and height of an episode's pictures, judged by the first of each camera.
 
-    Raises:
-        ValueError: too few or too many pictures, or different sizes.
+    ValueError for too few or too many pictures, or different sizes.
     """
     sizes = {}
     for camera in cameras:
@@ -131,8 +123,8 @@ def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int,
         names = {path.name for path in folder.glob("*.png")}
         if names != {f"{t}.png" for t in range(rows)}:
             raise ValueError(
-                f"{folder} holds {len(names)} pictures, but the episode has {rows} observations, which "
-                f"need 0.png to {rows - 1}.png; record the episode again or remove its folder"
+                f"{folder} holds {len(names)} pictures, but the episode has {rows} observations, which need 0.png to "
+                f"{rows - 1}.png; record the episode again or remove its folder"
             )
         sizes[camera] = _read_image(folder / "0.png").shape[1::-1]
     if len(set(sizes.values())) != 1:
@@ -142,11 +134,7 @@ def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int,
 
 
 def read_images(episode: Path, camera: str, rows: int, size: tuple[int, int]) -> np.ndarray:
-    """One camera's pictures (T, H, W, 3) uint8 RGB, of the given width and height.
-
-    Raises:
-        ValueError: a picture is damaged or of another size.
-    """
+    """One camera's pictures (T, H, W, 3) uint8 RGB; ValueError where one is damaged or not of this width and height."""
     frames = np.empty((rows, size[1], size[0], 3), np.uint8)
     for t in range(rows):
         path = _pictures(episode, camera) / f"{t}.png"
@@ -175,19 +163,13 @@ def _variations_of(task: Path) -> list[tuple[str, Path]]:
     together = task / _ALL_VARIATIONS
     if (together / "episodes").is_dir():
         if found:
-            raise ValueError(
-                f"{task} has both {found[0].name} and {_ALL_VARIATIONS}, which may hold the same "
-                "episodes; convert one of these folders"
-            )
+            both = f"{found[0].name} and {_ALL_VARIATIONS}"
+            raise ValueError(f"{task} has both {both}, which may hold the same episodes; convert one of these folders")
         found = [together]
     return [(task.name, path) for path in found]
 
 
 def _numbered(folder: Path, prefix: str) -> list[Path]:
     """Folders `<prefix><number>`, by number."""
-    found = [
-        (int(match[1]), path)
-        for path in folder.iterdir()
-        if (match := re.fullmatch(rf"{prefix}(\d+)", path.name)) and path.is_dir()
-    ]
-    return [path for _, path in sorted(found)]
+    found = [path for path in folder.iterdir() if re.fullmatch(rf"{prefix}\d+", path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix(prefix)))

@@ -17,6 +17,8 @@ import numpy as np
 from genima_core.files import check_regular
 
 MAX_BYTES = 256 << 20
+_DAMAGE = (pickle.UnpicklingError, EOFError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What unpickling may raise; MemoryError and ImportError too."""
 _NUMBERS = re.compile(r"[?biufc]\d{0,2}")
 """Numpy's codes of numbers, such as f8; objects, texts and records are none."""
 
@@ -42,10 +44,6 @@ class Demo(_Attributes):
 
     __slots__ = ()
 
-    @property
-    def observations(self) -> object:
-        return self.attributes.get("_observations")
-
 
 class Observation(_Attributes):
     """What stands for a `rlbench.backend.observation.Observation`."""
@@ -63,37 +61,21 @@ class Observation(_Attributes):
 def read_pickle(path: Path) -> object:
     """What a pickle of RLBench holds: lists, dicts, texts, numbers, `Demo` and `Observation`.
 
-    Arrays and numpy's scalars come as objects that `np.asarray` makes arrays of.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is damaged, or asks for anything that a recording does not contain.
+    Arrays and numpy's scalars come as objects that `np.asarray` makes arrays of. ValueError where the file is damaged,
+    or asks for anything that a recording does not contain.
     """
-    data = check_regular(Path(path)).read_bytes() if Path(path).stat().st_size <= MAX_BYTES else b""
-    with io.BytesIO(data) as file:
-        try:
-            _check_cost(data)
-            return _Unpickler(file).load()
-        except _RefusedError as refusal:
-            raise ValueError(
-                f"{path} asks for {refusal}, which no RLBench recording contains. Opening it could run "
-                "any program, so it is refused; record it again, or ask where it comes from"
-            ) from None
-        except (
-            pickle.UnpicklingError,
-            EOFError,
-            AttributeError,
-            IndexError,
-            KeyError,
-            TypeError,
-            ValueError,
-            MemoryError,
-            OverflowError,
-            ImportError,
-        ) as error:
-            raise ValueError(
-                f"{path} is damaged: {error or type(error).__name__}; record the episode again or remove its folder"
-            ) from error
+    data = check_regular(path).read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+    try:
+        _check_cost(data)
+        return _Unpickler(io.BytesIO(data)).load()
+    except _RefusedError as refusal:
+        raise ValueError(
+            f"{path} asks for {refusal}, which no RLBench recording contains. Opening it could run any program, so it "
+            "is refused; record it again, or ask where it comes from"
+        ) from None
+    except (*_DAMAGE, MemoryError, ImportError) as error:
+        what = error or type(error).__name__
+        raise ValueError(f"{path} is damaged: {what}; record the episode again or remove its folder") from error
 
 
 def _check_cost(data: bytes) -> None:
@@ -111,10 +93,9 @@ class _RefusedError(Exception):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
-        try:
-            return _ADMITTED[module, name]
-        except KeyError:
-            raise _RefusedError(f"{module}.{name}") from None
+        if (module, name) not in _ADMITTED:
+            raise _RefusedError(f"{module}.{name}")
+        return _ADMITTED[module, name]
 
 
 class _Function:
@@ -137,9 +118,10 @@ class _Dtype:
 
     __slots__ = ("_code", "_order")
 
-    def __init__(self, code: str) -> None:
-        self._code = code
-        self._order: Any = "="
+    def __init__(self, code: object, align: object, copy: object) -> None:
+        if type(code) is not str:
+            raise pickle.UnpicklingError("an array whose type is not text")
+        self._code, self._order = code, "="
 
     def __setstate__(self, state: tuple) -> None:
         order = state[1]
@@ -154,26 +136,19 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for a numpy array until somebody asks for its numbers."""
+    """Stands for a numpy array until somebody asks for its numbers; `axes` is a transposition that follows."""
 
     __slots__ = ("_axes", "_data", "_dtype", "_order", "_shape")
 
-    def __init__(self) -> None:
-        self._shape: tuple[Any, ...] = (0,)
-        self._dtype: object = None
-        self._data = b""
-        self._order: Literal["C", "F"] = "C"
-        self._axes: tuple[Any, ...] | None = None
+    def __init__(
+        self, data: object = b"", dtype: object = None, shape: Any = (0,), order: Any = "C", axes: Any = None
+    ) -> None:
+        self._data, self._dtype, self._shape, self._axes = data, dtype, shape, axes
+        self._order: Literal["C", "F"] = "F" if order == "F" else "C"
 
     def __setstate__(self, state: tuple) -> None:
         _, self._shape, self._dtype, fortran, self._data = state
         self._order = "F" if fortran else "C"
-
-    def place(self, data: bytes, dtype: object, shape: tuple, order: str, axes: tuple | None) -> "_Array":
-        """Sets what protocol 5 hands over at once; `axes` is the transposition that follows."""
-        self._shape, self._dtype, self._data = shape, dtype, data
-        self._order, self._axes = ("F" if order == "F" else "C"), axes
-        return self
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         if not isinstance(self._dtype, _Dtype) or not isinstance(self._data, bytes | bytearray):
@@ -191,18 +166,8 @@ def _reconstruct(kind: object, shape: object, code: object) -> _Array:
     return _Array()
 
 
-def _from_buffer(data: bytes, dtype: object, shape: tuple, order: str, axes: tuple | None = None) -> _Array:
-    return _Array().place(data, dtype, shape, order, axes)
-
-
-def _scalar(dtype: object, data: bytes) -> _Array:
-    return _Array().place(data, dtype, (), "C", None)
-
-
-def _dtype(code: object, align: object, copy: object) -> _Dtype:
-    if type(code) is not str:
-        raise pickle.UnpicklingError("an array whose type is not text")
-    return _Dtype(code)
+def _scalar(dtype: object, data: object) -> _Array:
+    return _Array(data, dtype, ())
 
 
 # Numpy's functions moved from numpy.core to numpy._core with version 2.0. `Demo` keeps the state of the random
@@ -211,13 +176,13 @@ _ADMITTED: dict[tuple[str, str], object] = {
     ("rlbench.demo", "Demo"): Demo,
     ("rlbench.backend.observation", "Observation"): Observation,
     ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): _Function(_dtype),
+    ("numpy", "dtype"): _Function(_Dtype),
 } | {
     (f"numpy.{core}.{module}", name): _Function(function)
     for core in ("core", "_core")
     for module, name, function in (
         ("multiarray", "_reconstruct", _reconstruct),
         ("multiarray", "scalar", _scalar),
-        ("numeric", "_frombuffer", _from_buffer),
+        ("numeric", "_frombuffer", _Array),
     )
 }

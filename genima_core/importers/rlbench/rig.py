@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation
 
 from genima_core.arm import FRAMES, PANDA
-from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
+from genima_core.cameras import MOVED_M, MOVED_RAD, CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.geometry import invert, make_transform, transform_points
 from genima_core.importers.rlbench.demo import Demo
 
@@ -19,7 +19,7 @@ FIT_LIMIT_MM = 20.0
 """Median distance of a joint from ours above which the arm is another one."""
 ZERO_LIMIT_RAD = 0.15
 """How far joint 4's zero is searched."""
-MOVED_LIMIT_MM, MOVED_LIMIT_DEG = 2.0, 0.2
+MOVED_LIMIT_MM, MOVED_LIMIT_DEG = 1e3 * MOVED_M, float(np.degrees(MOVED_RAD))
 """How far a camera may be from where it is on average: about a pixel at 256x256."""
 
 _JOINT4 = np.eye(7)[3]
@@ -59,12 +59,10 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
     Its joint 4 is 4 degrees further than it says (stepjam/PyRep, issue 187), which moves the wrist by 3 cm. The joints
     beyond tell by how much. Without it, targets would not lie on the arm.
 
-    Raises:
-        ValueError: some joint or the tip is more than 20 mm off (median): another arm, or poses in other frames.
+    ValueError where some joint or the tip is more than 20 mm off (median): another arm, or poses in other frames.
     """
-    q = np.concatenate([demo.q for demo in demos])
-    p_world, T_world_tip = (
-        np.concatenate([getattr(demo, name) for demo in demos]) for name in ("p_world_joint", "T_world_tip")
+    q, p_world, T_world_tip = (
+        np.concatenate([getattr(demo, name) for demo in demos]) for name in ("q", "p_world_joint", "T_world_tip")
     )
     # Where joints 1 to 4 are does not depend on joint 4.
     T_world_base = _kabsch(_origins(q)[:, :4].reshape(-1, 3), p_world[:, :4].reshape(-1, 3))
@@ -73,30 +71,20 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
         p_base = _origins(q + joint4_zero * _JOINT4)
         return 1000 * np.linalg.norm(transform_points(T_world_base, p_base) - p_world, axis=-1)
 
-    found = minimize_scalar(
-        lambda zero: np.square(distances_mm(zero)).sum(),
-        method="bounded",
-        bounds=(-ZERO_LIMIT_RAD, ZERO_LIMIT_RAD),
-        options={"xatol": 1e-7},
-    )
+    bounds = (-ZERO_LIMIT_RAD, ZERO_LIMIT_RAD)
+    found = minimize_scalar(lambda zero: np.square(distances_mm(zero)).sum(), bounds=bounds, options={"xatol": 1e-7})
     q_zero, residual_mm = found.x * _JOINT4, distances_mm(found.x)
     T_tcp_tip = invert(T_world_base @ PANDA.frame_pose(q + q_zero, "tcp")) @ T_world_tip
     tip_mm = 1000 * T_tcp_tip[:, :3, 3]
-    distances = dict(
-        zip(
-            (*FRAMES[:7], "gripper tip"),
-            [*np.median(residual_mm, axis=0), np.median(np.linalg.norm(tip_mm, axis=-1))],
-            strict=True,
-        )
-    )
+    distances = dict(zip(FRAMES, np.median(residual_mm, axis=0), strict=False))
+    distances["gripper tip"] = np.median(np.linalg.norm(tip_mm, axis=-1))
     worst = max(distances, key=lambda name: distances[name])
     if not distances[worst] <= FIT_LIMIT_MM:
         listed = ", ".join(f"{name} {distance:.0f}" for name, distance in distances.items())
         raise ValueError(
-            f"these recordings are not of a Panda in RLBench's conventions: {worst} is "
-            f"{distances[worst]:.0f} mm (median) from where its kinematics put it, and {FIT_LIMIT_MM:.0f} "
-            f"are allowed ({listed}). Convert recordings of RLBench's Panda, with joint_poses and "
-            "gripper_matrix in the world frame"
+            f"these recordings are not of a Panda in RLBench's conventions: {worst} is {distances[worst]:.0f} mm "
+            f"(median) from where its kinematics put it, and {FIT_LIMIT_MM:.0f} are allowed ({listed}). Convert "
+            "recordings of RLBench's Panda, with joint_poses and gripper_matrix in the world frame"
         )
     return ArmFit(T_world_base, q_zero, residual_mm, np.median(tip_mm, axis=0))
 
@@ -106,10 +94,8 @@ def find_rig(
 ) -> tuple[CameraRig, dict[str, dict]]:
     """The rig of the recorded cameras for pictures of this size, and per camera how much it moved.
 
-    A camera belongs to the base or to the hand, whichever it moves less against.
-
-    Raises:
-        ValueError: a camera that does neither, or intrinsics that change or belong to pictures of another size.
+    A camera belongs to the base or to the hand, whichever it moves less against. ValueError: a camera that does
+    neither, or intrinsics that change or belong to pictures of another size.
     """
     T_base_hand = PANDA.frame_pose(np.concatenate([demo.q for demo in demos]) + arm.q_zero, "hand")
     rig, report = [], {}
@@ -126,29 +112,12 @@ def find_rig(
         if moved[mount][0] > MOVED_LIMIT_MM or moved[mount][1] > MOVED_LIMIT_DEG:
             listed = " and ".join(f"{mm:.1f} mm and {deg:.2f}° against the {m}" for m, (mm, deg) in moved.items())
             raise ValueError(
-                f"camera {name!r} is fixed to neither base nor hand: it moves {listed}, and "
-                f"{MOVED_LIMIT_MM:g} mm and {MOVED_LIMIT_DEG:g}° are allowed. Convert recordings with "
-                "different camera poses into separate data sets"
+                f"camera {name!r} is fixed to neither base nor hand: it moves {listed}, and {MOVED_LIMIT_MM:g} mm and "
+                f"{MOVED_LIMIT_DEG:g}° are allowed. Convert recordings with other camera poses into separate data sets"
             )
         rig.append(RigCamera(name, intrinsics, mount, means[mount], TARGET_RADIUS_M[name]))
         report[name] = {"mount": mount, "moved_mm": round(moved[mount][0], 3), "moved_deg": round(moved[mount][1], 4)}
     return CameraRig(tuple(rig)), report
-
-
-def check_same_rig(known: CameraRig, found: CameraRig) -> None:
-    """Compares the rig of a data set with that of what should be added to it.
-
-    Raises:
-        ValueError: a camera is another one, or elsewhere.
-    """
-    for a, b in zip(known.cameras, found.cameras, strict=True):
-        mm, deg = _farthest(a.T_mount_cam, b.T_mount_cam[None])
-        alike = np.allclose(list(vars(a.intrinsics).values()), list(vars(b.intrinsics).values()), atol=0.05)
-        if (a.name, a.mount) != (b.name, b.mount) or not alike or mm > MOVED_LIMIT_MM or deg > MOVED_LIMIT_DEG:
-            raise ValueError(
-                f"camera {b.name!r} is not the data set's {a.name!r}: they differ by {mm:.1f} mm and "
-                f"{deg:.2f}°, or in size or focal length; choose another folder"
-            )
 
 
 def _intrinsics(name: str, K: np.ndarray, size: tuple[int, int]) -> tuple[PinholeCamera, np.ndarray]:
@@ -156,13 +125,13 @@ def _intrinsics(name: str, K: np.ndarray, size: tuple[int, int]) -> tuple[Pinhol
     fx, fy, cx, cy = K[0, 0, 0], K[0, 1, 1], K[0, 0, 2], K[0, 1, 2]
     if np.abs(K - K[0]).max() > 0.05:
         raise ValueError(
-            f"camera {name!r} changes its intrinsics in the recordings; convert recordings with different "
-            "cameras into separate data sets"
+            f"camera {name!r} changes its intrinsics in the recordings; convert recordings with different cameras into "
+            "separate data sets"
         )
     if abs(2 * cx - size[0]) > 1 or abs(2 * cy - size[1]) > 1:
         raise ValueError(
-            f"camera {name!r} was recorded with {2 * cx:.0f}x{2 * cy:.0f} pixels, but its pictures are "
-            f"{size[0]}x{size[1]}; convert the pictures as RLBench wrote them, with --size"
+            f"camera {name!r} was recorded with {2 * cx:.0f}x{2 * cy:.0f} pixels, but its pictures are {size[0]}x"
+            f"{size[1]}; convert the pictures as RLBench wrote them, with --size"
         )
     if fx * fy <= 0:
         raise ValueError(f"camera {name!r} has focal lengths {fx:g} and {fy:g}; valid are two of the same sign")
@@ -180,8 +149,7 @@ def _origins(q: np.ndarray) -> np.ndarray:
 def _kabsch(points_base: np.ndarray, points_world: np.ndarray) -> np.ndarray:
     """T_world_base that brings points (N, 3) closest to their partners."""
     mean_base, mean_world = points_base.mean(axis=0), points_world.mean(axis=0)
-    U, _, Vt = np.linalg.svd((points_base - mean_base).T @ (points_world - mean_world))
-    R_world_base = Vt.T @ np.diag([1.0, 1.0, np.sign(np.linalg.det(Vt.T @ U.T))]) @ U.T
+    R_world_base = Rotation.align_vectors(points_world - mean_world, points_base - mean_base)[0].as_matrix()
     return make_transform(R_world_base, mean_world - R_world_base @ mean_base)
 
 
