@@ -20,8 +20,9 @@ from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import TrainingBatch
 from genima_core.controller.policy import Controller
 from genima_core.controller.scores import Score, score
+from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
-from genima_core.data.windows import FollowingWindows, WindowCache
+from genima_core.data.windows import FollowingWindows
 from genima_core.device import out_of_memory
 from genima_core.diffusion.autoencoder import load_autoencoder, to_latents, to_pictures
 from genima_core.language import TextEncoder

@@ -109,19 +109,11 @@ class WindowCache:
         workers: int = 1,
         show_progress: bool = True,
     ) -> "WindowCache":
-        """Opens the cache of a data set, after building it if need be.
+        """Opens the cache of a data set, after building it if need be, in so many worker processes.
 
-        Args:
-            dataset: What to cache.
-            horizon: K, in rows.
-            size: Width and height of the views; the data set's by default.
-            folder: Where caches lie; `<data set>/.cache` by default. Caches of what the data set held before are
-                removed from there.
-            workers: Processes that decode and render.
-            show_progress: Print a bar.
-
-        Raises:
-            ValueError: no successful episodes, or a horizon or size below 1.
+        `horizon` is K in rows, `size` width and height of the views, the data set's by default. Caches lie in `folder`,
+        `<data set>/.cache` by default; those of what the data set held before are removed from there. ValueError: no
+        successful episodes, or a horizon or size below 1.
         """
         numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
         if not numbers:
@@ -232,11 +224,10 @@ class WindowCache:
 
     def moved_ends(self, moved: MovedEnds) -> tuple[np.ndarray, np.ndarray]:
         """Starts and goals (N, count, 7) rad of the moved windows, within the limits of the joints."""
-        arm = self.rig.arm
-        rng = np.random.default_rng(moved.seed)
-        offset = rng.normal(0, moved.sigma_rad, (2, len(self), moved.count, 7)).astype(np.float32)
+        shape = (2, len(self), moved.count, 7)
+        offset = np.random.default_rng(moved.seed).normal(0, moved.sigma_rad, shape).astype(np.float32)
         starts, goals = self.q[:, None] + offset[0], self.q_target[:, None] + offset[1]
-        return arm.clip(starts).astype(np.float32), arm.clip(goals).astype(np.float32)
+        return tuple(self.rig.arm.clip(ends).astype(np.float32) for ends in (starts, goals))
 
     def moved_targets(
         self, moved: MovedEnds, workers: int = 1, show_progress: bool = True
@@ -253,12 +244,7 @@ class WindowCache:
 
 
 def _build(
-    folder: Path,
-    arrays: dict[str, _Kind],
-    cache: WindowCache,
-    moved: MovedEnds | None,
-    workers: int,
-    show_progress: bool,
+    folder: Path, arrays: dict[str, _Kind], cache: WindowCache, moved: MovedEnds | None, workers: int, show: bool
 ) -> None:
     """Creates the arrays in a temporary folder, fills them episode by episode and renames the folder."""
     what = "rendering targets" if moved is None else "rendering moved targets"
@@ -268,13 +254,13 @@ def _build(
             np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, shape).flush()
         episodes = list(cache.episodes())
         if workers == 1:
-            _fill(temporary, cache, moved, track(episodes, what, disable=not show_progress))
+            _fill(temporary, cache, moved, track(episodes, what, disable=not show))
         else:
             step = max(1, len(episodes) // (4 * workers))
             shares = [episodes[i : i + step] for i in range(0, len(episodes), step)]
             with gl.rendering_processes(workers) as pool:
                 futures = [pool.submit(_fill, temporary, cache, moved, share) for share in shares]
-                for future in track(as_completed(futures), what, total=len(futures), disable=not show_progress):
+                for future in track(as_completed(futures), what, total=len(futures), disable=not show):
                     future.result()
         try:
             temporary.rename(folder)

@@ -1,6 +1,5 @@
-"""What the two models train on: windows of K steps, as torch data sets that only index mapped arrays."""
+"""What the controller trains on: windows of K steps, as a torch data set that only indexes mapped arrays."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -9,49 +8,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from genima_core.arm import Arm
 from genima_core.data.cache import MovedEnds, WindowCache
-from genima_core.targets.draw import over_observation
-from genima_core.tiling import tile
-
-__all__ = ["DrawingWindows", "FollowingWindows", "MovedEnds", "Statistics", "WindowCache", "moved_actions"]
 
 Split = Literal["train", "val", "all"]
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and standard deviation of each joint over windows and steps, (7,) rad; deviations are at least 1e-3."""
-
-    action_mean: np.ndarray
-    action_std: np.ndarray
-    q_mean: np.ndarray
-    q_std: np.ndarray
-
-
-class DrawingWindows(TorchDataset):
-    """What the diffusion agent trains on: an observation, and the same with the targets drawn over it.
-
-    An item is a dict of ``observation`` and ``target``, tiled (3, 2H, 2W) uint8, and ``instruction``, str.
-    """
-
-    def __init__(self, cache: WindowCache, split: Split = "train") -> None:
-        self.cache = cache
-        self.windows = cache.windows(split)
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, index: int) -> dict:
-        window = self.windows[index]
-        images = self.cache.images[window]
-        drawn = over_observation(self.cache.views(window), images)
-        return {
-            "observation": torch.from_numpy(tile(images)).permute(2, 0, 1).contiguous(),
-            "target": torch.from_numpy(tile(drawn)).permute(2, 0, 1).contiguous(),
-            "instruction": self.instruction(index),
-        }
-
-    def instruction(self, index: int) -> str:
-        return self.cache.instructions[self.cache.episode_index[self.windows[index]]]
 
 
 class FollowingWindows(TorchDataset):
@@ -125,25 +83,14 @@ class FollowingWindows(TorchDataset):
     def instruction(self, index: int) -> str:
         return self.cache.instructions[self.cache.episode_index[self.windows[index // self.variants]]]
 
-    def statistics(self) -> Statistics:
-        """Over all items, padding included."""
-        actions, q = (values.numpy().reshape(-1, 7).astype(np.float64) for values in (self.actions, self.q))
-        return Statistics(actions.mean(0), np.maximum(actions.std(0), 1e-3), q.mean(0), np.maximum(q.std(0), 1e-3))
-
 
 def moved_actions(arm: Arm, q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np.ndarray) -> np.ndarray:
     """The demonstrated way, bent so that it leads from another start to another goal.
 
     The offset at the start fades into the offset at the goal along a smoothstep, so both ends keep their velocity.
 
-    Args:
-        q: (N, 7) where the demonstration is at step 0.
-        path: (N, K, 7) where it is at steps 1 to K.
-        q_now: (N, V, 7) other starts, within the limits of the joints.
-        q_goal: (N, V, 7) other goals, likewise.
-
-    Returns:
-        (N, V, K, 7); the last step is the goal exactly.
+    The demonstration is at `q` (N, 7) at step 0 and at `path` (N, K, 7) at steps 1 to K; other starts and goals
+    (N, V, 7) lie within the limits of the joints. Returns (N, V, K, 7); the last step is the goal exactly.
     """
     K = path.shape[1]
     s = np.arange(1, K + 1, dtype=path.dtype)[:, None] / K

@@ -40,7 +40,6 @@ class Cell:
     def __init__(self, task: Task, rig: CameraRig) -> None:
         self.task = task
         self.rig, self.arm = rig, rig.arm
-        self.rng = np.random.default_rng(0)
         width, height = rig.size
         self._supersample = 2 if max(rig.size) <= SMALL_VIEW_PX else 1
         self._buffer_size = width * self._supersample, height * self._supersample
@@ -101,7 +100,7 @@ class Cell:
         """
         if start not in ("home", "anywhere", "here"):
             raise ValueError(f"unknown start {start!r}; valid are 'home', 'anywhere' and 'here'")
-        task_rng, start_rng, self.rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+        task_rng, start_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
         before = self.data.qpos[self._q], self.data.qvel[self._dq], self.data.ctrl[self._ctrl]
         mujoco.mj_resetData(self.model, self.data)
         self.task.reset(self, task_rng)

@@ -48,7 +48,7 @@ class Hand:
         self._openings: Callable[[float], float] = lambda _: float(opening)
         """Seconds since the motion's start to the wanted opening."""
 
-    def move(self, q: np.ndarray, now_s: float, opening: float | None = None, speed: float = SPEED) -> None:
+    def move(self, q: np.ndarray, now_s: float, opening: float | None = None) -> None:
         """To rest at `q` (7,), by the shortest smooth motion; without an `opening` the fingers stay.
 
         ValueError for anything but seven finite positions within the arm's limits and an opening from 0 to 1.
@@ -64,7 +64,7 @@ class Hand:
             raise ValueError(f"the leader's fingers cannot open to {opening}; valid is 0 (closed) to 1 (open)")
         here = self._motion(now_s - self._begin_s)
         wanted = self.at(now_s).opening if opening is None else float(opening)
-        self._motion, duration_s = _shortest(here, q, speed)
+        self._motion, duration_s = _shortest(here, q)
         self._openings = lambda _: wanted
         self._begin_s, self._end_s = now_s, now_s + duration_s
 
@@ -97,12 +97,12 @@ class Hand:
         return Lead(q, dq, self._opening, change / step_s if step_s > 0 else 0.0)
 
 
-def _shortest(here: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray, speed: float) -> tuple[Motion, float]:
+def _shortest(here: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray) -> tuple[Motion, float]:
     """The shortest motion to rest at `q` from positions, velocities and accelerations, and how long it takes."""
     wanted = InputParameter(7)
     wanted.current_position, wanted.current_velocity, wanted.current_acceleration = map(np.ndarray.tolist, here)
     wanted.target_position, wanted.target_velocity, wanted.target_acceleration = q.tolist(), [0.0] * 7, [0.0] * 7
-    wanted.max_velocity, wanted.max_acceleration, wanted.max_jerk = [speed] * 7, [ACCELERATION] * 7, [JERK] * 7
+    wanted.max_velocity, wanted.max_acceleration, wanted.max_jerk = [SPEED] * 7, [ACCELERATION] * 7, [JERK] * 7
     trajectory = Trajectory(7)
     result = Ruckig(7).calculate(wanted, trajectory)
     if result < 0:

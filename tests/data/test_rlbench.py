@@ -187,14 +187,15 @@ def test_targets_lie_on_what_the_pictures_show(tmp_path):
 
 def test_the_models_can_train_on_it(tmp_path):
     pytest.importorskip("torch")
-    from genima_core.data.windows import DrawingWindows, FollowingWindows, WindowCache
+    from genima_core.data.cache import WindowCache
+    from genima_core.data.windows import FollowingWindows
 
     rlbench_source.write_variation(tmp_path / "source", episodes=2)
     run(tmp_path / "source", tmp_path / "set", size=16)
     cache = WindowCache.build(Dataset(tmp_path / "set"), horizon=4, show_progress=False)
-    drawing, following = DrawingWindows(cache, "all")[0], FollowingWindows(cache, "all")[0]
-    assert drawing["target"].shape == (3, 32, 32) and drawing["instruction"] == "open the box"
-    assert (drawing["target"] != drawing["observation"]).any()
+    following = FollowingWindows(cache, "all")[0]
+    assert following["rgb"].shape == (4, 3, 16, 16) and following["instruction"] == "open the box"
+    assert following["alpha"].any()
     np.testing.assert_allclose(following["actions"][-1], rlbench_source.motion(6)[4], atol=2e-3)
 
 

@@ -109,7 +109,6 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
 
 def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int]]:
     """Some rows of an episode and the size of its pictures, after checking all that can be checked quickly."""
-    layout.check_cameras(folder.path, options.cameras)
     demo = read_demo(folder.path, options.cameras)
     layout.read_instruction(folder.path, options.description)
     return demo.some(FITTED_ROWS), layout.image_size(folder.path, options.cameras, len(demo))

@@ -101,25 +101,20 @@ def read_instruction(episode: Path, index: int = 0) -> str:
     return texts[index].strip()
 
 
-def check_cameras(episode: Path, cameras: tuple[str, ...]) -> None:
-    """FileNotFoundError where one of the cameras was not recorded."""
-    for camera in cameras:
-        if not _pictures(episode, camera).is_dir():
-            there = sorted(path.name.removesuffix("_rgb") for path in episode.glob("*_rgb"))
-            raise FileNotFoundError(
-                f"{episode} has no pictures of camera {camera!r} ({camera}_rgb); it has those of "
-                f"{', '.join(there) or 'none'}: choose with --cameras"
-            )
-
-
 def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int, int]:
     """Width and height of an episode's pictures, judged by the first of each camera.
 
-    ValueError for too few or too many pictures, or different sizes.
+    FileNotFoundError where a camera was not recorded; ValueError for too few or too many pictures, or different sizes.
     """
     sizes = {}
     for camera in cameras:
         folder = _pictures(episode, camera)
+        if not folder.is_dir():
+            there = ", ".join(sorted(path.name.removesuffix("_rgb") for path in episode.glob("*_rgb"))) or "none"
+            raise FileNotFoundError(
+                f"{episode} has no pictures of camera {camera!r} ({folder.name}); it has those of {there}: choose with "
+                "--cameras"
+            )
         names = {path.name for path in folder.glob("*.png")}
         if names != {f"{t}.png" for t in range(rows)}:
             raise ValueError(
