@@ -69,9 +69,7 @@ class Dataset:
         return len(self._rows)
 
     def episode(self, index: int) -> Episode:
-        """Episode `index`, images decoded; IndexError, FileNotFoundError, ValueError: no such one, a file is missing or
-        damaged.
-        """
+        """Episode `index`, images decoded; IndexError: none such, FileNotFoundError, ValueError: a file is damaged."""
         if not 0 <= index < len(self):
             raise IndexError(f"no episode {index}; {self.root} holds {len(self)}")
         row = self._rows[index]
@@ -80,8 +78,8 @@ class Dataset:
         stamps = values.get("stamp", values["timestamp"])
         image_stamps = [values.get(layout.stamp_key(name), stamps) for name in self.rig.names]
         return Episode(
-            stamps_s=stamps.astype(np.float64),
-            image_stamps_s=np.stack(image_stamps, axis=1).astype(np.float64),
+            stamps_s=stamps,
+            image_stamps_s=np.stack(image_stamps, axis=1),
             images={name: self._frames(row, name) for name in self.rig.names},
             q=state[:, :7],
             gripper=state[:, 7],
@@ -133,12 +131,12 @@ class Dataset:
 class DatasetWriter:
     """Adds whole episodes to a data set, or begins a new one; one writer at a time."""
 
-    def __init__(self, root: Path | str, rig: CameraRig, fps: int = 20, robot_type: str = "panda") -> None:
+    def __init__(self, root: Path | str, rig: CameraRig, fps: int = 20) -> None:
         """ValueError: `root` holds something else, or a data set of another rig or rate.
 
         RuntimeError: another process is writing there.
         """
-        self.root, self.rig, self.fps, self.robot_type = Path(root), rig, fps, robot_type
+        self.root, self.rig, self.fps = Path(root), rig, fps
         width, height = rig.size
         if width % 2 or height % 2:
             raise ValueError(f"the rig's views are {width}x{height}; video needs an even width and height")
@@ -225,11 +223,8 @@ class DatasetWriter:
                 f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}; choose another folder"
             )
         if rig.fingerprint() != self.rig.fingerprint():
-            raise ValueError(
-                f"{self.root} was recorded with another camera rig ({', '.join(rig.names)}, "
-                f"{rig.size[0]}x{rig.size[1]}); choose another folder"
-            )
-
+            other = f"{', '.join(rig.names)}, {rig.size[0]}x{rig.size[1]}"
+            raise ValueError(f"{self.root} was recorded with another camera rig ({other}); choose another folder")
         # A data set that was merged or edited elsewhere may keep several episodes per file, which must not be touched.
         places = [(r["data/chunk_index"], r["data/file_index"]) for r in _read_rows(self.root)]
         ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
@@ -240,10 +235,8 @@ class DatasetWriter:
 
     def _check(self, episode: Episode) -> None:
         if tuple(episode.images) != self.rig.names:
-            raise ValueError(
-                f"the episode has cameras {', '.join(episode.images)}; this data set's rig has "
-                f"{', '.join(self.rig.names)}, in that order"
-            )
+            given, needed = ", ".join(episode.images), ", ".join(self.rig.names)
+            raise ValueError(f"the episode has cameras {given}; this data set's rig has {needed}, in that order")
         width, height = self.rig.size
         for name, frames in episode.images.items():
             if frames.shape[1:3] != (height, width):
@@ -263,7 +256,7 @@ class DatasetWriter:
         instructions = self._instructions([])
         stats = layout.merge_statistics([_stats_of(row) for row in self._rows])
         rows = sum(row["length"] for row in self._rows)
-        info = layout.info(self.rig, self.fps, self.robot_type, len(self), rows, len(instructions))
+        info = layout.info(self.rig, self.fps, len(self), rows, len(instructions))
         if instructions:
             self._replace_table(self.root / layout.TASKS, layout.task_table(instructions))
         write_json(self.root / layout.STATS, stats, indent=None)

@@ -106,11 +106,11 @@ def features(rig: CameraRig, fps: int) -> dict[str, dict[str, Any]]:
     return result
 
 
-def info(rig: CameraRig, fps: int, robot_type: str, episodes: int, frames: int, tasks: int) -> dict:
+def info(rig: CameraRig, fps: int, episodes: int, frames: int, tasks: int) -> dict:
     """The content of info.json."""
     return {
         "codebase_version": VERSION,
-        "robot_type": robot_type,
+        "robot_type": rig.arm.name,
         "total_episodes": episodes,
         "total_frames": frames,
         "total_tasks": tasks,

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from genima_core.arm import FR3
 from genima_core.data import dataset as dataset_module
 from genima_core.data import layout
 from genima_core.data.dataset import Dataset, DatasetWriter
@@ -71,7 +73,7 @@ def test_layout_is_lerobot_v3(tmp_path):
     info = json.loads((tmp_path / "meta/info.json").read_text())
     assert info["codebase_version"] == "v3.0"
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (2, 24, 1)
-    assert info["splits"] == {"train": "0:2"}
+    assert (info["splits"], info["robot_type"]) == ({"train": "0:2"}, "panda")
     data = pq.read_table(tmp_path / info["data_path"].format(chunk_index=0, file_index=1), partitioning=None)
     stored = {key: f for key, f in info["features"].items() if f["dtype"] != "video"}
     assert set(data.column_names) == set(stored)
@@ -98,6 +100,11 @@ def test_layout_is_lerobot_v3(tmp_path):
     tasks = pq.read_table(tmp_path / "meta/tasks.parquet")
     assert tasks.to_pylist() == [{"task_index": 0, "task": "push the red button"}]
     assert json.loads(tasks.schema.metadata[b"pandas"])["index_columns"] == ["task"]
+
+
+def test_the_robot_is_the_arm_of_the_rig(tmp_path):
+    DatasetWriter(tmp_path, replace(synthetic.rig(), arm=FR3)).close()
+    assert json.loads((tmp_path / "meta/info.json").read_text())["robot_type"] == "fr3"
 
 
 def test_statistics_are_those_of_all_rows(tmp_path):
