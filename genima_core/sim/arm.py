@@ -60,15 +60,8 @@ def add_arm(spec: mujoco.MjSpec, arm: Arm, meshes: bool = True, detailed: bool =
     for i, (joint, stiffness, damping, force_nm) in enumerate(servos):
         limits = [float(arm.limits.lower[i]), float(arm.limits.upper[i])]
         body = _add_body(body, f"link{i + 1}", arm.links[i])
-        body.add_joint(
-            name=joint,
-            type=Joint.mjJNT_HINGE,
-            axis=[0, 0, 1],
-            limited=True,
-            range=limits,
-            armature=_ARMATURE[i],
-            damping=1.0,
-        )
+        hinge = {"type": Joint.mjJNT_HINGE, "axis": [0, 0, 1], "limited": True, "range": limits}
+        body.add_joint(name=joint, armature=_ARMATURE[i], damping=1.0, **hinge)
         _add_servo(spec, joint, stiffness, damping, force_nm, limits)
         mass_kg = _LINK_MASSES_KG[i + 1]
         if meshes:

@@ -64,7 +64,7 @@ class Operator:
         """A recording began or ended."""
         if self._recording and not recording:
             self._wanted = False
-            self._ask_for_scene()
+            self._awaiting_scene = self._next_scene()
             if self.activity is not Activity.SLIDERS:
                 self._go_back(now_s)
         elif recording and not self._recording:
@@ -139,16 +139,13 @@ class Operator:
             demonstration = planned.result()
         except (ValueError, RuntimeError) as error:  # out of reach, or the planner's process died
             self._warn(f"scene {self.scene} is skipped: {error}")
-            self._ask_for_scene()
+            self._awaiting_scene = self._next_scene()
             if not self._awaiting_scene:
                 self._wanted = False
             return
         if self._may_perform():
             self._hand.perform(demonstration, now_s)
             self.activity = Activity.PERFORMING
-
-    def _ask_for_scene(self) -> None:
-        self._awaiting_scene = self._next_scene()
 
     def _go_back(self, now_s: float) -> None:
         """To a ready pose, the fingers open, and straight up first where the gripper is low."""

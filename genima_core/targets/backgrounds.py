@@ -202,15 +202,5 @@ def _develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 # Clutter and noise come twice: most of what a camera sees looks like them.
-_PAINTERS = (
-    _paint_flat,
-    _paint_gradient,
-    _paint_noise,
-    _paint_noise,
-    _paint_veins,
-    _paint_stripes,
-    _paint_checks,
-    _paint_shapes,
-    _paint_clutter,
-    _paint_clutter,
-)
+_PAINTERS = [_paint_flat, _paint_gradient, _paint_noise, _paint_noise, _paint_veins, _paint_stripes, _paint_checks]
+_PAINTERS += [_paint_shapes, _paint_clutter, _paint_clutter]

@@ -98,6 +98,7 @@ ABUSES = {
 def test_admitted_names_cannot_be_abused(abuse, tmp_path):
     path = tmp_path / "low_dim_obs.pkl"
     before = {name: value._function for name, value in pickles._ADMITTED.items() if hasattr(value, "_function")}
+    record = dict(vars(pickles.Record))
     path.write_bytes(b"\x80\x04" + ABUSES[abuse]() + b".")
     try:
         value = read_pickle(path)
@@ -107,7 +108,7 @@ def test_admitted_names_cannot_be_abused(abuse, tmp_path):
         with pytest.raises(ValueError, match="without numbers"):
             np.asarray(value)
     assert {name: pickles._ADMITTED[name]._function for name in before} == before
-    assert vars(pickles.Demo)["__slots__"] == () and "__setstate__" not in vars(pickles.Demo)
+    assert dict(vars(pickles.Record)) == record
     path.write_bytes(pickle.dumps(np.arange(3)))
     assert np.asarray(read_pickle(path)).tolist() == [0, 1, 2]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genima_core.importers.rlbench import pickles
+from genima_core.importers.rlbench.pickles import Record, read_pickle
 
 _FILE = "low_dim_obs.pkl"
 MAX_ROWS = 100_000
@@ -54,16 +54,16 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
             f"{episode} has no {_FILE}, which RLBench writes last: its recording was interrupted. Remove the folder or "
             "record it again"
         )
-    demo = pickles.read_pickle(path)
-    observations = demo.attributes.get("_observations") if isinstance(demo, pickles.Demo) else demo
-    if not isinstance(observations, list) or not all(isinstance(o, pickles.Observation) for o in observations):
+    demo = read_pickle(path)
+    observations = demo.get("_observations") if isinstance(demo, Record) else demo
+    if not isinstance(observations, list) or not all(isinstance(row, Record) for row in observations):
         raise ValueError(f"{path} is not an RLBench demonstration, which is a list of observations")
     if not 2 <= len(observations) <= MAX_ROWS:
         raise ValueError(
             f"{path} holds {len(observations)} observations; a demonstration needs 2 at least, and {MAX_ROWS} are the "
             "most that is read: remove the episode's folder"
         )
-    rows: list[pickles.Observation] = observations
+    rows: list[Record] = observations
 
     def column(name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
         return _column(path, rows, name, shape, first)
@@ -88,11 +88,11 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
     )
 
 
-def _recorded(rows: list[pickles.Observation], name: str) -> bool:
+def _recorded(rows: list[Record], name: str) -> bool:
     return all(row.get(name) is not None for row in rows)
 
 
-def _column(path: Path, rows: list[pickles.Observation], name: str, shape: tuple[int, ...], first: int) -> np.ndarray:
+def _column(path: Path, rows: list[Record], name: str, shape: tuple[int, ...], first: int) -> np.ndarray:
     """(T - first, *shape) float64 of one attribute, from row `first` on."""
     if not _recorded(rows[first:], name):
         raise ValueError(f"{path} lacks {name}: {_remedy(name)}")

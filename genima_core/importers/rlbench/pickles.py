@@ -23,12 +23,12 @@ _NUMBERS = re.compile(r"[?biufc]\d{0,2}")
 """Numpy's codes of numbers, such as f8; objects, texts and records are none."""
 
 
-class _Attributes:
-    """What an object of a recording is reduced to."""
+class Record:
+    """What stands for a `rlbench.demo.Demo` or a `rlbench.backend.observation.Observation`."""
 
     __slots__ = ("attributes",)
 
-    def __new__(cls) -> "_Attributes":
+    def __new__(cls) -> "Record":
         self = super().__new__(cls)
         self.attributes = {}
         return self
@@ -37,18 +37,6 @@ class _Attributes:
         if type(state) is not dict:
             raise pickle.UnpicklingError("an object whose attributes are not a dict")
         self.attributes = state
-
-
-class Demo(_Attributes):
-    """What stands for a `rlbench.demo.Demo`."""
-
-    __slots__ = ()
-
-
-class Observation(_Attributes):
-    """What stands for a `rlbench.backend.observation.Observation`."""
-
-    __slots__ = ()
 
     def get(self, name: str) -> object:
         """An attribute, or what RLBench keeps by this name in the dict `misc`; None where there is none."""
@@ -59,7 +47,7 @@ class Observation(_Attributes):
 
 
 def read_pickle(path: Path) -> object:
-    """What a pickle of RLBench holds: lists, dicts, texts, numbers, `Demo` and `Observation`.
+    """What a pickle of RLBench holds: lists, dicts, texts, numbers and `Record`.
 
     Arrays and numpy's scalars come as objects that `np.asarray` makes arrays of. ValueError where the file is damaged,
     or asks for anything that a recording does not contain.
@@ -173,8 +161,8 @@ def _scalar(dtype: object, data: object) -> _Array:
 # Numpy's functions moved from numpy.core to numpy._core with version 2.0. `Demo` keeps the state of the random
 # generator as `np.random.get_state` returns it: a tuple of a text, an array and numbers, which needs no more names.
 _ADMITTED: dict[tuple[str, str], object] = {
-    ("rlbench.demo", "Demo"): Demo,
-    ("rlbench.backend.observation", "Observation"): Observation,
+    ("rlbench.demo", "Demo"): Record,
+    ("rlbench.backend.observation", "Observation"): Record,
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Function(_Dtype),
 } | {
