@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,30 +18,10 @@ from genima_core import gl
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
+from genima_core.evaluation.config import Collection
 from genima_core.sim.cell import Cell, default_rig
 from genima_core.sim.experts import DT_S, follow, plan
 from genima_core.sim.task import make_task
-
-Start = Literal["home", "anywhere", "mixed"]
-
-
-@dataclass(frozen=True)
-class Collection:
-    """What decides which demonstrations end up in the data set, and what they look like."""
-
-    task: str
-    seed: int
-    """Of the first attempt; attempt i uses seed + i."""
-    size: int
-    """Width and height of each view in pixels."""
-    start: Start
-    """Where the arm starts; `mixed` is home for even seeds and anywhere for odd ones."""
-    keep_failures: bool
-
-    def start_of(self, seed: int) -> Literal["home", "anywhere"]:
-        if self.start == "mixed":
-            return "anywhere" if seed % 2 else "home"
-        return self.start
 
 
 def collect(collection: Collection, episodes: int, out: Path, workers: int = 1) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an evaluation is: light, so that the command line can show it at once."""
+"""What is evaluated and what is collected: light, so that the command line can show it at once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,3 +48,24 @@ class Evaluation:
     """Compile the drawing networks: faster drawings, a start that takes one or two minutes more."""
     video: Path | None = None
     """Folder for one video an episode."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What decides which demonstrations end up in the data set, and what they look like."""
+
+    task: tyro.conf.Positional[str]
+    """Name of the task, such as push_button."""
+    seed: int
+    """Of the first demonstration; the next ones count up. Training uses 0 to 9999."""
+    size: int = 256
+    """Width and height of each view in pixels."""
+    start: Literal["home", "anywhere", "mixed"] = "mixed"
+    """Where the arm starts; mixed alternates between home (even seeds) and anywhere."""
+    keep_failures: bool = False
+    """Also record demonstrations that failed, marked as such."""
+
+    def start_of(self, seed: int) -> Literal["home", "anywhere"]:
+        if self.start == "mixed":
+            return "anywhere" if seed % 2 else "home"
+        return self.start

@@ -7,8 +7,13 @@ import pytest
 
 from genima_core.data.dataset import Dataset
 from genima_core.evaluation import collect as module
-from genima_core.evaluation.collect import Collection, demonstrations
-from genima_ros.cli.collect import collect
+from genima_core.evaluation.collect import demonstrations
+from genima_core.evaluation.config import Collection
+from genima_ros.cli import collect as verb
+
+
+def collect(task, episodes, seed, out, workers=1, json=None, **options):
+    return verb.collect(Collection(task, seed, **options), episodes, out, workers, json)
 
 
 def test_a_demonstration_aligns_commands_with_what_they_lead_to(tmp_path):

@@ -129,7 +129,7 @@ def _frames(
     if options.size is not None:
         rig = rig.resize(options.size, options.size)
     commanded = sum(demo.command is not None for demo in demos)
-    return arm, rig, size, {"arm": arm.report(), "cameras": cameras, "episodes_with_commands": commanded}
+    return arm, rig, size, {"arm": arm.report, "cameras": cameras, "episodes_with_commands": commanded}
 
 
 def _episode(folder: DemoFolder, options: Options, arm: ArmFit, rig: CameraRig, size: tuple[int, int]) -> Episode:

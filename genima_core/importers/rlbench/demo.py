@@ -1,6 +1,7 @@
 """The numbers of one RLBench demonstration, as it recorded them: poses in its world frame, cameras as PyRep's."""
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,7 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
         )
     rows: list[Record] = observations
 
-    def column(name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
-        return _column(path, rows, name, shape, first)
-
+    column = partial(_column, path, rows)
     command = None
     if _recorded(rows[1:], _COMMAND):
         # Nothing had been commanded yet when the first row was recorded.
@@ -92,7 +91,7 @@ def _recorded(rows: list[Record], name: str) -> bool:
     return all(row.get(name) is not None for row in rows)
 
 
-def _column(path: Path, rows: list[Record], name: str, shape: tuple[int, ...], first: int) -> np.ndarray:
+def _column(path: Path, rows: list[Record], name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
     """(T - first, *shape) float64 of one attribute, from row `first` on."""
     if not _recorded(rows[first:], name):
         raise ValueError(f"{path} lacks {name}: {_remedy(name)}")

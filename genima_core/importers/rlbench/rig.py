@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -33,20 +34,8 @@ class ArmFit:
     T_world_base: np.ndarray
     q_zero: np.ndarray
     """(7,) rad, to be added to RLBench's joint positions; only joint 4's differs from 0."""
-    residual_mm: np.ndarray
-    """(N, 7) distance of each recorded joint's origin from ours."""
-    tip_mm: np.ndarray
-    """(3,) where RLBench's gripper tip lies in our tcp frame; median."""
-
-    def report(self) -> dict:
-        """For people and machines, rounded; the median is that of the joint that fits worst."""
-        return {
-            "T_world_base": self.T_world_base.round(6).tolist(),
-            "joint4_zero_deg": round(float(np.degrees(self.q_zero[3])), 3),
-            "residual_mm_median": round(float(np.median(self.residual_mm, axis=0).max()), 3),
-            "residual_mm_max": round(float(self.residual_mm.max()), 3),
-            "tip_from_tcp_mm": self.tip_mm.round(2).tolist(),
-        }
+    report: dict[str, Any]
+    """How well it fits, rounded; the median is that of the joint that fits worst."""
 
 
 def fit_arm(demos: Sequence[Demo]) -> ArmFit:
@@ -86,7 +75,14 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
             f"(median) from where its kinematics put it, and {FIT_LIMIT_MM:.0f} are allowed ({listed}). Convert "
             "recordings of RLBench's Panda, with joint_poses and gripper_matrix in the world frame"
         )
-    return ArmFit(T_world_base, q_zero, residual_mm, np.median(tip_mm, axis=0))
+    report = {
+        "T_world_base": T_world_base.round(6).tolist(),
+        "joint4_zero_deg": round(float(np.degrees(found.x)), 3),
+        "residual_mm_median": round(float(np.median(residual_mm, axis=0).max()), 3),
+        "residual_mm_max": round(float(residual_mm.max()), 3),
+        "tip_from_tcp_mm": np.median(tip_mm, axis=0).round(2).tolist(),
+    }
+    return ArmFit(T_world_base, q_zero, report)
 
 
 def find_rig(
