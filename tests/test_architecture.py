@@ -41,7 +41,6 @@ LAYERS = (
 )
 LONG = {
     "genima_core.streaming.streamer": (460, "the state machine's inputs and outputs, to be read in one piece"),
-    "genima_core.data.dataset": (470, "reader and writer of one format"),
 }
 """Module to the most lines that it may have, where those are above 400, and the reason."""
 BESIDE = {

@@ -82,7 +82,6 @@ class WindowCache:
     instructions: tuple[str, ...]
     """Of each episode."""
     fingerprint: str
-    """Of the data set."""
 
     images = _Mapped()
     """(N, 4, H, W, 3) uint8 RGB, in the order of the rig."""
@@ -227,7 +226,7 @@ class WindowCache:
         shape = (2, len(self), moved.count, 7)
         offset = np.random.default_rng(moved.seed).normal(0, moved.sigma_rad, shape).astype(np.float32)
         starts, goals = self.q[:, None] + offset[0], self.q_target[:, None] + offset[1]
-        return tuple(self.rig.arm.clip(ends).astype(np.float32) for ends in (starts, goals))
+        return self.rig.arm.clip(starts).astype(np.float32), self.rig.arm.clip(goals).astype(np.float32)
 
     def moved_targets(
         self, moved: MovedEnds, workers: int = 1, show_progress: bool = True

@@ -62,7 +62,6 @@ class Dataset:
         """-1 where no seed made the episode."""
         self.successes = tuple(episode.success for episode in episodes)
         self.tasks = tuple(episode.task for episode in episodes)
-        """Name of each episode's task."""
         self.instructions = tuple(episode.tasks[0] for episode in episodes)
 
     def __len__(self) -> int:

@@ -344,17 +344,16 @@ def test_a_killed_conversion_goes_on(tmp_path, moment):
         import os, pathlib
         from genima_core.data import dataset, video
         from genima_core.data.bags import conversion, episodes
-        replace = os.replace
         def kill_at(condition):
             if condition:
                 os.kill(os.getpid(), 9)
         def encode(path, *rest, original=video.encode):
             original(path, *rest)
             kill_at({moment!r} == "video" and "file-001" in str(path) and "right" in str(path))
-        def publish(self, temporary, path, original=dataset.DatasetWriter._publish):
-            original(self, temporary, path)
+        def replace_table(self, path, table, original=dataset.DatasetWriter._replace_table):
+            original(self, path, table)
             kill_at({moment!r} == "row" and path.name == "file-001.parquet" and "episodes" in path.parts)
-        video.encode, dataset.DatasetWriter._publish = encode, publish
+        video.encode, dataset.DatasetWriter._replace_table = encode, replace_table
         conversion.convert_recordings(pathlib.Path({str(bags)!r}), pathlib.Path({str(tmp_path / "set")!r}),
                                       episodes.Options(), False)
     """)
