@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation
 
 from genima_core.arm import FRAMES, PANDA
-from genima_core.cameras import MOVED_M, MOVED_RAD, CameraRig, Mount, PinholeCamera, RigCamera
+from genima_core.cameras import MOVED_DEG, MOVED_MM, CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.geometry import invert, make_transform, transform_points
 from genima_core.importers.rlbench.demo import Demo
 
@@ -20,8 +20,6 @@ FIT_LIMIT_MM = 20.0
 """Median distance of a joint from ours above which the arm is another one."""
 ZERO_LIMIT_RAD = 0.15
 """How far joint 4's zero is searched."""
-MOVED_LIMIT_MM, MOVED_LIMIT_DEG = 1e3 * MOVED_M, float(np.degrees(MOVED_RAD))
-"""How far a camera may be from where it is on average: about a pixel at 256x256."""
 
 _JOINT4 = np.eye(7)[3]
 _OPTICAL_FROM_PYREP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -104,12 +102,12 @@ def find_rig(
         candidates: dict[Mount, np.ndarray] = {"base": T_base_cam, "hand": invert(T_base_hand) @ T_base_cam}
         means = {mount: _mean(poses) for mount, poses in candidates.items()}
         moved = {mount: _farthest(means[mount], poses) for mount, poses in candidates.items()}
-        mount = min(moved, key=lambda m: moved[m][0] / MOVED_LIMIT_MM + moved[m][1] / MOVED_LIMIT_DEG)
-        if moved[mount][0] > MOVED_LIMIT_MM or moved[mount][1] > MOVED_LIMIT_DEG:
+        mount = min(moved, key=lambda m: moved[m][0] / MOVED_MM + moved[m][1] / MOVED_DEG)
+        if moved[mount][0] > MOVED_MM or moved[mount][1] > MOVED_DEG:
             listed = " and ".join(f"{mm:.1f} mm and {deg:.2f}° against the {m}" for m, (mm, deg) in moved.items())
             raise ValueError(
-                f"camera {name!r} is fixed to neither base nor hand: it moves {listed}, and {MOVED_LIMIT_MM:g} mm and "
-                f"{MOVED_LIMIT_DEG:g}° are allowed. Convert recordings with other camera poses into separate data sets"
+                f"camera {name!r} is fixed to neither base nor hand: it moves {listed}, and {MOVED_MM:g} mm and "
+                f"{MOVED_DEG:g}° are allowed. Convert recordings with other camera poses into separate data sets"
             )
         rig.append(RigCamera(name, intrinsics, mount, means[mount], TARGET_RADIUS_M[name]))
         report[name] = {"mount": mount, "moved_mm": round(moved[mount][0], 3), "moved_deg": round(moved[mount][1], 4)}
