@@ -36,7 +36,7 @@ READY_S = 60.0
 SPIN_S = 0.02
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
 NODES = (
-    NodeProcess("sim", "sim_node", {"camera_rate_hz": 0.01, "rate_hz": 100.0, "view_size": 16}, (), (), 2, False),
+    NodeProcess("sim", "sim_node", {"fps": 0.01, "rate_hz": 100.0, "size": 16}, (), (), 2, False),
     NodeProcess("streamer", "streamer_node", {"enabled": True, "period_s": PERIOD_S}, (), (), 0, False),
     NodeProcess("teleop", "teleop_node", {}, (), (), 0, False),
 )

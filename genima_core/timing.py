@@ -10,17 +10,21 @@ READING_S = 2e-4
 """Two readings further apart were interrupted, and say nothing about the clocks."""
 
 WALL_CLOCK_S = 1e9
-"""Later than this (2001) are only clocks that tell the date; simulated ones start at 0."""
+"""Further apart are only clocks of which one tells the date, and the other started at 0."""
 
 
 def stamp_problem(what: str, stamp_s: float, now_s: float, limit_s: float, sender: str = "its sender") -> str:
     """Why a message counts as stale, whose stamp is more than `limit_s` from now, and what to do."""
-    if (stamp_s < WALL_CLOCK_S) != (now_s < WALL_CLOCK_S):
-        if stamp_s == 0.0:
-            return f"{what} carries no stamp: set header.stamp in {sender}."
-        if now_s == 0.0:
-            return f"{what} has a stamp, but the clock here stands at 0: use_sim_time is on, and no /clock arrives."
-        return f"{what} and this node are not both in simulated time: set use_sim_time for all nodes, or for none."
+    if now_s - stamp_s > WALL_CLOCK_S:
+        return (
+            f"{what} carries no stamp, or one of simulated time: set header.stamp in {sender}, and use_sim_time for "
+            "all nodes or for none."
+        )
+    if stamp_s - now_s > WALL_CLOCK_S:
+        return (
+            f"{what} is stamped by the wall clock, and the clock here is simulated: set use_sim_time for all nodes or "
+            "for none; if it is on, /clock must arrive."
+        )
     when = "ago" if now_s > stamp_s else "ahead"
     return (
         f"{what} is stamped {abs(now_s - stamp_s):.3f} s {when}; valid is within {limit_s:g} s: "

@@ -4,6 +4,7 @@ board.json        the `Board`
 sample_000.json   one `Sample`: joints, hand pose, corners by camera, each with the camera's intrinsics
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -163,6 +164,8 @@ class CollectSession:
         SampleSet(board, ()).save(folder)
         self.folder, self.board, self.arm = folder, board, arm
         self.taken: list[Path] = []
+        self.views: Counter[str] = Counter()
+        """Camera to how many samples of this session it saw the board in, also of those that were deleted."""
         self._tried = [Sample.load(file).q for file in sample_files(folder)]
 
     def is_new(self, q: np.ndarray) -> bool:
@@ -176,6 +179,7 @@ class CollectSession:
         if not sample.views:
             return f"no sample: none of {', '.join(moment.images)} sees the board"
         sample.save(self.folder)
+        self.views.update(sample.views.keys())
         self.taken.append(self.folder / f"{sample.name}.json")
         corners = {name: len(view.ids) for name, view in sample.views.items()}
         return f"{sample.name}: corners seen by {', '.join(f'{name} {corners.get(name, 0)}' for name in moment.images)}"

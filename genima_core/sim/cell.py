@@ -1,5 +1,6 @@
 """The simulated cell: an arm on a table, four cameras and a task."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import cv2
@@ -37,7 +38,8 @@ class Cell:
     Rendering uses a GL context: create, use and close a cell in one thread.
     """
 
-    def __init__(self, task: Task, rig: CameraRig) -> None:
+    def __init__(self, task: Task, rig: CameraRig, add: Callable[[mujoco.MjSpec], object] | None = None) -> None:
+        """`add` puts into the scene what belongs to no task."""
         self.task = task
         self.rig, self.arm = rig, rig.arm
         width, height = rig.size
@@ -45,6 +47,8 @@ class Cell:
         self._buffer_size = width * self._supersample, height * self._supersample
         spec = build_scene(rig, self._buffer_size, detailed=self._supersample == 1)
         task.build(spec)
+        if add is not None:
+            add(spec)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         joints = (*self.arm.joint_names, *self.arm.gripper.joints)

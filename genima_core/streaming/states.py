@@ -170,9 +170,9 @@ NOTHING = Refusal(Reason.NONE, "")
 WAITING = Refusal(Reason.WAITING, "Waiting for a chunk.")
 ENDED = Refusal(Reason.ENDED, "The chunk has ended and no new one has come.")
 WAITED = Refusal(Reason.PAST, "The chunk waited until all its actions were past; waiting for another.")
-DISABLED = Trouble(Reason.DISABLED, "The streamer is disabled; enable it to move the arm.", Event.RETIRE)
+DISABLED = Trouble(Reason.DISABLED, "The streamer is disabled; to move the arm: genima enable.", Event.RETIRE)
 EMERGENCY = Refusal(
-    Reason.EMERGENCY, "The emergency stop was called. When nobody is in danger, reset the fault, then enable."
+    Reason.EMERGENCY, "The emergency stop was called. When nobody is in danger: genima reset, then genima enable."
 )
 PLACED = Refusal(Reason.PLACED, "The simulated arm was put somewhere else; continuing from there.")
 

@@ -268,10 +268,10 @@ class Streamer:
 
     def _not_ready(self, what: str) -> Refusal | None:
         if self._mode in FAULTS:
-            text = f"The streamer is in FAULT ({self._why.text}); reset it before sending {what}s."
+            text = f"The streamer is in FAULT ({self._why.text}); before sending {what}s: genima reset."
             return Refusal(Reason.FAULT, text)
         if not self._enabled:
-            return Refusal(Reason.DISABLED, f"The streamer is disabled; enable it before sending {what}s.")
+            return Refusal(Reason.DISABLED, f"The streamer is disabled; before sending {what}s: genima enable.")
         if (trouble := self._watchdogs.find_hindrance()) is not None:
             return trouble
         if self._playback is None or not self._measured.fresh:

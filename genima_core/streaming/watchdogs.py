@@ -233,7 +233,7 @@ class MeasurementWatch:
         remedy = f"{self.doubt}: look at the arm's driver" if self.doubt else BLOCKED
         text = (
             f"{self._arm.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
-            f"command (limit {limit:g} rad); {remedy}, then reset the fault."
+            f"command (limit {limit:g} rad); {remedy}, then: genima reset."
         )
         return Trouble(Reason.DEVIATION, text, Event.FAIL)
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,14 +26,19 @@ from genima_core.tiling import tile
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.cli.terminal.calibration_table import row_of, table_of
 from genima_ros.cli.terminal.keyboard import Keyboard
+from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph.domain import join_domain
 from genima_ros.share import CALIBRATION
 
+PRACTICE_VIEWS, PRACTICE_PX = 15, 640
+PRACTICE_TRIES = 8
+"""Poses for each sample that is wanted of a camera: the arm may hide the board."""
+PRACTICE_SPEED = 1.0
+"""Of the fastest joint, rad/s."""
 SAMPLES, RIG = CALIBRATION / "samples", CALIBRATION / "rig.json"
 DEFAULT_BOARD = Board()
 INCH_M = 0.0254
 SPIN_S = 0.05
-REST_S = 20.0
 OPACITY = 0.55
 """The joint must show through its sphere."""
 CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder")
@@ -68,6 +73,7 @@ def collect(
     board: Board = DEFAULT_BOARD,
     auto: bool = False,
     count: int = 0,
+    sim: bool = False,
     arm: str = "sim",
     arm_namespace: str = "",
     domain: int | None = None,
@@ -79,6 +85,9 @@ def collect(
     board; for a camera on the hand the board lies on the table, where nobody may move it. Keys: space takes a sample, u
     deletes the last one, q ends. Exit status 0 if a sample was taken.
 
+    With --sim you need neither arm nor board: a simulated arm shows a board to its cameras by itself, and where these
+    really are stands in rig.json beside the samples.
+
     Example: genima calibrate collect samples --arm fr3 --auto
 
     Args:
@@ -86,13 +95,16 @@ def collect(
         cameras: Names of the cameras; each may see the board or not.
         board: The printed board, with lengths as measured.
         auto: Takes a sample whenever the arm comes to rest at a new pose where a camera sees the board.
-        count: Ends after this many; 0 continues until q.
+        count: Ends after this many; 0 continues until q, and with --sim until each camera has 15.
+        sim: In a separate simulated cell, for practice; name cameras of one mount.
         arm: A name in config/arms (fr3, panda, sim), or a file like those; as of `genima up real`.
         arm_namespace: Namespace of the arm's driver.
         domain: ROS domain; by default ROS_DOMAIN_ID.
     """
     from genima_ros.clients.calibration_client import CalibrationLink  # not at the top: `--help` works without ROS
 
+    if sim:
+        return _practise(folder, cameras, count or PRACTICE_VIEWS, domain)
     setup = find_arm(arm)
     session = CollectSession(folder, board, setup.arm)
     with CalibrationLink(join_domain(domain), cameras, setup, arm_namespace) as link, Keyboard(sys.stdin) as keyboard:
@@ -111,6 +123,38 @@ def collect(
             if "q" in keys:
                 break
     print(f"{len(session.taken)} samples taken; next: genima calibrate solve {folder}", flush=True)
+    return 0 if session.taken else 1
+
+
+def _practise(folder: Path, cameras: tuple[str, ...], count: int, domain: int | None) -> int:
+    """Samples of a simulated cell, until each camera has `count`: its arm goes from one random pose to the next."""
+    from genima_core.calibration.simulated import board_for, poses_that_show  # not at the top: --help needs no MuJoCo
+    from genima_core.sim.scene import default_rig
+    from genima_ros.cli.replay import start_cell
+    from genima_ros.clients.calibration_client import CalibrationLink
+
+    rig, setup = default_rig(PRACTICE_PX, PRACTICE_PX), find_arm("sim")
+    mounts = {rig[name].mount for name in cameras}
+    if len(mounts) > 1:
+        hand = ", ".join(name for name in rig.names if rig[name].mount == "hand")
+        raise ValueError(f"{hand} needs a board on the table, the others one in the hand: name one kind by --cameras")
+    session, rng = CollectSession(folder, DEFAULT_BOARD, rig.arm), np.random.default_rng(0)
+    rig.save(folder / "rig.json")
+    with terminate_as_interrupt(), ExitStack() as stack:
+        place = "table" if "hand" in mounts else "hand"
+        replayer = start_cell(stack, domain, board=place, size=str(PRACTICE_PX), fps="5", seed="20000")
+        link = stack.enter_context(CalibrationLink(replayer.domain, cameras, setup))
+        link.wait_ready()
+        replayer.wait_ready()
+        for _ in range(PRACTICE_TRIES * count):
+            camera = min(cameras, key=lambda name: session.views[name])
+            if session.views[camera] >= count:
+                break
+            (q,) = poses_that_show(rig.arm, rig[camera], DEFAULT_BOARD, board_for(rig[camera], DEFAULT_BOARD), rng, 1)
+            way, step_s = replayer.way_to(q, PRACTICE_SPEED)
+            replayer.follow(way, None, step_s)
+            print(session.take(link.wait_moment(replayer.now_s())), flush=True)
+    print(f"{len(session.taken)} samples taken; next: genima calibrate solve {folder} --rig {folder / 'rig.json'}")
     return 0 if session.taken else 1
 
 
@@ -301,10 +345,7 @@ def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> M
 
     with CalibrationLink(domain, rig.names, arm, namespace) as link:
         link.wait_ready()
-        link.spin_until(lambda: not link.why_not(), REST_S)
-        if (moment := link.moment()) is None:
-            raise RuntimeError(f"no picture of the arm at rest within {REST_S:.0f} s: {link.why_not()}")
-        return moment
+        return link.wait_moment()
 
 
 def _write_overlay(rig: CameraRig, moment: Moment, out: Path) -> None:

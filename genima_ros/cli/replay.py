@@ -17,6 +17,7 @@ from genima_ros.graph.graph import READY_S, describe_graph
 
 if TYPE_CHECKING:
     from genima_core.data.motion import Motion
+    from genima_ros.clients.replayer import Replayer
 
 SPEEDS = (0.05, 2.0)
 SUCCESS_S = 2.0
@@ -60,7 +61,7 @@ def replay(
     print(f"{episode}: {motion.duration_s:.1f} s at {speed:g} times its speed, from its {motion.source}", flush=True)
     with terminate_as_interrupt(), ExitStack() as stack:
         if sim:
-            replayer = _start_cell(motion, stack, domain)
+            replayer = start_cell(stack, domain, seed=str(motion.seed), task=motion.task, fps="1")
         else:
             from genima_ros.arms import find_arm  # not at the top: `--help` answers at once, and works without ROS
             from genima_ros.clients.replayer import Replayer
@@ -91,7 +92,7 @@ def replay(
 
 def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
     """The approach, then the motion; measured errors, and whether the cell saw its task solved (None: no cell)."""
-    from genima_core.data.motion import approach, deviations
+    from genima_core.data.motion import deviations
 
     replayer.wait_ready()
     seconds = TextColumn("{task.completed:.0f} of {task.total:.0f} s")
@@ -104,7 +105,7 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
                 q, opening, step_s, lambda elapsed_s: progress.update(bar, completed=min(elapsed_s, total_s))
             )
 
-        way, step_s = approach(replayer.q, motion.q[0])
+        way, step_s = replayer.way_to(motion.q[0])
         follow("approach", way, np.full(len(way), motion.opening[0]), step_s)
         stamps_s, q = follow("replay", motion.q, motion.opening, motion.step_s)
     if sim:
@@ -118,17 +119,16 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
     }
 
 
-def _start_cell(motion: "Motion", stack: ExitStack, domain: int | None):
-    """A simulated cell with the recording's scene, and a streamer."""
+def start_cell(stack: ExitStack, domain: int | None, **given: str) -> "Replayer":
+    """A simulated cell with these arguments of `genima up teleop sim`, and a streamer; by default in its own domain."""
     from genima_ros.arms import find_arm
     from genima_ros.clients.replayer import Replayer
 
     if domain is None:
         domain = stack.enter_context(own_domain())
-    given = {"seed": str(motion.seed), "task": motion.task, "camera_rate_hz": "1"}
-    values, nowhere = graph.argument_values("teleop_sim", given), Path(os.devnull)
+    nowhere = Path(os.devnull)
     running, replayer = start(
-        describe_graph("teleop_sim", values, only=("sim", "streamer")),
+        describe_graph("teleop_sim", graph.argument_values("teleop_sim", given), only=("sim", "streamer")),
         stack,
         domain,
         lambda domain: Replayer(domain, find_arm("sim").arm),

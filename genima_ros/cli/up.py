@@ -19,7 +19,7 @@ from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros import nodes
 from genima_ros.graph import graph
-from genima_ros.graph.domain import join_domain, node_environment
+from genima_ros.graph.domain import claim, join_domain, node_environment
 from genima_ros.graph.graph import READY_S, GraphDescription, describe_graph
 from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
 from genima_ros.graph.processes import ProcessOutput, RunningGraph
@@ -83,10 +83,16 @@ def start(
     make_observer: Callable[[int], ObserverT],
     log: TextIO | None = None,
 ) -> tuple[RunningGraph, ObserverT]:
-    """Starts the nodes and an observer in this process; `stack` ends both. With a `log`, only problems are shown."""
+    """Starts the nodes and an observer in this process; `stack` ends both. With a `log`, only problems are shown.
+
+    RuntimeError if another graph on this machine has one of the nodes in the same domain.
+    """
     if removed := remove_abandoned():
         print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     domain = join_domain(domain)  # the observer in this process must meet the nodes
+    for name in description.names:
+        if not stack.enter_context(claim(name, domain)):
+            raise RuntimeError(f"{name} runs already in ROS domain {domain}: end that graph, or set ROS_DOMAIN_ID")
     environment = node_environment(os.environ, domain)
     output = ProcessOutput(sys.stdout, description.names, log=log)
     observer = make_observer(domain)

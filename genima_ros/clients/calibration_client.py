@@ -12,6 +12,7 @@ from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
 
 FOUND_S = 10.0
+REST_S = 20.0
 REST_RAD = 0.002
 """Within this the joints are at rest."""
 SETTLE_S = 0.3
@@ -86,6 +87,13 @@ class CalibrationLink(Observer):
                     "intrinsics of another size are wrong, so let the driver publish both at one size"
                 )
         return Moment(min(self._stamps_s().values()), self.q.copy(), self.opening, images, cameras)
+
+    def wait_moment(self, since_s: float = -np.inf) -> Moment:
+        """The next `moment`, captured since then; RuntimeError where none comes in time."""
+        self.spin_until(lambda: not self.why_not() and min(self._stamps_s().values()) >= since_s, REST_S)
+        if (moment := self.moment()) is None or moment.stamp_s < since_s:
+            raise RuntimeError(f"no picture of the arm at rest within {REST_S:.0f} s: {self.why_not()}")
+        return moment
 
     def _stamps_s(self) -> dict[str, float]:
         return {name: conversions.seconds(message.header.stamp) for name, message in self._images.items()}

@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.arm import Arm
+from genima_core.data.motion import APPROACH_SPEED, approach
 from genima_core.streaming.mirror import ENGAGED, Mirroring
 from genima_core.streaming.states import Reason, State, Status
 from genima_core.types import ActionChunk
@@ -54,6 +55,12 @@ class Replayer(Observer):
         interfaces.subscribe(self.node, interfaces.CHUNK_WANTED, lambda m: setattr(self, "_wanted", m.data))
         interfaces.subscribe(self.node, interfaces.TELEOP_STATE, self._on_teleop_state)
         interfaces.subscribe(self.node, interfaces.SUCCESS, lambda m: setattr(self, "succeeded", m.data))
+
+    def way_to(self, goal: np.ndarray, speed: float = APPROACH_SPEED) -> tuple[np.ndarray, float]:
+        """`motion.approach` from where the arm is."""
+        if self.q is None:
+            raise RuntimeError("the arm's position is not known yet")
+        return approach(self.q, goal, speed)
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
         """Returns when the streamer is at rest and takes chunks.

@@ -81,8 +81,11 @@ class Mode:
 
 _TASK = Argument("task", str, "the task of the arm")
 _SEED = Argument("seed", int, "scene to start with")
-_CAMERA_RATE = Argument("camera_rate_hz", float, "images a second and camera")
-_VIEW_SIZE = Argument("view_size", int, "width and height of the images, px")
+_FPS = Argument("fps", float, "images a second and camera")
+_SIZE = Argument("size", int, "width and height of the images, px")
+_PRACTICE = Argument(
+    "board", str, "where a ChArUco board is, to practise calibration with", choices=("", "table", "hand")
+)
 _CONFIG = Argument("config", str, "YAML file with further parameters", "")
 _RVIZ = Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False)
 _EXECUTION = "sync: execute a chunk, then look again; async: splice in every new chunk"
@@ -139,9 +142,9 @@ _ENABLE = "when nobody is near the arm: genima enable"
 MODES = {
     "sim": Mode(
         help="a checkpoint on the simulated cell",
-        arguments=(_TASK, _SEED, _CAMERA_RATE, *_SHARED, *_OF_LEARNED, _RESPAWN),
+        arguments=(_TASK, _SEED, _FPS, *_SHARED, *_OF_LEARNED, _RESPAWN),
         nodes=(
-            NodeEntry("sim", ("task", "seed", "camera_rate_hz", "rig"), niceness=2),
+            NodeEntry("sim", ("task", "seed", "fps", "rig"), niceness=2),
             _STREAMER,
             *_LEARNED,
             _MARKERS,
@@ -150,9 +153,9 @@ MODES = {
     ),
     "teleop_sim": Mode(
         help="teleoperation of the simulated cell, by a scripted expert or by sliders",
-        arguments=(_TASK, _SEED, _CAMERA_RATE, _VIEW_SIZE, *_SHARED),
+        arguments=(_TASK, _SEED, _FPS, _SIZE, _PRACTICE, *_SHARED),
         nodes=(
-            NodeEntry("sim", ("task", "seed", "camera_rate_hz", "view_size"), niceness=2),
+            NodeEntry("sim", ("task", "seed", "fps", "size", "board"), niceness=2),
             NodeEntry("leader", ("task",), niceness=1),
             _TELEOP,
             _STREAMER,

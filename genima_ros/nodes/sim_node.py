@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from sensor_msgs.msg import JointState
@@ -58,24 +58,29 @@ class SimParameters:
     object where it is are passed over."""
     rig: Path | None = None
     """rig.json of a checkpoint; the default cameras if there is none."""
-    view_size: int = 64
+    size: int = 64
     """Width and height of the default cameras' images, px."""
     rate_hz: float = 100.0
     """Of physics and joint states."""
-    camera_rate_hz: float = 10.0
+    fps: float = 10.0
+    """Images a second and camera."""
+    board: Literal["", "table", "hand"] = ""
+    """Where a ChArUco board is, to practise calibration with: on the table, or in the hand."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "rate_hz camera_rate_hz")
-        if self.view_size < 16:
-            raise ValueError(f"view_size is {self.view_size}; it must be at least 16")
+        check_positive(self, "rate_hz fps")
+        if self.size < 16:
+            raise ValueError(f"size is {self.size}; it must be at least 16")
 
 
 def make_cell(parameters: SimParameters) -> "Cell":
     task = make_task(parameters.task)
-    from genima_core.sim.cell import Cell, default_rig  # not at the top: tests and an unknown task need no MuJoCo
+    from genima_core.sim.board import place_board  # not at the top: tests and an unknown task need no MuJoCo
+    from genima_core.sim.cell import Cell, default_rig
 
-    size = parameters.view_size
-    return Cell(task, default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig))
+    size = parameters.size
+    rig = default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig)
+    return Cell(task, rig, partial(place_board, place=parameters.board))
 
 
 class SimNode(GraphNode[SimParameters]):
@@ -189,7 +194,7 @@ class SimNode(GraphNode[SimParameters]):
 
     def _render_next(self, now_s: float, stamp_s: float) -> None:
         if not self._waiting and now_s >= self._next_frame_s:
-            period_s = 1 / self.parameters.camera_rate_hz
+            period_s = 1 / self.parameters.fps
             self._next_frame_s = max(self._next_frame_s + period_s, now_s)
             self._waiting.extend(self.cell.rig.names)
             if self.is_heard(interfaces.ROBOT_MARKERS):
@@ -219,7 +224,7 @@ class SimNode(GraphNode[SimParameters]):
         if self._status is MOVE:
             self._strange = self._strange and float(np.abs(first - self.cell.q).max()) > FAR_RAD
             return self._strange
-        text = f"the arm ignores commands: {self._status.message}; then call ~/error_recovery"
+        text = f"the arm ignores commands: {self._status.message}; then: genima recover"
         self.diagnostics.warn(text, "reflex")
         return True
 

@@ -15,8 +15,9 @@ pytest.importorskip("rclpy")
 from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
 from genima_core.calibration.samples import SampleSet
+from genima_core.calibration.solution import load_solutions
 from genima_core.cameras import CameraRig
-from genima_core.geometry import invert, make_transform
+from genima_core.geometry import distance, invert, make_transform
 from genima_core.sim.scene import default_rig
 from genima_ros.arms import find_arm
 from genima_ros.cli import main as cli
@@ -169,6 +170,22 @@ def test_keys_take_undo_and_end(cell, keys, tmp_path, capfd):
     output = capfd.readouterr().out
     assert "sample_000: corners seen by" in output and "sample_000 deleted" in output
     assert not list(folder.glob("sample_*"))
+
+
+@pytest.mark.slow
+def test_practice_needs_neither_arm_nor_board(tmp_path, capfd):
+    arguments = ["calibrate", "collect", str(tmp_path), "--sim", "--cameras", "wrist", "--count", "4"]
+    assert cli.run(arguments) == 0
+    solved = cli.run(["calibrate", "solve", str(tmp_path), "--rig", str(tmp_path / "rig.json"), "--cameras", "wrist"])
+    assert "wrist" in capfd.readouterr().out and solved in (0, 1)  # four views are few
+    found, true = load_solutions(tmp_path / "solution.json")["wrist"], CameraRig.load(tmp_path / "rig.json")["wrist"]
+    mm, deg = distance(true.T_mount_cam, found.T_mount_cam)
+    assert mm < 5.0 and deg < 0.5
+
+
+def test_practice_with_two_boards_is_refused(tmp_path, capfd):
+    assert cli.run(["calibrate", "collect", str(tmp_path), "--sim"]) == 1
+    assert "wrist needs a board on the table" in capfd.readouterr().err
 
 
 def test_another_board_in_the_same_folder_is_refused(tmp_path, capfd):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.ros
 def test_what_is_said_of_ever_new_problems_stays_bounded(bench, monkeypatch):
     heard = bench.listen(interfaces.DIAGNOSTICS)
     node = bench.node(lambda **options: Node("quoting", **options))
-    diagnostics = Diagnostics(node, period_s=1e6)
+    diagnostics = Diagnostics(node)
     for i in range(3 * PROBLEMS):
         diagnostics.warn(f"problem {i} {'x' * 2 * LETTERS}")
     diagnostics.publish()

@@ -48,7 +48,7 @@ def test_a_domain_with_a_node_of_somebody_else_is_left_alone(bench, monkeypatch)
     bench.close = lambda: None
 
 
-def test_all_ros_tests_run_on_one_worker(request):
+def test_ros_tests_of_one_file_run_on_one_worker(request):
     if not getattr(request.config.option, "loadgroup", False):
         pytest.skip("runs under pytest-xdist with --dist loadgroup, as in make test")
-    assert request.node.nodeid.endswith("@ros"), "this pytest-xdist does not group tests under this pytest"
+    assert request.node.nodeid.endswith("@test_domain"), "this pytest-xdist does not group tests under this pytest"

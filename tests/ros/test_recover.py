@@ -166,7 +166,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     count, seen = len(commands), len(states)
     bench.until(lambda: len(states) > seen + 2)  # a second
     assert len(commands) == count
-    assert as_text(states[-1]) == "holding: The streamer is disabled; enable it to move the arm."
+    assert as_text(states[-1]) == "holding: The streamer is disabled; to move the arm: genima enable."
     assert bench.call("streamer", "enable", data=True).success
     bench.until(lambda: len(commands) > count)
     assert np.array(commands[count].position) == pytest.approx(PANDA.home)

@@ -63,7 +63,7 @@ def episode(tmp_path):
 
 def start(bench, rig, **streamer) -> FakeCell:
     cell = FakeCell(rig)
-    bench.node(SimNode, lambda _: cell, parameters={"camera_rate_hz": 1.0})
+    bench.node(SimNode, lambda _: cell, parameters={"fps": 1.0})
     patient = {"max_gap_s": 10.0, "joint_state_timeout_s": 10.0, "joint_state_fault_s": 60.0}  # on a busy machine
     bench.node(StreamerNode, parameters={"enabled": True, **patient, **streamer})
     return cell

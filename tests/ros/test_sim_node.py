@@ -243,9 +243,9 @@ def test_close_closes_the_cell(bench, cell):
 
 def test_rates_and_sizes_must_be_positive(bench, cell):
     with pytest.raises(ValueError, match="must be positive"):
-        start(bench, cell, camera_rate_hz=0.0)
+        start(bench, cell, fps=0.0)
     with pytest.raises(ValueError, match="at least 16"):
-        start(bench, cell, view_size=4)
+        start(bench, cell, size=4)
 
 
 def test_unknown_task_names_the_known_ones():
