@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
@@ -96,7 +96,7 @@ class CameraNode(GraphNode[CameraParameters]):
         self._ended = Event()
         self._topic, self._info_topic = interfaces.camera_image(self.name), interfaces.camera_info(self.name)
         clock = Clock(self.clock_s, self.ros_now_s, self._ended.wait)
-        opener = make(self.parameters, clock)
+        opener = make(replace(self.parameters, name=self.name), clock)
         self._refuse_two()
         self._reader = Reader(opener, self.parameters, clock)
         try:

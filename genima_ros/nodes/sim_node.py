@@ -75,7 +75,7 @@ class SimParameters:
 
 def make_cell(parameters: SimParameters) -> "Cell":
     task = make_task(parameters.task)
-    from genima_core.sim.board import place_board  # not at the top: tests and an unknown task need no MuJoCo
+    from genima_core.calibration.practice import place_board  # not at the top: tests and an unknown task need no MuJoCo
     from genima_core.sim.cell import Cell, default_rig
 
     size = parameters.size

@@ -6,9 +6,9 @@ import numpy as np
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
+from genima_core.calibration.practice import add_board
 from genima_core.cameras import CameraRig
 from genima_core.sim.arm import HAND_BODY
-from genima_core.sim.board import add_board
 from genima_core.sim.scene import build_scene
 
 import mujoco  # isort: skip

@@ -32,6 +32,7 @@ from genima_core.importers.rlbench.conversion import convert_rlbench
 from genima_core.importers.robobase import convert_controller
 from genima_core.pixels import read_picture
 from genima_core.sim.cell import default_rig
+from genima_core.training.config import Training
 from genima_core.training.run import Run
 
 from ..controller import published
@@ -137,7 +138,7 @@ def _robobase(folder: Path) -> None:
 
 
 def _training(folder: Path) -> None:
-    run = Run(folder, {"model": torch.nn.Linear(2, 2)}, {"seed": 0}, 5, None)
+    run = Run(Training(folder, folder), {"model": torch.nn.Linear(2, 2)}, {}, 5)
     run.advance({"loss": 1.0})
     run._save()
 
@@ -196,7 +197,7 @@ SOURCES = {
     ),
     "training": Source(
         _training,
-        lambda folder, out: Run(folder, {"model": torch.nn.Linear(2, 2)}, {"seed": 0}, 5, None, writes=False),
+        lambda folder, out: Run(Training(folder, folder), {"model": torch.nn.Linear(2, 2)}, {}, 5, writes=False),
         ("training.pt",),
         2,
     ),

@@ -174,10 +174,10 @@ def test_keys_take_undo_and_end(cell, keys, tmp_path, capfd):
 
 @pytest.mark.slow
 def test_practice_needs_neither_arm_nor_board(tmp_path, capfd):
-    arguments = ["calibrate", "collect", str(tmp_path), "--sim", "--cameras", "wrist", "--count", "4"]
+    arguments = ["calibrate", "collect", str(tmp_path), "--sim", "--cameras", "wrist", "--count", "3"]
     assert cli.run(arguments) == 0
     solved = cli.run(["calibrate", "solve", str(tmp_path), "--rig", str(tmp_path / "rig.json"), "--cameras", "wrist"])
-    assert "wrist" in capfd.readouterr().out and solved in (0, 1)  # four views are few
+    assert "wrist" in capfd.readouterr().out and solved in (0, 1)  # three views are few
     found, true = load_solutions(tmp_path / "solution.json")["wrist"], CameraRig.load(tmp_path / "rig.json")["wrist"]
     mm, deg = distance(true.T_mount_cam, found.T_mount_cam)
     assert mm < 5.0 and deg < 0.5

@@ -35,7 +35,7 @@ def opener(parameters: CameraParameters, clock: Clock) -> Opener:
         raise ValueError(
             f"topic is {topic!r}; it must be a full name with a namespace, such as /camera/front/color/image_raw"
         )
-    return lambda reset: TopicSource(topic)  # the device belongs to somebody else
+    return lambda reset: TopicSource(topic, f"camera_{parameters.name}_inputs")  # the device belongs to somebody else
 
 
 class TopicSource:
@@ -46,7 +46,7 @@ class TopicSource:
 
     live, warning = True, ""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, node_name: str) -> None:
         """Waits for the first picture; SourceLost if nothing comes, ValueError if the lens cannot be used."""
         base, _, name = topic.rpartition("/")
         info_topic, self._rectified = f"{base}/camera_info", name.startswith("image_rect")
@@ -56,7 +56,7 @@ class TopicSource:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node(
-            "camera_input",
+            node_name,
             context=self._context,
             use_global_arguments=False,
             enable_rosout=False,
