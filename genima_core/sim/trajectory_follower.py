@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline, PPoly
 
+LARGEST = 1e3
+"""rad, and rad/s: no arm is there, and what lies between such numbers would overflow."""
+
 
 class TrajectoryFollower:
     """Samples the newest trajectory; the simulated cell's stand-in for `joint_trajectory_controller`.
@@ -22,7 +25,8 @@ class TrajectoryFollower:
     def replace(self, now_s: float, start_s: float, times_s: np.ndarray, q: np.ndarray, dq: np.ndarray | None) -> None:
         """Follow the points `q` (n, 7), due `times_s` (n,) after `start_s`, from now on.
 
-        ValueError for no points, wrong shapes, times that do not increase or lie in the past, and non-finite values.
+        ValueError for no points, wrong shapes, times that do not increase or lie in the past, and values that
+        are not finite or beyond LARGEST.
         """
         due_s = start_s + np.asarray(times_s, dtype=np.float64)
         q = np.asarray(q, dtype=np.float64)
@@ -31,8 +35,8 @@ class TrajectoryFollower:
                 f"trajectory has {len(due_s)} times and positions of shape {q.shape}; it needs one or more points of "
                 f"{len(self._end)} joints"
             )
-        if not np.isfinite(q).all() or not (dq is None or np.isfinite(dq).all()):
-            raise ValueError("trajectory has non-finite values")
+        if not (np.abs(q) <= LARGEST).all() or not (dq is None or (np.abs(dq) <= LARGEST).all()):
+            raise ValueError(f"trajectory has values beyond {LARGEST:g} rad or rad/s, or that are not numbers")
         if (np.diff(due_s) <= 0).any() or due_s[-1] < now_s:
             raise ValueError("trajectory times must increase and end in the future")
         here_q, here_dq = self.sample(now_s)

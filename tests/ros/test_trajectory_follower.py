@@ -58,6 +58,7 @@ def test_a_new_trajectory_continues_from_the_desired_state():
         ([0.2, 0.1], np.zeros((2, 7))),
         ([-1.0], np.zeros((1, 7))),
         ([0.1], np.full((1, 7), np.nan)),
+        ([0.1, 0.2], np.array([np.full(7, 1e308), np.full(7, -1e308)])),
         ([0.1, 0.2], np.zeros((1, 7))),
     ],
 )
