@@ -147,7 +147,7 @@ def describe(mode: str, recordings: Path) -> GraphDescription:
 
 def feed_cameras(observer: Observer) -> Timer:
     """Pictures of another driver: without any, the camera nodes of a real cell do not start."""
-    camera, picture = PinholeCamera.from_fov(640, 480, 1.0), np.zeros((480, 640, 3), np.uint8)
+    camera, rng = PinholeCamera.from_fov(640, 480, 1.0), np.random.default_rng(0)
     topics = [f"/camera/{name}/color/" for name in CameraRig.load(RIG).names]
     images = [publisher(observer, topic + "image_raw", "sensor_msgs/Image") for topic in topics]
     infos = [publisher(observer, topic + "camera_info", "sensor_msgs/CameraInfo") for topic in topics]
@@ -155,6 +155,7 @@ def feed_cameras(observer: Observer) -> Timer:
     def feed() -> None:
         now_s = observer.node.get_clock().now().nanoseconds * 1e-9
         for image, info in zip(images, infos, strict=True):
+            picture = np.full((480, 640, 3), rng.integers(256), np.uint8)  # the same ones would be a frozen camera
             image.publish(conversions.rgb_to_image(picture, now_s))
             info.publish(conversions.camera_to_camera_info(camera, now_s))
 
