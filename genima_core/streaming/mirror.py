@@ -168,11 +168,12 @@ class Mirror:
         """Evaluate every watchdog, and say what to send now."""
         before_s, self._now_s = self._now_s, now_s
         problem = first_refusal(self._problems(before_s, now_s)) if self._engaged else None
+        if problem is not None:
+            self._end(now_s, Mirroring.STOPPED, problem)
         if now_s - before_s < -SET_BACK_S:
             self._leader.forget()
             self._sent_s = min(self._sent_s, now_s)
-        if problem is not None:
-            self._end(now_s, Mirroring.STOPPED, problem)
+            self._glide = None  # it would go on when its time comes again; the streamer stops by itself
         target = self._next(now_s)
         if target is not None:
             self._target, self._sent_s = target, now_s

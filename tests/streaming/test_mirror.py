@@ -422,3 +422,14 @@ def test_a_pause_of_mirroring_itself_needs_the_operator(mirroring):
     made.lead()
     assert made.mirror.step(made.now_s).status.state is Mirroring.STOPPED
     assert "paused for 0.30 s" in made.mirror.step(made.now_s).status.text
+
+
+def test_what_comes_to_rest_ends_when_the_clock_is_set_back(mirroring):
+    """Else it would go on when that time comes again."""
+    made = mirroring()
+    made.mirror.stop(made.now_s)
+    assert made.step().target is not None
+    made.bench.now_s -= 1.0
+    before = len(made.outputs)
+    made.run(2.0)
+    assert not [output for output in made.outputs[before:] if output.target is not None]
