@@ -428,7 +428,8 @@ def test_what_comes_to_rest_ends_when_the_clock_is_set_back(mirroring):
     """Else it would go on when that time comes again."""
     made = mirroring()
     made.mirror.stop(made.now_s)
-    assert made.step().target is not None
+    made.run(0.05)
+    assert any(output.target is not None for output in made.outputs[-5:])
     made.bench.now_s -= 1.0
     before = len(made.outputs)
     made.run(2.0)
