@@ -36,16 +36,20 @@ def test_a_domain_is_free_again_afterwards():
         assert claimed
 
 
-def test_a_domain_with_a_node_of_somebody_else_is_left_alone(bench, monkeypatch):
-    inhabited = int(os.environ["ROS_DOMAIN_ID"])
-    monkeypatch.setattr(domain, "claim", lambda purpose, number: claim("test", number))
-    monkeypatch.setattr(domain, "DOMAINS", (inhabited,))
-    with pytest.raises(RuntimeError, match="--domain"), own_domain():
-        pass
-    bench.close()
-    with own_domain() as ours:
-        assert ours == inhabited
-    bench.close = lambda: None
+def test_a_domain_with_a_node_of_somebody_else_is_left_alone(monkeypatch):
+    rclpy = pytest.importorskip("rclpy")
+    with own_domain() as inhabited:  # and by nobody else, unlike the one of this process
+        monkeypatch.setattr(domain, "claim", lambda purpose, number: claim("test", number))
+        monkeypatch.setattr(domain, "DOMAINS", (inhabited,))
+        context = rclpy.Context()
+        rclpy.init(args=[], context=context, domain_id=inhabited)
+        somebody = rclpy.create_node("somebody", context=context)
+        with pytest.raises(RuntimeError, match="--domain"), own_domain():
+            pass
+        somebody.destroy_node()
+        rclpy.shutdown(context=context)
+        with own_domain() as ours:
+            assert ours == inhabited
 
 
 def test_ros_tests_of_one_file_run_on_one_worker(request):
