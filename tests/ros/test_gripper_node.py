@@ -93,7 +93,7 @@ class Server:
     def close(self) -> None:
         self._ended.set()
         self._executor.shutdown()
-        self._thread.join(5.0)
+        self._thread.join()  # a node that is still spun may hang when it is destroyed
         self._server.destroy()  # node.destroy_node() does not
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
