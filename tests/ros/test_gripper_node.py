@@ -1,6 +1,5 @@
 """The gripper node against real action servers: widths become goals, and nothing waits for whatever a gripper does."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -80,8 +79,9 @@ class Server:
 
     def _execute(self, handle):
         self.goals.append(handle.request)
-        while self.behaviour in ("hang", "slow") and not self._ended.is_set() and not handle.is_cancel_requested:
-            time.sleep(0.005)
+        while self.behaviour in ("hang", "slow") and not handle.is_cancel_requested:
+            if self._ended.wait(0.005):
+                break
         if handle.is_cancel_requested:
             handle.canceled()
         elif self.behaviour == "abort":
