@@ -11,7 +11,8 @@ from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.policy import Policy
 from genima_core.sim import experts
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 from genima_core.targets.draw import over_observation
 from genima_core.targets.renderer import TargetRenderer

@@ -17,9 +17,10 @@ from rich.table import Table
 
 from genima_core.arm import PANDA
 from genima_core.files import write_json
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
 from genima_core.sim.collision import ClearanceModel
 from genima_core.sim.experts import plan
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import DEFAULT_TASK, make_task
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Playback

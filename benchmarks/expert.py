@@ -16,7 +16,8 @@ from genima_core.arm import PANDA
 from genima_core.files import write_json
 from genima_core.geometry import invert, transform_points
 from genima_core.sim import experts
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 
 

@@ -23,6 +23,7 @@ LAYERS = (
     ("arm",),
     ("arm_description",),
     ("cameras", "pixels", "synchroniser", "tiling"),
+    ("environment",),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
     ("data", "language", "capture", "calibration"),
     ("training",),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, model_card
-from genima_core.sim.cell import default_rig
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 
 ROOT = Path(__file__).parents[1]

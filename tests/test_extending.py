@@ -27,7 +27,8 @@ needs_ros = pytest.mark.skipif(importlib.util.find_spec("rclpy") is None, reason
 
 PROBES = {
     "simulated task": """
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.experts import run_expert
 from genima_core.sim.task import make_task
 cell = Cell(make_task("touch_post"), default_rig(16, 16))
@@ -63,7 +64,7 @@ assert source.read(0.1).stamp_s == 5.0 and (source.read(0.1).rgb == 7).all()
     "controller network": """
 import torch
 from genima_core.controller.config import NETWORKS, PRESETS
-from genima_core.sim.cell import default_rig
+from genima_core.sim.scene import default_rig
 config = PRESETS["linear"].model
 network = NETWORKS["linear"](config, default_rig(*config.size))
 chunk = network(torch.rand(2, 4, 3, 64, 64), torch.zeros(2, 7), torch.ones(2), torch.zeros(2, config.text_dim))

@@ -9,7 +9,7 @@ from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
 from genima_core.checkpoint import Checkpoint, CheckpointInfo
 from genima_core.preflight import ArmSeen, CameraSeen, CellSeen, Stream, Wanted, judge
-from genima_core.sim.cell import default_rig
+from genima_core.sim.scene import default_rig
 from genima_core.streaming.states import Reason, State, Status
 from genima_core.targets.gate import GateState
 

@@ -18,9 +18,11 @@ from genima_core import gl
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
+from genima_core.environment import DT_S
 from genima_core.evaluation.config import Collection
-from genima_core.sim.cell import Cell, default_rig
-from genima_core.sim.experts import DT_S, follow, plan
+from genima_core.sim.cell import Cell
+from genima_core.sim.experts import follow, plan
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 
 

@@ -36,9 +36,11 @@ _ARMATURE = (0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1)
 
 _WHITE, _GREY = (0.93, 0.94, 0.95, 1.0), (0.23, 0.24, 0.26, 1.0)
 
-# MuJoCo compares one geom's type with the other's affinity: the arm touches the scene, but never itself.
-UNTOUCHED = {"contype": 0, "conaffinity": 0}
-TOUCHED_BY_ARM = {"contype": 0, "conaffinity": 1}
+# MuJoCo compares one geom's type with the other's affinity: the arm touches the scene, but never itself; what lies
+# loose touches everything, and what is fixed or hinged touches those two.
+UNTOUCHED: dict[str, Any] = {"contype": 0, "conaffinity": 0}
+FIXED: dict[str, Any] = {"contype": 0, "conaffinity": 3}
+LOOSE: dict[str, Any] = {"contype": 2, "conaffinity": 3}
 _TOUCHES_SCENE = {"contype": 1, "conaffinity": 0}
 
 

@@ -8,16 +8,16 @@ import numpy as np
 
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.cameras import CameraRig
-from genima_core.geometry import make_transform
+from genima_core.environment import DT_S, Environment, Start, Trajectory, Wording
+from genima_core.geometry import make_transform, to_quat_wxyz
+from genima_core.sim import experts
 from genima_core.sim.arm import HAND_BODY, TCP_SITE
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
-from genima_core.sim.scene import PHYSICS_STEP_S, build_scene, default_rig
+from genima_core.sim.scene import PHYSICS_STEP_S, build_scene
 from genima_core.sim.task import Task
 from genima_core.types import Observation
 
 import mujoco  # isort: skip
-
-__all__ = ["Cell", "default_rig"]
 
 SMALL_VIEW_PX = 128
 """Views up to this size are drawn with light meshes, twice as large, and averaged down: smooth edges, and fast."""
@@ -25,14 +25,15 @@ COMMAND_RAMP_S = 0.05
 """The servos glide to a new command within this time at most, as a joint trajectory controller does."""
 HOME_NOISE_RAD = 0.02
 
-START_LOWER_M, START_UPPER_M = (0.30, -0.30, 0.06), (0.68, 0.30, 0.45)
 START_TILT_RAD, START_YAW_RAD = np.deg2rad(20.0), 0.4
 START_ATTEMPTS = 200
+RESET_ATTEMPTS = 50
+OVERLAP_M = 0.003
+"""Objects may be so deep in each other at the beginning: contacts are soft, and things stand on the table."""
+STARTS = ("home", "anywhere", "here")
 
-Start = Literal["home", "anywhere", "here"]
 
-
-class Cell:
+class Cell(Environment):
     """Steps the physics under position commands, and renders what the cameras see.
 
     Rendering uses a GL context: create, use and close a cell in one thread.
@@ -40,8 +41,7 @@ class Cell:
 
     def __init__(self, task: Task, rig: CameraRig, add: Callable[[mujoco.MjSpec], object] | None = None) -> None:
         """`add` puts into the scene what belongs to no task."""
-        self.task = task
-        self.rig, self.arm = rig, rig.arm
+        self.task, self.name, self.rig = task, task.name, rig
         width, height = rig.size
         self._supersample = 2 if max(rig.size) <= SMALL_VIEW_PX else 1
         self._buffer_size = width * self._supersample, height * self._supersample
@@ -55,6 +55,7 @@ class Cell:
         self._q = np.array([self.model.joint(name).qposadr[0] for name in joints])
         self._dq = np.array([self.model.joint(name).dofadr[0] for name in joints])
         self._ctrl = np.array([self.model.actuator(name).id for name in joints])
+        self.fingers = frozenset(self.model.body(self.model.joint(n).bodyid[0]).name for n in self.arm.gripper.joints)
         self.inverse_kinematics = InverseKinematics(self.arm)
         self._renderer: mujoco.Renderer | None = None
         self._option = mujoco.MjvOption()
@@ -62,8 +63,12 @@ class Cell:
         self.reset(seed=0)
 
     @property
-    def instruction(self) -> str:
-        return self.task.instruction
+    def variations(self) -> tuple[str, ...]:
+        return self.task.variations
+
+    @property
+    def variation(self) -> str:
+        return self.task.variation
 
     @property
     def time_s(self) -> float:
@@ -95,19 +100,20 @@ class Cell:
         position = np.append(q, self._finger_positions(opening))
         self._set_arm(position, np.zeros_like(position), position)
 
-    def reset(self, seed: int, start: Start = "home") -> None:
-        """Places objects and arm; the same seed gives the same cell, the same objects for every start.
+    def reset(self, seed: int, start: Start | Literal["here"] = "home", wording: Wording = "seen") -> None:
+        """Places objects and arm, see `Environment.reset`.
 
-        ``home`` is the ready configuration with a little noise and an open gripper; ``anywhere`` is a random
-        pose over the table, as after a miss, with the gripper open or closed; ``here`` leaves the arm alone: it keeps
-        its position, velocity and commands, even where an object now is (see `arm_is_free`).
+        ``here`` leaves the arm alone: it keeps its position, velocity and commands, even where an object now is (see
+        `arm_is_free`).
         """
-        if start not in ("home", "anywhere", "here"):
-            raise ValueError(f"unknown start {start!r}; valid are 'home', 'anywhere' and 'here'")
-        task_rng, start_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+        if start not in STARTS:
+            raise ValueError(f"unknown start {start!r}; valid are {', '.join(STARTS)}")
+        task_rng, start_rng, word_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
         before = self.data.qpos[self._q], self.data.qvel[self._dq], self.data.ctrl[self._ctrl]
-        mujoco.mj_resetData(self.model, self.data)
-        self.task.reset(self, task_rng)
+        # Not by the seed's parity, which decides where demonstrations start.
+        self.task.variation = self.variations[seed // 2 % len(self.variations)]
+        self.instruction = self.task.say(word_rng, wording)
+        self._place_objects(task_rng)
         if start == "here":
             self._set_arm(*before)
         elif start == "home":
@@ -143,6 +149,9 @@ class Cell:
 
     def success(self) -> bool:
         return self.task.success(self)
+
+    def plan(self, dt_s: float = DT_S) -> Trajectory:
+        return experts.plan(self, dt_s)
 
     def observe(self) -> Observation:
         """What all cameras see and the joints feel now; the stamp is simulated time."""
@@ -181,6 +190,26 @@ class Cell:
         """Position of a task's hinge (rad) or slide (m)."""
         return float(self.data.joint(name).qpos[0])
 
+    def place(self, body: str, p_base: np.ndarray | tuple[float, ...], R_base_body: np.ndarray | None = None) -> None:
+        """Puts a task's body, loose or fixed, at rest to `p_base` (3,) m; upright and straight without a rotation."""
+        quat = to_quat_wxyz(make_transform(np.eye(3) if R_base_body is None else R_base_body, p_base))
+        if (joint := self.model.body(body).jntadr[0]) >= 0 and self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
+            address = self.model.jnt_qposadr[joint]
+            self.data.qpos[address : address + 7] = [*p_base, *quat]
+        else:
+            self.model.body(body).pos[:], self.model.body(body).quat[:] = p_base, quat
+
+    def touching(self, body: str) -> frozenset[str]:
+        """The bodies that a body touches."""
+        number = self.model.body(body).id
+        pairs = self.model.geom_bodyid[self.data.contact.geom]
+        others = {int(pair[1 - i]) for pair in pairs for i in (0, 1) if pair[i] == number}
+        return frozenset(self.model.body(other).name for other in others)
+
+    def holds(self, body: str) -> bool:
+        """Whether all fingers touch a body."""
+        return self.fingers <= self.touching(body)
+
     def close(self) -> None:
         """Frees the renderer."""
         if self._renderer is not None:
@@ -201,9 +230,30 @@ class Cell:
             renderer.scene.flags[flag] = False
         return renderer
 
+    def _place_objects(self, rng: np.random.Generator) -> None:
+        for _ in range(RESET_ATTEMPTS):
+            mujoco.mj_resetData(self.model, self.data)
+            self.task.reset(self, rng)
+            mujoco.mj_forward(self.model, self.data)
+            if not (overlapping := self._overlapping()):
+                return
+        raise RuntimeError(
+            f"the objects of {self.name} overlap in {RESET_ATTEMPTS} scenes, at last {overlapping}; its ranges leave no "
+            "room for them"
+        )
+
+    def _overlapping(self) -> str:
+        """Two bodies that are in each other and not the arm's; empty if there are none."""
+        root = self.model.body(HAND_BODY).rootid
+        for geoms, distance_m in zip(self.data.contact.geom, self.data.contact.dist, strict=True):
+            bodies = self.model.geom_bodyid[geoms]
+            if distance_m < -OVERLAP_M and not (self.model.body_rootid[bodies] == root).any():
+                return " and ".join(self.model.body(body).name for body in bodies)
+        return ""
+
     def _place_arm_anywhere(self, rng: np.random.Generator) -> None:
         for _ in range(START_ATTEMPTS):
-            position = rng.uniform(START_LOWER_M, START_UPPER_M)
+            position = rng.uniform(self.task.start_lower_m, self.task.start_upper_m)
             tilt = rng.uniform(-1, 1, 2)
             tilt *= START_TILT_RAD / max(1.0, np.linalg.norm(tilt))
             yaw = rng.uniform(-START_YAW_RAD, START_YAW_RAD)
@@ -213,7 +263,7 @@ class Cell:
             except ValueError:
                 continue
             self.place_arm(q, opening)
-            if self.data.ncon == 0:
+            if self.arm_is_free:
                 return
         raise RuntimeError(f"no free pose for the arm found in {START_ATTEMPTS} attempts; the task fills the table")
 

@@ -1,68 +1,71 @@
 """Scripted experts: a smooth joint trajectory through a task's waypoints."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from genima_core.arm import Arm
+from genima_core.environment import DT_S, Environment, Trajectory
+from genima_core.sim.waypoints import Path, Waypoint
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
-DT_S = 0.05
-"""Demonstrations are recorded at 20 Hz, as in the paper."""
 COMMANDS_PER_SAMPLE = 5
 """Between two samples the command is interpolated at 100 Hz, as the streamer would."""
 PEAK_SPEED = 0.8
 """Of the fastest joint, rad/s."""
-PEAK_TCP_SPEED_M_S = 0.35
 SHORTEST_MOVE_S = 0.7
+PATH_STEP_M, PATH_STEP_RAD = 0.02, 0.1
+"""A path is solved for joint positions at places no further apart than this."""
+LARGEST_JUMP_RAD = 0.6
+"""Between two of them; more is another branch of the solutions."""
 
 
 @dataclass(frozen=True)
-class Trajectory:
-    """Commands at a fixed period: sample k is due `(k + 1) * dt_s` after the start."""
+class _Move:
+    """From one rest, or passing, to the next; or standing still."""
 
-    q: np.ndarray
-    """(T, 7) rad."""
-    gripper: np.ndarray
-    """(T,) opening, 0 closed to 1 open."""
-    dt_s: float
-
-    def __len__(self) -> int:
-        return len(self.q)
-
-    @property
-    def duration_s(self) -> float:
-        return len(self.q) * self.dt_s
+    duration_s: float
+    q: Callable[[np.ndarray], np.ndarray]
+    """Fractions (n,) of the duration to joint positions (n, 7)."""
+    opening: float
 
 
 def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
     """The expert's commands from the cell's present state to the end of its task; ValueError: out of reach."""
-    knots_q, knots_dq, knots_s, openings = [cell.q], [np.zeros(7)], [0.0], []
+    q, dq, T_base_tcp = cell.q, np.zeros(7), cell.T_base_tcp()
+    moves: list[_Move] = []
     for waypoint in cell.task.waypoints(cell):
-        q = cell.inverse_kinematics.solve(waypoint.T_base_tcp)
-        dq = _joint_velocity(cell.arm, q, np.asarray(waypoint.velocity))
-        moves = [(dq, _move_duration(cell.arm, knots_q[-1], q, knots_dq[-1], dq))]
+        if waypoint.path is None:
+            T_base_tcp = waypoint.T_base_tcp
+            end_q = cell.inverse_kinematics.solve(T_base_tcp)
+            end_dq = _joint_velocity(cell.arm, end_q, np.asarray(waypoint.velocity))
+            duration_s = _move_duration(cell.arm, q, end_q, dq, end_dq, waypoint.speed_m_s)
+            moves.append(_Move(duration_s, _joint_move(q, end_q, dq, end_dq, duration_s), waypoint.gripper))
+            q, dq = end_q, end_dq
+        else:
+            way, length_m = _joint_path(cell, q, T_base_tcp, waypoint.path)
+            T_base_tcp, dq = waypoint.path(T_base_tcp, 1.0), np.zeros(7)
+            moves.append(_Move(_path_duration(way, length_m, waypoint), _along(way), waypoint.gripper))
+            q = way(1.0)
         if waypoint.dwell_s > 0:
-            moves.append((np.zeros(7), waypoint.dwell_s))
-        for end_dq, duration_s in moves:
-            knots_q.append(q)
-            knots_dq.append(end_dq)
-            knots_s.append(knots_s[-1] + duration_s)
-            openings.append(waypoint.gripper)
-    at_s, at_q, at_dq = np.array(knots_s), np.array(knots_q), np.array(knots_dq)
+            moves.append(_Move(waypoint.dwell_s, _joint_move(q, q, dq, dq, 1.0), waypoint.gripper))
+    if not moves:
+        moves = [_Move(dt_s, _joint_move(q, q, dq, dq, dt_s), cell.gripper)]
+    at_s = np.cumsum([0.0, *(move.duration_s for move in moves)])
     times_s = np.minimum(dt_s * np.arange(1, int(np.ceil(at_s[-1] / dt_s - 1e-9)) + 1), at_s[-1])
-    i = np.clip(np.searchsorted(at_s, times_s) - 1, 0, len(openings) - 1)
-    lasts_s = np.diff(at_s)[i, None]
-    s = (times_s - at_s[i])[:, None] / lasts_s
-    q = _quintic(s, lasts_s, at_q[i], at_q[i + 1], at_dq[i], at_dq[i + 1])
-    return Trajectory(q=q, gripper=np.array(openings)[i], dt_s=dt_s)
+    part = np.clip(np.searchsorted(at_s, times_s) - 1, 0, len(moves) - 1)
+    samples = np.empty((len(times_s), 7))
+    for i, move in enumerate(moves):
+        samples[part == i] = move.q((times_s[part == i] - at_s[i]) / move.duration_s)
+    return Trajectory(samples, np.array([move.opening for move in moves])[part], dt_s)
 
 
-def follow(cell: "Cell", trajectory: Trajectory) -> Iterator[int]:
+def follow(cell: Environment, trajectory: Trajectory) -> Iterator[int]:
     """Steps the cell along a trajectory; yields the index k of each command before it is carried out.
 
     While the caller holds k, the cell still shows the state that command k is the answer to.
@@ -76,33 +79,38 @@ def follow(cell: "Cell", trajectory: Trajectory) -> Iterator[int]:
         q_before = trajectory.q[k]
 
 
-def run_expert(cell: "Cell") -> bool:
+def run_expert(cell: Environment) -> bool:
     """Plans and carries out a whole demonstration; whether it succeeded."""
-    for _ in follow(cell, plan(cell)):
+    for _ in follow(cell, cell.plan()):
         pass
     return cell.success()
 
 
-def _quintic(s, duration_s, q0, q1, dq0, dq1) -> np.ndarray:
-    """Position at the fraction s of a move with given end velocities and no acceleration at its ends."""
+def _joint_move(q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray, duration_s: float):
+    """A straight way of the joints with given end velocities and no acceleration at its ends."""
     distance, v0, v1 = q1 - q0, dq0 * duration_s, dq1 * duration_s
     c3 = 10 * distance - 6 * v0 - 4 * v1
     c4 = -15 * distance + 8 * v0 + 7 * v1
     c5 = 6 * distance - 3 * v0 - 3 * v1
-    return q0 + s * (v0 + s * s * (c3 + s * (c4 + s * c5)))
+
+    def move(fractions: np.ndarray) -> np.ndarray:
+        s = fractions[:, None]
+        return q0 + s * (v0 + s * s * (c3 + s * (c4 + s * c5)))
+
+    return move
 
 
-def _move_duration(arm: Arm, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray) -> float:
+def _move_duration(arm: Arm, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray, tcp_m_s: float) -> float:
     """The shortest time in which no joint and not the gripper is faster than allowed."""
     duration_s = SHORTEST_MOVE_S
-    fractions = np.linspace(0.0, 1.0, 41)[:, None]
+    fractions = np.linspace(0.0, 1.0, 41)
     while True:
-        q = _quintic(fractions, duration_s, q0, q1, dq0, dq1)
+        q = _joint_move(q0, q1, dq0, dq1, duration_s)(fractions)
         tcp = arm.frame_pose(q, "tcp")[:, :3, 3]
         step_s = duration_s / (len(fractions) - 1)
         speed = np.abs(np.diff(q, axis=0)).max() / step_s
         tcp_speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1).max() / step_s
-        if speed <= PEAK_SPEED and tcp_speed <= PEAK_TCP_SPEED_M_S:
+        if speed <= PEAK_SPEED and tcp_speed <= tcp_m_s:
             return duration_s
         duration_s *= 1.05
 
@@ -112,3 +120,33 @@ def _joint_velocity(arm: Arm, q: np.ndarray, velocity: np.ndarray) -> np.ndarray
     if not velocity.any():
         return np.zeros(7)
     return np.linalg.pinv(arm.jacobian(q, "tcp"), rcond=1e-3) @ np.concatenate([velocity, np.zeros(3)])
+
+
+def _joint_path(cell: "Cell", q: np.ndarray, T_base_tcp: np.ndarray, path: Path) -> tuple[CubicSpline, float]:
+    """Joint positions over the fraction of a path from `q` (7,) on, and its length in m; ValueError: out of reach."""
+    coarse = np.array([path(T_base_tcp, fraction) for fraction in np.linspace(0.0, 1.0, 9)])
+    length_m = float(np.linalg.norm(np.diff(coarse[:, :3, 3], axis=0), axis=1).sum())
+    cosines = (np.einsum("nij,nij->n", coarse[1:, :3, :3], coarse[:-1, :3, :3]) - 1) / 2
+    turn_rad = float(np.arccos(np.clip(cosines, -1.0, 1.0)).sum())
+    count = 2 + int(max(length_m / PATH_STEP_M, turn_rad / PATH_STEP_RAD))
+    fractions = np.linspace(0.0, 1.0, count + 1)
+    places = [q]
+    for fraction in fractions[1:]:
+        places.append(cell.inverse_kinematics.solve(path(T_base_tcp, fraction), near=places[-1]))
+        if np.abs(places[-1] - places[-2]).max() > LARGEST_JUMP_RAD:
+            raise ValueError(
+                f"the path to {np.round(coarse[-1, :3, 3], 3).tolist()} m leaves the arm's reach on its way"
+            )
+    return CubicSpline(fractions, places), length_m
+
+
+def _along(way: CubicSpline) -> Callable[[np.ndarray], np.ndarray]:
+    """Fractions of the time to positions on the way, from rest to rest."""
+    return lambda s: way(s**3 * (10 - 15 * s + 6 * s**2))
+
+
+def _path_duration(way: CubicSpline, length_m: float, waypoint: Waypoint) -> float:
+    """The shortest time in which no joint and not the gripper is faster than allowed."""
+    fractions = np.linspace(0.0, 1.0, 41)
+    peak = np.abs(np.diff(_along(way)(fractions), axis=0)).max() * (len(fractions) - 1)
+    return max(SHORTEST_MOVE_S, 1.02 * peak / PEAK_SPEED, 1.875 * length_m / waypoint.speed_m_s)

@@ -8,7 +8,7 @@ from ruckig import InputParameter, Ruckig, RuckigError, Trajectory
 from scipy.interpolate import CubicSpline
 
 from genima_core.arm import Arm
-from genima_core.sim.experts import Trajectory as Demonstration
+from genima_core.environment import Trajectory as Demonstration
 
 SPEED, ACCELERATION, JERK = 0.6, 1.5, 10.0
 """Of the fastest joint when the arm is only put somewhere, rad/s, rad/s², rad/s³."""

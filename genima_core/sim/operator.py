@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from genima_core.arm import Arm
-from genima_core.sim.experts import Trajectory
+from genima_core.environment import Trajectory
 from genima_core.sim.hand import Hand, Lead
 from genima_core.sim.planning import Planner
 

@@ -10,7 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from genima_core.sim.experts import Trajectory, plan
+from genima_core.environment import Trajectory
+from genima_core.sim.experts import plan
 from genima_core.sim.task import make_task
 
 Planner = Callable[[int, np.ndarray, float], "Future[Trajectory]"]
@@ -55,7 +56,8 @@ def _load(task: str) -> None:
 
 @cache
 def _cell_of_this_process(task: str):
-    from genima_core.sim.cell import Cell, default_rig  # not at the top: only this process needs MuJoCo
+    from genima_core.sim.cell import Cell
+    from genima_core.sim.scene import default_rig  # not at the top: only this process needs MuJoCo
 
     return Cell(make_task(task), default_rig(64, 64))
 

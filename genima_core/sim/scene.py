@@ -5,7 +5,7 @@ import numpy as np
 from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.arm import PANDA, Arm
 from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
-from genima_core.sim.arm import HAND_BODY, TOUCHED_BY_ARM, UNTOUCHED, add_arm
+from genima_core.sim.arm import FIXED, HAND_BODY, UNTOUCHED, add_arm
 
 import mujoco  # isort: skip
 
@@ -51,6 +51,8 @@ def build_scene(rig: CameraRig, buffer_size: tuple[int, int], detailed: bool = T
     """
     spec = mujoco.MjSpec()
     spec.option.timestep = PHYSICS_STEP_S
+    # Elliptic cones of stiff friction: what the fingers hold does not creep out of them.
+    spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.stat.extent, spec.stat.center = 1.0, [0.3, 0.0, 0.3]
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
@@ -74,7 +76,7 @@ def _add_room(world: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
     lamp.diffuse, lamp.specular = [0.45, 0.45, 0.45], [0.1, 0.1, 0.1]
     floor = world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[6, 6, 0.1], **UNTOUCHED)
     floor.pos, floor.rgba = [0, 0, -0.75], [*_FLOOR_RGB, 1]
-    table = world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.65, 0.6, 0.03], **TOUCHED_BY_ARM)
+    table = world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.65, 0.6, 0.03], **FIXED)
     table.pos, table.rgba = [0.35, 0, TABLE_TOP_M - 0.03], [*_TABLE_RGB, 1]
 
 

@@ -1,12 +1,14 @@
 """What a task is; each file of `tasks` is one, called like the file."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from genima_core.environment import Wording
+from genima_core.sim.waypoints import Waypoint
 
 if TYPE_CHECKING:
     import mujoco
@@ -17,28 +19,29 @@ DEFAULT_TASK = "push_button"
 """Of nodes that are not told which."""
 
 
-@dataclass(frozen=True)
-class Waypoint:
-    """One pose that the expert moves the gripper through."""
-
-    T_base_tcp: np.ndarray
-    """(4, 4)."""
-    gripper: float
-    """Opening commanded from the moment the gripper sets off for this pose, 0 closed to 1 open."""
-    velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Velocity of the tcp in the base frame on passing, m/s; zero means that it stops here."""
-    dwell_s: float = 0.0
-    """How long it stays; needs a zero velocity."""
-
-
 class Task(ABC):
-    """Objects, a reset by seed, an instruction, a success test and the waypoints of an expert.
+    """Objects, a reset by seed, instructions, a success test and the waypoints of an expert.
 
     A task object belongs to one `Cell`; it may remember what happened since the reset.
     """
 
-    name: str
-    instruction: str
+    variations: tuple[str, ...] = ("",)
+    """The words that tell them apart; each fills the `{}` of the instructions."""
+    instructions: tuple[str, ...]
+    """As in training; the first one is what documents and nodes say."""
+    paraphrases: tuple[str, ...]
+    """The same in words that are kept out of training."""
+    goal: str
+    """When it has succeeded, for people."""
+    start_lower_m: tuple[float, float, float] = (0.30, -0.30, 0.06)
+    start_upper_m: tuple[float, float, float] = (0.68, 0.30, 0.45)
+    """The box of the tcp for starts ``anywhere``."""
+    variation: str = ""
+    """The one that counts in the present scene; set before `reset`."""
+
+    @property
+    def name(self) -> str:
+        return type(self).__module__.rpartition(".")[2]
 
     @abstractmethod
     def build(self, spec: "mujoco.MjSpec") -> None:
@@ -56,7 +59,16 @@ class Task(ABC):
 
     @abstractmethod
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
-        """Poses that solve the task from the cell's present state."""
+        """Poses that solve the task from the cell's present state, whichever part of it is done already."""
+
+    def say(self, rng: np.random.Generator, wording: Wording) -> str:
+        """An instruction for the present variation; ValueError: a wrong one where there is only one variation."""
+        others = [variation for variation in self.variations if variation != self.variation]
+        if wording == "wrong" and not others:
+            raise ValueError(f"{self.name} has one variation, so there is no wrong instruction for it")
+        texts = self.paraphrases if wording == "paraphrase" else self.instructions
+        word = str(rng.choice(others)) if wording == "wrong" else self.variation
+        return str(rng.choice(texts)).format(word)
 
 
 def task_names() -> tuple[str, ...]:

@@ -24,7 +24,8 @@ PROBE_TIMEOUT_S = 120.0
 GL_REMEDY = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 MUJOCO_PROBE = """
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import DEFAULT_TASK, make_task
 cell = Cell(make_task(DEFAULT_TASK), default_rig(32, 32))
 cell.reset(0)
@@ -34,7 +35,7 @@ print(GL.glGetString(GL.GL_RENDERER).decode())
 """
 
 PYRENDER_PROBE = """
-from genima_core.sim.cell import default_rig
+from genima_core.sim.scene import default_rig
 from genima_core.targets.renderer import TargetRenderer
 rig = default_rig(32, 32)
 renderer = TargetRenderer(rig)

@@ -76,7 +76,8 @@ class SimParameters:
 def make_cell(parameters: SimParameters) -> "Cell":
     task = make_task(parameters.task)
     from genima_core.calibration.practice import place_board  # not at the top: tests and an unknown task need no MuJoCo
-    from genima_core.sim.cell import Cell, default_rig
+    from genima_core.sim.cell import Cell
+    from genima_core.sim.scene import default_rig
 
     size = parameters.size
     rig = default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig)

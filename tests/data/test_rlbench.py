@@ -122,7 +122,8 @@ def test_opencv_cameras_stay_as_they_are(tmp_path):
 
 def test_targets_lie_on_what_the_pictures_show(tmp_path):
     """A ball rendered by MuJoCo at each of the arm's drawn frames is covered by that frame's target."""
-    from genima_core.sim.cell import Cell, default_rig
+    from genima_core.sim.cell import Cell
+    from genima_core.sim.scene import default_rig
     from genima_core.sim.task import Task
     from genima_core.targets.detect import label_centres
     from genima_core.targets.renderer import TargetRenderer
@@ -130,7 +131,7 @@ def test_targets_lie_on_what_the_pictures_show(tmp_path):
     import mujoco  # isort: skip
 
     class Probe(Task):
-        name = instruction = "probe"
+        instructions = ("probe",)
 
         def build(self, spec):
             spec.add_material(name="glow", rgba=[1, 0, 0, 1], emission=1.0, specular=0.0)

@@ -12,7 +12,8 @@ from genima_core.evaluation.report import summarise
 from genima_core.evaluation.rollout import roll_out
 from genima_core.evaluation.scoring import score
 from genima_core.sim import experts
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.streamer import Streamer

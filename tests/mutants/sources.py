@@ -31,7 +31,7 @@ from genima_core.importers.rlbench.conversion import Options as RLBenchOptions
 from genima_core.importers.rlbench.conversion import convert_rlbench
 from genima_core.importers.robobase import convert_controller
 from genima_core.pixels import read_picture
-from genima_core.sim.cell import default_rig
+from genima_core.sim.scene import default_rig
 from genima_core.training.config import Training
 from genima_core.training.run import Run
 

@@ -148,7 +148,7 @@ def interface_packages(built_interfaces: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete checkpoint of the demo's classes and sizes. Its drawings mean nothing; its chunks turn joint 1."""
-    from genima_core.sim.cell import default_rig
+    from genima_core.sim.scene import default_rig
 
     return save_untrained(tmp_path_factory.mktemp("untrained"), default_rig(64, 64))
 

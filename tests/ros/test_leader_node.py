@@ -9,7 +9,7 @@ from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 
 from genima_core.arm import PANDA
-from genima_core.sim.experts import Trajectory
+from genima_core.environment import Trajectory
 from genima_core.sim.operator import START_FROM_HOME_RAD
 from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.states import Status

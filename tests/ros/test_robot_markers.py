@@ -9,7 +9,8 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 
 from genima_core.arm import PANDA
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 from genima_ros.nodes.markers.robot import mesh_poses, robot_markers
 

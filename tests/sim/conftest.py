@@ -1,6 +1,7 @@
 import pytest
 
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 
 

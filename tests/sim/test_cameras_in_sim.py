@@ -13,7 +13,8 @@ from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, transform_points
 from genima_core.sim.arm import VISUAL_GROUP
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import Task
 
 import mujoco  # isort: skip
@@ -22,8 +23,7 @@ import mujoco  # isort: skip
 class Probe(Task):
     """A small red ball that glows, to be put anywhere."""
 
-    name = "probe"
-    instruction = "look at the ball"
+    instructions = ("look at the ball",)
 
     def build(self, spec):
         spec.add_material(name="glow", rgba=[1, 0, 0, 1], emission=1.0, specular=0.0)
@@ -109,7 +109,7 @@ def test_unknown_camera(cell):
 def test_no_opengl_gives_one_clear_error():
     code = (
         "import mujoco\n"
-        "from genima_core.sim.cell import Cell, default_rig\n"
+        "from genima_core.sim.cell import Cell\nfrom genima_core.sim.scene import default_rig\n"
         "from genima_core.sim.task import make_task\n"
         "cell = Cell(make_task('push_button'), default_rig(64, 64))\n"
         "cell.observe()"

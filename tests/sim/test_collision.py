@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
 from genima_core.sim.collision import ClearanceModel
 from genima_core.sim.experts import plan
 from genima_core.sim.margins import Margins
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task, task_names
 
 LOWER, UPPER = PANDA.limits.lower, PANDA.limits.upper

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
+from genima_core.environment import Trajectory
 from genima_core.sim import operator as simulated
-from genima_core.sim.experts import PEAK_SPEED, Trajectory
+from genima_core.sim.experts import PEAK_SPEED
 from genima_core.sim.hand import Hand
 from genima_core.sim.operator import Activity, Operator, lifted
 

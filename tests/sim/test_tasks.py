@@ -5,7 +5,8 @@ import pytest
 
 from genima_core.arm import PANDA
 from genima_core.sim import experts
-from genima_core.sim.cell import Cell, default_rig
+from genima_core.sim.cell import Cell
+from genima_core.sim.scene import default_rig
 from genima_core.sim.task import Task, make_task, task_names
 from genima_core.sim.tasks import push_button
 
@@ -39,14 +40,14 @@ def test_trajectories_are_smooth_and_within_limits(task_cell, start):
         q = np.vstack([task_cell.q, trajectory.q])
         limits = PANDA.limits
         assert trajectory.dt_s == 0.05
-        assert 1.0 <= trajectory.duration_s <= 6.5
+        assert 1.0 <= trajectory.duration_s <= 20.0
         assert np.all(q > limits.lower)
         assert np.all(q < limits.upper)
         velocity = np.diff(q, axis=0) / trajectory.dt_s
         assert np.abs(velocity).max() <= experts.PEAK_SPEED + 1e-6
         assert np.abs(velocity[0]).max() < 0.1  # from rest
         assert np.abs(np.diff(velocity, axis=0)).max() / trajectory.dt_s < 5.0
-        assert set(np.unique(trajectory.gripper)) <= {0.0, 1.0}
+        assert ((trajectory.gripper >= 0.0) & (trajectory.gripper <= 1.0)).all()
 
 
 def test_plan_repeats(task_cell):

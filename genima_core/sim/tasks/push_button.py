@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
-from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M, TOUCHED_BY_ARM, UNTOUCHED
+from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M, FIXED, UNTOUCHED
 from genima_core.sim.inverse_kinematics import point_down
-from genima_core.sim.task import Task, Waypoint
+from genima_core.sim.task import Task
+from genima_core.sim.waypoints import Waypoint
 
 import mujoco  # isort: skip
 from mujoco import mjtGeom as Geom  # isort: skip
@@ -35,21 +36,22 @@ PRESS_DEPTH_M, DESCENT_M_S, HOLD_S = 0.026, 0.08, 0.4
 
 
 class PushButton(Task):
-    name = "push_button"
-    instruction = "push the button"
+    instructions = ("push the button",)
+    paraphrases = ("press the button", "hit the button")
+    goal = f"the cap was pressed in by {1e3 * PRESSED_M:.0f} mm"
 
     def __init__(self) -> None:
         self._deepest_m = 0.0
 
     def build(self, spec: mujoco.MjSpec) -> None:
         button = spec.worldbody.add_body(name="button")
-        base = button.add_geom(name="button_base", type=Geom.mjGEOM_BOX, rgba=[0.12, 0.12, 0.14, 1], **TOUCHED_BY_ARM)
+        base = button.add_geom(name="button_base", type=Geom.mjGEOM_BOX, rgba=[0.12, 0.12, 0.14, 1], **FIXED)
         base.pos, base.size = [0, 0, BASE_HEIGHT_M / 2], [BASE_HALF_M, BASE_HALF_M, BASE_HEIGHT_M / 2]
         ring = button.add_geom(name="button_ring", type=Geom.mjGEOM_CYLINDER, rgba=[0.95, 0.95, 0.95, 1], **UNTOUCHED)
         ring.pos, ring.size = [0, 0, BASE_HEIGHT_M], [CAP_RADIUS_M + 0.012, 0.002, 0]
         body = button.add_body(name="button_cap", pos=[0, 0, BASE_HEIGHT_M], gravcomp=1)
         # The cap reaches down into the base, so that no gap opens when it is pressed in.
-        cap = body.add_geom(name="button_cap", type=Geom.mjGEOM_CYLINDER, rgba=[0.05, 0.25, 0.95, 1], **TOUCHED_BY_ARM)
+        cap = body.add_geom(name="button_cap", type=Geom.mjGEOM_CYLINDER, rgba=[0.05, 0.25, 0.95, 1], **FIXED)
         cap.pos, cap.size = [0, 0, CAP_HEIGHT_M / 2], [CAP_RADIUS_M, CAP_HEIGHT_M / 2, 0]
         cap.mass, cap.friction = 0.1, [1.0, 0.02, 0.0001]
         slide = {"type": mujoco.mjtJoint.mjJNT_SLIDE, "axis": [0, 0, 1], "limited": True, "range": [-TRAVEL_M, 0]}

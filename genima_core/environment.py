@@ -1,0 +1,118 @@
+"""What a policy acts in: a scene that is reset by seed, seen by a rig's cameras and moved by joint positions."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from genima_core.arm import Arm
+from genima_core.cameras import CameraRig
+from genima_core.types import Observation
+
+Start = Literal["home", "anywhere"]
+"""``home``: the ready configuration with a little noise and an open gripper; ``anywhere``: a random pose over the
+table, as after a miss, with the gripper open or closed."""
+Wording = Literal["seen", "paraphrase", "wrong"]
+"""How the instruction is put: as in training, in words that are kept out of training, or asking for another variation
+than the one that counts."""
+
+DT_S = 0.05
+"""Demonstrations are recorded at 20 Hz, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Commands at a fixed period: sample k is due `(k + 1) * dt_s` after the start."""
+
+    q: np.ndarray
+    """(T, 7) rad."""
+    gripper: np.ndarray
+    """(T,) opening, 0 closed to 1 open."""
+    dt_s: float
+
+    def __len__(self) -> int:
+        return len(self.q)
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.q) * self.dt_s
+
+
+class Environment(ABC):
+    """One task. Everything is used in the thread that made it: rendering may need a GL context."""
+
+    name: str
+    """Of the task, such as ``open_drawer`` or ``rlbench/open_box``."""
+    rig: CameraRig
+    """The cameras as a policy knows them."""
+    instruction: str
+    """Of the present scene."""
+
+    @property
+    def arm(self) -> Arm:
+        return self.rig.arm
+
+    @property
+    def seen_rig(self) -> CameraRig:
+        """Where the cameras really are in the present scene, to render true targets with."""
+        return self.rig
+
+    @property
+    @abstractmethod
+    def variations(self) -> tuple[str, ...]:
+        """All variations of the task."""
+
+    @property
+    @abstractmethod
+    def variation(self) -> str:
+        """Which variation of the task counts in the present scene; empty where there is only one."""
+
+    @property
+    @abstractmethod
+    def time_s(self) -> float: ...
+
+    @property
+    @abstractmethod
+    def q(self) -> np.ndarray:
+        """(7,) rad."""
+
+    @property
+    @abstractmethod
+    def dq(self) -> np.ndarray:
+        """(7,) rad/s."""
+
+    @property
+    @abstractmethod
+    def gripper(self) -> float:
+        """Opening, 0 closed to 1 open."""
+
+    @abstractmethod
+    def reset(self, seed: int, start: Start = "home", wording: Wording = "seen") -> None:
+        """Begins the scene of a seed; the same seed gives the same objects for every start and wording.
+
+        ValueError: a start or wording that the task does not have, such as a wrong instruction of a task with one
+        variation. RuntimeError: the scene cannot be made.
+        """
+
+    @abstractmethod
+    def observe(self) -> Observation:
+        """What all cameras see and the joints feel now."""
+
+    @abstractmethod
+    def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
+        """Moves for `duration_s` with the servos at `q_command` (7,) rad and an opening from 0 to 1."""
+
+    @abstractmethod
+    def success(self) -> bool: ...
+
+    @abstractmethod
+    def plan(self, dt_s: float = DT_S) -> Trajectory:
+        """The expert's commands from the present state to the end of the task; ValueError: there is no way."""
+
+    @abstractmethod
+    def render(self, name: str) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of one of the rig's cameras."""
+
+    def close(self) -> None:  # noqa: B027  (not everything has something to free)
+        """Frees what is rendered with."""

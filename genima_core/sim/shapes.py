@@ -1,0 +1,241 @@
+"""What tasks are built of: boxes, cylinders and turned shapes; loose bodies, hinges, slides and containers.
+
+Sizes are in m; positions are the centre's in the frame of the body. By default the arm and loose things touch them;
+give `**UNTOUCHED` for what is only seen, and `**LOOSE` for parts of a body that moves freely.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
+from genima_core.sim.arm import COLLISION_GROUP, FIXED, LOOSE, UNTOUCHED
+
+import mujoco  # isort: skip
+from mujoco import mjtGeom as Geom, mjtJoint as Joint  # isort: skip
+
+__all__ = ["FIXED", "LOOSE", "UNTOUCHED"]
+
+Colour = tuple[float, float, float]
+
+# None of these is a colour of the drawn targets (pure red, green, purple, cyan, yellow), though some are cousins.
+COLOURS: dict[str, Colour] = {
+    "red": (0.62, 0.10, 0.10),
+    "green": (0.13, 0.40, 0.17),
+    "blue": (0.05, 0.25, 0.95),
+    "orange": (0.90, 0.45, 0.08),
+    "white": (0.93, 0.93, 0.92),
+    "black": (0.10, 0.10, 0.11),
+    "grey": (0.50, 0.51, 0.53),
+    "brown": (0.42, 0.27, 0.16),
+    "wood": (0.70, 0.52, 0.34),
+    "steel": (0.72, 0.74, 0.77),
+    "pink": (0.88, 0.55, 0.62),
+    "navy": (0.10, 0.14, 0.38),
+}
+FRICTION = (1.2, 0.02, 0.0002)
+SIDES = 12
+"""Of what is round and hollow: so many boxes touch instead of the wall that is seen."""
+
+
+def box(
+    body: mujoco.MjsBody,
+    half: Sequence[float],
+    pos: Sequence[float] = (0, 0, 0),
+    colour: Colour = (1, 1, 1),
+    **more: Any,
+) -> mujoco.MjsGeom:
+    """With half its size along each axis."""
+    return _geom(body, Geom.mjGEOM_BOX, half, pos, colour, **more)
+
+
+def cylinder(
+    body: mujoco.MjsBody,
+    radius: float,
+    half: float,
+    pos: Sequence[float] = (0, 0, 0),
+    colour: Colour = (1, 1, 1),
+    axis: str = "z",
+    **more: Any,
+) -> mujoco.MjsGeom:
+    """With half its length along an axis of the body."""
+    geom = _geom(body, Geom.mjGEOM_CYLINDER, [radius, half, 0], pos, colour, **more)
+    turn = {"z": Rotation.identity(), "x": Rotation.from_euler("y", 90, True), "y": Rotation.from_euler("x", 90, True)}
+    geom.quat = turn[axis].as_quat(scalar_first=True)
+    return geom
+
+
+def ball(
+    body: mujoco.MjsBody, radius: float, pos: Sequence[float] = (0, 0, 0), colour: Colour = (1, 1, 1), **more: Any
+) -> mujoco.MjsGeom:
+    return _geom(body, Geom.mjGEOM_SPHERE, [radius, 0, 0], pos, colour, **more)
+
+
+def _geom(
+    body: mujoco.MjsBody, kind: Geom, size: Sequence[float], pos: Sequence[float], colour: Colour, **more: Any
+) -> mujoco.MjsGeom:
+    """With FIXED's contacts, FRICTION and no mass of its own unless `more` says otherwise."""
+    options = {"condim": 4, "friction": FRICTION, **FIXED, **more}
+    return body.add_geom(type=kind, size=list(size), pos=list(pos), rgba=[*colour, 1.0], **options)
+
+
+def fixed(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:
+    """A body that stays where `Cell.place` puts it."""
+    return spec.worldbody.add_body(name=name)
+
+
+def loose(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:
+    """A body that moves freely; its geoms need a mass and `**LOOSE`."""
+    body = spec.worldbody.add_body(name=name)
+    body.add_joint(name=name, type=Joint.mjJNT_FREE, damping=0.0005)
+    return body
+
+
+def hinged(
+    parent: mujoco.MjsBody,
+    name: str,
+    pos: Sequence[float],
+    axis: Sequence[float],
+    limits: tuple[float, float],
+    damping: float = 0.3,
+    friction: float = 0.1,
+    **more: Any,
+) -> mujoco.MjsBody:
+    """A part that turns about an axis through `pos` within limits in rad; joint and body have one name.
+
+    Gravity does not move it, friction (Nm) keeps it where it is let go.
+    """
+    return _jointed(parent, name, pos, Joint.mjJNT_HINGE, axis, limits, damping, friction, **more)
+
+
+def sliding(
+    parent: mujoco.MjsBody,
+    name: str,
+    pos: Sequence[float],
+    axis: Sequence[float],
+    limits: tuple[float, float],
+    damping: float = 4.0,
+    friction: float = 1.0,
+    **more: Any,
+) -> mujoco.MjsBody:
+    """A part that slides along an axis within limits in m; joint and body have one name; friction in N."""
+    return _jointed(parent, name, pos, Joint.mjJNT_SLIDE, axis, limits, damping, friction, **more)
+
+
+def _jointed(parent, name, pos, kind, axis, limits, damping, friction, **more) -> mujoco.MjsBody:
+    body = parent.add_body(name=name, pos=list(pos), gravcomp=1)
+    body.add_joint(
+        name=name,
+        type=kind,
+        axis=list(axis),
+        limited=True,
+        range=list(limits),
+        damping=damping,
+        frictionloss=friction,
+        armature=0.01,
+        **more,
+    )
+    return body
+
+
+def container(
+    body: mujoco.MjsBody,
+    half: tuple[float, float],
+    height: float,
+    wall: float,
+    colour: Colour,
+    pos: Sequence[float] = (0, 0, 0),
+    **more: Any,
+) -> None:
+    """An open box standing on `pos`: half its outer size along x and y, its height, its walls and floor this thick."""
+    (hx, hy), (x, y, z), up = half, pos, height / 2
+    box(body, (hx, hy, wall / 2), (x, y, z + wall / 2), colour, **more)
+    for side in (-1, 1):
+        box(body, (wall / 2, hy, up), (x + side * (hx - wall / 2), y, z + up), colour, **more)
+        box(body, (hx, wall / 2, up), (x, y + side * (hy - wall / 2), z + up), colour, **more)
+
+
+def vessel(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    radius: float,
+    height: float,
+    wall: float,
+    colour: Colour,
+    mass: float = 0.0,
+    foot: float | None = None,
+    contact: dict[str, Any] = LOOSE,
+) -> None:
+    """A round, hollow, open thing that stands on the body's origin, such as a cup; `foot` is its radius below.
+
+    It is seen as a turned mesh, and touched as a ring of boxes on a disc.
+    """
+    foot = radius if foot is None else foot
+    inner = [(radius - wall, height), (foot - wall, wall), (0.0, wall)]
+    turned(spec, body, [(0.0, 0.0), (foot, 0.0), (radius, height), *inner], colour)
+    hidden: dict[str, Any] = {"group": COLLISION_GROUP, **contact}
+    share = mass / (SIDES + 1)
+    cylinder(body, foot, wall / 2, (0, 0, wall / 2), mass=share, **hidden)
+    tilt = np.arctan2(radius - foot, height)
+    for angle in 2 * np.pi * np.arange(SIDES) / SIDES:
+        middle = (radius + foot) / 2 - wall / 2
+        pos = (middle * np.cos(angle), middle * np.sin(angle), height / 2)
+        side = box(body, (wall / 2, radius * np.tan(np.pi / SIDES), height / 2), pos, mass=share, **hidden)
+        side.quat = Rotation.from_euler("ZY", [angle, tilt]).as_quat(scalar_first=True)
+
+
+def turned(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    profile: Sequence[tuple[float, float]],
+    colour: Colour,
+    sides: int = 24,
+    pos: Sequence[float] = (0, 0, 0),
+    **more: Any,
+) -> mujoco.MjsGeom:
+    """What a lathe makes of a profile of (radius, height), seen only; from the axis, outwards and back to it."""
+    angles = 2 * np.pi * np.arange(sides) / sides
+    ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    vertices = np.array([[r * x, r * y, z] for r, z in profile for x, y in ring])
+    step = np.arange(sides)
+    after = (step + 1) % sides
+    faces = []
+    for low in range(len(profile) - 1):
+        a, b = low * sides, (low + 1) * sides
+        faces += [*zip(a + step, a + after, b + after, strict=True), *zip(a + step, b + after, b + step, strict=True)]
+    return mesh(spec, body, vertices, np.array(faces), colour, pos=pos, **more)
+
+
+def mesh(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    colour: Colour,
+    pos: Sequence[float] = (0, 0, 0),
+    **more: Any,
+) -> mujoco.MjsGeom:
+    """Vertices (n, 3) and faces (m, 3), seen only."""
+    flat = [face for face in faces if _area(vertices[face]) > 1e-12]
+    name = f"{body.name}_{len(spec.meshes)}"
+    shape = spec.add_mesh(name=name, uservert=vertices.ravel(), userface=np.array(flat).ravel())
+    shape.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+    return body.add_geom(
+        type=Geom.mjGEOM_MESH, meshname=name, pos=list(pos), rgba=[*colour, 1.0], mass=0, **UNTOUCHED, **more
+    )
+
+
+def _area(corners: np.ndarray) -> float:
+    return float(np.linalg.norm(np.cross(corners[1] - corners[0], corners[2] - corners[0])) / 2)
+
+
+def heading(R_base_body: np.ndarray) -> float:
+    """The angle of a body's x axis about the base's z axis, rad."""
+    return float(np.arctan2(R_base_body[1, 0], R_base_body[0, 0]))
+
+
+def yawed(angle_rad: float) -> np.ndarray:
+    """R (3, 3) of a turn about z."""
+    return Rotation.from_euler("z", angle_rad).as_matrix()
