@@ -9,8 +9,8 @@ from rich.progress import track
 
 from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
+from genima_core.environment import follow
 from genima_core.policy import Policy
-from genima_core.sim import experts
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
@@ -57,8 +57,8 @@ def collect(
     true, drawn = [], []
     for scene in track(range(seed, seed + scenes), "drawing"):
         cell.reset(scene, "home" if scene % 2 else "anywhere")
-        plan = experts.plan(cell)
-        states = [(cell.q, cell.observe() if k % stride == 0 else None) for k in experts.follow(cell, plan)]
+        plan = cell.plan()
+        states = [(cell.q, cell.observe() if k % stride == 0 else None) for k in follow(cell, plan)]
         for k in range(0, len(states), stride):
             observation, last = states[k][1], min(k + size, len(states) - 1)
             views = renderer.render(observation.q, states[last][0], float(plan.gripper[last]))

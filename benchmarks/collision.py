@@ -19,7 +19,6 @@ from genima_core.arm import PANDA
 from genima_core.files import write_json
 from genima_core.sim.cell import Cell
 from genima_core.sim.collision import ClearanceModel
-from genima_core.sim.experts import plan
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import DEFAULT_TASK, make_task
 from genima_core.streaming.config import StreamerConfig
@@ -71,7 +70,7 @@ def main(scenes: int = 10, configurations: int = 20_000, seed: int = 0, json: Pa
 
 def _demonstration(cell: Cell, seed: int) -> np.ndarray:
     cell.reset(seed, "anywhere")
-    return plan(cell, DT_S).q
+    return cell.plan(DT_S).q
 
 
 def _check_ms(model: ClearanceModel, configurations: np.ndarray) -> list[float]:

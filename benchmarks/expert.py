@@ -13,9 +13,9 @@ from rich.progress import track
 from rich.table import Table
 
 from genima_core.arm import PANDA
+from genima_core.environment import follow
 from genima_core.files import write_json
 from genima_core.geometry import invert, transform_points
-from genima_core.sim import experts
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
@@ -52,10 +52,10 @@ def _run(cell: Cell, seeds: range, start: str) -> dict:
     busy_s = simulated_s = 0.0
     for seed in track(seeds, f"expert from {start}"):
         cell.reset(seed, start)
-        trajectory = experts.plan(cell)
+        trajectory = cell.plan()
         speeds = []
         begin_s = time.perf_counter()
-        for _ in experts.follow(cell, trajectory):
+        for _ in follow(cell, trajectory):
             busy_s += time.perf_counter() - begin_s
             speeds.append(np.abs(cell.dq).max())
             for name, seen in _targets_inside(cell).items():

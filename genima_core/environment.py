@@ -1,6 +1,7 @@
 """What a policy acts in: a scene that is reset by seed, seen by a rig's cameras and moved by joint positions."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,8 @@ than the one that counts."""
 
 DT_S = 0.05
 """Demonstrations are recorded at 20 Hz, as in the paper."""
+COMMANDS_PER_SAMPLE = 5
+"""Between two samples the command is interpolated at 100 Hz, as the streamer would."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +119,24 @@ class Environment(ABC):
 
     def close(self) -> None:  # noqa: B027  (not everything has something to free)
         """Frees what is rendered with."""
+
+
+def follow(environment: Environment, trajectory: Trajectory) -> Iterator[int]:
+    """Steps an environment along a trajectory; yields the index k of each command before it is carried out.
+
+    While the caller holds k, it still shows the state that command k is the answer to.
+    """
+    q_before = environment.q
+    for k in range(len(trajectory)):
+        yield k
+        for i in range(1, COMMANDS_PER_SAMPLE + 1):
+            q = q_before + (trajectory.q[k] - q_before) * (i / COMMANDS_PER_SAMPLE)
+            environment.step(q, float(trajectory.gripper[k]), trajectory.dt_s / COMMANDS_PER_SAMPLE)
+        q_before = trajectory.q[k]
+
+
+def run_expert(environment: Environment) -> bool:
+    """Plans and carries out a whole demonstration; whether it succeeded."""
+    for _ in follow(environment, environment.plan()):
+        pass
+    return environment.success()

@@ -29,7 +29,7 @@ PROBES = {
     "simulated task": """
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
-from genima_core.sim.experts import run_expert
+from genima_core.environment import run_expert
 from genima_core.sim.task import make_task
 cell = Cell(make_task("touch_post"), default_rig(16, 16))
 for seed in range(3):

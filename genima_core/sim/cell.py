@@ -238,8 +238,8 @@ class Cell(Environment):
             if not (overlapping := self._overlapping()):
                 return
         raise RuntimeError(
-            f"the objects of {self.name} overlap in {RESET_ATTEMPTS} scenes, at last {overlapping}; its ranges leave no "
-            "room for them"
+            f"the objects of {self.name} overlap in {RESET_ATTEMPTS} scenes, at last {overlapping}; its ranges leave "
+            "no room for them"
         )
 
     def _overlapping(self) -> str:

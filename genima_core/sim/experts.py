@@ -1,6 +1,6 @@
 """Scripted experts: a smooth joint trajectory through a task's waypoints."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,14 +8,12 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from genima_core.arm import Arm
-from genima_core.environment import DT_S, Environment, Trajectory
+from genima_core.environment import DT_S, Trajectory
 from genima_core.sim.waypoints import Path, Waypoint
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
-COMMANDS_PER_SAMPLE = 5
-"""Between two samples the command is interpolated at 100 Hz, as the streamer would."""
 PEAK_SPEED = 0.8
 """Of the fastest joint, rad/s."""
 SHORTEST_MOVE_S = 0.7
@@ -63,27 +61,6 @@ def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
     for i, move in enumerate(moves):
         samples[part == i] = move.q((times_s[part == i] - at_s[i]) / move.duration_s)
     return Trajectory(samples, np.array([move.opening for move in moves])[part], dt_s)
-
-
-def follow(cell: Environment, trajectory: Trajectory) -> Iterator[int]:
-    """Steps the cell along a trajectory; yields the index k of each command before it is carried out.
-
-    While the caller holds k, the cell still shows the state that command k is the answer to.
-    """
-    q_before = cell.q
-    for k in range(len(trajectory)):
-        yield k
-        for i in range(1, COMMANDS_PER_SAMPLE + 1):
-            q = q_before + (trajectory.q[k] - q_before) * (i / COMMANDS_PER_SAMPLE)
-            cell.step(q, float(trajectory.gripper[k]), trajectory.dt_s / COMMANDS_PER_SAMPLE)
-        q_before = trajectory.q[k]
-
-
-def run_expert(cell: Environment) -> bool:
-    """Plans and carries out a whole demonstration; whether it succeeded."""
-    for _ in follow(cell, cell.plan()):
-        pass
-    return cell.success()
 
 
 def _joint_move(q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray, duration_s: float):

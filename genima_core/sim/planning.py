@@ -11,7 +11,6 @@ from functools import cache
 import numpy as np
 
 from genima_core.environment import Trajectory
-from genima_core.sim.experts import plan
 from genima_core.sim.task import make_task
 
 Planner = Callable[[int, np.ndarray, float], "Future[Trajectory]"]
@@ -47,7 +46,7 @@ def plan_scene(task: str, seed: int, q: np.ndarray, opening: float) -> Trajector
     cell = _cell_of_this_process(task)
     cell.place_arm(q, opening)
     cell.reset(seed, "here")
-    return plan(cell, DT_S)
+    return cell.plan(DT_S)
 
 
 def _load(task: str) -> None:

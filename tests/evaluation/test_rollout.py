@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
+from genima_core.environment import follow
 from genima_core.evaluation import sources
 from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.report import summarise
 from genima_core.evaluation.rollout import roll_out
 from genima_core.evaluation.scoring import score
-from genima_core.sim import experts
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
@@ -49,7 +49,7 @@ class Oracle:
         self.controller, self.dt_s = self, 0.05
 
     def draw(self, observation, seed):
-        trajectory = experts.plan(self.cell)
+        trajectory = self.cell.plan()
         k = min(K, len(trajectory)) - 1
         views = self.renderer.render(observation.q, trajectory.q[k], float(trajectory.gripper[k]))
         return over_observation(views, observation.views(self.cell.rig.names))
@@ -57,7 +57,7 @@ class Oracle:
     def act(self, drawing, q, gripper, instruction):
         actions = np.tile(self.cell.q, (K, 1))
         if self.moves:
-            trajectory = experts.plan(self.cell)
+            trajectory = self.cell.plan()
             actions = np.concatenate([trajectory.q[:K], np.tile(trajectory.q[-1], (max(0, K - len(trajectory)), 1))])
         return actions, np.zeros(K)
 
@@ -105,7 +105,7 @@ def test_an_arm_that_stands_still_does_not_succeed(cell, renderer):
 def test_true_targets_show_where_the_expert_goes(cell, renderer):
     cell.reset(SEED + 1)
     observation = cell.observe()
-    trajectory = experts.plan(cell)
+    trajectory = cell.plan()
     views = renderer.render(cell.q, trajectory.q[K - 1], float(trajectory.gripper[K - 1]))
     scored = score_drawing(sources.truth(cell, renderer, K)(observation, 0), views)
     assert scored.found[scored.visible].all()
@@ -141,8 +141,8 @@ class Memory:
         self.known = {}
         for seed in seeds:
             cell.reset(seed)
-            trajectory = experts.plan(cell)
-            states = [cell.q for _ in experts.follow(cell, trajectory)]
+            trajectory = cell.plan()
+            states = [cell.q for _ in follow(cell, trajectory)]
             for k, q in enumerate(states):
                 last = min(k + K, len(states) - 1)
                 views = renderer.render(q, states[last], float(trajectory.gripper[last]))

@@ -7,7 +7,6 @@ import pytest
 from genima_core.arm import PANDA
 from genima_core.sim.cell import Cell
 from genima_core.sim.collision import ClearanceModel
-from genima_core.sim.experts import plan
 from genima_core.sim.margins import Margins
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task, task_names
@@ -79,7 +78,7 @@ def test_every_pose_of_demonstrations_is_free(model, task, start):
     cell = Cell(make_task(task), default_rig(64, 64))
     for seed in range(20):
         cell.reset(seed, start)
-        trajectory = plan(cell)
+        trajectory = cell.plan()
         assert model.find(trajectory.q) is None
         assert all(model.check(q, opening) is None for q, opening in zip(trajectory.q, trajectory.gripper, strict=True))
 

@@ -52,7 +52,7 @@ def test_new_goals_at_any_time_are_joined_smoothly(goals, every_s):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_demonstration_is_as_smooth_and_as_slow_as_the_experts(cell, seed):
     cell.reset(seed)
-    demonstration = experts.plan(cell, dt_s=0.02)
+    demonstration = cell.plan(dt_s=0.02)
     leader = Hand(cell.arm, cell.q)
     leader.perform(demonstration, 3.0)
     leads = sample(leader, 3.0, demonstration.duration_s + 0.5)
@@ -64,7 +64,7 @@ def test_a_demonstration_is_as_smooth_and_as_slow_as_the_experts(cell, seed):
 
 def test_a_demonstration_given_up_half_way_goes_on_smoothly(cell):
     cell.reset(1)
-    demonstration = experts.plan(cell, dt_s=0.02)
+    demonstration = cell.plan(dt_s=0.02)
     leader = Hand(cell.arm, cell.q)
     leader.perform(demonstration, 0.0)
     leads = sample(leader, 0.0, demonstration.duration_s / 2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
+from genima_core.environment import follow, run_expert
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
@@ -29,14 +30,14 @@ def test_expert_solves_the_task(task_cell, start):
     for seed in range(8):
         task_cell.reset(seed, start)
         assert not task_cell.success()
-        assert experts.run_expert(task_cell), f"{task_cell.task.name} seed {seed} from {start}"
+        assert run_expert(task_cell), f"{task_cell.task.name} seed {seed} from {start}"
 
 
 @pytest.mark.parametrize("start", ["home", "anywhere"])
 def test_trajectories_are_smooth_and_within_limits(task_cell, start):
     for seed in range(100, 110):
         task_cell.reset(seed, start)
-        trajectory = experts.plan(task_cell)
+        trajectory = task_cell.plan()
         q = np.vstack([task_cell.q, trajectory.q])
         limits = PANDA.limits
         assert trajectory.dt_s == 0.05
@@ -52,14 +53,14 @@ def test_trajectories_are_smooth_and_within_limits(task_cell, start):
 
 def test_plan_repeats(task_cell):
     task_cell.reset(11)
-    first = experts.plan(task_cell)
+    first = task_cell.plan()
     task_cell.reset(11)
-    np.testing.assert_array_equal(first.q, experts.plan(task_cell).q)
+    np.testing.assert_array_equal(first.q, task_cell.plan().q)
 
 
 def test_reset_forgets_success(task_cell):
     task_cell.reset(0)
-    assert experts.run_expert(task_cell)
+    assert run_expert(task_cell)
     task_cell.reset(0)
     assert not task_cell.success()
 
@@ -79,7 +80,7 @@ def test_the_button_never_moves_before_it_is_touched(cell):
 
 def test_success_latches_after_the_cap_is_released(cell):
     cell.reset(1)
-    assert experts.run_expert(cell)
+    assert run_expert(cell)
     assert cell.joint_position("button_cap") < -0.02
     cell.step(PANDA.home, 0.0, 2.0)
     assert abs(cell.joint_position("button_cap")) < 0.002
@@ -95,7 +96,7 @@ def test_expert_never_pushes_the_cap_sideways(cell):
             continue
         low += 1
         axis = cell.body_pose("button")[:2, 3]
-        for _ in experts.follow(cell, experts.plan(cell)):
+        for _ in follow(cell, cell.plan()):
             beside = np.linalg.norm(cell.T_base_tcp()[:2, 3] - axis)
             if cell.data.ncon:
                 assert beside < push_button.OVER_CAP_M + 0.005
