@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genima_core.data.bags.episodes import read_episode
     from genima_core.data.dataset import Dataset
     from genima_core.evaluation.config import Evaluation
-    from genima_core.evaluation.report import evaluate
+    from genima_core.evaluation.evaluate import evaluate
     from genima_core.evaluation.rollout import roll_out
     from genima_core.loop import ControlLoop
     from genima_core.policy import Policy

@@ -33,10 +33,11 @@ def use_egl() -> None:
 
 def rendering_processes(workers: int) -> ProcessPoolExecutor:
     """Processes that may render: spawned, as a GL context does not survive a fork, and with a core each."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _limit_threads)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), limit_threads)
 
 
-def _limit_threads() -> None:
+def limit_threads() -> None:
+    """Gives this process's software renderer one core."""
     # Else each worker's software renderer takes all cores; Mesa reads this when the first context is made.
     os.environ.setdefault("LP_NUM_THREADS", "1")
 

@@ -32,7 +32,9 @@ LAYERS = (
     ("checkpoint",),
     ("policy", "preflight"),
     ("loop",),
-    ("evaluation", "importers"),
+    ("importers",),
+    ("environments",),
+    ("evaluation",),
     ("genima_ros.share",),
     ("genima_ros.arms",),
     ("genima_ros.messages",),
@@ -85,7 +87,7 @@ ENTRY_POINTS = {
     "genima_ros.nodes.recorder_node": {"", "ros", "record"},
     "genima_ros.nodes.diffusion_node": {"", "ros", "train"},
     "genima_ros.nodes.controller_node": {"", "ros", "train"},
-    "genima_core.evaluation.report": {"", "sim", "train"},
+    "genima_core.evaluation.evaluate": {"", "sim", "train"},
     "genima_core.evaluation.collect": {"", "sim", "train"},
 }
 """What a process may import at its start: the streamer, say, must run beside the robot without torch and MuJoCo."""

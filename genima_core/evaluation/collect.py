@@ -1,112 +1,134 @@
 """Scripted demonstrations in simulation, as a data set."""
 
 import time
-from collections import deque
-from collections.abc import Generator
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from genima_core import gl
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
-from genima_core.environment import DT_S
-from genima_core.evaluation.config import Collection
-from genima_core.sim.cell import Cell
-from genima_core.sim.experts import follow, plan
+from genima_core.environment import DT_S, Environment, follow
+from genima_core.environments.make import check_environment, make_environment
+from genima_core.evaluation.config import Collection, Workers, tasks_of
+from genima_core.evaluation.workers import run_jobs
+from genima_core.sim.perturbations import choose
 from genima_core.sim.scene import default_rig
-from genima_core.sim.task import make_task
+
+MOST_FAILURES = 20
+"""A task whose expert failed on more seeds than this, and on more than it solved, is broken."""
 
 
-def collect(collection: Collection, episodes: int, out: Path, workers: int = 1) -> dict[str, Any]:
-    """Records demonstrations until the data set in `out` holds this many; goes on with one of the same collection.
+class Attempt(NamedTuple):
+    """One scene of a task."""
 
-    ValueError: a task, number or folder that is not valid; RuntimeError: the expert fails more often than not.
+    collection: Collection
+    task: str
+    seed: int
+
+
+def collect(collection: Collection, episodes: int, out: Path, where: Workers = Workers()) -> dict[str, Any]:  # noqa: B008
+    """Records demonstrations until the data set holds this many of each task; goes on with one of the same collection.
+
+    ValueError: a task, number or folder that is not valid; RuntimeError: an expert fails more often than not.
     """
-    task, size = collection.task, collection.size
-    if episodes < 1 or workers < 1 or size < 16:
-        raise ValueError(f"episodes {episodes}, workers {workers} and size {size} must be at least 1, 1 and 16")
-    make_task(task)
-    begun_s, failures, added = time.monotonic(), [], 0
+    tasks, size = tasks_of(collection.tasks, collection.suite), collection.size
+    if episodes < 1 or where.workers < 1 or size < 16:
+        given = f"episodes {episodes}, workers {where.workers} and size {size}"
+        raise ValueError(f"{given} must be at least 1, 1 and 16")
+    choose(collection.perturb)
+    for task in tasks:
+        check_environment(task)
+    begun_s = time.monotonic()
+    failures: dict[str, list[int]] = {task: [] for task in tasks}
+    added = dict.fromkeys(tasks, 0)
     _, origin = resume(out, Origin("collected", asdict(collection)))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with DatasetWriter(out, default_rig(size, size), fps=round(1 / DT_S)) as writer, Progress(*columns) as progress:
         origin.save(out)
-        bar = progress.add_task(task, total=episodes, completed=len(writer))
-        first_seed = max(Dataset(out).seeds, default=collection.seed - 1) + 1
-        with closing(demonstrations(collection, first_seed, workers)) as attempts:
-            while len(writer) < episodes:
-                seed, episode = next(attempts)
+        known = Dataset(out)
+        held = {task: known.tasks.count(task) for task in tasks}
+        bar = progress.add_task("collecting", total=episodes * len(tasks), completed=sum(held.values()))
+        jobs = attempts(collection, _first_seeds(collection, tasks, known), held, episodes)
+        with closing(run_jobs(record_attempt, jobs, where.workers, where.ray)) as results:
+            for job, episode in results:
+                if held[job.task] >= episodes:  # it was under way when the last one came
+                    continue
                 solved = episode is not None and episode.success
                 if not solved:
-                    failures.append(seed)
+                    failures[job.task].append(job.seed)
                     skipped = "" if collection.keep_failures else ", skipped"
-                    progress.console.print(f"seed {seed}: the expert failed{skipped}")
+                    progress.console.print(f"{job.task}, seed {job.seed}: the expert failed{skipped}")
                 if episode is not None and (solved or collection.keep_failures):
                     writer.add(episode)
-                    added += 1
-                    progress.update(bar, completed=len(writer))
-                if len(failures) >= 20 and len(failures) > added:
+                    added[job.task] += 1
+                    held[job.task] += 1
+                    progress.update(bar, advance=1, description=job.task)
+                failed = len(failures[job.task])
+                if failed >= MOST_FAILURES and failed > added[job.task]:
                     raise RuntimeError(
-                        f"the expert of {task} failed on {len(failures)} seeds and solved {added}; something is wrong "
-                        "with the task or its expert"
+                        f"the expert of {job.task} failed on {failed} seeds and solved {added[job.task]}; something is "
+                        "wrong with the task or its expert"
                     )
-    dataset, seconds = Dataset(out), time.monotonic() - begun_s
+    _environment.cache_clear()
+    dataset, seconds, total = Dataset(out), time.monotonic() - begun_s, sum(added.values())
     return {
-        "task": task,
+        "tasks": {task: dataset.tasks.count(task) for task in tasks},
         "out": str(out),
         "episodes": len(dataset),
-        "added": added,
+        "added": total,
         "frames": sum(dataset.lengths),
         "seeds": list(dataset.seeds),
-        "failed_seeds": failures,
+        "failed_seeds": {task: seeds for task, seeds in failures.items() if seeds},
         "seconds": round(seconds, 2),
-        "seconds_per_episode": round(seconds / added, 3) if added else None,
+        "seconds_per_episode": round(seconds / total, 3) if total else None,
         "fingerprint": dataset.fingerprint(),
     }
 
 
-def demonstrations(
-    collection: Collection, first_seed: int, workers: int = 1
-) -> Generator[tuple[int, Episode | None], None, None]:
-    """Seed and demonstration (see `record`) for `first_seed` and all that follow, in order, without end."""
-    seeds = count(first_seed)
-    if workers == 1:
-        with closing(_make_cell(collection)) as cell:
-            for seed in seeds:
-                yield seed, record(cell, collection, seed)
-    ahead: deque[tuple[int, Future[Episode | None]]] = deque()
-    with gl.rendering_processes(workers) as pool:
-        try:
-            for seed in seeds:
-                ahead.append((seed, pool.submit(_record_in_worker, collection, seed)))
-                if len(ahead) > workers:
-                    done_seed, future = ahead.popleft()
-                    yield done_seed, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+def _first_seeds(collection: Collection, tasks: tuple[str, ...], known: Dataset) -> dict[str, int]:
+    """Each task's seed after those in the data set."""
+    used = {task: [s for s, t in zip(known.seeds, known.tasks, strict=True) if t == task] for task in tasks}
+    return {task: max(seeds, default=collection.seed - 1) + 1 for task, seeds in used.items()}
 
 
-def record(cell: Cell, collection: Collection, seed: int) -> Episode | None:
+def attempts(
+    collection: Collection, first_seeds: Mapping[str, int], held: Mapping[str, int], episodes: int
+) -> Iterator[Attempt]:
+    """Scenes of all tasks in turn, of each for as long as it has not enough; `held` is read as they are asked for."""
+    for i in count():
+        wanted = [task for task in first_seeds if held[task] < episodes]
+        if not wanted:
+            return
+        yield from (Attempt(collection, task, first_seeds[task] + i) for task in wanted)
+
+
+def record_attempt(attempt: Attempt) -> Episode | None:
+    """The demonstration of one scene, in this process; see `record`."""
+    collection = attempt.collection
+    environment = _environment(attempt.task, collection.size, collection.perturb)
+    return record(environment, attempt.seed, collection)
+
+
+def record(environment: Environment, seed: int, collection: Collection) -> Episode | None:
     """The expert's demonstration of one scene, whether it succeeds or not; None where it finds no way."""
-    cell.reset(seed, collection.start_of(seed))
+    environment.reset(seed, collection.start_of(seed))
     try:
-        trajectory = plan(cell)
+        trajectory = environment.plan()
     except ValueError:  # a waypoint is out of reach
         return None
     observations, dq = [], []
-    for _ in follow(cell, trajectory):
-        observations.append(cell.observe())
-        dq.append(cell.dq)
-    stamps_s, names = np.array([o.stamp_s for o in observations]), cell.rig.names
+    for _ in follow(environment, trajectory):
+        observations.append(environment.observe())
+        dq.append(environment.dq)
+    stamps_s, names = np.array([o.stamp_s for o in observations]), environment.rig.names
     return Episode(
         stamps_s=stamps_s,
         image_stamps_s=np.repeat(stamps_s[:, None], len(names), axis=1),
@@ -116,19 +138,13 @@ def record(cell: Cell, collection: Collection, seed: int) -> Episode | None:
         gripper=np.array([o.gripper for o in observations]),
         action_q=trajectory.q,
         action_gripper=trajectory.gripper,
-        instruction=cell.instruction,
-        task=collection.task,
+        instruction=environment.instruction,
+        task=environment.name,
         seed=seed,
-        success=cell.success(),
+        success=environment.success(),
     )
 
 
-def _make_cell(collection: Collection) -> Cell:
-    return Cell(make_task(collection.task), default_rig(collection.size, collection.size))
-
-
-_cell_of_this_process = cache(_make_cell)
-
-
-def _record_in_worker(collection: Collection, seed: int) -> Episode | None:
-    return record(_cell_of_this_process(collection), collection, seed)
+@cache
+def _environment(task: str, size: int, perturb: str) -> Environment:
+    return make_environment(task, default_rig(size, size), choose(perturb))

@@ -2,30 +2,104 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
+from genima_core.environment import Start, Wording
 from genima_core.types import Execution
 
 Targets = Literal["drawn", "truth", "shuffled", "blank"]
+
+DEMO = (
+    "push_button",
+    "open_drawer",
+    "turn_tap",
+    "press_switch",
+    "slide_block_to_target",
+    "pick_up_cup",
+    "take_lid_off_saucepan",
+    "put_rubbish_in_bin",
+)
+PAPER = (
+    "basketball_in_hoop",
+    "insert_usb_in_computer",
+    "lamp_on",
+    "move_hanger",
+    "open_box",
+    "open_door",
+    "open_drawer",
+    "open_grill",
+    "open_microwave",
+    "open_washing_machine",
+    "open_window",
+    "phone_on_base",
+    "pick_up_cup",
+    "play_jenga",
+    "press_switch",
+    "push_button",
+    "put_books_on_bookshelf",
+    "put_knife_on_chopping_board",
+    "put_rubbish_in_bin",
+    "scoop_with_spatula",
+    "slide_block_to_target",
+    "take_lid_off_saucepan",
+    "take_plate_off_colored_dish_rack",
+    "toilet_seat_up",
+    "turn_tap",
+)
+SUITES = {"demo": DEMO, "paper25": PAPER}
+"""Tasks by the name of their suite."""
+
+Tasks = Annotated[tuple[str, ...], tyro.conf.Positional]
+
+
+def tasks_of(tasks: tuple[str, ...], suite: str | None) -> tuple[str, ...]:
+    """The tasks that are named one by one or by a suite.
+
+    ValueError: neither or both, an unknown suite, a task that is named twice.
+    """
+    if (suite is None) == (not tasks):
+        raise ValueError(f"name tasks or a suite, one of both; the suites are {', '.join(SUITES)}")
+    if suite is not None:
+        if suite not in SUITES:
+            raise ValueError(f"unknown suite {suite!r}; the suites are {', '.join(SUITES)}")
+        return SUITES[suite]
+    if len(set(tasks)) < len(tasks):
+        raise ValueError(f"a task is named twice: {', '.join(tasks)}")
+    return tasks
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The parts of a list with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A checkpoint closed loop on scenes that it was not trained on."""
 
-    task: tyro.conf.Positional[str]
-    """What to do, e.g. push_button."""
+    tasks: Tasks = ()
+    """What to do, e.g. push_button; rlbench/NAME is RLBench's task NAME in CoppeliaSim."""
+    suite: str | None = None
+    """Tasks by the name of their suite instead: demo or paper25."""
     episodes: int = 50
-    """Scenes to try."""
+    """Scenes of each task to try."""
     seed: int = 20000
     """First scene; seeds below 10000 are for training, below 20000 for tuning."""
     checkpoint: Path = Path("checkpoints/demo")
     """Checkpoint folder."""
     targets: Targets = "drawn"
     """drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees the expert in another
-    episode, the next seed's) and blank (no targets)."""
+    scene) and blank (no targets)."""
+    instruction: Wording = "seen"
+    """seen: as in training; paraphrase: in words that are kept out of training; or the control wrong: the instruction
+    of another variation, with which the asked-for one must not succeed (tasks with one variation are left out)."""
+    controls: bool = False
+    """Also with true, shuffled and blank targets, with paraphrases and with wrong instructions."""
+    perturb: str = ""
+    """Perturbations of the scenes, with commas: object_color, distractors, lighting, table_texture, background,
+    camera_pose; all: these together; each: none, one after the other, and all together."""
     execution: Execution = "sync"
     """sync: execute a chunk, then look again; async: splice in every new chunk."""
     execution_horizon: int = 0
@@ -34,12 +108,12 @@ class Evaluation:
     """Simulated seconds from capture to chunk; by default 0 in sync mode, where the arm waits, and 0.2 in async."""
     gate: bool = False
     """Check each drawing before it moves the arm; one that fails ends the episode, as nobody is here to resume."""
-    timeout_s: float = 12.0
+    timeout_s: float = 25.0
     """Simulated seconds an episode may take."""
     denoising_steps: int | None = None
     """Denoising steps of a drawing; the checkpoint's own number by default."""
     score_episodes: int = 20
-    """Demonstrations on which drawing and following are scored apart; 0 skips it."""
+    """Demonstrations of each task on which drawing and following are scored apart; 0 skips it."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; by default cuda where there is one."""
     precision: Literal["float32", "float16", "bfloat16"] | None = None
@@ -54,18 +128,32 @@ class Evaluation:
 class Collection:
     """What decides which demonstrations end up in the data set, and what they look like."""
 
-    task: tyro.conf.Positional[str]
-    """Name of the task, such as push_button."""
-    seed: int
-    """Of the first demonstration; the next ones count up. Training uses 0 to 9999."""
+    tasks: Tasks = ()
+    """Names of the tasks, such as push_button."""
+    suite: str | None = None
+    """Tasks by the name of their suite instead: demo or paper25."""
+    seed: int = 0
+    """Of each task's first demonstration; the next ones count up. Training uses 0 to 9999."""
     size: int = 256
     """Width and height of each view in pixels."""
     start: Literal["home", "anywhere", "mixed"] = "mixed"
     """Where the arm starts; mixed alternates between home (even seeds) and anywhere."""
+    perturb: str = ""
+    """Perturbations of the scenes, with commas, or all: see `genima eval --help`."""
     keep_failures: bool = False
     """Also record demonstrations that failed, marked as such."""
 
-    def start_of(self, seed: int) -> Literal["home", "anywhere"]:
+    def start_of(self, seed: int) -> Start:
         if self.start == "mixed":
             return "anywhere" if seed % 2 else "home"
         return self.start
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where episodes are simulated; the results do not depend on it."""
+
+    workers: int = 1
+    """Processes of this machine."""
+    ray: str | None = None
+    """Address of a Ray cluster to use instead (auto: the one this machine belongs to; local: a new one here)."""

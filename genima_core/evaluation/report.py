@@ -1,72 +1,22 @@
-"""`genima eval`: closed-loop success, and where drawing or following loses it."""
+"""The results of an evaluation, for machines and for people."""
 
-import sys
 from collections import Counter, defaultdict
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
 
-from genima_core.checkpoint import Checkpoint
-from genima_core.data.video import encode
-from genima_core.device import choose_device
 from genima_core.evaluation.config import Evaluation
-from genima_core.evaluation.rollout import Rollout, roll_out
-from genima_core.evaluation.scoring import score
-from genima_core.evaluation.sources import target_source
-from genima_core.policy import Policy
-from genima_core.sim.cell import Cell
-from genima_core.sim.task import make_task
-from genima_core.streaming.config import StreamerConfig
-from genima_core.targets.renderer import TargetRenderer
+from genima_core.evaluation.rollout import Rollout
 
 
-def evaluate(evaluation: Evaluation) -> dict[str, Any]:
-    """The results of an evaluation, as JSON takes them.
-
-    ValueError for a number or task that is not valid, and for scenes that the checkpoint was trained on.
-    """
-    seeds = range(evaluation.seed, evaluation.seed + evaluation.episodes)
-    if evaluation.episodes < 1:
-        raise ValueError(f"--episodes is {evaluation.episodes}; at least 1 is needed")
-    task = make_task(evaluation.task)
-    if trained_on := sorted(set(Checkpoint.open(evaluation.checkpoint).info.seeds) & set(seeds)):
-        trained = f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}"
-        raise ValueError(f"{trained}; evaluate on others, e.g. --seed 20000")
-    device = choose_device(evaluation.device)
-    policy = Policy.load(evaluation.checkpoint, device, evaluation.precision, evaluation.compiled)
-    if evaluation.denoising_steps is not None:
-        policy = policy.with_steps(evaluation.denoising_steps)
-    if unknown_instruction := policy.checkpoint.unknown_instruction(task.instruction):
-        print(f"warning: {unknown_instruction}", file=sys.stderr)
-    gate = policy.checkpoint.gate() if evaluation.gate else None
-    config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
-    scores: dict[str, Any] = {}
-    rollouts: list[Rollout] = []
-    rig = policy.checkpoint.rig
-    with closing(Cell(task, rig)) as cell, closing(TargetRenderer(rig)) as renderer:
-        if scored := range(evaluation.seed, evaluation.seed + evaluation.score_episodes):
-            scores = score(cell, policy, renderer, scored, stride=10)
-        for seed in track(seeds, description=f"{evaluation.task}, {evaluation.targets} targets"):
-            timeout_s, latency_s, video = evaluation.timeout_s, evaluation.latency_s, evaluation.video
-            with target_source(evaluation.targets, policy, cell, renderer, other_seed=seed + 1) as draw:
-                rollout = roll_out(
-                    cell, policy, seed, draw, timeout_s, config, gate, latency_s, record=video is not None
-                )
-            if video is not None:
-                name = f"{seed}_{evaluation.targets}_{'success' if rollout.success else 'failure'}.mp4"
-                video.mkdir(parents=True, exist_ok=True)
-                encode(video / name, np.stack(rollout.frames), fps=10, crf=20)
-            rollouts.append(rollout)
-    return summarise(evaluation, rollouts, scores)
-
-
-def summarise(evaluation: Evaluation, rollouts: list[Rollout], scores: dict[str, Any]) -> dict[str, Any]:
-    """The results as JSON takes them; `scores` as of `score`, or empty."""
+def summarise(
+    evaluation: Evaluation, task: str, rollouts: Sequence[Rollout], scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The results of one task as JSON takes them; `scores` as of `score`, or empty."""
     successes = sum(r.success for r in rollouts)
     interval = binomtest(successes, len(rollouts)).proportion_ci(method="wilson")
     stages: dict[str, list[float]] = defaultdict(list)
@@ -76,9 +26,11 @@ def summarise(evaluation: Evaluation, rollouts: list[Rollout], scores: dict[str,
             stages[stage].extend(values)
         stops.update(rollout.stops)
     return {
-        "task": evaluation.task,
+        "task": task,
         "checkpoint": str(evaluation.checkpoint),
         "targets": evaluation.targets,
+        "instruction": evaluation.instruction,
+        "perturb": evaluation.perturb,
         "execution": evaluation.execution,
         "gate": evaluation.gate,
         "seeds": [r.seed for r in rollouts],
@@ -97,8 +49,48 @@ def summarise(evaluation: Evaluation, rollouts: list[Rollout], scores: dict[str,
     }
 
 
+def summarise_tasks(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The results of several tasks, and their mean: each task counts the same."""
+    rates = [result["success_rate"] for result in results]
+    return {"tasks": list(results), "mean_success_rate": float(np.mean(rates)), "lowest_success_rate": min(rates)}
+
+
 def print_report(results: dict[str, Any]) -> None:
     """The results as a person reads them."""
+    if "tasks" not in results:
+        _print_task(results)
+        return
+    columns = {"asked": results, **results["variants"]}
+    first = results["tasks"][0]
+    parts = (f"{first['targets']} targets", f"{first['instruction']} instructions", first["perturb"])
+    asked = ", ".join(part for part in parts if part)
+    table = Table("task", asked, *results["variants"], title=f"success in {first['episodes']} scenes, 95 % interval")
+    for task in (result["task"] for result in results["tasks"]):
+        found = [[r for r in column["tasks"] if r["task"] == task] for column in columns.values()]
+        table.add_row(task, *(_rate(rows[0]) if rows else "-" for rows in found))
+    table.add_section()
+    table.add_row("mean", *(f"{100 * column['mean_success_rate']:.0f} %" for column in columns.values()))
+    console = Console()
+    console.print(table)
+    if "draw_found_rate" in first:
+        scores = Table("task", "spheres found", "off, px", "true drawing followed to", "the agent's to")
+        for r in results["tasks"]:
+            scores.add_row(
+                r["task"],
+                f"{100 * r['draw_found_rate']:.0f} %",
+                f"{r['draw_error_px_median']:.2f}",
+                f"{r['follow_error_cm_median']:.1f} cm",
+                f"{r['follow_drawn_error_cm_median']:.1f} cm",
+            )
+        console.print(scores)
+
+
+def _rate(result: Mapping[str, Any]) -> str:
+    low, high = result["success_interval_95"]
+    return f"{100 * result['success_rate']:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _print_task(results: Mapping[str, Any]) -> None:
     console, (low, high) = Console(), results["success_interval_95"]
     console.print(
         f"[bold]{results['task']}, {results['targets']} targets: {results['successes']} of "

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from genima_core.environment import Environment, Wording
 from genima_core.evaluation.sources import Draw
 from genima_core.loop import ControlLoop, Ending, find_ending
 from genima_core.policy import Policy
-from genima_core.sim.cell import Cell
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.states import State
 from genima_core.streaming.streamer import Streamer
@@ -31,6 +31,7 @@ class Rollout:
     """What happened in one episode."""
 
     seed: int
+    instruction: str
     ending: Ending
     duration_s: float
     """Simulated time until it ended."""
@@ -53,17 +54,18 @@ class Rollout:
 
 
 def roll_out(
-    cell: Cell,
+    environment: Environment,
     policy: Policy,
     seed: int = 0,
     draw: Draw | None = None,
-    timeout_s: float = 12.0,
+    timeout_s: float = 25.0,
     config: StreamerConfig | None = None,
     gate: Gate | None = None,
     latency_s: float | None = None,
     record: bool = False,
+    wording: Wording = "seen",
 ) -> Rollout:
-    """Resets the cell to scene `seed` and runs the policy until success, or until the loop gives up.
+    """Resets the environment to scene `seed` and runs the policy until success, or until the loop gives up.
 
     The same `ControlLoop` and streamer as on an arm, on the simulation's clock. It gives up after `timeout_s`, and
     where a drawing closed the gate and the arm has come to rest, because nobody is here to resume.
@@ -74,19 +76,20 @@ def roll_out(
         latency_s: Simulated time from capture to chunk. By default none in sync mode, where the arm waits meanwhile,
             and `ASYNC_LATENCY_S` in async mode.
         record: Keep pictures of the episode.
+        wording: How the instruction is put.
     """
-    cell.reset(seed)
+    environment.reset(seed, wording=wording)
     draw, config = draw or policy.draw, config or StreamerConfig()
     if latency_s is None:
         latency_s = 0.0 if config.execution == "sync" else ASYNC_LATENCY_S
-    streamer, loop = Streamer(cell.arm, config), ControlLoop(policy.controller, config.execution, gate)
+    streamer, loop = Streamer(environment.arm, config), ControlLoop(policy.controller, config.execution, gate)
     streamer.enable()
-    loop.instruction = cell.instruction
+    loop.instruction = environment.instruction
     stage_ms: dict[str, list[float]] = defaultdict(list)
     observation: Observation | None = None
     drawing: np.ndarray | None = None
     ending: Ending | None = None
-    hold, gripper, drawings, next_frame_s, frames = cell.q, cell.gripper, 0, 0.0, []
+    hold, gripper, drawings, next_frame_s, frames = environment.q, environment.gripper, 0, 0.0, []
 
     def timed(stage: str, call: Callable[..., T], *args: object) -> T:
         begin = time.perf_counter()
@@ -94,32 +97,46 @@ def roll_out(
         stage_ms[stage].append(1e3 * (time.perf_counter() - begin))
         return result
 
-    begin_s = cell.time_s
+    begin_s = environment.time_s
     while ending is None:
-        now_s = cell.time_s
-        streamer.on_joint_state(JointState(cell.q, cell.dq, now_s), now_s)
-        loop.on_joint_state(cell.q, cell.gripper, now_s)
+        now_s = environment.time_s
+        streamer.on_joint_state(JointState(environment.q, environment.dq, now_s), now_s)
+        loop.on_joint_state(environment.q, environment.gripper, now_s)
         command = timed("stream", streamer.step, now_s)
         loop.on_wanted(command.wants_chunk, now_s)
         if observation is None and loop.is_due(now_s):
-            observation = timed("observe", cell.observe)
+            observation = timed("observe", environment.observe)
             drawing = timed("draw", draw, observation, seed * 1000 + drawings)
             drawings += 1
         if observation is not None and now_s >= observation.stamp_s + latency_s - 1e-9:
-            chunk = timed("act", loop.act, drawing, observation.stamp_s, observation.views(cell.rig.names))
+            chunk = timed("act", loop.act, drawing, observation.stamp_s, observation.views(environment.rig.names))
             if chunk is not None:
                 streamer.on_chunk(loop.start(chunk, now_s), now_s)
             observation = None
         if record and drawing is not None and now_s >= next_frame_s:
             next_frame_s = now_s + FRAME_S
-            frames.append(np.hstack([tile([cell.render(name) for name in cell.rig.names]), tile(drawing)]))
+            frames.append(
+                np.hstack([tile([environment.render(name) for name in environment.rig.names]), tile(drawing)])
+            )
         hold = command.q if command.q is not None else hold
         if command.gripper_width_m is not None:
-            gripper = cell.arm.gripper.to_opening(command.gripper_width_m)
-        cell.step(hold, gripper, config.period_s)
+            gripper = environment.arm.gripper.to_opening(command.gripper_width_m)
+        environment.step(hold, gripper, config.period_s)
         stuck = loop.paused and command.state is State.HOLDING
-        ending = find_ending(cell.success(), cell.time_s - begin_s, timeout_s, stuck)
-    counted = streamer.statistics(cell.time_s)
+        ending = find_ending(environment.success(), environment.time_s - begin_s, timeout_s, stuck)
+    counted = streamer.statistics(environment.time_s)
     stops, rejected = ({str(why): n for why, n in counts.items()} for counts in (counted.stops, counted.rejected))
-    duration_s, violations, reason = cell.time_s - begin_s, counted.limit_violations, loop.status.text
-    return Rollout(seed, ending, duration_s, drawings, stage_ms, stops, rejected, reason, violations, frames)
+    duration_s, violations, reason = environment.time_s - begin_s, counted.limit_violations, loop.status.text
+    return Rollout(
+        seed,
+        environment.instruction,
+        ending,
+        duration_s,
+        drawings,
+        stage_ms,
+        stops,
+        rejected,
+        reason,
+        violations,
+        frames,
+    )

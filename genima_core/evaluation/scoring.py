@@ -5,16 +5,17 @@ from typing import Any
 import numpy as np
 
 from genima_core.arm import Arm
+from genima_core.environment import Environment, follow
+from genima_core.evaluation.sources import TrueTargets
 from genima_core.policy import Policy
-from genima_core.sim import experts
-from genima_core.sim.cell import Cell
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
 from genima_core.targets.palette import TARGET_NAMES
-from genima_core.targets.renderer import TargetRenderer
 
 
-def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, stride: int) -> dict[str, Any]:
+def score(
+    environment: Environment, policy: Policy, true_targets: TrueTargets, seeds: range, stride: int
+) -> dict[str, Any]:
     """How every `stride`-th state of one expert demonstration for each seed is drawn and followed, for JSON.
 
     Drawing: which of the visible spheres were found near where they belong, and how far from there, by camera and
@@ -24,23 +25,23 @@ def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, st
     size = policy.checkpoint.info.chunk_size
     visible, error_px, error_rad, error_m = [], [], [], []
     for seed in seeds:
-        cell.reset(seed)
-        trajectory = experts.plan(cell)
+        environment.reset(seed)
+        trajectory = environment.plan()
         states, observations = [], {}
-        for k in experts.follow(cell, trajectory):
-            states.append(cell.q)
+        for k in follow(environment, trajectory):
+            states.append(environment.q)
             if k % stride == 0:
-                observations[k] = cell.observe()
+                observations[k] = environment.observe()
         for k, observation in observations.items():
             last = min(k + size, len(states) - 1)
-            views = renderer.render(observation.q, states[last], float(trajectory.gripper[last]))
-            images, drawing = observation.views(cell.rig.names), policy.draw(observation, seed * 1000 + k)
+            views = true_targets.render(observation.q, states[last], float(trajectory.gripper[last]))
+            images, drawing = observation.views(environment.rig.names), policy.draw(observation, seed * 1000 + k)
             drawn = score_drawing(drawing, views, images)
             visible.append(drawn.visible)
             error_px.append(drawn.error_px)
             ends = [policy.act(d, observation).positions[-1] for d in (over_observation(views, images), drawing)]
             error_rad.append([np.abs(end - states[last]) for end in ends])
-            error_m.append([_tcp_distance(cell.arm, end, states[last]) for end in ends])
+            error_m.append([_tcp_distance(environment.arm, end, states[last]) for end in ends])
     found = np.where(visible, error_px, np.nan)
     true_rad, drawn_rad = np.array(error_rad).swapaxes(0, 1)
     true_m, drawn_m = np.array(error_m).T
@@ -56,7 +57,7 @@ def score(cell: Cell, policy: Policy, renderer: TargetRenderer, seeds: range, st
                 }
                 for j, target in enumerate(TARGET_NAMES)
             }
-            for i, camera in enumerate(cell.rig.names)
+            for i, camera in enumerate(environment.rig.names)
         },
         "draw_error_px_p90": _quantile(found, 0.9),
         "follow_error_rad_median": _quantile(true_rad),

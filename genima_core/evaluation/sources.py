@@ -5,49 +5,73 @@ from contextlib import closing, contextmanager
 
 import numpy as np
 
+from genima_core.environment import Environment, follow
+from genima_core.environments.make import make_environment
 from genima_core.evaluation.config import Targets
 from genima_core.policy import Policy
-from genima_core.sim import experts
-from genima_core.sim.cell import Cell
-from genima_core.sim.task import make_task
-from genima_core.targets.draw import over_observation
+from genima_core.targets.draw import TargetViews, over_observation
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.types import Observation
 
 Draw = Callable[[Observation, int], np.ndarray]
 """From an observation and a seed to four views (4, H, W, 3) uint8 with targets."""
 
+OTHER = 2
+"""A shuffled episode is shown the scene so many seeds later: where a task has variations, another one."""
+
+
+class TrueTargets:
+    """Renders targets onto what the cameras of an environment see, wherever they are in the present scene."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._renderer = TargetRenderer(environment.seen_rig)
+
+    def render(self, q_now: np.ndarray, q_target: np.ndarray, gripper_target: float) -> TargetViews:
+        """As `TargetRenderer.render`."""
+        if self._renderer.rig.fingerprint() != self._environment.seen_rig.fingerprint():
+            self._renderer.close()
+            self._renderer = TargetRenderer(self._environment.seen_rig)
+        return self._renderer.render(q_now, q_target, gripper_target)
+
+    def close(self) -> None:
+        self._renderer.close()
+
 
 @contextmanager
 def target_source(
-    targets: Targets, policy: Policy, cell: Cell, renderer: TargetRenderer, other_seed: int
+    targets: Targets, policy: Policy, environment: Environment, true_targets: TrueTargets, seed: int
 ) -> Iterator[Draw]:
-    """What draws in one episode: the diffusion agent for `drawn`, else one of the functions below."""
+    """What draws in the episode of a seed: the diffusion agent for `drawn`, else one of the functions below."""
     if targets == "shuffled":
-        with closing(Cell(make_task(cell.task.name), cell.rig)) as other:
-            yield shuffled(policy, other, other_seed)
+        with closing(make_environment(environment.name, environment.rig)) as other:
+            yield shuffled(policy, other, seed + OTHER)
     elif targets == "truth":
-        yield truth(cell, renderer, policy.checkpoint.info.chunk_size)
+        yield truth(environment, true_targets, policy.checkpoint.info.chunk_size)
     else:
-        yield policy.draw if targets == "drawn" else blank(cell)
+        yield policy.draw if targets == "drawn" else blank(environment)
 
 
-def truth(cell: Cell, renderer: TargetRenderer, chunk_size: int) -> Draw:
+def truth(environment: Environment, true_targets: TrueTargets, chunk_size: int) -> Draw:
     """Perfect targets: where the expert would be one chunk from now, if it took over in the present state."""
 
     def draw(observation: Observation, seed: int) -> np.ndarray:
-        trajectory = experts.plan(cell)
+        images = observation.views(environment.rig.names)
+        try:
+            trajectory = environment.plan()
+        except ValueError:  # the expert would not get any further either
+            return images
         k = min(chunk_size, len(trajectory)) - 1
-        views = renderer.render(observation.q, trajectory.q[k], float(trajectory.gripper[k]))
-        return over_observation(views, observation.views(cell.rig.names))
+        views = true_targets.render(observation.q, trajectory.q[k], float(trajectory.gripper[k]))
+        return over_observation(views, images)
 
     return draw
 
 
-def shuffled(policy: Policy, other: Cell, seed: int) -> Draw:
+def shuffled(policy: Policy, other: Environment, seed: int) -> Draw:
     """Control: the agent is shown the expert in another episode, at the same time."""
     other.reset(seed)
-    demonstration = experts.follow(other, experts.plan(other))
+    demonstration = follow(other, other.plan())
 
     def draw(observation: Observation, seed: int) -> np.ndarray:
         while other.time_s < observation.stamp_s and next(demonstration, None) is not None:
@@ -57,6 +81,6 @@ def shuffled(policy: Policy, other: Cell, seed: int) -> Draw:
     return draw
 
 
-def blank(cell: Cell) -> Draw:
+def blank(environment: Environment) -> Draw:
     """Control: no targets at all, only the scene."""
-    return lambda observation, seed: observation.views(cell.rig.names)
+    return lambda observation, seed: observation.views(environment.rig.names)

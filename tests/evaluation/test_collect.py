@@ -1,19 +1,20 @@
 """`genima collect`: scripted demonstrations become a data set, whatever interrupts it and however many workers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from genima_core.data.dataset import Dataset
 from genima_core.evaluation import collect as module
-from genima_core.evaluation.collect import demonstrations
-from genima_core.evaluation.config import Collection
+from genima_core.evaluation.collect import record
+from genima_core.evaluation.config import Collection, Workers
 from genima_ros.cli import collect as verb
 
 
-def collect(task, episodes, seed, out, workers=1, json=None, **options):
-    return verb.collect(Collection(task, seed, **options), episodes, out, workers, json)
+def collect(tasks, episodes, seed, out, workers=1, json=None, **options):
+    return verb.collect(Collection(tuple(tasks.split()), seed=seed, **options), Workers(workers), episodes, out, json)
 
 
 def test_a_demonstration_aligns_commands_with_what_they_lead_to(tmp_path):
@@ -48,33 +49,53 @@ def test_collecting_resumes_and_gives_the_same_with_two_workers(tmp_path):
 
 
 def test_failed_seeds_are_skipped_or_kept_and_marked(tmp_path, monkeypatch):
-    def every_third_fails(collection, first_seed, workers):
-        from dataclasses import replace
+    def every_third_fails(environment, seed, collection):
+        return replace(record(environment, seed, collection), success=seed % 3 != 0)
 
-        attempts = demonstrations(collection, first_seed, workers)
-        try:
-            for seed, episode in attempts:
-                yield seed, replace(episode, success=seed % 3 != 0)
-        finally:
-            attempts.close()
-
-    monkeypatch.setattr(module, "demonstrations", every_third_fails)
+    monkeypatch.setattr(module, "record", every_third_fails)
     result = collect("push_button", 2, 0, tmp_path / "skipped", size=16)
-    assert (result["seeds"], result["failed_seeds"]) == ([1, 2], [0])
+    assert (result["seeds"], result["failed_seeds"]) == ([1, 2], {"push_button": [0]})
     result = collect("push_button", 2, 0, tmp_path / "kept", size=16, keep_failures=True)
     assert result["seeds"] == [0, 1]
     assert Dataset(tmp_path / "kept").successes == (False, True)
 
 
+def test_tasks_take_turns_and_an_interrupted_collection_goes_on_with_each(tmp_path):
+    collect("pick_up_cup push_button", 1, 5, tmp_path / "set", size=16)
+    result = collect("pick_up_cup push_button", 2, 5, tmp_path / "set", size=16)
+    whole = collect("pick_up_cup push_button", 2, 5, tmp_path / "whole", size=16, workers=2)
+    assert result["tasks"] == whole["tasks"] == {"pick_up_cup": 2, "push_button": 2}
+    dataset = Dataset(tmp_path / "set")
+    assert list(zip(dataset.tasks, dataset.seeds, strict=True)) == [
+        ("pick_up_cup", 5),
+        ("push_button", 5),
+        ("pick_up_cup", 6),
+        ("push_button", 6),
+    ]
+    assert result["fingerprint"] == whole["fingerprint"]
+
+
+def test_a_broken_expert_ends_the_collection(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "record", lambda environment, seed, collection: None)
+    with pytest.raises(RuntimeError, match="the expert of push_button failed on 20 seeds and solved 0"):
+        collect("push_button", 2, 0, tmp_path / "set", size=16)
+
+
 def test_mixed_starts_depend_on_the_seed_only():
-    collection = Collection("push_button", 0, 16, "mixed", False)
+    collection = Collection(("push_button",), start="mixed")
     assert [collection.start_of(seed) for seed in range(4)] == ["home", "anywhere", "home", "anywhere"]
-    assert Collection("push_button", 0, 16, "home", False).start_of(1) == "home"
+    assert Collection(("push_button",), start="home").start_of(1) == "home"
 
 
 def test_bad_arguments_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="push_button"):
         collect("open_sesame", 1, 0, tmp_path / "set")
+    with pytest.raises(ValueError, match="unknown suite 'all'; the suites are demo, paper25"):
+        collect("", 1, 0, tmp_path / "set", suite="all")
+    with pytest.raises(ValueError, match="name tasks or a suite"):
+        collect("push_button", 1, 0, tmp_path / "set", suite="demo")
+    with pytest.raises(ValueError, match="named twice"):
+        collect("push_button push_button", 1, 0, tmp_path / "set")
     with pytest.raises(ValueError, match="episodes 0"):
         collect("push_button", 0, 0, tmp_path / "set")
     assert not (tmp_path / "set").exists()
