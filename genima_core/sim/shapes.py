@@ -19,6 +19,8 @@ from mujoco import mjtGeom as Geom, mjtJoint as Joint  # isort: skip
 __all__ = ["FIXED", "LOOSE", "UNTOUCHED"]
 
 Colour = tuple[float, float, float]
+Point = Sequence[float] | np.ndarray
+"""Three numbers in m."""
 
 # None of these is a colour of the drawn targets (pure red, green, purple, cyan, yellow), though some are cousins.
 COLOURS: dict[str, Colour] = {
@@ -43,7 +45,7 @@ SIDES = 12
 def box(
     body: mujoco.MjsBody,
     half: Sequence[float],
-    pos: Sequence[float] = (0, 0, 0),
+    pos: Point = (0, 0, 0),
     colour: Colour = (1, 1, 1),
     **more: Any,
 ) -> mujoco.MjsGeom:
@@ -55,7 +57,7 @@ def cylinder(
     body: mujoco.MjsBody,
     radius: float,
     half: float,
-    pos: Sequence[float] = (0, 0, 0),
+    pos: Point = (0, 0, 0),
     colour: Colour = (1, 1, 1),
     axis: str = "z",
     **more: Any,
@@ -68,13 +70,13 @@ def cylinder(
 
 
 def ball(
-    body: mujoco.MjsBody, radius: float, pos: Sequence[float] = (0, 0, 0), colour: Colour = (1, 1, 1), **more: Any
+    body: mujoco.MjsBody, radius: float, pos: Point = (0, 0, 0), colour: Colour = (1, 1, 1), **more: Any
 ) -> mujoco.MjsGeom:
     return _geom(body, Geom.mjGEOM_SPHERE, [radius, 0, 0], pos, colour, **more)
 
 
 def _geom(
-    body: mujoco.MjsBody, kind: Geom, size: Sequence[float], pos: Sequence[float], colour: Colour, **more: Any
+    body: mujoco.MjsBody, kind: Geom, size: Sequence[float], pos: Point, colour: Colour, **more: Any
 ) -> mujoco.MjsGeom:
     """With FIXED's contacts, FRICTION and no mass of its own unless `more` says otherwise."""
     options = {"condim": 4, "friction": FRICTION, **FIXED, **more}
@@ -96,8 +98,8 @@ def loose(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:
 def hinged(
     parent: mujoco.MjsBody,
     name: str,
-    pos: Sequence[float],
-    axis: Sequence[float],
+    pos: Point,
+    axis: Point,
     limits: tuple[float, float],
     damping: float = 0.3,
     friction: float = 0.1,
@@ -113,8 +115,8 @@ def hinged(
 def sliding(
     parent: mujoco.MjsBody,
     name: str,
-    pos: Sequence[float],
-    axis: Sequence[float],
+    pos: Point,
+    axis: Point,
     limits: tuple[float, float],
     damping: float = 4.0,
     friction: float = 1.0,
@@ -140,13 +142,34 @@ def _jointed(parent, name, pos, kind, axis, limits, damping, friction, **more) -
     return body
 
 
+def handle(
+    body: mujoco.MjsBody,
+    pos: Point,
+    foot: Point,
+    half: float,
+    colour: Colour,
+    axis: str = "y",
+    radius: float = 0.008,
+    inset: float = 0.008,
+    mass: float = 0.03,
+) -> None:
+    """A round bar along an axis of the body, on two posts, `inset` from its ends, that reach `foot` (3,) to a part."""
+    cylinder(body, radius, half, pos, colour, axis, mass=mass)
+    along, way = np.eye(3)["xyz".index(axis)], np.asarray(foot, dtype=np.float64)
+    length = float(np.linalg.norm(way))
+    turn, _ = Rotation.align_vectors([way], [[0.0, 0.0, length]])
+    for end in (inset - half, half - inset):
+        post = cylinder(body, 0.8 * radius, length / 2, pos + end * along + way / 2, colour, mass=mass / 4)
+        post.quat = turn.as_quat(scalar_first=True)
+
+
 def container(
     body: mujoco.MjsBody,
     half: tuple[float, float],
     height: float,
     wall: float,
     colour: Colour,
-    pos: Sequence[float] = (0, 0, 0),
+    pos: Point = (0, 0, 0),
     **more: Any,
 ) -> None:
     """An open box standing on `pos`: half its outer size along x and y, its height, its walls and floor this thick."""
@@ -186,13 +209,36 @@ def vessel(
         side.quat = Rotation.from_euler("ZY", [angle, tilt]).as_quat(scalar_first=True)
 
 
+def ring(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    radius: float,
+    tube: float,
+    colour: Colour,
+    mass: float,
+    pos: Point = (0, 0, 0),
+    contact: dict[str, Any] = FIXED,
+) -> None:
+    """A lying ring of a round tube; `radius` is of the tube's middle, `tube` the tube's own.
+
+    It is seen as a turned mesh, and touched as a ring of straight rods, one at a right angle to each axis.
+    """
+    around = np.linspace(0.0, 2 * np.pi, SIDES + 1)
+    turned(spec, body, [(radius + tube * np.cos(a), tube * np.sin(a)) for a in around], colour, pos=pos)
+    half = radius * np.tan(np.pi / SIDES)
+    for angle in around[:-1]:
+        middle = np.add(pos, (radius * np.cos(angle), radius * np.sin(angle), 0.0))
+        rod = cylinder(body, tube, half, middle, group=COLLISION_GROUP, mass=mass / SIDES, **contact)
+        rod.quat = Rotation.from_euler("ZX", [angle, np.pi / 2]).as_quat(scalar_first=True)
+
+
 def turned(
     spec: mujoco.MjSpec,
     body: mujoco.MjsBody,
     profile: Sequence[tuple[float, float]],
     colour: Colour,
     sides: int = 24,
-    pos: Sequence[float] = (0, 0, 0),
+    pos: Point = (0, 0, 0),
     **more: Any,
 ) -> mujoco.MjsGeom:
     """What a lathe makes of a profile of (radius, height), seen only; from the axis, outwards and back to it."""
@@ -214,7 +260,7 @@ def mesh(
     vertices: np.ndarray,
     faces: np.ndarray,
     colour: Colour,
-    pos: Sequence[float] = (0, 0, 0),
+    pos: Point = (0, 0, 0),
     **more: Any,
 ) -> mujoco.MjsGeom:
     """Vertices (n, 3) and faces (m, 3), seen only."""

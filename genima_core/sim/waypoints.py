@@ -27,6 +27,8 @@ BESIDE_M, TURNED_RAD = 0.012, 0.15
 """Of a pose that counts as reached, sideways to the fingers."""
 SHORT_M = 0.006
 """And along them."""
+DONE_RAD = 0.03
+"""A part that is so near to the angle that it is led to counts as there."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,32 @@ def swing(
         return make_transform(R_hand @ T_start[:3, :3], point + R_arc @ (T_start[:3, 3] - point))
 
     return Waypoint(np.eye(4), gripper, dwell_s=dwell_s, path=path, speed_m_s=speed_m_s)
+
+
+def turn(cell: "Cell", part: str, to_rad: float, gripper: float, turned: float = 0.0, **how: float) -> Waypoint:
+    """Leads a hinged part to an angle, from wherever both are; see `swing` for `turned` and the rest."""
+    hinge = cell.data.joint(part)
+    return swing(hinge.xanchor, hinge.xaxis, to_rad - cell.joint_position(part), gripper, turned, **how)
+
+
+def turn_by_handle(
+    cell: "Cell",
+    part: str,
+    T_base_tcp: np.ndarray,
+    to_rad: float,
+    clear_m: float,
+    opening: float = 1.0,
+    turned: float = 0.0,
+    speed_m_s: float = 0.2,
+) -> tuple[Waypoint, ...]:
+    """Grasps a hinged part at a pose and leads it to an angle; stays where that is done.
+
+    A round handle along the hinge's axis turns in the fingers, so that the hand need not turn with the part.
+    """
+    if cell.joint_position(part) >= to_rad - DONE_RAD:
+        return (straight(cell.T_base_tcp(), 0.0 if cell.holds(part) else cell.gripper),)
+    picked = pick(cell, part, T_base_tcp, clear_m, opening)
+    return *picked, turn(cell, part, to_rad, 0.0, turned, speed_m_s=speed_m_s, dwell_s=SETTLE_S)
 
 
 def shifted(T: np.ndarray, p: tuple[float, float, float] | np.ndarray) -> np.ndarray:
