@@ -1,5 +1,6 @@
 """Independent jobs on many processes of this machine, or on a Ray cluster; results come in the order of the jobs."""
 
+import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -114,14 +115,14 @@ class _Cluster:
         self._ray = ray
         try:
             _check_answers(address)
-            ray.init(None if address == "local" else address, log_to_driver=False, logging_level="ERROR")
+            ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             remedy = "start one with `ray start --head`"
             raise ValueError(f"no Ray cluster answers at {address!r} ({error}); {remedy}") from error
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> Any:
-        task = self._ray.remote(num_cpus=1, max_retries=DEATHS - 1)(_on_cluster)
+        task: Any = self._ray.remote(num_cpus=1, max_retries=DEATHS - 1)(_on_cluster)
         return task.remote(function, job)
 
     def result(self, ticket: Any) -> Any:
