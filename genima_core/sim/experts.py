@@ -124,6 +124,6 @@ def _along(way: CubicSpline) -> Callable[[np.ndarray], np.ndarray]:
 
 def _path_duration(way: CubicSpline, length_m: float, waypoint: Waypoint) -> float:
     """The shortest time in which no joint and not the gripper is faster than allowed."""
-    fractions = np.linspace(0.0, 1.0, 41)
+    fractions = np.linspace(0.0, 1.0, 201)
     peak = np.abs(np.diff(_along(way)(fractions), axis=0)).max() * (len(fractions) - 1)
-    return max(SHORTEST_MOVE_S, 1.02 * peak / PEAK_SPEED, 1.875 * length_m / waypoint.speed_m_s)
+    return max(SHORTEST_MOVE_S, 1.01 * peak / PEAK_SPEED, 1.875 * length_m / waypoint.speed_m_s)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genima_core.environment import Wording
-from genima_core.sim.waypoints import Waypoint
 
 if TYPE_CHECKING:
     import mujoco
 
     from genima_core.sim.cell import Cell
+    from genima_core.sim.waypoints import Waypoint
 
 DEFAULT_TASK = "push_button"
 """Of nodes that are not told which."""
@@ -58,7 +58,7 @@ class Task(ABC):
     def success(self, cell: "Cell") -> bool: ...
 
     @abstractmethod
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: "Cell") -> "tuple[Waypoint, ...]":
         """Poses that solve the task from the cell's present state, whichever part of it is done already."""
 
     def say(self, rng: np.random.Generator, wording: Wording) -> str:

@@ -167,7 +167,7 @@ def test_bad_gripper_or_duration(cell, gripper, duration_s, message):
 
 
 def test_unknown_start(cell):
-    with pytest.raises(ValueError, match="valid are 'home', 'anywhere' and 'here'"):
+    with pytest.raises(ValueError, match="valid are home, anywhere, here"):
         cell.reset(0, "above")
 
 
