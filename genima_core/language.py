@@ -1,7 +1,8 @@
 """Instructions as vectors: a frozen CLIP text encoder, pretrained, or tiny and random for the demo preset."""
 
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ PROMPT = "tiled perspectives of a robot arm executing '{}'"
 """What the diffusion agent is told, as in the paper."""
 
 MAX_TOKENS = 77
+EMPHASIS = 10.0
+"""Of the tiny encoder's tokens over their positions."""
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -52,12 +55,14 @@ class TextEncoder:
         self._cache: dict[str, EncodedText] = {}
 
     @classmethod
-    def tiny(cls, width: int = 64, seed: int = 0) -> "TextEncoder":
-        """A random one that spells: each character is a token, each word of `PROMPT` as well.
+    def tiny(cls, width: int = 64, texts: Iterable[str] = (), seed: int = 0) -> "TextEncoder":
+        """A random one: each word of `PROMPT` and of the texts is a token, and all else is spelt.
 
-        Nothing can be downloaded for the demo preset, and telling a handful of instructions apart needs no training.
+        Nothing can be downloaded for the demo preset, and telling some dozens of instructions apart needs no training.
+        A word is the same token in every sentence, so one that was taught is known in a new sentence too.
         """
-        vocabulary, merges = _vocabulary()
+        words = {word for text in texts for word in re.findall(r"[a-z]+", text.lower())}
+        vocabulary, merges = _vocabulary([*PROMPT.split()[:-1], *sorted(words)])
         special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
         kind: Any = CLIPTokenizer  # which takes pairs as well as it takes texts
         tokenizer = kind(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS, **special)
@@ -75,7 +80,10 @@ class TextEncoder:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(tokenizer, CLIPTextModel(config))
+            model = CLIPTextModel(config)
+        with torch.no_grad():  # which token it is counts for more than where it stands and what is around it
+            model.get_input_embeddings().weight.mul_(EMPHASIS)
+        return cls(tokenizer, model)
 
     @classmethod
     def load(
@@ -118,13 +126,13 @@ class TextEncoder:
         return cls(tokenizer, model.to(device))
 
     @classmethod
-    def of_width(cls, source: str | None, width: int, device: str = "cpu") -> "TextEncoder":
-        """One whose pooled embeddings have so many numbers: a folder or name as for `load`, or None for the tiny one.
+    def of_width(cls, source: str | None, width: int, texts: Iterable[str] = (), device: str = "cpu") -> "TextEncoder":
+        """One whose pooled embeddings have so many numbers: a folder or name as for `load`, or None for a tiny one.
 
         Raises:
             FileNotFoundError, ValueError: see `load`; it has another width.
         """
-        text = cls.load(source, device) if source else cls.tiny(width)
+        text = cls.load(source, device) if source else cls.tiny(width, texts)
         if text.pooled_width != width:
             raise ValueError(
                 f"the text encoder {source} gives {text.pooled_width} numbers, the controller reads {width}; leave "
@@ -196,12 +204,12 @@ def _no_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Tokens and merges of the spelling tokenizer: every byte, alone or ending a word, and the words of `PROMPT`."""
+def _vocabulary(words: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Tokens and merges of a tokenizer that knows every byte, alone or ending a word, and some words."""
     letters = sorted(ByteLevel.alphabet())
     tokens = [START, END, *letters, *(letter + "</w>" for letter in letters)]
     merges: list[tuple[str, str]] = []
-    for word in PROMPT.split()[:-1]:
+    for word in words:
         pieces = [*word[:-1], word[-1] + "</w>"]
         left = pieces[0]
         for right in pieces[1:]:

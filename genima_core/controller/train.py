@@ -50,8 +50,9 @@ def train_controller(training: ControllerTraining) -> None:
         train=replace(preset.train, **given(batch_size=training.batch_size, variants=training.variants)),
     )
     model, seed, workers = preset.model, training.seed, training.workers
-    text = TextEncoder.of_width(preset.text_encoder, model.text_dim, device)
-    cache = WindowCache.build(Dataset(training.data), model.chunk_size, model.size, workers=workers)
+    dataset = Dataset(training.data)
+    text = TextEncoder.of_width(preset.text_encoder, model.text_dim, dataset.instructions, device)
+    cache = WindowCache.build(dataset, model.chunk_size, model.size, workers=workers)
     text.check_distinct(cache.instructions)
     following, validation = (
         FollowingWindows(cache, split, preset.train.variants, seed=seed, workers=workers) for split in ("train", "val")
@@ -129,7 +130,7 @@ class Learner:
     def batch(self) -> TrainingBatch:
         """Windows at random, augmented."""
         count = self.preset.train.batch_size
-        batch = fetch(self.windows, torch.randint(len(self.windows), (count,)).tolist(), self.device)
+        batch = fetch(self.windows, self.windows.pick(count), self.device)
         text = self.embed(batch.pop("instruction"))
         rgb, alpha, goal = batch.pop("rgb"), batch.pop("alpha"), batch["actions"][:, -1]
         pictures = self.augmentation(rgb, alpha, batch["q"], goal, self.pick_backgrounds(count))

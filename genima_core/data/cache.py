@@ -81,6 +81,8 @@ class WindowCache:
     """(E + 1,) first window of each episode, and N."""
     instructions: tuple[str, ...]
     """Of each episode."""
+    tasks: tuple[str, ...]
+    """Of each episode."""
     fingerprint: str
 
     images = _Mapped()
@@ -132,6 +134,7 @@ class WindowCache:
             numbers,
             np.concatenate([[0], np.cumsum([dataset.lengths[i] for i in numbers])]),
             tuple(dataset.instructions[i] for i in numbers),
+            tuple(dataset.tasks[i] for i in numbers),
             fingerprint,
         )
         if not cache.folder.is_dir():
@@ -220,6 +223,14 @@ class WindowCache:
         """Windows of a split."""
         episodes = self.episodes(split)
         return range(int(self.offsets[episodes.start]), int(self.offsets[episodes.stop]))
+
+    def balanced(self, split: str = "all") -> np.ndarray:
+        """Windows of a split such that each task has as many: those of shorter tasks are repeated."""
+        part = self.windows(split)
+        names = np.array(self.tasks)[self.episode_index[part.start : part.stop]]
+        of_task = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
+        most = max(map(len, of_task))
+        return part.start + np.concatenate([np.resize(windows, most) for windows in of_task])
 
     def moved_ends(self, moved: MovedEnds) -> tuple[np.ndarray, np.ndarray]:
         """Starts and goals (N, count, 7) rad of the moved windows, within the limits of the joints."""

@@ -58,6 +58,7 @@ class FollowingWindows(TorchDataset):
         """(windows, V, 7)."""
         self.actions = torch.from_numpy(path)
         """(windows, V, K, 7)."""
+        self._balanced = torch.from_numpy(cache.balanced(split) - self.windows.start)
 
     def __len__(self) -> int:
         return len(self.windows) * self.variants
@@ -79,6 +80,11 @@ class FollowingWindows(TorchDataset):
             "is_pad": self.is_pad[i],
             "instruction": self.instruction(index),
         }
+
+    def pick(self, count: int) -> list[int]:
+        """Items at random (of torch's generator), of each task as often."""
+        window = self._balanced[torch.randint(len(self._balanced), (count,))]
+        return (window * self.variants + torch.randint(self.variants, (count,))).tolist()
 
     def instruction(self, index: int) -> str:
         return self.cache.instructions[self.cache.episode_index[self.windows[index // self.variants]]]

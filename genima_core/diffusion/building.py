@@ -1,5 +1,6 @@
 """Networks to be trained: from nothing, or around a pretrained base that stays frozen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from genima_core.diffusion.autoencoder import PATCH, load_autoencoder
 from genima_core.diffusion.config import BaseConfig, DiffusionConfig
 from genima_core.diffusion.networks import FAMILIES, Networks, cast
 from genima_core.diffusion.prompts import Prompts
-from genima_core.language import TextEncoder
+from genima_core.language import TextEncoder, prompt
 from genima_core.weights import load_part, read_config
 
 
@@ -38,6 +39,7 @@ def build(
     autoencoder: Path | None = None,
     base: str | None = None,
     controlnet: Path | None = None,
+    instructions: Sequence[str] = (),
     seed: int = 0,
     device: str = "cpu",
 ) -> TrainableNetworks:
@@ -45,7 +47,7 @@ def build(
 
     The latter is a ControlNet that starts from the base's encoder and adds nothing yet, or (pix2pix) the UNet itself,
     with more input channels that are not looked at yet. All else is frozen. `base` is a name or folder; `controlnet` a
-    trained one to begin with, as for `find_trained`.
+    trained one to begin with, as for `find_trained`; a base from nothing knows the words of the `instructions`.
 
     Raises:
         ValueError, FileNotFoundError: something given that the preset does not take, or missing that it needs; parts
@@ -57,7 +59,7 @@ def build(
                 raise ValueError(f"this preset trains its own base; leave {name} out or use --preset sd-turbo")
         if autoencoder is None:
             raise ValueError("this preset needs --autoencoder, a folder that `genima train autoencoder` wrote")
-        return from_scratch(config, config.base, autoencoder, seed, device)
+        return from_scratch(config, config.base, autoencoder, instructions, seed, device)
     if autoencoder is not None:
         raise ValueError("this preset uses the pretrained model's autoencoder; leave --autoencoder out")
     networks = load_base(config.family, base or config.base, controlnet, device)
@@ -68,11 +70,11 @@ def build(
 
 
 def from_scratch(
-    config: DiffusionConfig, base: BaseConfig, autoencoder: Path, seed: int, device: str
+    config: DiffusionConfig, base: BaseConfig, autoencoder: Path, instructions: Sequence[str], seed: int, device: str
 ) -> TrainableNetworks:
     """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already."""
     vae = load_autoencoder(autoencoder, device)
-    text = TextEncoder.tiny(base.text_width)
+    text = TextEncoder.tiny(base.text_width, map(prompt, instructions))
     text.model.to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

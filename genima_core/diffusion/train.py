@@ -1,5 +1,6 @@
 """Trains the drawing agent with accelerate: on one process, or under `accelerate launch` on many."""
 
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +45,9 @@ def train_diffusion(training: DiffusionTraining) -> None:
     config = replace(pick(PRESETS, training.preset, "preset"), **given(batch_size=training.batch_size))
     set_up(training)
     device = str(make_accelerator(training).device)
-    trainable = build(config, training.autoencoder, training.base, training.controlnet, training.seed, device)
     cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    parts = training.autoencoder, training.base, training.controlnet
+    trainable = build(config, *parts, cache.instructions, training.seed, device)
     trainable.networks.prompts.check_distinct(cache.instructions)
     fit_diffusion(training, cache, config, trainable)
 
@@ -115,7 +117,8 @@ def fit_diffusion(
     model, stepper = accelerator.prepare(learner, optimizer)
     if accelerator.scaler is not None:
         stateful["scaler"] = accelerator.scaler
-    steps = count_steps(config.steps, config.epochs, len(examples), config.batch_size)
+    order = cache.balanced("train") - examples.windows.start
+    steps = count_steps(config.steps, config.epochs, len(order), config.batch_size)
     with Run(training, stateful, options, steps, config.batch_size, main, show_progress) as run:
 
         def save_and_score(count: int) -> dict[str, float]:
@@ -124,7 +127,7 @@ def fit_diffusion(
                 return score_agent(agent, cache, run.out / "validation.png", count)
 
         while run.progress < 1:
-            index = shuffled(len(examples), config.batch_size, run.step, training.seed)
+            index = order[shuffled(len(order), config.batch_size, run.step, training.seed)].tolist()
             rate = learning_rate(config.learning_rate, config.schedule, config.warmup_steps, run.step, run.progress)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -189,18 +192,23 @@ def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path, count:
     "found" is the share of the visible spheres that are drawn near their true centre; the others are of those.
     """
     windows = np.linspace(cache.windows("val").start, cache.windows("val").stop - 1, count).astype(int)
-    rows, visible, errors = [], 0, []
+    rows, errors = [], []
+    visible, found = Counter[str](), Counter[str]()
     for w in windows:
         images, views = np.array(cache.images[w]), cache.views(w)
         drawing = agent.draw(images, cache.instructions[cache.episode_index[w]], seed=int(w))
         score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > 0.1))
-        visible += int(score.visible.sum())
+        task = cache.tasks[cache.episode_index[w]]
+        visible[task] += int(score.visible.sum())
+        found[task] += int(score.found.sum())
         errors.append(score.error_px[score.found])
         rows.append((tile(images), tile(drawing), tile(over_observation(views, images))))
     write_pictures(picture, rows[:: max(1, len(rows) // 8)][:8])
     error = np.concatenate(errors)
     median, p90 = (float(np.quantile(error, q)) if len(error) else float(agent.size[0]) for q in (0.5, 0.9))
-    return {"found": len(error) / max(visible, 1), "error_px_median": median, "error_px_p90": p90}
+    scores = {"found": len(error) / max(visible.total(), 1), "error_px_median": median, "error_px_p90": p90}
+    by_task = {f"found/{task}": found[task] / max(count, 1) for task, count in visible.items()}
+    return scores | by_task if len(by_task) > 1 else scores
 
 
 def prepare_frozen(trainable: TrainableNetworks, training: DiffusionTraining) -> None:

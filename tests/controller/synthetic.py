@@ -199,5 +199,8 @@ class Windows(Dataset):
     def __len__(self) -> int:
         return len(self.arrays["q"])
 
+    def pick(self, count: int) -> list[int]:
+        return torch.randint(len(self), (count,)).tolist()
+
     def __getitem__(self, index: int) -> dict:
         return {**{name: a[index] for name, a in self.arrays.items()}, "instruction": "push the button"}

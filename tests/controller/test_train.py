@@ -124,9 +124,9 @@ def test_too_little_memory_is_explained(learner):
         learner.step(0, 1.0)
 
 
-def test_pretrained_parts_that_are_missing_are_named(tmp_path):
+def test_pretrained_parts_that_are_missing_are_named(data, tmp_path):
     with pytest.raises(FileNotFoundError, match="hf download openai/clip"):
-        train_controller(ControllerTraining(tmp_path, tmp_path / "out", preset="paper"))
+        train_controller(ControllerTraining(data, tmp_path / "out", preset="paper"))
 
 
 def test_other_options_do_not_resume(rig, windows, learner, tmp_path):
@@ -205,10 +205,10 @@ def test_paper_preset_trains_on_a_data_set(data, pretrained, tmp_path, monkeypat
     np.testing.assert_array_equal(act(out / "controller"), act(out / "controller"))
 
 
-def test_text_encoder_must_fit_the_preset(tmp_path):
+def test_text_encoder_must_fit_the_preset(data, tmp_path):
     TextEncoder.tiny(32).save(tmp_path / "text")
     with pytest.raises(ValueError, match="gives 32 numbers"):
-        train_controller(ControllerTraining(tmp_path, tmp_path / "out", text_encoder=str(tmp_path / "text"), steps=1))
+        train_controller(ControllerTraining(data, tmp_path / "out", text_encoder=str(tmp_path / "text"), steps=1))
 
 
 def test_backbone_must_fit_the_preset(data, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Windows: what is drawn where and when, padding, and moved ends."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -236,3 +237,12 @@ def test_what_cannot_be_windowed_is_refused(dataset, cache, tmp_path):
         writer.add(synthetic.episode(0, T=3))
     with pytest.raises(ValueError, match="need two at least"):
         FollowingWindows(WindowCache.build(Dataset(tmp_path), K, show_progress=False), "val")
+
+
+def test_tasks_are_balanced_however_long_they_are(cache):
+    assert list(cache.balanced()) == list(cache.windows())  # there is one task
+    two = replace(cache, tasks=("short", "long", "long"))
+    order = two.balanced()
+    assert sorted(set(order)) == list(two.windows())
+    of_task = np.array(two.tasks)[two.episode_index[order]]
+    assert (of_task == "short").sum() == (of_task == "long").sum() == 2 * T

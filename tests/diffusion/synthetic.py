@@ -54,5 +54,6 @@ def cache(folder: Path, rig: CameraRig, episodes: int = 4, length: int = 10, siz
         numbers=tuple(range(episodes)),
         offsets=np.arange(episodes + 1) * length,
         instructions=instructions,
+        tasks=("push_button",) * episodes,
         fingerprint="synthetic",
     )
