@@ -8,15 +8,20 @@ import rclpy
 from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from genima_ros.graph.transport import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.messages.diagnostics import read_diagnostics
-from genima_ros.nodes.run import make_executor
+from genima_ros.nodes.base import make_executor
 
 CALLS = 10
 """Of a service that may be called more than once: a middleware on busy cores loses an answer now and then."""
+
+
+class Absent(RuntimeError):
+    """Nobody is there whom a call is for."""
 
 
 class Observer:
@@ -96,15 +101,17 @@ class Observer:
         answer = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=known), timeout_s)
         return {name: parameter_value_to_python(value) for name, value in zip(known, answer.values, strict=True)}
 
-    def ask(self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False) -> Any:
-        """The response of a service of this type; RuntimeError where nobody offers it, or none comes in time.
+    def ask(
+        self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False, found_s: float | None = None
+    ) -> Any:
+        """The response of a service of this type; Absent where nobody offers it, RuntimeError if none comes in time.
 
         `again`: a request without an answer is sent anew.
         """
         client = self.node.create_client(kind, name)
         try:
-            if not self.spin_until(client.service_is_ready, timeout_s):
-                raise RuntimeError(
+            if not self.spin_until(client.service_is_ready, timeout_s if found_s is None else found_s):
+                raise Absent(
                     f"nobody offers the service {client.srv_name} in ROS domain {self.domain}; "
                     "is a graph running there whose node offers it?"
                 )
@@ -113,6 +120,12 @@ class Observer:
                 calls.append(client.call_async(request))
                 if self.spin_until(lambda: any(call.done() for call in calls), timeout_s / times):
                     return next(call.result() for call in calls if call.done())
-            raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:.0f} s")
+            raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:g} s")
         finally:
             self.node.destroy_client(client)
+
+    def wait_for(self, future: Future, name: str, timeout_s: float) -> Any:
+        """The result of a call; RuntimeError if none comes in time."""
+        if not self.spin_until(future.done, timeout_s):
+            raise RuntimeError(f"{name} gave no answer within {timeout_s:g} s")
+        return future.result()

@@ -17,7 +17,6 @@ from genima_core.targets.gate import GateState
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.cameras.rig_watch import read_rig
 
 SETTINGS = ("checkpoint", "execution", "arm", "velocity_scale", "slack_s")
 """Parameters that nodes must share, or that tell what is allowed."""
@@ -87,7 +86,7 @@ class PreflightObserver(Observer):
             self.listen(interfaces.camera_info(name), partial(self._on_info, camera))
         self.listen(replace(interfaces.JOINT_STATES, qos=SEVERAL), self._on_joints)
         self.listen(interfaces.ARM_STATUS, lambda m: setattr(self.seen.arm, "status", (m.level[0], m.message)))
-        self._keep(interfaces.CAMERA_RIG, "rig", read_rig)
+        self._keep(interfaces.CAMERA_RIG, "rig", conversions.read_rig)
         self._keep(interfaces.TARGETS, "drawings", lambda _: self.seen.drawings + 1)
         self._keep(interfaces.STREAMER_STATE, "streamer", lambda message: read_status(message, State))
         self._keep(interfaces.GATE, "gate", lambda message: read_status(message, GateState))

@@ -6,7 +6,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from genima_core.files import read_yaml
@@ -86,7 +87,8 @@ def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str
         install = f"apt install {apt_package('rviz2')} and source that ROS 2"
         raise RuntimeError(f"rviz2 is not installed: {install}, or leave rviz:=true out")
     rviz = rviz_command(mode, values) if values["rviz"] else []
-    return GraphDescription(chosen, tuple(rviz), next_step(mode, values))
+    next_step = get_mode(mode).next_step.format(task=values.get("task") or DEFAULT_TASK)
+    return GraphDescription(chosen, tuple(rviz), next_step)
 
 
 def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:
@@ -96,11 +98,6 @@ def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     words = tuple(words)
     count = next((i for i, word in enumerate(words) if "=" in word), len(words))
     return "_".join(words[:count]) or "sim", words[count:]
-
-
-def next_step(mode: str, values: Mapping[str, object]) -> str:
-    """What to do when all nodes are ready; "" where that is plain."""
-    return get_mode(mode).next_step.format(task=values.get("task") or DEFAULT_TASK)
 
 
 def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
@@ -211,8 +208,8 @@ def camera_entries(path: Path) -> list[NodeEntry]:
         raise ValueError(
             f"{path} has no camera; give each a section called {CAMERA} and the camera's name, such as {CAMERA}front"
         )
-    camera = NodeEntry("", (), niceness=1, respawn=True, parameter_file=path, kind="camera")
-    return [replace(camera, name=name, remappings=(("__node", name),)) for name in names]
+    camera = partial(NodeEntry, parameters=(), niceness=1, respawn=True, parameter_file=path, kind="camera")
+    return [camera(name, remappings=(("__node", name),)) for name in names]
 
 
 def check_parameter_file(path: Path, nodes: Sequence[str]) -> None:

@@ -2,7 +2,9 @@
 
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, version
+from types import ModuleType
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -88,6 +90,15 @@ def remedy(module: str) -> str:
             source = f"'.[{extra}]'" if extra else "."
             return f"in the source tree: make env, or pip install {source}"
     return "genima doctor says what is missing here"
+
+
+def import_messages(module: str, what: str) -> ModuleType:
+    """A module of messages such as franka_msgs.action; RuntimeError where it is missing, which says `what` needs it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise RuntimeError(f"{what} needs {package} ({error}): {remedy(package)}") from error
 
 
 def apt_package(ros_package: str) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from genima_core import types
 from genima_core.arm import Arm, Gripper
-from genima_core.cameras import PinholeCamera
+from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.files import parse_json
 from genima_core.pixels import to_rgb
 from genima_core.streaming.states import Reason
 from genima_core.types import ActionChunk, Target
@@ -69,6 +71,14 @@ def camera_to_camera_info(camera: PinholeCamera, stamp_s: float, frame_id: str =
     message.r = np.eye(3).ravel()
     message.p = np.hstack([camera.K, np.zeros((3, 1))]).ravel()
     return message
+
+
+def read_rig(message: String) -> CameraRig:
+    """The rig of a message on camera_rig; ValueError if it holds none."""
+    try:
+        return CameraRig.from_dict(parse_json(message.data, "the message"), "it")
+    except ValueError as error:
+        raise ValueError(f"camera_rig holds no rig ({error}); `genima calibrate install` writes one") from error
 
 
 def positions_by_name(message: JointState, names: Sequence[str], what: str = "joint state") -> np.ndarray:

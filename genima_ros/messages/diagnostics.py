@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -29,18 +29,13 @@ class Diagnostics:
     `extra` is asked for the node's own values at each publication.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        inputs: Sequence[str] = (),
-        extra: Callable[[], Mapping[str, object]] | None = None,
-    ) -> None:
+    def __init__(self, node: Node, extra: Callable[[], Mapping[str, object]] = dict) -> None:
         self._node = node
         self._extra = extra
         self._started_s = time.monotonic()
         self._worked_s: deque[float] = deque()
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
-        self._input_stamps_s: dict[str, float | None] = dict.fromkeys(inputs)
+        self._input_stamps_s: dict[str, float | None] = {}
         self._problems: dict[str, tuple[float, str]] = {}
         self._last_problem = ""
         self._logged: dict[str, float] = {}
@@ -89,8 +84,7 @@ class Diagnostics:
             values |= {"latency_ms_median": float(median), "latency_ms_p95": float(p95)}
         for name, stamp_s in self._input_stamps_s.items():
             values[f"{name}_age_ms"] = "never" if stamp_s is None else 1e3 * (ros_now_s - stamp_s)
-        if self._extra is not None:
-            values |= self._extra()
+        values |= self._extra()
         self._problems = {
             key: (at_s, message)
             for key, (at_s, message) in list(self._problems.items())[-PROBLEMS:]

@@ -16,8 +16,7 @@ from genima_core.config import check_positive
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes import cameras
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import GraphNode, run
 
 SOURCES = Path(cameras.__file__).parent
 WATCH_S = 0.25
@@ -100,7 +99,9 @@ class CameraNode(GraphNode[CameraParameters]):
         self._refuse_two()
         self._reader = Reader(opener, self.parameters, clock)
         try:
-            self._view = self._first_view()
+            lens = self._reader.lens
+            crop = parse_crop(self.parameters.crop, lens.camera.width, lens.camera.height)
+            self._view = View(lens, crop, parse_size(self.parameters.size))
         except ValueError:
             self._reader.close()
             raise
@@ -122,15 +123,8 @@ class CameraNode(GraphNode[CameraParameters]):
         while not (others := self._senders()) and time.monotonic() < end_s:
             self._ended.wait(LOOK_EVERY_S)
         if others:
-            raise ValueError(
-                f"{self.resolve_topic_name(self._topic.name)} has a publisher already; end that camera "
-                "node, or give this one another name"
-            )
-
-    def _first_view(self) -> View:
-        lens = self._reader.lens
-        crop = parse_crop(self.parameters.crop, lens.camera.width, lens.camera.height)
-        return View(lens, crop, parse_size(self.parameters.size))
+            topic, remedy = self.full_name(self._topic), "end that camera node, or give this one another name"
+            raise ValueError(f"{topic} has a publisher already; {remedy}")
 
     def _read(self) -> None:
         while not self._ended.is_set():
@@ -156,12 +150,11 @@ class CameraNode(GraphNode[CameraParameters]):
             if text:
                 self.diagnostics.warn(f"{self.name}: {text}", key)
         if (count := self._senders()) > 1:
-            self.diagnostics.warn(
-                f"{self.resolve_topic_name(self._topic.name)} has {count} publishers; end all but one", "publishers"
-            )
+            text = f"{self.full_name(self._topic)} has {count} publishers; end all but one"
+            self.diagnostics.warn(text, "publishers")
 
     def _senders(self) -> int:
-        return self.count_publishers(self.resolve_topic_name(self._topic.name))
+        return self.count_publishers(self.full_name(self._topic))
 
     def values(self) -> dict[str, object]:
         return {

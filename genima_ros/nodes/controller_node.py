@@ -7,12 +7,11 @@ robot, stays without OpenCV. What was drawn over comes from the diffusion node w
 not say which of their images that was.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
@@ -26,12 +25,9 @@ from genima_core.synchroniser import Synchroniser
 from genima_core.targets.gate import GateConfig
 from genima_core.tiling import untile
 from genima_core.types import Execution
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_watch import read_rig
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import ArmParameters, GraphNode, run
 
 if TYPE_CHECKING:
     from genima_core.controller.policy import Controller
@@ -53,14 +49,12 @@ NO_STREAMER = "nobody listens: no {} from a streamer node"
 
 
 @dataclass(frozen=True)
-class ControllerParameters(GateConfig):
-    """With the limits of the target gate."""
+class ControllerParameters(GateConfig, ArmParameters):
+    """With the limits of the target gate; the arm is the one that moves."""
 
     checkpoint: Path = Path("checkpoints/demo")
     device: str = "auto"
     execution: Execution = "sync"
-    arm: str = "sim"
-    """The arm that moves: a name in config/arms, or a file like those."""
     instruction: str = ""
     """Used until one arrives on the topic."""
     gate: bool = True
@@ -73,7 +67,7 @@ def load_controller(parameters: ControllerParameters) -> tuple["Controller", Che
     from genima_core.controller.policy import Controller  # torch takes seconds: tests and bad checkpoints need none
 
     controller = Controller.load(checkpoint.path / "controller", choose_device(parameters.device))
-    return replace(controller, cell_arm=find_arm(parameters.arm).arm), checkpoint
+    return replace(controller, cell_arm=parameters.setup.arm), checkpoint
 
 
 class ControllerNode(GraphNode[ControllerParameters]):
@@ -90,22 +84,20 @@ class ControllerNode(GraphNode[ControllerParameters]):
     def __init__(
         self,
         load: Callable[[ControllerParameters], tuple["Controller", Checkpoint]] = load_controller,
-        clock_s: Callable[[], float] = time.monotonic,
-        **options,
+        **options: Any,
     ) -> None:
-        super().__init__("controller", ControllerParameters, clock_s, **options)
-        p = self.parameters
-        self.setup = find_arm(p.arm)
+        super().__init__("controller", ControllerParameters, **options)
+        p, self.setup = self.parameters, self.parameters.setup
         controller, self.checkpoint = load(p)
         gate = self.checkpoint.gate(p, self.setup.arm) if p.gate else None
         self.loop = ControlLoop(controller, p.execution, gate)
         self.loop.instruction = p.instruction
-        self._arrived_s = dict.fromkeys(("joint_states", "drawing", "observation"), clock_s())
+        self._arrived_s = dict.fromkeys(("joint_states", "drawing", "observation"), self.clock_s())
         self._opening: float | None = None
         self._wanted_heard = False
         self.announce(interfaces.ACTION_CHUNK)
         self.diagnostics.expect("drawing", "joint_states")
-        self.subscribe(interfaces.INSTRUCTION, self._on_instruction)
+        self.subscribe(interfaces.INSTRUCTION, lambda message: setattr(self.loop, "instruction", message.data))
         self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
         if self.setup.gripper_has_node:
             self.subscribe(interfaces.GRIPPER_STATE, self._on_gripper_state)
@@ -120,9 +112,6 @@ class ControllerNode(GraphNode[ControllerParameters]):
             self.serve("resume", self._resume)
             self._publish_gate()
         self._watch = self.every(WATCH_S, self._watch_inputs)
-
-    def _on_instruction(self, message: String) -> None:
-        self.loop.instruction = message.data
 
     def _on_wanted(self, message: Bool) -> None:
         self._wanted_heard = True
@@ -149,7 +138,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _on_rig(self, message: String) -> None:
         try:
-            self.loop.on_rig(read_rig(message))
+            self.loop.on_rig(conversions.read_rig(message))
         except ValueError as error:
             self.loop.pause(Reason.RIG, str(error))
         if self.loop.paused:

@@ -1,20 +1,17 @@
 """Turns gripper widths into goals of a gripper's action, in a process that the arm never waits for."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
 from genima_core.gripper import GripperControl
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.grippers.action_driver import ActionDriver
-from genima_ros.nodes.grippers.drivers import GripperParameters, make_driver
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import GraphNode, run
+from genima_ros.nodes.gripper_driver import ActionDriver, GripperParameters, make_driver
 
 
 class GripperNode(GraphNode[GripperParameters]):
@@ -26,20 +23,18 @@ class GripperNode(GraphNode[GripperParameters]):
     Subscribes: gripper/command (width in m), gripper/joint_states (the gripper's own, or the arm's with it).
     """
 
-    def __init__(
-        self, make: Callable[..., ActionDriver] = make_driver, clock_s: Callable[[], float] = time.monotonic, **options
-    ) -> None:
-        super().__init__("gripper", GripperParameters, clock_s, **options)
-        setup, p = find_arm(self.parameters.arm), self.parameters
-        self.gripper = setup.arm.gripper
+    def __init__(self, make: Callable[..., ActionDriver] = make_driver, **options: Any) -> None:
+        super().__init__("gripper", GripperParameters, **options)
+        p = self.parameters
+        self.gripper = p.setup.arm.gripper
         self.announce(interfaces.GRIPPER_STATE)
         if self.gripper.kind == "none":
             self._timer = self.every(p.period_s, self._say_closed)
             return
-        p = replace(p, action=p.action or setup.gripper_driver.action)
-        driver = make(self, self.gripper, p, clock_s)
+        p = replace(p, action=p.action or p.setup.gripper_driver.action)
+        driver = make(self, self.gripper, p, self.clock_s)
         self.control = driver.control = GripperControl(p, self.gripper.max_width_m, driver)
-        self._measured_s = clock_s()
+        self._measured_s = self.clock_s()
         self.subscribe(interfaces.GRIPPER_COMMAND, self._on_command)
         self.subscribe(interfaces.GRIPPER_JOINT_STATES, self._on_joint_state)
         self.diagnostics.expect("gripper_joint_states")

@@ -1,9 +1,9 @@
 """The leader of simulated teleoperation: a second Panda, moved by a scripted expert's hand or by sliders."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -17,21 +17,17 @@ from genima_core.sim.operator import START_FROM_HOME_RAD, Operator
 from genima_core.sim.planning import Planner, PlanningProcess
 from genima_core.sim.task import DEFAULT_TASK
 from genima_core.streaming.mirror import Mirroring
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import ArmParameters, GraphNode, run
 
 SIM = "sim"
 """Node that is asked for the next scene."""
 
 
 @dataclass(frozen=True)
-class LeaderParameters:
+class LeaderParameters(ArmParameters):
     task: str = DEFAULT_TASK
-    arm: str = "sim"
-    """Name in config/arms, or a file like those."""
     rate_hz: float = 100.0
     """Of leader/joint_states."""
     perform_on_recording: bool = True
@@ -57,15 +53,9 @@ class LeaderNode(GraphNode[LeaderParameters]):
     Calls: ~/reset (of the sim node, when a recording has ended).
     """
 
-    def __init__(
-        self,
-        make: Callable[[LeaderParameters], Planner] = make_planner,
-        clock_s: Callable[[], float] = time.monotonic,
-        **options,
-    ) -> None:
-        super().__init__("leader", LeaderParameters, clock_s, **options)
-        self._planner = make(self.parameters)
-        self.arm = find_arm(self.parameters.arm).arm
+    def __init__(self, make: Callable[[LeaderParameters], Planner] = make_planner, **options: Any) -> None:
+        super().__init__("leader", LeaderParameters, **options)
+        self._planner, self.arm = make(self.parameters), self.parameters.setup.arm
         self.operator = Operator(
             Hand(self.arm, self.arm.home + START_FROM_HOME_RAD),
             self._planner,

@@ -12,13 +12,11 @@ from genima_core.checkpoint import git_revision
 from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_number
 from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes
 from genima_core.data.bags.stamps import StreamMeter
-from genima_ros.messages import interfaces
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_watch import read_rig
+from genima_ros.messages import conversions, interfaces
+from genima_ros.nodes.base import GraphNode, run
 from genima_ros.nodes.recording.inputs import StreamInputs
 from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, name_of
 from genima_ros.nodes.recording.start_checks import check_start
-from genima_ros.nodes.run import run
 
 TAKE_S = 0.01
 WATCH_S = 0.1
@@ -205,7 +203,7 @@ class RecorderNode(GraphNode[RecorderParameters]):
         rig = self._rig
         if rig is None and "camera_rig" in self._told:
             try:
-                rig = read_rig(String(data=self._told["camera_rig"])).to_dict()
+                rig = conversions.read_rig(String(data=self._told["camera_rig"])).to_dict()
             except ValueError as error:
                 self.diagnostics.warn(f"{error}; or give the recorder a rig file", "camera_rig")
         return EpisodeInfo(

@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from genima_core.cameras import CameraRig
-from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
-from genima_ros.nodes.base import GraphNode
+from genima_ros.nodes.base import ArmParameters, GraphNode, run
 from genima_ros.nodes.cameras.rig_frames import publish_frames
-from genima_ros.nodes.run import run
 
 
 @dataclass(frozen=True)
-class RigParameters:
+class RigParameters(ArmParameters):
+    """The arm is the one whose base and hand carry the cameras."""
+
     rig: Path | None = None
     """rig.json, as `genima calibrate install` writes it."""
-    arm: str = "sim"
-    """Name in config/arms, or a file like those: whose base and hand carry the cameras."""
     tf: bool = True
     """Whether the cameras are frames of TF as well, where tf2_msgs is installed."""
     leave_out: tuple[str, ...] = ()
@@ -36,7 +34,7 @@ class RigNode(GraphNode[RigParameters]):
         path = self.parameters.rig
         if path is None:
             raise ValueError("the rig node needs the parameter rig: the rig.json with where the cameras are")
-        self._rig, arm = CameraRig.load(path), find_arm(self.parameters.arm).arm
+        self._rig, arm = CameraRig.load(path), self.parameters.setup.arm
         self.announce(interfaces.CAMERA_RIG)
         self.say(interfaces.CAMERA_RIG, data=json.dumps(self._rig.to_dict()))
         if self.parameters.tf:

@@ -23,10 +23,9 @@ from genima_core.timing import PeriodMeter
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import seconds
 from genima_ros.messages.status import StatusTeller
-from genima_ros.nodes.base import GraphNode
+from genima_ros.nodes.base import GraphNode, run
 from genima_ros.nodes.cameras.rig_frames import publish_frames
-from genima_ros.nodes.markers.robot import robot_markers
-from genima_ros.nodes.run import run
+from genima_ros.nodes.markers import robot_markers
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell

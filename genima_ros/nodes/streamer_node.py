@@ -1,7 +1,6 @@
 """The only node that commands the arm: 50 Hz (200 Hz in teleoperation), nothing heavy in its process."""
 
 import array
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,14 +22,12 @@ from genima_core.streaming.playback import Clearance
 from genima_core.streaming.states import Refusal, State, Status
 from genima_core.streaming.streamer import Streamer
 from genima_core.timing import PeriodMeter
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import seconds, to_duration, to_joint_state
 from genima_ros.messages.diagnostics import WARN_EVERY_S
 from genima_ros.messages.status import Repeater, read_arm_status, status_to_message
-from genima_ros.nodes.base import GraphNode
+from genima_ros.nodes.base import ArmParameters, GraphNode, run
 from genima_ros.nodes.emergency_stop import EmergencyStop
-from genima_ros.nodes.run import run
 
 REPEAT_S = 0.5
 """Slow outputs (gripper, chunk_wanted, state) are sent when they change, and this often in case somebody missed it."""
@@ -42,9 +39,7 @@ GRIPPER_PERIOD_S, GRIPPER_STEP_M = 0.1, 1e-3
 
 
 @dataclass(frozen=True)
-class StreamerParameters(StreamerConfig, Margins):
-    arm: str = "sim"
-    """A name in config/arms, or the path of a file like those."""
+class StreamerParameters(StreamerConfig, Margins, ArmParameters):
     enabled: bool = False
     """Whether to command the arm from the start; a real arm waits for ~/enable."""
     check_collisions: bool = False
@@ -67,11 +62,9 @@ class StreamerNode(GraphNode[StreamerParameters]):
     Changes while running: the parameter velocity_scale.
     """
 
-    def __init__(
-        self, make: Callable[..., Streamer] = Streamer, clock_s: Callable[[], float] = time.monotonic, **options: Any
-    ) -> None:
-        super().__init__("streamer", StreamerParameters, clock_s, changeable=(VELOCITY_SCALE,), **options)
-        p, setup = self.parameters, find_arm(self.parameters.arm)
+    def __init__(self, make: Callable[..., Streamer] = Streamer, **options: Any) -> None:
+        super().__init__("streamer", StreamerParameters, changeable=(VELOCITY_SCALE,), **options)
+        p, setup = self.parameters, self.parameters.setup
         self.arm, self._command_kind = setup.arm, setup.driver.command
         clearance = make_clearance(p, self.arm) if p.check_collisions else None
         self.streamer = make(self.arm, p, clearance, setup.driver.receiver_follows_horizon)

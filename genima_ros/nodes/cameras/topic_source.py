@@ -11,8 +11,8 @@ from genima_core.camera_sources.source import Clock, Frame, Opener, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions
 from genima_ros.messages.interfaces import NEWEST
+from genima_ros.nodes.base import make_executor
 from genima_ros.nodes.camera_node import CameraParameters
-from genima_ros.nodes.run import make_executor
 
 OPEN_S = 5.0
 """Discovery and the first picture take a moment."""

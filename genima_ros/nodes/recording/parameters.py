@@ -9,6 +9,7 @@ from genima_core.files import check_name
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.messages import interfaces
 from genima_ros.messages.interfaces import Topic
+from genima_ros.nodes.base import ArmParameters
 
 LATCHED = {
     "instruction": interfaces.INSTRUCTION,
@@ -27,7 +28,7 @@ JOINTS = ("joint_states", "leader_joint_states")
 
 
 @dataclass(frozen=True)
-class RecorderParameters(RecordingConfig):
+class RecorderParameters(RecordingConfig, ArmParameters):
     out: Path = Path("recordings")
     """Folder of the episodes; numbering continues after existing ones."""
     task: str = ""
@@ -36,8 +37,6 @@ class RecorderParameters(RecordingConfig):
     cameras: tuple[str, ...] = ("wrist", "front", "right_shoulder", "left_shoulder")
     rig: Path | None = None
     """rig.json; by default the rig on camera_rig."""
-    arm: str = "sim"
-    """Name in config/arms, or a file like those."""
     leader_arm: str = ""
     """The same for the leader; by default the same arm."""
     leader: bool = True
@@ -60,11 +59,6 @@ class RecorderParameters(RecordingConfig):
                 f"a recorder needs cameras, a positive fps and a jpeg_quality from 1 to 100, not "
                 f"{list(self.cameras)}, {self.fps} and {self.jpeg_quality}"
             )
-
-    @cached_property
-    def setup(self) -> ArmSetup:
-        """The arm that is recorded."""
-        return find_arm(self.arm)
 
     @cached_property
     def leader_setup(self) -> ArmSetup:

@@ -1,25 +1,28 @@
-"""What a goal becomes for each kind of gripper; their message packages are imported only here, where one is used."""
+"""Goals of a gripper as ROS actions, for each kind; their message packages are imported only where one is used."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
+from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
 from rclpy.node import Node
+from rclpy.task import Future
 
 from genima_core.arm import Gripper
 from genima_core.config import check_positive
-from genima_core.gripper import Answer, Goal, GripperConfig
-from genima_ros.graph.packages import remedy
-from genima_ros.nodes.grippers.action_driver import ActionDriver
+from genima_core.gripper import Answer, Goal, GripperConfig, GripperControl
+from genima_ros.graph.packages import import_messages
+from genima_ros.nodes.base import ArmParameters
+
+STATUS = {GoalStatus.STATUS_ABORTED: "the driver gave it up", GoalStatus.STATUS_CANCELED: "it was cancelled"}
 
 
 @dataclass(frozen=True)
-class GripperParameters(GripperConfig):
-    arm: str = "sim"
-    """Name in config/arms, or a file like those."""
+class GripperParameters(GripperConfig, ArmParameters):
     action: str = ""
     """Full name of the gripper's action; by default what the arm's file says."""
     speed_m_s: float = 0.1
@@ -30,8 +33,62 @@ class GripperParameters(GripperConfig):
     """Without a joint state for this long the gripper counts as silent."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        GripperConfig.__post_init__(self)
         check_positive(self, "speed_m_s force_n period_s state_timeout_s")
+
+
+class ActionDriver:
+    """A `genima_core.gripper.Driver`: carries goals to a gripper by ROS actions; nothing waits."""
+
+    control: GripperControl
+    """To be set before anything is sent: where the answers go."""
+
+    def __init__(
+        self,
+        clients: Sequence[ActionClient],
+        translate: Callable[[Goal], tuple[ActionClient, Any]],
+        read: Callable[[Any], Answer],
+        clock_s: Callable[[], float],
+    ) -> None:
+        """`translate` says which action a goal becomes, `read` what the result of any of them means."""
+        self._clients, self._translate, self._read, self._clock_s = tuple(clients), translate, read, clock_s
+        self._handles: dict[int, ClientGoalHandle] = {}
+        self._cancelled: set[int] = set()
+
+    def ready(self) -> bool:
+        return all(client.server_is_ready() for client in self._clients)
+
+    def send(self, goal: Goal) -> None:
+        client, message = self._translate(goal)
+        client.send_goal_async(message).add_done_callback(partial(self._on_response, goal.number))
+
+    def cancel(self, number: int) -> None:
+        handle = self._handles.get(number)
+        if handle is None:
+            self._cancelled.add(number)  # as soon as it is taken on
+        else:
+            handle.cancel_goal_async()
+
+    def _on_response(self, number: int, future: Future) -> None:
+        handle = future.result()
+        if not handle.accepted:
+            self._cancelled.discard(number)
+            self.control.on_rejected(number, self._clock_s())
+            return
+        self._handles[number] = handle
+        handle.get_result_async().add_done_callback(partial(self._on_result, number))
+        self.control.on_accepted(number, self._clock_s())
+        if number in self._cancelled:
+            self._cancelled.discard(number)
+            handle.cancel_goal_async()
+
+    def _on_result(self, number: int, future: Future) -> None:
+        self._handles.pop(number, None)
+        outcome = future.result()
+        answer = self._read(outcome.result)
+        if outcome.status != GoalStatus.STATUS_SUCCEEDED:
+            answer = Answer(False, answer.stalled, answer.message or STATUS.get(outcome.status, "it ended otherwise"))
+        self.control.on_answer(number, answer, self._clock_s())
 
 
 def make_driver(
@@ -43,10 +100,7 @@ def make_driver(
         RuntimeError: its message package is missing; names what to install.
     """
     make, package = (franka_hand, "franka_msgs") if gripper.kind == "franka_hand" else (gripper_command, "control_msgs")
-    try:
-        actions = importlib.import_module(f"{package}.action")
-    except ImportError as error:
-        raise RuntimeError(f"a gripper of kind {gripper.kind} needs {package} ({error}): {remedy(package)}") from error
+    actions = import_messages(f"{package}.action", f"a gripper of kind {gripper.kind}")
     return ActionDriver(*make(node, actions, gripper, parameters), clock_s)
 
 
