@@ -18,9 +18,9 @@ from genima_ros.graph.packages import apt_package, extras, remedy
 from genima_ros.share import DEMO_CHECKPOINT, find_checkpoint
 
 DEMO_EXTRAS = ("", "sim", "train", "ros")
-DEMO_MEMORY_GB = 6.0
-DEMO_DISK_GB = 2.0
+DEMO_MEMORY_GB, DEMO_DISK_GB = 6.0, 2.0
 PROBE_TIMEOUT_S = 120.0
+RUNS = "[green]The demo can run here:[/] make demo"
 GL_REMEDY = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 MUJOCO_PROBE = """
@@ -97,12 +97,8 @@ def doctor(json: Path | None = None) -> int:
     checks = list(examine())
     missing = [check.name for check in checks if check.status == "missing"]
     write_json(json, {"ok": not missing, "checks": [asdict(check) for check in checks]})
-    print_statuses(
-        ((check.status, check.name, check.detail, check.remedy) for check in checks),
-        f"[red]The demo cannot run here;[/] missing: {', '.join(missing)}"
-        if missing
-        else "[green]The demo can run here:[/] make demo",
-    )
+    last = f"[red]The demo cannot run here;[/] missing: {', '.join(missing)}" if missing else RUNS
+    print_statuses(((check.status, check.name, check.detail, check.remedy) for check in checks), last)
     return 1 if missing else 0
 
 

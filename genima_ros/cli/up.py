@@ -19,11 +19,10 @@ from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros import nodes
 from genima_ros.graph import graph
-from genima_ros.graph.domain import claim, join_domain, node_environment
+from genima_ros.graph.domain import claim, join_domain, node_environment, remove_abandoned
 from genima_ros.graph.graph import READY_S, GraphDescription, describe_graph
 from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
 from genima_ros.graph.processes import ProcessOutput, RunningGraph
-from genima_ros.graph.transport import remove_abandoned
 from genima_ros.share import share_folder
 
 if TYPE_CHECKING:

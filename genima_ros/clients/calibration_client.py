@@ -26,8 +26,7 @@ class CalibrationLink(Observer):
 
     def __init__(self, domain: int, cameras: Sequence[str], arm: ArmSetup, namespace: str = "") -> None:
         super().__init__(domain, "calibration", arm.remappings(namespace).items())
-        self.domain, self.cameras = domain, tuple(cameras)
-        self._setup = arm
+        self.cameras, self._setup = tuple(cameras), arm
         self.q: np.ndarray | None = None
         self.opening = 1.0
         self._joint_stamp_s = self._rest_since_s = -np.inf
@@ -35,9 +34,9 @@ class CalibrationLink(Observer):
         self._images: dict[str, Image] = {}
         self._infos: dict[str, CameraInfo] = {}
         for name in cameras:
-            interfaces.subscribe(self.node, interfaces.camera_image(name), partial(self._images.__setitem__, name))
-            interfaces.subscribe(self.node, interfaces.camera_info(name), partial(self._infos.__setitem__, name))
-        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
+            self.listen(interfaces.camera_image(name), partial(self._images.__setitem__, name))
+            self.listen(interfaces.camera_info(name), partial(self._infos.__setitem__, name))
+        self.listen(interfaces.JOINT_STATES, self._on_joint_state)
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
         """RuntimeError if a stream is missing, which it names."""

@@ -51,25 +51,24 @@ def find_graph(domain: int) -> GraphFound:
         def running() -> set[str]:
             return set(observer.node.get_node_names()) & set(ASKED)
 
-        if not observer.spin_until(lambda: "streamer" in running(), FOUND_S):
-            raise RuntimeError(f"no streamer is running in ROS domain {domain}: start a graph, genima up ...")
-        if not observer.spin_until(lambda: len(running()) > 1, FOUND_S):
-            raise RuntimeError(f"only a streamer is running in ROS domain {domain}: start a whole graph, genima up ...")
+        where = f"is running in ROS domain {domain}: start a"
+        observer.wait_until(lambda: "streamer" in running(), FOUND_S, f"no streamer {where} graph, genima up ...")
+        observer.wait_until(lambda: len(running()) > 1, FOUND_S, f"only a streamer {where} whole graph, genima up ...")
         arm = observer.parameters("streamer", ["arm"], PATIENCE_S)["arm"]
         if "teleop" not in running():
             checkpoint = observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)["checkpoint"]
             return GraphFound(("streamer", "diffusion", "controller"), (), arm, checkpoint)
-        cameras: list[str] | None = None
+        cameras: tuple[str, ...] | None = None
         while cameras != (newer := _cameras(observer.node)):
             cameras = newer
             observer.spin(DISCOVERED_S)
-        return GraphFound(("streamer", "teleop"), tuple(cameras), arm, "")
+        return GraphFound(("streamer", "teleop"), cameras, arm, "")
 
 
-def _cameras(node: Node) -> list[str]:
+def _cameras(node: Node) -> tuple[str, ...]:
     """Those whose pictures somebody is known to publish."""
     topics = [CAMERA_TOPIC.fullmatch(name) for name, _ in node.get_topic_names_and_types()]
-    return sorted(found[1] for found in topics if found and node.count_publishers(found[0]))
+    return tuple(sorted(found[1] for found in topics if found and node.count_publishers(found[0])))
 
 
 class PreflightObserver(Observer):

@@ -61,11 +61,9 @@ class RecordSession(Observer):
         self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
         if instruction:
             self._instruction.publish(String(data=instruction))
-        interfaces.subscribe(self.node, interfaces.RECORDING, self._on_recording)
+        self.listen(interfaces.RECORDING, self._on_recording)
         for name, (topic, states) in STATES.items():
-            interfaces.subscribe(
-                self.node, topic, lambda m, name=name, states=states: self.states.update({name: read_status(m, states)})
-            )
+            self.listen(topic, lambda m, name=name, states=states: self.states.update({name: read_status(m, states)}))
         called = {(node, service) for node, service, _ in CALLS.values()}
         self._clients: dict[tuple[str, str], Any] = {
             (node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")

@@ -95,13 +95,12 @@ class RecoveryLink(Observer):
             steps.append(Step("deactivate controllers", partial(switch, False), if_failed=RESTART))
         if recovery.kind == "trigger":
             steps.append(Step("recover from the error", partial(self._trigger, name), SIMULATED))
-        elif recovery.kind:
-            package, act = {
-                "service": ("franka_msgs.srv", self._call_service),
-                "action": ("franka_msgs.action", self._run_action),
-            }[recovery.kind]
-            kind = find_message(package, "ErrorRecovery")
-            steps.append(Step("recover from the error", partial(act, kind, name)))
+        elif recovery.kind == "service":
+            kind = find_message("franka_msgs.srv", "ErrorRecovery")
+            steps.append(Step("recover from the error", partial(self._call_service, kind, name)))
+        elif recovery.kind == "action":
+            kind = find_message("franka_msgs.action", "ErrorRecovery")
+            steps.append(Step("recover from the error", partial(self._run_action, kind, name)))
         if recovery.hardware:
             kind = find_message("controller_manager_msgs.srv", "SetHardwareComponentState")
             activate = partial(self._activate_hardware, kind, manager, recovery.hardware)

@@ -50,11 +50,11 @@ class Replayer(Observer):
         self._reasons: list[str] = []
         self._measured: list[tuple[float, np.ndarray]] = []
         self._chunks = interfaces.publish(self.node, interfaces.ACTION_CHUNK)
-        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
-        interfaces.subscribe(self.node, interfaces.STREAMER_STATE, self._on_streamer_state)
-        interfaces.subscribe(self.node, interfaces.CHUNK_WANTED, lambda m: setattr(self, "_wanted", m.data))
-        interfaces.subscribe(self.node, interfaces.TELEOP_STATE, self._on_teleop_state)
-        interfaces.subscribe(self.node, interfaces.SUCCESS, lambda m: setattr(self, "succeeded", m.data))
+        self.listen(interfaces.JOINT_STATES, self._on_joint_state)
+        self.listen(interfaces.STREAMER_STATE, self._on_streamer_state)
+        self.listen(interfaces.CHUNK_WANTED, lambda m: setattr(self, "_wanted", m.data))
+        self.listen(interfaces.TELEOP_STATE, self._on_teleop_state)
+        self.listen(interfaces.SUCCESS, lambda m: setattr(self, "succeeded", m.data))
 
     def way_to(self, goal: np.ndarray, speed: float = APPROACH_SPEED) -> tuple[np.ndarray, float]:
         """`motion.approach` from where the arm is."""
@@ -68,25 +68,26 @@ class Replayer(Observer):
         Raises:
             RuntimeError: there is none, it is disabled or in FAULT, or teleoperation moves the arm; says what to do.
         """
-        if not self.spin_until(self._streamer_is_there, timeout_s):
-            raise RuntimeError(
-                "no streamer is running here; start one (genima up teleop sim, or genima up teleop real)"
-                ", or replay in a simulated cell of its own: --sim"
-            )
-        if not self.spin_until(lambda: self.q is not None, timeout_s):
-            raise RuntimeError(f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver")
+
+        def is_there() -> bool:
+            return bool(self.status and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
+
+        def is_enabled() -> bool:
+            return self.status is not None and self.status.reason is not Reason.DISABLED
+
+        absent = (
+            "no streamer is running here; start one (genima up teleop sim, or genima up teleop real)"
+            ", or replay in a simulated cell of its own: --sim"
+        )
+        self.wait_until(is_there, timeout_s, absent)
+        silent = f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver"
+        self.wait_until(lambda: self.q is not None, timeout_s, silent)
         if self.teleop in ENGAGED:
             raise RuntimeError(f"teleoperation is {self.teleop} and moves the arm; pause it first (p in genima record)")
-        if not self.spin_until(self._is_enabled, REPORTED_S):
-            raise RuntimeError("the streamer is disabled; when nobody is near the arm, enable it: genima enable")
+        disabled = "the streamer is disabled; when nobody is near the arm, enable it: genima enable"
+        self.wait_until(is_enabled, REPORTED_S, disabled)
         if not self.spin_until(lambda: self.state is State.HOLDING and self._wanted, timeout_s):
             raise RuntimeError(f"the streamer is {self.status}; something else may move the arm")
-
-    def _streamer_is_there(self) -> bool:
-        return bool(self.status and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
-
-    def _is_enabled(self) -> bool:
-        return self.status is not None and self.status.reason is not Reason.DISABLED
 
     @property
     def state(self) -> StrEnum | None:
@@ -99,7 +100,7 @@ class Replayer(Observer):
 
     @property
     def _is_silent(self) -> bool:
-        return self._now_s() - self._heard_s > SILENT_S
+        return self.now_s() - self._heard_s > SILENT_S
 
     def follow(
         self, q: np.ndarray, openings: np.ndarray | None, step_s: float, progress: Progress = lambda _: None
@@ -121,14 +122,14 @@ class Replayer(Observer):
                 self.spin(REPORTED_S)
                 problem = self.diagnostics.get("streamer", {}).get("last_problem") or "it is silent"
                 raise RuntimeError(f"the streamer does not take the motion: {problem}")
-            begin_s = self._now_s()
+            begin_s = self.now_s()
 
             def over() -> bool:
-                progress(self._now_s() - begin_s)
+                progress(self.now_s() - begin_s)
                 return self._rests or self._is_silent
 
             self.spin_until(over, math.inf)  # the streamer plays slower what is too fast: nobody knows how much
-            took_s = self._now_s() - begin_s
+            took_s = self.now_s() - begin_s
             if self._is_silent:
                 raise RuntimeError(f"the streamer fell silent after {took_s:.1f} s; look at its process")
             if took_s < 0.95 * planned_s or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
@@ -155,7 +156,7 @@ class Replayer(Observer):
         return float(np.abs(self.q - q).max())
 
     def _chunk(self, q: np.ndarray, openings: np.ndarray | None, step_s: float) -> JointTrajectory:
-        now_s = self._now_s()
+        now_s = self.now_s()
         opened = None if openings is None else np.clip(openings, 0.0, 1.0)
         chunk = ActionChunk(np.asarray(q, dtype=np.float64), opened, step_s, now_s + LEAD_S, now_s)
         return conversions.chunk_to_trajectory(chunk, self.arm)
@@ -167,7 +168,7 @@ class Replayer(Observer):
                 self._measured.append((conversions.seconds(message.header.stamp), self.q))
 
     def _on_streamer_state(self, message: DiagnosticStatus) -> None:
-        self._heard_s = self._now_s()
+        self._heard_s = self.now_s()
         self.status = read_status(message, State) or self.status
         if self.status is not None and self.state in (State.STOPPING, State.FAULT) and self.status.text:
             self._reasons.append(self.status.text)
@@ -175,6 +176,3 @@ class Replayer(Observer):
     def _on_teleop_state(self, message: DiagnosticStatus) -> None:
         status = read_status(message, Mirroring)
         self.teleop = None if status is None else status.state
-
-    def _now_s(self) -> float:
-        return self.node.get_clock().now().nanoseconds * 1e-9

@@ -42,7 +42,7 @@ class NodeProcess:
         # JSON is YAML: strings stay strings, whatever they look like.
         ros += [option for name, value in self.parameters.items() for option in ("-p", f"{name}:={json.dumps(value)}")]
         ros += [option for old, new in self.remappings for option in ("-r", f"{old}:={new}")]
-        return [sys.executable, "-m", f"{PACKAGE}.nodes.{self.executable}", "--ros-args", *ros]
+        return [sys.executable, "-m", f"{PACKAGE}.nodes", self.executable, "--ros-args", *ros]
 
     def after_end(self, status: int, lived_s: float) -> str:
         """What to say when it ended and is to be started again; a negative `status` is that of a signal.

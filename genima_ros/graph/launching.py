@@ -23,11 +23,10 @@ from launch_ros.actions import Node
 
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
-from genima_ros.graph.domain import current_domain, node_environment
+from genima_ros.graph.domain import current_domain, node_environment, remove_abandoned
 from genima_ros.graph.graph import RESPAWN_AFTER_S, GraphDescription, NodeProcess, argument_values, describe_graph
 from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
-from genima_ros.graph.transport import remove_abandoned
 from genima_ros.share import PACKAGE
 
 MODE = "mode"
@@ -123,5 +122,5 @@ def say_when_ready(description: GraphDescription) -> ExecuteProcess:
             raise RuntimeError("not all nodes are ready; see the lines above")
 
     text = description.ready_text(current_domain())
-    command = [sys.executable, "-m", "genima_ros.clients.ready", text, *description.names]
+    command = [sys.executable, "-m", "genima_ros.clients.observer", text, *description.names]
     return ExecuteProcess(cmd=command, name="genima", output="screen", emulate_tty=True, on_exit=on_exit)

@@ -1,23 +1,39 @@
-"""State as data: what a state machine, the target gate or an arm reports, as a DiagnosticStatus and back.
+"""What nodes say of themselves, and back: states of machines, gate and arm; diagnostics once a second.
 
 Values hold the state and the kind of reason; the message is a sentence for people, and nobody reads it to know.
 """
 
 import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.streaming.states import Reason, Refusal, Status
 from genima_ros.messages import interfaces
+from genima_ros.messages.conversions import seconds
 
 ARM = "arm"
 """Name of the arm's status among others of its kind."""
 LONGEST = 400
 """Characters of a text that are kept."""
 REPEAT_S = 0.05
+
+PERIOD_S = 1.0
+WARN_EVERY_S = 5.0
+"""The same problem is logged at most this often; it stays in the diagnostics until it is over."""
+PROBLEM_LASTS_S = 2.5
+WINDOW_S = 5.0
+"""Rates are means over this time."""
+LATENCIES = 200
+LETTERS, PROBLEMS = 1000, 20
+"""At most, of a problem and of problems at a time: what a message says may be quoted, and it may say anything."""
 
 
 class Repeater:
@@ -95,3 +111,104 @@ def _message(name: str, level: Level, text: str, **values: str) -> DiagnosticSta
 
 def _shortened(text: str) -> str:
     return " ".join(text[: 2 * LONGEST].split())[:LONGEST]
+
+
+class Diagnostics:
+    """Collects what a node reports and publishes it as one `DiagnosticStatus` named after the node.
+
+    `extra` is asked for the node's own values at each publication.
+    """
+
+    def __init__(self, node: Node, extra: Callable[[], Mapping[str, object]] = dict) -> None:
+        self._node = node
+        self._extra = extra
+        self._started_s = time.monotonic()
+        self._worked_s: deque[float] = deque()
+        self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
+        self._input_stamps_s: dict[str, float | None] = {}
+        self._problems: dict[str, tuple[float, str]] = {}
+        self._last_problem = ""
+        self._logged: dict[str, float] = {}
+        self._publisher = interfaces.publish(node, interfaces.DIAGNOSTICS)
+        # Steady: a timer of the wall clock is silent for as long as that was set back.
+        self._timer = node.create_timer(PERIOD_S, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def expect(self, *inputs: str) -> None:
+        """Inputs that are told of even before they come."""
+        self._input_stamps_s |= dict.fromkeys(inputs)
+
+    def every(self, period_s: float) -> None:
+        """As often as this they are published from now on."""
+        self._timer.timer_period_ns = round(1e9 * period_s)
+
+    def received(self, name: str, stamp_s: float) -> None:
+        """An input was used; `stamp_s` is its stamp in ROS time."""
+        self._input_stamps_s[name] = stamp_s
+
+    def worked(self, latency_s: float | None = None) -> None:
+        """One output was published, after `latency_s` of work."""
+        self._worked_s.append(time.monotonic())
+        if latency_s is not None:
+            self._latencies_s.append(latency_s)
+
+    def warn(self, message: str, key: str | None = None) -> None:
+        """Reports a problem and its remedy; of those with one key (default: the message) the newest stands."""
+        message = message if len(message) <= LETTERS else f"{message[:LETTERS]} ..."
+        now_s, key = time.monotonic(), key or message
+        self._problems.pop(key, None)
+        self._problems[key] = now_s, message
+        self._last_problem = message
+        if now_s - self._logged.get(key, -np.inf) >= WARN_EVERY_S:
+            self._logged[key] = now_s
+            self._node.get_logger().warning(message)
+
+    def publish(self) -> None:
+        now_s, ros_now_s = time.monotonic(), self._node.get_clock().now().nanoseconds * 1e-9
+        while self._worked_s and now_s - self._worked_s[0] > WINDOW_S:
+            self._worked_s.popleft()
+        values: dict[str, object] = {
+            "rate_hz": len(self._worked_s) / min(WINDOW_S, max(now_s - self._started_s, PERIOD_S))
+        }
+        if self._latencies_s:
+            median, p95 = np.percentile(self._latencies_s, [50, 95]) * 1e3
+            values |= {"latency_ms_median": float(median), "latency_ms_p95": float(p95)}
+        for name, stamp_s in self._input_stamps_s.items():
+            values[f"{name}_age_ms"] = "never" if stamp_s is None else 1e3 * (ros_now_s - stamp_s)
+        values |= self._extra()
+        self._problems = {
+            key: (at_s, message)
+            for key, (at_s, message) in list(self._problems.items())[-PROBLEMS:]
+            if now_s - at_s < PROBLEM_LASTS_S
+        }
+        self._logged = {key: at_s for key, at_s in self._logged.items() if now_s - at_s < WARN_EVERY_S}
+        values["last_problem"] = self._last_problem
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.WARN if self._problems else DiagnosticStatus.OK,
+            name=self._node.get_name(),
+            message="; ".join(message for _, message in self._problems.values()) or "ok",
+            values=[
+                KeyValue(key=key, value=f"{value:.3f}" if isinstance(value, float) else str(value))
+                for key, value in values.items()
+            ],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+
+def read_diagnostics(message: DiagnosticArray) -> dict[str, dict[str, float | str]]:
+    """Node name to its values, numbers as floats; "message", "level" and "stamp_s" are among the keys."""
+    result: dict[str, dict[str, float | str]] = {}
+    for status in message.status:
+        values: dict[str, float | str] = {
+            "message": status.message,
+            "level": float(status.level[0]),
+            "stamp_s": seconds(message.header.stamp),
+        }
+        for pair in status.values:
+            try:
+                values[pair.key] = float(pair.value)
+            except ValueError:
+                values[pair.key] = pair.value
+        result[status.name] = values
+    return result

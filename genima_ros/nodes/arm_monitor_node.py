@@ -10,7 +10,7 @@ from genima_core.config import check_positive
 from genima_ros.graph.packages import import_messages
 from genima_ros.messages import interfaces
 from genima_ros.messages.status import StatusTeller
-from genima_ros.nodes.base import ArmParameters, GraphNode, run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 TICK_S = 0.01
 """States come up to a thousand times a second; only the newest is looked at, this often."""
@@ -100,7 +100,3 @@ def load_message(name: str) -> type:
         valid = "valid are franka_msgs/msg/FrankaRobotState and franka_msgs/msg/FrankaState"
         raise ValueError(f"robot_state_type is {name}, which has no {' and no '.join(sorted(missing))}; {valid}")
     return message
-
-
-if __name__ == "__main__":
-    run(ArmMonitorNode)

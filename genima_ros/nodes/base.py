@@ -7,12 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from typing import Any, Generic, TypeVar
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_type_hints
 
 import numpy as np
 import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -21,19 +24,19 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
-from genima_core.config import DataclassInstance
+from genima_core.config import DataclassInstance, choices_of, from_overrides
 from genima_core.streaming.states import Refusal
 from genima_core.timing import ClockPair
 from genima_ros.arms import ArmSetup, find_arm
-from genima_ros.graph.transport import choose_transport
+from genima_ros.graph.domain import choose_transport
 from genima_ros.messages import interfaces
-from genima_ros.messages.diagnostics import Diagnostics
 from genima_ros.messages.interfaces import Service, Topic
-from genima_ros.messages.parameters import declare_dataclass
+from genima_ros.messages.status import Diagnostics
 
 P = TypeVar("P", bound=DataclassInstance)
 NODE_OPTIONS: dict[str, Any] = {"automatically_declare_parameters_from_overrides": True}
-"""What every node passes to `rclpy.node.Node`, see `parameters`."""
+"""What every node passes to `rclpy.node.Node`, see `declare_dataclass`."""
+_OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 WAKE_S = 0.5
 FATAL = (ValueError, OSError, RuntimeError, ImportError)
 """Errors at start that are the user's to solve: one line, no traceback."""
@@ -54,6 +57,11 @@ class ArmParameters:
 
 class GraphNode(Node, Generic[P]):
     """A node whose parameters are a dataclass, and which says in `values` how it is."""
+
+    sends_images = False
+    regular = False
+    """Whether its timers must not be late: looking for garbage in a whole interpreter takes longer than a period may
+    vary, and there is next to none."""
 
     def __init__(
         self,
@@ -123,6 +131,49 @@ class GraphNode(Node, Generic[P]):
             self.diagnostics.warn(f"{what} not used: {error}", key or what)
 
 
+def declare_dataclass(node: Node, kind: type[P], changeable: Container[str] = ()) -> P:
+    """Declares each field of a frozen dataclass as a parameter, and returns it with the values that were given.
+
+    The node must be created with `NODE_OPTIONS`: only then can names that do not exist be told from names that do.
+
+    All are read-only but those in `changeable`, which may be set to a value of any type: the node has to look at it
+    ("1" on a command line is an integer and means 1.0).
+
+    Fields may be bool, int, float, str, Path, Literal of strings, or tuple[...] of these; Path and Literal are
+    strings on the ROS side, "" is None where a field may be None.
+
+    Raises:
+        ValueError: an override has an unknown name (the message lists the valid ones) or a value of another type.
+    """
+    names = [field.name for field in fields(kind)]
+    given = [name for name in node.get_parameters_by_prefix("") if not name.startswith(_OF_RCLPY)]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ValueError(f"node {node.get_name()} has no parameter {', '.join(unknown)}; valid are {', '.join(names)}")
+    overrides = {name: node.get_parameter(name).value for name in given}
+    config = from_overrides(kind, overrides, node.get_name())
+    hints = get_type_hints(kind)
+    for name in names:
+        if name in overrides:
+            node.undeclare_parameter(name)
+        choices = choices_of(hints[name])
+        descriptor = ParameterDescriptor(
+            read_only=name not in changeable,
+            dynamic_typing=name in changeable,
+            additional_constraints=(f"one of {', '.join(choices)}" if choices else ""),
+        )
+        node.declare_parameter(name, _to_ros(getattr(config, name)), descriptor, ignore_override=True)
+    return config
+
+
+def _to_ros(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return [_to_ros(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def make_executor(context: rclpy.Context | None = None):
     """The EventsExecutor where rclpy has it (Jazzy and later; it needs less CPU time), else the single-threaded one."""
     try:
@@ -132,12 +183,10 @@ def make_executor(context: rclpy.Context | None = None):
     return EventsExecutor(context=context)
 
 
-def run(make_node: Callable[[], Node], sends_images: bool = False, regular: bool = False) -> None:
-    """Spins the node that `make_node` builds until SIGINT or SIGTERM, then calls its `close` (if any) and destroys it.
+def run(name: str) -> None:
+    """Spins the node of the file `name` until SIGINT or SIGTERM, then calls its `close` (if any) and destroys it.
 
-    `regular` is for nodes whose timers must not be late: looking for garbage in a whole interpreter takes longer than a
-    period may vary, and there is next to none. Ends the process: with status 0, or with 1 and one line on stderr when
-    the node cannot be built.
+    Ends the process: with status 0, or with 1 and one line on stderr when the node cannot be built.
     """
     asked = spinning = False
 
@@ -151,17 +200,19 @@ def run(make_node: Callable[[], Node], sends_images: bool = False, regular: bool
     # rclpy's own handlers would end the context, or raise KeyboardInterrupt, in the middle of a callback.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    choose_transport(os.environ, sends_images)
-    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = make_node()
+        module = import_module(f"genima_ros.nodes.{name}")
+        kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, GraphNode)]
+        (kind,) = [kind for kind in kinds if kind.__module__ == module.__name__]
+        choose_transport(os.environ, kind.sends_images)
+        rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+        node = kind()
     except FATAL as error:
         if os.environ.get("GENIMA_TRACEBACK") == "1":
             raise
-        name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
         print(f"{name} cannot start: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         _exit(1)
-    if regular:
+    if kind.regular:
         np.seterr(all="ignore")
         gc.collect()
         gc.freeze()

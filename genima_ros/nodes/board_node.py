@@ -10,7 +10,7 @@ from genima_core.calibration.store import OPTICAL_FRAME
 from genima_core.cameras import PinholeCamera
 from genima_ros.graph.packages import import_messages
 from genima_ros.messages import conversions, interfaces
-from genima_ros.nodes.base import GraphNode, run
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.cameras.rig_frames import to_transform
 
 TF = "/tf"
@@ -61,7 +61,3 @@ class BoardNode(GraphNode[BoardParameters]):
             transform = to_transform(board.pose(view), parent, board.marker_frame, message.header.stamp)
             self._frames.publish(self._message(transforms=[transform]))
             self.diagnostics.worked(self.clock_s() - began_s)
-
-
-if __name__ == "__main__":
-    run(BoardNode)

@@ -16,7 +16,7 @@ from genima_core.config import check_positive
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes import cameras
-from genima_ros.nodes.base import GraphNode, run
+from genima_ros.nodes.base import GraphNode
 
 SOURCES = Path(cameras.__file__).parent
 WATCH_S = 0.25
@@ -82,6 +82,8 @@ class CameraNode(GraphNode[CameraParameters]):
     Publishes: <camera>/color/image_raw (rgb8), <camera>/color/camera_info, both stamped with the capture time and
     without distortion; diagnostics.
     """
+
+    sends_images = True
 
     def __init__(self, make: Callable[[CameraParameters, Clock], Opener] = make_opener, **options: Any) -> None:
         super().__init__("camera", CameraParameters, **options)
@@ -163,7 +165,3 @@ class CameraNode(GraphNode[CameraParameters]):
             "source": self.parameters.serial or self.parameters.topic or str(self.parameters.path),
             **self._reader.counts,
         }
-
-
-if __name__ == "__main__":
-    run(CameraNode, sends_images=True)

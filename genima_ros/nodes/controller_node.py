@@ -27,7 +27,7 @@ from genima_core.tiling import untile
 from genima_core.types import Execution
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message
-from genima_ros.nodes.base import ArmParameters, GraphNode, run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 if TYPE_CHECKING:
     from genima_core.controller.policy import Controller
@@ -211,7 +211,3 @@ class ControllerNode(GraphNode[ControllerParameters]):
             if is_missing:
                 self.diagnostics.warn(text.format(self.full_name(topic)), key)
                 return
-
-
-if __name__ == "__main__":
-    run(ControllerNode)

@@ -16,7 +16,7 @@ from genima_core.device import choose_device
 from genima_core.synchroniser import Synchroniser
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
-from genima_ros.nodes.base import GraphNode, run
+from genima_ros.nodes.base import GraphNode
 
 if TYPE_CHECKING:
     from genima_core.diffusion.agent import DiffusionAgent
@@ -199,7 +199,3 @@ class RigWatch:
                 f"another rig than the checkpoint's ({rig.fingerprint()}, not {self._trained.fingerprint()}): "
                 f"{'; '.join(differences)}. Put the cameras back, or train on recordings of this rig"
             )
-
-
-if __name__ == "__main__":
-    run(DiffusionNode)

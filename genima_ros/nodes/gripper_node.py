@@ -10,7 +10,7 @@ from std_msgs.msg import Float64
 
 from genima_core.gripper import GripperControl
 from genima_ros.messages import conversions, interfaces
-from genima_ros.nodes.base import GraphNode, run
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.gripper_driver import ActionDriver, GripperParameters, make_driver
 
 
@@ -78,7 +78,3 @@ class GripperNode(GraphNode[GripperParameters]):
             return {}
         names = ("state", "goals", "holding", "hanging", "wanted_m")
         return {name: "" if (value := getattr(self.control, name)) is None else value for name in names}
-
-
-if __name__ == "__main__":
-    run(GripperNode)

@@ -19,7 +19,7 @@ from genima_core.sim.task import DEFAULT_TASK
 from genima_core.streaming.mirror import Mirroring
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.base import ArmParameters, GraphNode, run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 SIM = "sim"
 """Node that is asked for the next scene."""
@@ -52,6 +52,8 @@ class LeaderNode(GraphNode[LeaderParameters]):
     Services: ~/perform (a demonstration at once).
     Calls: ~/reset (of the sim node, when a recording has ended).
     """
+
+    regular = True
 
     def __init__(self, make: Callable[[LeaderParameters], Planner] = make_planner, **options: Any) -> None:
         super().__init__("leader", LeaderParameters, **options)
@@ -123,7 +125,3 @@ class LeaderNode(GraphNode[LeaderParameters]):
 
     def values(self) -> dict[str, object]:
         return {"state": self.operator.activity, "scene": self.operator.scene, "performed": self.operator.performed}
-
-
-if __name__ == "__main__":
-    run(LeaderNode, regular=True)

@@ -12,7 +12,6 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from genima_core.arm import FINGER_Z_M, FRAMES, Arm
 from genima_core.geometry import make_transform, to_quat_xyzw
-from genima_core.sim.arm import mesh_folder
 
 Colour = tuple[float, float, float]
 """Red, green, blue from 0 to 1."""
@@ -86,6 +85,8 @@ def robot_markers(arm: Arm, q: np.ndarray, opening: float, stamp: Time) -> Marke
 
     The meshes are named by their place on this machine: RViz must run on it.
     """
+    from genima_core.sim.arm import mesh_folder  # not at the top: other markers need no MuJoCo
+
     folder, builder = mesh_folder() / "visual", MarkerBuilder(arm.base_frame, stamp, Duration())
     markers = [
         builder.mesh("robot", i, T_base_mesh, (folder / f"{mesh}.stl").as_uri(), WHITE)

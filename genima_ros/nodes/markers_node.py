@@ -25,7 +25,7 @@ from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.base import ArmParameters, GraphNode, run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 from genima_ros.nodes.markers import AXES, Colour, MarkerBuilder, to_colour
 
 HISTORY = 500
@@ -221,7 +221,3 @@ def frustum(camera: PinholeCamera, depth_m: float) -> np.ndarray:
     """The camera and the four corners of its picture (5, 3) m at a depth, in the camera frame."""
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * camera.size - 0.5
     return np.vstack([np.zeros(3), depth_m * camera.rays(corners)])
-
-
-if __name__ == "__main__":
-    run(MarkersNode)

@@ -13,10 +13,9 @@ from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_numb
 from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes
 from genima_core.data.bags.stamps import StreamMeter
 from genima_ros.messages import conversions, interfaces
-from genima_ros.nodes.base import GraphNode, run
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.recording.inputs import StreamInputs
-from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, name_of
-from genima_ros.nodes.recording.start_checks import check_start
+from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, check_start, name_of
 
 TAKE_S = 0.01
 WATCH_S = 0.1
@@ -250,7 +249,3 @@ class RecorderNode(GraphNode[RecorderParameters]):
                 f"{name_of(role)}.lost": meter.lost,
             }
         return values
-
-
-if __name__ == "__main__":
-    run(RecorderNode)

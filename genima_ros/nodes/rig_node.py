@@ -7,7 +7,7 @@ from typing import Any
 
 from genima_core.cameras import CameraRig
 from genima_ros.messages import interfaces
-from genima_ros.nodes.base import ArmParameters, GraphNode, run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 from genima_ros.nodes.cameras.rig_frames import publish_frames
 
 
@@ -43,7 +43,3 @@ class RigNode(GraphNode[RigParameters]):
 
     def values(self) -> dict[str, object]:
         return {"rig": self._rig.fingerprint()}
-
-
-if __name__ == "__main__":
-    run(RigNode)

@@ -24,9 +24,8 @@ from genima_core.streaming.streamer import Streamer
 from genima_core.timing import PeriodMeter
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import seconds, to_duration, to_joint_state
-from genima_ros.messages.diagnostics import WARN_EVERY_S
-from genima_ros.messages.status import Repeater, read_arm_status, status_to_message
-from genima_ros.nodes.base import ArmParameters, GraphNode, run
+from genima_ros.messages.status import WARN_EVERY_S, Repeater, read_arm_status, status_to_message
+from genima_ros.nodes.base import ArmParameters, GraphNode
 from genima_ros.nodes.emergency_stop import EmergencyStop
 
 REPEAT_S = 0.5
@@ -61,6 +60,8 @@ class StreamerNode(GraphNode[StreamerParameters]):
     other message; then FAULT until ~/reset_fault, and no commands until enabled), ~/reset_fault.
     Changes while running: the parameter velocity_scale.
     """
+
+    regular = True
 
     def __init__(self, make: Callable[..., Streamer] = Streamer, **options: Any) -> None:
         super().__init__("streamer", StreamerParameters, changeable=(VELOCITY_SCALE,), **options)
@@ -259,7 +260,3 @@ def to_trajectory(command: Command, arm: Arm) -> JointTrajectory:
             )
         )
     return message
-
-
-if __name__ == "__main__":
-    run(StreamerNode, regular=True)

@@ -15,7 +15,7 @@ from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import read_joint_state, read_width, seconds, target_to_joint_state
 from genima_ros.messages.status import Repeater, read_status, status_to_message
-from genima_ros.nodes.base import ArmParameters, GraphNode, run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 REPEAT_S = 0.5
 """The state is told when it changes, and this often for its message."""
@@ -44,6 +44,8 @@ class TeleopNode(GraphNode[TeleopParameters]):
     Subscribes: leader/joint_states, leader/gripper/joint_states, joint_states (of the follower), streamer_state.
     Services: ~/engage (approach the leader, then mirror it), ~/pause (clutch), ~/stop.
     """
+
+    regular = True
 
     def __init__(self, make: Callable[..., Mirror] = Mirror, **options: Any) -> None:
         super().__init__("teleop", TeleopParameters, **options)
@@ -147,7 +149,3 @@ class TeleopNode(GraphNode[TeleopParameters]):
             "distance_rad": output.distance_rad,
             **{f"target_{key}": value for key, value in self._sent.summary().items()},
         }
-
-
-if __name__ == "__main__":
-    run(TeleopNode, regular=True)

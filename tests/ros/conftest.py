@@ -97,7 +97,7 @@ class Bench:
 
     def problem(self, node: str, diagnostics: list, text: str) -> Callable[[], bool]:
         """Whether the node's newest diagnostics report a problem with this text."""
-        from genima_ros.messages.diagnostics import read_diagnostics
+        from genima_ros.messages.status import read_diagnostics
 
         def reported() -> bool:
             return any(text in read_diagnostics(message).get(node, {}).get("message", "") for message in diagnostics)

@@ -1,0 +1,7 @@
+"""`python -m genima_ros.nodes NAME --ros-args ...`: the node of the file NAME as a process."""
+
+import sys
+
+from genima_ros.nodes.base import run
+
+run(sys.argv.pop(1))
