@@ -111,10 +111,8 @@ class ArmSetup:
 
 
 def find_arm(name: str) -> ArmSetup:
-    """The arm of this name in config/arms, or of the file with this path.
-
-    Raises:
-        FileNotFoundError, ValueError: there is none; what in it is wrong, and what is valid.
+    """The arm of this name in config/arms, or of the file with this path; FileNotFoundError, ValueError where there is
+    none, or something in it is wrong.
     """
     path = arm_file(name)
     data = read_yaml(path)
@@ -132,10 +130,8 @@ def arm_file(name: str) -> Path:
     for path in (folder / f"{name}.yaml", Path(name)):
         if path.is_file():
             return path
-    names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-    raise FileNotFoundError(
-        f"there is no arm {name!r}; valid are {names}, or the path of a file like those in {folder}"
-    )
+    valid = f"{', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}, or the path of a file like those in {folder}"
+    raise FileNotFoundError(f"there is no arm {name!r}; valid are {valid}")
 
 
 def arm_argument(name: str) -> str:

@@ -136,7 +136,6 @@ def machine() -> Iterator[Check]:
 
 
 def torch_build() -> Check:
-    """Whether torch imports, and whether it sees a CUDA device."""
     try:
         import torch
     except (ImportError, OSError) as error:

@@ -97,11 +97,16 @@ def dispatch(arguments: list[str]) -> int:
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends torchvision, which is not needed
             return verb.call(arguments[words:])
-    group = {name: verb for name, verb in verbs.items() if name.startswith(f"{arguments[0]} ")}
+    word, group = arguments[0], {name: verb for name, verb in verbs.items() if name.startswith(f"{arguments[0]} ")}
     if group and arguments[1:2] in (["-h"], ["--help"]):
         print(usage(group), flush=True)
         return 0
-    print(unknown_verb(arguments[0], verbs, group), file=sys.stderr)
+    problem = f"`{word}` needs one of: {', '.join(verb.function for verb in group.values())}"
+    if not group:
+        known = {name for verb in verbs for name in (verb, verb.partition(" ")[0])}
+        hint = "".join(f"; did you mean `genima {name}`?" for name in difflib.get_close_matches(word, known, n=1))
+        problem = f"there is no verb `{word}`; valid are {', '.join(verbs)}{hint}"
+    print(f"genima: {problem}", file=sys.stderr)
     return 2
 
 
@@ -124,15 +129,6 @@ def usage(verbs: dict[str, Verb]) -> str:
     table = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items())
     options = "genima <verb> --help lists a verb's options. Errors are one line; GENIMA_TRACEBACK=1 adds a traceback."
     return f"usage: genima <verb> ...\n\n{table}\n\n{options}"
-
-
-def unknown_verb(word: str, verbs: dict[str, Verb], group: dict[str, Verb]) -> str:
-    """What to type instead; `group` holds the sub-verbs of the word."""
-    if group:
-        return f"genima: `{word}` needs one of: {', '.join(verb.function for verb in group.values())}"
-    close = difflib.get_close_matches(word, {name for verb in verbs for name in (verb, verb.partition(" ")[0])}, n=1)
-    hint = f"; did you mean `genima {close[0]}`?" if close else ""
-    return f"genima: there is no verb `{word}`; valid are {', '.join(verbs)}{hint}"
 
 
 if __name__ == "__main__":

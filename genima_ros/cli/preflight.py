@@ -59,8 +59,6 @@ def preflight(
         findings = list(judge(observer.report(), wanted))
     failed = [finding.name for finding in findings if finding.status == "failed"]
     write_json(json, {"ok": not failed, "findings": [asdict(finding) for finding in findings]})
-    print_statuses(
-        ((finding.status, finding.name, finding.found, finding.remedy) for finding in findings),
-        f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]",
-    )
+    last = f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]"
+    print_statuses(((finding.status, finding.name, finding.found, finding.remedy) for finding in findings), last)
     return 1 if failed else 0

@@ -256,8 +256,5 @@ def print_summary(summary: dict) -> None:
         for reason in episode["suspect"]:
             print(f"  episode {episode['episode']}: {reason}")
     if summary["kept"]:
-        print(
-            f"they are in {out}; look at them: genima bag info {out}\n"
-            f"next: genima convert bags {out} data/{summary['task']}",
-            flush=True,
-        )
+        print(f"they are in {out}; look at them: genima bag info {out}")
+        print(f"next: genima convert bags {out} data/{summary['task']}", flush=True)

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,11 +83,9 @@ def replay(
     }
     write_json(json, result)
     solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
-    print(
-        f"replayed to its end; the arm was {result['median_error_rad']:.4f} rad (median), "
-        f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s) from where it was "
-        f"recorded{solved}"
-    )
+    most = f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s)"
+    off = f"{result['median_error_rad']:.4f} rad (median), {most} from where it was recorded"
+    print(f"replayed to its end; the arm was {off}{solved}")
     return 0
 
 
@@ -101,9 +100,8 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
         def follow(name: str, q: np.ndarray, opening: np.ndarray, step_s: float) -> tuple[np.ndarray, np.ndarray]:
             total_s = (len(q) - 1) * step_s
             bar = progress.add_task(name, total=total_s)
-            return replayer.follow(
-                q, opening, step_s, lambda elapsed_s: progress.update(bar, completed=min(elapsed_s, total_s))
-            )
+            show = partial(progress.update, bar)
+            return replayer.follow(q, opening, step_s, lambda elapsed_s: show(completed=min(elapsed_s, total_s)))
 
         way, step_s = replayer.way_to(motion.q[0])
         follow("approach", way, np.full(len(way), motion.opening[0]), step_s)

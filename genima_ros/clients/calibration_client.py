@@ -41,10 +41,9 @@ class CalibrationLink(Observer):
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
         """RuntimeError if a stream is missing, which it names."""
         if not self.spin_until(lambda: not self.missing, timeout_s):
-            raise RuntimeError(
-                f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}; start the "
-                "cameras and the arm's driver (genima up), and check --cameras and --arm"
-            )
+            silent = f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}"
+            remedy = "start the cameras and the arm's driver (genima up), and check --cameras and --arm"
+            raise RuntimeError(f"{silent}; {remedy}")
 
     @property
     def missing(self) -> list[str]:
@@ -63,10 +62,8 @@ class CalibrationLink(Observer):
         early = [name for name, s in self._stamps_s().items() if s < settled_s]
         late = [name for name, s in self._stamps_s().items() if s > self._joint_stamp_s + AHEAD_S]
         if early:
-            return (
-                f"no image of {', '.join(early)} since the arm came to rest ({self._joint_stamp_s - settled_s:.1f} s "
-                "ago by the stamps): wait, or check that cameras and arm share one clock"
-            )
+            since = f"since the arm came to rest ({self._joint_stamp_s - settled_s:.1f} s ago by the stamps)"
+            return f"no image of {', '.join(early)} {since}: wait, or check that cameras and arm share one clock"
         return f"the images of {', '.join(late)} are ahead of the joint states; check the clocks" if late else ""
 
     def moment(self) -> Moment | None:
@@ -81,10 +78,9 @@ class CalibrationLink(Observer):
         for name, image in images.items():
             size, told = image.shape[1::-1], cameras[name].size
             if size != told:
-                raise ValueError(
-                    f"images of camera {name!r} are {size[0]}x{size[1]}; its camera_info is for {told[0]}x{told[1]}: "
-                    "intrinsics of another size are wrong, so let the driver publish both at one size"
-                )
+                sizes = f"images of camera {name!r} are {size[0]}x{size[1]}; its camera_info is for {told[0]}x{told[1]}"
+                remedy = "intrinsics of another size are wrong, so let the driver publish both at one size"
+                raise ValueError(f"{sizes}: {remedy}")
         return Moment(min(self._stamps_s().values()), self.q.copy(), self.opening, images, cameras)
 
     def wait_moment(self, since_s: float = -np.inf) -> Moment:

@@ -81,9 +81,8 @@ class Observer:
     def wait_for_nodes(
         self, names: Collection[str], timeout_s: float, check: Callable[[], object] = lambda: None
     ) -> None:
-        """Returns when each node has published diagnostics, which it does once it has loaded everything.
-
-        RuntimeError if one was not heard of in time. `check` is called meanwhile, and ends the wait by what it raises.
+        """Returns when each node has published diagnostics, which it does once it has loaded everything; RuntimeError
+        if one was not heard of in time. `check` is called meanwhile, and ends the wait by what it raises.
         """
 
         def ready() -> bool:
@@ -113,7 +112,6 @@ class Observer:
         self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False, found_s: float | None = None
     ) -> Any:
         """The response of a service of this type; Absent where nobody offers it, RuntimeError if none comes in time.
-
         `again`: a request without an answer is sent anew.
         """
         client = self.node.create_client(kind, name)

@@ -84,7 +84,10 @@ class RecordSession(Observer):
 
     def step(self) -> None:
         """Acts on the keys so far; one that needs the recorder waits for the answer to the one before."""
-        self._hear_verdict()
+        kept = float(self.recorder.get("kept", 0.0))
+        if kept > self._kept:  # the recorder tells at once when it has finished an episode, whoever asked for that
+            self._sound(3 if self.recorder["last_suspect"] else 1)
+        self._kept = kept
         if self._pending is not None and time.monotonic() - self._asked_s > ANSWER_S:
             self._pending = None  # whoever was asked has ended meanwhile
             self.say(f"there was no answer within {ANSWER_S:g} s; try again")
@@ -151,13 +154,6 @@ class RecordSession(Observer):
         elif service in ("discard", "rerecord"):
             self.recording = False
             self.discarded += 1
-
-    def _hear_verdict(self) -> None:
-        """The recorder tells at once when it has finished an episode, whoever asked for that."""
-        kept = float(self.recorder.get("kept", 0.0))
-        if kept > self._kept:
-            self._sound(3 if self.recorder["last_suspect"] else 1)
-        self._kept = kept
 
     def _on_recording(self, message: Bool) -> None:
         # Without a call under way it was started by itself, or by somebody else's call.

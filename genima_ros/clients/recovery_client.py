@@ -81,10 +81,7 @@ class RecoveryLink(Observer):
         """What to do for this arm, in this order; names that its file leaves out leave their steps out.
 
         The streamer is disabled first and stays so. Controllers are deactivated before anything comes back to life: a
-        trajectory controller would go on along its old trajectory.
-
-        Raises:
-            ImportError, RuntimeError: a message package is missing; it is another one of this name.
+        trajectory controller would go on along its old trajectory. Errors are those of `find_message`.
         """
         recovery, name = arm.driver.recovery, absolute(namespace, arm.driver.recovery.name)
         manager = absolute(namespace, recovery.controller_manager)
@@ -167,10 +164,8 @@ class RecoveryLink(Observer):
 
         states = {c.name: c.state for c in self._ask(ListControllers, f"{manager}/list_controllers").controller}
         if missing := [name for name in controllers if name not in states]:
-            raise RuntimeError(
-                f"{manager} has no controller {', '.join(missing)}; it has "
-                f"{', '.join(states) or 'none'}: compare recovery.controllers of the arm's file"
-            )
+            there = f"it has {', '.join(states) or 'none'}: compare recovery.controllers of the arm's file"
+            raise RuntimeError(f"{manager} has no controller {', '.join(missing)}; {there}")
         names = [name for name in controllers if (states[name] == "active") != on]
         if not names:
             return "all were active" if on else "none was active"

@@ -63,11 +63,7 @@ class Replayer(Observer):
         return approach(self.q, goal, speed)
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
-        """Returns when the streamer is at rest and takes chunks.
-
-        Raises:
-            RuntimeError: there is none, it is disabled or in FAULT, or teleoperation moves the arm; says what to do.
-        """
+        """Returns when the streamer is at rest and takes chunks; RuntimeError says what to do where it does not."""
 
         def is_there() -> bool:
             return bool(self.status and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
@@ -75,11 +71,8 @@ class Replayer(Observer):
         def is_enabled() -> bool:
             return self.status is not None and self.status.reason is not Reason.DISABLED
 
-        absent = (
-            "no streamer is running here; start one (genima up teleop sim, or genima up teleop real)"
-            ", or replay in a simulated cell of its own: --sim"
-        )
-        self.wait_until(is_there, timeout_s, absent)
+        start = "start one (genima up teleop sim, or genima up teleop real), or replay in a simulated cell: --sim"
+        self.wait_until(is_there, timeout_s, f"no streamer is running here; {start}")
         silent = f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver"
         self.wait_until(lambda: self.q is not None, timeout_s, silent)
         if self.teleop in ENGAGED:
@@ -108,11 +101,8 @@ class Replayer(Observer):
         """Lets the arm follow actions `q` (n, 7), and the gripper openings (n,), until it is at rest at the last one.
 
         However that ends otherwise, the streamer is told to stop: nothing moves on without somebody who watches.
-
-        `progress` is told the seconds since the motion began. Returns stamps (m,) since then, and positions (m, 7).
-
-        Raises:
-            RuntimeError: refused, or stopped before the end, for the streamer's reason.
+        `progress` is told the seconds since the motion began. Returns stamps (m,) since then, and positions (m, 7);
+        RuntimeError where it is refused, or stopped before the end, with the streamer's reason.
         """
         self._reasons, self._measured = [], []
         planned_s = (len(q) - 1) * step_s
@@ -134,10 +124,9 @@ class Replayer(Observer):
                 raise RuntimeError(f"the streamer fell silent after {took_s:.1f} s; look at its process")
             if took_s < 0.95 * planned_s or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
                 reasons = "; ".join(dict.fromkeys(self._reasons)) or str(self.status)
-                raise RuntimeError(
-                    f"the arm stopped after {took_s:.1f} of {planned_s:.1f} s, {self._distance(q[-1]):.3f} rad from "
-                    f"the end of the motion; the streamer is {self.state}: {reasons}"
-                )
+                where = f"{self._distance(q[-1]):.3f} rad from the end of the motion"
+                stopped = f"the arm stopped after {took_s:.1f} of {planned_s:.1f} s, {where}"
+                raise RuntimeError(f"{stopped}; the streamer is {self.state}: {reasons}")
         return np.array([s for s, _ in self._measured]) - begin_s, np.array([at for _, at in self._measured])
 
     @contextmanager

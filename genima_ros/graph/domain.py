@@ -65,9 +65,8 @@ def node_environment(base: Mapping[str, str], domain: int | None = None) -> dict
 
 
 def join_domain(domain: int | None = None) -> int:
-    """Lets nodes of this process meet those that `genima up` starts: the same domain, and the same range.
-
-    Without a `domain` that of ROS_DOMAIN_ID; see `current_domain`.
+    """Lets nodes of this process meet those that `genima up` starts: the same domain, by default `current_domain`, and
+    the same range.
     """
     environment = node_environment(os.environ)
     os.environ.update({key: environment[key] for key in ("AMENT_PREFIX_PATH", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
@@ -101,10 +100,8 @@ def own_domain() -> Iterator[int]:
             if not _inhabited(domain) and stack.enter_context(claim("own", domain)):
                 yield domain
                 return
-        raise RuntimeError(
-            f"ROS domains {DOMAINS[0]} to {DOMAINS[-1]} are all in use on this machine: end some of "
-            "their processes, or choose one with --domain"
-        )
+        all_used = f"ROS domains {DOMAINS[0]} to {DOMAINS[-1]} are all in use on this machine"
+        raise RuntimeError(f"{all_used}: end some of their processes, or choose one with --domain")
 
 
 def _inhabited(domain: int) -> bool:
@@ -139,14 +136,12 @@ def choose_transport(environment: MutableMapping[str, str], sends_images: bool =
 
 
 def abandoned_segments(shm: Path = SHM) -> Iterator[Path]:
-    """Segments of this user that no process holds: those of killed ones.
-
-    A process locks a file beside its segment for as long as it lives.
-    """
+    """Segments of killed processes of this user: one that lives holds a lock on a file beside its segment."""
     for path in sorted(shm.glob("fastrtps_*")):
         with suppress(OSError):  # gone meanwhile, somebody else's, or held
             about = path.stat()
-            if not SEGMENT.fullmatch(path.name) or about.st_uid != os.getuid() or _age_s(about) < YOUNG_S:
+            young = time.time() - about.st_mtime < YOUNG_S
+            if not SEGMENT.fullmatch(path.name) or about.st_uid != os.getuid() or young:
                 continue
             with _lock_file(path).open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,7 +161,3 @@ def remove_abandoned(shm: Path = SHM) -> int:
 
 def _lock_file(segment: Path) -> Path:
     return segment.with_name(f"{segment.name}_el")
-
-
-def _age_s(about: os.stat_result) -> float:
-    return time.time() - about.st_mtime

@@ -39,17 +39,16 @@ def describe(*modes: str) -> LaunchDescription:
     if len(modes) > 1:
         what = "which nodes to start"
         declared.append(DeclareLaunchArgument(MODE, default_value=modes[0], choices=list(modes), description=what))
-    arguments = {argument.name: argument for name in modes for argument in get_mode(name).arguments}
-    for name, argument in arguments.items():
+    for argument in {argument.name: argument for name in modes for argument in get_mode(name).arguments}.values():
         default = "" if argument.default is None else str(argument.default)
-        declared.append(DeclareLaunchArgument(name, default_value=default, description=argument.help))
+        declared.append(DeclareLaunchArgument(argument.name, default_value=default, description=argument.help))
     return LaunchDescription([*declared, OpaqueFunction(function=lambda context: _actions(context, modes))])
 
 
 def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     mode = LaunchConfiguration(MODE).perform(context) if len(modes) > 1 else modes[0]
-    names = [argument.name for argument in get_mode(mode).arguments]
-    given = {name: LaunchConfiguration(name).perform(context) for name in names}
+    arguments = get_mode(mode).arguments
+    given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in arguments}
     # What was typed counts also where the graph has no argument of the name: then it is refused.
     given |= {name: value for name, value in command_line(context).items() if name != MODE}
     description = describe_graph(mode, argument_values(mode, given))
@@ -57,12 +56,12 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     environment = node_environment(os.environ)
     added = {name: value for name, value in environment.items() if name not in os.environ}
     os.environ.update(added)  # of this process as well, which waits for the nodes
-    actions: list[Any] = [SetEnvironmentVariable(name, value) for name, value in added.items()]
-    actions += [node_action(process) for process in description.processes]
-    actions.append(say_when_ready(description))
-    if description.rviz:
-        actions.append(ExecuteProcess(cmd=list(description.rviz), output="log"))
-    return actions
+    return [
+        *(SetEnvironmentVariable(name, value) for name, value in added.items()),
+        *map(node_action, description.processes),
+        say_when_ready(description),
+        *([ExecuteProcess(cmd=list(description.rviz), output="log")] if description.rviz else []),
+    ]
 
 
 def command_line(context: LaunchContext) -> dict[str, str]:

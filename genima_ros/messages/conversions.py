@@ -1,8 +1,4 @@
-"""Messages to core types and back; every message is checked before it is believed.
-
-What moves the arm is read into a core type or a `Refusal`; everything else raises ValueError with what was received,
-what is valid and where to look.
-"""
+"""Messages to core types, checked, and back; what moves the arm may become a `Refusal`, all else raises ValueError."""
 
 import array
 from collections.abc import Callable, Sequence

@@ -114,10 +114,7 @@ def _shortened(text: str) -> str:
 
 
 class Diagnostics:
-    """Collects what a node reports and publishes it as one `DiagnosticStatus` named after the node.
-
-    `extra` is asked for the node's own values at each publication.
-    """
+    """Collects what a node reports, and what `extra` says of it, and publishes it in a status named after the node."""
 
     def __init__(self, node: Node, extra: Callable[[], Mapping[str, object]] = dict) -> None:
         self._node = node

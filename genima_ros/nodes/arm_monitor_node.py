@@ -44,7 +44,7 @@ class ArmMonitorNode(GraphNode[ArmMonitorParameters]):
         self._teller = StatusTeller(self)
         topic = interfaces.robot_state(self._kind)
         self.create_subscription(topic.type, topic.name, self._on_state, topic.qos, raw=True)
-        self._timer = self.every(TICK_S, self._tick)
+        self.every(TICK_S, self._tick)
 
     def _on_state(self, data: bytes) -> None:
         self._newest = data, self.clock_s()
@@ -83,10 +83,8 @@ def errors_of(flags: Any) -> tuple[str, ...]:
 
 
 def load_message(name: str) -> type:
-    """The class of a message with an arm's mode and errors, such as franka_msgs/msg/FrankaRobotState.
-
-    Raises:
-        ValueError, RuntimeError: no such form or without these fields; the package or the message is missing.
+    """The class of a message with an arm's mode and errors, such as franka_msgs/msg/FrankaRobotState; ValueError where
+    it cannot be one, RuntimeError where it is missing.
     """
     package, _, kind = name.partition("/msg/")
     if not (package and kind):

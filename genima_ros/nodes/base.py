@@ -122,6 +122,13 @@ class GraphNode(Node, Generic[P]):
             response.message = said.text if isinstance(said, Refusal) else said
         return response
 
+    def note(self, name: str, refusal: Refusal | None, stamp_s: float) -> None:
+        """An input with this stamp in ROS time was used, or it was refused."""
+        if refusal is None:
+            self.diagnostics.received(name, stamp_s)
+        else:
+            self.diagnostics.warn(f"{name} not used: {refusal.text}", name)
+
     @contextmanager
     def using(self, what: str, key: str = "") -> Iterator[None]:
         """What is wrong with an input (ValueError) is told, and ends its use."""
@@ -135,15 +142,9 @@ def declare_dataclass(node: Node, kind: type[P], changeable: Container[str] = ()
     """Declares each field of a frozen dataclass as a parameter, and returns it with the values that were given.
 
     The node must be created with `NODE_OPTIONS`: only then can names that do not exist be told from names that do.
-
     All are read-only but those in `changeable`, which may be set to a value of any type: the node has to look at it
-    ("1" on a command line is an integer and means 1.0).
-
-    Fields may be bool, int, float, str, Path, Literal of strings, or tuple[...] of these; Path and Literal are
-    strings on the ROS side, "" is None where a field may be None.
-
-    Raises:
-        ValueError: an override has an unknown name (the message lists the valid ones) or a value of another type.
+    ("1" on a command line is an integer and means 1.0). Path and Literal are strings on the ROS side, "" is None where
+    a field may be None. ValueError for an unknown name, which lists the valid ones, or a value of another type.
     """
     names = [field.name for field in fields(kind)]
     given = [name for name in node.get_parameters_by_prefix("") if not name.startswith(_OF_RCLPY)]

@@ -89,10 +89,8 @@ class CameraNode(GraphNode[CameraParameters]):
         super().__init__("camera", CameraParameters, **options)
         self.name = self.parameters.name or self.get_name().partition(CAMERA)[2]
         if not self.name:
-            raise ValueError(
-                "a camera needs the name that it has in the rig, such as front: set the parameter name, "
-                f"or call the node {CAMERA}front"
-            )
+            remedy = f"set the parameter name, or call the node {CAMERA}front"
+            raise ValueError(f"a camera needs the name that it has in the rig, such as front: {remedy}")
         self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
         self._ended = Event()
         self._topic, self._info_topic = interfaces.camera_image(self.name), interfaces.camera_info(self.name)
@@ -110,7 +108,7 @@ class CameraNode(GraphNode[CameraParameters]):
         self.announce(self._topic, self._info_topic)
         self._ages_s: deque[float] = deque(maxlen=1000)
         self.diagnostics.every(self.parameters.diagnostics_s)
-        self._timer = self.every(WATCH_S, self._watch)
+        self.every(WATCH_S, self._watch)
         self._thread = Thread(target=self._read, name="reading", daemon=True)
         self._thread.start()
 

@@ -1,11 +1,4 @@
-"""Turns each drawing into a chunk of joint positions, if the target gate lets it through.
-
-The gate sits here because here a drawing, the joints at its capture and the rig come together, and because only a
-drawing that is about to become motion needs to be checked. A node of its own would send every drawing on once more,
-and would have to repeat the hand-shake with the streamer to know which one counts. The streamer's process, beside the
-robot, stays without OpenCV. What was drawn over comes from the diffusion node with the drawing: the cameras' topics do
-not say which of their images that was.
-"""
+"""Turns each drawing into a chunk of joint positions, if the target gate lets it through."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -82,9 +75,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
     """
 
     def __init__(
-        self,
-        load: Callable[[ControllerParameters], tuple["Controller", Checkpoint]] = load_controller,
-        **options: Any,
+        self, load: Callable[[ControllerParameters], tuple["Controller", Checkpoint]] = load_controller, **options: Any
     ) -> None:
         super().__init__("controller", ControllerParameters, **options)
         p, self.setup = self.parameters, self.parameters.setup
@@ -111,7 +102,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
             self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
             self.serve("resume", self._resume)
             self._publish_gate()
-        self._watch = self.every(WATCH_S, self._watch_inputs)
+        self.every(WATCH_S, self._watch_inputs)
 
     def _on_wanted(self, message: Bool) -> None:
         self._wanted_heard = True

@@ -65,9 +65,7 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
     """
 
     def __init__(
-        self,
-        load: Callable[[DiffusionParameters], tuple["DiffusionAgent", Checkpoint]] = load_agent,
-        **options: Any,
+        self, load: Callable[[DiffusionParameters], tuple["DiffusionAgent", Checkpoint]] = load_agent, **options: Any
     ) -> None:
         super().__init__("diffusion", DiffusionParameters, **options)
         self.agent, self.checkpoint = load(self.parameters)
@@ -84,7 +82,7 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
         self.subscribe(interfaces.INSTRUCTION, lambda message: setattr(self, "_instruction", message.data))
         for name in self.rig.names:
             self.subscribe(interfaces.camera_image(name), partial(self._on_image, name))
-        self._watch = self.every(WATCH_S, self._watch_cameras)
+        self.every(WATCH_S, self._watch_cameras)
 
     def values(self) -> dict[str, object]:
         return {"drawings": self._drawings, "rig": self._rig_watch.fingerprint}

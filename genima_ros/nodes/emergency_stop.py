@@ -12,8 +12,7 @@ from genima_ros.messages import interfaces
 class EmergencyStop:
     """The service ~/emergency_stop of a node, answered by `poll`, which the node calls before whatever else it does.
 
-    It belongs to a node that nobody spins: an executor would call it in the order in which messages came, and behind
-    all that wait already.
+    It belongs to a node that nobody spins: an executor would call it behind all messages that wait already.
     """
 
     def __init__(self, node: Node, stop: Callable[[], str]) -> None:

@@ -63,23 +63,21 @@ class ActionDriver:
         client.send_goal_async(message).add_done_callback(partial(self._on_response, goal.number))
 
     def cancel(self, number: int) -> None:
-        handle = self._handles.get(number)
-        if handle is None:
-            self._cancelled.add(number)  # as soon as it is taken on
+        if number in self._handles:
+            self._handles[number].cancel_goal_async()
         else:
-            handle.cancel_goal_async()
+            self._cancelled.add(number)  # as soon as it is taken on
 
     def _on_response(self, number: int, future: Future) -> None:
-        handle = future.result()
+        handle, cancelled = future.result(), number in self._cancelled
+        self._cancelled.discard(number)
         if not handle.accepted:
-            self._cancelled.discard(number)
             self.control.on_rejected(number, self._clock_s())
             return
         self._handles[number] = handle
         handle.get_result_async().add_done_callback(partial(self._on_result, number))
         self.control.on_accepted(number, self._clock_s())
-        if number in self._cancelled:
-            self._cancelled.discard(number)
+        if cancelled:
             handle.cancel_goal_async()
 
     def _on_result(self, number: int, future: Future) -> None:
@@ -94,11 +92,7 @@ class ActionDriver:
 def make_driver(
     node: Node, gripper: Gripper, parameters: GripperParameters, clock_s: Callable[[], float]
 ) -> ActionDriver:
-    """The driver of a gripper of this kind.
-
-    Raises:
-        RuntimeError: its message package is missing; names what to install.
-    """
+    """The driver of a gripper of this kind; RuntimeError where its message package is missing."""
     make, package = (franka_hand, "franka_msgs") if gripper.kind == "franka_hand" else (gripper_command, "control_msgs")
     actions = import_messages(f"{package}.action", f"a gripper of kind {gripper.kind}")
     return ActionDriver(*make(node, actions, gripper, parameters), clock_s)

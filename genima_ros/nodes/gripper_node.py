@@ -29,7 +29,7 @@ class GripperNode(GraphNode[GripperParameters]):
         self.gripper = p.setup.arm.gripper
         self.announce(interfaces.GRIPPER_STATE)
         if self.gripper.kind == "none":
-            self._timer = self.every(p.period_s, self._say_closed)
+            self.every(p.period_s, self._say_closed)
             return
         p = replace(p, action=p.action or p.setup.gripper_driver.action)
         driver = make(self, self.gripper, p, self.clock_s)
@@ -38,7 +38,7 @@ class GripperNode(GraphNode[GripperParameters]):
         self.subscribe(interfaces.GRIPPER_COMMAND, self._on_command)
         self.subscribe(interfaces.GRIPPER_JOINT_STATES, self._on_joint_state)
         self.diagnostics.expect("gripper_joint_states")
-        self._timer = self.every(p.period_s, self._tick)
+        self.every(p.period_s, self._tick)
 
     def _on_command(self, message: Float64) -> None:
         if (refusal := self.control.command(message.data)) is not None:

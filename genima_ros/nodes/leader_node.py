@@ -73,7 +73,7 @@ class LeaderNode(GraphNode[LeaderParameters]):
         self.subscribe(interfaces.SCENE, self._on_scene)
         self.subscribe(interfaces.LEADER_COMMAND, self._on_command)
         self.serve("perform", self.operator.perform)
-        self._timer = self.every(1 / self.parameters.rate_hz, self._tick)
+        self.every(1 / self.parameters.rate_hz, self._tick)
 
     def close(self) -> None:
         if isinstance(self._planner, PlanningProcess):

@@ -31,10 +31,8 @@ class MarkerBuilder:
     lifetime: Duration
 
     def sphere(self, ns: str, i: int, position: np.ndarray, radius_m: float, colour: ColorRGBA) -> Marker:
-        pose = to_pose(position)
-        return self._marker(
-            ns, i, Marker.SPHERE, colour, pose=pose, scale=Vector3(**dict.fromkeys("xyz", 2 * radius_m))
-        )
+        scale = Vector3(**dict.fromkeys("xyz", 2 * radius_m))
+        return self._marker(ns, i, Marker.SPHERE, colour, pose=to_pose(position), scale=scale)
 
     def mesh(self, ns: str, i: int, T_frame_mesh: np.ndarray, uri: str, colour: ColorRGBA) -> Marker:
         pose, scale = to_pose(T_frame_mesh[:3, 3], to_quat_xyzw(T_frame_mesh)), Vector3(x=1.0, y=1.0, z=1.0)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import ColorRGBA, String
 from trajectory_msgs.msg import JointTrajectory
@@ -93,8 +92,8 @@ class MarkersNode(GraphNode[MarkersParameters]):
         self.subscribe(interfaces.TARGETS, self._on_drawing)
         self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
         self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
-        self.subscribe(interfaces.GATE, self._on_gate)
-        self._timer = self.every(1 / self.parameters.rate_hz, self._show)
+        self.subscribe(interfaces.GATE, lambda message: setattr(self, "_gate", read_status(message, GateState)))
+        self.every(1 / self.parameters.rate_hz, self._show)
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         chunk = conversions.read_chunk(message, self._arm)
@@ -122,9 +121,6 @@ class MarkersNode(GraphNode[MarkersParameters]):
     def _on_rig(self, message: String) -> None:
         with self.using("rig"):
             self._rig = conversions.read_rig(message)
-
-    def _on_gate(self, message: DiagnosticStatus) -> None:
-        self._gate = read_status(message, GateState)
 
     def _show(self) -> None:
         began_s, now = self.clock_s(), self.get_clock().now()

@@ -54,24 +54,19 @@ class RecorderNode(GraphNode[RecorderParameters]):
         self._last: EpisodeRecorder | None = None
         self._begun_s, self._watched = 0.0, 0
         self._again_s: float | None = None
+        self._discarded = 0
         self._kept: dict[int, bool] = {}
         """Number of each episode since the node started to whether it is suspect."""
-        self._discarded = 0
         self.announce(interfaces.RECORDING)
         self.say(interfaces.RECORDING, data=False)
-        for service, act in (
-            ("start", self._start),
-            ("stop", self._stop),
-            ("discard", self._give_up),
-            ("rerecord", self._rerecord),
-            ("label", self._label),
-        ):
-            self.serve(service, act)
+        self.serve("start", self._start)
+        self.serve("stop", self._stop)
+        self.serve("discard", lambda: self._discard() if self._again_s is None else self._stop())
+        self.serve("rerecord", self._rerecord)
+        self.serve("label", self._label)
         self.diagnostics.every(DIAGNOSTICS_S)
-        self._timers_ = (
-            self.every(TAKE_S, self._take),
-            self.every(WATCH_S, self._watch),
-        )
+        self.every(TAKE_S, self._take)
+        self.every(WATCH_S, self._watch)
 
     def close(self) -> None:
         """Finishes an episode that runs, without a label that nobody gave."""
@@ -82,19 +77,14 @@ class RecorderNode(GraphNode[RecorderParameters]):
     def _take(self) -> None:
         for role, message in self._inputs.take():
             if role in LATCHED:
-                self._latch(role, message)
+                with self.using(message.topic, role):
+                    self._told[role], self._latched[role] = message.decode().data, message
             elif role in self._meters:
                 self._meters[role].add(message.published_ns)
             if role in self._joints:
                 self._joints[role].append(message)
             if self._episode is not None:
                 self._episode.add(message)
-
-    def _latch(self, role: str, message: Message) -> None:
-        try:
-            self._told[role], self._latched[role] = message.decode().data, message
-        except ValueError as error:
-            self.diagnostics.warn(f"{message.topic} not used: {error}", role)
 
     def _watch(self) -> None:
         episode, self._watched = self._episode, self._watched + 1
@@ -110,13 +100,10 @@ class RecorderNode(GraphNode[RecorderParameters]):
         if episode.problem:
             self.diagnostics.warn(f"the recording stopped: {self._finish(episode)}", "disk")
         elif episode.minutes_left is not None and episode.minutes_left < self.parameters.warn_minutes:
-            self.diagnostics.warn(
-                f"the disk of {self.parameters.out} is full in {episode.minutes_left:.1f} min: make space, or stop",
-                "disk",
-            )
+            text = f"the disk of {self.parameters.out} is full in {episode.minutes_left:.1f} min: make space, or stop"
+            self.diagnostics.warn(text, "disk")
         for role in self.parameters.expected:
-            silent_s = self._meters[role].silent_s
-            if silent_s > self.parameters.stale_s:
+            if (silent_s := self._meters[role].silent_s) > self.parameters.stale_s:
                 self.diagnostics.warn(f"{name_of(role)} is silent for {silent_s:.0f} s", role)
 
     def _start(self) -> str:
@@ -162,9 +149,6 @@ class RecorderNode(GraphNode[RecorderParameters]):
         self._kept[episode.number] = bool(about.suspect)
         self.diagnostics.publish()
         return episode.verdict
-
-    def _give_up(self) -> str:
-        return self._discard() if self._again_s is None else self._stop()
 
     def _rerecord(self) -> str:
         text = self._discard()
@@ -242,10 +226,7 @@ class RecorderNode(GraphNode[RecorderParameters]):
             "overflow": episode.overflow if episode else 0,
         }
         for role, meter in self._meters.items():
-            values |= {
-                f"{name_of(role)}.rate_hz": meter.rate_hz,
-                f"{name_of(role)}.age_ms": 1e3 * meter.age_s(now_ns),
-                f"{name_of(role)}.skew_ms": meter.skew_ms(reference),
-                f"{name_of(role)}.lost": meter.lost,
-            }
+            age_ms, skew_ms = 1e3 * meter.age_s(now_ns), meter.skew_ms(reference)
+            told = {"rate_hz": meter.rate_hz, "age_ms": age_ms, "skew_ms": skew_ms, "lost": meter.lost}
+            values |= {f"{name_of(role)}.{key}": value for key, value in told.items()}
         return values

@@ -94,7 +94,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         self.add_on_set_parameters_callback(self._on_parameters)
         if p.enabled:
             self.streamer.enable()
-        self._timer = self.every(p.period_s, self._tick)
+        self.every(p.period_s, self._tick)
 
     def close(self) -> None:
         self._emergency.close()
@@ -159,18 +159,13 @@ class StreamerNode(GraphNode[StreamerParameters]):
     def _on_input(self, name: str, read: Callable, take: Callable, message: JointState | JointTrajectory) -> None:
         self._emergency.poll()
         refusal = take(read(message, self.arm, self.clocks.to_steady), self.clock_s())
-        if refusal is None:
-            self.diagnostics.received(name, seconds(message.header.stamp))
-        else:
-            self.diagnostics.warn(f"{name} not used: {refusal.text}", name)
+        self.note(name, refusal, seconds(message.header.stamp))
 
     def _on_arm_status(self, message: DiagnosticStatus) -> None:
         self._emergency.poll()
         status = read_arm_status(message)
         self.streamer.on_arm_status(status, self.clock_s())
-        self.diagnostics.received("arm_status", self.ros_now_s())
-        if isinstance(status, Refusal):
-            self.diagnostics.warn(status.text, "arm_status")
+        self.note("arm_status", status if isinstance(status, Refusal) else None, self.ros_now_s())
 
     def _on_enable(self, wanted: bool) -> str | Refusal:
         self._emergency.poll()
@@ -212,11 +207,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
 
 
 def make_clearance(margins: Margins, arm: Arm) -> Clearance:
-    """What tells where the arm is too near to itself or to the table.
-
-    Raises:
-        RuntimeError: MuJoCo or the arm's meshes are missing.
-    """
+    """What tells where the arm is too near to itself or to the table; RuntimeError without MuJoCo or the meshes."""
     try:
         from genima_core.sim.collision import ClearanceModel  # not at the top: where it is off, nothing needs MuJoCo
     except ImportError as error:

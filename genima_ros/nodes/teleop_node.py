@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.logging import LoggingSeverity
 from sensor_msgs.msg import JointState
 
 from genima_core.arm_status import Level
@@ -70,7 +71,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
         self.serve("engage", self._on_engage)
         self.serve("pause", lambda: self.mirror.pause(self.clock_s()) or "paused")
         self.serve("stop", lambda: self.mirror.stop(self.clock_s()) or "stopped")
-        self._timer = self.every(self.parameters.period_s, self._tick)
+        self.every(self.parameters.period_s, self._tick)
 
     def _tick(self) -> None:
         now_s = self.clock_s()
@@ -99,10 +100,8 @@ class TeleopNode(GraphNode[TeleopParameters]):
         message = status_to_message(self.get_name(), status, Level.WARN if stopped else Level.OK)
         self.say(interfaces.TELEOP_STATE, message)
         if key != self._logged[0] and text != self._logged[1]:
-            if stopped:
-                self.get_logger().warning(text)
-            else:
-                self.get_logger().info(text)
+            severity = LoggingSeverity.WARN if stopped else LoggingSeverity.INFO
+            self.get_logger().log(text, severity)
         self._logged = key, text
 
     def _count_leaders(self) -> None:
@@ -111,7 +110,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
     def _on_leader(self, message: JointState) -> None:
         now_s = self.clock_s()
         state = read_joint_state(message, self.leader_arm, self.clocks.to_steady, gripper=True)
-        self._note("leader", message, self.mirror.on_leader(state, now_s))
+        self.note("leader", self.mirror.on_leader(state, now_s), seconds(message.header.stamp))
         self._step(now_s)
 
     def _on_leader_gripper(self, message: JointState) -> None:
@@ -123,13 +122,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
 
     def _on_follower(self, message: JointState) -> None:
         state = read_joint_state(message, self.arm, self.clocks.to_steady)
-        self._note("follower", message, self.mirror.on_follower(state, self.clock_s()))
-
-    def _note(self, name: str, message: JointState, refusal: Refusal | None) -> None:
-        if refusal is None:
-            self.diagnostics.received(name, seconds(message.header.stamp))
-        else:
-            self.diagnostics.warn(refusal.text, name)
+        self.note("follower", self.mirror.on_follower(state, self.clock_s()), seconds(message.header.stamp))
 
     def _on_streamer(self, message: DiagnosticStatus) -> None:
         if (status := read_status(message, State)) is not None:

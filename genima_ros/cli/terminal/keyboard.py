@@ -36,12 +36,8 @@ class Keyboard:
     def __enter__(self) -> "Keyboard":
         if self._file < 0 or (self.is_terminal and self._is_of_others()):
             self._ended = True  # touching the terminal would stop the process
-            print(
-                "no keys can be read here: start it in the foreground of a terminal, or give it the keys by a pipe; "
-                "Ctrl-C or SIGTERM ends it",
-                file=sys.stderr,
-                flush=True,
-            )
+            remedy = "start it in the foreground of a terminal, or give it the keys by a pipe"
+            print(f"no keys can be read here: {remedy}; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
         elif self.is_terminal:
             self._before = termios.tcgetattr(self._file)
             tty.setcbreak(self._file, termios.TCSANOW)

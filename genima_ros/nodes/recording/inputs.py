@@ -32,9 +32,8 @@ LATCHED_QOS = f"""\
 class StreamInputs:
     """Subscribes to topics by role; nothing is called back, `take` hands out what came.
 
-    The subscriptions belong to a node of their own that no executor spins. That is for the time of reception: the
-    middleware knows it, but the EventsExecutor does not pass it on to callbacks, and a callback would run late whenever
-    the interpreter is busy. Taking many messages at a time needs less of the processor, too.
+    The subscriptions belong to a node of their own that no executor spins, for the time of reception: the middleware
+    knows it, but the EventsExecutor does not pass it on to callbacks, which run late when the interpreter is busy.
     """
 
     def __init__(self, node: Node, streams: Mapping[str, Topic], fps: float) -> None:

@@ -67,10 +67,8 @@ class RecorderParameters(RecordingConfig, ArmParameters):
         if self.task:
             check_name(self.task, "the task")
         if not self.cameras or self.fps <= 0 or not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(
-                f"a recorder needs cameras, a positive fps and a jpeg_quality from 1 to 100, not "
-                f"{list(self.cameras)}, {self.fps} and {self.jpeg_quality}"
-            )
+            given = f"{list(self.cameras)}, {self.fps} and {self.jpeg_quality}"
+            raise ValueError(f"a recorder needs cameras, a positive fps and a jpeg_quality from 1 to 100, not {given}")
 
     @cached_property
     def leader_setup(self) -> ArmSetup:
@@ -106,27 +104,20 @@ def check_start(
     joints: Mapping[str, Iterable[Message]],
     now_ns: int,
 ) -> None:
-    """`joints` holds the latest messages of both arms.
-
-    Raises:
-        RuntimeError: why an episode cannot start, and what to do.
-    """
+    """RuntimeError: why an episode cannot start, and what to do. `joints` holds the latest messages of both arms."""
     for role in parameters.expected:
         _check_stream(role, inputs.topics[role], meters[role], parameters.stale_s, now_ns)
     for role in dict.fromkeys((*parameters.expected, *JOINTS)):
         if (count := inputs.publishers(role)) > 1:
             raise RuntimeError(f"{inputs.topics[role]} has {count} publishers; end all but one")
-    for parameter, role, setup in zip(
-        ("arm", "leader_arm"), JOINTS, (parameters.setup, parameters.leader_setup), strict=True
-    ):
+    arms = {"arm": parameters.setup, "leader_arm": parameters.leader_setup}
+    for (parameter, setup), role in zip(arms.items(), JOINTS, strict=True):
         # Arm and hand may come in messages of their own, so all names count.
         given = {name for message in joints[role] for name in _names(message)}
         missing = [name for name in setup.arm.joint_names if name not in given]
         if given and missing:
-            raise RuntimeError(
-                f"{inputs.topics[role]} lacks {', '.join(missing)}; it has {', '.join(sorted(given))}: name the robot "
-                f"by the parameter {parameter}"
-            )
+            there = f"{inputs.topics[role]} lacks {', '.join(missing)}; it has {', '.join(sorted(given))}"
+            raise RuntimeError(f"{there}: name the robot by the parameter {parameter}")
     _check_disk(parameters.out, parameters.reserve_mb)
 
 
@@ -158,7 +149,5 @@ def _check_disk(out: Path, reserve_mb: float) -> None:
     if not os.access(out, os.W_OK | os.X_OK):
         raise RuntimeError(f"folder {out} is not writable; change its permissions, or {other}")
     if free_mb < reserve_mb:
-        raise RuntimeError(
-            f"{free_mb:.0f} MB are left on the disk of {out}, less than the reserve of {reserve_mb:g} MB: make space, "
-            f"or {other}"
-        )
+        left = f"{free_mb:.0f} MB are left on the disk of {out}, less than the reserve of {reserve_mb:g} MB"
+        raise RuntimeError(f"{left}: make space, or {other}")
