@@ -89,7 +89,8 @@ def start(
             raise RuntimeError(f"{name} runs already in ROS domain {domain}: end that graph, or set ROS_DOMAIN_ID")
     environment = node_environment(os.environ, domain)
     output = ProcessOutput(sys.stdout, description.names, log=log)
-    observer = stack.enter_context(make_observer(domain))
+    observer = make_observer(domain)
+    stack.enter_context(observer)
     running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
     if description.rviz:
         stack.callback(subprocess.Popen(description.rviz, env=environment).terminate)

@@ -3,8 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.task import Future
 from std_msgs.msg import Bool, String
 
@@ -63,7 +66,7 @@ class RecordSession(Observer):
             self._instruction.publish(String(data=instruction))
         self.listen(interfaces.RECORDING, self._on_recording)
         for name, (topic, states) in STATES.items():
-            self.listen(topic, lambda m, name=name, states=states: self.states.update({name: read_status(m, states)}))
+            self.listen(topic, partial(self._on_state, name, states))
         called = {(node, service) for node, service, _ in CALLS.values()}
         self._clients: dict[tuple[str, str], Any] = {
             (node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
@@ -154,6 +157,9 @@ class RecordSession(Observer):
         elif service in ("discard", "rerecord"):
             self.recording = False
             self.discarded += 1
+
+    def _on_state(self, name: str, states: type[StrEnum], message: DiagnosticStatus) -> None:
+        self.states[name] = read_status(message, states)
 
     def _on_recording(self, message: Bool) -> None:
         # Without a call under way it was started by itself, or by somebody else's call.

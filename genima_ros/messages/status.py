@@ -55,8 +55,7 @@ class StatusTeller:
     """Publishes arm_status; silence means something, so `tell` is called by a timer, more often than every REPEAT_S."""
 
     def __init__(self, node: Node) -> None:
-        self._publisher = interfaces.publish(node, interfaces.ARM_STATUS)
-        self._due = Repeater(REPEAT_S)
+        self._publisher, self._due = interfaces.publish(node, interfaces.ARM_STATUS), Repeater(REPEAT_S)
 
     def tell(self, status: ArmStatus, now_s: float) -> None:
         if self._due(status, now_s):
@@ -64,7 +63,7 @@ class StatusTeller:
 
 
 def status_to_message(name: str, status: Status, level: Level = Level.OK) -> DiagnosticStatus:
-    return _message(name, level, status.text, state=status.state, reason=status.reason)
+    return _message(name, level, status.text, {"state": status.state, "reason": status.reason})
 
 
 def read_status(message: DiagnosticStatus, states: type[StrEnum]) -> Status | None:
@@ -80,7 +79,7 @@ def arm_status_to_message(status: ArmStatus) -> DiagnosticStatus:
     values = {"mode": status.mode, "errors": ", ".join(status.errors)}
     if status.placed:
         values["placed"] = str(status.placed)
-    return _message(ARM, status.level, status.message, **values)
+    return _message(ARM, status.level, status.message, values)
 
 
 def read_arm_status(message: DiagnosticStatus) -> ArmStatus | Refusal:
@@ -100,13 +99,9 @@ def values_of(message: DiagnosticStatus) -> dict[str, str]:
     return {pair.key: pair.value for pair in message.values[:50]}
 
 
-def _message(name: str, level: Level, text: str, **values: str) -> DiagnosticStatus:
-    return DiagnosticStatus(
-        level=bytes([level]),
-        name=name,
-        message=text,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
+def _message(name: str, level: Level, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(level=bytes([level]), name=name, message=text, values=pairs)
 
 
 def _shortened(text: str) -> str:
@@ -117,9 +112,7 @@ class Diagnostics:
     """Collects what a node reports, and what `extra` says of it, and publishes it in a status named after the node."""
 
     def __init__(self, node: Node, extra: Callable[[], Mapping[str, object]] = dict) -> None:
-        self._node = node
-        self._extra = extra
-        self._started_s = time.monotonic()
+        self._node, self._extra, self._started_s = node, extra, time.monotonic()
         self._worked_s: deque[float] = deque()
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
         self._input_stamps_s: dict[str, float | None] = {}
@@ -163,31 +156,21 @@ class Diagnostics:
         now_s, ros_now_s = time.monotonic(), self._node.get_clock().now().nanoseconds * 1e-9
         while self._worked_s and now_s - self._worked_s[0] > WINDOW_S:
             self._worked_s.popleft()
-        values: dict[str, object] = {
-            "rate_hz": len(self._worked_s) / min(WINDOW_S, max(now_s - self._started_s, PERIOD_S))
-        }
+        over_s = min(WINDOW_S, max(now_s - self._started_s, PERIOD_S))
+        values: dict[str, object] = {"rate_hz": len(self._worked_s) / over_s}
         if self._latencies_s:
             median, p95 = np.percentile(self._latencies_s, [50, 95]) * 1e3
             values |= {"latency_ms_median": float(median), "latency_ms_p95": float(p95)}
         for name, stamp_s in self._input_stamps_s.items():
             values[f"{name}_age_ms"] = "never" if stamp_s is None else 1e3 * (ros_now_s - stamp_s)
         values |= self._extra()
-        self._problems = {
-            key: (at_s, message)
-            for key, (at_s, message) in list(self._problems.items())[-PROBLEMS:]
-            if now_s - at_s < PROBLEM_LASTS_S
-        }
+        newest = list(self._problems.items())[-PROBLEMS:]
+        self._problems = {key: (at_s, text) for key, (at_s, text) in newest if now_s - at_s < PROBLEM_LASTS_S}
         self._logged = {key: at_s for key, at_s in self._logged.items() if now_s - at_s < WARN_EVERY_S}
         values["last_problem"] = self._last_problem
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if self._problems else DiagnosticStatus.OK,
-            name=self._node.get_name(),
-            message="; ".join(message for _, message in self._problems.values()) or "ok",
-            values=[
-                KeyValue(key=key, value=f"{value:.3f}" if isinstance(value, float) else str(value))
-                for key, value in values.items()
-            ],
-        )
+        texts = {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in values.items()}
+        problems = "; ".join(text for _, text in self._problems.values())
+        status = _message(self._node.get_name(), Level.WARN if self._problems else Level.OK, problems or "ok", texts)
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
@@ -197,11 +180,8 @@ def read_diagnostics(message: DiagnosticArray) -> dict[str, dict[str, float | st
     """Node name to its values, numbers as floats; "message", "level" and "stamp_s" are among the keys."""
     result: dict[str, dict[str, float | str]] = {}
     for status in message.status:
-        values: dict[str, float | str] = {
-            "message": status.message,
-            "level": float(status.level[0]),
-            "stamp_s": seconds(message.header.stamp),
-        }
+        level, stamp_s = float(status.level[0]), seconds(message.header.stamp)
+        values: dict[str, float | str] = {"message": status.message, "level": level, "stamp_s": stamp_s}
         for pair in status.values:
             try:
                 values[pair.key] = float(pair.value)

@@ -204,7 +204,7 @@ def run(name: str) -> None:
     try:
         module = import_module(f"genima_ros.nodes.{name}")
         kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, GraphNode)]
-        (kind,) = [kind for kind in kinds if kind.__module__ == module.__name__]
+        kind: Any = next(kind for kind in kinds if kind.__module__ == module.__name__)
         choose_transport(os.environ, kind.sends_images)
         rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
         node = kind()

@@ -70,7 +70,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
         self.subscribe(interfaces.STREAMER_STATE, self._on_streamer)
         self.serve("engage", self._on_engage)
         self.serve("pause", lambda: self.mirror.pause(self.clock_s()) or "paused")
-        self.serve("stop", lambda: self.mirror.stop(self.clock_s()) or "stopped")
+        self.serve("stop", self._on_stop)
         self.every(self.parameters.period_s, self._tick)
 
     def _tick(self) -> None:
@@ -131,6 +131,10 @@ class TeleopNode(GraphNode[TeleopParameters]):
     def _on_engage(self) -> str | Refusal:
         self._count_leaders()
         return self.mirror.engage(self.clock_s()) or "approaching"
+
+    def _on_stop(self) -> str:
+        self.mirror.stop(self.clock_s())
+        return "stopped"
 
     def values(self) -> dict[str, object]:
         output = self._output
