@@ -98,15 +98,10 @@ class ArmSetup:
 
     def remappings(self, namespace: str, prefix: str = "") -> dict[str, str]:
         """Our names of topics to those of the drivers; `prefix` is "leader/" for an arm that takes no commands."""
-        topics = {
-            "joint_states": self.driver.joint_states,
-            "gripper/joint_states": self.gripper_driver.joint_states or self.driver.joint_states,
-        }
+        driver, gripper_joints = self.driver, self.gripper_driver.joint_states or self.driver.joint_states
+        topics = {"joint_states": driver.joint_states, "gripper/joint_states": gripper_joints}
         if not prefix:
-            topics |= {
-                COMMAND_TOPICS[self.driver.command]: self.driver.command_topic,
-                "robot_state": self.driver.robot_state,
-            }
+            topics |= {COMMAND_TOPICS[driver.command]: driver.command_topic, "robot_state": driver.robot_state}
         return {prefix + ours: absolute(namespace, theirs) for ours, theirs in topics.items() if theirs}
 
 

@@ -85,16 +85,8 @@ def _judge(folder: Path, changed: bool) -> None:
 
 def describe(folder: Path) -> dict[str, Any]:
     """All that `info` shows of one bag."""
-    row: dict[str, Any] = {
-        "folder": str(folder),
-        "name": folder.name,
-        "state": "damaged",
-        "problem": "",
-        "duration_s": 0.0,
-        "size_bytes": 0,
-        "topics": {},
-        "about": None,
-    }
+    row: dict[str, Any] = {"folder": str(folder), "name": folder.name, "state": "damaged", "problem": ""}
+    row |= {"duration_s": 0.0, "size_bytes": 0, "topics": {}, "about": None}
     try:
         bag = open_bag(folder)
         row |= {"size_bytes": sum(path.stat().st_size for path in bag.files), "duration_s": bag.duration_s}

@@ -44,14 +44,8 @@ def preflight(
     setup = setup or find_arm(running.arm)
     folder = checkpoint or (running.checkpoint and find_checkpoint(running.checkpoint))
     learned = Checkpoint.open(Path(folder)) if folder else None
-    wanted = Wanted(
-        learned,
-        running.cameras if learned is None else learned.rig.names,
-        running.nodes,
-        setup.arm,
-        arm_argument(arm or running.arm),
-        simulated=not setup.driver.robot_state,
-    )
+    cameras, name = running.cameras if learned is None else learned.rig.names, arm_argument(arm or running.arm)
+    wanted = Wanted(learned, cameras, running.nodes, setup.arm, name, simulated=not setup.driver.robot_state)
     remappings = setup.remappings(arm_namespace).items()
     with PreflightObserver(domain, wanted.cameras, setup.arm.joint_names, remappings) as observer:
         observer.spin(seconds)

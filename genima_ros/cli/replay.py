@@ -71,17 +71,8 @@ def replay(
             renamed = setup.remappings(arm_namespace).items()
             replayer = stack.enter_context(Replayer(join_domain(domain), setup.arm, renamed))
         result = run(replayer, motion, sim)
-    result = {
-        "episode": str(episode),
-        "index": index,
-        "speed": speed,
-        "task": motion.task,
-        "seed": motion.seed,
-        "source": motion.source,
-        "duration_s": motion.duration_s,
-        **result,
-    }
-    write_json(json, result)
+    about = {name: getattr(motion, name) for name in ("task", "seed", "source", "duration_s")}
+    write_json(json, {"episode": str(episode), "index": index, "speed": speed, **about, **result})
     solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
     most = f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s)"
     off = f"{result['median_error_rad']:.4f} rad (median), {most} from where it was recorded"
@@ -124,13 +115,9 @@ def start_cell(stack: ExitStack, domain: int | None, **given: str) -> "Replayer"
 
     if domain is None:
         domain = stack.enter_context(own_domain())
-    nowhere = Path(os.devnull)
-    running, replayer = start(
-        describe_graph("teleop_sim", graph.argument_values("teleop_sim", given), only=("sim", "streamer")),
-        stack,
-        domain,
-        lambda domain: Replayer(domain, find_arm("sim").arm),
-        log=stack.enter_context(nowhere.open("w")),
-    )
+    values = graph.argument_values("teleop_sim", given)
+    nowhere = stack.enter_context(Path(os.devnull).open("w"))
+    description = describe_graph("teleop_sim", values, only=("sim", "streamer"))
+    running, replayer = start(description, stack, domain, partial(Replayer, arm=find_arm("sim").arm), nowhere)
     wait_ready(running, replayer, READY_S)
     return replayer

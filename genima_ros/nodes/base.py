@@ -175,6 +175,11 @@ def _to_ros(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def unspun_node(name: str, context: rclpy.Context, **options: Any) -> Node:
+    """A part of a node or a source that the node's executor does not spin, without a log and parameters of its own."""
+    return rclpy.create_node(name, context=context, enable_rosout=False, start_parameter_services=False, **options)
+
+
 def make_executor(context: rclpy.Context | None = None):
     """The EventsExecutor where rclpy has it (Jazzy and later; it needs less CPU time), else the single-threaded one."""
     try:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import rclpy
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from genima_ros.messages import interfaces
+from genima_ros.nodes.base import unspun_node
 
 
 class EmergencyStop:
@@ -18,14 +18,8 @@ class EmergencyStop:
     def __init__(self, node: Node, stop: Callable[[], str]) -> None:
         """`stop` stops and says what was done."""
         self._stop = stop
-        self._node = rclpy.create_node(
-            f"{node.get_name()}_emergency_stop",
-            namespace=node.get_namespace(),
-            context=node.context,
-            use_global_arguments=False,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
+        own, namespace = f"{node.get_name()}_emergency_stop", node.get_namespace()
+        self._node = unspun_node(own, node.context, namespace=namespace, use_global_arguments=False)
         name = node.resolve_service_name(interfaces.SERVICES["emergency_stop"].name)
         self._service = self._node.create_service(Trigger, name, lambda request, response: response)
 

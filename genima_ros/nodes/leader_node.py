@@ -58,13 +58,8 @@ class LeaderNode(GraphNode[LeaderParameters]):
     def __init__(self, make: Callable[[LeaderParameters], Planner] = make_planner, **options: Any) -> None:
         super().__init__("leader", LeaderParameters, **options)
         self._planner, self.arm = make(self.parameters), self.parameters.setup.arm
-        self.operator = Operator(
-            Hand(self.arm, self.arm.home + START_FROM_HOME_RAD),
-            self._planner,
-            self._ask_for_scene,
-            self.diagnostics.warn,
-            self.parameters.perform_on_recording,
-        )
+        hand, by_itself = Hand(self.arm, self.arm.home + START_FROM_HOME_RAD), self.parameters.perform_on_recording
+        self.operator = Operator(hand, self._planner, self._ask_for_scene, self.diagnostics.warn, by_itself)
         self._activity = self.operator.activity
         self.announce(interfaces.LEADER_JOINT_STATES)
         self._reset = self.create_client(Trigger, f"{SIM}/reset")

@@ -112,16 +112,10 @@ class RecorderNode(GraphNode[RecorderParameters]):
             raise RuntimeError(f"{self._episode.name} is being recorded; stop it first")
         self._take()  # what came before does not belong to it
         check_start(self.parameters, self._inputs, self._meters, self._joints, time.time_ns())
-        number = next_number(self.parameters.out)
+        p, number = self.parameters, next_number(self.parameters.out)
+        folder, roles, latched = folder_of(p.out, number), (*p.expected, "joint_commands"), self._latched.values()
         try:
-            self._episode = EpisodeRecorder(
-                folder_of(self.parameters.out, number),
-                self._about(),
-                (*self.parameters.expected, "joint_commands"),
-                self.parameters,
-                time.time_ns(),
-                self._latched.values(),
-            )
+            self._episode = EpisodeRecorder(folder, self._about(), roles, p, time.time_ns(), latched)
         except OSError as error:
             raise RuntimeError(f"episode {number} cannot be written: {error}") from error
         self._begun_s = time.monotonic()

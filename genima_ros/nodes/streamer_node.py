@@ -139,10 +139,8 @@ class StreamerNode(GraphNode[StreamerParameters]):
         """Who else commands the arm, or has this node's name; one of each is this node."""
         own = self.get_fully_qualified_name()
         named = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]
-        speaking = [
-            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self.get_publishers_info_by_topic(self.full_name(self._controller))
-        ]
+        infos = self.get_publishers_info_by_topic(self.full_name(self._controller))
+        speaking = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
         doubled = [f"another {own}"] if max(named.count(own), speaking.count(own)) > 1 else []
         self.streamer.on_commanders([*(name for name in speaking if name != own), *doubled])
 
@@ -242,12 +240,7 @@ def to_trajectory(command: Command, arm: Arm) -> JointTrajectory:
     message = JointTrajectory(joint_names=list(arm.joint_names))
     horizon = (command.horizon_times_s, command.horizon_q, command.horizon_dq, command.horizon_ddq)
     for t_s, q, dq, ddq in zip(*horizon, strict=True):
-        message.points.append(
-            JointTrajectoryPoint(
-                positions=array.array("d", q),
-                velocities=array.array("d", dq),
-                accelerations=array.array("d", ddq),
-                time_from_start=to_duration(float(t_s)),
-            )
-        )
+        point = JointTrajectoryPoint(positions=array.array("d", q), time_from_start=to_duration(float(t_s)))
+        point.velocities, point.accelerations = array.array("d", dq), array.array("d", ddq)
+        message.points.append(point)
     return message

@@ -11,7 +11,7 @@ from genima_core.camera_sources.source import Clock, Frame, Opener, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions
 from genima_ros.messages.interfaces import NEWEST
-from genima_ros.nodes.base import make_executor
+from genima_ros.nodes.base import make_executor, unspun_node
 from genima_ros.nodes.camera_node import CameraParameters
 
 OPEN_S = 5.0
@@ -54,13 +54,7 @@ class TopicSource:
         self._number = 0
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(
-            node_name,
-            context=self._context,
-            use_global_arguments=False,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
+        self._node = unspun_node(node_name, self._context, use_global_arguments=False)
         self._executor = make_executor(self._context)
         self._executor.add_node(self._node)
         self._node.create_subscription(Image, topic, lambda message: setattr(self, "_image", message), NEWEST)

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterator, Mapping
 
-import rclpy
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from genima_core.data.bags.messages import Message, header_stamp_ns
 from genima_ros.messages.interfaces import Topic
+from genima_ros.nodes.base import unspun_node
 
 QUEUE_S = 2.0
 """What arrives within this time is kept while nobody takes it."""
@@ -39,13 +39,7 @@ class StreamInputs:
     def __init__(self, node: Node, streams: Mapping[str, Topic], fps: float) -> None:
         """`fps` is the rate of the cameras."""
         self._streams, self._fps = dict(streams), fps
-        self._node = rclpy.create_node(
-            f"{node.get_name()}_inputs",
-            namespace=node.get_namespace(),
-            context=node.context,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
+        self._node = unspun_node(f"{node.get_name()}_inputs", node.context, namespace=node.get_namespace())
         self._subscriptions = {role: self._subscribe(role, BEST_EFFORT) for role in self._streams}
 
     @property
