@@ -115,9 +115,9 @@ def start_cell(stack: ExitStack, domain: int | None, **given: str) -> "Replayer"
 
     if domain is None:
         domain = stack.enter_context(own_domain())
-    values = graph.argument_values("teleop_sim", given)
-    nowhere = stack.enter_context(Path(os.devnull).open("w"))
+    values, nowhere = graph.argument_values("teleop_sim", given), Path(os.devnull)
     description = describe_graph("teleop_sim", values, only=("sim", "streamer"))
-    running, replayer = start(description, stack, domain, partial(Replayer, arm=find_arm("sim").arm), nowhere)
+    log, make = stack.enter_context(nowhere.open("w")), partial(Replayer, arm=find_arm("sim").arm)
+    running, replayer = start(description, stack, domain, make, log)
     wait_ready(running, replayer, READY_S)
     return replayer
