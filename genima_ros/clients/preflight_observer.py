@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from rclpy.node import Node
@@ -114,20 +115,15 @@ class PreflightObserver(Observer):
     def report(self) -> CellSeen:
         """What was seen until now; asks the nodes for their settings."""
         seen = self.seen
-        seen.arm.states.publishers = len(self._publishers(interfaces.JOINT_STATES))
+        seen.arm.states.publishers = len(interfaces.publishers_of(self.node, interfaces.JOINT_STATES))
         for name, camera in seen.cameras.items():
-            camera.pictures.publishers = len(self._publishers(interfaces.camera_image(name)))
-        seen.problems = {
-            name: str(values["message"]) if values["level"] else "" for name, values in self.diagnostics.items()
-        }
+            camera.pictures.publishers = len(interfaces.publishers_of(self.node, interfaces.camera_image(name)))
+        problems = {name: values["message"] if values["level"] else "" for name, values in self.diagnostics.items()}
+        seen.problems = {name: str(problem) for name, problem in problems.items()}
         seen.settings = {node: self.parameters(node, SETTINGS, PATIENCE_S) for node in ASKED if node in seen.problems}
-        seen.commanders = sorted(name for topic in interfaces.ARM_COMMANDS.values() for name in self._publishers(topic))
+        commanders = (interfaces.publishers_of(self.node, topic) for topic in interfaces.ARM_COMMANDS.values())
+        seen.commanders = sorted(chain.from_iterable(commanders))
         return seen
-
-    def _publishers(self, topic: interfaces.Topic) -> list[str]:
-        """Full names of the nodes that publish it; one for each publisher."""
-        infos = self.node.get_publishers_info_by_topic(self.node.resolve_topic_name(topic.name))
-        return [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
 
     def _on_image(self, name: str, camera: CameraSeen, message: Image) -> None:
         camera.pictures.hear(conversions.seconds(message.header.stamp), self.now_s())

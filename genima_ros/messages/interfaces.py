@@ -117,6 +117,12 @@ def publish(node, topic: Topic):
     return node.create_publisher(topic.type, topic.name, topic.qos)
 
 
+def publishers_of(node, topic: Topic) -> list[str]:
+    """Full names of the nodes that publish it; one for each publisher."""
+    infos = node.get_publishers_info_by_topic(node.resolve_topic_name(topic.name))
+    return [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
+
+
 def subscribe(node, topic: Topic, callback):
     """A subscription to `topic` on an rclpy node."""
     return node.create_subscription(topic.type, topic.name, callback, topic.qos)

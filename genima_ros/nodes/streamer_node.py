@@ -139,8 +139,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         """Who else commands the arm, or has this node's name; one of each is this node."""
         own = self.get_fully_qualified_name()
         named = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]
-        infos = self.get_publishers_info_by_topic(self.full_name(self._controller))
-        speaking = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
+        speaking = interfaces.publishers_of(self, self._controller)
         doubled = [f"another {own}"] if max(named.count(own), speaking.count(own)) > 1 else []
         self.streamer.on_commanders([*(name for name in speaking if name != own), *doubled])
 
