@@ -4,4 +4,5 @@ import sys
 
 from genima_ros.nodes.base import run
 
-run(sys.argv.pop(1))
+if __name__ == "__main__":
+    run(sys.argv.pop(1))
