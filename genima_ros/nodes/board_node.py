@@ -11,7 +11,7 @@ from genima_core.cameras import PinholeCamera
 from genima_ros.graph.packages import import_messages
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_frames import to_transform
+from genima_ros.nodes.rig_node import to_transform
 
 TF = "/tf"
 

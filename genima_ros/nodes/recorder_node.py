@@ -14,8 +14,7 @@ from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes
 from genima_core.data.bags.stamps import StreamMeter
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.recording.inputs import StreamInputs
-from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, check_start, name_of
+from genima_ros.nodes.recording import JOINTS, LATCHED, RecorderParameters, StreamInputs, check_start, name_of
 
 TAKE_S = 0.01
 WATCH_S = 0.1

@@ -24,8 +24,8 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import seconds
 from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_frames import publish_frames
 from genima_ros.nodes.markers import robot_markers
+from genima_ros.nodes.rig_node import publish_frames
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell

@@ -16,7 +16,7 @@ from genima_ros.nodes.board_node import BoardParameters
 from genima_ros.nodes.camera_node import CameraParameters
 from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.diffusion_node import DiffusionParameters
-from genima_ros.nodes.gripper_driver import GripperParameters
+from genima_ros.nodes.gripper_node import GripperParameters
 from genima_ros.nodes.leader_node import LeaderParameters
 from genima_ros.nodes.markers_node import MarkersParameters
 from genima_ros.nodes.rig_node import RigParameters
