@@ -141,10 +141,9 @@ def default_of(mode: str, argument: Argument) -> object:
     for node in get_mode(mode).nodes:
         if argument.name not in node.parameters:
             continue
-        section = sections.get(node.name)
-        parameters = section.get("ros__parameters", {}) if isinstance(section, dict) else {}
-        if argument.name in parameters:
-            return json.dumps(parameters[argument.name])
+        given = sections.get(node.name, {}).get("ros__parameters", {})
+        if argument.name in given:
+            return json.dumps(given[argument.name])
         if node.name == "streamer" and hasattr(StreamerConfig, argument.name):
             return json.dumps(getattr(StreamerConfig, argument.name))
         source = (Path(nodes.__file__).parent / f"{node.executable}.py").read_text()
