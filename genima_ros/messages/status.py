@@ -88,7 +88,7 @@ def read_arm_status(message: DiagnosticStatus) -> ArmStatus | Refusal:
     placed = values.get("placed", "0")
     if message.name != ARM or level not in tuple(Level) or not placed.isdecimal():
         valid = ", ".join(f"{item:d} ({item.name})" for item in Level)
-        given = f"A status of {_shortened(message.name)!r} with level {level!r} is not used"
+        given = f"A status of {_shortened(message.name)!r} with level {level!r}"
         text = f"{given}; valid are the name {ARM!r} and levels {valid}: look at its sender."
         return Refusal(Reason.NAMES, text)
     return ArmStatus(Level(level), _shortened(message.message), values.get("mode", ""), placed=int(placed[:9]))
