@@ -37,8 +37,8 @@ def cameras(save: Path | None = None, json: Path | None = None) -> int:
     rs = import_realsense()
     found = [about for _, about in devices(rs)]
     if not found:
-        remedy = "check cable and port, and on Linux librealsense's udev rules"
-        raise RuntimeError(f"no RealSense camera is connected; {remedy}")
+        text = "no RealSense camera is connected; check cable and port, and on Linux librealsense's udev rules"
+        raise RuntimeError(text)
     problems = {}
     if save is not None:
         for about in found:

@@ -100,8 +100,8 @@ def own_domain() -> Iterator[int]:
             if not _inhabited(domain) and stack.enter_context(claim("own", domain)):
                 yield domain
                 return
-        all_used = f"ROS domains {DOMAINS[0]} to {DOMAINS[-1]} are all in use on this machine"
-        raise RuntimeError(f"{all_used}: end some of their processes, or choose one with --domain")
+        all_used = "are all in use on this machine: end some of their processes, or choose one with --domain"
+        raise RuntimeError(f"ROS domains {DOMAINS[0]} to {DOMAINS[-1]} {all_used}")
 
 
 def _inhabited(domain: int) -> bool:
