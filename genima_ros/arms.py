@@ -46,7 +46,6 @@ class ArmDriver:
 
     joint_states: str = "joint_states"
     command: Literal["joint_trajectory", "joint_state", "float64_array"] = "joint_trajectory"
-    """What the arm controller understands."""
     command_topic: str = "arm_controller/joint_trajectory"
     receiver_follows_horizon: bool = True
     """Whether it moves on along a trajectory when no command comes."""

@@ -84,7 +84,6 @@ def _judge(folder: Path, changed: bool) -> None:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """All that `info` shows of one bag."""
     row: dict[str, Any] = {"folder": str(folder), "name": folder.name, "state": "damaged", "problem": ""}
     row |= {"duration_s": 0.0, "size_bytes": 0, "topics": {}, "about": None}
     try:

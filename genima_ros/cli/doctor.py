@@ -143,7 +143,6 @@ def torch_build() -> Check:
 
 
 def packages() -> Iterator[Check]:
-    """Each extra's packages."""
     for extra, required in extras().items():
         name = f"extra: {extra}" if extra else "core packages"
         absent = ", ".join(f"{p.name}{p.required} ({p.installed or 'absent'})" for p in required if not p.ok)

@@ -37,7 +37,6 @@ class Sliders:
         self._arm, self._step_rad = arm, step_rad
 
     def press(self, key: str) -> None:
-        """Does what the key means; others are ignored."""
         if key in tuple("1234567"):
             self.joint = int(key) - 1
         elif key in ("up", "down"):

@@ -20,7 +20,6 @@ FOLDER = Path(__file__).parent
 @dataclass(frozen=True)
 class Verb:
     name: str
-    """One or two words."""
     file: str
     function: str
     help: str
@@ -35,7 +34,6 @@ class Verb:
 
 
 def find_verbs(folder: Path = FOLDER) -> dict[str, Verb]:
-    """All verbs by name."""
     files = (file for file in folder.glob("[!_]*.py") if file.stem != "main")
     verbs = sorted((verb for file in files for verb in verbs_of(file)), key=lambda verb: verb.name.partition(" ")[0])
     return {verb.name: verb for verb in verbs}
@@ -65,7 +63,6 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command line and returns its exit status."""
     try:
         return dispatch(arguments)
     except KeyboardInterrupt:
@@ -83,7 +80,6 @@ def run(arguments: list[str]) -> int:
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Finds the verb and calls its function."""
     if arguments == ["--version"]:
         print(version("genima_ros"))
         return 0
@@ -124,7 +120,6 @@ def describe(error: Exception) -> str:
 
 
 def usage(verbs: dict[str, Verb]) -> str:
-    """The table of these verbs."""
     width = max(map(len, verbs))
     table = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items())
     options = "genima <verb> --help lists a verb's options. Errors are one line; GENIMA_TRACEBACK=1 adds a traceback."

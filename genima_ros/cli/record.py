@@ -177,7 +177,6 @@ def table_view(session, goal: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def plain_view(session) -> Iterator[Callable[[], None]]:
-    """A line for whatever happens."""
     shown: dict[str, str] = {}
 
     def view() -> None:

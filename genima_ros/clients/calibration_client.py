@@ -14,7 +14,6 @@ from genima_ros.messages import conversions, interfaces
 FOUND_S = 10.0
 REST_S = 20.0
 REST_RAD = 0.002
-"""Within this the joints are at rest."""
 SETTLE_S = 0.3
 """An image counts when it was captured this long after the arm came to rest: what it holds has stopped swinging."""
 AHEAD_S = 0.2
@@ -47,7 +46,6 @@ class CalibrationLink(Observer):
 
     @property
     def missing(self) -> list[str]:
-        """Topics that are silent."""
         images = [interfaces.camera_image(name).name for name in self.cameras if name not in self._images]
         infos = [interfaces.camera_info(name).name for name in self.cameras if name not in self._infos]
         return [*images, *infos, *([interfaces.JOINT_STATES.name] if self.q is None else [])]

@@ -20,7 +20,6 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
 
 FOUND_S = 10.0
-"""A streamer that runs is heard of within this time."""
 ACCEPTED_S = 3.0
 SILENT_S = 3.0
 """The streamer says twice a second how it is."""

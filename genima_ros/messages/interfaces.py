@@ -113,7 +113,6 @@ def target_image(camera: str) -> Topic:
 
 
 def publish(node, topic: Topic):
-    """A publisher of `topic` on an rclpy node."""
     return node.create_publisher(topic.type, topic.name, topic.qos)
 
 
@@ -124,5 +123,4 @@ def publishers_of(node, topic: Topic) -> list[str]:
 
 
 def subscribe(node, topic: Topic, callback):
-    """A subscription to `topic` on an rclpy node."""
     return node.create_subscription(topic.type, topic.name, callback, topic.qos)

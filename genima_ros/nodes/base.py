@@ -51,7 +51,6 @@ class ArmParameters:
 
     @cached_property
     def setup(self) -> ArmSetup:
-        """The arm with its driver."""
         return find_arm(self.arm)
 
 

@@ -16,7 +16,6 @@ class EmergencyStop:
     """
 
     def __init__(self, node: Node, stop: Callable[[], str]) -> None:
-        """`stop` stops and says what was done."""
         self._stop = stop
         own, namespace = f"{node.get_name()}_emergency_stop", node.get_namespace()
         self._node = unspun_node(own, node.context, namespace=namespace, use_global_arguments=False)

@@ -47,7 +47,6 @@ class RecorderNode(GraphNode[RecorderParameters]):
         self._revision = git_revision()
         self._latched: dict[str, Message] = {}
         self._told: dict[str, Any] = {}
-        """What the latched messages say."""
         self._joints: dict[str, deque[Message]] = {role: deque(maxlen=20) for role in JOINTS}
         self._episode: EpisodeRecorder | None = None
         self._last: EpisodeRecorder | None = None

@@ -106,7 +106,6 @@ class RecorderParameters(RecordingConfig, ArmParameters):
 
     @property
     def streams(self) -> dict[str, Topic]:
-        """Role to what is recorded."""
         images = {f"camera/{name}": interfaces.camera_image(name) for name in self.cameras}
         infos = {f"camera_info/{name}": interfaces.camera_info(name) for name in self.cameras}
         return {**LATCHED, **MOTION, **infos, **images}
