@@ -42,8 +42,7 @@ OLD: Colour = (1.0, 0.55, 0.1)
 TEXT_M = 0.04
 ABOVE_M = {"planned": 0.34, "drawn": 0.42}
 """Of the gripper's target, where its age stands: above the hand and the flange."""
-DEPTH_M = 0.12
-"""Of a frustum."""
+FRUSTUM_M = 0.12
 AXIS_M = 0.06
 GREY = (0.75, 0.75, 0.8)
 EDGES = ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1))
@@ -208,7 +207,7 @@ def camera_markers(builder: MarkerBuilder, rig: CameraRig, q: np.ndarray) -> Ite
     for i, (camera, T_base_cam) in enumerate(zip(rig.cameras, camera_poses(rig, q), strict=True)):
         colours = [to_colour(colour) for colour in AXES]
         yield builder.segments("axes", i, transform_points(T_base_cam, axes), 0.006, colours)
-        corners = transform_points(T_base_cam, frustum(camera.intrinsics, DEPTH_M))
+        corners = transform_points(T_base_cam, frustum(camera.intrinsics, FRUSTUM_M))
         yield builder.segments("frustum", i, corners[np.ravel(EDGES)], 0.003, [to_colour(GREY, 0.9)])
         yield builder.text("name", i, T_base_cam[:3, 3] + [0.0, 0.0, 0.05], camera.name, 0.04, to_colour(GREY))
 

@@ -70,7 +70,7 @@ class RecorderParameters(RecordingConfig, ArmParameters):
     rig: Path | None = None
     """rig.json; by default the rig on camera_rig."""
     leader_arm: str = ""
-    """The same for the leader; by default the same arm."""
+    """The arm that leads, likewise; by default one like the follower."""
     leader: bool = True
     """Whether a leader arm is expected; where it is not, it is recorded if it is there."""
     stale_s: float = 1.0

@@ -28,7 +28,7 @@ class TeleopParameters(MirrorConfig, ArmParameters):
     """The arm is the follower."""
 
     leader_arm: str = ""
-    """The same for the leader; "" for one like the follower."""
+    """The arm that leads, likewise; "" for one like the follower."""
     period_s: float = 0.01
     """Of watchdogs and of the approach; mirroring itself is stepped by each state of the leader."""
 
