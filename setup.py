@@ -14,7 +14,7 @@ python="$(dirname "$0")/../../bin/python3"
 [ -x "$python" ] || python=python3
 # Ctrl-C ends it without a traceback, until the node itself takes care of that.
 exec "$python" -c "import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); \\
-runpy.run_module('{package}.nodes.{node}', run_name='__main__', alter_sys=True)" "$@"
+runpy.run_module('{package}.nodes', run_name='__main__', alter_sys=True)" {node} "$@"
 """
 
 

@@ -20,7 +20,7 @@ from genima_core.streaming.states import Status
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import to_joint_state
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.run import make_executor
+from genima_ros.nodes.base import make_executor
 
 RATES = np.array([1.2, 2.0, 1.0, 1.7, 2.0, 1.3, 2.2])
 SPEED = np.array([1.0, -0.9, -1.0, 1.0, 1.0, 1.0, 1.0])

@@ -25,7 +25,7 @@ from std_msgs.msg import Float64, String
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
-from genima_ros.graph.transport import choose_transport
+from genima_ros.graph.domain import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import camera_to_camera_info, rgb_to_image, to_joint_state
 

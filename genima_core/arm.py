@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from genima_core.geometry import checked_numbers, make_transform
+from genima_core.geometry import checked_numbers, from_rpy
 
 FRAMES = ("joint1", "joint2", "joint3", "joint4", "joint5", "joint6", "joint7", "hand", "tcp")
 """Frames of every arm, in order. A joint's frame turns about its own z axis."""
@@ -243,7 +242,7 @@ def pose_from(numbers: Sequence[float], what: str) -> np.ndarray:
     if len(numbers) == 16:
         return checked_numbers(numbers, (16,), what).reshape(4, 4)
     x, y, z, *rpy = checked_numbers(numbers, (6,), what)
-    return make_transform(Rotation.from_euler("xyz", rpy).as_matrix(), np.array([x, y, z]))
+    return from_rpy(rpy, (x, y, z))
 
 
 # ---- the Franka arms

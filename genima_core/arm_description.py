@@ -7,12 +7,11 @@ from typing import Literal
 from xml.etree import ElementTree
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from genima_core.arm import ARMS, Arm, Capsule, Gripper, JointLimits, links_from_dh, pose_from
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_text
-from genima_core.geometry import checked_numbers, make_transform
+from genima_core.geometry import checked_numbers, from_rpy, make_transform
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,8 @@ def _read_urdf(path: Path, joint_names: Sequence[str]) -> tuple[np.ndarray, np.n
     Raises:
         FileNotFoundError, ValueError: no such file; not a chain of these joints.
     """
+    from scipy.spatial.transform import Rotation  # not at the top: other arms need none
+
     text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"URDF {path} defines entities, which no URDF needs; remove its DOCTYPE")
@@ -142,4 +143,4 @@ def _attribute(joint: ElementTree.Element, tag: str, name: str, default: str) ->
 
 def _origin(joint: ElementTree.Element) -> np.ndarray:
     xyz, rpy = ([float(v) for v in _attribute(joint, "origin", key, "0 0 0").split()] for key in ("xyz", "rpy"))
-    return make_transform(Rotation.from_euler("xyz", rpy).as_matrix(), np.array(xyz))
+    return from_rpy(rpy, xyz)

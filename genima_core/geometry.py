@@ -23,7 +23,6 @@ from reprlib import repr as short
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial.transform import Rotation
 
 FARTHEST_M = 1000.0
 """No camera of a cell is farther away."""
@@ -52,16 +51,29 @@ def transform_points(T_a_b: np.ndarray, points_b: np.ndarray) -> np.ndarray:
     return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
 
 
+def from_rpy(rpy: ArrayLike, p_a: ArrayLike) -> np.ndarray:
+    """T_a_b from roll, pitch and yaw in rad, about the fixed axes x, y and z one after the other, and metres."""
+    (c_r, c_p, c_y), (s_r, s_p, s_y) = np.cos(rpy), np.sin(rpy)
+    roll = [[1.0, 0.0, 0.0], [0.0, c_r, -s_r], [0.0, s_r, c_r]]
+    pitch = [[c_p, 0.0, s_p], [0.0, 1.0, 0.0], [-s_p, 0.0, c_p]]
+    yaw = [[c_y, -s_y, 0.0], [s_y, c_y, 0.0], [0.0, 0.0, 1.0]]
+    return make_transform(np.array(yaw) @ pitch @ roll, p_a)
+
+
 def from_quat_xyzw(quat_xyzw: np.ndarray, p_a: np.ndarray) -> np.ndarray:
     """T_a_b from a quaternion (x, y, z, w), whose norm may differ from 1 by 1e-3 (else ValueError), and metres."""
     norm = float(np.linalg.norm(quat_xyzw))
     if not abs(norm - 1.0) <= 1e-3:
         raise ValueError(f"quaternion (x, y, z, w) {list(quat_xyzw)} has norm {norm:.4f}; a rotation needs norm 1")
+    from scipy.spatial.transform import Rotation  # not at the top: it takes longer to load than all else
+
     return make_transform(Rotation.from_quat(quat_xyzw).as_matrix(), p_a)
 
 
 def to_quat_xyzw(T_a_b: np.ndarray) -> np.ndarray:
     """Quaternion (x, y, z, w) of the rotation of T_a_b, w >= 0."""
+    from scipy.spatial.transform import Rotation
+
     return Rotation.from_matrix(T_a_b[:3, :3]).as_quat(canonical=True)
 
 
@@ -72,6 +84,8 @@ def to_quat_wxyz(T_a_b: np.ndarray) -> np.ndarray:
 
 def rotation_angle(R_a_b: np.ndarray) -> float:
     """Angle in rad, 0 to pi, of a rotation (3, 3)."""
+    from scipy.spatial.transform import Rotation
+
     return float(Rotation.from_matrix(R_a_b).magnitude())
 
 

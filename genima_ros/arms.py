@@ -1,7 +1,7 @@
 """An arm with its driver: what config/arms/<name>.yaml says of topics, actions and recovery."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ COMMAND_TOPICS = {
     "joint_state": "arm_controller/joint_commands",
     "float64_array": "arm_controller/commands",
 }
-"""What the streamer calls them; `interfaces.ARM_COMMANDS` has their types."""
+"""What the streamer can speak to the arm controller, and what it calls the topics."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class ArmDriver:
 
     joint_states: str = "joint_states"
     command: Literal["joint_trajectory", "joint_state", "float64_array"] = "joint_trajectory"
-    """What the arm controller understands."""
     command_topic: str = "arm_controller/joint_trajectory"
     receiver_follows_horizon: bool = True
     """Whether it moves on along a trajectory when no command comes."""
@@ -98,75 +97,54 @@ class ArmSetup:
 
     def remappings(self, namespace: str, prefix: str = "") -> dict[str, str]:
         """Our names of topics to those of the drivers; `prefix` is "leader/" for an arm that takes no commands."""
-        topics = {
-            "joint_states": self.driver.joint_states,
-            "gripper/joint_states": self.gripper_driver.joint_states or self.driver.joint_states,
-        }
+        driver, gripper_joints = self.driver, self.gripper_driver.joint_states or self.driver.joint_states
+        topics = {"joint_states": driver.joint_states, "gripper/joint_states": gripper_joints}
         if not prefix:
-            topics |= {
-                COMMAND_TOPICS[self.driver.command]: self.driver.command_topic,
-                "robot_state": self.driver.robot_state,
-            }
+            topics |= {COMMAND_TOPICS[driver.command]: driver.command_topic, "robot_state": driver.robot_state}
         return {prefix + ours: absolute(namespace, theirs) for ours, theirs in topics.items() if theirs}
 
 
-def arms_folder() -> Path:
-    return share_folder() / "config" / "arms"
-
-
 def find_arm(name: str) -> ArmSetup:
-    """The arm of this name in config/arms, or of the file with this path; see `load_arm`."""
-    return load_arm(name, arms_folder())
-
-
-def load_arm(name: str, folder: Path) -> ArmSetup:
-    """The arm of a file in `folder`, by its name without the ending, or of any other file, by its path.
-
-    Raises:
-        FileNotFoundError, ValueError: there is none; what in it is wrong, and what is valid.
+    """The arm of this name in config/arms, or of the file with this path; FileNotFoundError, ValueError where there is
+    none, or something in it is wrong.
     """
-    path = arm_file(name, folder)
+    path = arm_file(name)
     data = read_yaml(path)
     if "arm" not in data:
         raise ValueError(f"{path} must hold names with values, `arm` among them, as config/arms/fr3.yaml does")
     try:
-        return arm_setup(data, path.parent)
+        return _read_setup(data, path.parent)
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def arm_file(name: str, folder: Path) -> Path:
-    """The file that a name in `folder`, or a path, means; FileNotFoundError where there is none."""
+def arm_file(name: str) -> Path:
+    """The file that a name in config/arms, or a path, means; FileNotFoundError where there is none."""
+    folder = share_folder() / "config" / "arms"
     for path in (folder / f"{name}.yaml", Path(name)):
         if path.is_file():
             return path
-    names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-    raise FileNotFoundError(
-        f"there is no arm {name!r}; valid are {names}, or the path of a file like those in {folder}"
-    )
+    valid = f"{', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}, or the path of a file like those in {folder}"
+    raise FileNotFoundError(f"there is no arm {name!r}; valid are {valid}")
 
 
 def arm_argument(name: str) -> str:
     """The same arm as a parameter of a node, which may run in another folder."""
-    path = arm_file(name, arms_folder())
-    return name if path == arms_folder() / f"{name}.yaml" else str(path.absolute())
+    path = arm_file(name)
+    return str(path.absolute()) if path == Path(name) else name
 
 
-def arm_setup(data: Mapping[str, Any], folder: Path) -> ArmSetup:
-    """The arm of a file's contents: `arm`, `gripper` and the fields of `ArmDriver`; ValueError for what is wrong."""
+def _read_setup(data: Mapping[str, Any], folder: Path) -> ArmSetup:
+    """From a file's contents: `arm`, `gripper` and the fields of `ArmDriver`; ValueError for what is wrong."""
     driver = from_overrides(ArmDriver, {k: v for k, v in data.items() if k not in ("arm", "gripper")}, "the arm")
     arm = arm_from(data["arm"], folder).narrowed(
         driver.lower_position_limits, driver.upper_position_limits, driver.velocity_limits
     )
     given = data.get("gripper") or {}
-    if not isinstance(given, Mapping):
-        raise ValueError(f"gripper is {given!r}; it needs a mapping, as in config/arms/fr3.yaml")
-    names = {field.name for field in fields(GripperDriver)}
-    gripper_driver = from_overrides(GripperDriver, {k: v for k, v in given.items() if k in names}, "the gripper")
-    own = asdict(arm.gripper) | {k: v for k, v in given.items() if k not in names}
-    gripper = from_overrides(Gripper, own, "the gripper")
-    if gripper != arm.gripper:
-        arm = replace(arm, gripper=gripper)
+    gripper_driver = from_overrides(GripperDriver, given, "the gripper", strict=False)
+    own = {name: value for name, value in given.items() if name not in asdict(gripper_driver)}
+    if own:
+        arm = replace(arm, gripper=from_overrides(Gripper, asdict(arm.gripper) | own, "the gripper"))
     return ArmSetup(arm, driver, gripper_driver)
 
 

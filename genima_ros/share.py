@@ -13,18 +13,15 @@ DEMO_CHECKPOINT = "checkpoints/demo"
 def share_folder() -> Path:
     """The folder with config/, launch/ and checkpoints/: the source tree, where this file or the file that it links to
     belongs to one, else share/genima_ros of the first prefix that has it, those on AMENT_PREFIX_PATH first.
-
-    Raises:
-        FileNotFoundError: neither is there.
+    FileNotFoundError where there is neither.
     """
     prefixes = [*map(Path, filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":"))), Path(sys.prefix)]
     candidates = [Path(__file__).resolve().parents[1], *(prefix / "share" / PACKAGE for prefix in prefixes)]
     for folder in candidates:
         if (folder / "package.xml").is_file() and (folder / "config").is_dir():
             return folder
-    raise FileNotFoundError(
-        f"no config folder of {PACKAGE} in {', '.join(map(str, candidates))}; install the package again: pip install ."
-    )
+    where = ", ".join(map(str, candidates))
+    raise FileNotFoundError(f"no config folder of {PACKAGE} in {where}; install the package again: pip install .")
 
 
 def find_checkpoint(path: str | Path) -> Path:

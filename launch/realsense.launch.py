@@ -4,6 +4,8 @@ Each camera under realsense-ros, colour only, with the topics that config/camera
 frames are not published: they are called like those that the rig node gives the calibrated cameras.
 """
 
+from functools import partial
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -29,23 +31,15 @@ def camera_nodes(context) -> list:
     if not any(serials.values()):
         given = ", ".join(f"{name}:=..." for name in CAMERAS)
         raise ValueError(f"no serial number; give {given}: genima cameras lists them")
+    shared = {
+        "enable_depth": False,
+        "rgb_camera.color_profile": LaunchConfiguration("profile").perform(context),
+        "publish_tf": False,
+    }
+    camera = partial(Node, package="realsense2_camera", executable="realsense2_camera_node", namespace="camera")
     return [
-        Node(
-            package="realsense2_camera",
-            executable="realsense2_camera_node",
-            namespace="camera",
-            name=name,
-            output="screen",
-            parameters=[
-                {
-                    "camera_name": name,
-                    "serial_no": f"_{serial}",  # the underscore keeps it a text
-                    "enable_depth": False,
-                    "rgb_camera.color_profile": LaunchConfiguration("profile").perform(context),
-                    "publish_tf": False,
-                }
-            ],
-        )
+        # The underscore keeps the number a text.
+        camera(name=name, output="screen", parameters=[{"camera_name": name, "serial_no": f"_{serial}", **shared}])
         for name, serial in serials.items()
         if serial
     ]

@@ -14,8 +14,7 @@ from hypothesis import settings
 
 from genima_core import geometry
 from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
-from genima_ros.graph.domain import own_domain
-from genima_ros.graph.transport import choose_transport
+from genima_ros.graph.domain import choose_transport, own_domain
 
 _domain = own_domain()  # for as long as this process lives
 os.environ["ROS_DOMAIN_ID"] = str(_domain.__enter__())

@@ -7,13 +7,12 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from scipy.spatial.transform import Rotation
 
 from genima_core.arm import HAND_YAW_RAD, PANDA, TCP_Z_M, Arm
 from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.config import from_overrides
 from genima_core.files import check_name, read_yaml, write_text
-from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, make_transform, to_quat_xyzw
+from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, from_rpy, make_transform, to_quat_xyzw
 
 CalibrationType = Literal["eye_in_hand", "eye_on_base"]
 TYPES: dict[CalibrationType, Mount] = {"eye_in_hand": "hand", "eye_on_base": "base"}
@@ -23,7 +22,7 @@ OPTICAL_FRAME = "{camera}_color_optical_frame"
 _T_HAND_EFFECTOR = {
     "hand": np.eye(4),
     "hand_tcp": make_transform(np.eye(3), np.array([0.0, 0.0, TCP_Z_M])),
-    "link8": make_transform(Rotation.from_euler("z", -HAND_YAW_RAD).as_matrix(), np.zeros(3)),
+    "link8": from_rpy((0.0, 0.0, -HAND_YAW_RAD), np.zeros(3)),
 }
 """Frames of the vendor's description that a calibration may refer to, without the arm's prefix, in the hand frame."""
 

@@ -38,9 +38,8 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
     if broken:
         console.print(f"{len(broken)} not finished or damaged; genima bag repair {path} mends them", highlight=False)
     if lost:
-        console.print(
-            f"of {len(lost)} not one message can be read: remove the folder, or record it again", highlight=False
-        )
+        text = f"of {len(lost)} not one message can be read: remove the folder, or record it again"
+        console.print(text, highlight=False)
     return 1 if broken or lost else 0
 
 
@@ -72,9 +71,7 @@ def repair(path: tyro.conf.Positional[Path]) -> int:
 
 
 def _judge(folder: Path, changed: bool) -> None:
-    """Measures a recording of ours that was mended, or whose recorder died before it could; what was against it before
-    stays, such as its interruption.
-    """
+    """Measures a recording of ours that was mended, or whose recorder died before; what was against it before stays."""
     bag = open_bag(folder)
     try:
         about = bag.about
@@ -87,21 +84,11 @@ def _judge(folder: Path, changed: bool) -> None:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """All that `info` shows of one bag."""
-    row: dict[str, Any] = {
-        "folder": str(folder),
-        "name": folder.name,
-        "state": "damaged",
-        "problem": "",
-        "duration_s": 0.0,
-        "size_bytes": 0,
-        "topics": {},
-        "about": None,
-    }
+    row: dict[str, Any] = {"folder": str(folder), "name": folder.name, "state": "damaged", "problem": ""}
+    row |= {"duration_s": 0.0, "size_bytes": 0, "topics": {}, "about": None}
     try:
         bag = open_bag(folder)
-        row["size_bytes"] = sum(path.stat().st_size for path in bag.files)
-        row["duration_s"] = bag.duration_s
+        row |= {"size_bytes": sum(path.stat().st_size for path in bag.files), "duration_s": bag.duration_s}
         for name, topic in bag.topics.items():
             rate_hz = topic.count / max(bag.duration_s, 1e-9) if topic.count > 1 else 0.0
             row["topics"][name] = {"type": topic.type, "count": topic.count, "rate_hz": rate_hz}
@@ -115,17 +102,14 @@ def describe(folder: Path) -> dict[str, Any]:
         elif not row["problem"]:
             row["state"] = "finished"
     except (ValueError, FileNotFoundError) as error:
-        row["problem"] = str(error)
-        return row
+        return row | {"problem": str(error)}
     try:
-        about = bag.about
+        if (about := bag.about) is not None:
+            shown = ("task", "instruction", "label", "suspect", "seed", "begun_at", "quality")
+            row["about"] = {name: getattr(about, name) for name in shown}
     except ValueError as error:  # the messages are whole, and repair mends only those
         problems = [row["problem"], f"{error}; without the file it is read as a foreign bag"]
         row["problem"] = "; ".join(filter(None, problems))
-        return row
-    if about is not None:
-        shown = ("task", "instruction", "label", "suspect", "seed", "begun_at", "quality")
-        row["about"] = {name: getattr(about, name) for name in shown}
     return row
 
 
@@ -150,7 +134,9 @@ def _show_one(row: dict, console: Console) -> None:
             ("suspect", "; ".join(about["suspect"]) or "no"),
             ("begun", about["begun_at"]),
         ]
-        lines += [(name, _text(value)) for name, value in about["quality"].items() if not isinstance(value, dict)]
+        for name, value in about["quality"].items():
+            if not isinstance(value, dict):
+                lines.append((name, f"{value:.2f}" if isinstance(value, float) else str(value)))
     for name, value in lines:
         console.print(f"{name:<24}{value}", highlight=False, markup=False)
     table = Table("topic", "type", "messages", "Hz", box=None)
@@ -173,10 +159,6 @@ def _show_many(rows: list[dict], console: Console) -> None:
             "; ".join(about.get("suspect", ())) or row["problem"],
         )
     console.print(table)
-
-
-def _text(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 VERBS = (info, repair)

@@ -62,5 +62,5 @@ def benchmarks() -> dict[str, Path]:
 
 def rows_of(name: str, results: dict) -> list[dict]:
     """A script's rows, each marked with its benchmark, and what it could not run; a script without rows is one row."""
-    rows = [{"benchmark": name, **row} for row in results.get("rows", [results])]
-    return rows + [{"benchmark": name, "not_run": line} for line in results.get("not_run", [])]
+    not_run = [{"not_run": line} for line in results.get("not_run", [])]
+    return [{"benchmark": name, **row} for row in (*results.get("rows", [results]), *not_run)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,22 +14,20 @@ from PIL import Image
 from rich.console import Console
 
 from genima_core.calibration.board import MARGIN_SQUARES, Board
-from genima_core.calibration.drift import Drift, cameras_apart, drift, from_known_board
 from genima_core.calibration.samples import CollectSession, Moment, SampleSet
-from genima_core.calibration.solution import Solution, load_solutions, save_solutions
-from genima_core.calibration.solution import solve as solve_camera
 from genima_core.calibration.store import Calib, check_intrinsics, placed
-from genima_core.calibration.verdict import disagreements, judge, unseen
 from genima_core.cameras import CameraRig
 from genima_core.files import write_json
 from genima_core.geometry import distance
 from genima_core.tiling import tile
-from genima_ros.arms import ArmSetup, find_arm
-from genima_ros.cli.terminal.calibration_table import row_of, table_of
+from genima_ros.arms import find_arm
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph.domain import join_domain
 from genima_ros.share import CALIBRATION
+
+if TYPE_CHECKING:
+    from genima_core.calibration.solution import Solution
 
 PRACTICE_VIEWS, PRACTICE_PX = 15, 640
 PRACTICE_TRIES = 8
@@ -61,10 +60,8 @@ def board(out: Path = CALIBRATION / "board.png", dpi: int = 300, board: Board = 
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(board.picture(dpi / INCH_M)).convert("1").save(out, dpi=(dpi, dpi), resolution=dpi)
     width, height = (1e3 * (size + 2 * MARGIN_SQUARES * board.square_m) for size in board.size_m)
-    print(
-        f"{out}: print it at 100 % ({width:.0f} x {height:.0f} mm, {dpi} dpi) onto something stiff and flat, then "
-        f"measure a square: {1e3 * board.square_m:.1f} mm is assumed"
-    )
+    then = f"onto something stiff and flat, then measure a square: {1e3 * board.square_m:.1f} mm is assumed"
+    print(f"{out}: print it at 100 % ({width:.0f} x {height:.0f} mm, {dpi} dpi) {then}")
 
 
 def collect(
@@ -178,13 +175,17 @@ def solve(
         out: Where to write the solution; solution.json in the samples' folder by default.
         json: File for what is shown; verdict.json beside the solution by default.
     """
+    from genima_core.calibration import solution as core  # not at the top: scipy takes long to load
+    from genima_core.calibration.verdict import disagreements, judge, unseen
+    from genima_ros.cli.terminal.calibration_table import row_of, table_of
+
     taken, known = SampleSet.load(samples), CameraRig.load(rig)
     wanted = cameras or known.names
     solutions, problems = {}, list(unseen(taken, wanted))
     for camera in [known[name] for name in wanted]:
         if camera.name in taken.cameras:
             try:
-                solutions[camera.name] = solve_camera(camera, taken)
+                solutions[camera.name] = core.solve(camera, taken)
             except ValueError as error:
                 problems.append(f"camera {camera.name!r}: {error}")
     problems += disagreements(solutions)
@@ -196,7 +197,7 @@ def solve(
         print(line)
     out = out or samples / "solution.json"
     if solutions:
-        save_solutions(solutions, out)
+        core.save_solutions(solutions, out)
         print(f"solution: {out}\nnext: genima calibrate install {out} --rig {rig}", flush=True)
     write_json(json or out.with_name("verdict.json"), {"rows": rows, "problems": problems})
     return 1 if problems or any(verdict.grade == "bad" for verdict in verdicts.values()) else 0
@@ -222,6 +223,9 @@ def install(
         calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
         force: Installs solutions whose verdict is "bad" as well.
     """
+    from genima_core.calibration.solution import load_solutions
+    from genima_core.calibration.verdict import judge
+
     if not sources:
         raise ValueError("nothing to install; give a solution.json or .calib files")
     before = CameraRig.load(rig)
@@ -234,10 +238,8 @@ def install(
         for name, solution in load_solutions(source).items():
             verdict = judge(solution)
             if verdict.grade == "bad" and not force:
-                raise ValueError(
-                    f"{source}: the solution of camera {name!r} is bad: {'; '.join(verdict.advice)} "
-                    "(--force installs it anyway)"
-                )
+                bad = f"the solution of camera {name!r} is bad: {'; '.join(verdict.advice)}"
+                raise ValueError(f"{source}: {bad} (--force installs it anyway)")
             check_intrinsics(before, {name: solution.intrinsics})
             poses[name] = (solution.mount, solution.T_mount_cam)
     after, out = placed(before, poses), out or rig
@@ -288,12 +290,18 @@ def check(
         domain: ROS domain; by default ROS_DOMAIN_ID.
         json: Writes what was measured to this file.
     """
+    from genima_core.calibration.solution import load_solutions
+
     stored = CameraRig.load(rig)
     if samples is not None:
         rows = _check_samples(stored, SampleSet.load(samples))
     else:
-        solutions = {} if solution is None else load_solutions(solution)
-        moment = _one_moment(stored, find_arm(arm), arm_namespace, join_domain(domain))
+        from genima_ros.clients.calibration_client import CalibrationLink
+
+        solutions, setup = {} if solution is None else load_solutions(solution), find_arm(arm)
+        with CalibrationLink(join_domain(domain), stored.names, setup, arm_namespace) as link:
+            link.wait_ready()
+            moment = link.wait_moment()
         rows = _check_live(stored, out, solutions, board, moment)
     for row in rows:
         print(row["text"])
@@ -307,20 +315,23 @@ def check(
 
 
 def _check_samples(rig: CameraRig, samples: SampleSet) -> list[dict]:
-    found = [drift(camera, samples) for camera in rig.cameras if camera.name in samples.cameras]
-    return [{"name": one.camera, **asdict(one), "text": _drift_text(one)} for one in found]
+    from genima_core.calibration.drift import drift
 
-
-def _drift_text(found: Drift) -> str:
-    text = f"{found.camera}: corners {found.px:.1f} px off the stored extrinsics (rms, {found.views} views)"
-    if found.mm is None:
-        return f"{text}; too few different views to tell how far it moved"
-    return f"{text}; solved again it is {found.mm:.1f} mm and {found.deg:.2f} degrees away"
+    rows = []
+    for found in (drift(camera, samples) for camera in rig.cameras if camera.name in samples.cameras):
+        moved = "too few different views to tell how far it moved"
+        if found.mm is not None:
+            moved = f"solved again it is {found.mm:.1f} mm and {found.deg:.2f} degrees away"
+        off = f"{found.px:.1f} px off the stored extrinsics (rms, {found.views} views)"
+        rows.append({"name": found.camera, **asdict(found), "text": f"{found.camera}: corners {off}; {moved}"})
+    return rows
 
 
 def _check_live(
-    rig: CameraRig, out: Path, solutions: Mapping[str, Solution], board: Board, moment: Moment
+    rig: CameraRig, out: Path, solutions: Mapping[str, "Solution"], board: Board, moment: Moment
 ) -> list[dict]:
+    from genima_core.calibration.drift import cameras_apart, from_known_board
+
     check_intrinsics(rig, moment.cameras)
     resized = (replace(c, intrinsics=c.intrinsics.resize(*moment.cameras[c.name].size)) for c in rig.cameras)
     rig = replace(rig, cameras=tuple(resized))
@@ -329,23 +340,14 @@ def _check_live(
     rows = []
     for name in sample.views:
         if name in solutions:
-            found = from_known_board(rig[name], sample, board, solutions[name].T_other_board)
-            rows.append(_row("{}: {} from where the board was calibrated", name, *found))
+            px, mm = from_known_board(rig[name], sample, board, solutions[name].T_other_board)
+            text = f"{name}: {px:.1f} px, {mm:.1f} mm from where the board was calibrated"
+            rows.append({"name": name, "px": px, "mm": mm, "text": text})
     for pair in cameras_apart(rig, sample, board):
-        rows.append(_row("{} see the board {} apart", f"{pair.first} and {pair.second}", pair.px, pair.mm))
+        name = f"{pair.first} and {pair.second}"
+        text = f"{name} see the board {pair.px:.1f} px, {pair.mm:.1f} mm apart"
+        rows.append({"name": name, "px": pair.px, "mm": pair.mm, "text": text})
     return rows
-
-
-def _row(text: str, name: str, px: float, mm: float) -> dict:
-    return {"name": name, "px": px, "mm": mm, "text": text.format(name, f"{px:.1f} px, {mm:.1f} mm")}
-
-
-def _one_moment(rig: CameraRig, arm: ArmSetup, namespace: str, domain: int) -> Moment:
-    from genima_ros.clients.calibration_client import CalibrationLink
-
-    with CalibrationLink(domain, rig.names, arm, namespace) as link:
-        link.wait_ready()
-        return link.wait_moment()
 
 
 def _write_overlay(rig: CameraRig, moment: Moment, out: Path) -> None:

@@ -37,9 +37,8 @@ def cameras(save: Path | None = None, json: Path | None = None) -> int:
     rs = import_realsense()
     found = [about for _, about in devices(rs)]
     if not found:
-        raise RuntimeError(
-            "no RealSense camera is connected; check cable and port, and on Linux librealsense's udev rules"
-        )
+        text = "no RealSense camera is connected; check cable and port, and on Linux librealsense's udev rules"
+        raise RuntimeError(text)
     problems = {}
     if save is not None:
         for about in found:
@@ -47,32 +46,19 @@ def cameras(save: Path | None = None, json: Path | None = None) -> int:
                 save_picture(rs, about, save / about.serial)
             except (OSError, RuntimeError, ValueError) as error:
                 problems[about.serial] = f"no picture: {error}"
-    show(found, problems)
-    rows = [
-        {
-            **asdict(about),
-            "profiles": [str(profile) for profile in about.profiles],
-            "usb2": about.slow,
-            "problem": problems.get(about.serial, ""),
-        }
-        for about in found
-    ]
-    write_json(json, {"cameras": rows})
-    return 1 if problems else 0
-
-
-def show(found: list[Device], problems: dict[str, str]) -> None:
-    """A table, and a line for whatever is wrong."""
-    console = Console()
-    table = Table("camera", "serial", "USB", "firmware", "colour profiles", box=None)
+    table, rows = Table("camera", "serial", "USB", "firmware", "colour profiles", box=None), []
     for about in found:
         table.add_row(about.name, about.serial, about.usb or "?", about.firmware, in_short(about.profiles) or "none")
-    console.print(table)
+        problem, profiles = problems.get(about.serial, ""), [str(profile) for profile in about.profiles]
+        rows.append({**asdict(about), "profiles": profiles, "usb2": about.slow, "problem": problem})
+    Console().print(table)
     for about in found:
         if about.slow:
             print(f"{about.serial} is connected by USB {about.usb}: use a USB 3 port and a USB 3 cable")
         if about.serial in problems:
             print(f"{about.serial}: {problems[about.serial]}")
+    write_json(json, {"cameras": rows})
+    return 1 if problems else 0
 
 
 def save_picture(rs: ModuleType, about: Device, folder: Path) -> None:

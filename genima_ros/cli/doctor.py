@@ -18,9 +18,9 @@ from genima_ros.graph.packages import apt_package, extras, remedy
 from genima_ros.share import DEMO_CHECKPOINT, find_checkpoint
 
 DEMO_EXTRAS = ("", "sim", "train", "ros")
-DEMO_MEMORY_GB = 6.0
-DEMO_DISK_GB = 2.0
+DEMO_MEMORY_GB, DEMO_DISK_GB = 6.0, 2.0
 PROBE_TIMEOUT_S = 120.0
+RUNS = "[green]The demo can run here:[/] make demo"
 GL_REMEDY = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 MUJOCO_PROBE = """
@@ -44,25 +44,23 @@ from OpenGL import GL
 print(GL.glGetString(GL.GL_RENDERER).decode())
 """
 
-TALKER = """
-import rclpy
-from std_msgs.msg import String
-rclpy.init()
-node = rclpy.create_node("doctor_talker")
-publisher = node.create_publisher(String, "doctor", 1)
-node.create_timer(0.05, lambda: publisher.publish(String(data="hello")))
-rclpy.spin(node)
-"""
-
-LISTENER = """
+LOOPBACK_PROBE = """
+import os, signal
+signal.alarm(60)
+child = os.fork()
 import rclpy
 from rclpy.task import Future
 from std_msgs.msg import String
 rclpy.init()
-node = rclpy.create_node("doctor_listener")
+node = rclpy.create_node("doctor_listener" if child else "doctor_talker")
+if not child:
+    publisher = node.create_publisher(String, "doctor", 1)
+    node.create_timer(0.05, lambda: publisher.publish(String(data="hello")))
+    rclpy.spin(node)
 heard = Future()
 node.create_subscription(String, "doctor", lambda message: heard.done() or heard.set_result(message.data), 1)
 rclpy.spin_until_future_complete(node, heard, timeout_sec=20.0)
+os.kill(child, signal.SIGKILL)
 assert heard.done(), "two processes on this machine do not hear each other; is loopback multicast blocked?"
 print(rclpy.get_rmw_implementation_identifier(), "between two processes")
 """
@@ -97,12 +95,8 @@ def doctor(json: Path | None = None) -> int:
     checks = list(examine())
     missing = [check.name for check in checks if check.status == "missing"]
     write_json(json, {"ok": not missing, "checks": [asdict(check) for check in checks]})
-    print_statuses(
-        ((check.status, check.name, check.detail, check.remedy) for check in checks),
-        f"[red]The demo cannot run here;[/] missing: {', '.join(missing)}"
-        if missing
-        else "[green]The demo can run here:[/] make demo",
-    )
+    last = f"[red]The demo cannot run here;[/] missing: {', '.join(missing)}" if missing else RUNS
+    print_statuses(((check.status, check.name, check.detail, check.remedy) for check in checks), last)
     return 1 if missing else 0
 
 
@@ -140,7 +134,6 @@ def machine() -> Iterator[Check]:
 
 
 def torch_build() -> Check:
-    """Whether torch imports, and whether it sees a CUDA device."""
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -150,7 +143,6 @@ def torch_build() -> Check:
 
 
 def packages() -> Iterator[Check]:
-    """Each extra's packages."""
     for extra, required in extras().items():
         name = f"extra: {extra}" if extra else "core packages"
         absent = ", ".join(f"{p.name}{p.required} ({p.installed or 'absent'})" for p in required if not p.ok)
@@ -183,14 +175,7 @@ def loopback() -> Check:
     if importlib.util.find_spec("rclpy") is None:
         return Check("ROS 2", "missing", "rclpy cannot be imported", remedy)
     with own_domain() as domain:
-        environment = node_environment(os.environ, domain)
-        command, nowhere = [sys.executable, "-c", TALKER], subprocess.DEVNULL
-        talker = subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)
-        try:
-            return probe("ROS 2", LISTENER, remedy, environment)
-        finally:
-            talker.kill()
-            talker.wait()
+        return probe("ROS 2", LOOPBACK_PROBE, remedy, node_environment(os.environ, domain))
 
 
 def workstation() -> Iterator[Check]:

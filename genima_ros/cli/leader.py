@@ -37,7 +37,6 @@ class Sliders:
         self._arm, self._step_rad = arm, step_rad
 
     def press(self, key: str) -> None:
-        """Does what the key means; others are ignored."""
         if key in tuple("1234567"):
             self.joint = int(key) - 1
         elif key in ("up", "down"):
@@ -57,12 +56,10 @@ class Sliders:
         table = Table(title="leader", caption=caption, caption_style=style, box=None, title_style="bold")
         for column in ("joint", "min", "", "max", "rad", "there"):
             table.add_column(column, justify="left" if column in ("joint", "") else "right")
-        limits = self._arm.limits
-        for i, name in enumerate(self._arm.joint_names):
-            lower, q, upper = limits.lower[i], self.q[i], limits.upper[i]
-            numbers = f"{upper:.2f}", f"{q:.3f}", f"{measured[i]:.3f}"
-            style = "bold green" if i == self.joint else ""
-            bar = _bar((q - lower) / (upper - lower))
+        rows = zip(self._arm.joint_names, self._arm.limits.lower, self.q, self._arm.limits.upper, measured, strict=True)
+        for i, (name, lower, q, upper, there) in enumerate(rows):
+            bar, style = _bar((q - lower) / (upper - lower)), "bold green" if i == self.joint else ""
+            numbers = f"{upper:.2f}", f"{q:.3f}", f"{there:.3f}"
             table.add_row(f"{i + 1} {name}", f"{lower:.2f}", bar, *numbers, style=style)
         table.add_row("g gripper", "0.00", _bar(self.opening), "1.00", f"{self.opening:.2f}", "")
         return table

@@ -20,7 +20,6 @@ FOLDER = Path(__file__).parent
 @dataclass(frozen=True)
 class Verb:
     name: str
-    """One or two words."""
     file: str
     function: str
     help: str
@@ -35,7 +34,6 @@ class Verb:
 
 
 def find_verbs(folder: Path = FOLDER) -> dict[str, Verb]:
-    """All verbs by name."""
     files = (file for file in folder.glob("[!_]*.py") if file.stem != "main")
     verbs = sorted((verb for file in files for verb in verbs_of(file)), key=lambda verb: verb.name.partition(" ")[0])
     return {verb.name: verb for verb in verbs}
@@ -65,7 +63,6 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command line and returns its exit status."""
     try:
         return dispatch(arguments)
     except KeyboardInterrupt:
@@ -83,7 +80,6 @@ def run(arguments: list[str]) -> int:
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Finds the verb and calls its function."""
     if arguments == ["--version"]:
         print(version("genima_ros"))
         return 0
@@ -97,11 +93,16 @@ def dispatch(arguments: list[str]) -> int:
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends torchvision, which is not needed
             return verb.call(arguments[words:])
-    group = {name: verb for name, verb in verbs.items() if name.startswith(f"{arguments[0]} ")}
+    word, group = arguments[0], {name: verb for name, verb in verbs.items() if name.startswith(f"{arguments[0]} ")}
     if group and arguments[1:2] in (["-h"], ["--help"]):
         print(usage(group), flush=True)
         return 0
-    print(unknown_verb(arguments[0], verbs, group), file=sys.stderr)
+    problem = f"`{word}` needs one of: {', '.join(verb.function for verb in group.values())}"
+    if not group:
+        known = {name for verb in verbs for name in (verb, verb.partition(" ")[0])}
+        hint = "".join(f"; did you mean `genima {name}`?" for name in difflib.get_close_matches(word, known, n=1))
+        problem = f"there is no verb `{word}`; valid are {', '.join(verbs)}{hint}"
+    print(f"genima: {problem}", file=sys.stderr)
     return 2
 
 
@@ -119,20 +120,10 @@ def describe(error: Exception) -> str:
 
 
 def usage(verbs: dict[str, Verb]) -> str:
-    """The table of these verbs."""
     width = max(map(len, verbs))
     table = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items())
     options = "genima <verb> --help lists a verb's options. Errors are one line; GENIMA_TRACEBACK=1 adds a traceback."
     return f"usage: genima <verb> ...\n\n{table}\n\n{options}"
-
-
-def unknown_verb(word: str, verbs: dict[str, Verb], group: dict[str, Verb]) -> str:
-    """What to type instead; `group` holds the sub-verbs of the word."""
-    if group:
-        return f"genima: `{word}` needs one of: {', '.join(verb.function for verb in group.values())}"
-    close = difflib.get_close_matches(word, {name for verb in verbs for name in (verb, verb.partition(" ")[0])}, n=1)
-    hint = f"; did you mean `genima {close[0]}`?" if close else ""
-    return f"genima: there is no verb `{word}`; valid are {', '.join(verbs)}{hint}"
 
 
 if __name__ == "__main__":

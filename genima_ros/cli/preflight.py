@@ -44,14 +44,8 @@ def preflight(
     setup = setup or find_arm(running.arm)
     folder = checkpoint or (running.checkpoint and find_checkpoint(running.checkpoint))
     learned = Checkpoint.open(Path(folder)) if folder else None
-    wanted = Wanted(
-        learned,
-        running.cameras if learned is None else learned.rig.names,
-        running.nodes,
-        setup.arm,
-        arm_argument(arm or running.arm),
-        simulated=not setup.driver.robot_state,
-    )
+    cameras, name = running.cameras if learned is None else learned.rig.names, arm_argument(arm or running.arm)
+    wanted = Wanted(learned, cameras, running.nodes, setup.arm, name, simulated=not setup.driver.robot_state)
     remappings = setup.remappings(arm_namespace).items()
     with PreflightObserver(domain, wanted.cameras, setup.arm.joint_names, remappings) as observer:
         observer.spin(seconds)
@@ -59,8 +53,6 @@ def preflight(
         findings = list(judge(observer.report(), wanted))
     failed = [finding.name for finding in findings if finding.status == "failed"]
     write_json(json, {"ok": not failed, "findings": [asdict(finding) for finding in findings]})
-    print_statuses(
-        ((finding.status, finding.name, finding.found, finding.remedy) for finding in findings),
-        f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]",
-    )
+    last = f"[red]Do not enable the arm:[/] {', '.join(failed)}" if failed else "[green]Ready.[/]"
+    print_statuses(((finding.status, finding.name, finding.found, finding.remedy) for finding in findings), last)
     return 1 if failed else 0

@@ -85,33 +85,17 @@ def record(
     out = (Path("recordings") / task if out is None else out).absolute()
     if rig is not None:
         CameraRig.load(rig)
-    parameters = {
-        "out": str(out),
-        "task": task,
-        "instruction": instruction,
-        "cameras": list(cameras),
-        "fps": fps,
-        "images": images,
-        "leader": leader,
-        "rig": "" if rig is None else str(rig.absolute()),
-    }
+    own = {"out": str(out), "task": task, "instruction": instruction, "cameras": list(cameras), "fps": fps}
+    own |= {"images": images, "leader": leader, "rig": "" if rig is None else str(rig.absolute())}
     of_arms, renamed = graph.arm_values(
         {"arm": arm, "arm_namespace": arm_namespace, "leader_arm": leader_arm, "leader_namespace": leader_namespace}
     )
-    parameters |= {name: of_arms[name] for name in ("arm", "leader_arm")}
-    first = next_number(out)
-    domain = join_domain()
+    own |= {name: of_arms[name] for name in ("arm", "leader_arm")}
+    files, renames = () if config is None else (config.absolute(),), (*renamed.items(), *graph.parse_remappings(remap))
+    process = NodeProcess("recorder", "recorder_node", own, files, renames, niceness=0, respawn=True)
+    first, domain = next_number(out), join_domain()
     from genima_ros.clients.record_session import RecordSession  # not at the top: `--help` works without ROS
 
-    process = NodeProcess(
-        "recorder",
-        "recorder_node",
-        parameters,
-        () if config is None else (config.absolute(),),
-        (*renamed.items(), *graph.parse_remappings(remap)),
-        niceness=0,
-        respawn=True,
-    )
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
         alone = stack.enter_context(claim("recorder", domain))
@@ -163,8 +147,7 @@ def notice(session, _: str, text: str) -> None:
 
 
 def ring(times: int) -> None:
-    sys.stdout.write("\a" * times)
-    sys.stdout.flush()
+    print("\a" * times, end="", flush=True)
 
 
 @contextmanager
@@ -194,7 +177,6 @@ def table_view(session, goal: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def plain_view(session) -> Iterator[Callable[[], None]]:
-    """A line for whatever happens."""
     shown: dict[str, str] = {}
 
     def view() -> None:
@@ -228,23 +210,11 @@ def summarise(task: str, out: Path, first: int, discarded: int) -> dict:
             about = EpisodeInfo.load(folder)
         except (FileNotFoundError, ValueError) as error:
             about = EpisodeInfo(task=task, instruction="", suspect=(str(error),))
-        kept.append(
-            {
-                "episode": number_of(folder),
-                "label": about.label,
-                "suspect": list(about.suspect),
-                "seconds": about.quality.get("duration_s"),
-                "frames_lost": about.quality.get("frames_lost"),
-            }
-        )
-    return {
-        "task": task,
-        "out": str(out),
-        "kept": len(kept),
-        "suspect": sum(bool(e["suspect"]) for e in kept),
-        "discarded": discarded,
-        "episodes": kept,
-    }
+        seconds, lost = about.quality.get("duration_s"), about.quality.get("frames_lost")
+        row = {"episode": number_of(folder), "label": about.label, "suspect": list(about.suspect)}
+        kept.append({**row, "seconds": seconds, "frames_lost": lost})
+    counts = {"kept": len(kept), "suspect": sum(bool(e["suspect"]) for e in kept), "discarded": discarded}
+    return {"task": task, "out": str(out), **counts, "episodes": kept}
 
 
 def print_summary(summary: dict) -> None:
@@ -256,8 +226,5 @@ def print_summary(summary: dict) -> None:
         for reason in episode["suspect"]:
             print(f"  episode {episode['episode']}: {reason}")
     if summary["kept"]:
-        print(
-            f"they are in {out}; look at them: genima bag info {out}\n"
-            f"next: genima convert bags {out} data/{summary['task']}",
-            flush=True,
-        )
+        print(f"they are in {out}; look at them: genima bag info {out}")
+        print(f"next: genima convert bags {out} data/{summary['task']}", flush=True)

@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genima_core.files import write_json
 from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph.domain import join_domain
-from genima_ros.graph.recovery import ENABLE, Outcome, plan, recover_by
+
+if TYPE_CHECKING:
+    from genima_ros.clients.recovery_client import Outcome
 
 
 def recover(arm: str = "sim", arm_namespace: str = "", json: Path | None = None) -> int:
@@ -25,18 +28,17 @@ def recover(arm: str = "sim", arm_namespace: str = "", json: Path | None = None)
     """
     from genima_ros.arms import find_arm  # not at the top: `--help` answers at once, and without ROS
 
-    steps = tuple(plan(find_arm(arm), arm_namespace))
-    from genima_ros.clients.recovery_client import RecoveryLink, check_packages
+    setup = find_arm(arm)
+    from genima_ros.clients.recovery_client import RecoveryLink
 
-    check_packages(steps)
     with terminate_as_interrupt(), RecoveryLink(join_domain()) as link:
-        outcomes = tell(recover_by(steps, link.perform))
+        outcomes = tell(link.recover(setup, arm_namespace))
     done = outcomes[-1].ok
     write_json(json, {"arm": arm, "recovered": done, "steps": [asdict(outcome) for outcome in outcomes]})
     return 0 if done else 1
 
 
-def tell(outcomes: Iterable[Outcome]) -> list[Outcome]:
+def tell(outcomes: "Iterable[Outcome]") -> "list[Outcome]":
     """Prints each as it comes, and at the end what to do next."""
     told = []
     for outcome in outcomes:
@@ -44,6 +46,6 @@ def tell(outcomes: Iterable[Outcome]) -> list[Outcome]:
         print(f"{'ok    ' if outcome.ok else 'FAILED'}  {outcome.step}: {outcome.message}", flush=True)
         if outcome.todo:
             print(f"        {outcome.todo}", flush=True)
-    done = told[-1].ok
-    print(f"motion is off; when nobody is near the arm, enable it: {ENABLE}" if done else "not recovered", flush=True)
+    enable = "motion is off; when nobody is near the arm, enable it: genima enable"
+    print(enable if told[-1].ok else "not recovered", flush=True)
     return told

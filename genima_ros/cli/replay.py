@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,23 +71,12 @@ def replay(
             renamed = setup.remappings(arm_namespace).items()
             replayer = stack.enter_context(Replayer(join_domain(domain), setup.arm, renamed))
         result = run(replayer, motion, sim)
-    result = {
-        "episode": str(episode),
-        "index": index,
-        "speed": speed,
-        "task": motion.task,
-        "seed": motion.seed,
-        "source": motion.source,
-        "duration_s": motion.duration_s,
-        **result,
-    }
-    write_json(json, result)
+    about = {name: getattr(motion, name) for name in ("task", "seed", "source", "duration_s")}
+    write_json(json, {"episode": str(episode), "index": index, "speed": speed, **about, **result})
     solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
-    print(
-        f"replayed to its end; the arm was {result['median_error_rad']:.4f} rad (median), "
-        f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s) from where it was "
-        f"recorded{solved}"
-    )
+    most = f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s)"
+    off = f"{result['median_error_rad']:.4f} rad (median), {most} from where it was recorded"
+    print(f"replayed to its end; the arm was {off}{solved}")
     return 0
 
 
@@ -101,9 +91,8 @@ def run(replayer, motion: "Motion", sim: bool) -> dict[str, object]:
         def follow(name: str, q: np.ndarray, opening: np.ndarray, step_s: float) -> tuple[np.ndarray, np.ndarray]:
             total_s = (len(q) - 1) * step_s
             bar = progress.add_task(name, total=total_s)
-            return replayer.follow(
-                q, opening, step_s, lambda elapsed_s: progress.update(bar, completed=min(elapsed_s, total_s))
-            )
+            show = partial(progress.update, bar)
+            return replayer.follow(q, opening, step_s, lambda elapsed_s: show(completed=min(elapsed_s, total_s)))
 
         way, step_s = replayer.way_to(motion.q[0])
         follow("approach", way, np.full(len(way), motion.opening[0]), step_s)
@@ -126,13 +115,9 @@ def start_cell(stack: ExitStack, domain: int | None, **given: str) -> "Replayer"
 
     if domain is None:
         domain = stack.enter_context(own_domain())
-    nowhere = Path(os.devnull)
-    running, replayer = start(
-        describe_graph("teleop_sim", graph.argument_values("teleop_sim", given), only=("sim", "streamer")),
-        stack,
-        domain,
-        lambda domain: Replayer(domain, find_arm("sim").arm),
-        log=stack.enter_context(nowhere.open("w")),
-    )
+    values, nowhere = graph.argument_values("teleop_sim", given), Path(os.devnull)
+    description = describe_graph("teleop_sim", values, only=("sim", "streamer"))
+    log, make = stack.enter_context(nowhere.open("w")), partial(Replayer, arm=find_arm("sim").arm)
+    running, replayer = start(description, stack, domain, make, log)
     wait_ready(running, replayer, READY_S)
     return replayer

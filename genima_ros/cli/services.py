@@ -24,11 +24,12 @@ class Graph:
 
         RuntimeError: nobody offers it, it does not answer, or it refuses.
         """
-        from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
+        from genima_ros.arms import absolute  # not at the top: `--help` answers at once, and without ROS
+        from genima_ros.clients.observer import Observer
 
-        prefix = f"/{self.namespace.strip('/')}/" if self.namespace.strip("/") else "/"
         with Observer(join_domain(self.domain), f"genima_{service}") as observer:
-            print(observer.call(f"{prefix}{node}", service, ANSWER_S, again, **request).message or "done")
+            answer = observer.call(absolute(self.namespace, node), service, ANSWER_S, again, **request)
+            print(answer.message or "done")
 
 
 GraphOptions = tyro.conf.OmitArgPrefixes[Graph]

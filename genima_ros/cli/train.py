@@ -15,10 +15,8 @@ def autoencoder(training: tyro.conf.OmitArgPrefixes[Training]) -> None:
     from genima_core.diffusion.train_autoencoder import train_autoencoder
 
     train_autoencoder(training)
-    print(
-        f"{training.out}/vae is trained\n"
-        f"next: genima train diffusion --data {training.data} --autoencoder {training.out} --out runs/diffusion"
-    )
+    print(f"{training.out}/vae is trained")
+    print(f"next: genima train diffusion --data {training.data} --autoencoder {training.out} --out runs/diffusion")
 
 
 def diffusion(training: tyro.conf.OmitArgPrefixes[DiffusionTraining]) -> None:
@@ -33,10 +31,8 @@ def diffusion(training: tyro.conf.OmitArgPrefixes[DiffusionTraining]) -> None:
 
     train_diffusion(training)
     coder = f" --autoencoder {training.autoencoder}" if training.autoencoder else ""
-    print(
-        f"{training.out}/agent is trained\n"
-        f"next: genima train controller --data {training.data}{coder} --out runs/controller"
-    )
+    print(f"{training.out}/agent is trained")
+    print(f"next: genima train controller --data {training.data}{coder} --out runs/controller")
 
 
 def controller(training: tyro.conf.OmitArgPrefixes[ControllerTraining]) -> None:
@@ -49,11 +45,9 @@ def controller(training: tyro.conf.OmitArgPrefixes[ControllerTraining]) -> None:
     from genima_core.controller.train import train_controller
 
     train_controller(training)
-    print(
-        f"{training.out}/controller is trained\n"
-        f"next: genima checkpoint --data {training.data} --diffusion runs/diffusion --controller {training.out} "
-        "--out checkpoints/mine"
-    )
+    print(f"{training.out}/controller is trained")
+    models = f"--diffusion runs/diffusion --controller {training.out}"
+    print(f"next: genima checkpoint --data {training.data} {models} --out checkpoints/mine")
 
 
 VERBS = (autoencoder, diffusion, controller)

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
 
@@ -19,17 +20,17 @@ from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros import nodes
 from genima_ros.graph import graph
-from genima_ros.graph.domain import claim, join_domain, node_environment
+from genima_ros.graph.domain import claim, join_domain, node_environment, remove_abandoned
 from genima_ros.graph.graph import READY_S, GraphDescription, describe_graph
 from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
 from genima_ros.graph.processes import ProcessOutput, RunningGraph
-from genima_ros.graph.transport import remove_abandoned
 from genima_ros.share import share_folder
 
 if TYPE_CHECKING:
     from genima_ros.clients.observer import Observer
 
 SPIN_S = 0.1
+SOLVED = "solved; for the next one: genima scene"
 VALUES = {bool: "true|false", int: "N", float: "NUMBER", str: "TEXT"}
 ObserverT = TypeVar("ObserverT", bound="Observer")
 
@@ -54,26 +55,19 @@ def up(
     description = describe_graph(mode, graph.parse_arguments(mode, arguments))
     with terminate_as_interrupt(), ExitStack() as stack:
         from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
+        from genima_ros.messages import interfaces
 
         running, observer = start(description, stack, None, Observer)
         try:
             wait_ready(running, observer, ready_timeout_s)
             print(description.ready_text(observer.domain), flush=True)
-            tell_scenes(observer)
+            observer.listen(interfaces.SCENE, lambda scene: print(f"scene {scene.data}", flush=True))
+            observer.listen(interfaces.SUCCESS, lambda success: success.data and print(SOLVED, flush=True))
             while True:
                 observer.spin(SPIN_S)
                 running.check()
         except KeyboardInterrupt:
             print("ending all nodes", flush=True)
-
-
-def tell_scenes(observer: "Observer") -> None:
-    """Prints each scene of a simulated cell, and when its task is solved; a real cell says neither."""
-    from genima_ros.messages import interfaces
-
-    solved = "solved; for the next one: genima scene"
-    observer.listen(interfaces.SCENE, lambda scene: print(f"scene {scene.data}", flush=True))
-    observer.listen(interfaces.SUCCESS, lambda success: success.data and print(solved, flush=True))
 
 
 def start(
@@ -147,21 +141,15 @@ def default_of(mode: str, argument: Argument) -> object:
     for node in get_mode(mode).nodes:
         if argument.name not in node.parameters:
             continue
-        section = sections.get(node.name)
-        parameters = section.get("ros__parameters", {}) if isinstance(section, dict) else {}
-        if argument.name in parameters:
-            return json.dumps(parameters[argument.name])
+        given = sections.get(node.name, {}).get("ros__parameters", {})
+        if argument.name in given:
+            return json.dumps(given[argument.name])
         if node.name == "streamer" and hasattr(StreamerConfig, argument.name):
             return json.dumps(getattr(StreamerConfig, argument.name))
         source = (Path(nodes.__file__).parent / f"{node.executable}.py").read_text()
         if found := re.search(rf"^    {argument.name}: .* = (.+)$", source, re.MULTILINE):
-            return {
-                "DEFAULT_TASK": json.dumps(DEFAULT_TASK),
-                "None": "none",
-                '""': "none",
-                "True": "true",
-                "False": "false",
-            }.get(found[1], found[1])
+            known = {"None": "none", '""': "none", "True": "true", "False": "false"}
+            return {"DEFAULT_TASK": json.dumps(DEFAULT_TASK), **known}.get(found[1], found[1])
     return "the node's"
 
 
@@ -169,7 +157,5 @@ def table(title: str, rows: Sequence[tuple[str, str]], *below: str) -> str:
     """Two columns, the second wrapped to the terminal."""
     width = max(len(name) for name, _ in rows) + 4
     columns = max(60, shutil.get_terminal_size().columns)
-    lines = [
-        textwrap.fill(f"  {name:<{width - 2}}{text}", columns, subsequent_indent=" " * width) for name, text in rows
-    ]
-    return "\n".join([title, *lines, *below])
+    fill = partial(textwrap.fill, width=columns, subsequent_indent=" " * width)
+    return "\n".join([title, *(fill(f"  {name:<{width - 2}}{text}") for name, text in rows), *below])

@@ -14,7 +14,6 @@ from genima_ros.messages import conversions, interfaces
 FOUND_S = 10.0
 REST_S = 20.0
 REST_RAD = 0.002
-"""Within this the joints are at rest."""
 SETTLE_S = 0.3
 """An image counts when it was captured this long after the arm came to rest: what it holds has stopped swinging."""
 AHEAD_S = 0.2
@@ -26,8 +25,7 @@ class CalibrationLink(Observer):
 
     def __init__(self, domain: int, cameras: Sequence[str], arm: ArmSetup, namespace: str = "") -> None:
         super().__init__(domain, "calibration", arm.remappings(namespace).items())
-        self.domain, self.cameras = domain, tuple(cameras)
-        self._setup = arm
+        self.cameras, self._setup = tuple(cameras), arm
         self.q: np.ndarray | None = None
         self.opening = 1.0
         self._joint_stamp_s = self._rest_since_s = -np.inf
@@ -35,21 +33,19 @@ class CalibrationLink(Observer):
         self._images: dict[str, Image] = {}
         self._infos: dict[str, CameraInfo] = {}
         for name in cameras:
-            interfaces.subscribe(self.node, interfaces.camera_image(name), partial(self._images.__setitem__, name))
-            interfaces.subscribe(self.node, interfaces.camera_info(name), partial(self._infos.__setitem__, name))
-        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
+            self.listen(interfaces.camera_image(name), partial(self._images.__setitem__, name))
+            self.listen(interfaces.camera_info(name), partial(self._infos.__setitem__, name))
+        self.listen(interfaces.JOINT_STATES, self._on_joint_state)
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
         """RuntimeError if a stream is missing, which it names."""
         if not self.spin_until(lambda: not self.missing, timeout_s):
-            raise RuntimeError(
-                f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}; start the "
-                "cameras and the arm's driver (genima up), and check --cameras and --arm"
-            )
+            silent = f"nothing arrives on {', '.join(self.missing)} in ROS domain {self.domain}"
+            remedy = "start the cameras and the arm's driver (genima up), and check --cameras and --arm"
+            raise RuntimeError(f"{silent}; {remedy}")
 
     @property
     def missing(self) -> list[str]:
-        """Topics that are silent."""
         images = [interfaces.camera_image(name).name for name in self.cameras if name not in self._images]
         infos = [interfaces.camera_info(name).name for name in self.cameras if name not in self._infos]
         return [*images, *infos, *([interfaces.JOINT_STATES.name] if self.q is None else [])]
@@ -64,10 +60,8 @@ class CalibrationLink(Observer):
         early = [name for name, s in self._stamps_s().items() if s < settled_s]
         late = [name for name, s in self._stamps_s().items() if s > self._joint_stamp_s + AHEAD_S]
         if early:
-            return (
-                f"no image of {', '.join(early)} since the arm came to rest ({self._joint_stamp_s - settled_s:.1f} s "
-                "ago by the stamps): wait, or check that cameras and arm share one clock"
-            )
+            since = f"since the arm came to rest ({self._joint_stamp_s - settled_s:.1f} s ago by the stamps)"
+            return f"no image of {', '.join(early)} {since}: wait, or check that cameras and arm share one clock"
         return f"the images of {', '.join(late)} are ahead of the joint states; check the clocks" if late else ""
 
     def moment(self) -> Moment | None:
@@ -82,10 +76,9 @@ class CalibrationLink(Observer):
         for name, image in images.items():
             size, told = image.shape[1::-1], cameras[name].size
             if size != told:
-                raise ValueError(
-                    f"images of camera {name!r} are {size[0]}x{size[1]}; its camera_info is for {told[0]}x{told[1]}: "
-                    "intrinsics of another size are wrong, so let the driver publish both at one size"
-                )
+                sizes = f"images of camera {name!r} are {size[0]}x{size[1]}; its camera_info is for {told[0]}x{told[1]}"
+                remedy = "intrinsics of another size are wrong, so let the driver publish both at one size"
+                raise ValueError(f"{sizes}: {remedy}")
         return Moment(min(self._stamps_s().values()), self.q.copy(), self.opening, images, cameras)
 
     def wait_moment(self, since_s: float = -np.inf) -> Moment:

@@ -30,10 +30,8 @@ class LeaderClient(Observer):
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
         """Returns when the leader is heard; RuntimeError if there is none."""
-        if not self.spin_until(lambda: self.heard and np.isfinite(self.q).all(), timeout_s):
-            raise RuntimeError(
-                f"no simulated leader is there in ROS domain {self.domain}; start it: genima up teleop sim"
-            )
+        problem = f"no simulated leader is there in ROS domain {self.domain}; start it: genima up teleop sim"
+        self.wait_until(lambda: self.heard and np.isfinite(self.q).all(), timeout_s, problem)
 
     def send(self, q: np.ndarray, opening: float) -> None:
         """Where the leader should be: (7,) rad, and the gripper's opening."""

@@ -1,6 +1,8 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
 import os
+import signal
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Self
 
@@ -8,15 +10,21 @@ import rclpy
 from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from genima_ros.graph.transport import choose_transport
+from genima_ros.graph.domain import choose_transport, current_domain
+from genima_ros.graph.graph import READY_S
 from genima_ros.messages import interfaces
-from genima_ros.messages.diagnostics import read_diagnostics
-from genima_ros.nodes.run import make_executor
+from genima_ros.messages.status import read_diagnostics
+from genima_ros.nodes.base import make_executor
 
 CALLS = 10
 """Of a service that may be called more than once: a middleware on busy cores loses an answer now and then."""
+
+
+class Absent(RuntimeError):
+    """Nobody is there whom a call is for."""
 
 
 class Observer:
@@ -65,12 +73,16 @@ class Observer:
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
         return True
 
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float, problem: str) -> None:
+        """As `spin_until`, but RuntimeError, which says the problem, where the condition does not hold in time."""
+        if not self.spin_until(condition, timeout_s):
+            raise RuntimeError(problem)
+
     def wait_for_nodes(
         self, names: Collection[str], timeout_s: float, check: Callable[[], object] = lambda: None
     ) -> None:
-        """Returns when each node has published diagnostics, which it does once it has loaded everything.
-
-        RuntimeError if one was not heard of in time. `check` is called meanwhile, and ends the wait by what it raises.
+        """Returns when each node has published diagnostics, which it does once it has loaded everything; RuntimeError
+        if one was not heard of in time. `check` is called meanwhile, and ends the wait by what it raises.
         """
 
         def ready() -> bool:
@@ -96,23 +108,47 @@ class Observer:
         answer = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=known), timeout_s)
         return {name: parameter_value_to_python(value) for name, value in zip(known, answer.values, strict=True)}
 
-    def ask(self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False) -> Any:
-        """The response of a service of this type; RuntimeError where nobody offers it, or none comes in time.
-
+    def ask(
+        self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False, found_s: float | None = None
+    ) -> Any:
+        """The response of a service of this type; Absent where nobody offers it, RuntimeError if none comes in time.
         `again`: a request without an answer is sent anew.
         """
         client = self.node.create_client(kind, name)
         try:
-            if not self.spin_until(client.service_is_ready, timeout_s):
-                raise RuntimeError(
-                    f"nobody offers the service {client.srv_name} in ROS domain {self.domain}; "
-                    "is a graph running there whose node offers it?"
-                )
+            if not self.spin_until(client.service_is_ready, timeout_s if found_s is None else found_s):
+                where = f"in ROS domain {self.domain}; is a graph running there whose node offers it?"
+                raise Absent(f"nobody offers the service {client.srv_name} {where}")
             calls: list[Any] = []
             for _ in range(times := CALLS if again else 1):
                 calls.append(client.call_async(request))
                 if self.spin_until(lambda: any(call.done() for call in calls), timeout_s / times):
                     return next(call.result() for call in calls if call.done())
-            raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:.0f} s")
+            raise RuntimeError(f"service {client.srv_name} gave no answer within {timeout_s:g} s")
         finally:
             self.node.destroy_client(client)
+
+    def wait_for(self, future: Future, name: str, timeout_s: float) -> Any:
+        """The result of a call; RuntimeError if none comes in time."""
+        self.wait_until(future.done, timeout_s, f"{name} gave no answer within {timeout_s:g} s")
+        return future.result()
+
+
+def main() -> None:
+    """`python -m genima_ros.clients.observer TEXT NODE ...`, for launch files: says TEXT when every node is ready.
+
+    A process of its own, so that nothing but launch handles signals and blocks in the process of launch.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+    text, *names = sys.argv[1:]
+    with Observer(current_domain()) as observer:
+        try:
+            observer.wait_for_nodes(names, READY_S)
+        except RuntimeError as error:
+            sys.exit(str(error))
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

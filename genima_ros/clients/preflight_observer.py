@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from rclpy.node import Node
@@ -17,7 +18,6 @@ from genima_core.targets.gate import GateState
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.cameras.rig_watch import read_rig
 
 SETTINGS = ("checkpoint", "execution", "arm", "velocity_scale", "slack_s")
 """Parameters that nodes must share, or that tell what is allowed."""
@@ -52,25 +52,24 @@ def find_graph(domain: int) -> GraphFound:
         def running() -> set[str]:
             return set(observer.node.get_node_names()) & set(ASKED)
 
-        if not observer.spin_until(lambda: "streamer" in running(), FOUND_S):
-            raise RuntimeError(f"no streamer is running in ROS domain {domain}: start a graph, genima up ...")
-        if not observer.spin_until(lambda: len(running()) > 1, FOUND_S):
-            raise RuntimeError(f"only a streamer is running in ROS domain {domain}: start a whole graph, genima up ...")
+        where = f"is running in ROS domain {domain}: start a"
+        observer.wait_until(lambda: "streamer" in running(), FOUND_S, f"no streamer {where} graph, genima up ...")
+        observer.wait_until(lambda: len(running()) > 1, FOUND_S, f"only a streamer {where} whole graph, genima up ...")
         arm = observer.parameters("streamer", ["arm"], PATIENCE_S)["arm"]
         if "teleop" not in running():
             checkpoint = observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)["checkpoint"]
             return GraphFound(("streamer", "diffusion", "controller"), (), arm, checkpoint)
-        cameras: list[str] | None = None
+        cameras: tuple[str, ...] | None = None
         while cameras != (newer := _cameras(observer.node)):
             cameras = newer
             observer.spin(DISCOVERED_S)
-        return GraphFound(("streamer", "teleop"), tuple(cameras), arm, "")
+        return GraphFound(("streamer", "teleop"), cameras, arm, "")
 
 
-def _cameras(node: Node) -> list[str]:
+def _cameras(node: Node) -> tuple[str, ...]:
     """Those whose pictures somebody is known to publish."""
     topics = [CAMERA_TOPIC.fullmatch(name) for name, _ in node.get_topic_names_and_types()]
-    return sorted(found[1] for found in topics if found and node.count_publishers(found[0]))
+    return tuple(sorted(found[1] for found in topics if found and node.count_publishers(found[0])))
 
 
 class PreflightObserver(Observer):
@@ -87,7 +86,7 @@ class PreflightObserver(Observer):
             self.listen(interfaces.camera_info(name), partial(self._on_info, camera))
         self.listen(replace(interfaces.JOINT_STATES, qos=SEVERAL), self._on_joints)
         self.listen(interfaces.ARM_STATUS, lambda m: setattr(self.seen.arm, "status", (m.level[0], m.message)))
-        self._keep(interfaces.CAMERA_RIG, "rig", read_rig)
+        self._keep(interfaces.CAMERA_RIG, "rig", conversions.read_rig)
         self._keep(interfaces.TARGETS, "drawings", lambda _: self.seen.drawings + 1)
         self._keep(interfaces.STREAMER_STATE, "streamer", lambda message: read_status(message, State))
         self._keep(interfaces.GATE, "gate", lambda message: read_status(message, GateState))
@@ -116,20 +115,15 @@ class PreflightObserver(Observer):
     def report(self) -> CellSeen:
         """What was seen until now; asks the nodes for their settings."""
         seen = self.seen
-        seen.arm.states.publishers = len(self._publishers(interfaces.JOINT_STATES))
+        seen.arm.states.publishers = len(interfaces.publishers_of(self.node, interfaces.JOINT_STATES))
         for name, camera in seen.cameras.items():
-            camera.pictures.publishers = len(self._publishers(interfaces.camera_image(name)))
-        seen.problems = {
-            name: str(values["message"]) if values["level"] else "" for name, values in self.diagnostics.items()
-        }
+            camera.pictures.publishers = len(interfaces.publishers_of(self.node, interfaces.camera_image(name)))
+        problems = {name: values["message"] if values["level"] else "" for name, values in self.diagnostics.items()}
+        seen.problems = {name: str(problem) for name, problem in problems.items()}
         seen.settings = {node: self.parameters(node, SETTINGS, PATIENCE_S) for node in ASKED if node in seen.problems}
-        seen.commanders = sorted(name for topic in interfaces.ARM_COMMANDS.values() for name in self._publishers(topic))
+        commanders = (interfaces.publishers_of(self.node, topic) for topic in interfaces.ARM_COMMANDS.values())
+        seen.commanders = sorted(chain.from_iterable(commanders))
         return seen
-
-    def _publishers(self, topic: interfaces.Topic) -> list[str]:
-        """Full names of the nodes that publish it; one for each publisher."""
-        infos = self.node.get_publishers_info_by_topic(self.node.resolve_topic_name(topic.name))
-        return [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
 
     def _on_image(self, name: str, camera: CameraSeen, message: Image) -> None:
         camera.pictures.hear(conversions.seconds(message.header.stamp), self.now_s())

@@ -3,8 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.task import Future
 from std_msgs.msg import Bool, String
 
@@ -61,11 +64,9 @@ class RecordSession(Observer):
         self._instruction = interfaces.publish(self.node, interfaces.INSTRUCTION)
         if instruction:
             self._instruction.publish(String(data=instruction))
-        interfaces.subscribe(self.node, interfaces.RECORDING, self._on_recording)
+        self.listen(interfaces.RECORDING, self._on_recording)
         for name, (topic, states) in STATES.items():
-            interfaces.subscribe(
-                self.node, topic, lambda m, name=name, states=states: self.states.update({name: read_status(m, states)})
-            )
+            self.listen(topic, partial(self._on_state, name, states))
         called = {(node, service) for node, service, _ in CALLS.values()}
         self._clients: dict[tuple[str, str], Any] = {
             (node, name): self.node.create_client(interfaces.SERVICES[name].type, f"{node}/{name}")
@@ -86,7 +87,10 @@ class RecordSession(Observer):
 
     def step(self) -> None:
         """Acts on the keys so far; one that needs the recorder waits for the answer to the one before."""
-        self._hear_verdict()
+        kept = float(self.recorder.get("kept", 0.0))
+        if kept > self._kept:  # the recorder tells at once when it has finished an episode, whoever asked for that
+            self._sound(3 if self.recorder["last_suspect"] else 1)
+        self._kept = kept
         if self._pending is not None and time.monotonic() - self._asked_s > ANSWER_S:
             self._pending = None  # whoever was asked has ended meanwhile
             self.say(f"there was no answer within {ANSWER_S:g} s; try again")
@@ -154,12 +158,8 @@ class RecordSession(Observer):
             self.recording = False
             self.discarded += 1
 
-    def _hear_verdict(self) -> None:
-        """The recorder tells at once when it has finished an episode, whoever asked for that."""
-        kept = float(self.recorder.get("kept", 0.0))
-        if kept > self._kept:
-            self._sound(3 if self.recorder["last_suspect"] else 1)
-        self._kept = kept
+    def _on_state(self, name: str, states: type[StrEnum], message: DiagnosticStatus) -> None:
+        self.states[name] = read_status(message, states)
 
     def _on_recording(self, message: Bool) -> None:
         # Without a call under way it was started by itself, or by somebody else's call.

@@ -1,18 +1,22 @@
-"""Performs the steps of a recovery by calling services and actions of the arm's driver and of the streamer."""
+"""Gets an arm out of a reflex stop, step by step, by its driver and the streamer; no step moves the arm."""
 
 import importlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
 from std_srvs.srv import Trigger
 
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.streaming.states import Refusal, State, Status
-from genima_ros.clients.observer import Observer
-from genima_ros.graph.recovery import Absent, Step
+from genima_ros.arms import ArmSetup, absolute
+from genima_ros.clients.observer import Absent, Observer
 from genima_ros.messages import interfaces
 from genima_ros.messages.status import read_arm_status, read_status
 
@@ -21,29 +25,39 @@ ANSWER_S = 20.0
 """An arm takes up to a dozen seconds to recover."""
 NO_ERROR = "no error"
 """In what multipanda_ros2 answers, as a failure, when there is nothing to recover from."""
-NEEDS = {
-    "service": ("franka_msgs.srv", "ErrorRecovery"),
-    "action": ("franka_msgs.action", "ErrorRecovery"),
-    "deactivate": ("controller_manager_msgs.srv", "SwitchController"),
-    "hardware": ("controller_manager_msgs.srv", "SetHardwareComponentState"),
-    "activate": ("controller_manager_msgs.srv", "SwitchController"),
-}
-"""What calls need of a full ROS 2 installation."""
+GRAPH = "start the graph (genima up ...) in another terminal, then try again"
+DRIVER = "start the arm's driver, then try again"
+SIMULATED = "start the simulated cell, or name the real arm: genima recover --arm fr3"
+RESTART = "restart the arm's driver, then try again"
+BY_HAND = (
+    "release the user stop; unlock the joints and activate FCI in Desk; move the arm out of contact by hand; "
+    "then try again"
+)
+NO_HARDWARE = (
+    "restart the arm's driver: after a recovery some versions of franka_ros2 cannot activate the hardware; "
+    "then try again"
+)
 
 
-def check_packages(steps: Iterable[Step]) -> None:
-    """ImportError or RuntimeError where a package that they need is missing, or is another one of this name."""
-    for module, name in (NEEDS[step.call] for step in steps if step.call in NEEDS):
-        if not hasattr(importlib.import_module(module), name):
-            raise RuntimeError(
-                f"{module} has no {name}; source the workspace of the arm's driver: franka_ros2 for an "
-                "FR3, multipanda_ros2 for a Panda"
-            )
+@dataclass(frozen=True)
+class Step:
+    name: str
+    act: Callable[[], str]
+    """Says what came of it; Absent where nobody is there to do it, RuntimeError if it failed or took too long."""
+    if_absent: str = DRIVER
+    if_failed: str = BY_HAND
+
+
+@dataclass(frozen=True)
+class Outcome:
+    step: str
+    ok: bool
+    message: str
+    todo: str = ""
+    """What a person must do."""
 
 
 class RecoveryLink(Observer):
-    """`perform` does one step, and waits for its end."""
-
     def __init__(self, domain: int, found_s: float = FOUND_S, answer_s: float = ANSWER_S) -> None:
         super().__init__(domain, "recover")
         self._found_s, self._answer_s = found_s, answer_s
@@ -53,9 +67,47 @@ class RecoveryLink(Observer):
         self.listen(interfaces.ARM_STATUS, self._on_status)
         self.listen(interfaces.STREAMER_STATE, self._on_state)
 
-    def perform(self, step: Step) -> str:
-        """What came of it; Absent where nobody is there to do it, RuntimeError if it failed, or did not end in time."""
-        return getattr(self, f"_{step.call}")(step)
+    def recover(self, arm: ArmSetup, namespace: str = "") -> Iterator[Outcome]:
+        """Performs the steps of this arm until one fails; each outcome comes at once."""
+        for step in self.steps(arm, namespace):
+            try:
+                yield Outcome(step.name, True, step.act())
+            except RuntimeError as error:
+                todo = step.if_absent if isinstance(error, Absent) else step.if_failed
+                yield Outcome(step.name, False, str(error), todo)
+                return
+
+    def steps(self, arm: ArmSetup, namespace: str = "") -> list[Step]:
+        """What to do for this arm, in this order; names that its file leaves out leave their steps out.
+
+        The streamer is disabled first and stays so. Controllers are deactivated before anything comes back to life: a
+        trajectory controller would go on along its old trajectory. Errors are those of `find_message`.
+        """
+        recovery, name = arm.driver.recovery, absolute(namespace, arm.driver.recovery.name)
+        manager = absolute(namespace, recovery.controller_manager)
+        switch = partial(self._switch, manager, recovery.controllers)
+        steps = [Step("turn motion off", self._disable, GRAPH, GRAPH)]
+        if recovery.controllers:
+            find_message("controller_manager_msgs.srv", "SwitchController")
+            steps.append(Step("deactivate controllers", partial(switch, False), if_failed=RESTART))
+        if recovery.kind == "trigger":
+            steps.append(Step("recover from the error", partial(self._trigger, name), SIMULATED))
+        elif recovery.kind == "service":
+            kind = find_message("franka_msgs.srv", "ErrorRecovery")
+            steps.append(Step("recover from the error", partial(self._call_service, kind, name)))
+        elif recovery.kind == "action":
+            kind = find_message("franka_msgs.action", "ErrorRecovery")
+            steps.append(Step("recover from the error", partial(self._run_action, kind, name)))
+        if recovery.hardware:
+            kind = find_message("controller_manager_msgs.srv", "SetHardwareComponentState")
+            activate = partial(self._activate_hardware, kind, manager, recovery.hardware)
+            steps.append(Step("activate the hardware", activate, if_failed=NO_HARDWARE))
+        if recovery.controllers:
+            remedy = "read what the driver says, restart it, then try again"
+            steps.append(Step("activate controllers", partial(switch, True), if_failed=remedy))
+        steps.append(Step("wait for the arm", self._wait, GRAPH))
+        steps.append(Step("reset the streamer's fault", self._reset, GRAPH, "do what it says, then try again"))
+        return steps
 
     def _on_status(self, message: DiagnosticStatus) -> None:
         status = read_arm_status(message)
@@ -67,132 +119,103 @@ class RecoveryLink(Observer):
 
     # ---- the arm
 
-    def _trigger(self, step: Step) -> str:
-        response = self._ask(Trigger, step.target, Trigger.Request())
+    def _trigger(self, name: str) -> str:
+        response = self._ask(Trigger, name)
         if not response.success:
-            raise RuntimeError(f"{step.target} refused: {response.message}")
+            raise RuntimeError(f"{name} refused: {response.message}")
         return response.message
 
-    def _service(self, step: Step) -> str:
-        from franka_msgs.srv import ErrorRecovery
-
-        response = self._ask(ErrorRecovery, step.target, ErrorRecovery.Request())
+    def _call_service(self, kind: Any, name: str) -> str:
+        response = self._ask(kind, name)
         if response.success:
             return "recovered"
         if NO_ERROR in response.error.lower():
             return "there was no error"
-        raise RuntimeError(f"{step.target} refused: {response.error or 'it gives no reason'}")
+        raise RuntimeError(f"{name} refused: {response.error or 'it gives no reason'}")
 
-    def _action(self, step: Step) -> str:
-        from action_msgs.msg import GoalStatus
-        from franka_msgs.action import ErrorRecovery
-
-        client = ActionClient(self.node, ErrorRecovery, step.target)
+    def _run_action(self, kind: Any, name: str) -> str:
+        client = ActionClient(self.node, kind, name)
         try:
             if not self.spin_until(client.server_is_ready, self._found_s):
-                raise Absent(f"there is no action {step.target}")
-            goal = self._answer(client.send_goal_async(ErrorRecovery.Goal()), step.target)
+                raise Absent(f"there is no action {name}")
+            goal = self.wait_for(client.send_goal_async(kind.Goal()), name, self._answer_s)
             if not goal.accepted:
-                raise RuntimeError(f"{step.target} refused the goal")
-            status = self._answer(goal.get_result_async(), step.target).status
+                raise RuntimeError(f"{name} refused the goal")
+            status = self.wait_for(goal.get_result_async(), name, self._answer_s).status
         finally:
             client.destroy()
         if status != GoalStatus.STATUS_SUCCEEDED:
-            raise RuntimeError(f"{step.target} failed: the arm did not recover")
+            raise RuntimeError(f"{name} failed: the arm did not recover")
         return "recovered"
 
-    def _wait(self, step: Step) -> str:
+    def _wait(self) -> str:
         self._status = None
         if not self.spin_until(lambda: self._status is not None, self._found_s):
-            raise Absent(f"nothing arrives on {step.target}: no arm monitor is running")
+            raise Absent("nothing arrives on /arm_status: no arm monitor is running")
         if not self.spin_until(lambda: self._status is not None and self._status.level is Level.OK, self._answer_s):
             raise RuntimeError(f"the arm must not be moved: {self._status and self._status.message}")
         return "it may be moved"
 
     # ---- its controllers
 
-    def _controllers(self, step: Step) -> dict[str, str]:
-        """State of each controller of the step; RuntimeError where one is not loaded."""
-        from controller_manager_msgs.srv import ListControllers
+    def _switch(self, manager: str, controllers: Sequence[str], on: bool) -> str:
+        """Activates those of the controllers that are not active, or deactivates those that are."""
+        from controller_manager_msgs.srv import ListControllers, SwitchController
 
-        listed = self._ask(ListControllers, f"{step.target}/list_controllers", ListControllers.Request()).controller
-        states = {controller.name: controller.state for controller in listed}
-        missing = [name for name in step.items if name not in states]
-        if missing:
-            raise RuntimeError(
-                f"{step.target} has no controller {', '.join(missing)}; it has "
-                f"{', '.join(states) or 'none'}: compare recovery.controllers of the arm's file"
-            )
-        return {name: states[name] for name in step.items}
-
-    def _deactivate(self, step: Step) -> str:
-        active = [name for name, state in self._controllers(step).items() if state == "active"]
-        return self._switch(step, deactivate_controllers=active) if active else "none was active"
-
-    def _activate(self, step: Step) -> str:
-        idle = [name for name, state in self._controllers(step).items() if state != "active"]
-        return self._switch(step, activate_controllers=idle) if idle else "all were active"
-
-    def _switch(self, step: Step, **controllers: list[str]) -> str:
-        from controller_manager_msgs.srv import SwitchController
-
-        request = SwitchController.Request(strictness=SwitchController.Request.STRICT, **controllers)
+        states = {c.name: c.state for c in self._ask(ListControllers, f"{manager}/list_controllers").controller}
+        if missing := [name for name in controllers if name not in states]:
+            there = f"it has {', '.join(states) or 'none'}: compare recovery.controllers of the arm's file"
+            raise RuntimeError(f"{manager} has no controller {', '.join(missing)}; {there}")
+        names = [name for name in controllers if (states[name] == "active") != on]
+        if not names:
+            return "all were active" if on else "none was active"
+        request = SwitchController.Request(strictness=SwitchController.Request.STRICT)
         request.timeout.sec = math.ceil(self._answer_s / 2)
-        response = self._ask(SwitchController, f"{step.target}/switch_controller", request)
-        names = ", ".join(name for group in controllers.values() for name in group)
+        verb = "activate" if on else "deactivate"
+        setattr(request, f"{verb}_controllers", names)
+        response = self._ask(SwitchController, f"{manager}/switch_controller", request)
         if not response.ok:
             reason = getattr(response, "message", "")  # older ones do not say
-            raise RuntimeError(
-                f"{step.target} cannot {step.name.partition(' ')[0]} {names}{': ' if reason else ''}{reason}"
-            )
-        return names
+            raise RuntimeError(f"{manager} cannot {verb} {', '.join(names)}{': ' if reason else ''}{reason}")
+        return ", ".join(names)
 
-    def _hardware(self, step: Step) -> str:
-        from controller_manager_msgs.srv import SetHardwareComponentState
+    def _activate_hardware(self, kind: Any, manager: str, hardware: str) -> str:
         from lifecycle_msgs.msg import State as Lifecycle
 
-        request = SetHardwareComponentState.Request(name=step.items[0])
+        request = kind.Request(name=hardware)
         request.target_state.id, request.target_state.label = Lifecycle.PRIMARY_STATE_ACTIVE, "active"
-        response = self._ask(SetHardwareComponentState, f"{step.target}/set_hardware_component_state", request)
+        response = self._ask(kind, f"{manager}/set_hardware_component_state", request)
         if not response.ok:
-            raise RuntimeError(f"{step.items[0]} stays {response.state.label or 'as it is'}")
-        return f"{step.items[0]} is active"
+            raise RuntimeError(f"{hardware} stays {response.state.label or 'as it is'}")
+        return f"{hardware} is active"
 
     # ---- the streamer
 
-    def _disable(self, step: Step) -> str:
-        self._trigger(step)
+    def _disable(self) -> str:
+        self._trigger("/streamer/stop")
         return "the streamer is disabled"
 
-    def _reset(self, step: Step) -> str:
-        self._rest(step)
-        if self._streamer is None or self._streamer.state is not State.FAULT:
-            return "there was none"
-        self._trigger(step)
-        return "it is over"
-
-    def _rest(self, step: Step) -> None:
-        """Returns when the streamer has come to rest, and its state is known."""
+    def _reset(self) -> str:
+        """Once it has come to rest."""
         begin_s = time.monotonic()
         if not self.spin_until(lambda: self._streamer_s > begin_s, self._found_s):
             raise Absent("the streamer publishes no state")
         resting = (State.HOLDING, State.FAULT)
         if not self.spin_until(lambda: self._streamer is not None and self._streamer.state in resting, self._answer_s):
             raise RuntimeError(f"the streamer does not come to rest: {self._streamer}")
+        if self._streamer is None or self._streamer.state is not State.FAULT:
+            return "there was none"
+        self._trigger("/streamer/reset_fault")
+        return "it is over"
 
-    # ---- calls
+    def _ask(self, kind: Any, name: str, request: Any = None) -> Any:
+        return self.ask(kind, name, request or kind.Request(), self._answer_s, found_s=self._found_s)
 
-    def _ask(self, kind: type, name: str, request: object):
-        """The response of a service."""
-        client = self.node.create_client(kind, name)
-        try:
-            if not self.spin_until(client.service_is_ready, self._found_s):
-                raise Absent(f"there is no service {name}")
-            return self._answer(client.call_async(request), name)
-        finally:
-            self.node.destroy_client(client)
 
-    def _answer(self, future, name: str):
-        if not self.spin_until(future.done, self._answer_s):
-            raise RuntimeError(f"{name} gave no answer within {self._answer_s:g} s")
-        return future.result()
+def find_message(module: str, name: str) -> Any:
+    """ImportError or RuntimeError where its package is missing, or is another one of this name."""
+    kind = getattr(importlib.import_module(module), name, None)
+    if kind is None:
+        hint = "source the workspace of the arm's driver: franka_ros2 for an FR3, multipanda_ros2 for a Panda"
+        raise RuntimeError(f"{module} has no {name}; {hint}")
+    return kind

@@ -20,7 +20,6 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
 
 FOUND_S = 10.0
-"""A streamer that runs is heard of within this time."""
 ACCEPTED_S = 3.0
 SILENT_S = 3.0
 """The streamer says twice a second how it is."""
@@ -50,11 +49,11 @@ class Replayer(Observer):
         self._reasons: list[str] = []
         self._measured: list[tuple[float, np.ndarray]] = []
         self._chunks = interfaces.publish(self.node, interfaces.ACTION_CHUNK)
-        interfaces.subscribe(self.node, interfaces.JOINT_STATES, self._on_joint_state)
-        interfaces.subscribe(self.node, interfaces.STREAMER_STATE, self._on_streamer_state)
-        interfaces.subscribe(self.node, interfaces.CHUNK_WANTED, lambda m: setattr(self, "_wanted", m.data))
-        interfaces.subscribe(self.node, interfaces.TELEOP_STATE, self._on_teleop_state)
-        interfaces.subscribe(self.node, interfaces.SUCCESS, lambda m: setattr(self, "succeeded", m.data))
+        self.listen(interfaces.JOINT_STATES, self._on_joint_state)
+        self.listen(interfaces.STREAMER_STATE, self._on_streamer_state)
+        self.listen(interfaces.CHUNK_WANTED, lambda m: setattr(self, "_wanted", m.data))
+        self.listen(interfaces.TELEOP_STATE, self._on_teleop_state)
+        self.listen(interfaces.SUCCESS, lambda m: setattr(self, "succeeded", m.data))
 
     def way_to(self, goal: np.ndarray, speed: float = APPROACH_SPEED) -> tuple[np.ndarray, float]:
         """`motion.approach` from where the arm is."""
@@ -63,30 +62,24 @@ class Replayer(Observer):
         return approach(self.q, goal, speed)
 
     def wait_ready(self, timeout_s: float = FOUND_S) -> None:
-        """Returns when the streamer is at rest and takes chunks.
+        """Returns when the streamer is at rest and takes chunks; RuntimeError says what to do where it does not."""
 
-        Raises:
-            RuntimeError: there is none, it is disabled or in FAULT, or teleoperation moves the arm; says what to do.
-        """
-        if not self.spin_until(self._streamer_is_there, timeout_s):
-            raise RuntimeError(
-                "no streamer is running here; start one (genima up teleop sim, or genima up teleop real)"
-                ", or replay in a simulated cell of its own: --sim"
-            )
-        if not self.spin_until(lambda: self.q is not None, timeout_s):
-            raise RuntimeError(f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver")
+        def is_there() -> bool:
+            return bool(self.status and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
+
+        def is_enabled() -> bool:
+            return self.status is not None and self.status.reason is not Reason.DISABLED
+
+        start = "start one (genima up teleop sim, or genima up teleop real), or replay in a simulated cell: --sim"
+        self.wait_until(is_there, timeout_s, f"no streamer is running here; {start}")
+        silent = f"no joint states with {', '.join(self.arm.joint_names)} arrive; start the arm's driver"
+        self.wait_until(lambda: self.q is not None, timeout_s, silent)
         if self.teleop in ENGAGED:
             raise RuntimeError(f"teleoperation is {self.teleop} and moves the arm; pause it first (p in genima record)")
-        if not self.spin_until(self._is_enabled, REPORTED_S):
-            raise RuntimeError("the streamer is disabled; when nobody is near the arm, enable it: genima enable")
+        disabled = "the streamer is disabled; when nobody is near the arm, enable it: genima enable"
+        self.wait_until(is_enabled, REPORTED_S, disabled)
         if not self.spin_until(lambda: self.state is State.HOLDING and self._wanted, timeout_s):
             raise RuntimeError(f"the streamer is {self.status}; something else may move the arm")
-
-    def _streamer_is_there(self) -> bool:
-        return bool(self.status and "streamer" in self.diagnostics and self._chunks.get_subscription_count())
-
-    def _is_enabled(self) -> bool:
-        return self.status is not None and self.status.reason is not Reason.DISABLED
 
     @property
     def state(self) -> StrEnum | None:
@@ -99,7 +92,7 @@ class Replayer(Observer):
 
     @property
     def _is_silent(self) -> bool:
-        return self._now_s() - self._heard_s > SILENT_S
+        return self.now_s() - self._heard_s > SILENT_S
 
     def follow(
         self, q: np.ndarray, openings: np.ndarray | None, step_s: float, progress: Progress = lambda _: None
@@ -107,11 +100,8 @@ class Replayer(Observer):
         """Lets the arm follow actions `q` (n, 7), and the gripper openings (n,), until it is at rest at the last one.
 
         However that ends otherwise, the streamer is told to stop: nothing moves on without somebody who watches.
-
-        `progress` is told the seconds since the motion began. Returns stamps (m,) since then, and positions (m, 7).
-
-        Raises:
-            RuntimeError: refused, or stopped before the end, for the streamer's reason.
+        `progress` is told the seconds since the motion began. Returns stamps (m,) since then, and positions (m, 7);
+        RuntimeError where it is refused, or stopped before the end, with the streamer's reason.
         """
         self._reasons, self._measured = [], []
         planned_s = (len(q) - 1) * step_s
@@ -121,22 +111,21 @@ class Replayer(Observer):
                 self.spin(REPORTED_S)
                 problem = self.diagnostics.get("streamer", {}).get("last_problem") or "it is silent"
                 raise RuntimeError(f"the streamer does not take the motion: {problem}")
-            begin_s = self._now_s()
+            begin_s = self.now_s()
 
             def over() -> bool:
-                progress(self._now_s() - begin_s)
+                progress(self.now_s() - begin_s)
                 return self._rests or self._is_silent
 
             self.spin_until(over, math.inf)  # the streamer plays slower what is too fast: nobody knows how much
-            took_s = self._now_s() - begin_s
+            took_s = self.now_s() - begin_s
             if self._is_silent:
                 raise RuntimeError(f"the streamer fell silent after {took_s:.1f} s; look at its process")
             if took_s < 0.95 * planned_s or not self.spin_until(lambda: self._distance(q[-1]) < ARRIVED_RAD, 1.0):
                 reasons = "; ".join(dict.fromkeys(self._reasons)) or str(self.status)
-                raise RuntimeError(
-                    f"the arm stopped after {took_s:.1f} of {planned_s:.1f} s, {self._distance(q[-1]):.3f} rad from "
-                    f"the end of the motion; the streamer is {self.state}: {reasons}"
-                )
+                where = f"{self._distance(q[-1]):.3f} rad from the end of the motion"
+                stopped = f"the arm stopped after {took_s:.1f} of {planned_s:.1f} s, {where}"
+                raise RuntimeError(f"{stopped}; the streamer is {self.state}: {reasons}")
         return np.array([s for s, _ in self._measured]) - begin_s, np.array([at for _, at in self._measured])
 
     @contextmanager
@@ -155,7 +144,7 @@ class Replayer(Observer):
         return float(np.abs(self.q - q).max())
 
     def _chunk(self, q: np.ndarray, openings: np.ndarray | None, step_s: float) -> JointTrajectory:
-        now_s = self._now_s()
+        now_s = self.now_s()
         opened = None if openings is None else np.clip(openings, 0.0, 1.0)
         chunk = ActionChunk(np.asarray(q, dtype=np.float64), opened, step_s, now_s + LEAD_S, now_s)
         return conversions.chunk_to_trajectory(chunk, self.arm)
@@ -167,7 +156,7 @@ class Replayer(Observer):
                 self._measured.append((conversions.seconds(message.header.stamp), self.q))
 
     def _on_streamer_state(self, message: DiagnosticStatus) -> None:
-        self._heard_s = self._now_s()
+        self._heard_s = self.now_s()
         self.status = read_status(message, State) or self.status
         if self.status is not None and self.state in (State.STOPPING, State.FAULT) and self.status.text:
             self._reasons.append(self.status.text)
@@ -175,6 +164,3 @@ class Replayer(Observer):
     def _on_teleop_state(self, message: DiagnosticStatus) -> None:
         status = read_status(message, Mirroring)
         self.teleop = None if status is None else status.state
-
-    def _now_s(self) -> float:
-        return self.node.get_clock().now().nanoseconds * 1e-9

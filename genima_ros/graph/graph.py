@@ -6,7 +6,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from genima_core.files import read_yaml
@@ -41,7 +42,7 @@ class NodeProcess:
         # JSON is YAML: strings stay strings, whatever they look like.
         ros += [option for name, value in self.parameters.items() for option in ("-p", f"{name}:={json.dumps(value)}")]
         ros += [option for old, new in self.remappings for option in ("-r", f"{old}:={new}")]
-        return [sys.executable, "-m", f"{PACKAGE}.nodes.{self.executable}", "--ros-args", *ros]
+        return [sys.executable, "-m", f"{PACKAGE}.nodes", self.executable, "--ros-args", *ros]
 
     def after_end(self, status: int, lived_s: float) -> str:
         """What to say when it ended and is to be started again; a negative `status` is that of a signal.
@@ -74,8 +75,8 @@ class GraphDescription:
 
 
 def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str] = ()) -> GraphDescription:
-    """The graph of these argument values (see `argument_values`), or `only` its nodes of these names; ValueError,
-    FileNotFoundError or RuntimeError for what is not valid or not there: arguments, files, the checkpoint, RViz.
+    """The graph of these `argument_values`, or `only` its nodes of these names; ValueError, FileNotFoundError or
+    RuntimeError for files, a checkpoint or RViz that are not valid or not there.
     """
     chosen = tuple(process for process in processes(mode, values) if not only or process.name in only)
     if get_mode(mode).learned:
@@ -86,27 +87,19 @@ def describe_graph(mode: str, values: Mapping[str, object], only: Collection[str
         install = f"apt install {apt_package('rviz2')} and source that ROS 2"
         raise RuntimeError(f"rviz2 is not installed: {install}, or leave rviz:=true out")
     rviz = rviz_command(mode, values) if values["rviz"] else []
-    return GraphDescription(chosen, tuple(rviz), next_step(mode, values))
+    next_step = get_mode(mode).next_step.format(task=values.get("task") or DEFAULT_TASK)
+    return GraphDescription(chosen, tuple(rviz), next_step)
 
 
 def split_words(words: Iterable[str]) -> tuple[str, tuple[str, ...]]:
-    """The graph's name and the arguments of a command line such as ``teleop sim seed:=1000``; the graph is `sim` where
-    none is named.
-    """
+    """The graph, `sim` where none is named, and the arguments of a command line such as ``teleop sim seed:=1000``."""
     words = tuple(words)
     count = next((i for i, word in enumerate(words) if "=" in word), len(words))
     return "_".join(words[:count]) or "sim", words[count:]
 
 
-def next_step(mode: str, values: Mapping[str, object]) -> str:
-    """What to do when all nodes are ready; "" where that is plain."""
-    return get_mode(mode).next_step.format(task=values.get("task") or DEFAULT_TASK)
-
-
 def parse_arguments(mode: str, texts: Iterable[str]) -> dict[str, object]:
-    """Values of all arguments of a mode from ``name:=value`` texts; ValueError for another form, and see
-    `argument_values`.
-    """
+    """The `argument_values` of ``name:=value`` texts; ValueError for another form."""
     given: dict[str, str] = {}
     for text in texts:
         name, separator, value = text.partition(":=")
@@ -121,16 +114,13 @@ def parse_remappings(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     pairs = [text.partition(":=") for text in texts]
     for text, (old, separator, new) in zip(texts, pairs, strict=True):
         if not (old and separator and new):
-            raise ValueError(
-                f"{text!r} does not rename a topic; write old:=new, for example joint_states:=/franka/joint_states"
-            )
+            example = "write old:=new, for example joint_states:=/franka/joint_states"
+            raise ValueError(f"{text!r} does not rename a topic; {example}")
     return tuple((old, new) for old, _, new in pairs)
 
 
 def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
-    """Values of all arguments of a mode; those not given, or given as "", have their defaults. ValueError for an
-    unknown name, or a value that is not valid.
-    """
+    """Values of all arguments of a mode, by default their defaults; ValueError for unknown names and wrong values."""
     arguments = {argument.name: argument for argument in get_mode(mode).arguments}
     if unknown := sorted(set(given) - set(arguments)):
         raise ValueError(f"no argument {', '.join(unknown)} for {spoken(mode)}; valid are {', '.join(arguments)}")
@@ -144,14 +134,10 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
 
 
 def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
-    """The nodes to start for these argument values (see `argument_values`); ValueError or FileNotFoundError for what is
-    wrong with a file that they name.
-    """
-    entry = get_mode(mode)
+    """The nodes to start for these `argument_values`; ValueError or FileNotFoundError for a file that they name."""
+    entry, rig, renamed = get_mode(mode), values.get("rig"), dict[str, str]()
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
     known: dict[str, object] = {**values, "leave_out": [values["camera"]] if values.get("camera") else None}
-    renamed: dict[str, str] = {}
-    rig = values.get("rig")
     if "rig" in values and not rig and (CALIBRATION / "rig.json").is_file():
         rig = CALIBRATION / "rig.json"
     if entry.learned:
@@ -159,8 +145,8 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
     known["rig"] = str(Path(str(rig)).absolute()) if rig else None
     if "arm" in values:
-        parameters, renamed = arm_values(values)
-        known |= parameters
+        of_arms, renamed = arm_values(values)
+        known |= of_arms
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
         files.append(Path(str(values["config"])).absolute())
@@ -208,11 +194,10 @@ def camera_entries(path: Path) -> list[NodeEntry]:
     names = [name.strip("/") for name in read_yaml(path) if name.strip("/").startswith(CAMERA)]
     check_parameter_file(path, names or [f"{CAMERA}front"])
     if not names:
-        raise ValueError(
-            f"{path} has no camera; give each a section called {CAMERA} and the camera's name, such as {CAMERA}front"
-        )
-    camera = NodeEntry("", (), niceness=1, respawn=True, parameter_file=path, kind="camera")
-    return [replace(camera, name=name, remappings=(("__node", name),)) for name in names]
+        form = f"give each a section called {CAMERA} and the camera's name, such as {CAMERA}front"
+        raise ValueError(f"{path} has no camera; {form}")
+    camera = partial(NodeEntry, parameters=(), niceness=1, respawn=True, parameter_file=path, kind="camera")
+    return [camera(name, remappings=(("__node", name),)) for name in names]
 
 
 def check_parameter_file(path: Path, nodes: Sequence[str]) -> None:

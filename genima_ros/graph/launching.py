@@ -23,11 +23,10 @@ from launch_ros.actions import Node
 
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
-from genima_ros.graph.domain import current_domain, node_environment
+from genima_ros.graph.domain import current_domain, node_environment, remove_abandoned
 from genima_ros.graph.graph import RESPAWN_AFTER_S, GraphDescription, NodeProcess, argument_values, describe_graph
 from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
-from genima_ros.graph.transport import remove_abandoned
 from genima_ros.share import PACKAGE
 
 MODE = "mode"
@@ -40,17 +39,16 @@ def describe(*modes: str) -> LaunchDescription:
     if len(modes) > 1:
         what = "which nodes to start"
         declared.append(DeclareLaunchArgument(MODE, default_value=modes[0], choices=list(modes), description=what))
-    arguments = {argument.name: argument for name in modes for argument in get_mode(name).arguments}
-    for name, argument in arguments.items():
+    for argument in {argument.name: argument for name in modes for argument in get_mode(name).arguments}.values():
         default = "" if argument.default is None else str(argument.default)
-        declared.append(DeclareLaunchArgument(name, default_value=default, description=argument.help))
+        declared.append(DeclareLaunchArgument(argument.name, default_value=default, description=argument.help))
     return LaunchDescription([*declared, OpaqueFunction(function=lambda context: _actions(context, modes))])
 
 
 def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     mode = LaunchConfiguration(MODE).perform(context) if len(modes) > 1 else modes[0]
-    names = [argument.name for argument in get_mode(mode).arguments]
-    given = {name: LaunchConfiguration(name).perform(context) for name in names}
+    arguments = get_mode(mode).arguments
+    given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in arguments}
     # What was typed counts also where the graph has no argument of the name: then it is refused.
     given |= {name: value for name, value in command_line(context).items() if name != MODE}
     description = describe_graph(mode, argument_values(mode, given))
@@ -58,12 +56,12 @@ def _actions(context: LaunchContext, modes: tuple[str, ...]) -> list[Any]:
     environment = node_environment(os.environ)
     added = {name: value for name, value in environment.items() if name not in os.environ}
     os.environ.update(added)  # of this process as well, which waits for the nodes
-    actions: list[Any] = [SetEnvironmentVariable(name, value) for name, value in added.items()]
-    actions += [node_action(process) for process in description.processes]
-    actions.append(say_when_ready(description))
-    if description.rviz:
-        actions.append(ExecuteProcess(cmd=list(description.rviz), output="log"))
-    return actions
+    return [
+        *(SetEnvironmentVariable(name, value) for name, value in added.items()),
+        *map(node_action, description.processes),
+        say_when_ready(description),
+        *([ExecuteProcess(cmd=list(description.rviz), output="log")] if description.rviz else []),
+    ]
 
 
 def command_line(context: LaunchContext) -> dict[str, str]:
@@ -123,5 +121,5 @@ def say_when_ready(description: GraphDescription) -> ExecuteProcess:
             raise RuntimeError("not all nodes are ready; see the lines above")
 
     text = description.ready_text(current_domain())
-    command = [sys.executable, "-m", "genima_ros.clients.ready", text, *description.names]
+    command = [sys.executable, "-m", "genima_ros.clients.observer", text, *description.names]
     return ExecuteProcess(cmd=command, name="genima", output="screen", emulate_tty=True, on_exit=on_exit)

@@ -2,7 +2,9 @@
 
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, version
+from types import ModuleType
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -18,20 +20,10 @@ _DISTRIBUTIONS = {
 }
 """Modules that are not called like the distribution that brings them."""
 
-_APT = (
-    "control_msgs",
-    "controller_manager_msgs",
-    "easy_handeye2",
-    "franka_msgs",
-    "launch",
-    "launch_ros",
-    "message_filters",
-    "realsense2_camera",
-    "rosbag2_py",
-    "rviz2",
-    "tf2_msgs",
-    "tf2_ros",
-)
+_APT = {
+    *("control_msgs", "controller_manager_msgs", "easy_handeye2", "franka_msgs"),
+    *("launch", "launch_ros", "rviz2", "tf2_msgs"),
+}
 """ROS packages that no wheel brings."""
 
 _FROM_SOURCE = {"easy_handeye2": "easy_handeye2", "franka_msgs": "franka_ros2 (FR3) or multipanda_ros2 (Panda)"}
@@ -74,20 +66,26 @@ def remedy(module: str) -> str:
     """How to get a module that could not be imported."""
     top = module.partition(".")[0]
     if top in _FROM_SOURCE:
-        return (
-            f"build {_FROM_SOURCE[top]} in a colcon workspace and source that, or, where your distribution has it, "
-            f"apt-get install {apt_package(top)}"
-        )
+        source = f"build {_FROM_SOURCE[top]} in a colcon workspace and source that"
+        return f"{source}, or, where your distribution has it, apt-get install {apt_package(top)}"
     if top in _APT:
         return f"apt-get install {apt_package(top)}, and source that ROS 2"
-    name: str = canonicalize_name(_DISTRIBUTIONS.get(top, top))
-    if top.endswith(("_msgs", "_srvs", "_interfaces")):
-        name = "ros-jazzy-common-interfaces"
+    of_ros = top.endswith(("_msgs", "_srvs", "_interfaces"))
+    name = canonicalize_name("ros-jazzy-common-interfaces" if of_ros else _DISTRIBUTIONS.get(top, top))
     for extra, packages in extras().items():
         if any(name == canonicalize_name(p.name) for p in packages):
             source = f"'.[{extra}]'" if extra else "."
             return f"in the source tree: make env, or pip install {source}"
     return "genima doctor says what is missing here"
+
+
+def import_messages(module: str, what: str) -> ModuleType:
+    """A module of messages such as franka_msgs.action; RuntimeError where it is missing, which says `what` needs it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise RuntimeError(f"{what} needs {package} ({error}): {remedy(package)}") from error
 
 
 def apt_package(ros_package: str) -> str:

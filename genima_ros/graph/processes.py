@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Self, TextIO
 
 from genima_ros.graph.graph import RESPAWN_AFTER_S, NodeProcess
 
@@ -29,9 +29,7 @@ class ProcessOutput:
     """Prints the lines of several processes, each with its name before it; with a `log`, only problems are shown."""
 
     def __init__(self, stream: TextIO, names: Collection[str], log: TextIO | None = None) -> None:
-        self._stream = stream
-        self._log = log
-        self._lock = threading.Lock()
+        self._stream, self._log, self._lock = stream, log, threading.Lock()
         self._width = max(map(len, names), default=0)
         self._colours = dict(zip(names, itertools.cycle(COLOURS), strict=False)) if stream.isatty() else {}
         self._unseen: dict[str, deque[str]] = {name: deque(maxlen=LAST_LINES) for name in names}
@@ -78,13 +76,11 @@ class RunningGraph:
         line: Callable[[str, str], None],
         show_last: Callable[[str], None] = lambda name: None,
     ) -> None:
-        self.processes = tuple(processes)
-        self._environment = dict(environment)
-        self._line = line
-        self._show_last = show_last
+        self.processes, self._environment = tuple(processes), dict(environment)
+        self._line, self._show_last = line, show_last
         self._children: dict[str, _Child] = {}
 
-    def __enter__(self) -> "RunningGraph":
+    def __enter__(self) -> Self:
         try:
             for process in self.processes:
                 self._start(process)

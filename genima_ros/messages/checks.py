@@ -76,10 +76,8 @@ def read_joints(
     columns = find_columns(what, wanted, names, optional)
     for label, values, remedy in (("positions", positions, ""), ("velocities", velocities, ", or none at all")):
         if len(values) != len(names) and not (remedy and len(values) == 0):
-            text = (
-                f"The {what} names {len(names)} joints but has {len(values)} {label}; send one for each name{remedy}."
-            )
-            raise UnusableError(Reason.SHAPE, text)
+            counts = f"The {what} names {len(names)} joints but has {len(values)} {label}"
+            raise UnusableError(Reason.SHAPE, f"{counts}; send one for each name{remedy}.")
     q = np.array([positions[i] for i in columns], dtype=np.float64)
     dq = np.array([velocities[i] for i in columns], dtype=np.float64) if len(velocities) else None
     bad = ~np.isfinite(q) if dq is None else ~(np.isfinite(q) & np.isfinite(dq))
@@ -113,10 +111,8 @@ def read_step(what: str, times_s: np.ndarray) -> float:
     apart = f"The {what}'s actions are {shortest_s:g} to {longest_s:g} s apart"
     text = ""
     if shortest_s <= 0:
-        text = (
-            f"The {what}'s times do not increase (action {k} at {times_s[k]:g} s, action {k + 1} at "
-            f"{times_s[k + 1]:g} s); give strictly increasing times from its stamp."
-        )
+        pair = f"action {k} at {times_s[k]:g} s, action {k + 1} at {times_s[k + 1]:g} s"
+        text = f"The {what}'s times do not increase ({pair}); give strictly increasing times from its stamp."
     elif shortest_s < SHORTEST_STEP_S or longest_s > LONGEST_STEP_S:
         text = f"{apart}; valid is {SHORTEST_STEP_S:g} to {LONGEST_STEP_S:g} s: give its times in seconds."
     elif longest_s - shortest_s > UNEVEN_SHARE * step_s:

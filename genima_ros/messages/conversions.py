@@ -1,8 +1,4 @@
-"""Messages to core types and back; every message is checked before it is believed.
-
-What moves the arm is read into a core type or a `Refusal`; everything else raises ValueError with what was received,
-what is valid and where to look.
-"""
+"""Messages to core types, checked, and back; what moves the arm may become a `Refusal`, all else raises ValueError."""
 
 import array
 from collections.abc import Callable, Sequence
@@ -10,11 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Header, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from genima_core import types
 from genima_core.arm import Arm, Gripper
-from genima_core.cameras import PinholeCamera
+from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.files import parse_json
 from genima_core.pixels import to_rgb
 from genima_core.streaming.states import Reason
 from genima_core.types import ActionChunk, Target
@@ -40,9 +38,8 @@ def to_duration(duration_s: float) -> Duration:
 
 def image_to_rgb(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB; for rgb8 a read-only view of the message's own bytes."""
-    return to_rgb(
-        message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
-    )
+    width, height, big_endian = message.width, message.height, bool(message.is_bigendian)
+    return to_rgb(message.data, width, height, message.encoding, message.step, big_endian)
 
 
 def rgb_to_image(rgb: np.ndarray, stamp_s: float, frame_id: str = "") -> Image:
@@ -50,8 +47,7 @@ def rgb_to_image(rgb: np.ndarray, stamp_s: float, frame_id: str = "") -> Image:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"an rgb8 image needs (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
     message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8", step=3 * rgb.shape[1])
-    message.header.stamp = to_time(stamp_s)
-    message.header.frame_id = frame_id
+    message.header = Header(stamp=to_time(stamp_s), frame_id=frame_id)
     message.data = array.array("B", rgb.tobytes())  # rclpy checks a list byte by byte, an array not
     return message
 
@@ -63,12 +59,19 @@ def camera_info_to_camera(message: CameraInfo) -> PinholeCamera:
 
 def camera_to_camera_info(camera: PinholeCamera, stamp_s: float, frame_id: str = "") -> CameraInfo:
     message = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5)
-    message.header.stamp = to_time(stamp_s)
-    message.header.frame_id = frame_id
+    message.header = Header(stamp=to_time(stamp_s), frame_id=frame_id)
     message.k = camera.K.ravel()
     message.r = np.eye(3).ravel()
     message.p = np.hstack([camera.K, np.zeros((3, 1))]).ravel()
     return message
+
+
+def read_rig(message: String) -> CameraRig:
+    """The rig of a message on camera_rig; ValueError if it holds none."""
+    try:
+        return CameraRig.from_dict(parse_json(message.data, "the message"), "it")
+    except ValueError as error:
+        raise ValueError(f"camera_rig holds no rig ({error}); `genima calibrate install` writes one") from error
 
 
 def positions_by_name(message: JointState, names: Sequence[str], what: str = "joint state") -> np.ndarray:

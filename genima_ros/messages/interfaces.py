@@ -11,6 +11,8 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
+from genima_ros.arms import COMMAND_TOPICS
+
 _LAST = HistoryPolicy.KEEP_LAST
 NEWEST = QoSProfile(history=_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Sensor data: a slow reader sees the newest message and never a queue."""
@@ -60,11 +62,10 @@ CHUNK_WANTED = Topic("chunk_wanted", Bool, LATCHED)
 JOINT_COMMANDS = Topic("joint_commands", JointState, EVENTS)
 """Every set point with the time it is meant for, whatever the arm controller speaks; for recorders."""
 
-ARM_TRAJECTORY = Topic("arm_controller/joint_trajectory", JointTrajectory, RELIABLE)
-ARM_JOINT_STATE = Topic("arm_controller/joint_commands", JointState, RELIABLE)
-ARM_POSITIONS = Topic("arm_controller/commands", Float64MultiArray, RELIABLE)
-ARM_COMMANDS = {"joint_trajectory": ARM_TRAJECTORY, "joint_state": ARM_JOINT_STATE, "float64_array": ARM_POSITIONS}
-"""What the streamer can speak to the arm controller, by the value of its parameter `command`."""
+ARM_TRAJECTORY = Topic(COMMAND_TOPICS["joint_trajectory"], JointTrajectory, RELIABLE)
+ARM_JOINT_STATE = Topic(COMMAND_TOPICS["joint_state"], JointState, RELIABLE)
+ARM_POSITIONS = Topic(COMMAND_TOPICS["float64_array"], Float64MultiArray, RELIABLE)
+ARM_COMMANDS = dict(zip(COMMAND_TOPICS, (ARM_TRAJECTORY, ARM_JOINT_STATE, ARM_POSITIONS), strict=True))
 
 ARM_STATUS = Topic("arm_status", DiagnosticStatus, RELIABLE)
 """Whether the arm may be moved (level OK), is in another mode (WARN) or in an error (ERROR); ten times a second."""
@@ -112,10 +113,14 @@ def target_image(camera: str) -> Topic:
 
 
 def publish(node, topic: Topic):
-    """A publisher of `topic` on an rclpy node."""
     return node.create_publisher(topic.type, topic.name, topic.qos)
 
 
+def publishers_of(node, topic: Topic) -> list[str]:
+    """Full names of the nodes that publish it; one for each publisher."""
+    infos = node.get_publishers_info_by_topic(node.resolve_topic_name(topic.name))
+    return [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
+
+
 def subscribe(node, topic: Topic, callback):
-    """A subscription to `topic` on an rclpy node."""
     return node.create_subscription(topic.type, topic.name, callback, topic.qos)

@@ -1,8 +1,5 @@
 """Watches the state of a real arm and says whether it may be moved."""
 
-import importlib
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +7,17 @@ from rclpy.serialization import deserialize_message
 
 from genima_core.arm_status import ArmStatus, Level, read_status, silent_status
 from genima_core.config import check_positive
-from genima_ros.arms import find_arm
-from genima_ros.graph.packages import remedy
+from genima_ros.graph.packages import import_messages
 from genima_ros.messages import interfaces
 from genima_ros.messages.status import StatusTeller
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 TICK_S = 0.01
 """States come up to a thousand times a second; only the newest is looked at, this often."""
 
 
 @dataclass(frozen=True)
-class ArmMonitorParameters:
-    arm: str = "sim"
-    """Name in config/arms, or a file like those."""
+class ArmMonitorParameters(ArmParameters):
     robot_state_type: str = ""
     """Message type with the fields robot_mode and current_errors; by default that of the arm's file."""
     robot_state_timeout_s: float = 0.3
@@ -41,25 +34,26 @@ class ArmMonitorNode(GraphNode[ArmMonitorParameters]):
     Subscribes: robot_state.
     """
 
-    def __init__(self, clock_s: Callable[[], float] = time.monotonic, **options) -> None:
-        super().__init__("arm_monitor", ArmMonitorParameters, clock_s, **options)
-        self._type = self.parameters.robot_state_type or find_arm(self.parameters.arm).driver.robot_state_type
+    def __init__(self, **options: Any) -> None:
+        super().__init__("arm_monitor", ArmMonitorParameters, **options)
+        self._type = self.parameters.robot_state_type or self.parameters.setup.driver.robot_state_type
         self._kind = load_message(self._type)
         self._newest: tuple[bytes, float] | None = None
         self._status: ArmStatus | None = None
-        self._heard_s = clock_s()
+        self._heard_s = self.clock_s()
         self._teller = StatusTeller(self)
         topic = interfaces.robot_state(self._kind)
         self.create_subscription(topic.type, topic.name, self._on_state, topic.qos, raw=True)
-        self._timer = self.every(TICK_S, self._tick)
+        self.every(TICK_S, self._tick)
 
     def _on_state(self, data: bytes) -> None:
         self._newest = data, self.clock_s()
 
     def _tick(self) -> None:
         now_s, limit_s = self.clock_s(), self.parameters.robot_state_timeout_s
-        self._look()
-        status = self._status
+        if self._newest is not None:
+            self._read(*self._newest)
+        self._newest, status = None, self._status
         if status is None or now_s - self._heard_s > limit_s:
             status = silent_status(status, limit_s)
         self._teller.tell(status, now_s)
@@ -67,10 +61,7 @@ class ArmMonitorNode(GraphNode[ArmMonitorParameters]):
             self.diagnostics.warn(f"the arm must not be moved: {status.message}", "arm")
         self.diagnostics.worked(self.clock_s() - now_s)
 
-    def _look(self) -> None:
-        if self._newest is None:
-            return
-        (data, heard_s), self._newest = self._newest, None
+    def _read(self, data: bytes, heard_s: float) -> None:
         try:
             state = deserialize_message(data, self._kind)
         except RuntimeError as error:
@@ -92,19 +83,13 @@ def errors_of(flags: Any) -> tuple[str, ...]:
 
 
 def load_message(name: str) -> type:
-    """The class of a message with an arm's mode and errors, such as franka_msgs/msg/FrankaRobotState.
-
-    Raises:
-        ValueError, RuntimeError: no such form or without these fields; the package or the message is missing.
+    """The class of a message with an arm's mode and errors, such as franka_msgs/msg/FrankaRobotState; ValueError where
+    it cannot be one, RuntimeError where it is missing.
     """
     package, _, kind = name.partition("/msg/")
     if not (package and kind):
         raise ValueError(f"robot_state_type is {name!r}; valid is a message such as franka_msgs/msg/FrankaRobotState")
-    try:
-        module = importlib.import_module(f"{package}.msg")
-    except ImportError as error:
-        raise RuntimeError(f"robot_state_type {name} needs {package} ({error}): {remedy(package)}") from error
-    message = getattr(module, kind, None)
+    message = getattr(import_messages(f"{package}.msg", f"robot_state_type {name}"), kind, None)
     if message is None:
         hint = "source the workspace of its driver: franka_ros2 for an FR3, multipanda_ros2 for a Panda"
         raise RuntimeError(f"{package} has no message {kind}; {hint}")
@@ -113,7 +98,3 @@ def load_message(name: str) -> type:
         valid = "valid are franka_msgs/msg/FrankaRobotState and franka_msgs/msg/FrankaState"
         raise ValueError(f"robot_state_type is {name}, which has no {' and no '.join(sorted(missing))}; {valid}")
     return message
-
-
-if __name__ == "__main__":
-    run(ArmMonitorNode)

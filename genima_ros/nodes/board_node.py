@@ -8,11 +8,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from genima_core.calibration.board import Board
 from genima_core.calibration.store import OPTICAL_FRAME
 from genima_core.cameras import PinholeCamera
-from genima_ros.graph.packages import remedy
+from genima_ros.graph.packages import import_messages
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_frames import to_transform
-from genima_ros.nodes.run import run
+from genima_ros.nodes.rig_node import to_transform
 
 TF = "/tf"
 
@@ -35,13 +34,9 @@ class BoardNode(GraphNode[BoardParameters]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("board", BoardParameters, **options)
-        try:
-            from tf2_msgs.msg import TFMessage
-        except ImportError as error:
-            raise RuntimeError(f"frames of TF need tf2_msgs ({error}): {remedy('tf2_msgs')}") from error
-        self._message = TFMessage
+        self._message = import_messages("tf2_msgs.msg", "a frame of TF").TFMessage
         self._camera: PinholeCamera | None = None
-        self._frames = self.create_publisher(TFMessage, TF, 10)
+        self._frames = self.create_publisher(self._message, TF, 10)
         self.diagnostics.expect("image")
         name = self.parameters.camera
         self.subscribe(interfaces.camera_info(name), self._on_info)
@@ -66,7 +61,3 @@ class BoardNode(GraphNode[BoardParameters]):
             transform = to_transform(board.pose(view), parent, board.marker_frame, message.header.stamp)
             self._frames.publish(self._message(transforms=[transform]))
             self.diagnostics.worked(self.clock_s() - began_s)
-
-
-if __name__ == "__main__":
-    run(BoardNode)

@@ -17,7 +17,6 @@ from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes import cameras
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.run import run
 
 SOURCES = Path(cameras.__file__).parent
 WATCH_S = 0.25
@@ -84,14 +83,14 @@ class CameraNode(GraphNode[CameraParameters]):
     without distortion; diagnostics.
     """
 
+    sends_images = True
+
     def __init__(self, make: Callable[[CameraParameters, Clock], Opener] = make_opener, **options: Any) -> None:
         super().__init__("camera", CameraParameters, **options)
         self.name = self.parameters.name or self.get_name().partition(CAMERA)[2]
         if not self.name:
-            raise ValueError(
-                "a camera needs the name that it has in the rig, such as front: set the parameter name, "
-                f"or call the node {CAMERA}front"
-            )
+            remedy = f"set the parameter name, or call the node {CAMERA}front"
+            raise ValueError(f"a camera needs the name that it has in the rig, such as front: {remedy}")
         self.frame_id = self.parameters.frame_id or f"{self.name}_color_optical_frame"
         self._ended = Event()
         self._topic, self._info_topic = interfaces.camera_image(self.name), interfaces.camera_info(self.name)
@@ -100,14 +99,16 @@ class CameraNode(GraphNode[CameraParameters]):
         self._refuse_two()
         self._reader = Reader(opener, self.parameters, clock)
         try:
-            self._view = self._first_view()
+            lens = self._reader.lens
+            crop = parse_crop(self.parameters.crop, lens.camera.width, lens.camera.height)
+            self._view = View(lens, crop, parse_size(self.parameters.size))
         except ValueError:
             self._reader.close()
             raise
         self.announce(self._topic, self._info_topic)
         self._ages_s: deque[float] = deque(maxlen=1000)
         self.diagnostics.every(self.parameters.diagnostics_s)
-        self._timer = self.every(WATCH_S, self._watch)
+        self.every(WATCH_S, self._watch)
         self._thread = Thread(target=self._read, name="reading", daemon=True)
         self._thread.start()
 
@@ -122,15 +123,8 @@ class CameraNode(GraphNode[CameraParameters]):
         while not (others := self._senders()) and time.monotonic() < end_s:
             self._ended.wait(LOOK_EVERY_S)
         if others:
-            raise ValueError(
-                f"{self.resolve_topic_name(self._topic.name)} has a publisher already; end that camera "
-                "node, or give this one another name"
-            )
-
-    def _first_view(self) -> View:
-        lens = self._reader.lens
-        crop = parse_crop(self.parameters.crop, lens.camera.width, lens.camera.height)
-        return View(lens, crop, parse_size(self.parameters.size))
+            topic, remedy = self.full_name(self._topic), "end that camera node, or give this one another name"
+            raise ValueError(f"{topic} has a publisher already; {remedy}")
 
     def _read(self) -> None:
         while not self._ended.is_set():
@@ -156,12 +150,11 @@ class CameraNode(GraphNode[CameraParameters]):
             if text:
                 self.diagnostics.warn(f"{self.name}: {text}", key)
         if (count := self._senders()) > 1:
-            self.diagnostics.warn(
-                f"{self.resolve_topic_name(self._topic.name)} has {count} publishers; end all but one", "publishers"
-            )
+            text = f"{self.full_name(self._topic)} has {count} publishers; end all but one"
+            self.diagnostics.warn(text, "publishers")
 
     def _senders(self) -> int:
-        return self.count_publishers(self.resolve_topic_name(self._topic.name))
+        return self.count_publishers(self.full_name(self._topic))
 
     def values(self) -> dict[str, object]:
         return {
@@ -170,7 +163,3 @@ class CameraNode(GraphNode[CameraParameters]):
             "source": self.parameters.serial or self.parameters.topic or str(self.parameters.path),
             **self._reader.counts,
         }
-
-
-if __name__ == "__main__":
-    run(CameraNode, sends_images=True)

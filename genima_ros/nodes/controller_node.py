@@ -1,18 +1,10 @@
-"""Turns each drawing into a chunk of joint positions, if the target gate lets it through.
+"""Turns each drawing into a chunk of joint positions, if the target gate lets it through."""
 
-The gate sits here because here a drawing, the joints at its capture and the rig come together, and because only a
-drawing that is about to become motion needs to be checked. A node of its own would send every drawing on once more,
-and would have to repeat the hand-shake with the streamer to know which one counts. The streamer's process, beside the
-robot, stays without OpenCV. What was drawn over comes from the diffusion node with the drawing: the cameras' topics do
-not say which of their images that was.
-"""
-
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
@@ -26,12 +18,9 @@ from genima_core.synchroniser import Synchroniser
 from genima_core.targets.gate import GateConfig
 from genima_core.tiling import untile
 from genima_core.types import Execution
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_watch import read_rig
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 if TYPE_CHECKING:
     from genima_core.controller.policy import Controller
@@ -53,14 +42,12 @@ NO_STREAMER = "nobody listens: no {} from a streamer node"
 
 
 @dataclass(frozen=True)
-class ControllerParameters(GateConfig):
-    """With the limits of the target gate."""
+class ControllerParameters(GateConfig, ArmParameters):
+    """With the limits of the target gate; the arm is the one that moves."""
 
     checkpoint: Path = Path("checkpoints/demo")
     device: str = "auto"
     execution: Execution = "sync"
-    arm: str = "sim"
-    """The arm that moves: a name in config/arms, or a file like those."""
     instruction: str = ""
     """Used until one arrives on the topic."""
     gate: bool = True
@@ -73,7 +60,7 @@ def load_controller(parameters: ControllerParameters) -> tuple["Controller", Che
     from genima_core.controller.policy import Controller  # torch takes seconds: tests and bad checkpoints need none
 
     controller = Controller.load(checkpoint.path / "controller", choose_device(parameters.device))
-    return replace(controller, cell_arm=find_arm(parameters.arm).arm), checkpoint
+    return replace(controller, cell_arm=parameters.setup.arm), checkpoint
 
 
 class ControllerNode(GraphNode[ControllerParameters]):
@@ -88,24 +75,20 @@ class ControllerNode(GraphNode[ControllerParameters]):
     """
 
     def __init__(
-        self,
-        load: Callable[[ControllerParameters], tuple["Controller", Checkpoint]] = load_controller,
-        clock_s: Callable[[], float] = time.monotonic,
-        **options,
+        self, load: Callable[[ControllerParameters], tuple["Controller", Checkpoint]] = load_controller, **options: Any
     ) -> None:
-        super().__init__("controller", ControllerParameters, clock_s, **options)
-        p = self.parameters
-        self.setup = find_arm(p.arm)
+        super().__init__("controller", ControllerParameters, **options)
+        p, self.setup = self.parameters, self.parameters.setup
         controller, self.checkpoint = load(p)
         gate = self.checkpoint.gate(p, self.setup.arm) if p.gate else None
         self.loop = ControlLoop(controller, p.execution, gate)
         self.loop.instruction = p.instruction
-        self._arrived_s = dict.fromkeys(("joint_states", "drawing", "observation"), clock_s())
+        self._arrived_s = dict.fromkeys(("joint_states", "drawing", "observation"), self.clock_s())
         self._opening: float | None = None
         self._wanted_heard = False
         self.announce(interfaces.ACTION_CHUNK)
         self.diagnostics.expect("drawing", "joint_states")
-        self.subscribe(interfaces.INSTRUCTION, self._on_instruction)
+        self.subscribe(interfaces.INSTRUCTION, lambda message: setattr(self.loop, "instruction", message.data))
         self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
         if self.setup.gripper_has_node:
             self.subscribe(interfaces.GRIPPER_STATE, self._on_gripper_state)
@@ -119,10 +102,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
             self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
             self.serve("resume", self._resume)
             self._publish_gate()
-        self._watch = self.every(WATCH_S, self._watch_inputs)
-
-    def _on_instruction(self, message: String) -> None:
-        self.loop.instruction = message.data
+        self.every(WATCH_S, self._watch_inputs)
 
     def _on_wanted(self, message: Bool) -> None:
         self._wanted_heard = True
@@ -149,7 +129,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _on_rig(self, message: String) -> None:
         try:
-            self.loop.on_rig(read_rig(message))
+            self.loop.on_rig(conversions.read_rig(message))
         except ValueError as error:
             self.loop.pause(Reason.RIG, str(error))
         if self.loop.paused:
@@ -222,7 +202,3 @@ class ControllerNode(GraphNode[ControllerParameters]):
             if is_missing:
                 self.diagnostics.warn(text.format(self.full_name(topic)), key)
                 return
-
-
-if __name__ == "__main__":
-    run(ControllerNode)

@@ -1,24 +1,22 @@
 """Draws the next joint targets onto the four camera images."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
+from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
 from genima_core.device import choose_device
 from genima_core.synchroniser import Synchroniser
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_watch import RigWatch
-from genima_ros.nodes.run import run
 
 if TYPE_CHECKING:
     from genima_core.diffusion.agent import DiffusionAgent
@@ -50,13 +48,8 @@ def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Check
     checkpoint = Checkpoint.open(parameters.checkpoint)
     from genima_core.diffusion.agent import DiffusionAgent  # torch takes seconds: tests and bad checkpoints need none
 
-    agent = DiffusionAgent.load(
-        checkpoint.path / "diffusion",
-        choose_device(parameters.device),
-        parameters.precision or None,
-        parameters.compiled,
-    )
-    return agent, checkpoint
+    device, precision = choose_device(parameters.device), parameters.precision or None
+    return DiffusionAgent.load(checkpoint.path / "diffusion", device, precision, parameters.compiled), checkpoint
 
 
 class DiffusionNode(GraphNode[DiffusionParameters]):
@@ -72,33 +65,27 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
     """
 
     def __init__(
-        self,
-        load: Callable[[DiffusionParameters], tuple["DiffusionAgent", Checkpoint]] = load_agent,
-        clock_s: Callable[[], float] = time.monotonic,
-        **options,
+        self, load: Callable[[DiffusionParameters], tuple["DiffusionAgent", Checkpoint]] = load_agent, **options: Any
     ) -> None:
-        super().__init__("diffusion", DiffusionParameters, clock_s, **options)
+        super().__init__("diffusion", DiffusionParameters, **options)
         self.agent, self.checkpoint = load(self.parameters)
         self.rig = self.checkpoint.rig
         self._instruction = self.parameters.instruction
         self._drawings = 0
         self._images: Synchroniser[np.ndarray] = Synchroniser(self.rig.names, self.parameters.slack_s)
-        self._arrived_s = dict.fromkeys(self.rig.names, clock_s())
-        self._drawn_s = clock_s()
+        self._drawn_s = self.clock_s()
+        self._arrived_s = dict.fromkeys(self.rig.names, self._drawn_s)
         self._same: dict[str, tuple[bytes, int]] = {}
         self.announce(interfaces.OBSERVATION, interfaces.TARGETS, *map(interfaces.target_image, self.rig.names))
         self.diagnostics.expect(*self.rig.names)
-        self._rig_watch = RigWatch(self, self.rig, self.diagnostics)
-        self.subscribe(interfaces.INSTRUCTION, self._on_instruction)
+        self._rig_watch = RigWatch(self, self.rig)
+        self.subscribe(interfaces.INSTRUCTION, lambda message: setattr(self, "_instruction", message.data))
         for name in self.rig.names:
             self.subscribe(interfaces.camera_image(name), partial(self._on_image, name))
-        self._watch = self.every(WATCH_S, self._watch_cameras)
+        self.every(WATCH_S, self._watch_cameras)
 
     def values(self) -> dict[str, object]:
         return {"drawings": self._drawings, "rig": self._rig_watch.fingerprint}
-
-    def _on_instruction(self, message: String) -> None:
-        self._instruction = message.data
 
     def _on_image(self, name: str, message: Image) -> None:
         self._arrived_s[name] = self.clock_s()
@@ -132,13 +119,9 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
             self.diagnostics.warn(f"no instruction yet: {remedy} instruction", "instruction")
             return
         begin_s = self.clock_s()
+        seed, steps = self.parameters.seed + self._drawings, self.parameters.denoising_steps or None
         try:
-            drawing = self.agent.draw(
-                images,
-                self._instruction,
-                self.parameters.seed + self._drawings,
-                self.parameters.denoising_steps or None,
-            )
+            drawing = self.agent.draw(images, self._instruction, seed, steps)
         except (ValueError, RuntimeError) as error:
             self.diagnostics.warn(f"the agent cannot draw: {error}", "agent")
             return
@@ -146,9 +129,8 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
         self.say(interfaces.OBSERVATION, conversions.rgb_to_image(tile(images), stamp_s, "tiled"))
         self.say(interfaces.TARGETS, conversions.rgb_to_image(tile(drawing), stamp_s, "tiled"))
         for name, view in zip(self.rig.names, drawing, strict=True):
-            self.say(
-                interfaces.target_image(name), conversions.rgb_to_image(view, stamp_s, f"{name}_color_optical_frame")
-            )
+            image = conversions.rgb_to_image(view, stamp_s, f"{name}_color_optical_frame")
+            self.say(interfaces.target_image(name), image)
         self.diagnostics.worked(self.clock_s() - begin_s)
 
     def _watch_cameras(self) -> None:
@@ -167,5 +149,51 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
             self.diagnostics.warn(text, "slack")
 
 
-if __name__ == "__main__":
-    run(DiffusionNode)
+class RigWatch:
+    """Compares with the rig of training what comes on camera_rig, and that with each camera_info.
+
+    Subscribes: camera_rig, <camera>/color/camera_info. Warns in the node's diagnostics; nothing stops.
+    """
+
+    def __init__(self, node: GraphNode, trained: CameraRig) -> None:
+        self._trained, self._diagnostics = trained, node.diagnostics
+        self._running: CameraRig | None = None
+        self._changed = ""
+        self._infos: dict[str, CameraInfo] = {}
+        node.subscribe(interfaces.CAMERA_RIG, self._on_rig)
+        for name in trained.names:
+            node.subscribe(interfaces.camera_info(name), partial(self._infos.__setitem__, name))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rig that runs; "" while nobody said which that is."""
+        return "" if self._running is None else self._running.fingerprint()
+
+    def remind(self) -> None:
+        """Call it now and then: what is wrong stays in the diagnostics."""
+        if self._changed:
+            self._diagnostics.warn(self._changed, "rig")
+        rig = self._running or self._trained
+        rig = rig if rig.names == self._trained.names else self._trained
+        for name, message in self._infos.items():
+            try:
+                text = rig[name].intrinsics.difference(conversions.camera_info_to_camera(message))
+            except ValueError as error:
+                text = str(error)
+            if text:
+                remedy = "crop and resize as for the calibration, or calibrate again"
+                text = f"camera {name} is not the one of the rig: by its camera_info {text}; {remedy}"
+                self._diagnostics.warn(text, f"camera_info {name}")
+
+    def _on_rig(self, message: String) -> None:
+        try:
+            rig = self._running = conversions.read_rig(message)
+        except ValueError as error:
+            self._changed = str(error)
+            return
+        self._changed = ""
+        if differences := self._trained.differences(rig):
+            self._changed = (
+                f"another rig than the checkpoint's ({rig.fingerprint()}, not {self._trained.fingerprint()}): "
+                f"{'; '.join(differences)}. Put the cameras back, or train on recordings of this rig"
+            )

@@ -2,31 +2,23 @@
 
 from collections.abc import Callable
 
-import rclpy
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from genima_ros.messages import interfaces
+from genima_ros.nodes.base import unspun_node
 
 
 class EmergencyStop:
     """The service ~/emergency_stop of a node, answered by `poll`, which the node calls before whatever else it does.
 
-    It belongs to a node that nobody spins: an executor would call it in the order in which messages came, and behind
-    all that wait already.
+    It belongs to a node that nobody spins: an executor would call it behind all messages that wait already.
     """
 
     def __init__(self, node: Node, stop: Callable[[], str]) -> None:
-        """`stop` stops and says what was done."""
         self._stop = stop
-        self._node = rclpy.create_node(
-            f"{node.get_name()}_emergency_stop",
-            namespace=node.get_namespace(),
-            context=node.context,
-            use_global_arguments=False,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
+        own, namespace = f"{node.get_name()}_emergency_stop", node.get_namespace()
+        self._node = unspun_node(own, node.context, namespace=namespace, use_global_arguments=False)
         name = node.resolve_service_name(interfaces.SERVICES["emergency_stop"].name)
         self._service = self._node.create_service(Trigger, name, lambda request, response: response)
 

@@ -1,9 +1,9 @@
 """The leader of simulated teleoperation: a second Panda, moved by a scripted expert's hand or by sliders."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -17,21 +17,17 @@ from genima_core.sim.operator import START_FROM_HOME_RAD, Operator
 from genima_core.sim.planning import Planner, PlanningProcess
 from genima_core.sim.task import DEFAULT_TASK
 from genima_core.streaming.mirror import Mirroring
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 SIM = "sim"
 """Node that is asked for the next scene."""
 
 
 @dataclass(frozen=True)
-class LeaderParameters:
+class LeaderParameters(ArmParameters):
     task: str = DEFAULT_TASK
-    arm: str = "sim"
-    """Name in config/arms, or a file like those."""
     rate_hz: float = 100.0
     """Of leader/joint_states."""
     perform_on_recording: bool = True
@@ -57,22 +53,13 @@ class LeaderNode(GraphNode[LeaderParameters]):
     Calls: ~/reset (of the sim node, when a recording has ended).
     """
 
-    def __init__(
-        self,
-        make: Callable[[LeaderParameters], Planner] = make_planner,
-        clock_s: Callable[[], float] = time.monotonic,
-        **options,
-    ) -> None:
-        super().__init__("leader", LeaderParameters, clock_s, **options)
-        self._planner = make(self.parameters)
-        self.arm = find_arm(self.parameters.arm).arm
-        self.operator = Operator(
-            Hand(self.arm, self.arm.home + START_FROM_HOME_RAD),
-            self._planner,
-            self._ask_for_scene,
-            self.diagnostics.warn,
-            self.parameters.perform_on_recording,
-        )
+    regular = True
+
+    def __init__(self, make: Callable[[LeaderParameters], Planner] = make_planner, **options: Any) -> None:
+        super().__init__("leader", LeaderParameters, **options)
+        self._planner, self.arm = make(self.parameters), self.parameters.setup.arm
+        hand, by_itself = Hand(self.arm, self.arm.home + START_FROM_HOME_RAD), self.parameters.perform_on_recording
+        self.operator = Operator(hand, self._planner, self._ask_for_scene, self.diagnostics.warn, by_itself)
         self._activity = self.operator.activity
         self.announce(interfaces.LEADER_JOINT_STATES)
         self._reset = self.create_client(Trigger, f"{SIM}/reset")
@@ -81,7 +68,7 @@ class LeaderNode(GraphNode[LeaderParameters]):
         self.subscribe(interfaces.SCENE, self._on_scene)
         self.subscribe(interfaces.LEADER_COMMAND, self._on_command)
         self.serve("perform", self.operator.perform)
-        self._timer = self.every(1 / self.parameters.rate_hz, self._tick)
+        self.every(1 / self.parameters.rate_hz, self._tick)
 
     def close(self) -> None:
         if isinstance(self._planner, PlanningProcess):
@@ -133,7 +120,3 @@ class LeaderNode(GraphNode[LeaderParameters]):
 
     def values(self) -> dict[str, object]:
         return {"state": self.operator.activity, "scene": self.operator.scene, "performed": self.operator.performed}
-
-
-if __name__ == "__main__":
-    run(LeaderNode, regular=True)

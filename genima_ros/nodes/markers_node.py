@@ -7,26 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
+from std_msgs.msg import ColorRGBA, String
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker
 
-from genima_core.cameras import CameraRig
+from genima_core.arm import Arm
+from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.geometry import transform_points
 from genima_core.streaming.states import Refusal, Status
+from genima_core.targets.detect import find_centres
 from genima_core.targets.gate import GateState
+from genima_core.targets.palette import TARGET_NAMES, target_colours
+from genima_core.targets.triangulation import camera_poses, triangulate
 from genima_core.tiling import untile
 from genima_core.types import ActionChunk
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_watch import read_rig
-from genima_ros.nodes.markers.cameras import camera_markers
-from genima_ros.nodes.markers.shapes import MarkerBuilder, to_colour
-from genima_ros.nodes.markers.targets import OLD, Drawn, drawn_markers, locate, planned_markers
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import ArmParameters, GraphNode
+from genima_ros.nodes.markers import AXES, Colour, MarkerBuilder, to_colour
 
 HISTORY = 500
 """Joint states that are kept for the capture times of drawings."""
@@ -34,12 +33,35 @@ STATE_STEP_S = 0.005
 """Between those: they reach back 2.5 s also where an arm tells its state at 1 kHz."""
 GATE_LETTERS, GATE_COLUMNS = 240, 36
 """Of the gate's reasons, and of a line: RViz breaks none by itself, and cuts off at both ends what is too wide."""
+GRIPPER = TARGET_NAMES.index("gripper")
+FAINTEST = 0.15
+DRAWN_ALPHA = 0.35
+AXIS_RADII = 2.5
+FRESH: Colour = (1.0, 1.0, 1.0)
+OLD: Colour = (1.0, 0.55, 0.1)
+TEXT_M = 0.04
+ABOVE_M = {"planned": 0.34, "drawn": 0.42}
+"""Of the gripper's target, where its age stands: above the hand and the flange."""
+FRUSTUM_M = 0.12
+AXIS_M = 0.06
+GREY = (0.75, 0.75, 0.8)
+EDGES = ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1))
 
 
 @dataclass(frozen=True)
-class MarkersParameters:
-    arm: str = "sim"
-    """Name in config/arms, or a file like those."""
+class Drawn:
+    """Targets found in a drawing."""
+
+    points: np.ndarray
+    """(4, 3) m in the base frame; NaN where fewer than two views show one."""
+    opening: float
+    """1 or 0, by the colour of the gripper's sphere."""
+    stamp_s: float
+    """When its pictures were captured."""
+
+
+@dataclass(frozen=True)
+class MarkersParameters(ArmParameters):
     radius_m: float = 0.065
     """Of the drawn targets; the planned ones are half as large."""
     rate_hz: float = 10.0
@@ -57,7 +79,7 @@ class MarkersNode(GraphNode[MarkersParameters]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("markers", MarkersParameters, **options)
-        self._arm = find_arm(self.parameters.arm).arm
+        self._arm = self.parameters.setup.arm
         self._chunk: ActionChunk | None = None
         self._drawn: Drawn | None = None
         self._rig: CameraRig | None = None
@@ -69,8 +91,8 @@ class MarkersNode(GraphNode[MarkersParameters]):
         self.subscribe(interfaces.TARGETS, self._on_drawing)
         self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
         self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
-        self.subscribe(interfaces.GATE, self._on_gate)
-        self._timer = self.every(1 / self.parameters.rate_hz, self._show)
+        self.subscribe(interfaces.GATE, lambda message: setattr(self, "_gate", read_status(message, GateState)))
+        self.every(1 / self.parameters.rate_hz, self._show)
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         chunk = conversions.read_chunk(message, self._arm)
@@ -97,10 +119,7 @@ class MarkersNode(GraphNode[MarkersParameters]):
 
     def _on_rig(self, message: String) -> None:
         with self.using("rig"):
-            self._rig = read_rig(message)
-
-    def _on_gate(self, message: DiagnosticStatus) -> None:
-        self._gate = read_status(message, GateState)
+            self._rig = conversions.read_rig(message)
 
     def _show(self) -> None:
         began_s, now = self.clock_s(), self.get_clock().now()
@@ -128,5 +147,72 @@ def gate_words(status: Status) -> str:
     return textwrap.fill(textwrap.shorten(f"gate {status}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
 
 
-if __name__ == "__main__":
-    run(MarkersNode)
+def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float) -> Drawn:
+    """The targets of a drawing (4, H, W, 3) uint8, drawn while the arm was at q (7,) rad.
+
+    The gripper is open or closed as more of the views show it.
+    """
+    closed, opened = (find_centres(drawing, gripper_open) for gripper_open in (False, True))
+    views = [np.isfinite(centres[:, GRIPPER]).all(axis=-1).sum() for centres in (closed, opened)]
+    opening = float(views[1] >= views[0])
+    return Drawn(triangulate(rig, camera_poses(rig, q), opened if opening else closed), opening, stamp_s)
+
+
+def planned_markers(
+    builder: MarkerBuilder, arm: Arm, chunk: ActionChunk, radius_m: float, fade_s: float, age_s: float
+) -> Iterator[Marker]:
+    """Four solid spheres where the chunk ends, an arrow along each joint's axis, and the gripper's way there."""
+    colours = _colours(1.0 if chunk.gripper is None else float(chunk.gripper[-1]), _strength(age_s, fade_s))
+    poses = arm.target_poses(chunk.positions)
+    for i, (name, T_base_target, colour) in enumerate(zip(TARGET_NAMES, poses[-1], colours, strict=True)):
+        position = T_base_target[:3, 3]
+        yield builder.sphere(name, i, position, radius_m, colour)
+        ends = np.stack([position, position + AXIS_RADII * radius_m * T_base_target[:3, 2]])
+        yield builder.arrow("axis", i, ends, radius_m / 4, colour)
+    way = poses[:, 3, :3, 3]
+    if len(way) > 1:
+        yield builder.line("way", 0, way, radius_m / 5, colours[3])
+    yield _age(builder, "planned", way[-1], age_s, fade_s)
+
+
+def drawn_markers(
+    builder: MarkerBuilder, drawn: Drawn, radius_m: float, fade_s: float, age_s: float
+) -> Iterator[Marker]:
+    """Translucent spheres where the drawing's are; those that cannot be located are left out."""
+    colours = _colours(drawn.opening, DRAWN_ALPHA * _strength(age_s, fade_s))
+    located = np.flatnonzero(np.isfinite(drawn.points).all(axis=1))
+    for i in located:
+        yield builder.sphere("drawn", int(i), drawn.points[i], radius_m, colours[i])
+    if len(located):
+        yield _age(builder, "drawn", drawn.points[located[-1]], age_s, fade_s)
+
+
+def _strength(age_s: float, fade_s: float) -> float:
+    return max(FAINTEST, 1.0 - age_s / fade_s)
+
+
+def _colours(opening: float, alpha: float) -> list[ColorRGBA]:
+    """Of the four targets."""
+    return [to_colour(tuple(np.array(colour.light) / 255), alpha) for colour in target_colours(opening)]
+
+
+def _age(builder: MarkerBuilder, what: str, position: np.ndarray, age_s: float, fade_s: float) -> Marker:
+    place, colour = position + [0.0, 0.0, ABOVE_M[what]], OLD if age_s > fade_s / 2 else FRESH
+    return builder.text("age", list(ABOVE_M).index(what), place, f"{what} {age_s:.1f} s", TEXT_M, to_colour(colour))
+
+
+def camera_markers(builder: MarkerBuilder, rig: CameraRig, q: np.ndarray) -> Iterator[Marker]:
+    """All cameras while the arm is at q (7,) rad."""
+    axes = AXIS_M * np.insert(np.eye(3), [0, 1, 2], 0.0, axis=0)
+    for i, (camera, T_base_cam) in enumerate(zip(rig.cameras, camera_poses(rig, q), strict=True)):
+        colours = [to_colour(colour) for colour in AXES]
+        yield builder.segments("axes", i, transform_points(T_base_cam, axes), 0.006, colours)
+        corners = transform_points(T_base_cam, frustum(camera.intrinsics, FRUSTUM_M))
+        yield builder.segments("frustum", i, corners[np.ravel(EDGES)], 0.003, [to_colour(GREY, 0.9)])
+        yield builder.text("name", i, T_base_cam[:3, 3] + [0.0, 0.0, 0.05], camera.name, 0.04, to_colour(GREY))
+
+
+def frustum(camera: PinholeCamera, depth_m: float) -> np.ndarray:
+    """The camera and the four corners of its picture (5, 3) m at a depth, in the camera frame."""
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * camera.size - 0.5
+    return np.vstack([np.zeros(3), depth_m * camera.rays(corners)])

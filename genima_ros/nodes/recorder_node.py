@@ -12,13 +12,9 @@ from genima_core.checkpoint import git_revision
 from genima_core.data.bags.episode_info import EpisodeInfo, folder_of, next_number
 from genima_core.data.bags.recording import EpisodeRecorder, Message, free_bytes
 from genima_core.data.bags.stamps import StreamMeter
-from genima_ros.messages import interfaces
+from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_watch import read_rig
-from genima_ros.nodes.recording.inputs import StreamInputs
-from genima_ros.nodes.recording.parameters import JOINTS, LATCHED, RecorderParameters, name_of
-from genima_ros.nodes.recording.start_checks import check_start
-from genima_ros.nodes.run import run
+from genima_ros.nodes.recording import JOINTS, LATCHED, RecorderParameters, StreamInputs, check_start, name_of
 
 TAKE_S = 0.01
 WATCH_S = 0.1
@@ -51,30 +47,24 @@ class RecorderNode(GraphNode[RecorderParameters]):
         self._revision = git_revision()
         self._latched: dict[str, Message] = {}
         self._told: dict[str, Any] = {}
-        """What the latched messages say."""
         self._joints: dict[str, deque[Message]] = {role: deque(maxlen=20) for role in JOINTS}
         self._episode: EpisodeRecorder | None = None
         self._last: EpisodeRecorder | None = None
         self._begun_s, self._watched = 0.0, 0
         self._again_s: float | None = None
+        self._discarded = 0
         self._kept: dict[int, bool] = {}
         """Number of each episode since the node started to whether it is suspect."""
-        self._discarded = 0
         self.announce(interfaces.RECORDING)
         self.say(interfaces.RECORDING, data=False)
-        for service, act in (
-            ("start", self._start),
-            ("stop", self._stop),
-            ("discard", self._give_up),
-            ("rerecord", self._rerecord),
-            ("label", self._label),
-        ):
-            self.serve(service, act)
+        self.serve("start", self._start)
+        self.serve("stop", self._stop)
+        self.serve("discard", lambda: self._discard() if self._again_s is None else self._stop())
+        self.serve("rerecord", self._rerecord)
+        self.serve("label", self._label)
         self.diagnostics.every(DIAGNOSTICS_S)
-        self._timers_ = (
-            self.every(TAKE_S, self._take),
-            self.every(WATCH_S, self._watch),
-        )
+        self.every(TAKE_S, self._take)
+        self.every(WATCH_S, self._watch)
 
     def close(self) -> None:
         """Finishes an episode that runs, without a label that nobody gave."""
@@ -85,19 +75,14 @@ class RecorderNode(GraphNode[RecorderParameters]):
     def _take(self) -> None:
         for role, message in self._inputs.take():
             if role in LATCHED:
-                self._latch(role, message)
+                with self.using(message.topic, role):
+                    self._told[role], self._latched[role] = message.decode().data, message
             elif role in self._meters:
                 self._meters[role].add(message.published_ns)
             if role in self._joints:
                 self._joints[role].append(message)
             if self._episode is not None:
                 self._episode.add(message)
-
-    def _latch(self, role: str, message: Message) -> None:
-        try:
-            self._told[role], self._latched[role] = message.decode().data, message
-        except ValueError as error:
-            self.diagnostics.warn(f"{message.topic} not used: {error}", role)
 
     def _watch(self) -> None:
         episode, self._watched = self._episode, self._watched + 1
@@ -113,13 +98,10 @@ class RecorderNode(GraphNode[RecorderParameters]):
         if episode.problem:
             self.diagnostics.warn(f"the recording stopped: {self._finish(episode)}", "disk")
         elif episode.minutes_left is not None and episode.minutes_left < self.parameters.warn_minutes:
-            self.diagnostics.warn(
-                f"the disk of {self.parameters.out} is full in {episode.minutes_left:.1f} min: make space, or stop",
-                "disk",
-            )
+            text = f"the disk of {self.parameters.out} is full in {episode.minutes_left:.1f} min: make space, or stop"
+            self.diagnostics.warn(text, "disk")
         for role in self.parameters.expected:
-            silent_s = self._meters[role].silent_s
-            if silent_s > self.parameters.stale_s:
+            if (silent_s := self._meters[role].silent_s) > self.parameters.stale_s:
                 self.diagnostics.warn(f"{name_of(role)} is silent for {silent_s:.0f} s", role)
 
     def _start(self) -> str:
@@ -128,16 +110,10 @@ class RecorderNode(GraphNode[RecorderParameters]):
             raise RuntimeError(f"{self._episode.name} is being recorded; stop it first")
         self._take()  # what came before does not belong to it
         check_start(self.parameters, self._inputs, self._meters, self._joints, time.time_ns())
-        number = next_number(self.parameters.out)
+        p, number = self.parameters, next_number(self.parameters.out)
+        folder, roles, latched = folder_of(p.out, number), (*p.expected, "joint_commands"), self._latched.values()
         try:
-            self._episode = EpisodeRecorder(
-                folder_of(self.parameters.out, number),
-                self._about(),
-                (*self.parameters.expected, "joint_commands"),
-                self.parameters,
-                time.time_ns(),
-                self._latched.values(),
-            )
+            self._episode = EpisodeRecorder(folder, self._about(), roles, p, time.time_ns(), latched)
         except OSError as error:
             raise RuntimeError(f"episode {number} cannot be written: {error}") from error
         self._begun_s = time.monotonic()
@@ -165,9 +141,6 @@ class RecorderNode(GraphNode[RecorderParameters]):
         self._kept[episode.number] = bool(about.suspect)
         self.diagnostics.publish()
         return episode.verdict
-
-    def _give_up(self) -> str:
-        return self._discard() if self._again_s is None else self._stop()
 
     def _rerecord(self) -> str:
         text = self._discard()
@@ -205,7 +178,7 @@ class RecorderNode(GraphNode[RecorderParameters]):
         rig = self._rig
         if rig is None and "camera_rig" in self._told:
             try:
-                rig = read_rig(String(data=self._told["camera_rig"])).to_dict()
+                rig = conversions.read_rig(String(data=self._told["camera_rig"])).to_dict()
             except ValueError as error:
                 self.diagnostics.warn(f"{error}; or give the recorder a rig file", "camera_rig")
         return EpisodeInfo(
@@ -245,14 +218,7 @@ class RecorderNode(GraphNode[RecorderParameters]):
             "overflow": episode.overflow if episode else 0,
         }
         for role, meter in self._meters.items():
-            values |= {
-                f"{name_of(role)}.rate_hz": meter.rate_hz,
-                f"{name_of(role)}.age_ms": 1e3 * meter.age_s(now_ns),
-                f"{name_of(role)}.skew_ms": meter.skew_ms(reference),
-                f"{name_of(role)}.lost": meter.lost,
-            }
+            age_ms, skew_ms = 1e3 * meter.age_s(now_ns), meter.skew_ms(reference)
+            told = {"rate_hz": meter.rate_hz, "age_ms": age_ms, "skew_ms": skew_ms, "lost": meter.lost}
+            values |= {f"{name_of(role)}.{key}": value for key, value in told.items()}
         return values
-
-
-if __name__ == "__main__":
-    run(RecorderNode)

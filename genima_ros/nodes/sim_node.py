@@ -24,9 +24,8 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import seconds
 from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.cameras.rig_frames import publish_frames
-from genima_ros.nodes.markers.robot import robot_markers
-from genima_ros.nodes.run import run
+from genima_ros.nodes.markers import robot_markers
+from genima_ros.nodes.rig_node import publish_frames
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -96,6 +95,8 @@ class SimNode(GraphNode[SimParameters]):
     begins again there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
     ignores commands until ~/error_recovery.
     """
+
+    sends_images = True
 
     def __init__(
         self,
@@ -303,7 +304,3 @@ COMMANDS = {
     "float64_array": ("joint command", read_positions),
 }
 """By the kind of `interfaces.ARM_COMMANDS`: what it is called, and how it is read."""
-
-
-if __name__ == "__main__":
-    run(SimNode, sends_images=True)

@@ -1,7 +1,6 @@
 """The only node that commands the arm: 50 Hz (200 Hz in teleoperation), nothing heavy in its process."""
 
 import array
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,14 +22,11 @@ from genima_core.streaming.playback import Clearance
 from genima_core.streaming.states import Refusal, State, Status
 from genima_core.streaming.streamer import Streamer
 from genima_core.timing import PeriodMeter
-from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import seconds, to_duration, to_joint_state
-from genima_ros.messages.diagnostics import WARN_EVERY_S
-from genima_ros.messages.status import Repeater, read_arm_status, status_to_message
-from genima_ros.nodes.base import GraphNode
+from genima_ros.messages.status import WARN_EVERY_S, Repeater, read_arm_status, status_to_message
+from genima_ros.nodes.base import ArmParameters, GraphNode
 from genima_ros.nodes.emergency_stop import EmergencyStop
-from genima_ros.nodes.run import run
 
 REPEAT_S = 0.5
 """Slow outputs (gripper, chunk_wanted, state) are sent when they change, and this often in case somebody missed it."""
@@ -42,9 +38,7 @@ GRIPPER_PERIOD_S, GRIPPER_STEP_M = 0.1, 1e-3
 
 
 @dataclass(frozen=True)
-class StreamerParameters(StreamerConfig, Margins):
-    arm: str = "sim"
-    """A name in config/arms, or the path of a file like those."""
+class StreamerParameters(StreamerConfig, Margins, ArmParameters):
     enabled: bool = False
     """Whether to command the arm from the start; a real arm waits for ~/enable."""
     check_collisions: bool = False
@@ -67,11 +61,11 @@ class StreamerNode(GraphNode[StreamerParameters]):
     Changes while running: the parameter velocity_scale.
     """
 
-    def __init__(
-        self, make: Callable[..., Streamer] = Streamer, clock_s: Callable[[], float] = time.monotonic, **options: Any
-    ) -> None:
-        super().__init__("streamer", StreamerParameters, clock_s, changeable=(VELOCITY_SCALE,), **options)
-        p, setup = self.parameters, find_arm(self.parameters.arm)
+    regular = True
+
+    def __init__(self, make: Callable[..., Streamer] = Streamer, **options: Any) -> None:
+        super().__init__("streamer", StreamerParameters, changeable=(VELOCITY_SCALE,), **options)
+        p, setup = self.parameters, self.parameters.setup
         self.arm, self._command_kind = setup.arm, setup.driver.command
         clearance = make_clearance(p, self.arm) if p.check_collisions else None
         self.streamer = make(self.arm, p, clearance, setup.driver.receiver_follows_horizon)
@@ -100,7 +94,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         self.add_on_set_parameters_callback(self._on_parameters)
         if p.enabled:
             self.streamer.enable()
-        self._timer = self.every(p.period_s, self._tick)
+        self.every(p.period_s, self._tick)
 
     def close(self) -> None:
         self._emergency.close()
@@ -145,10 +139,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         """Who else commands the arm, or has this node's name; one of each is this node."""
         own = self.get_fully_qualified_name()
         named = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]
-        speaking = [
-            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self.get_publishers_info_by_topic(self.full_name(self._controller))
-        ]
+        speaking = interfaces.publishers_of(self, self._controller)
         doubled = [f"another {own}"] if max(named.count(own), speaking.count(own)) > 1 else []
         self.streamer.on_commanders([*(name for name in speaking if name != own), *doubled])
 
@@ -165,18 +156,13 @@ class StreamerNode(GraphNode[StreamerParameters]):
     def _on_input(self, name: str, read: Callable, take: Callable, message: JointState | JointTrajectory) -> None:
         self._emergency.poll()
         refusal = take(read(message, self.arm, self.clocks.to_steady), self.clock_s())
-        if refusal is None:
-            self.diagnostics.received(name, seconds(message.header.stamp))
-        else:
-            self.diagnostics.warn(f"{name} not used: {refusal.text}", name)
+        self.note(name, refusal, seconds(message.header.stamp))
 
     def _on_arm_status(self, message: DiagnosticStatus) -> None:
         self._emergency.poll()
         status = read_arm_status(message)
         self.streamer.on_arm_status(status, self.clock_s())
-        self.diagnostics.received("arm_status", self.ros_now_s())
-        if isinstance(status, Refusal):
-            self.diagnostics.warn(status.text, "arm_status")
+        self.note("arm_status", status if isinstance(status, Refusal) else None, self.ros_now_s())
 
     def _on_enable(self, wanted: bool) -> str | Refusal:
         self._emergency.poll()
@@ -218,11 +204,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
 
 
 def make_clearance(margins: Margins, arm: Arm) -> Clearance:
-    """What tells where the arm is too near to itself or to the table.
-
-    Raises:
-        RuntimeError: MuJoCo or the arm's meshes are missing.
-    """
+    """What tells where the arm is too near to itself or to the table; RuntimeError without MuJoCo or the meshes."""
     try:
         from genima_core.sim.collision import ClearanceModel  # not at the top: where it is off, nothing needs MuJoCo
     except ImportError as error:
@@ -257,16 +239,7 @@ def to_trajectory(command: Command, arm: Arm) -> JointTrajectory:
     message = JointTrajectory(joint_names=list(arm.joint_names))
     horizon = (command.horizon_times_s, command.horizon_q, command.horizon_dq, command.horizon_ddq)
     for t_s, q, dq, ddq in zip(*horizon, strict=True):
-        message.points.append(
-            JointTrajectoryPoint(
-                positions=array.array("d", q),
-                velocities=array.array("d", dq),
-                accelerations=array.array("d", ddq),
-                time_from_start=to_duration(float(t_s)),
-            )
-        )
+        point = JointTrajectoryPoint(positions=array.array("d", q), time_from_start=to_duration(float(t_s)))
+        point.velocities, point.accelerations = array.array("d", dq), array.array("d", ddq)
+        message.points.append(point)
     return message
-
-
-if __name__ == "__main__":
-    run(StreamerNode, regular=True)

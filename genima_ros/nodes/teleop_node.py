@@ -1,23 +1,22 @@
 """Joint mirroring as a node: the follower goes where the leader's arm is led."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.logging import LoggingSeverity
 from sensor_msgs.msg import JointState
 
 from genima_core.arm_status import Level
-from genima_core.streaming.mirror import ENGAGED, Mirror, MirrorConfig, Mirroring
+from genima_core.streaming.mirror import ENGAGED, Mirror, MirrorConfig, Mirroring, MirrorOutput
 from genima_core.streaming.states import Refusal, State, Status
 from genima_core.timing import PeriodMeter
 from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import read_joint_state, read_width, seconds, target_to_joint_state
 from genima_ros.messages.status import Repeater, read_status, status_to_message
-from genima_ros.nodes.base import GraphNode
-from genima_ros.nodes.run import run
+from genima_ros.nodes.base import ArmParameters, GraphNode
 
 REPEAT_S = 0.5
 """The state is told when it changes, and this often for its message."""
@@ -25,16 +24,16 @@ COUNT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
-class TeleopParameters(MirrorConfig):
-    arm: str = "sim"
-    """The follower: a name in config/arms, or the path of a file like those."""
+class TeleopParameters(MirrorConfig, ArmParameters):
+    """The arm is the follower."""
+
     leader_arm: str = ""
-    """The same for the leader; "" for one like the follower."""
+    """The arm that leads, likewise; "" for one like the follower."""
     period_s: float = 0.01
     """Of watchdogs and of the approach; mirroring itself is stepped by each state of the leader."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        MirrorConfig.__post_init__(self)
         if not 0 < self.period_s <= 0.05:
             raise ValueError(f"period_s is {self.period_s}; it must be in (0, 0.05]")
 
@@ -47,14 +46,14 @@ class TeleopNode(GraphNode[TeleopParameters]):
     Services: ~/engage (approach the leader, then mirror it), ~/pause (clutch), ~/stop.
     """
 
-    def __init__(
-        self, make: Callable[..., Mirror] = Mirror, clock_s: Callable[[], float] = time.monotonic, **options: Any
-    ) -> None:
-        super().__init__("teleop", TeleopParameters, clock_s, **options)
-        self.arm = find_arm(self.parameters.arm).arm
+    regular = True
+
+    def __init__(self, make: Callable[..., Mirror] = Mirror, **options: Any) -> None:
+        super().__init__("teleop", TeleopParameters, **options)
+        self.arm = self.parameters.setup.arm
         self.leader_arm = find_arm(self.parameters.leader_arm or self.parameters.arm).arm
         self.mirror = make(self.arm, self.leader_arm, self.parameters)
-        self._status, self._progress, self._distance_rad = Status(Mirroring.IDLE), 0.0, float("nan")
+        self._output = MirrorOutput(Status(Mirroring.IDLE), 0.0, float("nan"), None)
         self._tell_due, self._count_due = Repeater(REPEAT_S), Repeater(COUNT_EVERY_S)
         self._logged: tuple[object, str] = (None, "")
         self._sent = PeriodMeter(1 / self.parameters.max_rate_hz)
@@ -72,7 +71,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
         self.serve("engage", self._on_engage)
         self.serve("pause", lambda: self.mirror.pause(self.clock_s()) or "paused")
         self.serve("stop", self._on_stop)
-        self._timer = self.every(self.parameters.period_s, self._tick)
+        self.every(self.parameters.period_s, self._tick)
 
     def _tick(self) -> None:
         now_s = self.clock_s()
@@ -89,7 +88,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
             self.diagnostics.worked(self.clock_s() - now_s)
         elif output.status.state is not Mirroring.MIRRORING:
             self._sent.pause()
-        self._status, self._progress, self._distance_rad = output.status, output.progress, output.distance_rad
+        self._output = output
         self._tell(output.status, round(output.progress, 1), now_s)
 
     def _tell(self, status: Status, progress: float, now_s: float) -> None:
@@ -101,10 +100,8 @@ class TeleopNode(GraphNode[TeleopParameters]):
         message = status_to_message(self.get_name(), status, Level.WARN if stopped else Level.OK)
         self.say(interfaces.TELEOP_STATE, message)
         if key != self._logged[0] and text != self._logged[1]:
-            if stopped:
-                self.get_logger().warning(text)
-            else:
-                self.get_logger().info(text)
+            severity = LoggingSeverity.WARN if stopped else LoggingSeverity.INFO
+            self.get_logger().log(text, severity)
         self._logged = key, text
 
     def _count_leaders(self) -> None:
@@ -113,7 +110,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
     def _on_leader(self, message: JointState) -> None:
         now_s = self.clock_s()
         state = read_joint_state(message, self.leader_arm, self.clocks.to_steady, gripper=True)
-        self._note("leader", message, self.mirror.on_leader(state, now_s))
+        self.note("leader", self.mirror.on_leader(state, now_s), seconds(message.header.stamp))
         self._step(now_s)
 
     def _on_leader_gripper(self, message: JointState) -> None:
@@ -125,13 +122,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
 
     def _on_follower(self, message: JointState) -> None:
         state = read_joint_state(message, self.arm, self.clocks.to_steady)
-        self._note("follower", message, self.mirror.on_follower(state, self.clock_s()))
-
-    def _note(self, name: str, message: JointState, refusal: Refusal | None) -> None:
-        if refusal is None:
-            self.diagnostics.received(name, seconds(message.header.stamp))
-        else:
-            self.diagnostics.warn(refusal.text, name)
+        self.note("follower", self.mirror.on_follower(state, self.clock_s()), seconds(message.header.stamp))
 
     def _on_streamer(self, message: DiagnosticStatus) -> None:
         if (status := read_status(message, State)) is not None:
@@ -146,15 +137,12 @@ class TeleopNode(GraphNode[TeleopParameters]):
         return "stopped"
 
     def values(self) -> dict[str, object]:
-        if self._status.state is Mirroring.STOPPED:
-            self.diagnostics.warn(self._status.text, "stopped")
+        output = self._output
+        if output.status.state is Mirroring.STOPPED:
+            self.diagnostics.warn(output.status.text, "stopped")
         return {
-            **asdict(self._status),
-            "progress": self._progress,
-            "distance_rad": self._distance_rad,
+            **asdict(output.status),
+            "progress": output.progress,
+            "distance_rad": output.distance_rad,
             **{f"target_{key}": value for key, value in self._sent.summary().items()},
         }
-
-
-if __name__ == "__main__":
-    run(TeleopNode, regular=True)

@@ -154,10 +154,10 @@ def _arms(folder: Path) -> None:
 
 
 def _read_arms(folder: Path, out: Path) -> None:
-    from genima_ros.arms import load_arm
+    from genima_ros.arms import find_arm
 
     for path in folder.iterdir():
-        load_arm(path.stem, folder)
+        find_arm(str(path))
 
 
 def _parameters(folder: Path) -> None:

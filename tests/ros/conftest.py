@@ -31,7 +31,7 @@ class Bench:
     def __init__(self) -> None:
         import rclpy
 
-        from genima_ros.nodes.run import make_executor
+        from genima_ros.nodes.base import make_executor
 
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
@@ -40,12 +40,12 @@ class Bench:
         self.probe = rclpy.create_node("probe", context=self.context)
         self.executor.add_node(self.probe)
 
-    def node(self, kind: Callable, *args, parameters: dict | None = None):
+    def node(self, kind: Callable, *args, parameters: dict | None = None, **options):
         """A node of this class with these parameters, spun with the others."""
         from rclpy.parameter import Parameter
 
         overrides = [Parameter(name, value=value) for name, value in (parameters or {}).items()]
-        node = kind(*args, context=self.context, parameter_overrides=overrides)
+        node = kind(*args, context=self.context, parameter_overrides=overrides, **options)
         self.executor.add_node(node)
         self.nodes.append(node)
         return node
@@ -97,7 +97,7 @@ class Bench:
 
     def problem(self, node: str, diagnostics: list, text: str) -> Callable[[], bool]:
         """Whether the node's newest diagnostics report a problem with this text."""
-        from genima_ros.messages.diagnostics import read_diagnostics
+        from genima_ros.messages.status import read_diagnostics
 
         def reported() -> bool:
             return any(text in read_diagnostics(message).get(node, {}).get("message", "") for message in diagnostics)
@@ -114,7 +114,7 @@ class Bench:
             self.executor.remove_node(node)
         self.executor.shutdown()
         for node in (*self.nodes, self.probe):
-            if hasattr(node, "close"):  # as `nodes.run` ends it: a node may have parts of its own
+            if hasattr(node, "close"):  # as `nodes.base.run` ends it: a node may have parts of its own
                 node.close()
             node.destroy_node()
         rclpy.shutdown(context=self.context)

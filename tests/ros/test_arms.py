@@ -8,7 +8,7 @@ from genima_core.arm import PANDA
 from genima_core.sim.collision import ClearanceModel
 from genima_core.sim.margins import Margins
 from genima_core.streaming.config import StreamerConfig
-from genima_ros.arms import absolute, arm_argument, find_arm, load_arm
+from genima_ros.arms import absolute, arm_argument, find_arm
 
 FOLDER = Path(__file__).parents[2] / "config" / "arms"
 ARMS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -27,7 +27,7 @@ def test_a_shipped_arm_is_read(name):
 
 
 def test_names_are_put_into_the_namespace_of_the_driver():
-    arm = load_arm("fr3", FOLDER)
+    arm = find_arm("fr3")
     assert arm.remappings("/left/")["joint_states"] == "/left/franka/joint_states"
     assert arm.remappings("")["robot_state"] == "/franka_robot_state_broadcaster/robot_state"
     assert set(arm.remappings("", "leader/")) == {"leader/joint_states", "leader/gripper/joint_states"}
@@ -36,7 +36,7 @@ def test_names_are_put_into_the_namespace_of_the_driver():
 
 @pytest.mark.parametrize("name", ["fr3", "panda"])
 def test_the_controller_of_an_arm_is_set_up_for_it(name):
-    arm = load_arm(name, FOLDER)
+    arm = find_arm(name)
     file = yaml.safe_load((FOLDER.parent / "controllers" / f"{name}_joint_trajectory.yaml").read_text())
     assert list(file) == ["/**"], "in any namespace"
     sections = file["/**"]
@@ -65,7 +65,7 @@ def change(tmp_path, **changes) -> str:
 
 def test_a_file_of_ones_own(tmp_path):
     narrow = [1.0] * 7
-    arm = load_arm(change(tmp_path, velocity_limits=narrow), FOLDER)
+    arm = find_arm(change(tmp_path, velocity_limits=narrow))
     assert arm.arm.limits.velocity.tolist() == narrow
     assert arm.arm.joint_names[0] == "fr3_joint1"
 
@@ -92,13 +92,13 @@ def test_a_file_of_ones_own(tmp_path):
         ({"gripper": {"kind": "franka_hand"}}, "has no action"),
         ({"gripper": {"kind": "gripper_command", "action": "a"}}, "moves one joint"),
         ({"gripper": {"kind": "gripper_command", "action": "a", "joints": []}}, "has no joints"),
-        ({"gripper": ["x"]}, "needs a mapping"),
+        ({"gripper": ["x"]}, "needs names with values"),
         ({"gripper": {"kind": "suction"}}, "'suction'; valid are 'franka_hand'"),
     ],
 )
 def test_what_is_wrong_with_an_arm_is_explained(tmp_path, changes, words):
     with pytest.raises(ValueError, match=words) as caught:
-        load_arm(change(tmp_path, **changes), FOLDER)
+        find_arm(change(tmp_path, **changes))
     assert "mine.yaml" in str(caught.value)
 
 
@@ -106,11 +106,11 @@ def test_what_is_wrong_with_an_arm_is_explained(tmp_path, changes, words):
 def test_what_is_no_arm_is_explained(tmp_path, text, words):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ValueError, match=words):
-        load_arm(str(tmp_path / "a.yaml"), FOLDER)
+        find_arm(str(tmp_path / "a.yaml"))
 
 
 def test_a_fixed_tool_needs_nothing_else(tmp_path):
-    setup = load_arm(change(tmp_path, gripper={"kind": "none"}), FOLDER)
+    setup = find_arm(change(tmp_path, gripper={"kind": "none"}))
     assert setup.gripper_has_node and setup.arm.gripper.to_opening(0.05) == 0.0
 
 
@@ -120,7 +120,7 @@ def test_an_arm_may_be_described_in_its_file(tmp_path):
     capsules = [{"link": i, "start_m": [0, 0, -0.05], "end_m": [0, 0, 0.05], "radius_m": 0.05} for i in range(1, 8)]
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({"arm": {**arm, "name": "mine", "meshes": "", "capsules": capsules}}))
-    setup = load_arm(str(path), FOLDER)
+    setup = find_arm(str(path))
     assert setup.arm.name == "mine" and len(setup.arm.shapes) == 7
     assert arm_argument(str(path)) == str(path)
     assert ClearanceModel(setup.arm, Margins()).check(setup.arm.home) is None

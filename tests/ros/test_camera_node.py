@@ -15,7 +15,7 @@ from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Clock, Frame, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.messages.status import read_diagnostics
 from genima_ros.nodes.camera_node import CameraNode, CameraParameters, make_opener
 from genima_ros.nodes.cameras.topic_source import camera_info_to_lens
 

@@ -13,7 +13,7 @@ from genima_core.arm import PANDA
 from genima_core.targets.gate import Gate
 from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
-from genima_ros.nodes.cameras.rig_watch import read_rig
+from genima_ros.messages.conversions import read_rig
 from genima_ros.nodes.controller_node import ControllerNode
 
 from .conftest import as_text

@@ -46,7 +46,7 @@ class Graph:
                 self.controller,
                 SimpleNamespace(unknown_instruction=lambda text: text * ("milk" in text)),
             ),
-            clock_s,
+            clock_s=clock_s,
             parameters={"execution": execution, "instruction": "push", "gate": False, **parameters},
         )
         self.states = self.bench.talk(interfaces.JOINT_STATES)

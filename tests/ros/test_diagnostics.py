@@ -4,9 +4,9 @@ pytest.importorskip("rclpy")
 
 from rclpy.node import Node
 
-from genima_ros.messages import diagnostics as module
 from genima_ros.messages import interfaces
-from genima_ros.messages.diagnostics import LETTERS, PROBLEMS, Diagnostics, read_diagnostics
+from genima_ros.messages import status as module
+from genima_ros.messages.status import LETTERS, PROBLEMS, Diagnostics, read_diagnostics
 
 pytestmark = pytest.mark.ros
 

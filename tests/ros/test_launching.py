@@ -227,7 +227,7 @@ def test_a_process_says_when_all_is_ready(stand_ins):
     nodes_of_sim = [node.name for node in MODES["sim"].nodes]
     domain = os.environ.get("ROS_DOMAIN_ID", "0")
     text = f"ready: {', '.join(nodes_of_sim)} (ROS domain {domain}); Ctrl-C ends them"
-    assert said.cmd[2:] == ["genima_ros.clients.ready", text, *nodes_of_sim]
+    assert said.cmd[2:] == ["genima_ros.clients.observer", text, *nodes_of_sim]
     assert said.on_exit(SimpleNamespace(returncode=0), Context({})) is None
     with pytest.raises(RuntimeError, match="not all nodes are ready"):
         said.on_exit(SimpleNamespace(returncode=1), Context({}))

@@ -19,10 +19,19 @@ from genima_core.tiling import tile
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message
-from genima_ros.nodes.markers.cameras import camera_markers, frustum
-from genima_ros.nodes.markers.shapes import MarkerBuilder, to_colour
-from genima_ros.nodes.markers.targets import FRESH, OLD, drawn_markers, locate, planned_markers
-from genima_ros.nodes.markers_node import GATE_COLUMNS, MarkersNode, gate_words
+from genima_ros.nodes.markers import MarkerBuilder, to_colour
+from genima_ros.nodes.markers_node import (
+    FRESH,
+    GATE_COLUMNS,
+    OLD,
+    MarkersNode,
+    camera_markers,
+    drawn_markers,
+    frustum,
+    gate_words,
+    locate,
+    planned_markers,
+)
 
 pytestmark = pytest.mark.ros
 

@@ -9,8 +9,7 @@ pytest.importorskip("rclpy")
 from rclpy.node import Node
 
 from genima_core.config import from_overrides
-from genima_ros.messages.parameters import declare_dataclass
-from genima_ros.nodes.run import NODE_OPTIONS
+from genima_ros.nodes.base import NODE_OPTIONS, declare_dataclass
 
 pytestmark = pytest.mark.ros
 

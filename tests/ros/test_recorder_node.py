@@ -12,7 +12,7 @@ from genima_core.arm import PANDA
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import open_bag
 from genima_ros.messages import interfaces
-from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.messages.status import read_diagnostics
 from genima_ros.nodes.recorder_node import RecorderNode
 
 from .synthetic_cell import CAMERAS, FPS, SyntheticCell

@@ -16,11 +16,10 @@ from std_srvs.srv import Trigger
 
 from genima_core.arm import PANDA
 from genima_core.arm_status import MODES, read_status
-from genima_ros.arms import ArmSetup, Recovery, load_arm
+from genima_ros.arms import ArmSetup, Recovery, find_arm
 from genima_ros.cli.recover import recover, tell
-from genima_ros.clients.recovery_client import RecoveryLink
+from genima_ros.clients.recovery_client import Outcome, RecoveryLink
 from genima_ros.graph.graph import share_folder
-from genima_ros.graph.recovery import plan, recover_by
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.streamer_node import StreamerNode
@@ -32,7 +31,7 @@ pytestmark = pytest.mark.ros
 
 ARMS = share_folder() / "config" / "arms"
 MOVE, REFLEX, USER_STOPPED = (read_status(MODES.index(mode), ()) for mode in ("move", "reflex", "user_stopped"))
-CONTROLLERS = load_arm("fr3", ARMS).driver.recovery.controllers
+CONTROLLERS = find_arm("fr3").driver.recovery.controllers
 
 
 class ControllerManager:
@@ -129,7 +128,7 @@ def make_driver(bench, interface_packages):
 def run(bench, arm: ArmSetup, found_s: float = 20.0, answer_s: float = 20.0) -> list:
     """The outcomes, in a thread of their own: the bench is spun meanwhile."""
     with RecoveryLink(int(os.environ["ROS_DOMAIN_ID"]), found_s, answer_s) as link, ThreadPoolExecutor() as pool:
-        outcomes = pool.submit(lambda: list(recover_by(plan(arm), link.perform)))
+        outcomes = pool.submit(lambda: list(link.recover(arm)))
         bench.until(outcomes.done)
     return outcomes.result()
 
@@ -155,7 +154,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
     bench.until(lambda: commands)
     driver.status = REFLEX
     bench.until(lambda: states and as_text(states[-1]).startswith("fault"))
-    outcomes = run(bench, load_arm("fr3", ARMS))
+    outcomes = run(bench, find_arm("fr3"))
     assert [outcome.ok for outcome in outcomes] == [True] * 7, outcomes
     assert driver.calls == [
         ("off", CONTROLLERS[-1]),
@@ -187,7 +186,7 @@ def test_an_fr3_is_recovered_in_order_and_motion_stays_off(bench, make_driver):
 def test_the_first_step_that_fails_is_the_last(bench, make_driver, spoilt, step, said, todo):
     driver = make_driver(spoilt)
     start_streamer(bench)
-    *before, last = run(bench, load_arm("fr3", ARMS), answer_s=1.0)
+    *before, last = run(bench, find_arm("fr3"), answer_s=1.0)
     assert all(outcome.ok for outcome in before) and not last.ok
     assert last.step == step and said in last.message and todo in last.todo
     assert ("on", *CONTROLLERS) not in driver.calls or step in ("activate controllers", "wait for the arm")
@@ -195,9 +194,9 @@ def test_the_first_step_that_fails_is_the_last(bench, make_driver, spoilt, step,
 
 def test_without_a_streamer_nothing_is_called(bench, make_driver):
     driver = make_driver()
-    outcomes = run(bench, load_arm("fr3", ARMS), found_s=0.3)
+    outcomes = run(bench, find_arm("fr3"), found_s=0.3)
     assert [outcome.step for outcome in outcomes] == ["turn motion off"]
-    assert "no service /streamer/stop" in outcomes[0].message and "genima up" in outcomes[0].todo
+    assert "nobody offers the service /streamer/stop" in outcomes[0].message and "genima up" in outcomes[0].todo
     assert not driver.calls
 
 
@@ -212,10 +211,10 @@ def panda_messages(interface_packages):
 
 def test_a_driver_that_is_not_there_or_hangs_is_said(bench, panda_messages):
     start_streamer(bench)
-    arm = load_arm("panda", ARMS)
+    arm = find_arm("panda")
     ControllerManager(bench, arm.driver.recovery.controllers)
     last = run(bench, arm, found_s=3.0)[-1]
-    assert f"no service {PANDA_RECOVERY}" in last.message and "start the arm's driver" in last.todo
+    assert f"nobody offers the service {PANDA_RECOVERY}" in last.message and "start the arm's driver" in last.todo
     silent = rclpy.create_node("silent", context=bench.context)  # nobody spins it
     silent.create_service(panda_messages, PANDA_RECOVERY, lambda _, response: response)
     last = run(bench, arm, answer_s=0.3)[-1]
@@ -234,7 +233,7 @@ def test_a_driver_that_is_not_there_or_hangs_is_said(bench, panda_messages):
 )
 def test_a_panda_is_recovered_by_a_service(bench, panda_messages, success, error, said, deactivates):
     """Its driver's pages differ on whether its controllers are active afterwards."""
-    arm = load_arm("panda", ARMS)
+    arm = find_arm("panda")
     controllers = arm.driver.recovery.controllers
     driver = ControllerManager(bench, controllers)
     driver.states = dict.fromkeys(controllers, "active")
@@ -272,7 +271,7 @@ def test_the_simulated_cell_goes_on_after_recovery(bench, rig):
     bench.until(
         lambda: states and as_text(states[-1]).startswith("fault: The arm reports reflex with cartesian_reflex")
     )
-    outcomes = run(bench, load_arm("sim", ARMS))
+    outcomes = run(bench, find_arm("sim"))
     assert [outcome.ok for outcome in outcomes] == [True] * 4, outcomes
     assert bench.call("streamer", "enable", data=True).success
     bench.until(lambda: states and as_text(states[-1]) == "holding: Waiting for a chunk.")
@@ -285,35 +284,32 @@ def test_a_refusal_is_told_with_its_reason(bench):
 
     bench.probe.create_service(Trigger, "/sim/error_recovery", answer)
     start_streamer(bench)
-    last = run(bench, load_arm("sim", ARMS))[-1]
+    last = run(bench, find_arm("sim"))[-1]
     assert last.message == "/sim/error_recovery refused: not now"
 
 
 # ---- the steps as data, and the verb
 
 
-def test_the_steps_come_from_the_arms_file():
-    fr3 = load_arm("fr3", ARMS)
-    assert [step.call for step in plan(fr3)] == [
-        "disable",
-        "deactivate",
-        "action",
-        "hardware",
-        "activate",
-        "wait",
-        "reset",
-    ]
-    names = {step.call: step.target for step in plan(fr3, "/left")}
-    assert names["action"] == "/left/action_server/error_recovery" and names["hardware"] == "/left/controller_manager"
-    assert names["wait"] == "/arm_status" and names["reset"] == "/streamer/reset_fault"
-    simulated = list(plan(load_arm("sim", ARMS)))
-    assert [step.call for step in simulated] == ["disable", "trigger", "wait", "reset"]
-    assert simulated[1].if_absent.endswith("genima recover --arm fr3")
+def test_the_steps_come_from_the_arms_file(interface_packages):
+    fr3 = find_arm("fr3")
     bare = replace(fr3, driver=replace(fr3.driver, recovery=Recovery()))
-    assert [step.call for step in plan(bare)] == ["disable", "wait", "reset"]
-    for name in ("fr3", "panda", "sim"):
-        steps = tuple(plan(load_arm(name, ARMS)))
-        assert steps[0].call == "disable" and "enable" not in {step.call for step in steps}
+    with RecoveryLink(int(os.environ["ROS_DOMAIN_ID"])) as link:
+        steps, simulated, few = (link.steps(arm, "/left") for arm in (fr3, find_arm("sim"), bare))
+    assert [step.name for step in steps] == [
+        "turn motion off",
+        "deactivate controllers",
+        "recover from the error",
+        "activate the hardware",
+        "activate controllers",
+        "wait for the arm",
+        "reset the streamer's fault",
+    ]
+    assert steps[2].act.args[1] == "/left/action_server/error_recovery"
+    assert steps[3].act.args[1] == "/left/controller_manager"
+    assert [step.name for step in simulated] == [steps[i].name for i in (0, 2, 5, 6)]
+    assert simulated[1].if_absent.endswith("genima recover --arm fr3")
+    assert [step.name for step in few] == [steps[i].name for i in (0, 5, 6)]
 
 
 def test_an_unknown_arm_is_refused():
@@ -325,15 +321,15 @@ def test_the_verb_says_what_to_do_and_writes_it_down(tmp_path, capfd):
     path = tmp_path / "folder" / "recovery.json"
     assert recover(json=path) == 1
     output = capfd.readouterr().out
-    assert "FAILED  turn motion off: there is no service /streamer/stop" in output and "genima up" in output
+    assert "FAILED  turn motion off: nobody offers the service /streamer/stop" in output and "genima up" in output
     assert "enable it" not in output
     report = json.loads(path.read_text())
     assert report["recovered"] is False and report["steps"][0]["todo"]
 
 
 def test_a_recovery_ends_with_how_to_enable(capsys):
-    outcomes = tell(recover_by(plan(load_arm("sim", ARMS)), lambda step: f"{step.name} is done"))
+    outcomes = tell(Outcome(name, True, "done") for name in ("turn motion off", "wait for the arm"))
     assert all(outcome.ok for outcome in outcomes)
     *steps, last = capsys.readouterr().out.splitlines()
-    assert len(steps) == 4 and all(line.startswith("ok  ") for line in steps)
+    assert len(steps) == 2 and all(line.startswith("ok  ") for line in steps)
     assert last.startswith("motion is off") and last.endswith("genima enable")

@@ -10,8 +10,7 @@ from builtin_interfaces.msg import Time
 from genima_core.cameras import CameraRig
 from genima_core.geometry import from_quat_xyzw
 from genima_ros.messages import interfaces
-from genima_ros.nodes.cameras.rig_frames import TF_STATIC, to_transform
-from genima_ros.nodes.rig_node import RigNode
+from genima_ros.nodes.rig_node import TF_STATIC, RigNode, to_transform
 
 pytestmark = pytest.mark.ros
 

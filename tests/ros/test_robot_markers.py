@@ -12,7 +12,7 @@ from genima_core.arm import PANDA
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
-from genima_ros.nodes.markers.robot import mesh_poses, robot_markers
+from genima_ros.nodes.markers import mesh_poses, robot_markers
 
 
 def test_meshes_lie_where_the_simulated_bodies_are():

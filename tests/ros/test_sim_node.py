@@ -14,7 +14,7 @@ from genima_core.cameras import CameraRig
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_arm_status
-from genima_ros.nodes.cameras.rig_frames import TF_STATIC
+from genima_ros.nodes.rig_node import TF_STATIC
 from genima_ros.nodes.sim_node import SimNode, SimParameters
 from genima_ros.nodes.streamer_node import StreamerNode
 

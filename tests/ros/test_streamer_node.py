@@ -17,7 +17,7 @@ from genima_core.streaming.streamer import Streamer
 from genima_core.types import ActionChunk
 from genima_ros.clients.demo_observer import CommandSet, violations
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.messages.status import read_diagnostics
 from genima_ros.nodes.streamer_node import StreamerNode, WidthFilter
 
 from .conftest import as_text

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy")
 
 from genima_core.arm import PANDA
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.diagnostics import read_diagnostics
+from genima_ros.messages.status import read_diagnostics
 from genima_ros.nodes.streamer_node import StreamerNode
 from genima_ros.nodes.teleop_node import TeleopNode
 

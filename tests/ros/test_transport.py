@@ -16,15 +16,23 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import String
 
 from genima_ros.clients.observer import Observer
-from genima_ros.graph import transport
-from genima_ros.graph.domain import node_environment, own_domain
-from genima_ros.graph.transport import FILES, PROFILES, RANGE, abandoned_segments, choose_transport, remove_abandoned
+from genima_ros.graph import domain as transport
+from genima_ros.graph.domain import (
+    FILES,
+    PROFILES,
+    RANGE,
+    abandoned_segments,
+    choose_transport,
+    node_environment,
+    own_domain,
+    remove_abandoned,
+)
 
 pytestmark = pytest.mark.ros
 
 TALKER = """
 import os
-from genima_ros.graph.transport import choose_transport
+from genima_ros.graph.domain import choose_transport
 choose_transport(os.environ, sends_images=True)
 import rclpy
 from std_msgs.msg import String

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,7 +17,9 @@ from genima_core.data.origin import Origin, resume
 from genima_core.importers.rlbench import layout
 from genima_core.importers.rlbench.demo import Demo, read_demo
 from genima_core.importers.rlbench.layout import DemoFolder
-from genima_core.importers.rlbench.rig import ArmFit, find_rig, fit_arm
+
+if TYPE_CHECKING:
+    from genima_core.importers.rlbench.rig import ArmFit
 
 FITTED_ROWS = 32
 """Rows of each episode that base and cameras are found from; enough of them to see a camera move."""
@@ -116,8 +118,10 @@ def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int
 
 def _frames(
     examined: Mapping[DemoFolder, tuple[Demo, tuple[int, int]]], options: Options
-) -> tuple[ArmFit, CameraRig, tuple[int, int], dict[str, Any]]:
+) -> tuple["ArmFit", CameraRig, tuple[int, int], dict[str, Any]]:
     """The arm, the rig of the data set, the size of the recorded pictures, and how well it all fits."""
+    from genima_core.importers.rlbench.rig import find_rig, fit_arm  # not at the top: `--help` answers at once
+
     demos = [demo for demo, _ in examined.values()]
     (first, (_, size)), *others = examined.items()
     for folder, (_, other) in others:
@@ -132,7 +136,7 @@ def _frames(
     return arm, rig, size, {"arm": arm.report, "cameras": cameras, "episodes_with_commands": commanded}
 
 
-def _episode(folder: DemoFolder, options: Options, arm: ArmFit, rig: CameraRig, size: tuple[int, int]) -> Episode:
+def _episode(folder: DemoFolder, options: Options, arm: "ArmFit", rig: CameraRig, size: tuple[int, int]) -> Episode:
     from genima_core.data.cache import resized  # not at the top: `genima convert --help` answers at once
 
     demo = read_demo(folder.path, options.cameras)

@@ -13,15 +13,9 @@ PLACEHOLDERS = {int: "N", float: "NUMBER", Path: "PATH"}
 
 
 def call(
-    function: Callable[..., object],
-    prog: str,
-    arguments: list[str],
-    details: Callable[[list[str]], str] | None = None,
+    function: Callable[..., object], prog: str, arguments: list[str], details: Callable[[list[str]], str] | None = None
 ) -> int:
-    """Parses the arguments by the function's signature and calls it; an int that it returns is the exit status.
-
-    `details` gives more help for these arguments, below the options.
-    """
+    """Parses the arguments by the function's signature and calls it; an int that it returns is the exit status."""
     name_placeholders(function)
     if details is not None and {"-h", "--help"} & set(arguments):
         with suppress(SystemExit):
@@ -33,10 +27,7 @@ def call(
 
 
 def name_placeholders(owner: Any) -> None:
-    """Gives each annotation of a function, or of the dataclasses that it takes, a placeholder: ``--seed N``, ``TASK``.
-
-    Without, tyro shows types: ``{None}|INT``, and ``STR`` for whatever is a text.
-    """
+    """Gives annotations of a function, and of the dataclasses that it takes, a placeholder: ``--seed N``, ``TASK``."""
     hints = get_type_hints(owner, include_extras=True)
     for name in owner.__annotations__:
         kind = get_args(hints[name])[0] if get_origin(hints[name]) is Annotated else hints[name]

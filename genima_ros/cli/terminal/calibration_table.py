@@ -26,7 +26,6 @@ LINES = {
 
 
 def row_of(solution: Solution, verdict: Verdict, rig: CameraRig) -> dict[str, Any]:
-    """One camera."""
     used = solution.used
     mm, deg = distance(rig[solution.camera].T_mount_cam, solution.T_mount_cam)
     return {

@@ -1,5 +1,6 @@
 """Single keys from a terminal, over SSH as well, or the same characters from a pipe; reading never waits."""
 
+import codecs
 import os
 import re
 import select
@@ -14,8 +15,8 @@ ARROWS = {
     for kind in "[O"
     for letter, name in (("A", "up"), ("B", "down"), ("C", "right"), ("D", "left"))
 }
-SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|[^\x1b[O])")
-"""What a terminal sends for a key that is no character: arrows and the like, and characters with Alt."""
+KEY = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|[^\x1b[O])|.", re.DOTALL)
+"""What a terminal sends for one key: arrows and the like, characters with Alt, and else a character."""
 
 
 class Keyboard:
@@ -30,18 +31,13 @@ class Keyboard:
         self.is_terminal = stream is not None and os.isatty(self._file)
         self._before: list[Any] | None = None
         self._ended = False
-        self._half = b""
-        """First bytes of a character whose others are still on their way."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
 
     def __enter__(self) -> "Keyboard":
         if self._file < 0 or (self.is_terminal and self._is_of_others()):
             self._ended = True  # touching the terminal would stop the process
-            print(
-                "no keys can be read here: start it in the foreground of a terminal, or give it the keys by a pipe; "
-                "Ctrl-C or SIGTERM ends it",
-                file=sys.stderr,
-                flush=True,
-            )
+            remedy = "start it in the foreground of a terminal, or give it the keys by a pipe"
+            print(f"no keys can be read here: {remedy}; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
         elif self.is_terminal:
             self._before = termios.tcgetattr(self._file)
             tty.setcbreak(self._file, termios.TCSANOW)
@@ -64,25 +60,13 @@ class Keyboard:
         if self._ended or not select.select([self._file], [], [], 0)[0]:
             return []
         try:
-            data = self._half + os.read(self._file, 1024)
+            data = os.read(self._file, 1024)
         except OSError:
             data = b""
-        if data == self._half:
-            self._ended = True
-            return []
-        text = data.decode(errors="ignore")
-        self._half = data[len(text.encode()) :] if len(data) - len(text.encode()) < 4 else b""
-        return keys(text)
+        self._ended = not data
+        return keys(self._decoder.decode(data))
 
 
 def keys(text: str) -> list[str]:
     """Single keys of what a terminal sent: characters, and up, down, left, right; other keys are left out."""
-    found = []
-    while text:
-        sequence = SEQUENCE.match(text)
-        if sequence is None:
-            found.append(text[0])
-        elif sequence[0] in ARROWS:
-            found.append(ARROWS[sequence[0]])
-        text = text[len(sequence[0]) if sequence else 1 :]
-    return found
+    return [ARROWS.get(key, key) for key in KEY.findall(text) if len(key) == 1 or key in ARROWS]

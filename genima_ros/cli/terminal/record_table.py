@@ -12,17 +12,8 @@ if TYPE_CHECKING:
     from genima_ros.clients.record_session import RecordSession
 
 KEYS = (
-    ("e", "engage"),
-    ("p", "pause"),
-    ("space", "start/stop"),
-    ("y", "success"),
-    ("n", "failure"),
-    ("x", "discard"),
-    ("r", "re-record"),
-    ("i", "instruction"),
-    ("b", "bell"),
-    ("q", "quit"),
-    ("Ctrl-X", "EMERGENCY STOP"),
+    "[e] engage  [p] pause  [space] start/stop  [y] success  [n] failure  [x] discard  [r] re-record  "
+    "[i] instruction  [b] bell  [q] quit  [Ctrl-X] EMERGENCY STOP"
 )
 COLUMNS = {
     "rate Hz": ("rate_hz", ".1f"),
@@ -48,7 +39,7 @@ def show(session: "RecordSession", goal: int) -> Group:
         disk(recorder),
         *([Text(str(recorder["message"]), style="bold yellow")] if recorder["level"] else []),
         Text(session.note, style="yellow" if recorder["last_suspect"] else "bold"),
-        Text("  ".join(f"[{key}] {meaning}" for key, meaning in KEYS), style="dim"),
+        Text(KEYS, style="dim"),
         Text("bell on" if session.bell else "bell off", style="dim"),
         Text(typed, style="bold"),
     )

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 COLOURS = {"ok": "green", "warning": "yellow", "optional": "yellow", "failed": "bold red", "missing": "bold red"}
-"""Status to its style in rich."""
 
 
 def print_statuses(rows: Iterable[tuple[str, str, str, str]], last: str) -> None:

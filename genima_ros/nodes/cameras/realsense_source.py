@@ -15,10 +15,9 @@ def opener(given: CameraParameters, clock: Clock) -> Opener:
     profile = Profile.parse(given.profile)
     period_us = 1e6 / profile.fps
     if given.exposure_us is not None and given.exposure_us > period_us:
-        raise ValueError(
-            f"exposure_us is {given.exposure_us:g}, longer than the {period_us:.0f} us between two pictures of profile "
-            f"{profile}: use a shorter exposure or a slower profile"
-        )
+        between = f"the {period_us:.0f} us between two pictures of profile {profile}"
+        remedy = "use a shorter exposure or a slower profile"
+        raise ValueError(f"exposure_us is {given.exposure_us:g}, longer than {between}: {remedy}")
     lens = None if given.intrinsics is None else Lens.load(given.intrinsics)
     config = RealSenseConfig(given.serial, profile, given.exposure_us, given.gain, given.white_balance_k)
     return partial(open_realsense, import_realsense(), config, lens, clock.ros_s)

@@ -11,8 +11,8 @@ from genima_core.camera_sources.source import Clock, Frame, Opener, SourceLost
 from genima_core.cameras import PinholeCamera
 from genima_ros.messages import conversions
 from genima_ros.messages.interfaces import NEWEST
+from genima_ros.nodes.base import make_executor, unspun_node
 from genima_ros.nodes.camera_node import CameraParameters
-from genima_ros.nodes.run import make_executor
 
 OPEN_S = 5.0
 """Discovery and the first picture take a moment."""
@@ -32,9 +32,8 @@ def opener(parameters: CameraParameters, clock: Clock) -> Opener:
     """The camera node's source `topic`; of a topic named image_rect… the rectified camera."""
     topic = parameters.topic
     if not topic.startswith("/") or topic.count("/") < 2:
-        raise ValueError(
-            f"topic is {topic!r}; it must be a full name with a namespace, such as /camera/front/color/image_raw"
-        )
+        valid = "a full name with a namespace, such as /camera/front/color/image_raw"
+        raise ValueError(f"topic is {topic!r}; it must be {valid}")
     return lambda reset: TopicSource(topic, f"camera_{parameters.name}_inputs")  # the device belongs to somebody else
 
 
@@ -55,25 +54,17 @@ class TopicSource:
         self._number = 0
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(
-            node_name,
-            context=self._context,
-            use_global_arguments=False,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
+        self._node = unspun_node(node_name, self._context, use_global_arguments=False)
         self._executor = make_executor(self._context)
         self._executor.add_node(self._node)
-        self._node.create_subscription(Image, topic, self._on_image, NEWEST)
-        self._node.create_subscription(CameraInfo, info_topic, self._on_info, NEWEST)
+        self._node.create_subscription(Image, topic, lambda message: setattr(self, "_image", message), NEWEST)
+        self._node.create_subscription(CameraInfo, info_topic, lambda message: setattr(self, "_info", message), NEWEST)
         try:
             self._spin(OPEN_S, lambda: self._image is not None and self._info is not None)
             missing = [name for name, message in ((topic, self._image), (info_topic, self._info)) if message is None]
             if missing:
-                raise SourceLost(
-                    f"nothing arrives on {' and '.join(missing)}: start the camera's driver, or correct the parameter "
-                    "topic"
-                )
+                remedy = "start the camera's driver, or correct the parameter topic"
+                raise SourceLost(f"nothing arrives on {' and '.join(missing)}: {remedy}")
             self.lens = camera_info_to_lens(self._info, self._rectified)
         except (OSError, ValueError):
             self.close()
@@ -97,9 +88,3 @@ class TopicSource:
         end_s = time.monotonic() + timeout_s
         while not done() and (left_s := end_s - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left_s)
-
-    def _on_image(self, message: Image) -> None:
-        self._image = message
-
-    def _on_info(self, message: CameraInfo) -> None:
-        self._info = message

@@ -22,8 +22,7 @@ from genima_ros.graph import graph
 from genima_ros.graph.processes import RunningGraph
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import seconds
-from genima_ros.messages.diagnostics import read_diagnostics
-from genima_ros.messages.status import read_status
+from genima_ros.messages.status import read_diagnostics, read_status
 from genima_ros.nodes.streamer_node import StreamerParameters
 
 from .arm_log import ArmLog

@@ -12,8 +12,8 @@ import yaml
 from genima_core.checkpoint import Checkpoint
 from genima_ros.cli.up import READY_S, wait_ready
 from genima_ros.graph import graph
+from genima_ros.graph.domain import choose_transport
 from genima_ros.graph.processes import ProcessOutput, RunningGraph
-from genima_ros.graph.transport import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.diffusion_node import DiffusionParameters

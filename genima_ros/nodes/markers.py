@@ -1,6 +1,6 @@
-"""Markers for RViz from core types: spheres, lines, texts, meshes; all in one frame, and gone when not renewed."""
+"""Markers for RViz from core types, all in one frame and gone when not renewed; and the simulated arm in these."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +8,18 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from std_msgs.msg import ColorRGBA
-from visualization_msgs.msg import Marker
+from visualization_msgs.msg import Marker, MarkerArray
 
-from genima_core.geometry import to_quat_xyzw
+from genima_core.arm import FINGER_Z_M, FRAMES, Arm
+from genima_core.geometry import make_transform, to_quat_xyzw
 
 Colour = tuple[float, float, float]
 """Red, green, blue from 0 to 1."""
 BLANK_WIDTH = 0.6
 """Of a blank, relative to the height of letters: RViz takes it from scale.x, which nothing else uses."""
 AXES: tuple[Colour, ...] = ((0.9, 0.2, 0.2), (0.2, 0.8, 0.2), (0.3, 0.4, 1.0))
+WHITE = ColorRGBA(r=0.93, g=0.94, b=0.95, a=0.5)
+"""Translucent, because the targets are often inside the arm."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,8 @@ class MarkerBuilder:
     lifetime: Duration
 
     def sphere(self, ns: str, i: int, position: np.ndarray, radius_m: float, colour: ColorRGBA) -> Marker:
-        pose = to_pose(position)
-        return self._marker(
-            ns, i, Marker.SPHERE, colour, pose=pose, scale=Vector3(**dict.fromkeys("xyz", 2 * radius_m))
-        )
+        scale = Vector3(**dict.fromkeys("xyz", 2 * radius_m))
+        return self._marker(ns, i, Marker.SPHERE, colour, pose=to_pose(position), scale=scale)
 
     def mesh(self, ns: str, i: int, T_frame_mesh: np.ndarray, uri: str, colour: ColorRGBA) -> Marker:
         pose, scale = to_pose(T_frame_mesh[:3, 3], to_quat_xyzw(T_frame_mesh)), Vector3(x=1.0, y=1.0, z=1.0)
@@ -75,3 +76,30 @@ def to_points(points: Sequence[np.ndarray] | np.ndarray) -> list[Point]:
 def to_colour(colour: Colour, alpha: float = 1.0) -> ColorRGBA:
     r, g, b = colour
     return ColorRGBA(r=r, g=g, b=b, a=float(np.clip(alpha, 0.0, 1.0)))
+
+
+def robot_markers(arm: Arm, q: np.ndarray, opening: float, stamp: Time) -> MarkerArray:
+    """The vendor's meshes at joint positions q (7,) rad and a gripper opening from 0 to 1, in the base frame.
+
+    The meshes are named by their place on this machine: RViz must run on it.
+    """
+    from genima_core.sim.arm import mesh_folder  # not at the top: other markers need no MuJoCo
+
+    folder, builder = mesh_folder() / "visual", MarkerBuilder(arm.base_frame, stamp, Duration())
+    markers = [
+        builder.mesh("robot", i, T_base_mesh, (folder / f"{mesh}.stl").as_uri(), WHITE)
+        for i, (mesh, T_base_mesh) in enumerate(mesh_poses(arm, q, opening))
+    ]
+    return MarkerArray(markers=markers)
+
+
+def mesh_poses(arm: Arm, q: np.ndarray, opening: float) -> Iterator[tuple[str, np.ndarray]]:
+    """Name of each mesh and its pose in the base frame."""
+    frames = dict(zip(FRAMES, arm.forward_kinematics(q), strict=True))
+    yield "link0", np.eye(4)
+    for i in range(1, 8):
+        yield f"link{i}", frames[f"joint{i}"]
+    yield "hand", frames["hand"]
+    for side in (1.0, -1.0):  # the second finger is the first one, turned by half a turn about the hand's z axis
+        position = np.array([0.0, side * opening * arm.gripper.max_width_m / 2, FINGER_Z_M])
+        yield "finger", frames["hand"] @ make_transform(np.diag([side, side, 1.0]), position)
