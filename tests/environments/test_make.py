@@ -19,5 +19,5 @@ def test_a_task_is_made_by_its_name():
 
 
 def test_an_unknown_name_lists_the_tasks():
-    with pytest.raises(ValueError, match=f"unknown task 'push_buton'.*{', '.join(task_names())}"):
+    with pytest.raises(ValueError, match=f"unknown task 'push_buton'.*{', '.join(task_names())}, and rlbench"):
         make_environment("push_buton", RIG)
