@@ -9,8 +9,10 @@ import pytest
 
 from genima_core.arm import FR3, PANDA
 from genima_core.environment import follow, run_expert
-from genima_core.environments.make import make_environment
+from genima_core.environments.make import check_environment, make_environment, task_in
 from genima_core.environments.rlbench.environment import RlbenchEnvironment
+from genima_core.evaluation.collect import collect
+from genima_core.evaluation.config import Collection
 from genima_core.sim.scene import default_rig
 
 from ..data.rlbench_source import Q_ZERO
@@ -376,9 +378,23 @@ def test_another_arm_is_refused(world):
         RlbenchEnvironment(OPEN_BOX, default_rig(24, 24, FR3))
 
 
+def test_names_are_checked_without_a_start(world):
+    check_environment(f"{PUSH_BUTTON}/variation1")
+    with pytest.raises(ValueError, match="RLBench has no task 'open_boxes'; it has open_box"):
+        check_environment("rlbench/open_boxes")
+    assert not world.launched
+    assert [task_in(name) for name in ("open_box", OPEN_BOX, f"{OPEN_BOX}/variation0")] == ["open_box"] * 3
+
+
 def test_it_cannot_be_perturbed(world):
     with pytest.raises(ValueError, match=r"rlbench/open_box cannot be perturbed \(lighting\)"):
         make_environment(OPEN_BOX, RIG, ("lighting",))
+
+
+def test_its_demonstrations_are_recorded_elsewhere(tmp_path):
+    with pytest.raises(ValueError, match="recorded by its own generator; then genima convert rlbench"):
+        collect(Collection(tasks=(OPEN_BOX,)), 1, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
 
 
 def test_one_at_a_time(box):
