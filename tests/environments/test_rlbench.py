@@ -3,6 +3,7 @@
 import random
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from genima_core.environments.make import check_environment, make_environment, t
 from genima_core.environments.rlbench.environment import RlbenchEnvironment
 from genima_core.evaluation.collect import collect
 from genima_core.evaluation.config import Collection
+from genima_core.evaluation.rollout import roll_out
+from genima_core.evaluation.sources import shuffled
 from genima_core.sim.scene import default_rig
+from genima_core.streaming.config import StreamerConfig
 
 from ..data.rlbench_source import Q_ZERO
 from . import rlbench_standin as standin
@@ -337,6 +341,44 @@ def test_failed_is_failed(box):
     for _ in follow(box, trajectory):
         pass
     assert not box.success()
+
+
+class Expert:
+    """A policy that does what the environment's expert would do from the present state."""
+
+    def __init__(self, environment):
+        self.environment, self.controller, self.dt_s = environment, self, 0.05
+
+    def draw(self, observation, seed):
+        self.environment.plan()  # as true targets do, before the arm moves
+        return observation.views(self.environment.rig.names)
+
+    def act(self, drawing, q, gripper, instruction):
+        trajectory = self.environment.plan()
+        k = np.minimum(np.arange(20), len(trajectory) - 1)
+        return trajectory.q[k], trajectory.gripper[k]
+
+
+@pytest.mark.parametrize("execution", ["sync", "async"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_control_loop_and_the_streamer_solve_it(button, world, seed, execution):
+    before = world.planned
+    rollout = roll_out(button, Expert(button), seed, config=StreamerConfig(execution=execution))
+    assert rollout.success
+    assert rollout.duration_s < 10
+    assert rollout.limit_violations == 0
+    assert not rollout.stops and not rollout.rejected
+    assert world.planned == before + 1
+    assert rollout.instruction == button.instruction
+
+
+def test_shuffled_targets_need_no_second_simulation(button):
+    shower = SimpleNamespace(draw=lambda observation, seed: observation.views(RIG.names))
+    draw = shuffled(shower, button, seed=8)
+    first, last = (draw(SimpleNamespace(stamp_s=stamp_s), 0) for stamp_s in (0.0, 60.0))
+    button.reset(8)
+    np.testing.assert_array_equal(first, button.observe().views(RIG.names))
+    assert (first != last).any()
 
 
 # Troubles.

@@ -17,8 +17,8 @@ TARGET_RADIUS_M = {"wrist": 0.03, "front": 0.08, "right_shoulder": 0.065, "left_
 """The paper's; its overhead camera, which is none of the four, shows no joints."""
 
 Q_ZERO = np.radians([0.0, 0.0, 0.0, 4.12, 0.0, 0.0, 0.0])
-"""(7,) rad, to be added to RLBench's joint positions: its joint 4 is 4 degrees further than it says, which moves the wrist
-by 3 cm (stepjam/PyRep, issue 187, where the tip is turned by 4.12). `fit_arm` finds out where there are recordings."""
+"""(7,) rad, to be added to RLBench's joint positions: its joint 4 is 4 degrees further than it says, which moves the
+wrist by 3 cm (stepjam/PyRep, issue 187, where the tip is turned by 4.12). `fit_arm` finds out from recordings."""
 
 FIT_LIMIT_MM = 20.0
 """Median distance of a joint from ours above which the arm is another one."""
