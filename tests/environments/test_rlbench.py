@@ -11,9 +11,9 @@ import pytest
 from genima_core.arm import FR3, PANDA
 from genima_core.environment import follow, run_expert
 from genima_core.environments.make import check_environment, make_environment, task_in
-from genima_core.environments.rlbench.environment import RlbenchEnvironment
+from genima_core.environments.rlbench.environment import RlbenchEnvironment, parse_name
 from genima_core.evaluation.collect import collect
-from genima_core.evaluation.config import Collection
+from genima_core.evaluation.config import SUITES, Collection
 from genima_core.evaluation.rollout import roll_out
 from genima_core.evaluation.sources import shuffled
 from genima_core.sim.scene import default_rig
@@ -418,6 +418,11 @@ def test_unknown_cameras_list_the_valid_ones(world):
 def test_another_arm_is_refused(world):
     with pytest.raises(ValueError, match="RLBench's arm is a Panda, not the fr3"):
         RlbenchEnvironment(OPEN_BOX, default_rig(24, 24, FR3))
+
+
+def test_the_papers_suite_keeps_to_its_variation():
+    assert [task_in(name) for name in SUITES["rlbench25"]] == list(SUITES["paper25"])
+    assert {parse_name(name)[1] for name in SUITES["rlbench25"]} == {0}
 
 
 def test_names_are_checked_without_a_start(world):

@@ -164,6 +164,15 @@ def test_perfect_drawings_and_actions_score_perfectly(cell, renderer):
     assert result["follow_drawn_error_cm_median"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_scenes_without_a_way_are_left_out(cell, renderer, monkeypatch):
+    def plan(dt_s=0.05):
+        raise ValueError("out of reach")
+
+    policy = Memory(cell, renderer, [SEED])
+    monkeypatch.setattr(cell, "plan", plan)
+    assert score(cell, policy, renderer, range(SEED, SEED + 2), stride=25) == {}
+
+
 def test_missing_spheres_are_not_found(cell, renderer):
     policy = Memory(cell, renderer, [SEED])
     policy.draw = lambda observation, seed: np.stack(list(observation.images.values()))

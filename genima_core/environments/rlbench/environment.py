@@ -110,7 +110,7 @@ class RlbenchEnvironment(Environment):
             asked = str(rng.choice(descriptions[1:]))
         self.instruction = asked or descriptions[0]
         self._variation, self._seed = variation, seed
-        self._seen: Record | None = None
+        self._seen: Record | None = None  # with pictures, once somebody has looked at the present state
         self._time_s, self._steps = 0.0, 0
         self._verdict: bool | None = None
         self._demonstration: Demonstration | None = None
