@@ -42,6 +42,14 @@ class Trajectory:
         return len(self.q) * self.dt_s
 
 
+def variation_of(seed: int, count: int) -> int:
+    """Which of `count` variations counts in the scene of a seed: they take turns, two seeds each.
+
+    Not by the seed's parity, which decides where demonstrations start.
+    """
+    return seed // 2 % count
+
+
 class Environment(ABC):
     """One task. Everything is used in the thread that made it: rendering may need a GL context."""
 
@@ -98,13 +106,22 @@ class Environment(ABC):
         variation. RuntimeError: the scene cannot be made.
         """
 
-    @abstractmethod
     def observe(self) -> Observation:
-        """What all cameras see and the joints feel now."""
+        """What all cameras see and the joints feel now; the stamp is simulated time."""
+        return Observation(
+            stamp_s=self.time_s,
+            images={name: self.render(name) for name in self.rig.names},
+            q=self.q,
+            gripper=self.gripper,
+            instruction=self.instruction,
+        )
 
     @abstractmethod
     def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
-        """Moves for `duration_s` with the servos at `q_command` (7,) rad and an opening from 0 to 1."""
+        """Moves for `duration_s` with the servos at `q_command` (7,) rad and an opening from 0 to 1.
+
+        Commands beyond the limits are held at the limits. ValueError, and nothing moves, as of `check_command`.
+        """
 
     @abstractmethod
     def success(self) -> bool: ...
@@ -115,7 +132,7 @@ class Environment(ABC):
 
     @abstractmethod
     def render(self, name: str) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of one of the rig's cameras."""
+        """(H, W, 3) uint8 RGB of one of the rig's cameras; ValueError where it has no such camera."""
 
     def close(self) -> None:  # noqa: B027  (not everything has something to free)
         """Frees what is rendered with."""
@@ -140,3 +157,15 @@ def run_expert(environment: Environment) -> bool:
     for _ in follow(environment, environment.plan()):
         pass
     return environment.success()
+
+
+def check_command(q_command: np.ndarray, gripper_command: float, duration_s: float) -> np.ndarray:
+    """Joint positions (7,) float64; ValueError: a wrong shape, numbers that are not finite, or a negative duration."""
+    q_command = np.asarray(q_command, dtype=np.float64)
+    if q_command.shape != (7,) or not np.all(np.isfinite(q_command)):
+        raise ValueError(f"q_command is {q_command.tolist()}; the arm needs 7 finite joint positions in rad")
+    if not np.isfinite(gripper_command):
+        raise ValueError(f"gripper_command is {gripper_command}; valid is 0 (closed) to 1 (open)")
+    if not (np.isfinite(duration_s) and duration_s >= 0):
+        raise ValueError(f"duration_s is {duration_s}; it must be finite and not negative")
+    return q_command

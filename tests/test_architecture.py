@@ -64,8 +64,8 @@ SHORT = {
 """Module, or folder of modules, of fewer than 25 lines, and the reason."""
 
 ROS_ONLY = re.compile(r"rclpy|launch|launch_ros|ament_.*|tf2_ros|message_filters|.*_(msgs|srvs|interfaces)")
-OPTIONAL = ("launch", "launch_ros", "ament_index_python")
-"""Of a full ROS 2 installation; nothing may need them unless it is used where they are."""
+OPTIONAL = ("launch", "launch_ros", "ament_index_python", "pyrep", "rlbench")
+"""Of a full ROS 2 installation, or on no package index; nothing may need them unless it is used where they are."""
 
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "OpenGL": "pyrender", "PIL": "pillow", "yaml": "pyyaml"}
 """Modules that are not called like what brings them."""

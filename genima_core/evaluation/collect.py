@@ -17,6 +17,7 @@ from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
 from genima_core.environment import DT_S, Environment, follow
 from genima_core.environments.make import check_environment, make_environment
+from genima_core.environments.rlbench.environment import PREFIX
 from genima_core.evaluation.config import Collection, Workers, tasks_of
 from genima_core.evaluation.workers import run_jobs
 from genima_core.sim.perturbations import choose
@@ -45,6 +46,10 @@ def collect(collection: Collection, episodes: int, out: Path, where: Workers = W
         raise ValueError(f"{given} must be at least 1, 1 and 16")
     choose(collection.perturb)
     for task in tasks:
+        if task.startswith(PREFIX):
+            raise ValueError(
+                f"{task}: RLBench's demonstrations are recorded by its own generator; then genima convert rlbench"
+            )
         check_environment(task)
     begun_s = time.monotonic()
     failures: dict[str, list[int]] = {task: [] for task in tasks}

@@ -48,7 +48,8 @@ PAPER = (
     "toilet_seat_up",
     "turn_tap",
 )
-SUITES = {"demo": DEMO, "paper25": PAPER}
+RLBENCH = tuple(f"rlbench/{task}/variation0" for task in PAPER)
+SUITES = {"demo": DEMO, "paper25": PAPER, "rlbench25": RLBENCH}
 """Tasks by the name of their suite."""
 
 Tasks = Annotated[tuple[str, ...], tyro.conf.Positional]
@@ -82,7 +83,7 @@ class Evaluation:
     tasks: Tasks = ()
     """What to do, e.g. push_button; rlbench/NAME is RLBench's task NAME in CoppeliaSim."""
     suite: str | None = None
-    """Tasks by the name of their suite instead: demo or paper25."""
+    """Tasks by the name of their suite instead: demo, paper25, or rlbench25, the paper's in RLBench."""
     episodes: int = 50
     """Scenes of each task to try."""
     seed: int = 20000

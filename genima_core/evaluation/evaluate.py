@@ -17,7 +17,7 @@ from genima_core.checkpoint import Checkpoint
 from genima_core.data.video import encode
 from genima_core.device import choose_device
 from genima_core.environment import Environment
-from genima_core.environments.make import check_environment, make_environment
+from genima_core.environments.make import check_environment, make_environment, task_in
 from genima_core.evaluation.config import Evaluation, Workers, tasks_of
 from genima_core.evaluation.report import summarise, summarise_tasks
 from genima_core.evaluation.rollout import Rollout, roll_out
@@ -118,7 +118,7 @@ def _check(evaluation: Evaluation, tasks: tuple[str, ...]) -> Checkpoint:
     if trained_on := sorted(set(checkpoint.info.seeds) & set(seeds)):
         trained = f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}"
         raise ValueError(f"{trained}; evaluate on others, e.g. --seed 20000")
-    if strange := [task for task in tasks if task.rpartition("/")[2] not in checkpoint.info.tasks]:
+    if strange := [task for task in tasks if task_in(task) not in checkpoint.info.tasks]:
         known = ", ".join(checkpoint.info.tasks)
         print(f"warning: the checkpoint was not trained on {', '.join(strange)}; it knows {known}", file=sys.stderr)
     return checkpoint

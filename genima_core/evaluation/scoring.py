@@ -20,13 +20,16 @@ def score(
 
     Drawing: which of the visible spheres were found near where they belong, and how far from there, by camera and
     target too. Following: how far joints and gripper are from the true ones after a chunk, both from the true drawing
-    and from the agent's.
+    and from the agent's. Scenes in which the expert finds no way are left out; nothing where these are all.
     """
     size = policy.checkpoint.info.chunk_size
     visible, error_px, error_rad, error_m = [], [], [], []
     for seed in seeds:
         environment.reset(seed)
-        trajectory = environment.plan()
+        try:
+            trajectory = environment.plan()
+        except ValueError:
+            continue
         states, observations = [], {}
         for k in follow(environment, trajectory):
             states.append(environment.q)
@@ -42,6 +45,8 @@ def score(
             ends = [policy.act(d, observation).positions[-1] for d in (over_observation(views, images), drawing)]
             error_rad.append([np.abs(end - states[last]) for end in ends])
             error_m.append([_tcp_distance(environment.arm, end, states[last]) for end in ends])
+    if not visible:
+        return {}
     found = np.where(visible, error_px, np.nan)
     true_rad, drawn_rad = np.array(error_rad).swapaxes(0, 1)
     true_m, drawn_m = np.array(error_m).T

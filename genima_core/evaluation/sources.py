@@ -1,12 +1,12 @@
 """Where the targets of an evaluation come from: the drawing agent, the truth, or the control experiments."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
 from genima_core.environment import Environment, follow
-from genima_core.environments.make import make_environment
 from genima_core.evaluation.config import Targets
 from genima_core.policy import Policy
 from genima_core.targets.draw import TargetViews, over_observation
@@ -18,6 +18,8 @@ Draw = Callable[[Observation, int], np.ndarray]
 
 OTHER = 2
 """A shuffled episode is shown the scene so many seeds later: where a task has variations, another one."""
+SHOWN_EVERY = 4
+"""Of the states of that scene's demonstration, 0.05 s apart, so many are passed over."""
 
 
 class TrueTargets:
@@ -44,8 +46,7 @@ def target_source(
 ) -> Iterator[Draw]:
     """What draws in the episode of a seed: the diffusion agent for `drawn`, else one of the functions below."""
     if targets == "shuffled":
-        with closing(make_environment(environment.name, environment.rig)) as other:
-            yield shuffled(policy, other, seed + OTHER)
+        yield shuffled(policy, environment, seed + OTHER)
     elif targets == "truth":
         yield truth(environment, true_targets, policy.checkpoint.info.chunk_size)
     else:
@@ -68,15 +69,19 @@ def truth(environment: Environment, true_targets: TrueTargets, chunk_size: int) 
     return draw
 
 
-def shuffled(policy: Policy, other: Environment, seed: int) -> Draw:
-    """Control: the agent is shown the expert in another episode, at the same time."""
-    other.reset(seed)
-    demonstration = follow(other, other.plan())
+def shuffled(policy: Policy, environment: Environment, seed: int) -> Draw:
+    """Control: the agent is shown the expert in another scene, at the same time; it is recorded now.
+
+    Where the expert finds no way there, the scene stands still.
+    """
+    environment.reset(seed)
+    shown = [environment.observe()]
+    with suppress(ValueError):
+        shown += [environment.observe() for k in follow(environment, environment.plan()) if k % SHOWN_EVERY == 0]
+    stamps_s = [observation.stamp_s for observation in shown]
 
     def draw(observation: Observation, seed: int) -> np.ndarray:
-        while other.time_s < observation.stamp_s and next(demonstration, None) is not None:
-            pass
-        return policy.draw(other.observe(), seed)
+        return policy.draw(shown[max(0, bisect_right(stamps_s, observation.stamp_s) - 1)], seed)
 
     return draw
 

@@ -16,6 +16,7 @@ from genima_core.controller.network import Statistics
 from genima_core.controller.policy import Controller
 from genima_core.files import read_json, read_yaml
 from genima_core.geometry import checked_numbers
+from genima_core.importers.rlbench.rig import Q_ZERO
 from genima_core.language import TextEncoder
 from genima_core.weights import read_torch
 
@@ -148,7 +149,10 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
 
 
 def read_statistics(folder: Path) -> Statistics:
-    """Means and deviations of joints and actions, which GENIMA's training writes beside its snapshots."""
+    """Means and deviations of joints and actions, which GENIMA's training writes beside its snapshots.
+
+    Joints were RLBench's there and are the vendor's here, which is one zero of joint 4 or the other.
+    """
     found: Statistics = {}
     # The gripper comes first in the state and last in an action, and is normalised in neither.
     for name, own, joints in (("proprio_stats", "q", slice(1, None)), ("action_stats", "action", slice(None, 7))):
@@ -163,7 +167,7 @@ def read_statistics(folder: Path) -> Statistics:
             numbers = checked_numbers(data.get(key), (8,), f"{key} in {path}")
             if key == "std" and (numbers < 0).any():
                 raise ValueError(f"std in {path} is {numbers.tolist()}; deviations are not negative")
-            found[f"{own}_{key}"] = torch.from_numpy(numbers[joints]).float()
+            found[f"{own}_{key}"] = torch.from_numpy(numbers[joints] + (Q_ZERO if key == "mean" else 0.0)).float()
     found["q_std"] += 1e-10
     return found
 

@@ -8,14 +8,13 @@ import numpy as np
 
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.cameras import CameraRig
-from genima_core.environment import DT_S, Environment, Start, Trajectory, Wording
+from genima_core.environment import DT_S, Environment, Start, Trajectory, Wording, check_command, variation_of
 from genima_core.geometry import make_transform, to_quat_wxyz
 from genima_core.sim import experts
 from genima_core.sim.arm import HAND_BODY, TCP_SITE
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
 from genima_core.sim.scene import PHYSICS_STEP_S, build_scene
 from genima_core.sim.task import Task
-from genima_core.types import Observation
 
 import mujoco  # isort: skip
 
@@ -110,8 +109,7 @@ class Cell(Environment):
             raise ValueError(f"unknown start {start!r}; valid are {', '.join(STARTS)}")
         task_rng, start_rng, word_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
         before = self.data.qpos[self._q], self.data.qvel[self._dq], self.data.ctrl[self._ctrl]
-        # Not by the seed's parity, which decides where demonstrations start.
-        self.task.variation = self.variations[seed // 2 % len(self.variations)]
+        self.task.variation = self.variations[variation_of(seed, len(self.variations))]
         self.instruction = self.task.say(word_rng, wording)
         self._place_objects(task_rng)
         if start == "here":
@@ -122,18 +120,7 @@ class Cell(Environment):
             self._place_arm_anywhere(start_rng)
 
     def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
-        """Moves for `duration_s` with the servos at `q_command` (7,) rad and an opening from 0 to 1.
-
-        Commands beyond the limits are held at the limits. ValueError, and nothing moves, for a command of the wrong
-        shape or not finite and for a negative duration.
-        """
-        q_command = np.asarray(q_command, dtype=np.float64)
-        if q_command.shape != (7,) or not np.all(np.isfinite(q_command)):
-            raise ValueError(f"q_command is {q_command.tolist()}; the arm needs 7 finite joint positions in rad")
-        if not np.isfinite(gripper_command):
-            raise ValueError(f"gripper_command is {gripper_command}; valid is 0 (closed) to 1 (open)")
-        if not (np.isfinite(duration_s) and duration_s >= 0):
-            raise ValueError(f"duration_s is {duration_s}; it must be finite and not negative")
+        q_command = check_command(q_command, gripper_command, duration_s)
         steps = round(duration_s / PHYSICS_STEP_S)
         ramp = max(1, min(steps, round(COMMAND_RAMP_S / PHYSICS_STEP_S)))
         arm, fingers = self._ctrl[:7], self._ctrl[7:]
@@ -153,18 +140,7 @@ class Cell(Environment):
     def plan(self, dt_s: float = DT_S) -> Trajectory:
         return experts.plan(self, dt_s)
 
-    def observe(self) -> Observation:
-        """What all cameras see and the joints feel now; the stamp is simulated time."""
-        return Observation(
-            stamp_s=self.time_s,
-            images={name: self.render(name) for name in self.rig.names},
-            q=self.q,
-            gripper=self.gripper,
-            instruction=self.instruction,
-        )
-
     def render(self, name: str) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of one of the rig's cameras; ValueError where it has no such camera."""
         if name not in self.rig.names:
             raise ValueError(f"unknown camera {name!r}; the rig has {', '.join(self.rig.names)}")
         if self._renderer is None:

@@ -7,6 +7,7 @@ import yaml
 from transformers import CLIPTextModelWithProjection
 
 from genima_core.controller.policy import Controller
+from genima_core.importers.rlbench.rig import Q_ZERO
 from genima_core.importers.robobase import convert_controller
 from genima_core.language import TextEncoder
 
@@ -54,8 +55,9 @@ def test_converted_controller_gives_the_originals_numbers(rig, agents, clip, tmp
     summary = convert_controller(source, tmp_path / "out", rig, clip)
     controller = Controller.load(tmp_path / "out")
     b = published.batch(published.TINY)
+    zero = torch.from_numpy(Q_ZERO).float()
     with torch.inference_mode():
-        joints = controller.model(b.images, b.q, b.gripper, b.text).joints
+        joints = controller.model(b.images, b.q + zero, b.gripper, b.text).joints - zero
     expected = torch.tensor([2.191299, 1.824887, -1.095927, 1.292543, 1.890681, 0.608971, 3.510688])  # see test_act
     torch.testing.assert_close(joints[0, 0], expected, atol=1e-4, rtol=0)
     drawing = (b.images[0] * 255).round().byte().permute(0, 2, 3, 1).numpy()

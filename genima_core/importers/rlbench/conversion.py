@@ -58,10 +58,9 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
     """Writes RLBench's demonstrations as a data set, and goes on where it was interrupted; what was done, for `--json`.
 
     All numbers are read and checked before anything is written; an episode that is damaged is left out, with its
-    reason. Where a recording has the joint positions that RLBench's planner commanded (since April 2024), they are the
-    actions; else an action is what the next row measured. The last row repeats its predecessor's. All joint positions
-    are in the vendor's convention afterwards, from which RLBench's differs (see `fit_arm`). RLBench keeps only
-    successes, and nothing from which a scene could be drawn again here, so no episode has a seed.
+    reason. Actions are as `Demo.action` says; the last row repeats its predecessor's. All joint positions are in the
+    vendor's convention afterwards, from which RLBench's differs (see `fit_arm`). RLBench keeps only successes, and
+    nothing from which a scene could be drawn again here, so no episode has a seed.
 
     `source` is the data set, a task's folder or a variation's. FileNotFoundError, ValueError: not RLBench's, nothing
     that can be converted, of another arm, or `out` holds something else.
@@ -141,8 +140,7 @@ def _episode(folder: DemoFolder, options: Options, arm: "ArmFit", rig: CameraRig
 
     demo = read_demo(folder.path, options.cameras)
     T, q = len(demo), demo.q + arm.q_zero
-    action = np.column_stack([demo.q, demo.gripper]) if demo.command is None else demo.command
-    action = np.vstack([action[1:], action[-1:]]) + np.append(arm.q_zero, 0.0)
+    action = np.vstack([demo.action, demo.action[-1:]]) + np.append(arm.q_zero, 0.0)
     stamps_s = np.arange(T) / options.fps
     return Episode(
         stamps_s=stamps_s,

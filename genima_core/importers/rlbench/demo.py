@@ -37,6 +37,14 @@ class Demo:
     def __len__(self) -> int:
         return len(self.q)
 
+    @property
+    def action(self) -> np.ndarray:
+        """(T - 1, 8) joints, rad, and opening that lead from each row to the next.
+
+        What RLBench's planner commanded, where that was recorded (since April 2024); else what the next row measured.
+        """
+        return np.column_stack([self.q, self.gripper])[1:] if self.command is None else self.command[1:]
+
     def some(self, count: int) -> "Demo":
         """At most `count` rows, evenly spread from the first to the last."""
         rows = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
@@ -64,9 +72,19 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
             f"{path} holds {len(observations)} observations; a demonstration needs 2 at least, and {MAX_ROWS} are the "
             "most that is read: remove the episode's folder"
         )
-    rows: list[Record] = observations
+    return make_demo(observations, cameras, str(path))
 
-    column = partial(_column, path, rows)
+
+def record_of(observation: object) -> Record:
+    """An observation of a running RLBench, as if it had been recorded."""
+    record = Record()
+    record.attributes = vars(observation)
+    return record
+
+
+def make_demo(rows: list[Record], cameras: tuple[str, ...], what: str) -> Demo:
+    """The numbers of observations; ValueError, which names `what`, where some are missing or cannot be."""
+    column = partial(_column, what, rows)
     command = None
     if _recorded(rows[1:], _COMMAND):
         # Nothing had been commanded yet when the first row was recorded.
@@ -74,7 +92,7 @@ def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
     gripper = column("gripper_open", ())
     opening = gripper if command is None else np.concatenate([gripper, command[1:, 7]])
     if opening.min() < 0 or opening.max() > 1:
-        raise ValueError(f"{path}: the gripper's opening is {opening.min():g} to {opening.max():g}; valid is 0 to 1")
+        raise ValueError(f"{what}: the gripper's opening is {opening.min():g} to {opening.max():g}; valid is 0 to 1")
     return Demo(
         q=column("joint_positions", (7,)),
         gripper=gripper,
@@ -91,13 +109,13 @@ def _recorded(rows: list[Record], name: str) -> bool:
     return all(row.get(name) is not None for row in rows)
 
 
-def _column(path: Path, rows: list[Record], name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
+def _column(source: str, rows: list[Record], name: str, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
     """(T - first, *shape) float64 of one attribute, from row `first` on."""
     if not _recorded(rows[first:], name):
-        raise ValueError(f"{path} lacks {name}: {_remedy(name)}")
+        raise ValueError(f"{source} lacks {name}: {_remedy(name)}")
     result = np.empty((len(rows) - first, *shape))
     for t, row in enumerate(rows[first:]):
-        what = f"{path}: {name} of observation {first + t}"
+        what = f"{source}: {name} of observation {first + t}"
         try:
             value = np.asarray(row.get(name), dtype=np.float64)
         except (TypeError, ValueError, OverflowError) as error:

@@ -16,6 +16,10 @@ from genima_core.importers.rlbench.demo import Demo
 TARGET_RADIUS_M = {"wrist": 0.03, "front": 0.08, "right_shoulder": 0.065, "left_shoulder": 0.065, "overhead": 0.08}
 """The paper's; its overhead camera, which is none of the four, shows no joints."""
 
+Q_ZERO = np.radians([0.0, 0.0, 0.0, 4.12, 0.0, 0.0, 0.0])
+"""(7,) rad, to be added to RLBench's joint positions: its joint 4 is 4 degrees further than it says, which moves the
+wrist by 3 cm (stepjam/PyRep, issue 187, where the tip is turned by 4.12). `fit_arm` finds out from recordings."""
+
 FIT_LIMIT_MM = 20.0
 """Median distance of a joint from ours above which the arm is another one."""
 ZERO_LIMIT_RAD = 0.15
@@ -43,8 +47,8 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
     parameters put them (its own URDF, compared at random configurations): joints 1 to 4 exactly, which is why the base
     comes from these, joints 5 to 7 within 0.7 mm. Its gripper tip is not our tcp but 7 mm further out and 2 mm aside.
 
-    Its joint 4 is 4 degrees further than it says (stepjam/PyRep, issue 187), which moves the wrist by 3 cm. The joints
-    beyond tell by how much. Without it, targets would not lie on the arm.
+    By how much its joint 4 is further than it says (see `Q_ZERO`) is told by the joints beyond. Without it, targets
+    would not lie on the arm.
 
     ValueError where some joint or the tip is more than 20 mm off (median): another arm, or poses in other frames.
     """
