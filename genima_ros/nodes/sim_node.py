@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
@@ -91,6 +93,7 @@ class SimNode(GraphNode[SimParameters]):
     success (on change), arm_status, diagnostics, and where tf2_msgs is installed /tf_static (the cameras).
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
+    Parameters: `task` may be set while it runs and counts from the next reset on.
     Services: ~/reset places the next scene. The arm is back at its start, which arm_status tells the streamer, so it
     begins again there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
     ignores commands until ~/error_recovery.
@@ -104,9 +107,10 @@ class SimNode(GraphNode[SimParameters]):
         clock_s: Callable[[], float] = time.monotonic,
         **options,
     ) -> None:
-        super().__init__("sim", SimParameters, clock_s, **options)
-        self.cell = make(self.parameters)
-        self.cell.render(self.cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
+        super().__init__("sim", SimParameters, clock_s, changeable=("task",), **options)
+        self._make = make
+        self.cell = self._load()
+        self.add_on_set_parameters_callback(self._on_parameters)
         self._seed = self.parameters.seed
         self._slip_s = 0.0
         self._periods = PeriodMeter(1 / self.parameters.rate_hz)
@@ -133,8 +137,23 @@ class SimNode(GraphNode[SimParameters]):
     def close(self) -> None:
         self.cell.close()
 
+    def _load(self) -> "Cell":
+        cell = self._make(self.parameters)
+        cell.render(cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
+        return cell
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        changed = {parameter.name: parameter.value for parameter in parameters}
+        try:
+            make_task(changed.get("task", self.parameters.task))
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.parameters = replace(self.parameters, **changed)
+        return SetParametersResult(successful=True)
+
     def _place_arm(self) -> None:
         """A scene from its beginning, whatever moved before."""
+        self._change_task()
         self.cell.reset(self._seed)
         self._arm = TrajectoryFollower(self.cell.q)
         self._opening = self.cell.gripper
@@ -149,6 +168,7 @@ class SimNode(GraphNode[SimParameters]):
         Raises:
             RuntimeError: the arm stands in the way of every scene's objects.
         """
+        self._change_task()
         for _ in range(SCENES_TRIED):
             self.cell.reset(self._seed, "here")
             if self.cell.arm_is_free:
@@ -157,6 +177,14 @@ class SimNode(GraphNode[SimParameters]):
             self._seed += 1
         self._announce_scene()
         raise RuntimeError(f"the arm is in the way of the objects of {SCENES_TRIED} scenes; lift it and reset again")
+
+    def _change_task(self) -> None:
+        """Another cell where another task was set; its arm is where the old one's was."""
+        if self.cell.name == self.parameters.task:
+            return
+        old, self.cell = self.cell, self._load()
+        self.cell.place_arm(old.q, old.gripper)
+        old.close()
 
     def _announce_scene(self) -> None:
         self._succeeded = False

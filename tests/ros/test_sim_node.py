@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from rclpy.parameter import Parameter
 
 pytest.importorskip("rclpy")
 
@@ -31,6 +32,7 @@ class FakeCell:
     instruction = "push the button"
 
     def __init__(self, rig: CameraRig) -> None:
+        self.name = "push_button"
         self.rig, self.arm = rig, rig.arm
         self.q, self.dq, self.gripper, self.time_s = PANDA.home.copy(), np.zeros(7), 1.0, 0.0
         self.seeds: list[int] = []
@@ -47,6 +49,9 @@ class FakeCell:
     @property
     def arm_is_free(self) -> bool:
         return self.seeds[-1] not in self.taken
+
+    def place_arm(self, q: np.ndarray, opening: float) -> None:
+        self.q, self.gripper = q.copy(), opening
 
     def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
         self.q, self.gripper = q_command.copy(), gripper_command
@@ -253,6 +258,30 @@ def test_unknown_task_names_the_known_ones():
 
     with pytest.raises(ValueError, match="push_button"):
         make_cell(SimParameters(task="juggle"))
+
+
+@pytest.mark.parametrize("reset_arm", [True, False])
+def test_the_task_may_change_from_one_scene_to_the_next(bench, rig, reset_arm):
+    cells, instructions = [], bench.listen(interfaces.INSTRUCTION)
+
+    def make(parameters: SimParameters) -> FakeCell:
+        cells.append(FakeCell(rig))
+        cells[-1].name, cells[-1].instruction = parameters.task, parameters.task.replace("_", " ")
+        return cells[-1]
+
+    node = bench.node(SimNode, make, parameters={"reset_arm": reset_arm, "seed": 3})
+    bench.talk(interfaces.ARM_TRAJECTORY).publish(trajectory(PANDA.home + 0.3))
+    bench.until(lambda: cells[0].q == pytest.approx(PANDA.home + 0.3))
+    refused = node.set_parameters([Parameter("task", value="juggle")])[0]
+    assert not refused.successful
+    assert "the tasks are" in refused.reason
+    assert node.set_parameters([Parameter("task", value="open_drawer")])[0].successful
+    assert len(cells) == 1
+    assert bench.call("sim", "reset").message == "scene 4"
+    assert cells[0].closed
+    assert (node.cell, cells[1].seeds) == (cells[1], [4])
+    assert cells[1].q == pytest.approx(PANDA.home + (0.0 if reset_arm else 0.3))
+    bench.until(lambda: instructions[-1].data == "open drawer")
 
 
 def test_the_next_scene_of_a_running_graph_is_one_call(bench, cell):
