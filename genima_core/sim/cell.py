@@ -1,6 +1,6 @@
 """The simulated cell: an arm on a table, four cameras and a task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import cv2
@@ -9,10 +9,11 @@ import numpy as np
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.cameras import CameraRig
 from genima_core.environment import DT_S, Environment, Start, Trajectory, Wording, check_command, variation_of
-from genima_core.geometry import make_transform, to_quat_wxyz
+from genima_core.geometry import make_transform, opencv_to_opengl, to_quat_wxyz
 from genima_core.sim import experts
 from genima_core.sim.arm import HAND_BODY, TCP_SITE
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
+from genima_core.sim.perturbations import Perturbations
 from genima_core.sim.scene import PHYSICS_STEP_S, build_scene
 from genima_core.sim.task import Task
 
@@ -38,17 +39,31 @@ class Cell(Environment):
     Rendering uses a GL context: create, use and close a cell in one thread.
     """
 
-    def __init__(self, task: Task, rig: CameraRig, add: Callable[[mujoco.MjSpec], object] | None = None) -> None:
-        """`add` puts into the scene what belongs to no task."""
+    def __init__(
+        self,
+        task: Task,
+        rig: CameraRig,
+        add: Callable[[mujoco.MjSpec], object] | None = None,
+        perturbations: str | Iterable[str] = (),
+    ) -> None:
+        """`add` puts into the scene what belongs to no task; `perturbations` are names of `PERTURBATIONS`, or ``all``.
+
+        ValueError: there is no such perturbation.
+        """
         self.task, self.name, self.rig = task, task.name, rig
+        self._perturbations = Perturbations(perturbations)
         width, height = rig.size
         self._supersample = 2 if max(rig.size) <= SMALL_VIEW_PX else 1
         self._buffer_size = width * self._supersample, height * self._supersample
         spec = build_scene(rig, self._buffer_size, detailed=self._supersample == 1)
+        room = list(spec.geoms)
         task.build(spec)
+        objects = [geom for geom in spec.geoms if geom not in room]
         if add is not None:
             add(spec)
+        self._perturbations.build(spec)
         self.model = spec.compile()
+        self.task_geoms = np.array([geom.id for geom in objects], dtype=int)
         self.data = mujoco.MjData(self.model)
         joints = (*self.arm.joint_names, *self.arm.gripper.joints)
         self._q = np.array([self.model.joint(name).qposadr[0] for name in joints])
@@ -56,10 +71,20 @@ class Cell(Environment):
         self._ctrl = np.array([self.model.actuator(name).id for name in joints])
         self.fingers = frozenset(self.model.body(self.model.joint(n).bodyid[0]).name for n in self.arm.gripper.joints)
         self.inverse_kinematics = InverseKinematics(self.arm)
+        self._seen_rig = rig
         self._renderer: mujoco.Renderer | None = None
         self._option = mujoco.MjvOption()
         self._option.geomgroup[:] = [1, 1, 1, 0, 0, 0]
         self.reset(seed=0)
+
+    @property
+    def perturbations(self) -> tuple[str, ...]:
+        """Names of those that this cell has."""
+        return self._perturbations.names
+
+    @property
+    def seen_rig(self) -> CameraRig:
+        return self._seen_rig
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -107,10 +132,12 @@ class Cell(Environment):
         """
         if start not in STARTS:
             raise ValueError(f"unknown start {start!r}; valid are {', '.join(STARTS)}")
-        task_rng, start_rng, word_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+        *streams, perturbation_seeds = np.random.SeedSequence(seed).spawn(4)
+        task_rng, start_rng, word_rng = (np.random.default_rng(stream) for stream in streams)
         before = self.data.qpos[self._q], self.data.qvel[self._dq], self.data.ctrl[self._ctrl]
         self.task.variation = self.variations[variation_of(seed, len(self.variations))]
         self.instruction = self.task.say(word_rng, wording)
+        self._perturbations.clear(self)
         self._place_objects(task_rng)
         if start == "here":
             self._set_arm(*before)
@@ -118,6 +145,8 @@ class Cell(Environment):
             self.place_arm(self.arm.home + start_rng.normal(0.0, HOME_NOISE_RAD, 7), 1.0)
         else:
             self._place_arm_anywhere(start_rng)
+        self._perturbations.apply(self, perturbation_seeds)
+        mujoco.mj_forward(self.model, self.data)
 
     def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
         q_command = check_command(q_command, gripper_command, duration_s)
@@ -174,6 +203,14 @@ class Cell(Environment):
             self.data.qpos[address : address + 7] = [*p_base, *quat]
         else:
             self.model.body(body).pos[:], self.model.body(body).quat[:] = p_base, quat
+
+    def move_cameras(self, seen_rig: CameraRig) -> None:
+        """Puts the cameras where `seen_rig` says; `rig` still tells what a policy knows of them."""
+        for camera in seen_rig.cameras:
+            T_mount_gl = opencv_to_opengl(camera.T_mount_cam)
+            moved = self.model.camera(camera.name)
+            moved.pos[:], moved.quat[:] = T_mount_gl[:3, 3], to_quat_wxyz(T_mount_gl)
+        self._seen_rig = seen_rig
 
     def touching(self, body: str) -> frozenset[str]:
         """The bodies that a body touches."""

@@ -22,7 +22,9 @@ DEFAULT_TASK = "push_button"
 class Task(ABC):
     """Objects, a reset by seed, instructions, a success test and the waypoints of an expert.
 
-    A task object belongs to one `Cell`; it may remember what happened since the reset.
+    A task object belongs to one `Cell`; it may remember what happened since the reset. Where the variations are told
+    apart by colour, `keeps_colour` names what has it, so that the sentence stays true under the perturbation
+    ``object_color``.
     """
 
     variations: tuple[str, ...] = ("",)
@@ -36,6 +38,8 @@ class Task(ABC):
     start_lower_m: tuple[float, float, float] = (0.30, -0.30, 0.06)
     start_upper_m: tuple[float, float, float] = (0.68, 0.30, 0.45)
     """The box of the tcp for starts ``anywhere``."""
+    keeps_colour: tuple[str, ...] = ()
+    """Bodies, or geoms, that a sentence tells by their colour; everything else may be given another one."""
     variation: str = ""
     """The one that counts in the present scene; set before `reset`."""
 
