@@ -10,8 +10,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from genima_core.diffusion.networks import Networks
-from genima_core.diffusion.prompts import Prompts
+from genima_core.diffusion.networks import Networks, Prompts
 from genima_core.language import TextEncoder
 
 

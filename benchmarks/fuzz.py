@@ -21,11 +21,10 @@ import tyro
 from genima_core.arm import FR3, PANDA, Arm
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.files import write_json
-from genima_core.streaming.command import Command
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.mirror import ENGAGED, Mirror
 from genima_core.streaming.playback import Clearance
-from genima_core.streaming.states import Reason, Refusal, State
+from genima_core.streaming.states import Command, Reason, Refusal, State
 from genima_core.streaming.streamer import Streamer
 from genima_core.types import ActionChunk, Contact, JointState, Target
 

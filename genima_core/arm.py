@@ -1,7 +1,4 @@
-"""An arm as a value: joint names, limits, kinematics, home, drawn frames, gripper and link shapes; `PANDA` and `FR3`.
-
-Sources: the vendor's control-parameter pages (limits, Craig's DH parameters, hand geometry).
-"""
+"""An arm as a value, and all that depends on it; `PANDA` and `FR3` by the vendor's control-parameter pages."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -162,11 +159,7 @@ class Arm:
     def narrowed(
         self, lower: Sequence[float] = (), upper: Sequence[float] = (), velocity: Sequence[float] = ()
     ) -> "Arm":
-        """The arm with narrower limits, seven numbers each or none for its own.
-
-        Raises:
-            ValueError: another number of them, wider than the arm's, or nothing is left.
-        """
+        """The arm with narrower limits, seven numbers each or none for its own; ValueError: wider, or nothing left."""
         if not (len(lower) or len(upper) or len(velocity)):
             return self
         own = self.limits
@@ -213,22 +206,14 @@ class Arm:
 
 
 def frame_index(frame: str) -> int:
-    """Place of a frame in `FRAMES`.
-
-    Raises:
-        ValueError: unknown frame.
-    """
+    """Place of a frame in `FRAMES`; ValueError for an unknown one."""
     if frame not in FRAMES:
         raise ValueError(f"unknown frame {frame!r}; the arm has {', '.join(FRAMES)}")
     return FRAMES.index(frame)
 
 
 def links_from_dh(rows: Sequence[Sequence[float]]) -> np.ndarray:
-    """`Arm.links` (7, 4, 4) from Craig's DH parameters (a, d, alpha), m and rad.
-
-    Raises:
-        ValueError: not seven rows of three finite numbers.
-    """
+    """`Arm.links` (7, 4, 4) from Craig's DH parameters (a, d, alpha) (7, 3), m and rad; ValueError for others."""
     links = np.tile(np.eye(4), (7, 1, 1))
     for i, (a, d, alpha) in enumerate(checked_numbers(rows, (7, 3), "dh")):
         c, s = np.cos(alpha), np.sin(alpha)

@@ -10,7 +10,7 @@ import numpy as np
 
 from genima_core.arm import ARMS, Arm, Capsule, Gripper, JointLimits, links_from_dh, pose_from
 from genima_core.config import from_overrides
-from genima_core.files import check_name, read_text
+from genima_core.files import check_name, explained, read_text
 from genima_core.geometry import checked_numbers, from_rpy, make_transform
 
 
@@ -47,11 +47,7 @@ class ArmDescription:
 
 
 def arm_from(value: object, folder: Path = Path()) -> Arm:
-    """The arm that a name (`ARMS`) or a description (`ArmDescription`) means; a URDF's path is relative to `folder`.
-
-    Raises:
-        ValueError, FileNotFoundError: what is wrong with it, and what is valid.
-    """
+    """The arm that a name or an `ArmDescription` means, a URDF's path relative to `folder`; ValueError, an OSError."""
     if isinstance(value, str):
         if value not in ARMS:
             raise ValueError(f"there is no arm {value!r}; valid are {', '.join(ARMS)}, or a description of one")
@@ -90,20 +86,14 @@ def arm_from(value: object, folder: Path = Path()) -> Arm:
 
 
 def _read_urdf(path: Path, joint_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, dict[str, tuple[float, ...]]]:
-    """`Arm.links`, the last link in joint 7's frame, and limits of a chain of revolute joints, fixed ones between them.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a chain of these joints.
-    """
+    """`Arm.links`, the last link in joint 7's frame, and limits of a chain of revolute joints, with fixed ones."""
     from scipy.spatial.transform import Rotation  # not at the top: other arms need none
 
     text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"URDF {path} defines entities, which no URDF needs; remove its DOCTYPE")
-    try:
+    with explained(f"URDF {path} is not XML", ElementTree.ParseError):
         joints = {joint.get("name", ""): joint for joint in ElementTree.fromstring(text).findall("joint")}
-    except ElementTree.ParseError as error:
-        raise ValueError(f"URDF {path} is not XML: {error}") from error
     missing = [name for name in joint_names if name not in joints]
     if missing:
         raise ValueError(f"URDF {path} has no joint {', '.join(missing)}; it has {', '.join(joints)}")

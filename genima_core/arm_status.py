@@ -63,10 +63,7 @@ ADVICE = {
 
 
 def read_status(mode: int, errors: Sequence[str], last_errors: Sequence[str] = ()) -> ArmStatus:
-    """The status of an arm in this mode with these errors; `last_errors` ended its last motion.
-
-    Only one in the mode "move" without errors may be moved.
-    """
+    """The status of an arm by its mode and errors, `last_errors` having ended its last motion; "move" is OK."""
     name = MODES[mode] if 0 <= mode < len(MODES) else f"mode {mode}"
     if not errors and name == "move":
         return ArmStatus(Level.OK, "", name)
@@ -86,9 +83,6 @@ def silent_status(last: ArmStatus | None, silent_s: float) -> ArmStatus:
         return ArmStatus(Level.WARN, "no state has arrived yet: start its driver, check the topic's name", "silent")
     if last.level is Level.ERROR:
         return last
-    return ArmStatus(
-        Level.WARN,
-        f"no state for more than {silent_s:g} s: its driver has ended, or a reflex has "
-        "deactivated its controllers; read what the driver says, run genima recover",
-        "silent",
-    )
+    why = "its driver has ended, or a reflex has deactivated its controllers"
+    remedy = "read what the driver says, run genima recover"
+    return ArmStatus(Level.WARN, f"no state for more than {silent_s:g} s: {why}; {remedy}", "silent")

@@ -12,7 +12,7 @@ import numpy as np
 from genima_core.arm import PANDA, Arm
 from genima_core.arm_description import arm_from
 from genima_core.config import from_overrides
-from genima_core.files import check_name, read_json, write_json
+from genima_core.files import check_name, explained, read_json, write_json
 from genima_core.geometry import checked_pose, distance
 
 Mount = Literal["base", "hand"]
@@ -39,19 +39,16 @@ class PinholeCamera:
     def __post_init__(self) -> None:
         sized = 1 <= self.width <= MAX_SIDE_PX and 1 <= self.height <= MAX_SIDE_PX
         if not (sized and self.fx > 0 and self.fy > 0 and np.isfinite([self.fx, self.fy, self.cx, self.cy]).all()):
-            raise ValueError(
-                f"a camera needs a size of 1 to {MAX_SIDE_PX} pixels, positive focal lengths and finite numbers, not "
-                f"{self.width}x{self.height}, fx {self.fx}, fy {self.fy}, cx {self.cx}, cy {self.cy}"
-            )
+            given = f"{self.width}x{self.height}, fx {self.fx}, fy {self.fy}, cx {self.cx}, cy {self.cy}"
+            needed = f"a size of 1 to {MAX_SIDE_PX} pixels, positive focal lengths and finite numbers"
+            raise ValueError(f"a camera needs {needed}, not {given}")
 
     @classmethod
     def from_camera_info(cls, message: Any, name: str) -> "PinholeCamera":
         """Of the camera `name`, by a sensor_msgs/CameraInfo, whoever has read that; ValueError for distorted images."""
         if any(abs(value) > 1e-9 for value in message.d):
-            raise ValueError(
-                f"camera {name} has distortion {np.round(message.d, 4).tolist()}; use its rectified images "
-                "(image_proc), or a camera that rectifies"
-            )
+            given = f"camera {name} has distortion {np.round(message.d, 4).tolist()}"
+            raise ValueError(f"{given}; use its rectified images (image_proc), or a camera that rectifies")
         k = message.k
         return cls(message.width, message.height, fx=k[0], fy=k[4], cx=k[2], cy=k[5])
 
@@ -92,10 +89,7 @@ class PinholeCamera:
         return (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
 
     def difference(self, other: "PinholeCamera", most: float = ZOOMED) -> str:
-        """How the other camera's intrinsics differ from these, "" if they are the same but for calibration noise.
-
-        `most`: as a share of the focal length, and of the width for the principal point.
-        """
+        """How the other's intrinsics differ, "" if by calibration noise only: `most` of the focal length and width."""
         if self.size != other.size:
             return f"its images are {other.width}x{other.height}, not {self.width}x{self.height}"
         focal = max(other.fx / self.fx, other.fy / self.fy, key=lambda ratio: abs(ratio - 1))
@@ -135,9 +129,8 @@ class RigCamera:
             raise ValueError(f"camera {self.name!r} has mount {self.mount!r}; valid are 'base' and 'hand'")
         checked_pose(self.T_mount_cam, f"T_mount_cam of camera {self.name!r}")
         if not 0 < self.target_radius_m <= MAX_RADIUS_M:
-            raise ValueError(
-                f"camera {self.name!r} has targets of {self.target_radius_m} m; valid are up to {MAX_RADIUS_M}, above 0"
-            )
+            given = f"camera {self.name!r} has targets of {self.target_radius_m} m"
+            raise ValueError(f"{given}; valid are up to {MAX_RADIUS_M}, above 0")
 
     def T_base_cam(self, T_base_hand: np.ndarray) -> np.ndarray:
         """Pose of the camera in the base frame while the hand is at T_base_hand."""
@@ -194,13 +187,10 @@ class CameraRig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], what: str = "this") -> "CameraRig":
         """The rig that `to_dict` told of; ValueError, which names `what`, if it is none."""
-        try:
+        with explained(f"{what} is not a camera rig", (ValueError, FileNotFoundError)):
             return from_overrides(cls, {**data, "arm": arm_from(data.get("arm"))}, "the rig")
-        except (ValueError, FileNotFoundError) as error:
-            raise ValueError(f"{what} is not a camera rig: {error}") from error
 
     def save(self, path: Path) -> None:
-        """Writes the rig as JSON."""
         write_json(path, self.to_dict())
 
     @classmethod

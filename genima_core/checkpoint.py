@@ -1,13 +1,4 @@
-"""A checkpoint folder: everything that drawing and following need, and where it came from.
-
-Layout::
-
-    checkpoint.json                 `CheckpointInfo`
-    rig.json                        the `CameraRig` it was trained with
-    diffusion/                      diffusers folders: vae, unet, controlnet, scheduler, text_encoder, tokenizer
-    controller/                     config.json, model.safetensors, statistics.json
-    README.md                       model card
-"""
+"""A checkpoint folder: checkpoint.json, rig.json, diffusion/ (diffusers folders), controller/ and its model card."""
 
 import shutil
 import subprocess
@@ -58,10 +49,9 @@ class CheckpointInfo:
 
     def __post_init__(self) -> None:
         if not (self.tasks and self.seeds and self.chunk_size >= 1 and self.dt_s > 0 and self.view_size >= 1):
-            raise ValueError(
-                f"a checkpoint needs tasks, seeds, and chunk_size, dt_s and view_size above 0; it says {self.tasks}, "
-                f"{self.seeds[:3]}, {self.chunk_size}, {self.dt_s}, {self.view_size}"
-            )
+            given = f"{self.tasks}, {self.seeds[:3]}, {self.chunk_size}, {self.dt_s}, {self.view_size}"
+            needed = "tasks, seeds, and chunk_size, dt_s and view_size above 0"
+            raise ValueError(f"a checkpoint needs {needed}; it says {given}")
 
 
 @dataclass(frozen=True)
@@ -74,31 +64,23 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
-        """Reads and checks a folder; the weights are loaded by `DiffusionAgent` and `Controller`.
-
-        Raises:
-            FileNotFoundError: a part is missing.
-            ValueError: a part is damaged, or parts do not belong together.
+        """Reads and checks all but the weights; FileNotFoundError, ValueError: missing, damaged, not belonging
+        together.
         """
         path = Path(path)
         check_complete(path, PARTS, "is not a complete checkpoint:")
         data = read_json(path / "checkpoint.json")
         if data.get("format") != FORMAT:
-            raise ValueError(
-                f"{path / 'checkpoint.json'} has format {data.get('format')}; this version reads format {FORMAT}"
-            )
+            raise ValueError(f"{path}/checkpoint.json has format {data.get('format')}; this version reads {FORMAT}")
         info = from_overrides(CheckpointInfo, data, str(path / "checkpoint.json"))
         rig = CameraRig.load(path / "rig.json")
         if rig.fingerprint() != info.rig:
-            raise ValueError(
-                f"{path}: rig.json has fingerprint {rig.fingerprint()}, the checkpoint was trained with "
-                f"{info.rig}; restore the rig.json it came with"
-            )
+            given = f"{path}: rig.json has fingerprint {rig.fingerprint()}, the checkpoint was trained with {info.rig}"
+            raise ValueError(f"{given}; restore the rig.json it came with")
         return cls(path, info, rig)
 
     @property
     def arm(self) -> Arm:
-        """The arm that it was trained with."""
         return self.rig.arm
 
     def unknown_instruction(self, instruction: str) -> str:
@@ -106,11 +88,8 @@ class Checkpoint:
         taught = self.info.instructions
         if not instruction or _plain(instruction) in map(_plain, taught):
             return ""
-        return (
-            f"the checkpoint was never taught {instruction!r} and may do anything; it knows "
-            + ", ".join(repr(text) for text in taught[:5])
-            + (f" and {len(taught) - 5} more" if len(taught) > 5 else "")
-        )
+        known = ", ".join(map(repr, taught[:5])) + (f" and {len(taught) - 5} more" if len(taught) > 5 else "")
+        return f"the checkpoint was never taught {instruction!r} and may do anything; it knows {known}"
 
     def gate(self, config: "GateConfig | None" = None, arm: Arm | None = None) -> "Gate":
         """The target gate for its drawings, and for another arm than the one of training, if that follows them."""
@@ -145,12 +124,7 @@ class Parts:
 
 
 def assemble(parts: Parts) -> None:
-    """Puts what was trained into one checkpoint folder with its model card; an older one is replaced at the end.
-
-    Raises:
-        FileNotFoundError, ValueError: a part is missing or damaged, or parts do not belong together.
-        FileExistsError: `out` is something else.
-    """
+    """Puts what was trained into one folder with its model card, in place of an older one; errors as of `open`."""
     from genima_core.data.dataset import Dataset
     from genima_core.data.origin import read_origin
 
@@ -163,10 +137,8 @@ def assemble(parts: Parts) -> None:
     drawn = from_overrides(_Sizes, read_json(agent / "agent.json"), str(agent), strict=False)
     chunks = from_overrides(_Sizes, read_json(controller / "config.json"), str(controller), strict=False)
     if drawn.size != chunks.size:
-        raise ValueError(
-            f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}; both need the same "
-            "size"
-        )
+        given = f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}"
+        raise ValueError(f"{given}; both need the same size")
     rig = dataset.rig.resize(*chunks.size)
     info = CheckpointInfo(
         FORMAT,
@@ -225,10 +197,7 @@ def _part(folder: Path, name: str, mark: str) -> Path:
     for candidate in (folder / name, folder):
         if (candidate / mark).is_file():
             return candidate
-    raise FileNotFoundError(
-        f"{folder} holds no {name} ({mark} is missing, there and in {name}/); a finished `genima "
-        "train` or `genima convert` writes it"
-    )
+    raise FileNotFoundError(f"{folder} holds no {name} ({mark} is missing); finish `genima train` or `genima convert`")
 
 
 def model_card(
@@ -242,74 +211,54 @@ def model_card(
 ) -> str:
     """What a checkpoint is, how it was made and what it scores, as Markdown.
 
-    Args:
-        info: Of the checkpoint.
-        length: Episodes and frames of its data set.
-        made: How that was made, as `Origin.made` says; None where nobody noted it.
-        scores: scores.json of the parts that were trained here.
-        results: Of `genima eval --json`.
-        licence: Of the checkpoint.
-        repeated_by: Command that makes it again.
+    `length`: episodes and frames of its data set; `made`: as `Origin.made` says, None where nobody noted it; `scores`:
+    scores.json of the parts that were trained here; `results`: of `genima eval --json`.
     """
+    data = f"demonstrations, {made or 'of unknown origin'}"
     if made == COLLECTED:
         data = f"scripted demonstrations in simulation, scene seeds {min(info.seeds)} to {max(info.seeds)}"
-    else:
-        data = f"demonstrations, {made or 'of unknown origin'}"
-    lines = [
-        f"# Genima checkpoint, preset `{info.preset}`",
-        "",
-        f"Draws and follows joint targets for: {', '.join(info.tasks)}. Views {info.view_size}×{info.view_size}, "
-        f"chunks of {info.chunk_size} actions every {info.dt_s} s." + (f" Licence: {licence}." if licence else ""),
-        "",
-        "## How it was made",
-        "",
-        f"- Data: {length[0]} {data} ({length[1]} frames), fingerprint `{info.dataset}`, camera rig `{info.rig}`.",
-        f"- Code: revision `{info.revision}`" + (f"; `{repeated_by}` repeats it." if repeated_by else "."),
-    ]
+    text = f"""# Genima checkpoint, preset `{info.preset}`
+
+Draws and follows joint targets for: {", ".join(info.tasks)}. Views {info.view_size}×{info.view_size}, \
+chunks of {info.chunk_size} actions every {info.dt_s} s.{f" Licence: {licence}." if licence else ""}
+
+## How it was made
+
+- Data: {length[0]} {data} ({length[1]} frames), fingerprint `{info.dataset}`, camera rig `{info.rig}`.
+- Code: revision `{info.revision}`{f"; `{repeated_by}` repeats it." if repeated_by else "."}
+"""
     if imported := [part for part in ("diffusion", "controller") if part not in scores]:
-        lines.append(f"- Imported, not trained here: {' and '.join(imported)}.")
+        text += f"- Imported, not trained here: {' and '.join(imported)}.\n"
     if scores:
-        lines += ["", "| part | parameters | steps | minutes | samples/s | held-out scores |", "|---" * 6 + "|"]
-    lines += [
-        f"| {name} | {score['parameters'] / 1e6:.2f} M | {score['steps']} | {score['minutes']:.1f} | "
-        f"{score['samples_per_s']:.0f} | "
-        + ", ".join(f"{key} {v:.3g}" for key, v in flat(score["scores"], " ").items() if isinstance(v, int | float))
-        + " |"
-        for name, score in scores.items()
-    ]
+        text += f"\n| part | parameters | steps | minutes | samples/s | held-out scores |\n{'|---' * 6}|\n"
+    for name, score in scores.items():
+        numbers = {key: v for key, v in flat(score["scores"], " ").items() if isinstance(v, int | float)}
+        size, speed = f"{score['parameters'] / 1e6:.2f} M", f"{score['samples_per_s']:.0f}"
+        listed = ", ".join(f"{key} {v:.3g}" for key, v in numbers.items())
+        text += f"| {name} | {size} | {score['steps']} | {score['minutes']:.1f} | {speed} | {listed} |\n"
     if results:
-        lines += [
-            "",
-            "## What it scores",
-            "",
-            "Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must "
-            "fail: `shuffled` shows the agent another episode, the next seed's; `blank` draws nothing. "
-            "`truth` follows perfect targets.",
-            "",
-            "| task | targets | seeds | successes | rate | 95 % interval |",
-            "|---" * 6 + "|",
-        ]
+        text += f"""
+## What it scores
+
+Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must fail: `shuffled` shows \
+the agent another episode, the next seed's; `blank` draws nothing. `truth` follows perfect targets.
+
+| task | targets | seeds | successes | rate | 95 % interval |
+{"|---" * 6}|
+"""
     for r in results:
-        low, high = r["success_interval_95"]
-        lines.append(
-            f"| {r['task']} | {r['targets']} | {min(r['seeds'])} to {max(r['seeds'])} | {r['successes']} "
-            f"of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%} |"
-        )
+        (low, high), seeds = r["success_interval_95"], f"{min(r['seeds'])} to {max(r['seeds'])}"
+        rates = f"{r['successes']} of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%}"
+        text += f"| {r['task']} | {r['targets']} | {seeds} | {rates} |\n"
     for r in [r for r in results if "draw_found_rate" in r][:1]:
-        lines += [
-            "",
-            f"Drawing, unseen scenes: {r['draw_found_rate']:.1%} of the visible spheres found, median "
-            f"error of their centres {r['draw_error_px_median']:.2f} px (90th percentile "
-            f"{r['draw_error_px_p90']:.2f} px). Following: gripper {r['follow_error_cm_median']:.1f} cm from "
-            f"the target with true drawings, {r['follow_drawn_error_cm_median']:.1f} cm with the agent's "
-            "(medians).",
-        ]
-    lines += ["", "## What it cannot do", ""]
-    lines.append(
-        "It knows one cell: its cameras, its arm and the tasks above"
-        + (". It says nothing about a real robot." if made == COLLECTED else ".")
-    )
-    return "\n".join(lines) + "\n"
+        text += f"""
+Drawing, unseen scenes: {r["draw_found_rate"]:.1%} of the visible spheres found, median error of their centres \
+{r["draw_error_px_median"]:.2f} px (90th percentile {r["draw_error_px_p90"]:.2f} px). Following: gripper \
+{r["follow_error_cm_median"]:.1f} cm from the target with true drawings, \
+{r["follow_drawn_error_cm_median"]:.1f} cm with the agent's (medians).
+"""
+    real = " It says nothing about a real robot." if made == COLLECTED else ""
+    return f"{text}\n## What it cannot do\n\nIt knows one cell: its cameras, its arm and the tasks above.{real}\n"
 
 
 def git_revision() -> str:

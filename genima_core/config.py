@@ -51,12 +51,15 @@ def check_positive(config: object, names: str) -> None:
             raise ValueError(f"{name} is {getattr(config, name)}; it must be positive")
 
 
-def pick(table: Mapping[Any, V], name: object, what: str) -> V:
-    """The value of a name that somebody gave.
+def check_within(config: object, lowest: float, highest: float, names: str) -> None:
+    """ValueError for the first of the fields, named as for `check_positive`, that is outside."""
+    for name in names.split():
+        if not lowest <= getattr(config, name) <= highest:
+            raise ValueError(f"{name} is {getattr(config, name)}; it must be in [{lowest:g}, {highest:g}]")
 
-    Raises:
-        ValueError: unknown name.
-    """
+
+def pick(table: Mapping[Any, V], name: object, what: str) -> V:
+    """The value of a name that somebody gave; ValueError for an unknown one."""
     if name not in table:
         raise ValueError(f"{what} is {short(name)}; valid are {', '.join(map(str, table))}")
     return table[name]

@@ -5,11 +5,7 @@ from contextlib import contextmanager
 
 
 def choose_device(device: str = "auto") -> str:
-    """The device that torch is told: "auto" is cuda where there is one, else cpu.
-
-    Raises:
-        ValueError: there is no such device for torch; says what to do about it.
-    """
+    """The device that torch is told, "auto" for cuda where there is one; ValueError: none such, and what to do."""
     import torch
 
     if device == "auto":
@@ -21,15 +17,13 @@ def choose_device(device: str = "auto") -> str:
     if wanted.type != "cuda":
         return device
     if torch.version.cuda is None:
+        remedy = 'install that build, make env TORCH="torch==2.13.0 --index-url ...", or use device cpu'
         raise ValueError(
-            f"device {device} needs a torch with CUDA, but {torch.__version__} is built without it; install "
-            'that build, make env TORCH="torch==2.13.0 --index-url ...", or use device cpu'
+            f"device {device} needs a torch with CUDA, but {torch.__version__} is built without it; {remedy}"
         )
     if not torch.cuda.is_available():
-        raise ValueError(
-            f"device {device} was asked for, but torch {torch.__version__} finds no GPU: does nvidia-smi list one? "
-            "Else use device cpu"
-        )
+        missing = f"device {device} was asked for, but torch {torch.__version__} finds no GPU"
+        raise ValueError(f"{missing}: does nvidia-smi list one? Else use device cpu")
     if (wanted.index or 0) >= (count := torch.cuda.device_count()):
         raise ValueError(f"device {device} does not exist; there are {', '.join(f'cuda:{i}' for i in range(count))}")
     return device

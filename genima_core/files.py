@@ -54,7 +54,8 @@ def read_text(path: Path, most_bytes: int = MAX_JSON_BYTES) -> str:
     if len(data) > most_bytes:
         raise ValueError(f"{path} is larger than {most_bytes / 1e6:.1f} MB, the most that is read of such a file")
     try:
-        return data.decode()
+        with explained(f"{path} is damaged: it is not UTF-8 text"):
+            return data.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is damaged: it is not UTF-8 text ({error})") from error
 
@@ -68,10 +69,8 @@ def parse_json(text: str, what: str) -> dict[str, Any]:
     """The JSON object in a text; ValueError, which names `what`, where it is too long, too deep or something else."""
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"{what} has {len(text)} characters; the most is {MAX_JSON_BYTES}")
-    try:
+    with explained(f"{what} is damaged", (ValueError, RecursionError)):
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{what} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{what} is damaged: it is not a JSON object")
     level: list[Any] = [value]
@@ -93,15 +92,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, what: str) -> Any:
-    """What a YAML text says, without running anything that it asks for; `what` names it in errors.
-
-    ValueError: not YAML, a value that its tag does not allow, too deep, or too many values with aliases written out.
+    """What a YAML text says, nothing of it executed; ValueError, which names `what`: no YAML, too deep, too many
+    values.
     """
-    try:
+    kinds = yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError
+    with explained(f"{what} is not YAML that can be read", kinds):
         _check_yaml(text)
         return yaml.load(text, _YAML_LOADER)
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{what} is not YAML that can be read: {one_line(error)}") from error
 
 
 def _check_yaml(text: str) -> None:
@@ -126,14 +123,23 @@ def _check_yaml(text: str) -> None:
             if event.anchor is not None:
                 sizes[event.anchor] = 1
         if count > MAX_YAML_NODES or len(open_nodes) > MAX_DEPTH:
-            raise ValueError(
-                f"it has more than {MAX_YAML_NODES} values, or is nested more than {MAX_DEPTH} levels deep"
-            )
+            raise ValueError(f"it has more than {MAX_YAML_NODES} values, or is nested deeper than {MAX_DEPTH} levels")
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line of at most 300 characters."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def one_line(error: BaseException, longest: int = 300) -> str:
+    """What an error says, in one line of so many characters at most."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
+
+
+@contextmanager
+def explained(
+    what: str, kinds: type[Exception] | tuple[type[Exception], ...] = ValueError, remedy: str = ""
+) -> Iterator[None]:
+    """A ValueError that says of what it is, and what to do, in place of errors of these kinds."""
+    try:
+        yield
+    except kinds as error:
+        raise ValueError(f"{what}: {one_line(error, 1000)}{remedy and f'; {remedy}'}") from error
 
 
 def write_json(path: Path | None, content: Mapping[str, Any], indent: int | None = 2) -> None:
@@ -205,10 +211,8 @@ def check_replaceable(path: Path, mark: str, parts: Collection[str], what: str) 
     if path.is_symlink() or not path.is_dir() or not (path / mark).is_file():
         raise FileExistsError(f"{path} exists and is not {what}: name a new folder, or remove it")
     if foreign := sorted(entry.name for entry in path.iterdir() if entry.name not in parts):
-        raise FileExistsError(
-            f"{path} is {what}, but also holds {', '.join(foreign[:3])}, which would be lost: move that away, or name "
-            "a new folder"
-        )
+        held = f"{what}, but also holds {', '.join(foreign[:3])}, which would be lost"
+        raise FileExistsError(f"{path} is {held}: move that away, or name a new folder")
 
 
 @contextmanager
@@ -222,9 +226,8 @@ def telling_full_disk(folder: Path) -> Iterator[None]:
             errors.append(earlier)
         told = any((isinstance(e, OSError) and e.errno == errno.ENOSPC) or "os error 28" in str(e) for e in errors)
         if told or shutil.disk_usage(folder).free < FULL_BYTES:
-            raise OSError(
-                errno.ENOSPC, f"the disk of {folder} is full: make space and start again; what was there before is kept"
-            ) from error
+            full = f"the disk of {folder} is full: make space and start again; what was there before is kept"
+            raise OSError(errno.ENOSPC, full) from error
         raise
 
 
@@ -237,19 +240,16 @@ def check_complete(folder: Path, parts: Iterable[str], otherwise: str) -> None:
 
 @contextmanager
 def told_as_damage(folder: Path) -> Iterator[None]:
-    """For reading a folder of weights: safetensors, json, torch and diffusers each have their own errors.
-
-    Raises:
-        FileNotFoundError, ValueError: a part is missing; anything else, with the remedy.
+    """For reading a folder of weights: ValueError with the remedy in place of the errors of safetensors, json, torch
+    and diffusers; FileNotFoundError stays.
     """
     try:
         yield
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise ValueError(
-            f"{folder} is damaged ({type(error).__name__}: {one_line(error)}); {restore(folder)}"
-        ) from error
+        why = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"{folder} is damaged ({why}); {restore(folder)}") from error
 
 
 def restore(folder: Path | str) -> str:

@@ -100,10 +100,7 @@ def distance(T_a_first: np.ndarray, T_a_second: np.ndarray) -> tuple[float, floa
 def look_at(
     eye: Sequence[float] | np.ndarray, target: Sequence[float] | np.ndarray, up: Sequence[float] = (0.0, 0.0, 1.0)
 ) -> np.ndarray:
-    """T_base_cam of an OpenCV camera at `eye` that looks at `target`, both (3,) in the base frame.
-
-    ValueError if they coincide, or the line of sight is parallel to `up`.
-    """
+    """T_base_cam of an OpenCV camera at `eye` (3,) looking at `target` (3,); ValueError: coincide, parallel to `up`."""
     z_axis = np.asarray(target, float) - np.asarray(eye, float)
     x_axis = np.cross(z_axis, np.asarray(up, float))
     if np.linalg.norm(z_axis) < 1e-9 or np.linalg.norm(x_axis) < 1e-9:
@@ -139,8 +136,6 @@ def checked_pose(T_a_b: object, what: str) -> np.ndarray:
     if not (within and np.allclose(R @ R.T, np.eye(3), atol=1e-3) and np.linalg.det(R) > 0) or not np.allclose(
         T[3], [0.0, 0.0, 0.0, 1.0]
     ):
-        raise ValueError(
-            f"{what} is not a pose: it needs a rotation that is not mirrored or scaled, a place within "
-            f"{FARTHEST_M:g} m, and the last row 0 0 0 1; it is {short(T.tolist())}"
-        )
+        rigid = f"a rotation that is not mirrored or scaled, a place within {FARTHEST_M:g} m"
+        raise ValueError(f"{what} is not a pose: it needs {rigid}, and the last row 0 0 0 1; it is {short(T.tolist())}")
     return T

@@ -22,10 +22,8 @@ def use_egl() -> None:
         import OpenGL.GL.shaders  # noqa: F401  before EGL: PyOpenGL 3.1.0 cannot look up GL extensions after it
         from OpenGL import EGL
     except (ImportError, AttributeError, OSError) as error:
-        raise RuntimeError(
-            "no EGL library found, so nothing can be rendered; on Debian or Ubuntu: "
-            "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
-        ) from error
+        remedy = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
+        raise RuntimeError(f"no EGL library found, so nothing can be rendered; {remedy}") from error
     # pyrender pins PyOpenGL 3.1.0, which lacks the one type that MuJoCo's EGL binding takes from it.
     if not hasattr(EGL, "EGLDeviceEXT"):
         EGL.EGLDeviceEXT = ctypes.c_void_p

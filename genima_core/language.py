@@ -27,27 +27,20 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def prompt(instruction: str) -> str:
-    """The diffusion agent's prompt for an instruction."""
     return PROMPT.format(instruction)
 
 
 @dataclass(frozen=True)
 class EncodedText:
-    """One text."""
+    """Of one text the features (1, tokens, width) of the last layer, of the one before, and (1, width) of all."""
 
     tokens: Tensor
-    """(1, tokens, width), the last layer's features."""
     penultimate: Tensor
-    """(1, tokens, width), the features of the layer before, without the final norm."""
     pooled: Tensor
-    """(1, pooled width)."""
 
 
 class TextEncoder:
-    """A tokenizer and a frozen text encoder; what it has encoded once is kept.
-
-    Files (`save`, `load`): ``tokenizer/`` and ``text_encoder/``, as `StableDiffusionControlNetPipeline` lays them out.
-    """
+    """A tokenizer and a frozen text encoder, in two folders as diffusers has them; what it has encoded once is kept."""
 
     def __init__(self, tokenizer: CLIPTokenizer, model: CLIPTextModel) -> None:
         self.tokenizer = tokenizer
@@ -92,10 +85,8 @@ class TextEncoder:
         """Reads a folder that holds tokenizer/ and text_encoder/, or one CLIP model by folder or name.
 
         `suffix` is "_2" for the second of SDXL's encoders; weights are float32 unless `dtype` says otherwise.
-
-        Raises:
-            FileNotFoundError: no such folder, and no such model among the downloaded ones.
-            ValueError: the files are damaged.
+        FileNotFoundError: no such folder, and no such model among the downloaded ones; ValueError: the files are
+        damaged.
         """
         folder = Path(source)
         nested = (folder / f"text_encoder{suffix}").is_dir()
@@ -127,17 +118,11 @@ class TextEncoder:
 
     @classmethod
     def of_width(cls, source: str | None, width: int, texts: Iterable[str] = (), device: str = "cpu") -> "TextEncoder":
-        """One whose pooled embeddings have so many numbers: a folder or name as for `load`, or None for a tiny one.
-
-        Raises:
-            FileNotFoundError, ValueError: see `load`; it has another width.
-        """
+        """By folder or name, or None for a tiny one; errors of `load`, ValueError: embeddings of another width."""
         text = cls.load(source, device) if source else cls.tiny(width, texts)
         if text.pooled_width != width:
-            raise ValueError(
-                f"the text encoder {source} gives {text.pooled_width} numbers, the controller reads {width}; leave "
-                "--text-encoder out, or give one of that width"
-            )
+            given = f"the text encoder {source} gives {text.pooled_width} numbers, the controller reads {width}"
+            raise ValueError(f"{given}; leave --text-encoder out, or give one of that width")
         return text
 
     def save(self, folder: Path | str, suffix: str = "") -> None:
@@ -153,7 +138,6 @@ class TextEncoder:
 
     @property
     def pooled_width(self) -> int:
-        """Of a text's one embedding."""
         return self.pooled([""]).shape[-1]
 
     @torch.no_grad()
@@ -161,11 +145,8 @@ class TextEncoder:
         """What the encoder makes of a text; computed once."""
         if text not in self._cache:
             if len(self.tokenizer(text).input_ids) > self.window:
-                warnings.warn(
-                    f"the text encoder reads {self.window} tokens, so the end of {text[-40:]!r} is cut off: "
-                    "say it shorter",
-                    stacklevel=2,
-                )
+                cut = f"the text encoder reads {self.window} tokens, so the end of {text[-40:]!r} is cut off"
+                warnings.warn(f"{cut}: say it shorter", stacklevel=2)
             out = self.model(self._tokens(text).to(self.model.device), output_hidden_states=True)
             pooled = out.text_embeds if hasattr(out, "text_embeds") else out.pooler_output
             self._cache[text] = EncodedText(out.last_hidden_state, out.hidden_states[-2], pooled)
@@ -177,10 +158,8 @@ class TextEncoder:
         for text in texts:
             other = known.setdefault(tuple(self._tokens(text)[0].tolist()), text)
             if other != text and self.window < len(self.tokenizer(text).input_ids):
-                raise ValueError(
-                    f"{other!r} and {text!r} are the same to the text encoder, which reads {self.window} tokens: "
-                    "say them shorter"
-                )
+                same = f"{other!r} and {text!r} are the same to the text encoder"
+                raise ValueError(f"{same}, which reads {self.window} tokens: say them shorter")
 
     def _tokens(self, text: str) -> Tensor:
         """(1, window)"""

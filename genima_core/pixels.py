@@ -30,10 +30,8 @@ ENCODINGS: dict[str, tuple[int, int, str]] = {
 def to_rgb(data: Any, width: int, height: int, encoding: str, step: int, big_endian: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 RGB of the rows of an image message; for rgb8 a read-only view of the buffer `data`.
 
-    Of 16 bits the upper eight are kept, rounded.
-
-    Raises:
-        ValueError: an unknown encoding, no pixels, or a buffer of another size.
+    Of 16 bits the upper eight are kept, rounded. ValueError: an unknown encoding, no pixels, or a buffer of another
+    size.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"image has encoding {encoding!r}; readable are {', '.join(ENCODINGS)}")
@@ -42,10 +40,8 @@ def to_rgb(data: Any, width: int, height: int, encoding: str, step: int, big_end
     if height < 1 or width < 1:
         raise ValueError(f"image is {width}x{height}; it has no pixels")
     if step < row or memoryview(data).nbytes != step * height:
-        raise ValueError(
-            f"image {width}x{height} {encoding} with step {step} has {memoryview(data).nbytes} bytes; it needs a step "
-            f"of at least {row} and step x height bytes"
-        )
+        given = f"image {width}x{height} {encoding} with step {step} has {memoryview(data).nbytes} bytes"
+        raise ValueError(f"{given}; it needs a step of at least {row} and step x height bytes")
     rows = np.frombuffer(data, np.uint8).reshape(height, step)[:, :row]
     if encoding == "rgb8":
         pixels = rows.reshape(height, width, channels)
@@ -64,11 +60,7 @@ def to_rgb(data: Any, width: int, height: int, encoding: str, step: int, big_end
 
 
 def picture_size(data: bytes, what: str) -> tuple[int, int]:
-    """Width and height that the bytes of a picture claim, whatever its format.
-
-    Raises:
-        ValueError: not a picture, or one of more than `MAX_PIXELS`; the error begins with `what`.
-    """
+    """Width and height that the bytes of a picture claim; ValueError, with `what`: none, or more than `MAX_PIXELS`."""
     from PIL import Image, UnidentifiedImageError  # as above
 
     try:
@@ -94,11 +86,7 @@ def decode_picture(data: bytes, what: str) -> np.ndarray:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a file.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a picture, damaged, or of more than `MAX_PIXELS`.
-    """
+    """(H, W, 3) uint8 RGB of a file; FileNotFoundError, ValueError: no such file; not a picture, damaged, too large."""
     if check_regular(path).stat().st_size > MAX_PICTURE_BYTES:
         raise ValueError(f"{path} is larger than {MAX_PICTURE_BYTES / 1e6:.0f} MB, the most that is read of a picture")
     return decode_picture(path.read_bytes(), str(path))

@@ -26,16 +26,11 @@ class Synchroniser(Generic[T]):
         self._last_stamp_s: dict[str, float] = {}
 
     def add(self, name: str, stamp_s: float, item: T) -> tuple[Stamped[T], ...] | None:
-        """The set that this message completes, in the order of the names; each message is used once.
-
-        ValueError if the stamp does not advance: the source is frozen, and the message is not used.
-        """
+        """The set that this message completes, in order, each used once; ValueError: a stamp that does not advance."""
         last_s = self._last_stamp_s.get(name)
         if last_s is not None and last_s - RESTARTED_S < stamp_s <= last_s:
-            raise ValueError(
-                f"{name} is frozen: its stamp {stamp_s:.3f} s does not advance (the one before was "
-                f"{last_s:.3f} s); restart its driver"
-            )
+            stands = f"its stamp {stamp_s:.3f} s does not advance (the one before was {last_s:.3f} s)"
+            raise ValueError(f"{name} is frozen: {stands}; restart its driver")
         self._last_stamp_s[name] = stamp_s
         self._newest[name] = Stamped(stamp_s, item)
         if self.spread_s is None or self.spread_s > self.slack_s:

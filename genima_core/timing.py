@@ -16,20 +16,13 @@ WALL_CLOCK_S = 1e9
 def stamp_problem(what: str, stamp_s: float, now_s: float, limit_s: float, sender: str = "its sender") -> str:
     """Why a message counts as stale, whose stamp is more than `limit_s` from now, and what to do."""
     if now_s - stamp_s > WALL_CLOCK_S:
-        return (
-            f"{what} carries no stamp, or one of simulated time: set header.stamp in {sender}, and use_sim_time for "
-            "all nodes or for none."
-        )
+        remedy = f"set header.stamp in {sender}, and use_sim_time for all nodes or for none."
+        return f"{what} carries no stamp, or one of simulated time: {remedy}"
     if stamp_s - now_s > WALL_CLOCK_S:
-        return (
-            f"{what} is stamped by the wall clock, and the clock here is simulated: set use_sim_time for all nodes or "
-            "for none; if it is on, /clock must arrive."
-        )
-    when = "ago" if now_s > stamp_s else "ahead"
-    return (
-        f"{what} is stamped {abs(now_s - stamp_s):.3f} s {when}; valid is within {limit_s:g} s: "
-        f"look at {sender} and synchronise the clocks."
-    )
+        remedy = "set use_sim_time for all nodes or for none; if it is on, /clock must arrive."
+        return f"{what} is stamped by the wall clock, and the clock here is simulated: {remedy}"
+    given = f"{what} is stamped {abs(now_s - stamp_s):.3f} s {'ago' if now_s > stamp_s else 'ahead'}"
+    return f"{given}; valid is within {limit_s:g} s: look at {sender} and synchronise the clocks."
 
 
 class ClockPair:

@@ -16,11 +16,7 @@ WEIGHTS = ("*.safetensors", "*.bin")
 
 
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """A network's or scheduler's configuration, whose numbers a machine can hold.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; damaged, or numbers that no network has.
-    """
+    """A network's or scheduler's configuration; FileNotFoundError, ValueError: damaged, or numbers that none has."""
     path = Path(folder) / name
     config = read_json(path)
     for key, value in config.items():
@@ -32,11 +28,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def check_size(build: Callable[[], nn.Module], files: list[Path], what: str) -> None:
-    """Builds without memory what a configuration describes.
-
-    Raises:
-        ValueError: it has more numbers than the files have bytes.
-    """
+    """Builds without memory what a configuration describes; ValueError: it is larger than the files."""
     with torch.device("meta"):
         numbers = sum(parameter.numel() for parameter in build().parameters())
     found = sum(path.stat().st_size for path in files)
@@ -48,36 +40,24 @@ def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
     """ValueError: some numbers are NaN or infinite."""
     wrong = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if wrong:
-        raise ValueError(
-            f"{what} has weights that are not finite: {', '.join(wrong[:3])}; restore or download it again"
-        )
+        raise ValueError(f"{what} has weights that are not finite: {', '.join(wrong[:3])}; restore or download it")
 
 
 def read_torch(path: Path) -> Any:
-    """What torch saved, read by its unpickler for weights, which calls nothing but what it knows.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; damaged, or it asks for something that weights do not need.
-    """
+    """What torch saved, by its unpickler for weights, which calls nothing; FileNotFoundError, ValueError: damaged."""
     check_regular(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has many of its own
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
-            raise ValueError(
-                f"{path} asks for {asked[1]}, which weights do not need; nothing was executed. Where it was trained, "
-                "write it again as torch.save({'agent': agent.state_dict()}, ...)"
-            ) from error
+            remedy = "Where it was trained, write it again as torch.save({'agent': agent.state_dict()}, ...)"
+            refused = f"{path} asks for {asked[1]}, which weights do not need; nothing was executed"
+            raise ValueError(f"{refused}. {remedy}") from error
         raise ValueError(f"{path} cannot be read ({one_line(error)}); copy or download it again") from error
 
 
 def load_part(kind: Any, folder: Path) -> Any:
-    """A diffusers model in float32; unlike diffusers', this one puts up with no missing or unknown tensor.
-
-    Raises:
-        FileNotFoundError: nothing there.
-        ValueError: damaged, of other sizes, not finite, or tensors are missing or unknown.
-    """
+    """A diffusers model in float32, no tensor missing or unknown; FileNotFoundError, ValueError: damaged."""
     from diffusers.utils import logging as diffusers_logging
 
     folder = Path(folder)

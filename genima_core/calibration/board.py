@@ -51,19 +51,14 @@ class Board:
         if self.columns < 3 or self.rows < 3:
             raise ValueError(f"a board of {self.columns}x{self.rows} squares has too few corners; it needs 3x3 or more")
         if not 0 < self.marker_m < self.square_m:
-            raise ValueError(
-                f"markers of {self.marker_m} m do not fit into squares of {self.square_m} m; give both as "
-                "measured on the print, in metres"
-            )
+            raise ValueError(f"markers of {self.marker_m} m do not fit squares of {self.square_m} m; measure both")
         known = [name for name in dir(cv2.aruco) if name.startswith("DICT_")]
         if self.dictionary not in known:
             raise ValueError(f"unknown dictionary {self.dictionary!r}; valid are {', '.join(known)}")
         available, needed = len(self._dictionary.bytesList), self.columns * self.rows // 2
         if needed > available:
-            raise ValueError(
-                f"a board of {self.columns}x{self.rows} squares needs {needed} markers; {self.dictionary} "
-                f"has {available}"
-            )
+            wanted = f"a board of {self.columns}x{self.rows} squares needs {needed} markers"
+            raise ValueError(f"{wanted}; {self.dictionary} has {available}")
 
     @property
     def size_m(self) -> tuple[float, float]:

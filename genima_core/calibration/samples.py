@@ -15,7 +15,7 @@ from genima_core.arm import Arm
 from genima_core.calibration.board import Board, CameraView
 from genima_core.cameras import PinholeCamera
 from genima_core.config import from_overrides
-from genima_core.files import check_name, read_json, write_json
+from genima_core.files import check_name, explained, read_json, write_json
 from genima_core.geometry import checked_numbers, checked_pose
 
 BOARD_FILE = "board.json"
@@ -55,12 +55,8 @@ class Sample:
     def load(cls, file: Path) -> "Sample":
         """ValueError where a field is missing or of another shape."""
         content = read_json(file)
-        try:
+        with explained(f"{file} is not a calibration sample", remedy="delete it and take the sample again"):
             return from_overrides(cls, {**content, "name": file.stem}, "the sample")
-        except ValueError as error:
-            raise ValueError(
-                f"{file} is not a calibration sample: {error}; delete it and take the sample again"
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -75,10 +71,9 @@ class SampleSet:
         for sample in self.samples:
             for name, view in sample.views.items():
                 if wrong := [i for i in view.ids if not 0 <= i < count]:
-                    raise ValueError(
-                        f"{sample.name} has corners {wrong[:5]} in the view of {name}, the board has 0 to {count - 1}; "
-                        f"correct {BOARD_FILE}, or delete the sample and take it again"
-                    )
+                    given = f"{sample.name} has corners {wrong[:5]} in the view of {name}"
+                    remedy = f"correct {BOARD_FILE}, or delete the sample and take it again"
+                    raise ValueError(f"{given}, the board has 0 to {count - 1}; {remedy}")
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -90,12 +85,8 @@ class SampleSet:
         samples = tuple(sample for sample in self.samples if camera in sample.views)
         by_intrinsics = {sample.views[camera].intrinsics: sample.name for sample in samples}
         if len(by_intrinsics) > 1:
-            (first, name), (other, other_name) = list(by_intrinsics.items())[:2]
-            raise ValueError(
-                f"camera {camera!r} has intrinsics of {first.width}x{first.height}, fx {first.fx:.1f} in "
-                f"{name} and of {other.width}x{other.height}, fx {other.fx:.1f} in {other_name}; collect "
-                "all samples with one profile"
-            )
+            given = [f"{k.width}x{k.height}, fx {k.fx:.1f} in {name}" for k, name in by_intrinsics.items()][:2]
+            raise ValueError(f"camera {camera!r} has intrinsics of {' and of '.join(given)}; use one profile")
         return samples
 
     def save(self, folder: Path) -> None:
@@ -109,10 +100,7 @@ class SampleSet:
         """FileNotFoundError where the folder holds no samples, ValueError where a file is damaged."""
         files = sample_files(folder)
         if not (folder / BOARD_FILE).is_file() or not files:
-            raise FileNotFoundError(
-                f"{folder} holds no calibration samples ({BOARD_FILE} and sample_*.json); take "
-                f"some: genima calibrate collect {folder}"
-            )
+            raise FileNotFoundError(f"{folder} holds no calibration samples; take some: genima calibrate collect")
         return cls(read_board(folder), tuple(map(Sample.load, files)))
 
 
@@ -126,7 +114,6 @@ def read_board(folder: Path) -> Board:
 
 
 def next_name(names: Iterable[str]) -> str:
-    """A name after all of these."""
     numbers = [int(name.removeprefix("sample_")) for name in names if name.removeprefix("sample_").isdigit()]
     return f"sample_{max(numbers, default=-1) + 1:03d}"
 
@@ -157,10 +144,7 @@ class CollectSession:
 
     def __init__(self, folder: Path, board: Board, arm: Arm) -> None:
         if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
-            raise ValueError(
-                f"the samples in {folder} are of another board ({there}); give the same one ({board}), or "
-                "another folder"
-            )
+            raise ValueError(f"the samples in {folder} are of {there}, not of {board}; give that, or another folder")
         SampleSet(board, ()).save(folder)
         self.folder, self.board, self.arm = folder, board, arm
         self.taken: list[Path] = []
@@ -185,7 +169,6 @@ class CollectSession:
         return f"{sample.name}: corners seen by {', '.join(f'{name} {corners.get(name, 0)}' for name in moment.images)}"
 
     def undo(self) -> str:
-        """Deletes the newest sample of this session."""
         if not self.taken:
             return "nothing to delete"
         last = self.taken.pop()

@@ -40,17 +40,12 @@ def board_for(camera: RigCamera, board: Board) -> np.ndarray:
 def poses_that_show(
     arm: Arm, camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator, count: int
 ) -> np.ndarray:
-    """Random joint positions (count, 7) in rad at which the camera sees the whole board, not too slanted.
-
-    ValueError if there are not so many.
-    """
+    """Random joints (count, 7) rad at which the camera sees the whole board, not too slanted; ValueError: too few."""
     q = rng.uniform(arm.clip(arm.home - JOINT_RANGE_RAD), arm.clip(arm.home + JOINT_RANGE_RAD), (TRIES, 7))
     found = list(islice((q_i for q_i in q if _is_shown(arm, camera, board, T_other_board, q_i)), count))
     if len(found) < count:
-        raise ValueError(
-            f"camera {camera.name!r} sees the whole board at {len(found)} of {TRIES} poses; {count} are "
-            "wanted: place the board elsewhere"
-        )
+        given = f"camera {camera.name!r} sees the whole board at {len(found)} of {TRIES} poses"
+        raise ValueError(f"{given}; {count} are wanted: place the board elsewhere")
     return np.stack(found)
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from genima_core.calibration.handeye import MIN_VIEWS, best_guess
-from genima_core.calibration.reprojection import Poses, PoseView, Reprojection, pose_views
+from genima_core.calibration.reprojection import MIN_VIEWS, Poses, PoseView, Reprojection, best_guess, pose_views
 from genima_core.calibration.samples import SampleSet
 from genima_core.cameras import Mount, PinholeCamera, RigCamera
 from genima_core.config import from_overrides
-from genima_core.files import check_name, read_json, write_json
+from genima_core.files import check_name, explained, read_json, write_json
 from genima_core.geometry import checked_pose, distance, invert, transform_points
 
 OUTLIER_RATIO = 3.0
@@ -39,8 +38,6 @@ class Residual:
 
 @dataclass(frozen=True)
 class Spread:
-    """How much the views differ."""
-
     turn_deg: float
     """Rotation of the hand about its most used axis, root mean square."""
     second_turn_deg: float
@@ -88,10 +85,7 @@ class Solution:
 
 
 def solve(camera: RigCamera, samples: SampleSet) -> Solution:
-    """Extrinsics of a camera, wherever the rig has it, from all views that agree with each other.
-
-    ValueError if the views are too few, or the hand hardly turned.
-    """
+    """Extrinsics of a camera from all views that agree; ValueError: they are too few, or the hand hardly turned."""
     views = pose_views(camera, samples)
     method, guess = best_guess(views)
     used, poses = _agreeing(views, guess)
@@ -125,7 +119,6 @@ def solve(camera: RigCamera, samples: SampleSet) -> Solution:
 
 
 def _agreeing(views: Sequence[PoseView], poses: Poses) -> tuple[np.ndarray, Poses]:
-    """Which views agree, and both poses refined on these."""
     all_views = Reprojection(views)
     poses = all_views.refine(*poses)
     used = np.ones(len(views), dtype=bool)
@@ -176,7 +169,6 @@ def _spread(views: Sequence[PoseView]) -> Spread:
 
 
 def save_solutions(solutions: Mapping[str, Solution], path: Path) -> None:
-    """Writes the solutions of several cameras as JSON."""
     write_json(path, {"solutions": [asdict(s) for s in solutions.values()]}, 1)
 
 
@@ -187,8 +179,6 @@ class _Solutions:
 
 def load_solutions(path: Path) -> dict[str, Solution]:
     """Camera name to solution; FileNotFoundError or ValueError where `save_solutions` wrote none."""
-    try:
+    with explained(f"{path} holds no solutions of genima calibrate solve"):
         stored = from_overrides(_Solutions, read_json(path), "the file")
-    except ValueError as error:
-        raise ValueError(f"{path} holds no solutions of genima calibrate solve: {error}") from error
     return {solution.camera: solution for solution in stored.solutions}

@@ -11,7 +11,7 @@ import yaml
 from genima_core.arm import HAND_YAW_RAD, PANDA, TCP_Z_M, Arm
 from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.config import from_overrides
-from genima_core.files import check_name, read_yaml, write_text
+from genima_core.files import check_name, explained, read_yaml, write_text
 from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, from_rpy, make_transform, to_quat_xyzw
 
 CalibrationType = Literal["eye_in_hand", "eye_on_base"]
@@ -29,8 +29,6 @@ _T_HAND_EFFECTOR = {
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a `.calib` file is about."""
-
     name: str
     calibration_type: CalibrationType
     robot_base_frame: str
@@ -51,8 +49,6 @@ class _File:
 
 @dataclass(frozen=True)
 class Calib(Parameters):
-    """The content of one `.calib` file."""
-
     T_robot_cam: np.ndarray
     """(4, 4) pose of the camera in the effector (eye in hand) or in the base."""
 
@@ -77,24 +73,18 @@ class Calib(Parameters):
     def T_mount_cam(self) -> np.ndarray:
         """(4, 4) of the OpenCV camera in the hand or base; ValueError if the place of its frames is unknown."""
         if not self.tracking_base_frame.endswith("optical_frame"):
-            raise ValueError(
-                f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is not an optical "
-                f"frame; calibrate with tracking_base_frame:={OPTICAL_FRAME.format(camera=self.name)}"
-            )
+            given = f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is not an optical frame"
+            remedy = f"calibrate with tracking_base_frame:={OPTICAL_FRAME.format(camera=self.name)}"
+            raise ValueError(f"{given}; {remedy}")
         if self.mount == "base":
             if self.robot_base_frame != "base" and not self.robot_base_frame.endswith("link0"):
-                raise ValueError(
-                    f"calibration {self.name!r} has robot_base_frame {self.robot_base_frame!r}; calibrate "
-                    "with the arm's link 0, such as panda_link0"
-                )
+                raise ValueError(f"{self.name!r} has robot_base_frame {self.robot_base_frame!r}; it needs link 0")
             return self.T_robot_cam
         for suffix, T_hand_effector in _T_HAND_EFFECTOR.items():
             if self.robot_effector_frame == suffix or self.robot_effector_frame.endswith(f"_{suffix}"):
                 return T_hand_effector @ self.T_robot_cam
-        raise ValueError(
-            f"calibration {self.name!r} has robot_effector_frame {self.robot_effector_frame!r}; known are "
-            f"frames that end in {', '.join(_T_HAND_EFFECTOR)}"
-        )
+        given = f"calibration {self.name!r} has robot_effector_frame {self.robot_effector_frame!r}"
+        raise ValueError(f"{given}; known are frames that end in {', '.join(_T_HAND_EFFECTOR)}")
 
     def parameters(self) -> dict[str, str]:
         return {field.name: getattr(self, field.name) for field in fields(Parameters)}
@@ -113,36 +103,24 @@ class Calib(Parameters):
     def load(cls, path: Path) -> "Calib":
         """FileNotFoundError, or ValueError where a field is missing, not a number, or not a rotation."""
         data = read_yaml(path)
-        try:
+        with explained(f"{path} is not a .calib file of easy_handeye2"):
             stored = from_overrides(_File, data, "the file", strict=False)
             position, quat_xyzw = (
                 checked_numbers([stored.transform.get(part, {}).get(axis) for axis in axes], (len(axes),), part)
                 for part, axes in (("translation", "xyz"), ("rotation", "xyzw"))
             )
             T_robot_cam = checked_pose(from_quat_xyzw(quat_xyzw, position), "transform")
-        except ValueError as error:
-            raise ValueError(f"{path} is not a .calib file of easy_handeye2: {error}") from error
         return cls(**vars(stored.parameters), T_robot_cam=T_robot_cam)
 
 
 def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> CameraRig:
-    """The rig with cameras at other places, by name: mount and T_mount_cam.
-
-    KeyError if the rig has no such camera, ValueError if it has one with another mount.
-    """
+    """The rig with cameras elsewhere, by name: mount and T_mount_cam; KeyError, ValueError: none such, other mount."""
     for name, (mount, _) in poses.items():
         if rig[name].mount != mount:
-            raise ValueError(
-                f"camera {name!r} was calibrated as mounted on the {mount}; the rig has it on the "
-                f"{rig[name].mount}: correct the rig file or calibrate again"
-            )
-    return replace(
-        rig,
-        cameras=tuple(
-            replace(camera, T_mount_cam=poses[camera.name][1]) if camera.name in poses else camera
-            for camera in rig.cameras
-        ),
-    )
+            given = f"camera {name!r} was calibrated as mounted on the {mount}; the rig has it on the {rig[name].mount}"
+            raise ValueError(f"{given}: correct the rig file or calibrate again")
+    cameras = (replace(c, T_mount_cam=poses[c.name][1]) if c.name in poses else c for c in rig.cameras)
+    return replace(rig, cameras=tuple(cameras))
 
 
 def check_intrinsics(rig: CameraRig, intrinsics: Mapping[str, PinholeCamera]) -> None:
@@ -150,11 +128,9 @@ def check_intrinsics(rig: CameraRig, intrinsics: Mapping[str, PinholeCamera]) ->
     for name, camera in intrinsics.items():
         ours = rig[name].intrinsics
         if off := ours.difference(camera.resize(*ours.size)):
-            raise ValueError(
-                f"camera {name!r} was calibrated with intrinsics {_words(camera)}; the rig has {_words(ours)}, which "
-                f"is not the same picture resized ({off}): give the rig the intrinsics of the camera "
-                "as it runs, or calibrate with the rig's crop and size"
-            )
+            given = f"camera {name!r} was calibrated with intrinsics {_words(camera)}; the rig has {_words(ours)}"
+            remedy = "give the rig the intrinsics of the camera as it runs, or calibrate with the rig's crop and size"
+            raise ValueError(f"{given}, which is not the same picture resized ({off}): {remedy}")
 
 
 def _words(camera: PinholeCamera) -> str:

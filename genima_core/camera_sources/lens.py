@@ -11,7 +11,7 @@ import numpy as np
 
 from genima_core.cameras import PinholeCamera
 from genima_core.config import from_overrides
-from genima_core.files import read_json, write_json
+from genima_core.files import explained, read_json, write_json
 
 
 def plumb_bob(xy: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -57,15 +57,11 @@ class Lens:
         if self.straight:
             return
         if self.distortion not in DISTORTIONS:
-            raise ValueError(
-                f"pictures with distortion {self.distortion!r} cannot be rectified here; known are "
-                f"{', '.join(DISTORTIONS)}: use a camera that rectifies its images, or image_proc"
-            )
+            known = f"known are {', '.join(DISTORTIONS)}: use a camera that rectifies its images, or image_proc"
+            raise ValueError(f"pictures with distortion {self.distortion!r} cannot be rectified here; {known}")
         if len(self.coefficients) != 5 or not np.isfinite(self.coefficients).all():
-            raise ValueError(
-                f"distortion {self.distortion} has coefficients {list(self.coefficients)}; it needs five: "
-                "k1, k2, p1, p2, k3"
-            )
+            given = f"distortion {self.distortion} has coefficients {list(self.coefficients)}"
+            raise ValueError(f"{given}; it needs five: k1, k2, p1, p2, k3")
 
     @property
     def straight(self) -> bool:
@@ -88,17 +84,12 @@ class Lens:
         """Reads what `save` wrote, also without distortion; FileNotFoundError or ValueError where that is not there."""
         keys = [field.name for field in fields(PinholeCamera)]
         if not path.is_file():
-            raise FileNotFoundError(
-                f"intrinsics {path} do not exist; write a JSON file with {', '.join(keys)}, and "
-                "distortion and coefficients where there are any (genima cameras --save writes "
-                "those of each device)"
-            )
+            remedy = f"write a JSON file with {', '.join(keys)}, and distortion and coefficients where there are any"
+            raise FileNotFoundError(f"intrinsics {path} do not exist; {remedy} (genima cameras --save writes one)")
         data = read_json(path)
-        try:
+        with explained(f"{path} holds no intrinsics", remedy=f"it needs {', '.join(keys)}"):
             camera = {key: data.pop(key) for key in keys if key in data}
             return from_overrides(cls, {**data, "camera": camera}, "the file")
-        except ValueError as error:
-            raise ValueError(f"{path} holds no intrinsics ({error}); it needs {', '.join(keys)}") from error
 
 
 @dataclass(frozen=True)
@@ -158,9 +149,8 @@ def parse_crop(text: str, width: int, height: int) -> tuple[int, int, int, int] 
     try:
         left, top, wide, high = map(int, text.split(","))
     except ValueError:
-        raise ValueError(
-            f'crop is {text!r}; valid are "", "square" and left,top,width,height in px, such as 80,0,480,480'
-        ) from None
+        valid = 'valid are "", "square" and left,top,width,height in px, such as 80,0,480,480'
+        raise ValueError(f"crop is {text!r}; {valid}") from None
     return left, top, wide, high
 
 

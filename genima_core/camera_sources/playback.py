@@ -4,6 +4,7 @@ from collections.abc import Generator
 from itertools import chain
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from genima_core.camera_sources.lens import Lens
@@ -25,10 +26,8 @@ class Playback:
         first = next(pictures)
         size, expected = first.shape[1::-1], lens.camera.size
         if size != expected:
-            raise ValueError(
-                f"{path} has pictures of {size[0]}x{size[1]}, its intrinsics are of {expected[0]}x"
-                f"{expected[1]}; give intrinsics of the pictures' size"
-            )
+            given = f"{path} has pictures of {size[0]}x{size[1]}, its intrinsics are of {expected[0]}x{expected[1]}"
+            raise ValueError(f"{given}; give intrinsics of the pictures' size")
         self.lens = lens
         self._pictures, self._all = pictures, chain([first], pictures)
         self._period_s, self._clock = 1 / fps, clock
@@ -71,29 +70,15 @@ def play_video(path: Path, lens: Lens, clock: Clock) -> Playback:
     """Its frames, at its own rate."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no video {path}")
-    try:
-        import av
-    except ImportError as error:
-        raise RuntimeError(f"videos need PyAV ({error}): pip install '.[record]' in the source tree") from error
-    try:
-        with av.open(str(path)) as container:
-            rate = container.streams.video[0].average_rate
-    except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"{path} cannot be read as a video: {error}") from error
-    return Playback(path, _frames(path), float(rate or 30.0), lens, clock)
+    rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
+    return Playback(path, _frames(path), rate or 30.0, lens, clock)
 
 
 def _frames(path: Path) -> Generator[np.ndarray]:
-    import av
-
     while True:
-        count = 0
-        try:
-            with av.open(str(path)) as container:
-                for frame in container.decode(container.streams.video[0]):
-                    count += 1
-                    yield frame.to_ndarray(format="rgb24")
-        except (av.FFmpegError, IndexError) as error:
-            raise ValueError(f"{path} cannot be read as a video: {error}") from error
+        video, count = cv2.VideoCapture(str(path)), 0
+        while (picture := video.read()[1]) is not None:
+            count += 1
+            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         if not count:
-            raise ValueError(f"{path} has no frames")
+            raise ValueError(f"{path} cannot be read as a video: it has no frames")

@@ -1,8 +1,9 @@
-"""RealSense cameras by their serial numbers, through pyrealsense2, which is imported only when one is asked for."""
+"""RealSense cameras by serial number, through pyrealsense2, which is imported only when one is asked for."""
 
 import importlib
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.profile import Profile, nearest
 from genima_core.camera_sources.source import Frame, SourceLost, Timing
 from genima_core.cameras import PinholeCamera
 
@@ -19,6 +19,42 @@ QUEUE = 2
 """Pictures that wait for a busy reader; the oldest is dropped."""
 DELAYS = 300
 """Pictures over which the shortest delay is looked for."""
+
+
+@dataclass(frozen=True, order=True)
+class Profile:
+    width: int
+    height: int
+    fps: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}x{self.fps}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Profile":
+        """A profile from "640x480x30"; ValueError for another form."""
+        found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+        if found is None:
+            raise ValueError(f"profile is {text!r}; it needs width x height x rate, such as 640x480x30")
+        return cls(*map(int, found.groups()))
+
+
+def nearest(profiles: Iterable[Profile], wanted: Profile, count: int = 4) -> list[Profile]:
+    """Those most like `wanted`, the most alike first: the size counts before the rate."""
+
+    def distance(profile: Profile) -> tuple[float, float]:
+        size = abs(np.log(profile.width / wanted.width)) + abs(np.log(profile.height / wanted.height))
+        return round(float(size), 6), abs(profile.fps - wanted.fps)
+
+    return sorted(profiles, key=distance)[:count]
+
+
+def in_short(profiles: Iterable[Profile]) -> str:
+    """Sizes with their rates: "640x480 @ 6, 15, 30; 1280x720 @ 6, 15"."""
+    rates: dict[str, list[int]] = {}
+    for profile in sorted(set(profiles)):
+        rates.setdefault(f"{profile.width}x{profile.height}", []).append(profile.fps)
+    return "; ".join(f"{size} @ {', '.join(map(str, fps))}" for size, fps in rates.items())
 
 
 @dataclass(frozen=True)
@@ -37,16 +73,12 @@ def import_realsense() -> ModuleType:
     try:
         return importlib.import_module("pyrealsense2")
     except ImportError as error:
-        raise RuntimeError(
-            f"RealSense cameras need pyrealsense2 ({error}): pip install '.[realsense]' in the source "
-            "tree, and apt-get install libusb-1.0-0 libudev1"
-        ) from error
+        remedy = "pip install '.[realsense]' in the source tree, and apt-get install libusb-1.0-0 libudev1"
+        raise RuntimeError(f"RealSense cameras need pyrealsense2 ({error}): {remedy}") from error
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a connected camera says about itself."""
-
     name: str
     serial: str
     usb: str
@@ -94,10 +126,7 @@ def color_profiles(rs: ModuleType, sensor: Any | None) -> dict[Profile, Any]:
 def open_realsense(
     rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float], reset: bool = False
 ) -> "SensorSource":
-    """The camera with one serial number; `lens` replaces its own intrinsics.
-
-    SourceLost if it is not there, or busy; ValueError if it has no such stream, or lacks an option.
-    """
+    """The camera with a serial number, `lens` in place of its own; SourceLost: not there, busy; ValueError: cannot."""
     found = {about.serial: (device, about) for device, about in devices(rs)}
     if config.serial not in found:
         there = "; ".join(str(about) for _, about in found.values()) or "none"
@@ -143,10 +172,7 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
             raise ValueError(f"this camera has no {name}; leave the parameter out")
         valid = sensor.get_option_range(option)
         if not valid.min <= value <= valid.max:
-            raise ValueError(
-                f"{name} is {value:g}; valid for this camera are {valid.min:g} to {valid.max:g} in steps "
-                f"of {valid.step:g}"
-            )
+            raise ValueError(f"{name} is {value:g}; valid are {valid.min:g} to {valid.max:g}, steps {valid.step:g}")
         sensor.set_option(option, float(value))
 
 
@@ -158,17 +184,13 @@ class SensorSource:
     def __init__(
         self, rs: ModuleType, device: Any, sensor: Any, profile: Any, lens: Lens | None, ros_s: Callable[[], float]
     ) -> None:
-        """Starts the stream `profile`; `lens` replaces the intrinsics that it comes with.
-
-        ValueError for a lens of another size, or an unknown distortion; RuntimeError if librealsense cannot start it.
-        """
+        """Starts a stream, `lens` in place of its own; ValueError: another size; RuntimeError: it does not start."""
         video = profile.as_video_stream_profile()
         self.lens = lens or lens_of(video.get_intrinsics())
         if self.lens.camera.size != (video.width(), video.height()):
-            raise ValueError(
-                f"the profile is {video.width()}x{video.height()}, the given intrinsics are of "
-                f"{self.lens.camera.width}x{self.lens.camera.height}; give intrinsics of this profile"
-            )
+            given = f"the given intrinsics are of {self.lens.camera.width}x{self.lens.camera.height}"
+            profiled = f"the profile is {video.width()}x{video.height()}"
+            raise ValueError(f"{profiled}, {given}; give intrinsics of this profile")
         self._rs, self._device, self._sensor, self._ros_s = rs, device, sensor, ros_s
         self._delays_s: deque[float] = deque(maxlen=DELAYS)
         self._queue = rs.frame_queue(QUEUE)

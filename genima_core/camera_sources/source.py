@@ -1,4 +1,4 @@
-"""What the camera node reads from, whatever it is: a RealSense, pictures in a folder, a video."""
+"""What the camera node reads, and how: through unplugging, frozen streams, resets and jumps of clocks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,11 @@ from typing import Literal, Protocol
 import numpy as np
 
 from genima_core.camera_sources.lens import Lens
+from genima_core.config import check_positive
+
+COUNTED = ("frames", "repeated", "misplaced", "frozen", "lost", "reopened", "resets", "clock_jumps")
+STAMP_ERROR_S = 1.0
+"""A picture whose stamp is further from now has a wrong stamp."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,6 @@ Timing = Literal["device", "estimated", "host"]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a camera."""
-
     rgb: np.ndarray
     """(H, W, 3) uint8, as the camera took it; nobody else writes to it."""
     stamp_s: float
@@ -43,8 +46,6 @@ class Frame:
 
 
 class Source(Protocol):
-    """A camera that is open."""
-
     lens: Lens
     live: bool
     """Whether pictures are a sensor's, whose noise never repeats, so that equal pixels are the same picture once more,
@@ -64,3 +65,133 @@ Opener = Callable[[bool], Source]
 
 It raises SourceLost where the source is not there now, or busy, and ValueError where it will never work as configured.
 """
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    freeze_s: float = 1.0
+    """A stream without a new picture for this long has frozen."""
+    retry_s: float = 0.5
+    """Until a source that was lost is opened again; twice that after each failure, up to `retry_longest_s`."""
+    retry_longest_s: float = 8.0
+    reset_after: int = 3
+    """Failures in a row until the device is reset, and again after as many."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, "freeze_s retry_s retry_longest_s")
+        if self.reset_after < 1:
+            raise ValueError(f"reset_after is {self.reset_after}; it must be at least 1")
+
+
+class Reader:
+    """Gives each picture once, with stamps that increase; `step` never raises for what the source does.
+
+    Stamps go back in one case only: when the host's clock was set back, which `counts` tells as `clock_jumps`.
+    """
+
+    def __init__(self, opener: Opener, config: ReadingConfig, clock: Clock) -> None:
+        """Opens the source; ValueError or OSError, which say what to do, if that is not possible."""
+        self.config = config
+        self.problem = ""
+        """What is wrong now, "" while pictures come."""
+        self.timing = "device"
+        self.counts = dict.fromkeys(COUNTED, 0)
+        """Since the start."""
+        self._open, self._clock = opener, clock
+        self._source: Source | None = opener(False)
+        self.lens = self._source.lens
+        """Of the source as it was opened first; pictures of another size are refused from then on."""
+        self._number: int | None = None  # kept when opened again: a device may still hold its last picture
+        self._stamp_s = float("-inf")
+        self._rgb: np.ndarray | None = None
+        self._failures = 0
+        self._retry_at_s = 0.0
+        self._new_at_s = clock.steady_s()
+
+    @property
+    def warning(self) -> str:
+        source = self._source
+        return "" if source is None else source.warning
+
+    @property
+    def connected(self) -> bool:
+        return self._source is not None
+
+    def step(self, timeout_s: float = 0.1) -> Frame | None:
+        """A new picture, or None after at most `timeout_s` (longer only where the device's driver takes longer)."""
+        try:
+            source = self._source or self._reopen(timeout_s)
+            if source is None:
+                return None
+            frame = source.read(timeout_s)
+            if frame is not None:
+                self._check_size(frame)
+        except (OSError, RuntimeError, ValueError) as error:
+            self.counts["lost"] += self.connected
+            self._give_up(str(error))
+            return None
+        if frame is not None and self._is_new(frame, source.live):
+            self._new_at_s = self._clock.steady_s()
+            self._failures, self.problem, self.timing = 0, "", frame.timing
+            self.counts["frames"] += 1
+            return frame
+        silent_s = self._clock.steady_s() - self._new_at_s
+        if silent_s > self.config.freeze_s:
+            self.counts["frozen"] += 1
+            self._give_up(self.problem or f"no new picture for {silent_s:.1f} s: the stream has frozen")
+        return None
+
+    def close(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
+    def _reopen(self, timeout_s: float) -> Source | None:
+        left_s = self._retry_at_s - self._clock.steady_s()
+        if left_s > 0:
+            self._clock.wait(min(left_s, timeout_s))
+            return None
+        reset = self._failures % self.config.reset_after == 0
+        self.counts["resets"] += reset
+        self._source = self._open(reset)
+        self.counts["reopened"] += 1
+        self._new_at_s = self._clock.steady_s()
+        return self._source
+
+    def _give_up(self, problem: str) -> None:
+        """Closes the source, to be opened again later."""
+        self.problem = problem
+        try:
+            self.close()
+        except (OSError, RuntimeError) as error:
+            self.problem += f" (and it does not close: {error})"
+        delay_s = min(self.config.retry_s * 2 ** min(self._failures, 20), self.config.retry_longest_s)
+        self._failures += 1
+        self._retry_at_s = self._clock.steady_s() + delay_s
+
+    def _check_size(self, frame: Frame) -> None:
+        size, of_lens, first = frame.rgb.shape[1::-1], frame.lens.camera.size, self.lens.camera.size
+        if not size == of_lens == first:
+            given = f"a picture of {size[0]}x{size[1]} came with intrinsics for {of_lens[0]}x{of_lens[1]}"
+            raise ValueError(f"{given}; the camera was opened with {first[0]}x{first[1]}")
+
+    def _is_new(self, frame: Frame, live: bool) -> bool:
+        now_s = self._clock.ros_s()
+        same = frame.number == self._number or frame.stamp_s == self._stamp_s
+        if same or (live and self._rgb is not None and np.array_equal(frame.rgb, self._rgb)):
+            self.counts["repeated"] += 1
+            return False
+        if abs(now_s - frame.stamp_s) > STAMP_ERROR_S:
+            self.counts["misplaced"] += 1
+            when = f"{abs(now_s - frame.stamp_s):.1f} s in the {'past' if frame.stamp_s < now_s else 'future'}"
+            self.problem = f"a picture is stamped {when}: the clock of the camera or the host jumped"
+            return False
+        if frame.stamp_s < self._stamp_s:
+            # Only a clock that was set back makes of the last stamp one that would not be accepted now.
+            jumped = self._stamp_s > now_s + STAMP_ERROR_S
+            self.counts["clock_jumps" if jumped else "misplaced"] += 1
+            if not jumped:
+                return False
+        self._number, self._stamp_s = frame.number, frame.stamp_s
+        self._rgb = frame.rgb if live else None
+        return True

@@ -61,10 +61,7 @@ class EncoderLayer(nn.TransformerEncoderLayer):
     def forward(  # type: ignore[override]  # takes positions, and no attention mask
         self, x: Tensor, position: Tensor, ignore: Tensor | None = None
     ) -> Tensor:
-        """(B, tokens, dim), with the norm after each block.
-
-        `position` is broadcastable to x; `ignore` (B, tokens) is true where a token should not be looked at.
-        """
+        """(B, tokens, dim); `position` is broadcastable to x, `ignore` (B, tokens) true where not to look."""
         key = x + position
         attended = self.self_attn(key, key, x, key_padding_mask=ignore, need_weights=False)[0]
         x = self.norm1(x + self.dropout(attended))

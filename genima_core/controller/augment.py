@@ -18,14 +18,11 @@ Recode = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the network sees, and where its spheres are."""
+    """What the network sees, (B, 4, 3, H, W) in [0, 1], its spheres (B, 4 views, 4 targets, 2) px, and which are seen."""
 
     images: Tensor
-    """(B, 4, 3, H, W) in [0, 1]."""
     pixels: Tensor
-    """(B, 4 views, 4 targets, 2)."""
     shown: Tensor
-    """(B, 4, 4) bool, whether the sphere can be seen there."""
 
 
 class Augmentation:
@@ -36,10 +33,7 @@ class Augmentation:
         self.jitter = K.ColorJitter(*config.jitter)
 
     def __call__(self, rgb: Tensor, alpha: Tensor, q: Tensor, q_target: Tensor, backgrounds: Tensor) -> Pictures:
-        """Training pictures of spheres rgb (B, 4, 3, H, W), alpha (B, 4, 1, H, W) over backgrounds like rgb, uint8.
-
-        q and q_target (B, 7) rad: the arm now, and the joints that are drawn.
-        """
+        """Pictures of spheres rgb (B, 4, 3, H, W), alpha (B, 4, 1, H, W) over backgrounds; arm and goal (B, 7)."""
         c = self.config
         B, V, _, H, W = rgb.shape
         device = rgb.device

@@ -163,11 +163,7 @@ NETWORKS: dict[str, type[Network]] = {
 
 
 def load_config(path: Path) -> ControllerConfig:
-    """Reads what `ControllerConfig.save` wrote.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a controller's configuration.
-    """
+    """Reads what `ControllerConfig.save` wrote; FileNotFoundError, ValueError: no such file; not a configuration."""
     data = read_config(path.parent, path.name)
     kind = pick(NETWORKS, data.pop("network", None), "network").config_type
     if missing := [f.name for f in fields(kind) if f.name not in data]:

@@ -57,26 +57,19 @@ class DiffusionPolicyConfig(ResNetConfig):
         super().__post_init__()
         stride = 2 * 2 ** len(self.widths)
         if min(self.size) <= stride:
-            raise ValueError(
-                f"size {self.size} with {len(self.widths)} widths leaves a single cell, whose position "
-                f"carries no information: views need more than {stride} pixels"
-            )
+            raise ValueError(f"size {self.size} leaves a single cell: views need more than {stride} pixels")
         factor = 2 ** (len(self.unet_widths) - 1)
         if self.chunk_size < 1 or self.chunk_size % factor:
             near = factor * max(1, self.chunk_size // factor)
-            raise ValueError(
-                f"chunk_size {self.chunk_size} must be a multiple of {factor}, because unet_widths {self.unet_widths} "
-                f"halve the chunk {len(self.unet_widths) - 1} times: {near} or {near + factor} would do"
-            )
+            why = f"unet_widths {self.unet_widths} halve the chunk {len(self.unet_widths) - 1} times"
+            valid = f"a multiple of {factor}, because {why}: {near} or {near + factor} would do"
+            raise ValueError(f"chunk_size {self.chunk_size} must be {valid}")
         if not self.unet_widths or any(w % GROUPS for w in self.unet_widths) or self.kernel_size % 2 == 0:
-            raise ValueError(
-                f"unet_widths {self.unet_widths} must be multiples of {GROUPS}, and kernel_size {self.kernel_size} odd"
-            )
+            given = f"unet_widths {self.unet_widths} must be multiples of {GROUPS}"
+            raise ValueError(f"{given}, and kernel_size {self.kernel_size} odd")
         if self.step_dim < 4 or self.step_dim % 2 or not 1 <= self.steps <= self.train_steps:
-            raise ValueError(
-                f"step_dim {self.step_dim} must be even and at least 4, and steps {self.steps} lie in "
-                f"1 to train_steps {self.train_steps}"
-            )
+            needed = f"step_dim {self.step_dim} must be even and at least 4"
+            raise ValueError(f"{needed}, and steps {self.steps} lie in 1 to train_steps {self.train_steps}")
         if self.sampler not in get_args(Sampler):
             raise ValueError(f"sampler is {self.sampler!r}; valid are {', '.join(get_args(Sampler))}")
 

@@ -73,17 +73,15 @@ class KeypointActConfig(ControllerConfig):
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read off the pictures and the joints before the transformer."""
+    """What is read off the pictures and the joints before the transformer: tokens (B, 4, hidden), keypoints, the
+    normalised state (B, 8), the goal (B, 7) rad and the straight way to it (B, K, 7), to which actions are relative.
+    """
 
     tokens: Tensor
-    """(B, 4, hidden)."""
     keypoints: Keypoints
     state: Tensor
-    """(B, 8) normalised."""
     goal: Tensor
-    """(B, 7) rad."""
     way: Tensor
-    """(B, K, 7) rad, straight to the goal: what actions are predicted relative to."""
 
 
 class KeypointAct(Network):

@@ -51,14 +51,13 @@ def _norm(channels: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Keypoints:
-    """What the heat maps of a batch say."""
+    """What the heat maps of a batch say: logits (B, 4 views, 4 targets, h * w + 1), the last of "not in this view", the
+    expected position (B, 4, 4, 2) around the highest peak, and the probability (B, 4, 4) that it is there.
+    """
 
     heat: Tensor
-    """(B, 4 views, 4 targets, h * w + 1) logits, the last of "not in this view"."""
     pixels: Tensor
-    """(B, 4, 4, 2) expected position around the highest peak."""
     weight: Tensor
-    """(B, 4, 4) probability that it is there."""
 
 
 class KeypointTokens(nn.Module):

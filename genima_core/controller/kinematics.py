@@ -72,10 +72,7 @@ class DrawnFrames(torch.nn.Module):
         return T_base_cam[..., :3, :3], T_base_cam[..., None, :3, 3]
 
     def pixels(self, q_now: Tensor, q_target: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (B, 4 views, 4 targets, 2) and depths (B, 4, 4) in metres of the frames at `q_target`.
-
-        `q_now` places the camera in the hand.
-        """
+        """Pixels (B, 4 views, 4 targets, 2) and depths (B, 4, 4) m of the frames at `q_target`, seen at `q_now`."""
         R, p = self.cameras(q_now)
         points_cam = (self(q_target)[:, None] - p) @ R
         z = points_cam[..., 2:]
@@ -118,12 +115,9 @@ class GoalSolver(torch.nn.Module):
     def forward(self, q_now: Tensor, pixels: Tensor, weight: Tensor, prior: Tensor, precision: Tensor) -> Tensor:
         """Goals (B, 7) rad.
 
-        Args:
-            q_now: (B, 7) rad, places the hand's camera.
-            pixels: (B, 4 views, 4 targets, 2).
-            weight: (B, 4, 4) 0 to 1, confidence in each.
-            prior: (B, 7) rad, expected goal, also where the search begins.
-            precision: (7, 7) inverse covariance of the goal about it, 1/rad².
+        `q_now` (B, 7) rad places the hand's camera; keypoints `pixels` (B, 4 views, 4 targets, 2), `weight` (B, 4, 4) 0
+        to 1 the confidence in each; the search begins at `prior` (B, 7) rad, the expected goal, with `precision` (7, 7)
+        1/rad², the inverse covariance of the goal about it.
         """
         R, p = self.frames.cameras(q_now)
         q = prior

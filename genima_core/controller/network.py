@@ -44,40 +44,38 @@ Statistics: TypeAlias = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A chunk for each sample of a batch."""
+    """A chunk for each sample of a batch: joints (B, K, 7) rad, and the probability (B, K) that the gripper should be
+    open.
+
+    If the network says, the pixels (B, 4 views, 4 targets, 2) where spheres were found, and the goal (B, 7) rad solved
+    from them.
+    """
 
     joints: Tensor
-    """(B, K, 7) rad."""
     gripper: Tensor
-    """(B, K) 0 to 1, probability that the gripper should be open."""
     pixels: Tensor | None = None
-    """(B, 4 views, 4 targets, 2) where the spheres were found, if the network says."""
     goal: Tensor | None = None
-    """(B, 7) rad, joints that were solved from those pixels, if they were."""
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What the losses are computed from."""
+    """What the losses are computed from: images (B, 4, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1 and text
+    (B, text_dim) now; actions (B, K, 7) rad, of which also the last is the pose that the spheres show, and
+    action_gripper (B, K).
+
+    `is_pad` (B, K) is true after the demonstration's end, where its last action is repeated; `pixels` (B, 4 views, 4
+    targets, 2) are those of the spheres, `shown` (B, 4, 4) where they can be seen.
+    """
 
     images: Tensor
-    """(B, 4, 3, H, W) in [0, 1]."""
     q: Tensor
-    """(B, 7) rad, now."""
     gripper: Tensor
-    """(B,) 0 closed to 1 open, now."""
     text: Tensor
-    """(B, text_dim)."""
     actions: Tensor
-    """(B, K, 7) rad; also the last one is the pose that the spheres show."""
     action_gripper: Tensor
-    """(B, K) 0 to 1."""
     is_pad: Tensor
-    """(B, K) bool, true after the demonstration's end, where its last action is repeated."""
     pixels: Tensor
-    """(B, 4 views, 4 targets, 2) where the spheres are."""
     shown: Tensor
-    """(B, 4, 4) bool, whether they can be seen there."""
 
 
 class Network(nn.Module, ABC):
@@ -101,10 +99,9 @@ class Network(nn.Module, ABC):
     def __init__(self, config: ControllerConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
         """ValueError: the rig's views have another size than those that the network reads."""
         if rig.size != tuple(config.size):
-            raise ValueError(
-                f"the rig's views are {rig.size[0]}x{rig.size[1]} pixels, the network reads "
-                f"{config.size[0]}x{config.size[1]}: use rig.resize, or set size"
-            )
+            given = f"the rig's views are {rig.size[0]}x{rig.size[1]} pixels"
+            read = f"the network reads {config.size[0]}x{config.size[1]}"
+            raise ValueError(f"{given}, {read}: use rig.resize, or set size")
         super().__init__()
         self.config = config
         self.frames = DrawnFrames(rig)
@@ -128,11 +125,7 @@ class Network(nn.Module, ABC):
 
     @classmethod
     def read_statistics(cls, path: Path, chunk_size: int) -> Statistics:
-        """Those of a controller's folder.
-
-        Raises:
-            FileNotFoundError, ValueError: no such file; other keys or shapes, or numbers that are not finite.
-        """
+        """Those of a controller's folder; FileNotFoundError, ValueError: missing, other keys or shapes, not finite."""
         data, unit = read_json(path), cls.unit_statistics(chunk_size)
         if set(data) != set(unit):
             raise ValueError(f"{path} needs the keys {list(unit)}")
@@ -141,21 +134,14 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
-        """The chunk to execute; the same inputs give the same chunk.
-
-        Shapes: images (B, 4, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1, text (B, text_dim).
-        """
+        """The chunk of images (B, 4, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1 and text (B, text_dim)."""
 
     @abstractmethod
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Weighted terms, whose sum is minimised, by the names that curves and logs carry."""
 
     def load_backbone(self, source: str | Path) -> None:
-        """Takes pretrained image weights; `source` is a name, folder or file.
-
-        Raises:
-            ValueError: this network has no pretrained backbone.
-        """
+        """Takes pretrained image weights from a name, folder or file; ValueError: this network has no such backbone."""
         raise ValueError(f"the network {self.config.network!r} trains its backbone from scratch; leave --backbone out")
 
     @property

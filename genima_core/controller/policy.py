@@ -42,10 +42,7 @@ class Engine:
         self._captured = Captured(self.device, tuned)
 
     def act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Joints (B, K, 7) rad and openings (B, K) 0 to 1, on the CPU.
-
-        `targets` (B, 4, H, W, 3) uint8 RGB, q (B, 7) rad, gripper (B,) and text (B, text_dim).
-        """
+        """Joints (B, K, 7), openings (B, K) on the CPU, of targets (B, 4, H, W, 3) uint8, q (B, 7), gripper, text."""
         with torch.no_grad():
             joints, opened = self._captured(len(targets), self._act, [targets, q, gripper, text])
         return joints.cpu(), opened.cpu()
@@ -79,7 +76,6 @@ class Controller:
 
     @property
     def chunk_size(self) -> int:
-        """K."""
         return self.model.config.chunk_size
 
     @property
@@ -93,11 +89,7 @@ class Controller:
 
     @classmethod
     def load(cls, path: Path | str, device: str = "cpu") -> "Controller":
-        """Reads a folder that `save` wrote, to be used as it is.
-
-        Raises:
-            FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
-        """
+        """Reads a folder that `save` wrote, to be used as it is; FileNotFoundError, ValueError: missing, damaged."""
         path = Path(path)
         device = choose_device(device)
         check_complete(path, PARTS, "is not a complete controller:")
@@ -118,40 +110,27 @@ class Controller:
         return cls(model, TextEncoder.load(path, device), tuned=True)
 
     def save(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
-        """Writes all parts, weights in `dtype`; an older controller is replaced at the end.
-
-        Raises:
-            FileExistsError: something else is there.
-        """
+        """Writes all parts, weights in `dtype`, in place of an older one; FileExistsError where something else is."""
         with replaced_folder(Path(path), "config.json", PARTS, "a controller") as temporary:
             self.model.config.save(temporary / "config.json")
             self.model.frames.rig.save(temporary / "rig.json")
             statistics = {name: value.tolist() for name, value in self.model.statistics.items()}
             write_json(temporary / "statistics.json", statistics, None)
-            save_file(
-                {k: v.to("cpu", dtype).contiguous() for k, v in self.model.shipped().items()},
-                temporary / "model.safetensors",
-            )
+            weights = {name: value.to("cpu", dtype).contiguous() for name, value in self.model.shipped().items()}
+            save_file(weights, temporary / "model.safetensors")
             self.text.save(temporary)
 
     def act(
         self, targets: np.ndarray, q: np.ndarray, gripper: float, instruction: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The chunk that leads to what is drawn.
+        """The chunk that leads to what is drawn: joint positions (K, 7) float64 rad within the limits, and openings
+        (K,) 0 or 1.
 
-        Args:
-            targets: (4, H, W, 3) uint8 RGB, the drawing, views in the order of the rig, of `size`.
-            q: (7,) rad, joint positions now.
-            gripper: Opening now, 0 closed to 1 open.
-            instruction: What the arm should do; encoded once.
+        Action k is due `(k + 1) * dt_s` after the drawing's observation. `targets` (4, H, W, 3) uint8 RGB is the
+        drawing, views in the order of the rig, of `size`; `q` (7,) rad and `gripper`, 0 closed to 1 open, are those of
+        now.
 
-        Returns:
-            Joint positions (K, 7) float64 rad within the limits, and openings (K,) 0 or 1; action k is due
-            `(k + 1) * dt_s` after the drawing's observation.
-
-        Raises:
-            ValueError: inputs of another shape or type, or not finite.
-            RuntimeError: the network gave numbers that are not finite.
+        ValueError: inputs of another shape or type, or not finite; RuntimeError: the network gave numbers that are not.
         """
         check_views(targets, self.size, "targets")
         q = np.asarray(q, dtype=np.float64)
@@ -166,7 +145,5 @@ class Controller:
         )
         positions, openings = joints[0].double().numpy(), opened[0].double().numpy()
         if not np.isfinite(positions).all() or not np.isfinite(openings).all():
-            raise RuntimeError(
-                "the controller's output is not finite: its weights are damaged; copy or train them again"
-            )
+            raise RuntimeError("the output is not finite: the weights are damaged; copy or train them again")
         return self.arm.clip(positions, MARGIN_RAD), (openings > 0.5).astype(np.float64)

@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genima_core.capture import channels_last
 from genima_core.controller.network import ControllerConfig
-from genima_core.files import one_line
+from genima_core.files import explained
 from genima_core.weights import read_torch
 
 NAMES = {
@@ -44,10 +44,8 @@ class ResNetConfig(ControllerConfig):
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks) or not set(self.film_stages) <= set(range(len(self.widths))):
-            raise ValueError(
-                f"widths {self.widths} and blocks {self.blocks} need one length, and film_stages "
-                f"{self.film_stages} lie below it"
-            )
+            lengths = f"widths {self.widths} and blocks {self.blocks} need one length"
+            raise ValueError(f"{lengths}, and film_stages {self.film_stages} lie below it")
 
 
 class FrozenBatchNorm(nn.Module):
@@ -154,20 +152,14 @@ class FilmResNet(ResNet):
         return x
 
     def load_pretrained(self, source: str | Path) -> None:
-        """Takes ResNet-18 weights from a file or folder (torchvision's or transformers' names), or a hub name.
-
-        Raises:
-            FileNotFoundError, ValueError: nothing there; the weights do not fit this backbone.
-        """
+        """Takes ResNet-18's weights from a file, folder or hub name; FileNotFoundError, ValueError: none, others."""
         weights = {rename(k): v for k, v in _read_weights(source).items()}
         own = {k: v.shape for k, v in self.state_dict().items() if not k.startswith("film_models.")}
         missing = sorted(set(own) - set(weights))
         wrong = sorted(k for k in set(own) & set(weights) if weights[k].shape != own[k])
         if missing or wrong:
-            raise ValueError(
-                f"the weights in {source} do not fit the backbone: missing {missing[:3]}, wrong shape "
-                f"{wrong[:3]}; it needs ResNet-18's, e.g. microsoft/resnet-18"
-            )
+            faults = f"missing {missing[:3]}, wrong shape {wrong[:3]}; it needs ResNet-18's, e.g. microsoft/resnet-18"
+            raise ValueError(f"the weights in {source} do not fit the backbone: {faults}")
         self.load_state_dict({k: weights[k] for k in own}, strict=False)
 
 
@@ -184,19 +176,15 @@ def _read_weights(source: str | Path) -> Mapping[str, Tensor]:
         candidates = [path / name for name in ("model.safetensors", "pytorch_model.bin")]
         path = next((p for p in candidates if p.is_file()), path)
     if path.is_file():
-        try:
+        with explained(f"{path} holds no weights that can be read", Exception, "get them again"):
             return load_file(path) if path.suffix == ".safetensors" else read_torch(path)
-        except Exception as error:  # safetensors has its own
-            raise ValueError(f"{path} holds no weights that can be read ({one_line(error)}); get them again") from error
     from transformers import ResNetModel
 
     try:
         return ResNetModel.from_pretrained(str(source), local_files_only=True, trust_remote_code=False).state_dict()
     except (OSError, ValueError) as error:
-        raise FileNotFoundError(
-            f"no ResNet weights at {source}: get them with `hf download {source}`, or "
-            "give a folder with model.safetensors or a .pth file of torchvision's"
-        ) from error
+        remedy = f"get them with `hf download {source}`, or give a folder with model.safetensors or a .pth file"
+        raise FileNotFoundError(f"no ResNet weights at {source}: {remedy} of torchvision's") from error
 
 
 def fold_norms(module: nn.Module) -> nn.Module:

@@ -1,7 +1,7 @@
-"""Trains the controller on spheres over random backgrounds."""
+"""Trains the controller on spheres over random backgrounds, and scores how well it follows held-out windows."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from genima_core.config import given, pick
 from genima_core.controller.augment import Augmentation, Recode
 from genima_core.controller.config import NETWORKS, PRESETS, Preset
 from genima_core.controller.kinematics import DrawnFrames
-from genima_core.controller.network import TrainingBatch
+from genima_core.controller.network import Network, TrainingBatch
 from genima_core.controller.policy import Controller
-from genima_core.controller.scores import Score, score
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.data.windows import FollowingWindows
@@ -36,13 +35,70 @@ OUT_OF_MEMORY = (
 )
 
 
-def train_controller(training: ControllerTraining) -> None:
-    """Trains the controller that follows drawn targets; resumes a run that is in the folder.
+@dataclass(frozen=True)
+class Score:
+    """Errors at the last action, medians over windows: of joints 1 to 6, which four spheres show well, of each joint,
+    of the gripper's distance from where the spheres show it, and the share of windows whose last gripper class is
+    wrong.
 
-    Raises:
-        ValueError: what the preset, the device or the data cannot do.
-        FileNotFoundError: a pretrained part that is not there.
+    If the network says, also of the tip of the goal that it solved, and of its keypoints from visible spheres.
     """
+
+    follow_rad: float
+    joints_rad: tuple[float, ...]
+    tip_cm: float
+    tip_p90_cm: float
+    gripper_wrong: float
+    goal_tip_cm: float | None = None
+    keypoint_px: float | None = None
+
+    def __str__(self) -> str:
+        goal = "" if self.goal_tip_cm is None else f", goal {self.goal_tip_cm:.1f} cm, {self.keypoint_px:.2f} px"
+        return f"{self.follow_rad:.3f} rad {self.tip_cm:.1f} cm (p90 {self.tip_p90_cm:.1f}{goal})"
+
+
+@torch.inference_mode()
+def score(
+    model: Network, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor, augmentation: Augmentation
+) -> dict[str, Score]:
+    """Scores of a batch of windows over backgrounds (B, 4, 3, H, W) uint8.
+
+    "clean" shows opaque spheres, "degraded" what training shows, "shuffled" another window's spheres, "blank" none.
+    With the last two the error must grow manifold, or the controller does not read the drawing.
+    """
+    goal = batch["actions"][:, -1]
+    plain = backgrounds.float() / 255
+    alpha = batch["alpha"].float() / 255
+    clean = plain * (1 - alpha) + batch["rgb"].float() / 255 * alpha
+    degraded = augmentation(batch["rgb"], batch["alpha"], batch["q"], goal, backgrounds).images
+    pictures = {"clean": clean, "degraded": degraded, "shuffled": clean.roll(1, 0), "blank": plain}
+    return {name: _score(model, images, batch, text) for name, images in pictures.items()}
+
+
+def _score(model: Network, images: Tensor, batch: Mapping[str, Tensor], text: Tensor) -> Score:
+    goal, frames = batch["actions"][:, -1], model.frames
+    parts = [model(*x) for x in zip(*(t.split(64) for t in (images, batch["q"], batch["gripper"], text)), strict=True)]
+    joints = torch.cat([p.joints[:, -1] for p in parts])
+    opened = torch.cat([p.gripper[:, -1] > 0.5 for p in parts])
+    error = (joints - goal).abs().median(0).values.tolist()
+
+    def tips_cm(joints: Tensor) -> Tensor:
+        return 100 * (frames(joints) - frames(goal))[:, 3].norm(dim=-1)
+
+    goal_tip = keypoint_px = None
+    if parts[0].goal is not None:
+        goal_tip = float(tips_cm(torch.cat([p.goal for p in parts])).median())
+    if parts[0].pixels is not None:
+        pixels, shown = frames.visible(batch["q"], goal)
+        keypoint_px = float((torch.cat([p.pixels for p in parts]) - pixels).norm(dim=-1)[shown].median())
+    tip = tips_cm(joints)
+    wrong = (opened != (batch["action_gripper"][:, -1] > 0.5)).float().mean()
+    tips = float(tip.median()), float(tip.quantile(0.9))
+    return Score(sum(error[:6]) / 6, tuple(error), *tips, float(wrong), goal_tip, keypoint_px)
+
+
+def train_controller(training: ControllerTraining) -> None:
+    """Trains the controller that follows drawn targets; resumes a run that is in the folder. ValueError, an OSError."""
     preset, device = pick(PRESETS, training.preset, "preset"), set_up(training)
     preset = replace(
         preset,
@@ -89,8 +145,10 @@ class Learner:
         self.degradation = Augmentation(replace(preset.augment, blank=0.0), frames, recode)
         torch.manual_seed(seed)
         network = NETWORKS[preset.model.network]
-        sample = read_numbers(windows, torch.randperm(len(windows))[:4096].tolist())
-        self.model = network(preset.model, rig, network.measure(*sample, DrawnFrames(rig)))
+        sample = torch.randperm(len(windows))[:4096]
+        q, actions = windows.q.flatten(0, 1)[sample], windows.actions.flatten(0, 1)[sample]
+        is_pad = windows.is_pad[sample // windows.variants]
+        self.model = network(preset.model, rig, network.measure(q, actions, is_pad, DrawnFrames(rig)))
         if preset.backbone:
             self.model.load_backbone(preset.backbone)
         channels_last(self.model, device)
@@ -128,7 +186,6 @@ class Learner:
         return {"loss": total.item(), **{name: value.item() for name, value in terms.items()}}
 
     def batch(self) -> TrainingBatch:
-        """Windows at random, augmented."""
         count = self.preset.train.batch_size
         batch = fetch(self.windows, self.windows.pick(count), self.device)
         text = self.embed(batch.pop("instruction"))
@@ -175,15 +232,7 @@ def fit(
 
 
 def fetch(windows: FollowingWindows, index: Sequence[int], device: str = "cpu") -> dict[str, Any]:
-    """A batch of windows by index."""
     return send_to_device(default_collate([windows[i] for i in index]), device)
-
-
-def read_numbers(windows: FollowingWindows, index: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Joints (N, 7), actions (N, K, 7) and padding (N, K) of windows, read in portions: pictures need much memory."""
-    portions = [fetch(windows, index[i : i + 256]) for i in range(0, len(index), 256)]
-    q, actions, is_pad = (torch.cat([p[name] for p in portions]) for name in ("q", "actions", "is_pad"))
-    return q, actions, is_pad
 
 
 def drawing_coder(autoencoder: Path, device: str) -> Recode:

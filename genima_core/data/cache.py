@@ -1,8 +1,4 @@
-"""Every window of a data set with its targets already rendered, as arrays on disk that are mapped, not loaded.
-
-Decoding videos and rendering spheres once, instead of in every epoch, is what lets training on two CPU cores keep up.
-A cache is built in a temporary folder and renamed when complete; its name holds everything it depends on.
-"""
+"""Every window of a data set with its targets, rendered once and not in every epoch, as arrays mapped from disk."""
 
 import hashlib
 import json
@@ -71,18 +67,15 @@ class WindowCache:
     folder: Path
     dataset_root: Path
     horizon: int
-    """K."""
     rig: CameraRig
-    """Of the views as cached, so at their size."""
     fps: int
     numbers: tuple[int, ...]
     """Which E episodes of the data set these are; everywhere else here they count from 0 to E - 1."""
     offsets: np.ndarray
     """(E + 1,) first window of each episode, and N."""
     instructions: tuple[str, ...]
-    """Of each episode."""
     tasks: tuple[str, ...]
-    """Of each episode."""
+    """Of each episode, as the instructions."""
     fingerprint: str
 
     images = _Mapped()
@@ -110,10 +103,11 @@ class WindowCache:
         workers: int = 1,
         show_progress: bool = True,
     ) -> "WindowCache":
-        """Opens the cache of a data set, after building it if need be, in so many worker processes.
+        """Opens the cache of a data set, after building it, in so many processes, in a temporary folder renamed at the
+        end.
 
-        `horizon` is K in rows, `size` width and height of the views, the data set's by default. Caches lie in `folder`,
-        `<data set>/.cache` by default; those of what the data set held before are removed from there. ValueError: no
+        `horizon` is K in rows, `size` that of the views, the data set's by default. Caches lie in `folder`, `<data
+        set>/.cache` by default, by names that hold all they depend on; others of the data set go. ValueError: no
         successful episodes, or a horizon or size below 1.
         """
         numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
@@ -200,14 +194,10 @@ class WindowCache:
         return self.offsets[1:][self.episode_index] - 1
 
     def views(self, window: int) -> TargetViews:
-        """The targets of one window."""
         return TargetViews(self.target_rgb[window], self.target_alpha[window], self.target_labels[window])
 
     def episodes(self, split: str = "all") -> range:
-        """Episodes of a split: ``val`` is the last tenth (at least one), ``train`` the others, ``all`` both.
-
-        ValueError for an unknown split, and for a single episode, which cannot be split.
-        """
+        """Those of a split: ``val`` the last tenth, ``train`` the others, ``all``; ValueError: unknown, or only one."""
         count = len(self.offsets) - 1
         if split not in ("train", "val", "all"):
             raise ValueError(f"unknown split {split!r}; valid are 'train', 'val' and 'all'")
@@ -220,7 +210,6 @@ class WindowCache:
         return range(border) if split == "train" else range(border, count)
 
     def windows(self, split: str = "all") -> range:
-        """Windows of a split."""
         episodes = self.episodes(split)
         return range(int(self.offsets[episodes.start]), int(self.offsets[episodes.stop]))
 
@@ -282,7 +271,6 @@ def _build(
 
 
 def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes: Iterable[int]) -> None:
-    """Fills the rows of some episodes."""
     arrays = {path.stem: np.load(path, mmap_mode="r+") for path in folder.glob("*.npy")}
     ends = None if moved is None else cache.moved_ends(moved)
     dataset = Dataset(cache.dataset_root)

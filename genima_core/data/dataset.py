@@ -24,7 +24,7 @@ from genima_core.cameras import CameraRig
 from genima_core.config import from_overrides
 from genima_core.data import layout, video
 from genima_core.data.episode import Episode
-from genima_core.files import one_line, read_json, replaced_file, sync, write_json
+from genima_core.files import explained, read_json, replaced_file, sync, write_json
 from genima_core.geometry import checked_numbers
 
 MAX_VALUES = 200_000_000
@@ -39,10 +39,7 @@ class Dataset:
     """A data set to read from."""
 
     def __init__(self, root: Path | str) -> None:
-        """FileNotFoundError: no data set there, or it has no camera rig.
-
-        ValueError: another version of the format, a damaged table, or a camera of the rig that was not recorded.
-        """
+        """FileNotFoundError, ValueError: no data set or rig, another version, damaged, a camera was not recorded."""
         self.root = Path(root)
         self.info = _read_info(self.root)
         self.rig = load_rig(self.root)
@@ -51,9 +48,7 @@ class Dataset:
             if layout.video_key(name) not in self.info["features"]:
                 recorded = [key for key in self.info["features"] if key.startswith(layout.video_key(""))]
                 named = ", ".join(recorded) or "none"
-                raise ValueError(
-                    f"{self.root} has no images of camera {name!r}, which its rig lists; recorded are {named}"
-                )
+                raise ValueError(f"{self.root} has no images of camera {name!r} of its rig; recorded are {named}")
         self._rows = _read_rows(self.root)
         episodes = [_episode_of(row, self.root) for row in self._rows]
         self.lengths = tuple(episode.length for episode in episodes)
@@ -92,10 +87,7 @@ class Dataset:
         )
 
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with the content: meta data, statistics of every episode, camera rig.
-
-        The place of the data set does not enter.
-        """
+        """Twelve hex digits that change with meta data, statistics of episodes and rig, not with the place."""
         sums = ("total_episodes", "total_frames", "total_tasks", "splits")
         info = {name: value for name, value in self.info.items() if name not in sums}
         content = {"info": info, "episodes": self._rows, "rig": self.rig.fingerprint()}
@@ -131,10 +123,7 @@ class DatasetWriter:
     """Adds whole episodes to a data set, or begins a new one; one writer at a time."""
 
     def __init__(self, root: Path | str, rig: CameraRig, fps: int = 20) -> None:
-        """ValueError: `root` holds something else, or a data set of another rig or rate.
-
-        RuntimeError: another process is writing there.
-        """
+        """ValueError: `root` holds something else, of another rig or rate; RuntimeError: another process writes."""
         self.root, self.rig, self.fps = Path(root), rig, fps
         width, height = rig.size
         if width % 2 or height % 2:
@@ -152,10 +141,8 @@ class DatasetWriter:
         self.close()
 
     def add(self, episode: Episode) -> int:
-        """Appends an episode and returns its index; if anything fails, the data set stays as it was.
-
-        Frames are taken one at a time, those of each camera in a thread of its own. ValueError where cameras or image
-        sizes differ from the rig's.
+        """Appends an episode and returns its index; if anything fails, the data set stays as it was. Frames are taken
+        one at a time, those of each camera in a thread of its own. ValueError: other cameras or sizes than the rig's.
         """
         self._check(episode)
         index, first_row = len(self), self._rows[-1]["dataset_to_index"] if self._rows else 0
@@ -178,15 +165,6 @@ class DatasetWriter:
         self._write_totals()
         return index
 
-    def discard_last(self) -> None:
-        """Removes the last episode, for recording it again; IndexError where there is none."""
-        if not self._rows:
-            raise IndexError(f"{self.root} holds no episode that could be discarded")
-        layout.episode_path(self.root, len(self) - 1).unlink()
-        self._rows.pop()
-        self._remove_leftovers()
-        self._write_totals()
-
     def close(self) -> None:
         """Lets another writer in; every added episode is on disk already."""
         self._lock.close()
@@ -205,8 +183,7 @@ class DatasetWriter:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            message = f"another process is writing to {self.root}; wait for it or choose another folder"
-            raise RuntimeError(message) from error
+            raise RuntimeError(f"another process is writing to {self.root}; wait for it or choose another") from error
         if new:
             self.rig.save(self.root / layout.RIG)
         else:
@@ -218,9 +195,8 @@ class DatasetWriter:
     def _check_same(self) -> None:
         info, rig = _read_info(self.root), load_rig(self.root)
         if info["fps"] != self.fps:
-            raise ValueError(
-                f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}; choose another folder"
-            )
+            given = f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}"
+            raise ValueError(f"{given}; choose another folder")
         if rig.fingerprint() != self.rig.fingerprint():
             other = f"{', '.join(rig.names)}, {rig.size[0]}x{rig.size[1]}"
             raise ValueError(f"{self.root} was recorded with another camera rig ({other}); choose another folder")
@@ -228,9 +204,8 @@ class DatasetWriter:
         places = [(r["data/chunk_index"], r["data/file_index"]) for r in _read_rows(self.root)]
         ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
         if places != ours or info["features"] != layout.features(self.rig, self.fps):
-            raise ValueError(
-                f"{self.root} was not written by this program, which can read but not extend it; choose another folder"
-            )
+            why = "was not written by this program, which can read but not extend it"
+            raise ValueError(f"{self.root} {why}; choose another folder")
 
     def _check(self, episode: Episode) -> None:
         if tuple(episode.images) != self.rig.names:
@@ -239,9 +214,8 @@ class DatasetWriter:
         width, height = self.rig.size
         for name, frames in episode.images.items():
             if frames.shape[1:3] != (height, width):
-                raise ValueError(
-                    f"images of camera {name!r} are {frames.shape[2]}x{frames.shape[1]}; the rig says {width}x{height}"
-                )
+                given = f"images of camera {name!r} are {frames.shape[2]}x{frames.shape[1]}"
+                raise ValueError(f"{given}; the rig says {width}x{height}")
 
     def _instructions(self, more: list[str]) -> list[str]:
         return list(dict.fromkeys([row["tasks"][0] for row in self._rows] + more))
@@ -276,8 +250,6 @@ class DatasetWriter:
 
 @dataclass(frozen=True)
 class _Info:
-    """What is read of info.json, and checked."""
-
     fps: int
     features: Mapping[str, Any]
     data_path: str
@@ -291,17 +263,12 @@ class _Info:
 def _read_info(root: Path) -> dict[str, Any]:
     path = root / layout.INFO
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{root} is not a data set: it has no {layout.INFO}; record or collect one, or convert a recording with "
-            "`genima convert`"
-        )
+        raise FileNotFoundError(f"{root} is not a data set: it has no {layout.INFO}; record, collect or convert one")
     info = read_json(path)
     version = info.get("codebase_version")
     if version != layout.VERSION:
-        raise ValueError(
-            f"{root} is a LeRobotDataset of version {version}; needed is {layout.VERSION}: convert it with lerobot's "
-            "own converter"
-        )
+        remedy = f"needed is {layout.VERSION}: convert it with lerobot's own converter"
+        raise ValueError(f"{root} is a LeRobotDataset of version {version}; {remedy}")
     from_overrides(_Info, info, str(path), strict=False)
     return info
 
@@ -310,17 +277,12 @@ def load_rig(root: Path) -> CameraRig:
     """The cameras of a data set by its folder, or of a rig's file; FileNotFoundError, ValueError: none, damaged."""
     path = root / layout.RIG if root.is_dir() else root
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{root} has no {layout.RIG}, so targets cannot be drawn into its images; write the calibrated rig there "
-            "with CameraRig.save"
-        )
+        raise FileNotFoundError(f"{root} has no {layout.RIG}; write the calibrated rig there with CameraRig.save")
     return CameraRig.load(path)
 
 
 @dataclass(frozen=True)
 class _EpisodeRow:
-    """What is read of an episode's row in meta/episodes."""
-
     tasks: tuple[str, ...]
     length: int
     seed: int = -1
@@ -341,9 +303,7 @@ def _numbers(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
     """Which chunk and file an episode's rows or frames are in."""
     numbers: dict[str, Any] = {name: row.get(f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
     if not all(isinstance(number, int) and 0 <= number < 10**6 for number in numbers.values()):
-        raise ValueError(
-            f"the meta data of episode {row['episode_index']} do not say where its {prefix} lie: {numbers}"
-        )
+        raise ValueError(f"episode {row['episode_index']}: its meta data do not say where its {prefix} lie: {numbers}")
     return numbers
 
 
@@ -352,23 +312,18 @@ def _read_rows(root: Path) -> list[dict[str, Any]]:
     rows = [row for path in paths for row in _read_table(path).to_pylist()]
     for expected, row in enumerate(rows):
         if (found := row.get("episode_index")) != expected:
-            raise ValueError(
-                f"{root} lacks the meta data of episode {expected} (found that of {found}); restore the file below "
-                "meta/episodes"
-            )
+            raise ValueError(f"{root} lacks the meta data of episode {expected} (found {found}); restore meta/episodes")
     return rows
 
 
 def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
-    try:
+    with explained(f"{path} is damaged", (pa.ArrowException, OSError, ValueError)):
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows * file.metadata.num_columns > MAX_VALUES:
                 raise ValueError(f"it claims {file.metadata.num_rows} rows of {file.metadata.num_columns} columns")
         return pq.read_table(path, partitioning=None)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def _stats_of(row: dict[str, Any]) -> dict[str, dict[str, Any]]:

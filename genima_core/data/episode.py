@@ -62,18 +62,15 @@ class Episode:
         for name, shape in (expected | {"image_stamps_s": (T, cameras)}).items():
             value = getattr(self, name)
             if value.shape != shape:
-                raise ValueError(
-                    f"{name} has shape {value.shape}; an episode of {T} rows and {cameras} cameras needs {shape}"
-                )
+                raise ValueError(f"{name} has shape {value.shape}; {T} rows and {cameras} cameras need {shape}")
             if not np.isfinite(value).all():
                 raise ValueError(f"{name} holds NaN or infinite values; an episode needs finite ones")
         if (np.diff(self.stamps_s) <= 0).any():
             raise ValueError("stamps_s does not increase strictly; drop repeated or reordered rows")
         for name, frames in self.images.items():
             if frames.dtype != np.uint8 or len(frames.shape) != 4 or frames.shape[0] != T or frames.shape[3] != 3:
-                raise ValueError(
-                    f"images of camera {name!r} are {frames.dtype} {frames.shape}; needed are uint8 ({T}, H, W, 3)"
-                )
+                given = f"images of camera {name!r} are {frames.dtype} {frames.shape}"
+                raise ValueError(f"{given}; needed are uint8 ({T}, H, W, 3)")
 
     def __len__(self) -> int:
         return len(self.stamps_s)

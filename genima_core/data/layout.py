@@ -33,9 +33,8 @@ GRIPPER = "gripper"
 
 
 def place(root: Path, template: str, **values: int | str) -> Path:
-    """Where a file of a data set lies, by the template that its info.json gives; only its numbers are filled in.
-
-    ValueError where the template asks for something else, or leads out of the data set.
+    """Where a file lies by the template of info.json; ValueError where that asks for more, or leads out of the data
+    set.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -78,7 +77,6 @@ def skew_key(camera: str) -> str:
 
 
 def features(rig: CameraRig, fps: int) -> dict[str, dict[str, Any]]:
-    """The ``features`` of info.json."""
     joints, (width, height) = list(rig.arm.joint_names), rig.size
     film = {
         "video.height": height,
@@ -107,7 +105,6 @@ def features(rig: CameraRig, fps: int) -> dict[str, dict[str, Any]]:
 
 
 def info(rig: CameraRig, fps: int, episodes: int, frames: int, tasks: int) -> dict:
-    """The content of info.json."""
     return {
         "codebase_version": VERSION,
         "robot_type": rig.arm.name,
@@ -199,7 +196,6 @@ def merge_statistics(parts: list[dict[str, dict[str, np.ndarray]]]) -> dict[str,
 
 
 def episode_row(episode: Episode, rig: CameraRig, fps: int, index: int, first_row: int, stats: dict) -> dict:
-    """The episode's row in meta/episodes."""
     place, T = chunk_and_file(index), len(episode)
     row = {
         "episode_index": index,

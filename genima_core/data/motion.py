@@ -10,6 +10,7 @@ from genima_core.data.bags.episodes import LONGEST_GAP_S
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Series, info_of, read_recording
 from genima_core.data.dataset import Dataset
+from genima_core.files import explained
 
 STEP_S = 0.04
 """Between two actions: 0.4 mrad per rad/s² are lost in between."""
@@ -23,8 +24,6 @@ LONGEST_DELAY_S = 1.5
 
 @dataclass(frozen=True)
 class Motion:
-    """What one episode did."""
-
     q: np.ndarray
     """(N, 7) rad, N >= 2, commanded `step_s` apart; measured where the commands were not recorded."""
     opening: np.ndarray
@@ -46,27 +45,21 @@ class Motion:
         return (len(self.q) - 1) * self.step_s
 
     def at_speed(self, speed: float) -> "Motion":
-        """The same, `speed` times as fast."""
         return replace(self, step_s=self.step_s / speed, measured_s=self.measured_s / speed)
 
 
 def load_motion(path: Path, index: int = 0) -> Motion:
-    """The motion of a recorded bag, or of episode `index` of a data set.
-
-    FileNotFoundError, ValueError: neither of them; a damaged one, or one too short to be a motion.
-    """
+    """The motion of a bag, or of episode `index` of a data set; FileNotFoundError, ValueError: none, damaged, short."""
     if (path / "meta" / "info.json").is_file():
         return _of_dataset(path, index)
     bag = open_bag(path)
     about = info_of(bag)
-    try:
+    with explained(f"{path} cannot be replayed"):
         recording = read_recording(bag, about, ())
         measured = Series(recording.arm.stamps_s, recording.arm.values[:, :7])
         whole = _covers(recording.commands, measured)
         openings = recording.gripper_commands if len(recording.gripper_commands) else recording.gripper
         motion = _on_grid(recording.commands if whole else measured, openings, measured)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be replayed: {error}") from error
     source = "joint_commands" if whole else "joint_states"
     return replace(motion, task=about.task, seed=about.seed, source=source, arm=about.arm)
 

@@ -31,15 +31,11 @@ class Origin:
         object.__setattr__(self, "arguments", json.loads(json.dumps(dict(self.arguments))))
 
     def save(self, root: Path) -> None:
-        """Writes it into a data set that has been begun."""
         write_json(root / ORIGIN, asdict(self))
 
 
 def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
-    """How many episodes `root` holds already, and the origin that it was left with; 0 and `origin` for a new one.
-
-    ValueError where it holds something that was made in another way or with other arguments.
-    """
+    """Episodes that `root` holds and the origin it was left with, 0 and `origin` if new; ValueError: made otherwise."""
     if not (root / layout.INFO).is_file():
         return 0, origin
     known = len(Dataset(root))
@@ -54,9 +50,7 @@ def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
     changed = [key for key in {**now, **then} if then.get(key) != now.get(key)]
     if changed:
         different = "; ".join(f"{key} {then.get(key)!r}, not {now.get(key)!r}" for key in changed)
-        raise ValueError(
-            f"{root} was {origin.made} with {different}: choose another folder, or the same arguments to resume"
-        )
+        raise ValueError(f"{root} was {origin.made} with {different}: choose another folder or the same arguments")
     return known, before
 
 

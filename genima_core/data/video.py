@@ -26,10 +26,7 @@ def pixel_format(width: int, height: int) -> str:
 
 
 def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
-    """Writes frames (T, H, W, 3) uint8 RGB as H.264 in mp4; frame t has time t / fps exactly.
-
-    Frames are taken one at a time. Encoding lets other threads run. ValueError for an odd width or height.
-    """
+    """Writes frames (T, H, W, 3) uint8 RGB one at a time as H.264 in mp4, frame t at t / fps; ValueError: odd size."""
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
         raise ValueError(f"frames are {width}x{height}; video needs an even width and height: resize or crop them")
@@ -51,10 +48,7 @@ def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
 
 
 def decode(path: Path, first: int, count: int, size: tuple[int, int]) -> np.ndarray:
-    """Frames ``first`` to ``first + count - 1`` of a video of this width and height as (count, H, W, 3) uint8 RGB.
-
-    FileNotFoundError, ValueError: no such file; damaged, of another size, or fewer frames.
-    """
+    """Frames from `first` on, (count, H, W, 3) uint8 RGB; FileNotFoundError, ValueError: damaged, other size, fewer."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"video {path} is missing")
     frames: list[np.ndarray] = []
@@ -81,11 +75,7 @@ def decode(path: Path, first: int, count: int, size: tuple[int, int]) -> np.ndar
 
 
 def encode_all(frames: Mapping[Path, Frames], fps: int) -> list[dict[str, np.ndarray]]:
-    """Writes each camera's frames, in a thread of its own, and returns the statistics of each.
-
-    If one fails or is interrupted, the others end too. Frames are taken one at a time, so memory does not grow with
-    the length of the episode.
-    """
+    """Writes each camera's frames, one at a time in a thread of its own; their statistics. If one fails, all end."""
     stop = Event()
     passing = [_Passing(some, stop) for some in frames.values()]
     try:

@@ -33,10 +33,7 @@ class FollowingWindows(TorchDataset):
         workers: int = 1,
         show_progress: bool = True,
     ) -> None:
-        """The folder of `cache` receives the moved targets as well; `workers` processes render what is missing.
-
-        `sigma_rad` and `seed` as in `MovedEnds`. ValueError for less than one variant.
-        """
+        """Moved targets go to the folder of `cache`; `sigma_rad`, `seed` of `MovedEnds`. ValueError: no variants."""
         if variants < 1:
             raise ValueError(f"variants is {variants}; each window gives at least one item")
         self.cache, self.variants, self.windows = cache, variants, cache.windows(split)

@@ -24,8 +24,7 @@ from genima_core.config import from_overrides, pick
 from genima_core.device import choose_device, out_of_memory
 from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
-from genima_core.diffusion.networks import FAMILIES, Networks, cast
-from genima_core.diffusion.prompts import SUFFIXES, Prompts
+from genima_core.diffusion.networks import FAMILIES, SUFFIXES, Networks, Prompts, cast
 from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
 from genima_core.tiling import check_views
 from genima_core.weights import load_part, read_config
@@ -50,10 +49,7 @@ class AgentInfo:
 
     def __post_init__(self) -> None:
         if not (1 <= min(self.size) and max(self.size) <= MAX_SIDE_PX and 1 <= self.steps <= MAX_STEPS):
-            raise ValueError(
-                f"size {self.size} and steps {self.steps} must be two numbers of 1 to {MAX_SIDE_PX}, and one of 1 to "
-                f"{MAX_STEPS}"
-            )
+            raise ValueError(f"size {self.size} and steps {self.steps} must be 1 to {MAX_SIDE_PX} and 1 to {MAX_STEPS}")
 
 
 @dataclass(frozen=True)
@@ -80,16 +76,10 @@ class DiffusionAgent:
     def load(
         cls, path: Path | str, device: str = "cpu", precision: str | None = None, compiled: bool = False
     ) -> "DiffusionAgent":
-        """Reads a folder that `save` wrote.
+        """Reads a folder that `save` wrote onto a device: cpu, cuda, cuda:1, ...
 
-        Args:
-            path: Folder.
-            device: cpu, cuda, cuda:1, ...
-            precision: Of `PRECISIONS`; float16 on a GPU and float32 on a CPU by default.
-            compiled: See `Engine`.
-
-        Raises:
-            FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
+        `precision` of `PRECISIONS`, float16 on a GPU and float32 on a CPU by default; `compiled` as for `Engine`.
+        FileNotFoundError, ValueError: a part is missing; a part is damaged; there is no such device.
         """
         path = Path(path)
         device = choose_device(device)
@@ -115,10 +105,8 @@ class DiffusionAgent:
         return cls(networks, Engine(networks, compiled=compiled), agent.size, agent.steps)
 
     def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
-        """Writes all parts, weights in float16; an older folder is replaced at the end.
-
-        Of an older folder, networks that are not among `changed`, if it names any, are taken over as they are: a
-        frozen base is written once.
+        """Writes all parts in float16, in place of an older folder, whose networks are kept that are not `changed`, if
+        any.
         """
         path = Path(path)
         with replaced_folder(path, *OF_AGENT) as temporary:
@@ -147,21 +135,11 @@ class DiffusionAgent:
         return pipeline
 
     def draw(self, images: np.ndarray, instruction: str, seed: int, steps: int | None = None) -> np.ndarray:
-        """The views with the targets drawn onto them.
+        """The views with the targets drawn onto them, (4, H, W, 3) uint8 RGB; the same seed gives the same drawing.
 
-        Args:
-            images: (4, H, W, 3) uint8 RGB in the order of the rig, of `size`.
-            instruction: What the arm should do; encoded once.
-            seed: The same seed gives the same drawing.
-            steps: Denoising steps.
-
-        Returns:
-            (4, H, W, 3) uint8 RGB.
-
-        Raises:
-            ValueError: images of another shape or type; less than one step.
-            FloatingPointError: the networks gave numbers that are not finite.
-            RuntimeError: out of GPU memory.
+        `images` (4, H, W, 3) uint8 RGB are in the order of the rig, of `size`. ValueError: images of another shape or
+        type, less than one step; FloatingPointError: the networks gave numbers that are not finite; RuntimeError: out
+        of GPU memory.
         """
         steps = self.steps if steps is None else steps
         if steps < 1:
@@ -171,10 +149,8 @@ class DiffusionAgent:
         with out_of_memory("out of GPU memory while drawing: use --precision float16, or the tiny autoencoder"):
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)
         if not finite:
-            raise FloatingPointError(
-                "the drawing holds numbers that are not finite: the weights are damaged or the "
-                "precision is too low (device cpu draws in float32)"
-            )
+            why = "the weights are damaged or the precision is too low (device cpu draws in float32)"
+            raise FloatingPointError(f"the drawing holds numbers that are not finite: {why}")
         return drawings[0].numpy()
 
 

@@ -37,14 +37,11 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         scaling_factor: float = 1.0,
         block_out_channels: tuple[int, ...] | None = None,
     ) -> None:
-        """
-        Args:
-            latent_channels: Numbers per patch.
-            width: Channels at 1/8 of the resolution; half and a quarter of them at 1/4 and 1/2.
-            encoder_blocks: Residual blocks between patches and latents.
-            decoder_blocks: Residual blocks between latents and the first upsampling.
-            scaling_factor: What latents are multiplied by, so that their deviation is 1; measured after training.
-            block_out_channels: Pipelines take the factor 8 from its length, 4; the values follow from `width`.
+        """`latent_channels` are numbers per patch; `width` channels at 1/8 of the resolution, half and a quarter of
+        them at 1/4 and 1/2; `encoder_blocks` and `decoder_blocks` residual blocks on both sides of the latents.
+
+        `scaling_factor` is what latents are multiplied by, so that their deviation is 1; measured after training.
+        Pipelines take the factor 8 from the length of `block_out_channels`, 4, whose values follow from `width`.
         """
         super().__init__()
         self.register_to_config(block_out_channels=(width // 4, width // 4, width // 2, width))
@@ -94,11 +91,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         out_bias.zero_()
 
     def encode(self, x: Tensor, return_dict: bool = True) -> Any:
-        """Latents (B, latent_channels, H/8, W/8), not scaled yet, of pictures (B, 3, H, W) in [-1, 1].
-
-        Raises:
-            ValueError: height or width is no multiple of 8.
-        """
+        """Latents (B, C, H/8, W/8), not scaled, of pictures (B, 3, H, W) in [-1, 1]; ValueError: not multiples of 8."""
         if x.shape[-1] % PATCH or x.shape[-2] % PATCH:
             raise ValueError(f"pictures are {x.shape[-1]}x{x.shape[-2]}; width and height must be multiples of {PATCH}")
         distribution = IdentityDistribution(self.encoder(x))
@@ -135,10 +128,7 @@ def load_autoencoder(folder: Path | str, device: str = "cpu") -> Autoencoder:
     if (folder / "vae" / "config.json").is_file():
         folder = folder / "vae"
     if not (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no autoencoder (config.json is missing); train one with `genima train "
-            "autoencoder`, or restore the checkpoint"
-        )
+        raise FileNotFoundError(f"{folder} holds no autoencoder; `genima train autoencoder` trains one")
     with told_as_damage(folder):
         model = load_part(pick(KINDS, read_config(folder).get("_class_name"), "_class_name"), folder)
     return channels_last(model.eval().requires_grad_(False), device)

@@ -18,8 +18,7 @@ from torch import nn
 from genima_core.capture import channels_last
 from genima_core.diffusion.autoencoder import PATCH, load_autoencoder
 from genima_core.diffusion.config import BaseConfig, DiffusionConfig
-from genima_core.diffusion.networks import FAMILIES, Networks, cast
-from genima_core.diffusion.prompts import Prompts
+from genima_core.diffusion.networks import FAMILIES, Networks, Prompts, cast
 from genima_core.language import TextEncoder, prompt
 from genima_core.weights import load_part, read_config
 
@@ -49,9 +48,8 @@ def build(
     with more input channels that are not looked at yet. All else is frozen. `base` is a name or folder; `controlnet` a
     trained one to begin with, as for `find_trained`; a base from nothing knows the words of the `instructions`.
 
-    Raises:
-        ValueError, FileNotFoundError: something given that the preset does not take, or missing that it needs; parts
-            that are damaged, or do not belong together.
+    ValueError, FileNotFoundError: something given that the preset does not take, or missing that it needs; parts that
+    are damaged, or do not belong together.
     """
     if isinstance(config.base, BaseConfig):
         for name, given in (("--base", base), ("--controlnet", controlnet)):
@@ -119,14 +117,12 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
         folder = _folder(base)
         unet = load_part(UNet2DConditionModel, folder / "unet")
         vae = load_part(AutoencoderKL, folder / "vae")
-        scheduler = EulerAncestralDiscreteScheduler.from_config(
-            read_config(folder / "scheduler", "scheduler_config.json")
-        )
-    except (OSError, FileNotFoundError) as error:
-        raise FileNotFoundError(
-            f"no pretrained weights at {base}: download them with `hf download {base}`, or name a folder "
-            "that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base"
-        ) from error
+        config = read_config(folder / "scheduler", "scheduler_config.json")
+    except OSError as error:
+        parts = "a folder that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base"
+        remedy = f"download them with `hf download {base}`, or name {parts}"
+        raise FileNotFoundError(f"no pretrained weights at {base}: {remedy}") from error
+    scheduler = EulerAncestralDiscreteScheduler.from_config(config)
     prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)
     control = None
     if controlnet is not None:
@@ -151,9 +147,8 @@ def find_trained(source: Path, name: str = "controlnet") -> Path:
     for folder in (source, source / name, *(p / name for p in saved)):
         if (folder / "config.json").is_file():
             return folder
-    raise FileNotFoundError(
-        f"no trained {name} in {source}: it needs config.json, or {name}/ or checkpoint-<step>/{name}/ with one"
-    )
+    needed = f"config.json, or {name}/ or checkpoint-<step>/{name}/ with one"
+    raise FileNotFoundError(f"no trained {name} in {source}: it needs {needed}")
 
 
 def add_input_channels(unet: UNet2DConditionModel, channels: int) -> None:

@@ -23,14 +23,13 @@ BARE_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of the diffusion agent's training sees."""
+    """Tiled observations (B, 3, 2H, 2W) in [0, 1], latents (B, C, 2H/8, 2W/8) of deviation 1 of them with targets, and
+    how much of each patch shows a target (B, 1, 2H/8, 2W/8).
+    """
 
     condition: Tensor
-    """(B, 3, 2H, 2W) in [0, 1], the tiled observation."""
     latents: Tensor
-    """(B, C, 2H/8, 2W/8), of deviation 1, of the observation with targets."""
     spheres: Tensor
-    """(B, 1, 2H/8, 2W/8) in [0, 1], how much of each patch shows a target."""
     instructions: list[str]
 
 

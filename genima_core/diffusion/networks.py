@@ -1,11 +1,15 @@
 """What draws: UNet, ControlNet, autoencoder and text encoders, of three families of stock diffusers pipelines."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from diffusers import (
     ControlNetModel,
+    DDIMScheduler,
+    EulerAncestralDiscreteScheduler,
     StableDiffusionControlNetPipeline,
     StableDiffusionInstructPix2PixPipeline,
     StableDiffusionXLControlNetPipeline,
@@ -15,8 +19,53 @@ from torch import Tensor, nn
 
 from genima_core.config import pick
 from genima_core.diffusion.autoencoder import Autoencoder, encode
-from genima_core.diffusion.prompts import PromptEmbeddings, Prompts
-from genima_core.diffusion.schedule import Scheduler
+from genima_core.language import TextEncoder, prompt
+
+Scheduler: TypeAlias = EulerAncestralDiscreteScheduler | DDIMScheduler
+SUFFIXES = ("", "_2")
+"""Of the folders of the first and the second text encoder."""
+
+
+@dataclass(frozen=True)
+class PromptEmbeddings:
+    tokens: Tensor
+    """(n, tokens, width)."""
+    pooled: Tensor | None = None
+    """(n, pooled width) of the second encoder; None with one."""
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "PromptEmbeddings":
+        return PromptEmbeddings(
+            self.tokens.to(device, dtype), None if self.pooled is None else self.pooled.to(device, dtype)
+        )
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One text encoder (Stable Diffusion) or two (SDXL)."""
+
+    encoders: tuple[TextEncoder, ...]
+
+    @classmethod
+    def load(cls, folder: Path | str, count: int, device: str = "cpu", dtype: torch.dtype | None = None) -> "Prompts":
+        """Reads tokenizer/ and text_encoder/, and for two tokenizer_2/ and text_encoder_2/."""
+        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in SUFFIXES[:count]))
+
+    def save(self, folder: Path) -> None:
+        for encoder, suffix in zip(self.encoders, SUFFIXES, strict=False):
+            encoder.save(folder, suffix)
+
+    def check_distinct(self, instructions: Sequence[str]) -> None:
+        """ValueError if two instructions are the same to it; see `TextEncoder.check_distinct`."""
+        self.encoders[0].check_distinct([prompt(instruction) for instruction in instructions])
+
+    def embed(self, instructions: Sequence[str]) -> PromptEmbeddings:
+        """What the networks are told for these instructions."""
+        encoded = [[encoder.encode(prompt(i)) for i in instructions] for encoder in self.encoders]
+        if len(encoded) == 1:
+            return PromptEmbeddings(torch.cat([text.tokens for text in encoded[0]]))
+        # SDXL reads both encoders' last layers but one, and the second one's pooled embedding.
+        tokens = [torch.cat([text.penultimate for text in texts]) for texts in encoded]
+        return PromptEmbeddings(torch.cat(tokens, -1), torch.cat([text.pooled for text in encoded[1]]))
 
 
 @dataclass(frozen=True)
@@ -43,8 +92,6 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Networks:
-    """The parts of an agent."""
-
     family: str
     """Of `FAMILIES`."""
     vae: Autoencoder
@@ -65,10 +112,8 @@ class Networks:
         channels = self.vae.config.latent_channels
         expected = channels if family.controlled else 2 * channels
         if unet.in_channels != expected:
-            raise ValueError(
-                f"the UNet reads {unet.in_channels} channels and the autoencoder makes {channels}; "
-                f"family {self.family!r} needs {expected}"
-            )
+            given = f"the UNet reads {unet.in_channels} channels and the autoencoder makes {channels}"
+            raise ValueError(f"{given}; family {self.family!r} needs {expected}")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -130,7 +175,5 @@ def check_fit(unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
         if ours != theirs:
             wrong.append(f"{key} {ours} instead of {theirs}")
     if wrong:
-        raise ValueError(
-            f"the ControlNet does not belong to this base: it has {', '.join(wrong)}; SD-Turbo, SD 1.5 "
-            "and SDXL-Turbo each need a ControlNet that was trained with them"
-        )
+        remedy = "SD-Turbo, SD 1.5 and SDXL-Turbo each need a ControlNet that was trained with them"
+        raise ValueError(f"the ControlNet does not belong to this base: it has {', '.join(wrong)}; {remedy}")

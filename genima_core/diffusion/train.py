@@ -19,17 +19,15 @@ from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.building import TrainableNetworks, build
 from genima_core.diffusion.config import PRESETS, DiffusionConfig
 from genima_core.diffusion.examples import Batch, DrawingExamples
-from genima_core.diffusion.prompts import PromptEmbeddings
+from genima_core.diffusion.networks import PromptEmbeddings
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
 from genima_core.training.config import DiffusionTraining
-from genima_core.training.report import write_pictures
-from genima_core.training.run import Run, set_up
+from genima_core.training.run import Run, set_up, write_pictures
 from genima_core.training.schedule import count_steps, follow, frozen_copy, learning_rate, shuffled
 
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-"""What accelerate calls them."""
 OUT_OF_MEMORY = (
     "out of GPU memory while training: raise --accumulate, use --precision bfloat16 or --checkpointing, or lower "
     "--batch-size"
@@ -37,11 +35,7 @@ OUT_OF_MEMORY = (
 
 
 def train_diffusion(training: DiffusionTraining) -> None:
-    """Trains the agent that draws targets; resumes a run that is in the folder.
-
-    Raises:
-        ValueError: what the preset, the device or the data cannot do.
-    """
+    """Trains the agent that draws targets; resumes a run that is in the folder. ValueError: what cannot be done."""
     config = replace(pick(PRESETS, training.preset, "preset"), **given(batch_size=training.batch_size))
     set_up(training)
     device = str(make_accelerator(training).device)
@@ -84,21 +78,17 @@ def fit_diffusion(
 ) -> DiffusionAgent:
     """The loop of `train_diffusion`; `checked` held-out windows are drawn every `every` steps, four times as many last.
 
-    Learning is a function of the options and the step only, so a resumed run gives the same weights.
-
-    Raises:
-        ValueError: a batch that cannot be shared out; a budget in minutes on several processes; a state to resume from
-            that does not fit.
-        RuntimeError: out of GPU memory.
+    Learning is a function of the options and the step only, so a resumed run gives the same weights. ValueError: a
+    batch that cannot be shared out; a budget in minutes on several processes; a state to resume from that does not fit;
+    RuntimeError: out of GPU memory.
     """
     accelerator = make_accelerator(training)
     main, processes = accelerator.is_main_process, accelerator.num_processes
     parts = processes * training.accumulate
     if config.batch_size % parts:
-        raise ValueError(
-            f"a batch of {config.batch_size} cannot be shared by {processes} processes in "
-            f"{training.accumulate} parts each; choose --batch-size as a multiple of {parts}"
-        )
+        shares = f"{processes} processes in {training.accumulate} parts each"
+        remedy = f"choose --batch-size as a multiple of {parts}"
+        raise ValueError(f"a batch of {config.batch_size} cannot be shared by {shares}; {remedy}")
     if training.minutes is not None and processes > 1:
         raise ValueError("with several processes give --steps, not --minutes: their clocks differ")
     show_progress = show_progress and main
@@ -162,10 +152,7 @@ def fit_diffusion(
 def drawing_loss(
     model: nn.Module, trainable: TrainableNetworks, batch: Batch, config: DiffusionConfig, generator: torch.Generator
 ) -> Tensor:
-    """Mean squared error of what the networks predict from noisy latents; patches with targets count more.
-
-    `model` is a `Learner`, or accelerate's wrapper of one.
-    """
+    """Squared error of a `Learner`'s predictions from noisy latents; patches with targets count more."""
     clean, noising, networks = batch.latents, trainable.noising, trainable.networks
     noise = torch.randn(clean.shape, generator=generator).to(clean)
     last = noising.config.num_train_timesteps

@@ -28,22 +28,15 @@ from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
 from genima_core.tiling import tile
 from genima_core.training.config import Training
-from genima_core.training.report import write_pictures
-from genima_core.training.run import Run, set_up
+from genima_core.training.run import Run, set_up, write_pictures
 from genima_core.training.schedule import learning_rate
 
 
 def train_autoencoder(training: Training) -> None:
-    """Trains the drawing agent's image coder; resumes a run that is in the folder.
-
-    Raises:
-        ValueError: a preset that brings its own.
-    """
+    """Trains the drawing agent's image coder; resumes a run that is there. ValueError: the preset brings its own."""
     config = pick(PRESETS, training.preset, "preset")
     if config.autoencoder is None:
-        raise ValueError(
-            f"preset {training.preset!r} uses the pretrained model's autoencoder: there is nothing to train"
-        )
+        raise ValueError(f"preset {training.preset!r} has a pretrained autoencoder: there is nothing to train")
     set_up(training)
     cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
     fit_autoencoder(training, cache, config.autoencoder)
@@ -52,7 +45,6 @@ def train_autoencoder(training: Training) -> None:
 def fit_autoencoder(
     training: Training, cache: WindowCache, config: AutoencoderConfig, show_progress: bool = True
 ) -> PatchAutoencoder:
-    """The loop of `train_autoencoder`."""
     seed, device = training.seed, choose_device(training.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

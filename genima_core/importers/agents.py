@@ -10,8 +10,6 @@ from genima_core.files import check_replaceable
 
 @dataclass(frozen=True)
 class Options:
-    """What the parts are put together with."""
-
     preset: Literal["sd-turbo", "sdxl-turbo", "instruct-pix2pix"] = "sd-turbo"
     """Sizes and kind of model that it was trained with."""
     base: str | None = None
@@ -25,13 +23,7 @@ class Options:
 
 
 def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict[str, Any]:
-    """Writes an agent's folder, where an older agent is replaced; says what was put together.
-
-    `source` is what `find_trained` takes: a ControlNet, or for preset instruct-pix2pix a UNet.
-
-    Raises:
-        FileNotFoundError, ValueError: something is missing, damaged, or does not belong together.
-    """
+    """Writes an agent's folder, in place of an older one, from what `find_trained` takes; says what it put together."""
     from diffusers import UNet2DConditionModel  # takes seconds, and the command line needs the options at once
 
     from genima_core.diffusion.agent import OF_AGENT, DiffusionAgent

@@ -61,20 +61,14 @@ IGNORED = (
 
 
 def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: str | None = None) -> dict:
-    """Turns a RoboBase checkpoint into a controller folder.
+    """Turns a RoboBase checkpoint into a controller folder; what was done, and the ignored names by reason.
 
-    Args:
-        source: Snapshot (.pt); the statistics lie beside it, and config.yaml there or above.
-        out: Folder for `Controller.load`; an older one is replaced at the end.
-        rig: Cameras that the targets will be drawn for; resized to the checkpoint's views.
-        text_encoder: Name or folder of the CLIP model that it was trained with; ViT-B/32 by default.
+    `source` is a snapshot (.pt); the statistics lie beside it, and config.yaml there or above. `out` is a folder for
+    `Controller.load`; an older one is replaced at the end. `rig` holds the cameras that the targets will be drawn for,
+    `text_encoder` the name or folder of the CLIP model that it was trained with, ViT-B/32 by default.
 
-    Returns:
-        What was done: snapshot, configuration, text encoder, number of parameters, and ignored names by reason.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, asks for code, or describes a network that `Act` is not.
+    FileNotFoundError, ValueError: a file is missing; a file is damaged, asks for code, or describes a network that
+    `Act` is not.
     """
     snapshot = Path(source)
     if not snapshot.is_file():
@@ -101,14 +95,10 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
 
 
 def find_config(snapshot: Path) -> Path:
-    """The configuration that a snapshot was trained with."""
     for name in CONFIGS:
         if (snapshot.parent / name).is_file():
             return (snapshot.parent / name).resolve()
-    raise FileNotFoundError(
-        f"config.yaml is missing: it is looked for as {', '.join(CONFIGS)} from {snapshot.parent}; "
-        "copy it from the training run"
-    )
+    raise FileNotFoundError(f"config.yaml is missing ({', '.join(CONFIGS)} from {snapshot.parent}); copy it")
 
 
 def read_config(path: Path, rig: CameraRig) -> ActConfig:
@@ -141,10 +131,8 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
     cameras = get("env.cameras")
     # Their order makes no difference to the network (see `Act`).
     if not isinstance(cameras, list) or sorted(map(str, cameras)) != sorted(rig.names):
-        raise ValueError(
-            f"{path}: the checkpoint sees the cameras {cameras}, the rig has {list(rig.names)}; give the "
-            "rig that it was trained with, its cameras named alike"
-        )
+        given = f"{path}: the checkpoint sees the cameras {cameras}, the rig has {list(rig.names)}"
+        raise ValueError(f"{given}; give the rig that it was trained with, its cameras named alike")
     return from_overrides(ActConfig, {ours: get(theirs) for ours, theirs in VALUES.items()}, str(path))
 
 
@@ -158,10 +146,7 @@ def read_statistics(folder: Path) -> Statistics:
     for name, own, joints in (("proprio_stats", "q", slice(1, None)), ("action_stats", "action", slice(None, 7))):
         path = folder / f"{name}.json"
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} is missing: GENIMA's training writes it beside its snapshots; without it "
-                "the network's outputs cannot be interpreted"
-            )
+            raise FileNotFoundError(f"{path} is missing: GENIMA's training writes it beside its snapshots; copy it")
         data = read_json(path)
         for key in ("mean", "std"):
             numbers = checked_numbers(data.get(key), (8,), f"{key} in {path}")

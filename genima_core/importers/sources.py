@@ -9,12 +9,7 @@ from genima_core.importers.rlbench.layout import EXPECTED, find_variations, list
 
 
 def check_kind(src: Path, kind: str) -> None:
-    """Nothing if `src` is of a kind: bags, rlbench, agent or controller.
-
-    Raises:
-        FileNotFoundError: it does not exist.
-        ValueError: it is something else; says which kind, or what is valid.
-    """
+    """Nothing if `src` is of a kind: bags, rlbench, agent or controller; FileNotFoundError, ValueError: it is not."""
     if not src.exists():
         raise FileNotFoundError(f"{src} does not exist")
     holds, valid = _KINDS[kind]
@@ -28,11 +23,7 @@ def check_kind(src: Path, kind: str) -> None:
 
 
 def find_snapshot(src: Path) -> Path | None:
-    """The controller's file that `src` is or holds: the latest of several.
-
-    Raises:
-        ValueError: several, and none is called latest.
-    """
+    """The controller's file that `src` is or holds, the latest of several; ValueError: none is called latest."""
     if src.is_file():
         return src if src.suffix == ".pt" else None
     files = sorted(src.glob("*.pt"))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genima_core.config import check_positive
+from genima_core.config import check_positive, check_within
 
 SLOWEST_SCALE = 0.01
 """Least velocity_scale: slower than this nobody tells motion from rest, and numbers lose their meaning."""
@@ -77,21 +77,18 @@ class StreamerConfig:
     def __post_init__(self) -> None:
         if self.execution not in ("sync", "async"):
             raise ValueError(f"execution is {self.execution!r}; valid are sync, async")
-        if not SLOWEST_SCALE <= self.velocity_scale <= 1:
-            raise ValueError(f"velocity_scale is {self.velocity_scale}; it must be in [{SLOWEST_SCALE:g}, 1]")
-        for name in ("velocity_factor", "acceleration_factor", "jerk_factor"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
+        shares = "velocity_factor acceleration_factor jerk_factor"
         check_positive(
             self,
             "period_s settle_s blend_acceleration max_blend_s max_jump_rad max_deviation_rad "
             "max_observation_age_s joint_state_timeout_s joint_state_fault_s arm_status_timeout_s "
-            "target_timeout_s target_pause_s max_start_rad max_lag_rad follow_blend_s follow_acceleration",
+            f"target_timeout_s target_pause_s max_start_rad max_lag_rad follow_blend_s follow_acceleration {shares}",
         )
+        check_within(self, 0.0, 1.0, shares)
+        check_within(self, SLOWEST_SCALE, 1.0, "velocity_scale")
+        check_within(self, 0.0, 0.1, "position_margin_rad")
         if self.rest_after_s < self.settle_s:
             raise ValueError(f"rest_after_s is {self.rest_after_s}; it must be at least settle_s ({self.settle_s})")
         if self.execution_horizon < 0 or self.execution_horizon == 1 or self.smoothing < 0:
             valid = "valid are an execution_horizon of 0 (all) or at least 2, and smoothing of at least 0"
             raise ValueError(f"execution_horizon is {self.execution_horizon}, smoothing {self.smoothing}; {valid}")
-        if not 0 <= self.position_margin_rad <= 0.1:
-            raise ValueError(f"position_margin_rad is {self.position_margin_rad}; it must be in [0, 0.1]")

@@ -47,11 +47,8 @@ def plan_chunk(
             yield Reason.GRIPPER, f"{given}; valid is 0 to {most_m:g} m: convert openings to widths."
         age_s, ahead_s = now_s - chunk.stamp_s, start_s - now_s
         if not age_s <= config.max_observation_age_s:
-            given, limit_s = (
-                f"The chunk's observation is {age_s:.2f} s old; valid is up to",
-                config.max_observation_age_s,
-            )
-            yield Reason.STALE, f"{given} {limit_s:g} s: the policy or a camera is too slow."
+            valid = f"valid is up to {config.max_observation_age_s:g} s: the policy or a camera is too slow."
+            yield Reason.STALE, f"The chunk's observation is {age_s:.2f} s old; {valid}"
         if not max(-age_s, ahead_s) <= config.max_lead_s:
             given = f"The chunk is stamped {-age_s:.2f} s from now and begins {ahead_s:.2f} s from now"
             yield Reason.FUTURE, f"{given}; valid is up to {config.max_lead_s:g} s: synchronise the clocks."
@@ -184,12 +181,8 @@ class TargetInput:
         self.active, self.accepted_at_s = True, now_s
 
     def _problems(self, target: Target, now_s: float, here: np.ndarray) -> Iterator[tuple[Reason, str]]:
-        config, names, width_m, most_m = (
-            self._config,
-            self._arm.joint_names,
-            target.width_m,
-            self._arm.gripper.max_width_m,
-        )
+        config, names = self._config, self._arm.joint_names
+        width_m, most_m = target.width_m, self._arm.gripper.max_width_m
         yield from _outside(self._arm, "The target", target.q[None], "look at its sender.")
         if width_m is not None and not abs(width_m / most_m - 0.5) <= 0.5 + WIDTH_SLACK:
             valid = f"valid is 0 to {most_m:g} m: convert openings to widths."

@@ -75,8 +75,6 @@ class Leader:
             self._estimate.forget()
             return f"{names[i]} of the leader jumped by {jump[i]:.3f} rad in {1e3 * dt_s:.0f} ms; look at its driver."
         if (i := worst(np.abs(self.dq) / self._fastest - 1)) is not None:
-            return (
-                f"{names[i]} of the leader moves at {self.dq[i]:.2f} rad/s; valid is up to {self._fastest[i]:.2f} "
-                "rad/s: look at its driver."
-            )
+            valid = f"valid is up to {self._fastest[i]:.2f} rad/s: look at its driver."
+            return f"{names[i]} of the leader moves at {self.dq[i]:.2f} rad/s; {valid}"
         return None

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from genima_core.arm import Arm
-from genima_core.config import check_positive
+from genima_core.config import check_positive, check_within
 from genima_core.streaming.leader import Leader
 from genima_core.streaming.profile import Glide
 from genima_core.streaming.states import Reason, Refusal, State, Status, first_refusal
@@ -63,8 +63,7 @@ class MirrorConfig:
             "approach_speed align_tolerance_rad leader_timeout_s follower_timeout_s max_lag_rad max_lag_s "
             "max_speed_ratio max_rate_hz",
         )
-        if not 0 <= self.leader_margin_rad <= 0.5:
-            raise ValueError(f"leader_margin_rad is {self.leader_margin_rad}; it must be in [0, 0.5]")
+        check_within(self, 0.0, 0.5, "leader_margin_rad")
 
 
 @dataclass(frozen=True, eq=False)

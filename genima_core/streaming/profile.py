@@ -64,9 +64,7 @@ class Motion(NamedTuple):
 
 
 class Profile:
-    """The commanded motion; `track`, `stop` and `coast` advance it by one period of nominal length, whatever the clock
-    says.
-    """
+    """The commanded motion, advanced by one period of nominal length, whatever the clock says."""
 
     def __init__(self, limits: JointLimits, period_s: float, start: np.ndarray):
         self.period_s = period_s
@@ -148,10 +146,7 @@ class Profile:
         return np.array([*(plan.motion.q for plan in plans), *(last.states(t)[0] for t in times_s)])
 
     def _toward(self, plan: "_Plan", wanted: list[list[list[float]]], rest_within_s: float) -> "_Plan":
-        """One period towards wanted states [period][q, dq, ddq][joint].
-
-        A joint for which Ruckig finds nothing takes the next state of its stop.
-        """
+        """One period towards wanted [period][q, dq, ddq][joint]; joints for which Ruckig finds nothing stop."""
         slower = plan.later(self.period_s)
         prepared, now = np.array(slower.motion), np.array(plan.motion).T.tolist()
         states, hints = prepared.copy(), [0] * 7
@@ -287,10 +282,7 @@ def _stop_input(limits: JointLimits) -> InputParameter:
 
 
 class Glide:
-    """Slow motion to where something else is, and to rest: all joints arrive together, without a jerk.
-
-    It begins where it is told and is advanced by the time that has passed.
-    """
+    """Slow motion to where something else is, and to rest, for the time that has passed: joints arrive together."""
 
     def __init__(self, q: np.ndarray, dq: np.ndarray, now_s: float, limits: JointLimits):
         self.q, self.dq = np.clip(q, limits.lower, limits.upper), np.array(dq, dtype=np.float64)

@@ -8,12 +8,23 @@ from dataclasses import replace
 from genima_core.arm import Arm
 from genima_core.arm_status import ArmStatus
 from genima_core.streaming import states
-from genima_core.streaming.command import Command, Statistics
 from genima_core.streaming.config import SLOWEST_SCALE, StreamerConfig
 from genima_core.streaming.inputs import TargetInput, find_jump, plan_chunk
 from genima_core.streaming.playback import Clearance, Playback, describe
 from genima_core.streaming.reference import Blend, ChunkPath, TargetPath
-from genima_core.streaming.states import FAULTS, HARMLESS, SILENT, STATES, TRANSITIONS, Event, Mode, Reason, Refusal
+from genima_core.streaming.states import (
+    FAULTS,
+    HARMLESS,
+    SILENT,
+    STATES,
+    TRANSITIONS,
+    Command,
+    Event,
+    Mode,
+    Reason,
+    Refusal,
+    Statistics,
+)
 from genima_core.streaming.watchdogs import Watchdogs
 from genima_core.types import ActionChunk, JointState, Target
 

@@ -231,11 +231,9 @@ class MeasurementWatch:
         if deviation[i := int(np.argmax(deviation))] <= limit:
             return None
         remedy = f"{self.doubt}: look at the arm's driver" if self.doubt else BLOCKED
-        text = (
-            f"{self._arm.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {deviation[i]:.3f} rad from its "
-            f"command (limit {limit:g} rad); {remedy}, then: genima reset."
-        )
-        return Trouble(Reason.DEVIATION, text, Event.FAIL)
+        away = f"{deviation[i]:.3f} rad from its command (limit {limit:g} rad)"
+        given = f"{self._arm.joint_names[i]} is measured at {self.last.q[i]:.3f} rad, {away}"
+        return Trouble(Reason.DEVIATION, f"{given}; {remedy}, then: genima reset.", Event.FAIL)
 
     def forget(self, now_s: float) -> None:
         """What was measured before is no longer so, even if it arrives later."""

@@ -36,20 +36,15 @@ class FolderBackgrounds(_Backgrounds):
     """Random crops of the images in a folder and its subfolders, decoded once and kept small."""
 
     def __init__(self, path: Path | str, longest_side: int = 640, cached_images: int = 256) -> None:
-        """Images are reduced to `longest_side` pixels; the `cached_images` used last stay in memory.
-
-        FileNotFoundError, ValueError: no such folder; one that holds no readable image.
-        """
+        """FileNotFoundError, ValueError: no such folder; no readable image. The `cached_images` used last stay."""
         self.path = Path(path)
         if not self.path.is_dir():
             raise FileNotFoundError(f"no folder {self.path}; name a folder of images, or none for procedural textures")
         self.files = sorted(f for f in self.path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
         self._load = lru_cache(cached_images)(partial(_read_small, longest_side=longest_side))
         if all(self._load(file) is None for file in self.files):
-            raise ValueError(
-                f"no readable image in {self.path} ({len(self.files)} files with a name ending in "
-                f"{', '.join(IMAGE_SUFFIXES)}); add images or leave the folder out"
-            )
+            seen = f"{len(self.files)} files with a name ending in {', '.join(IMAGE_SUFFIXES)}"
+            raise ValueError(f"no readable image in {self.path} ({seen}); add images or leave the folder out")
 
     def _make(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         image = None

@@ -22,14 +22,14 @@ FOUND_WITHIN = 0.1
 
 @dataclass(frozen=True)
 class DrawingScore:
-    """How well a drawing shows the targets; arrays are (views, targets) in the order of the rig and `TARGET_NAMES`."""
+    """How well a drawing shows the targets, (views, targets) in the order of the rig and `TARGET_NAMES`: which are in
+    the view at all, of these which are drawn within `FOUND_WITHIN` of its width, and how far from the true centre, NaN
+    if not.
+    """
 
     visible: np.ndarray
-    """Bool: whether the target is in the view at all; only these count."""
     found: np.ndarray
-    """Bool: visible, and drawn within `FOUND_WITHIN` of the view's width from its true centre."""
     error_px: np.ndarray
-    """Distance between the drawn and the true centre of what is visible; NaN where not found."""
 
 
 def visible_targets(views: TargetViews, min_pixels: int | None = None) -> np.ndarray:
@@ -54,8 +54,7 @@ def find_centres(
     has another shape.
     """
     if observation is not None and observation.shape != drawn.shape:
-        shapes = f"the observation is {observation.shape}, the drawing {drawn.shape}"
-        raise ValueError(f"{shapes}; both are needed in the size of the drawing")
+        raise ValueError(f"the observation is {observation.shape}, the drawing {drawn.shape}; one size is needed")
     states = (True, False) if gripper_open is None else (gripper_open,)
     grippers = [palette.gripper_colour(state) for state in states]
     candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers]
@@ -71,10 +70,7 @@ def find_centres(
 def score_drawing(
     drawn: np.ndarray, truth: TargetViews, observation: np.ndarray | None = None, gripper_open: bool | None = None
 ) -> DrawingScore:
-    """Compares a drawing (4, H, W, 3) uint8 with the targets that it should show.
-
-    The true centre is the centroid of the visible part, so that partly hidden spheres are judged fairly.
-    """
+    """A drawing (4, H, W, 3) uint8 against the centroids of what is visible of the targets that it should show."""
     visible = visible_targets(truth)
     found_at, true_at = find_centres(drawn, gripper_open, observation), label_centres(truth.labels)
     distance = np.linalg.norm(found_at - true_at, axis=-1)

@@ -21,10 +21,7 @@ class TargetViews:
 
 
 def over_observation(views: TargetViews, images: np.ndarray) -> np.ndarray:
-    """The targets over what the cameras see, (4, H, W, 3) uint8: what the diffusion agent learns to draw.
-
-    ValueError where `images` differ in shape or type from the views.
-    """
+    """The targets over what the cameras see, (4, H, W, 3) uint8: what the agent learns; ValueError: another size."""
     return _composite(views, images, views.alpha.astype(np.uint16))
 
 
@@ -36,10 +33,8 @@ def over_backgrounds(views: TargetViews, backgrounds: np.ndarray, rng: np.random
 
 def _composite(views: TargetViews, images: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     if images.shape != views.rgb.shape or images.dtype != np.uint8:
-        raise ValueError(
-            f"pictures are {images.shape} {images.dtype}; the targets were rendered as "
-            f"{views.rgb.shape} uint8: use a rig of the pictures' size"
-        )
+        needed = f"the targets were rendered as {views.rgb.shape} uint8: use a rig of the pictures' size"
+        raise ValueError(f"pictures are {images.shape} {images.dtype}; {needed}")
     result = images.copy()
     drawn = alpha > 0
     a = alpha[drawn, None]

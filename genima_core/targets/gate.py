@@ -15,10 +15,11 @@ import numpy as np
 
 from genima_core.cameras import CameraRig
 from genima_core.config import check_positive
+from genima_core.geometry import checked_numbers
 from genima_core.targets.detect import find_centres, label_centres
 from genima_core.targets.palette import TARGET_NAMES
-from genima_core.targets.reach import Reach, reach
-from genima_core.targets.triangulation import camera_poses, outline_labels, project, triangulate
+from genima_core.targets.triangulation import Reach, camera_poses, outline_labels, project, reach, triangulate
+from genima_core.tiling import check_views
 
 
 class GateState(StrEnum):
@@ -57,22 +58,20 @@ class GateConfig:
         check_positive(self, "joint_speed tcp_speed_m_s")
         lower, upper = self.workspace_lower_m, self.workspace_upper_m
         if not (len(lower) == len(upper) == 3 and all(a < b for a, b in zip(lower, upper, strict=True))):
-            raise ValueError(
-                f"workspace_lower_m is {list(lower)}, workspace_upper_m {list(upper)}; three numbers each are needed, "
-                "x, y and z in m, the upper ones above the lower"
-            )
+            needed = "three numbers each are needed, x, y and z in m, the upper ones above the lower"
+            raise ValueError(f"workspace_lower_m is {list(lower)}, workspace_upper_m {list(upper)}; {needed}")
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What a drawing came to, for each limit of `GateConfig`; the worst of all views and spheres."""
+    """What a drawing came to, for each limit of `GateConfig`, the worst of all views and spheres; reprojection and the
+    largest part of a view where a sphere should be seen and is not (`unseen`), of what is allowed there.
+    """
 
     noise_levels: float
     scene_levels: float
     reprojection: float
-    """Of what is allowed there."""
     unseen: float
-    """The largest part of a view where a sphere should be seen and is not, of what is allowed there."""
     reach_m: float
     joint_speed: float
     tcp_speed_m_s: float
@@ -109,7 +108,10 @@ class Gate:
         With the `observation` (4, H, W, 3) that it was drawn over, also whether it shows that scene. ValueError for
         pictures of another size than the rig's, and for joint positions that are not 7 finite numbers.
         """
-        self._validate(drawing, q_now, observation)
+        for name, views in (("the drawing", drawing), ("the observation", observation)):
+            if views is not None:
+                check_views(views, self.rig.size, name)
+        checked_numbers(q_now, (7,), "joint positions of the moment of capture")
         T_base_cam = camera_poses(self.rig, q_now)
         centres = find_centres(drawing)
         points, error_px, allowed_px = self._locate(T_base_cam, centres)
@@ -139,18 +141,6 @@ class Gate:
             tcp_speed,
         )
         return Verdict(not reasons, reasons, points, error_px, arm.q, measures)
-
-    def _validate(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None) -> None:
-        shape = (len(self.rig.cameras), *self.rig.size[::-1], 3)
-        for name, pictures in (("drawing", drawing), ("observation", observation)):
-            if pictures is not None and (np.shape(pictures) != shape or pictures.dtype != np.uint8):
-                what = f"{np.shape(pictures)} {getattr(pictures, 'dtype', '')}"
-                raise ValueError(f"the {name} is {what}; this rig's is {shape} uint8")
-        if np.shape(q_now) != (7,) or not np.isfinite(q_now).all():
-            raise ValueError(
-                f"joint positions are {np.asarray(q_now).tolist()}; the gate needs 7 finite numbers in rad, from the "
-                "moment of capture"
-            )
 
     @property
     def _on_hand(self) -> np.ndarray:
@@ -249,9 +239,8 @@ def _noise(view: np.ndarray) -> float:
 
 
 def _difference(drawing: np.ndarray, observation: np.ndarray, spheres: np.ndarray) -> float:
-    """Difference of two views (H, W, 3), of 255 levels, beside the spheres (H, W) bool; small details do not count.
-
-    Of where they differ most, the fiftieth part does not count either.
+    """Difference of two views (H, W, 3) beside the spheres (H, W), of 255 levels; details and the worst 2 % do not
+    count.
     """
     size = drawing.shape[1]
     reach_px = 2 * max(1, round(size * 6 / 64)) + 1

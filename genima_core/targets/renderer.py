@@ -28,10 +28,7 @@ __all__ = ["TargetRenderer", "TargetViews"]
 
 
 class TargetRenderer:
-    """Draws where four of the arm's frames should be; GL objects are built once, calls only move them.
-
-    Use and close it in the thread that made it.
-    """
+    """Draws where four of the arm's frames should be; built once and moved, in the thread that made it."""
 
     def __init__(self, rig: CameraRig, supersample: int = 2) -> None:
         """`supersample` pixels are rendered per pixel and axis; 1 to 8."""

@@ -1,11 +1,17 @@
-"""Where spheres are in space, given their centres in several views; and what they cover in each view."""
+"""Where spheres are in space, given their centres in several views, what they cover, and which arm shows them."""
+
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import least_squares
 
-from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.arm import Arm, frame_index
+from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, transform_points
 
 ROUNDS = 3
+STAY_M_PER_RAD = 0.004
+"""What a joint is held by where it is: four points leave the seventh open, and a stretched arm more."""
 
 
 def camera_poses(rig: CameraRig, q_now: np.ndarray) -> np.ndarray:
@@ -26,15 +32,12 @@ def project(rig: CameraRig, T_base_cam: np.ndarray, points: np.ndarray) -> tuple
 
 
 def outline_labels(rig: CameraRig, T_base_cam: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Front-most sphere at each pixel (views, H, W) uint8, 0 for none, else 1 + its index in `points` (N, 3) m.
-
-    As `TargetViews.labels`, without rendering; a point that is NaN covers nothing.
-    """
+    """Front-most sphere at each pixel (views, H, W), 0 for none, else 1 + its index in `points` (N, 3) m; NaN: none."""
     width, height = rig.size
     labels = np.zeros((len(rig.cameras), height, width), np.uint8)
-    pixels = np.mgrid[:height, :width][::-1]
+    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
     for view, (camera, T) in enumerate(zip(rig.cameras, T_base_cam, strict=True)):
-        rays = _rays(camera.intrinsics, *pixels)
+        rays = camera.intrinsics.rays(pixels)
         squared = (rays * rays).sum(axis=-1)
         nearest = np.full((height, width), np.inf)
         for index, p_cam in enumerate(transform_points(invert(T), points)):
@@ -68,7 +71,7 @@ def _meet(rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray) -> np.nda
     if len(seen) < 2:
         return point
     origins, cameras = T_base_cam[seen, :3, 3], [rig.cameras[view] for view in seen]
-    rays = np.stack([_rays(camera.intrinsics, *centres[view]) for camera, view in zip(cameras, seen, strict=True)])
+    rays = np.stack([camera.intrinsics.rays(centres[view]) for camera, view in zip(cameras, seen, strict=True)])
     rays = (T_base_cam[seen, :3, :3] @ (rays / np.linalg.norm(rays, axis=-1, keepdims=True))[..., None])[..., 0]
     across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
     focal = np.array([camera.intrinsics.fx for camera in cameras])
@@ -85,6 +88,36 @@ def _meet(rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray) -> np.nda
     return point
 
 
-def _rays(camera: PinholeCamera, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Points (..., 3) at depth 1 in the camera frame, seen at the pixels (u, v)."""
-    return np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u, float)], axis=-1)
+@dataclass(frozen=True)
+class Reach:
+    """The configuration (7,) rad that comes nearest, its drawn frames (4, 3) m, and their distances (4,) m or NaN."""
+
+    q: np.ndarray
+    points: np.ndarray
+    distance_m: np.ndarray
+
+
+def reach(arm: Arm, points: np.ndarray, q_start: np.ndarray) -> Reach:
+    """The configuration whose drawn frames come nearest to `points` (4, 3) m, NaN for any; it stays at `q_start`."""
+    asked = np.isfinite(points).all(axis=-1)
+
+    def distances(q: np.ndarray) -> np.ndarray:
+        return np.append((_frames(arm, q)[0] - points)[asked], STAY_M_PER_RAD * (q - q_start))
+
+    def derivatives(q: np.ndarray) -> np.ndarray:
+        return np.concatenate([_frames(arm, q)[1][asked].reshape(-1, 7), STAY_M_PER_RAD * np.eye(7)])
+
+    bounds = arm.limits.lower, arm.limits.upper
+    found = [least_squares(distances, arm.clip(start), derivatives, bounds, ftol=1e-5) for start in (q_start, arm.home)]
+    q = min(found, key=lambda fit: fit.cost).x
+    origins, _ = _frames(arm, q)
+    return Reach(q, origins, np.linalg.norm(points - origins, axis=-1))
+
+
+def _frames(arm: Arm, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Origins (4, 3) m of the drawn frames and their derivatives (4, 3, 7) m/rad."""
+    poses, index = arm.forward_kinematics(q), np.array([frame_index(name) for name in arm.drawn_frames])
+    origins = poses[index, :3, 3]
+    arms = origins[:, None] - poses[None, :7, :3, 3]
+    J = np.cross(poses[None, :7, :3, 2], arms) * (np.arange(7) <= np.minimum(index, 6)[:, None])[..., None]
+    return origins, J.transpose(0, 2, 1)

@@ -1,12 +1,14 @@
-"""A training run on disk: how far it is, what it needs to go on, and its curves."""
+"""A training run on disk: how far it is, what it needs to go on, its curves and pictures."""
 
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import cv2
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -14,9 +16,8 @@ from torch import nn
 
 from genima_core.config import flat
 from genima_core.device import choose_device
-from genima_core.files import one_line, telling_full_disk, write_json
+from genima_core.files import explained, telling_full_disk, write_json
 from genima_core.training.config import Training
-from genima_core.training.report import line, write_curves
 from genima_core.weights import read_torch
 
 STATE = "training.pt"
@@ -41,18 +42,11 @@ class Run:
         writes: bool = True,
         show_progress: bool = False,
     ) -> None:
-        """
-        Args:
-            training: Says where to write and the budget.
-            stateful: What has a state_dict: what learns, its average, the optimizer.
-            options: What must be the same when resuming, beside the seed.
-            steps: Budget where `training` has none.
-            batch_size: Examples of a step, for the speed.
-            writes: Whether this process writes files: one does, when several train together.
-            show_progress: A bar, and a line for each validation.
+        """`stateful` is what has a state_dict: what learns, its average, the optimizer; `options` what must be the same
+        when resuming, beside the seed; `steps` the budget where `training` has none; `batch_size` counts for the speed.
+        One process `writes` files, when several train together; progress is a bar, and a line for each validation.
 
-        Raises:
-            ValueError: two budgets, or a state in the folder that is damaged or has other options.
+        ValueError: two budgets, or a state in the folder that is damaged or has other options.
         """
         self.out, self.steps, self.minutes = Path(training.out), training.steps, training.minutes
         if self.steps is None and self.minutes is None:
@@ -103,10 +97,8 @@ class Run:
         self.elapsed_s, self._since = self.elapsed_s + now - self._since, now
         self.step += 1
         if not all(math.isfinite(v) for v in values.values()):
-            raise FloatingPointError(
-                f"training went wrong at step {self.step}: {dict(values)}; resume from the last "
-                f"state in {self.out}, or lower the learning rate"
-            )
+            remedy = f"resume from the last state in {self.out}, or lower the learning rate"
+            raise FloatingPointError(f"training went wrong at step {self.step}: {dict(values)}; {remedy}")
         self.history.append({"step": self.step, **values})
         if self.step % 10 == 0:
             self._log(values, "train")
@@ -133,16 +125,14 @@ class Run:
 
     def finish(self, scores: Mapping[str, Any], model: nn.Module) -> None:
         """Writes scores.json: how long, how fast, how large, how good."""
-        write_json(
-            self.out / "scores.json",
-            {
-                "steps": self.step,
-                "minutes": self.elapsed_s / 60,
-                "samples_per_s": self.samples_per_s,
-                "parameters": sum(p.numel() for p in model.parameters()),
-                "scores": scores,
-            },
-        )
+        content = {
+            "steps": self.step,
+            "minutes": self.elapsed_s / 60,
+            "samples_per_s": self.samples_per_s,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "scores": scores,
+        }
+        write_json(self.out / "scores.json", content)
 
     @property
     def samples_per_s(self) -> float:
@@ -177,8 +167,8 @@ class Run:
         write_curves(self.history, self.out / "loss.png")
 
     def _resume(self) -> None:
-        path = self.out / STATE
-        try:
+        path, remedy = self.out / STATE, "use the same options, another --out, or delete the file to start again"
+        with explained(f"cannot resume from {path}", Exception, remedy):
             state = read_torch(path)
             then, now = flat(state["options"], "."), flat(self.options, ".")
             changed = [f"{name} ({then.get(name)} and {v})" for name, v in now.items() if then.get(name) != v]
@@ -187,11 +177,6 @@ class Run:
             for name, part in self.stateful.items():
                 part.load_state_dict(state["parts"][name])
             self.step, self.elapsed_s, self.history = state["step"], state["elapsed_s"], state["history"]
-        except Exception as error:  # states of other networks have many of their own
-            raise ValueError(
-                f"cannot resume from {path}: {one_line(error)}; use the same options, another "
-                "--out, or delete the file to start again"
-            ) from error
 
 
 def set_up(training: Training) -> str:
@@ -199,3 +184,37 @@ def set_up(training: Training) -> str:
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     return choose_device(training.device)
+
+
+def line(values: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def write_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Smoothed curves as PNG."""
+    if not history:
+        return
+    from matplotlib.figure import Figure  # takes a while, and only training needs it
+
+    figure = Figure(figsize=(8, 5))
+    axes = figure.add_subplot()
+    width = max(1, len(history) // 200)
+    chunks = [history[i : i + width] for i in range(0, len(history), width)]
+    for name in history[0]:
+        if name not in ("step", "learning_rate"):
+            axes.plot([c[-1]["step"] for c in chunks], [sum(h[name] for h in c) / len(c) for c in chunks], label=name)
+    axes.set(xlabel="step", yscale="log")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def write_pictures(path: Path, rows: Sequence[tuple[np.ndarray, ...]]) -> None:
+    """Rows of tiled pictures (2H, 2W, 3), two rows beside each other, enlarged to be looked at."""
+    strips = [np.hstack(row) for row in rows]
+    if len(strips) % 2:
+        strips.append(np.zeros_like(strips[0]))
+    table = np.vstack([np.hstack(strips[i : i + 2]) for i in range(0, len(strips), 2)])
+    factor = max(1, 2400 // table.shape[1])
+    table = cv2.resize(table, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    cv2.imwrite(str(path), cv2.cvtColor(table, cv2.COLOR_RGB2BGR))

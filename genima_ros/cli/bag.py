@@ -54,7 +54,7 @@ def repair(path: tyro.conf.Positional[Path]) -> int:
     Args:
         path: A bag's folder, or a folder of them.
     """
-    from genima_core.data.bags import repair as core
+    from genima_core.data.bags import writer as core
 
     status = 0
     for folder in _found(path):

@@ -315,7 +315,7 @@ def check(
 
 
 def _check_samples(rig: CameraRig, samples: SampleSet) -> list[dict]:
-    from genima_core.calibration.drift import drift
+    from genima_core.calibration.verdict import drift
 
     rows = []
     for found in (drift(camera, samples) for camera in rig.cameras if camera.name in samples.cameras):
@@ -330,7 +330,7 @@ def _check_samples(rig: CameraRig, samples: SampleSet) -> list[dict]:
 def _check_live(
     rig: CameraRig, out: Path, solutions: Mapping[str, "Solution"], board: Board, moment: Moment
 ) -> list[dict]:
-    from genima_core.calibration.drift import cameras_apart, from_known_board
+    from genima_core.calibration.verdict import cameras_apart, from_known_board
 
     check_intrinsics(rig, moment.cameras)
     resized = (replace(c, intrinsics=c.intrinsics.resize(*moment.cameras[c.name].size)) for c in rig.cameras)

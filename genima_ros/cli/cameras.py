@@ -11,8 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from genima_core.camera_sources.playback import INTRINSICS
-from genima_core.camera_sources.profile import Profile, in_short, nearest
-from genima_core.camera_sources.realsense import Device, RealSenseConfig, devices, import_realsense, open_realsense
+from genima_core.camera_sources.realsense import (
+    Device,
+    Profile,
+    RealSenseConfig,
+    devices,
+    import_realsense,
+    in_short,
+    nearest,
+    open_realsense,
+)
 from genima_core.files import write_json
 
 PREFERRED = Profile(640, 480, 30)

@@ -10,8 +10,7 @@ from threading import Event, Thread
 from typing import Any
 
 from genima_core.camera_sources.lens import View, parse_crop, parse_size
-from genima_core.camera_sources.reader import Reader, ReadingConfig
-from genima_core.camera_sources.source import Clock, Frame, Opener
+from genima_core.camera_sources.source import Clock, Frame, Opener, Reader, ReadingConfig
 from genima_core.config import check_positive
 from genima_ros.graph.graph import CAMERA
 from genima_ros.messages import conversions, interfaces

@@ -16,10 +16,9 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from genima_core.arm import Arm
 from genima_core.arm_status import Level
 from genima_core.sim.margins import Margins
-from genima_core.streaming.command import Command
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.playback import Clearance
-from genima_core.streaming.states import Refusal, State, Status
+from genima_core.streaming.states import Command, Refusal, State, Status
 from genima_core.streaming.streamer import Streamer
 from genima_core.timing import PeriodMeter
 from genima_ros.messages import conversions, interfaces

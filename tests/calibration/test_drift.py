@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.drift import drift, from_known_board
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.simulated import board_for, simulate
+from genima_core.calibration.verdict import drift, from_known_board
 from genima_core.geometry import distance, make_transform
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.drift import cameras_apart
 from genima_core.calibration.samples import Sample, SampleSet
 from genima_core.calibration.simulated import board_for, poses_that_show
 from genima_core.calibration.solution import solve
+from genima_core.calibration.verdict import cameras_apart
 from genima_core.geometry import distance
 
 from .rendered import CellWithBoard

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.calibration.handeye import closed_forms
-from genima_core.calibration.reprojection import Reprojection, mount_to_other, moved, pose_views
+from genima_core.calibration.reprojection import Reprojection, closed_forms, mount_to_other, moved, pose_views
 from genima_core.calibration.samples import SampleSet
 from genima_core.calibration.simulated import board_for, simulate
 from genima_core.calibration.solution import load_solutions, save_solutions, solve

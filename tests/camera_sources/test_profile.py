@@ -1,6 +1,6 @@
 import pytest
 
-from genima_core.camera_sources.profile import Profile, in_short, nearest
+from genima_core.camera_sources.realsense import Profile, in_short, nearest
 
 PROFILES = (Profile(640, 480, 6), Profile(640, 480, 30), Profile(1280, 720, 30), Profile(320, 240, 60))
 

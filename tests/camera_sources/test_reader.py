@@ -6,8 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.reader import Reader, ReadingConfig
-from genima_core.camera_sources.source import Frame
+from genima_core.camera_sources.source import Frame, Reader, ReadingConfig
 
 from .scripted import LENS, Clock, ScriptedOpener, at, frame, lost
 

@@ -3,8 +3,7 @@ import pytest
 
 from genima_core.camera_sources import realsense
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.profile import Profile
-from genima_core.camera_sources.realsense import RealSenseConfig, SensorSource, open_realsense
+from genima_core.camera_sources.realsense import Profile, RealSenseConfig, SensorSource, open_realsense
 from genima_core.camera_sources.source import SourceLost
 from genima_core.cameras import PinholeCamera
 

@@ -258,21 +258,6 @@ def test_fingerprint_follows_the_content_only(tmp_path):
     assert Dataset(tmp_path / "a").fingerprint() != Dataset(tmp_path / "d").fingerprint()
 
 
-def test_the_last_episode_can_be_recorded_again(tmp_path):
-    write(tmp_path / "wanted", (0, 2))
-    with DatasetWriter(tmp_path / "set", synthetic.rig()) as writer:
-        writer.add(synthetic.episode(0))
-        writer.add(synthetic.episode(1))
-        writer.discard_last()
-        assert Dataset(tmp_path / "set").info["total_episodes"] == 1
-        writer.add(synthetic.episode(2))
-        assert Dataset(tmp_path / "set").fingerprint() == Dataset(tmp_path / "wanted").fingerprint()
-        writer.discard_last()
-        writer.discard_last()
-        with pytest.raises(IndexError, match="no episode"):
-            writer.discard_last()
-
-
 def test_unusable_folders_are_refused_clearly(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a data set"):
         Dataset(tmp_path)

@@ -10,8 +10,7 @@ from diffusers import AutoencoderKL, ControlNetModel, EulerAncestralDiscreteSche
 from safetensors.torch import load_file, save_file
 
 from genima_core.diffusion.agent import PARTS, DiffusionAgent
-from genima_core.diffusion.networks import Networks
-from genima_core.diffusion.prompts import Prompts
+from genima_core.diffusion.networks import Networks, Prompts
 from genima_core.language import TextEncoder, prompt
 from genima_core.tiling import tile, untile
 

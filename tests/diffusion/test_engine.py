@@ -10,8 +10,7 @@ from genima_core.capture import shared_twin
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.autoencoder import tiled, untiled
 from genima_core.diffusion.building import load_base, with_autoencoder
-from genima_core.diffusion.engine import Engine
-from genima_core.diffusion.schedule import Schedule
+from genima_core.diffusion.engine import Engine, Schedule
 from genima_core.language import prompt
 from genima_core.tiling import tile, untile
 

@@ -23,7 +23,7 @@ from genima_core.controller.policy import Controller
 from genima_core.data.bags.conversion import convert_recordings
 from genima_core.data.bags.episodes import Options
 from genima_core.data.bags.reader import open_bag
-from genima_core.data.bags.repair import repair
+from genima_core.data.bags.writer import repair
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.origin import Origin, resume
 from genima_core.diffusion.agent import DiffusionAgent

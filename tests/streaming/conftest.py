@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA, Arm, JointLimits
-from genima_core.streaming.command import Command
 from genima_core.streaming.config import StreamerConfig
-from genima_core.streaming.states import Refusal, State
+from genima_core.streaming.states import Command, Refusal, State
 from genima_core.streaming.streamer import Streamer
 from genima_core.types import ActionChunk, JointState
 

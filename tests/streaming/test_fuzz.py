@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
-from genima_core.streaming.command import Command
-from genima_core.streaming.states import Reason, State
+from genima_core.streaming.states import Command, Reason, State
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 

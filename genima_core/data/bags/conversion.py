@@ -21,7 +21,8 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), 
 
 
 def convert_recordings(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict:
-    """Writes recorded episodes as a data set, and goes on where it was interrupted or where more were recorded since.
+    """Writes recorded episodes as a data set, and goes on where it was interrupted or where more were recorded since;
+    what was done, for `--json`.
 
     Rows lie 1 / fps apart, from the first to the last moment that all cameras, joints and fingers cover. A row has the
     image next to its time of each camera, and the joints and their velocities as they were then, interpolated. Its
@@ -32,11 +33,8 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
     its end that the task was not done. Failures and suspect episodes are left out unless asked for; so is, with its
     reason, what cannot be converted.
 
-    `source` is a bag's folder, or a folder of such. Returns what was done, for `--json`.
-
-    Raises:
-        FileNotFoundError, ValueError: there are no recordings, or not one that can be converted; `out` holds something
-            else.
+    `source` is a bag's folder, or a folder of such. FileNotFoundError, ValueError: there are no recordings, or not one
+    that can be converted; `out` holds something else.
     """
     begun_s, bags = time.monotonic(), find_bags(source)
     origin = Origin("converted from recordings", {"source": str(Path(source).resolve()), **options.arguments()})
@@ -52,10 +50,7 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
                 episode, views = read_episode(bag, options, lambda: progress.advance(bar))
                 rig = rig or views
                 if rig.fingerprint() != views.fingerprint():
-                    raise ValueError(
-                        f"its camera rig differs from that of the episodes in {out}; convert it into a separate "
-                        "data set"
-                    )
+                    raise ValueError(f"its rig differs from that of {out}; convert it into a separate data set")
             except (ValueError, FileNotFoundError) as error:
                 left_out[bag.name] = str(error)
                 continue
@@ -80,18 +75,11 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
 
 
 def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
-    """The bags that are not in the data set.
-
-    Raises:
-        ValueError: one of those that are is not what it was.
-    """
+    """The bags that are not in the data set; ValueError: one of those that are is not what it was."""
     tags = {bag: _tag(bag) for bag in bags}
     names = {tag.partition(" ")[0] for tag in done}
     if changed := [bag.name for bag in bags if bag.name in names and tags[bag] not in done]:
-        raise ValueError(
-            f"{', '.join(changed)} changed after being converted into {out} (recorded again, or "
-            "relabelled); choose another folder"
-        )
+        raise ValueError(f"{', '.join(changed)} changed after being converted into {out}; choose another folder")
     return [bag for bag in bags if tags[bag] not in done]
 
 

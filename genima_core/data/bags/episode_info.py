@@ -9,7 +9,7 @@ from typing import Any, Literal
 from genima_core.arm import PANDA, Arm
 from genima_core.arm_description import arm_from
 from genima_core.config import from_overrides
-from genima_core.files import check_name, read_json, write_json
+from genima_core.files import check_name, explained, read_json, write_json
 
 FILE = "episode.json"
 FORMAT = 1
@@ -19,8 +19,6 @@ EPISODE = re.compile(r"episode_(\d+)")
 
 @dataclass(frozen=True)
 class EpisodeInfo:
-    """One episode."""
-
     task: str
     instruction: str
     streams: Mapping[str, str] = field(default_factory=dict)
@@ -30,13 +28,11 @@ class EpisodeInfo:
     suspect: tuple[str, ...] = ()
     """Reasons not to train on it."""
     quality: Mapping[str, Any] = field(default_factory=dict)
-    """`Quality.to_dict`."""
     arm: Arm = PANDA
     """Whose joints joint_states has, and those of its gripper if that is of kind topic; else gripper_state tells it."""
     fps: float = 30.0
     """Asked of the cameras."""
     rig: Mapping[str, Any] | None = None
-    """`CameraRig.to_dict`."""
     seed: int = -1
     """What the scene was drawn from; -1 where no seed made it."""
     begun_at: str = ""
@@ -57,25 +53,19 @@ class EpisodeInfo:
         return self.arm.gripper.joints if self.arm.gripper.kind == "topic" else ()
 
     def save(self, folder: Path) -> None:
-        """Writes or replaces the file, at once."""
         write_json(folder / FILE, vars(self) | {"arm": self.arm.to_dict()})
 
     @classmethod
     def load(cls, folder: Path) -> "EpisodeInfo":
-        """
-        Raises:
-            FileNotFoundError, ValueError: no such file; not one of ours.
-        """
+        """FileNotFoundError, ValueError: no such file; not one of ours."""
         path = folder / FILE
         if not path.is_file():
             raise FileNotFoundError(f"{folder} has no {FILE}: it was not recorded by `genima record`")
         data = read_json(path)
         if data.get("format") != FORMAT:
             raise ValueError(f"{path} has format {data.get('format')}; this version reads format {FORMAT}")
-        try:
+        with explained(f"{path} is damaged", (ValueError, FileNotFoundError)):
             return from_overrides(cls, {**data, "arm": arm_from(data.get("arm"))}, FILE)
-        except (ValueError, FileNotFoundError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def folder_of(out: Path, number: int) -> Path:
@@ -83,7 +73,6 @@ def folder_of(out: Path, number: int) -> Path:
 
 
 def number_of(folder: Path) -> int:
-    """Of an episode's folder."""
     return int(folder.name.removeprefix("episode_"))
 
 

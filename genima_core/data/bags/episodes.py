@@ -17,6 +17,7 @@ from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, info_of, read_recording
 from genima_core.data.dataset import load_rig
 from genima_core.data.episode import Episode
+from genima_core.files import explained
 
 LONGEST_GAP_S = 0.25
 """Between two set points; where nothing was commanded for longer, the arm's next measured positions are the actions."""
@@ -60,11 +61,7 @@ class Options:
         return asdict(self) | {"rig": self.cameras and self.cameras.fingerprint()}
 
     def view_of(self, camera: PinholeCamera) -> View:
-        """What is made of the images of a camera.
-
-        Raises:
-            ValueError: the crop leaves the image, or is not square although `size` asks for a square.
-        """
+        """What is made of the images of a camera; ValueError: the crop leaves them, or is not square as `size` is."""
         crop = parse_crop(self.crop or "", camera.width, camera.height)
         view = View(Lens(camera), crop)
         if self.size is None:
@@ -81,13 +78,7 @@ class Options:
 def read_episode(
     folder: Path, options: Options = Options(), on_frame: Callable[[], None] = lambda: None
 ) -> tuple[Episode, CameraRig]:
-    """A recording as an episode whose frames are read only when they are written, and the rig of its views.
-
-    `on_frame` is called for every frame that was read.
-
-    Raises:
-        ValueError, FileNotFoundError: why it is left out.
-    """
+    """A recording as an episode whose frames are read when written, `on_frame` called for each, and its rig."""
     bag = open_bag(folder)
     if bag.being_recorded:
         raise ValueError("it is being recorded; convert again when that has ended")
@@ -107,10 +98,7 @@ def read_episode(
         raise ValueError("it has no instruction; give --instruction")
     for name, camera in recording.cameras.items():
         if text := rig[name].intrinsics.difference(camera, CALIBRATED):
-            raise ValueError(
-                f"camera {name} was recorded with other intrinsics than the rig says: {text}; give the rig of this "
-                "recording with --rig"
-            )
+            raise ValueError(f"camera {name} was recorded with other intrinsics than the rig says: {text}; give --rig")
     views = {camera.name: options.view_of(camera.intrinsics) for camera in rig.cameras}
 
     # Numbers of each camera's images, without those that repeat a stamp or were overtaken.
@@ -146,10 +134,7 @@ def _check_wanted(about: EpisodeInfo, options: Options) -> None:
 
 def _rig(about: EpisodeInfo) -> CameraRig:
     if about.rig is None:
-        raise ValueError(
-            "it does not describe its cameras: give --rig, a rig's file or the folder of a data set "
-            "that was recorded with them"
-        )
+        raise ValueError("it does not describe its cameras: give --rig, a rig's file or a data set recorded with them")
     return CameraRig.from_dict(about.rig, "what it says of its cameras (or give --rig)")
 
 
@@ -183,10 +168,7 @@ class RecordedFrames:
         self.shape = (len(chosen), view.camera.height, view.camera.width, 3)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """
-        Raises:
-            ValueError: an image cannot be decoded or has another size, or the bag ends before.
-        """
+        """ValueError: an image cannot be decoded or has another size, or the bag ends before."""
         stored = enumerate(open_bag(self._bag).messages({self._topic}))
         for wanted, rows in groupby(self._chosen):
             message = next((message for number, message in stored if number == wanted), None)
@@ -198,14 +180,11 @@ class RecordedFrames:
                 self._on_frame()
 
     def _frame(self, message: Message, number: int) -> np.ndarray:
-        try:
+        with explained(f"image {number} of {self._topic} cannot be decoded"):
             image = image_to_rgb(message.decode())
-        except ValueError as error:
-            raise ValueError(f"image {number} of {self._topic} cannot be decoded: {error}") from error
         camera = self._view.lens.camera
         if image.shape[:2] != (camera.height, camera.width):
-            raise ValueError(
-                f"image {number} of {self._topic} is {image.shape[1]}x{image.shape[0]}; the rig says "
-                f"{camera.width}x{camera.height}: give the rig of this recording with --rig"
-            )
+            given = f"image {number} of {self._topic} is {image.shape[1]}x{image.shape[0]}"
+            needed = f"the rig says {camera.width}x{camera.height}: give the rig of this recording with --rig"
+            raise ValueError(f"{given}; {needed}")
         return self._view(image)

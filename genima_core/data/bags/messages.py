@@ -19,7 +19,6 @@ JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
 
 @cache
 def typestore() -> Typestore:
-    """The message types of ROS 2 Jazzy."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
@@ -41,16 +40,11 @@ class Message(NamedTuple):
         return header_stamp_ns(self.data, self.type) or self.published_ns
 
     def decode(self) -> Any:
-        """See `deserialize`."""
         return deserialize(self.data, self.type)
 
 
 def deserialize(data: bytes, type: str) -> Any:
-    """The message that CDR bytes are; the numbers of its arrays are views of `data`.
-
-    Raises:
-        ValueError: an unknown type, or bytes of another one.
-    """
+    """The message that CDR bytes are, its arrays views of `data`; ValueError: an unknown type, or other bytes."""
     try:
         return typestore().deserialize_cdr(data, _known(type))
     except (SerdeError, struct.error, LookupError, ValueError, AssertionError, MemoryError, OverflowError) as error:
@@ -98,24 +92,15 @@ def header_stamp_ns(data: bytes, type: str) -> int | None:
 
 
 def image_to_rgb(message: Any) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an Image or a CompressedImage (JPEG or PNG).
-
-    Raises:
-        ValueError: an unknown encoding, or damaged.
-    """
+    """(H, W, 3) uint8 RGB of an Image or a CompressedImage; ValueError: an unknown encoding, or damaged."""
     if hasattr(message, "encoding"):
-        return to_rgb(
-            message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
-        )
+        layout = message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
+        return to_rgb(message.data, *layout)
     return decode_picture(bytes(message.data), f"a picture of format {message.format[:40]!r}")
 
 
 def to_jpeg(message: Any, quality: int) -> Any:
-    """The CompressedImage of an Image, under the same header.
-
-    Raises:
-        ValueError: an encoding that cannot be read.
-    """
+    """The CompressedImage of an Image, under the same header; ValueError: an encoding that cannot be read."""
     bgr = cv2.cvtColor(image_to_rgb(message), cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return typestore().types[JPEG](header=message.header, format=JPEG_FORMAT, data=data.ravel())

@@ -3,7 +3,6 @@
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -76,12 +75,9 @@ class QualityMeter:
             stream, pictures = streams[role], self._pictures[role]
             cameras[role.removeprefix("camera/")] = CameraQuality(
                 **vars(stream),
+                **pictures.counts,
                 expected=stream.messages - stream.repeated + lost,
                 lost=lost,
-                frozen=pictures.frozen,
-                black=pictures.black,
-                overexposed=pictures.overexposed,
-                unreadable=pictures.unreadable,
                 unreadable_reason=pictures.reason,
                 sizes=tuple(pictures.sizes),
             )
@@ -112,24 +108,20 @@ class QualityMeter:
         return np.array([x for name, x in zip(state.name, state.position, strict=False) if name in wanted])
 
 
-@dataclass
 class Pictures:
     """Counts of one camera, as its images come."""
 
-    frozen: int = 0
-    black: int = 0
-    overexposed: int = 0
-    unreadable: int = 0
-    reason: str = ""
-    """Of the last unreadable one."""
-    sizes: dict[str, int] = field(default_factory=dict)
-    _newest: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
-    """Of those that differ from the one before, and the joint state then."""
-    _joint_state: bytes = b""
+    def __init__(self) -> None:
+        self.counts = {"frozen": 0, "black": 0, "overexposed": 0, "unreadable": 0}
+        self.reason = ""
+        """Of the last unreadable one."""
+        self.sizes: dict[str, None] = {}
+        self._newest, self._joint_state = np.zeros(0, np.uint8), b""
+        """Of those that differ from the one before, and the joint state then."""
 
     def miss(self, error: Exception) -> None:
-        """Counts an image that cannot be read."""
-        self.unreadable, self.reason = self.unreadable + 1, one_line(error)
+        self.counts["unreadable"] += 1
+        self.reason = one_line(error)
 
     def look(self, message: Any, joint_state: bytes, moved_rad: Callable[[bytes, bytes], float]) -> None:
         """Judges an Image or CompressedImage that came after a joint state."""
@@ -139,13 +131,13 @@ class Pictures:
         except (ValueError, cv2.error) as error:
             self.miss(error)
             return
-        self.sizes[size] = self.sizes.get(size, 0) + 1
+        self.sizes[size] = None
         if np.array_equal(payload, self._newest):
-            self.frozen += moved_rad(self._joint_state, joint_state) > MOVED_RAD
+            self.counts["frozen"] += moved_rad(self._joint_state, joint_state) > MOVED_RAD
         else:
             self._newest, self._joint_state = payload, joint_state
-        self.black += float(thumbnail.mean()) < BLACK
-        self.overexposed += float((thumbnail.min(axis=2) >= SATURATED).mean()) > OVEREXPOSED
+        self.counts["black"] += float(thumbnail.mean()) < BLACK
+        self.counts["overexposed"] += float((thumbnail.min(axis=2) >= SATURATED).mean()) > OVEREXPOSED
 
 
 def _thumbnail(message: Any, payload: np.ndarray) -> tuple[np.ndarray, str]:
@@ -161,11 +153,7 @@ def _thumbnail(message: Any, payload: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def quality_of_bag(bag: Bag) -> Quality:
-    """Measures a recording that was interrupted, mended or made by somebody else.
-
-    Raises:
-        ValueError: it has no episode.json and not the usual topics either.
-    """
+    """Measures a recording that was interrupted, mended or made by somebody else; ValueError as for `info_of`."""
     about = info_of(bag)
     roles = {topic: role for role, topic in about.streams.items() if role in NAMES or role.startswith("camera/")}
     own_fingers = ("gripper_state",) if about.finger_names else ()

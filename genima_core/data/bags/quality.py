@@ -104,7 +104,7 @@ class QualityBounds:
 
 
 def suspect(quality: Quality, bounds: QualityBounds) -> tuple[str, ...]:
-    """Reasons not to train on this episode; empty if there is none."""
+    """Reasons not to train on this episode."""
     return tuple(_reasons(quality, bounds))
 
 
@@ -122,9 +122,8 @@ def _reasons(quality: Quality, bounds: QualityBounds) -> Iterator[str]:
         if skew_ms is not None and skew_ms > most_ms:
             yield f"{what.format(skew_ms)} (p99; valid is {most_ms:g} ms)"
     if quality.overflow:
-        yield (
-            f"{quality.overflow} messages did not fit into the recorder's queue: the disk or the processor is too slow"
-        )
+        slow = "the disk or the processor is too slow"
+        yield f"{quality.overflow} messages did not fit into the recorder's queue: {slow}"
 
 
 def _of_camera(camera: str, images: CameraQuality, fps: float, bounds: QualityBounds) -> Iterator[str]:

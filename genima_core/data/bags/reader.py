@@ -17,8 +17,6 @@ from genima_core.files import one_line
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic of a bag."""
-
     type: str
     count: int
 
@@ -47,11 +45,7 @@ class Bag:
 
     @cached_property
     def about(self) -> EpisodeInfo | None:
-        """None where `genima record` did not make the bag.
-
-        Raises:
-            ValueError: the file is damaged.
-        """
+        """None where `genima record` did not make the bag; ValueError: the file is damaged."""
         return EpisodeInfo.load(self.folder) if (self.folder / episode_info.FILE).is_file() else None
 
     @property
@@ -136,21 +130,14 @@ class Bag:
 
 
 def open_bag(folder: Path) -> Bag:
-    """The bag in a folder, whatever state it is in.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: metadata.yaml is damaged or names another storage.
-    """
+    """The bag in a folder, whatever its state; FileNotFoundError, ValueError: none, damaged, of another storage."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no bag {folder}; a bag is a folder, such as genima record writes")
     if (folder / METADATA).is_file():
         metadata = read_metadata(folder)
         if (storage := metadata.storage_identifier) not in ("mcap", "sqlite3"):
-            raise ValueError(
-                f"{folder} is stored as {storage!r}; readable are mcap and sqlite3: convert it with ros2 bag convert"
-            )
+            raise ValueError(f"{folder} is stored as {storage!r}; readable are mcap and sqlite3: use ros2 bag convert")
         files = tuple(folder / Path(name).name for name in metadata.relative_file_paths)
         if missing := [path.name for path in files if not path.is_file()]:
             raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which its {METADATA} names")
@@ -162,7 +149,6 @@ def open_bag(folder: Path) -> Bag:
 
 
 def mcap_files(folder: Path) -> tuple[Path, ...]:
-    """What looks like MCAP files, by name."""
     return tuple(sorted(path for path in folder.glob("*.mcap") if path.is_file()))
 
 

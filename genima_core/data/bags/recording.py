@@ -18,7 +18,6 @@ from genima_core.data.bags.quality import QualityBounds, suspect
 from genima_core.data.bags.writer import BagWriter, Compression
 
 UNFINISHED = "its recording was interrupted"
-"""Of every episode until it is finished."""
 POLL_S = 0.01
 """The worker looks this often; waking it for each message would cost more than the messages do."""
 FLUSH_S = 0.5
@@ -64,13 +63,11 @@ class EpisodeRecorder:
         flush_s: float = FLUSH_S,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
-        """
-        The streams of `about` are the topics that messages arrive on, images as the cameras send them; without those
+        """The streams of `about` are the topics that messages arrive on, images as the cameras send them; without those
         that are `expected`, by their roles, the episode is suspect. `begun_ns` is by the clock of reception; what is
         `latched` came before, and is written first. `free` tells the free space in bytes.
 
-        Raises:
-            FileExistsError, OSError: the folder exists, or cannot be made.
+        FileExistsError, OSError: the folder exists, or cannot be made.
         """
         self.folder = folder
         self._arriving = {topic: role for role, topic in about.streams.items()}
@@ -117,12 +114,10 @@ class EpisodeRecorder:
 
     @property
     def name(self) -> str:
-        """For the operator."""
         return f"episode {self.number}"
 
     @property
     def verdict(self) -> str:
-        """One line about the episode once it is finished."""
         counts = sorted({camera["messages"] for camera in self.about.quality["cameras"].values()}) or [0]
         frames = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
         why = f"suspect: {'; '.join(self.about.suspect)}" if self.about.suspect else "ok"
@@ -150,21 +145,13 @@ class EpisodeRecorder:
         return self.about
 
     def relabel(self, label: Label) -> None:
-        """Another label, while it is recorded or afterwards.
-
-        Raises:
-            OSError: it cannot be written; the label stays as it was.
-        """
+        """Another label, while it is recorded or afterwards; OSError: it cannot be written, and stays as it was."""
         about = replace(self.about, label=label)
         about.save(self.folder)
         self.about = about
 
     def discard(self) -> None:
-        """Ends the writing if need be, and removes the folder.
-
-        Raises:
-            OSError: it cannot be removed.
-        """
+        """Ends the writing if need be, and removes the folder; OSError: it cannot be removed."""
         self._end()
         shutil.rmtree(self.folder)
 

@@ -30,11 +30,8 @@ EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, 
 
 
 def info_of(bag: Bag) -> EpisodeInfo:
-    """What a recording is about: its episode.json, or without one what the usual names of its topics say.
-
-    Raises:
-        ValueError: that file is damaged; no cameras or joint states under the usual names, or not one arm's seven
-            joints and its fingers.
+    """What a recording is about: its episode.json, or what the usual names of its topics say; ValueError: damaged,
+    none.
     """
     if bag.about is not None:
         return bag.about
@@ -46,10 +43,8 @@ def info_of(bag: Bag) -> EpisodeInfo:
         elif topic.strip("/") in _ROLES:
             streams[_ROLES[topic.strip("/")]] = topic
     if "joint_states" not in streams or not any(role.startswith("camera/") for role in streams):
-        raise ValueError(
-            f"it has no episode.json, and lacks the topics that are needed to interpret it: {EXPECTED}; "
-            f"it has {', '.join(sorted(bag.topics)) or 'none'}"
-        )
+        lacks = f"it has no episode.json, and lacks the topics that are needed to interpret it: {EXPECTED}"
+        raise ValueError(f"{lacks}; it has {', '.join(sorted(bag.topics)) or 'none'}")
     joints, fingers = _find_joints(bag, streams["joint_states"])
     known = [arm for arm in ARMS.values() if (arm.joint_names, arm.gripper.joints) == (joints, fingers)]
     arm = known[0] if known else replace(PANDA, name="recorded", joint_names=joints, gripper=Gripper("topic", fingers))
@@ -65,9 +60,7 @@ def _find_joints(bag: Bag, topic: str) -> tuple[tuple[str, ...], tuple[str, ...]
         joints = tuple(sorted(name for name in names if _JOINT.fullmatch(name) and name not in fingers))
         if len(joints) == 7 and fingers:
             return joints, fingers
-    raise ValueError(
-        f"{topic} does not describe one arm with joints 1 to 7 and its fingers; it has {', '.join(names) or 'none'}"
-    )
+    raise ValueError(f"{topic} lacks joints 1 to 7 or fingers of one arm; it has {', '.join(names) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -101,32 +94,23 @@ class Series:
 
 @dataclass(frozen=True)
 class Recording:
-    """The numbers of one bag."""
+    """Camera to the capture times (N,) of its messages and to what camera_info said; the arm's positions and velocities
+    (N, 14), NaN where not measured; openings (N, 1) 0 to 1; set points (N, 7) rad at the time that each is meant for;
+    commanded openings (N, 1) when received; and what was said last of instruction and success, "" and None if nothing.
+    """
 
     image_stamps_s: dict[str, np.ndarray]
-    """Camera to the capture times (N,) of all its messages, in their order."""
     cameras: dict[str, PinholeCamera]
-    """What camera_info said, of cameras that have one."""
     arm: Series
-    """Positions in rad and velocities in rad/s, (N, 14); NaN where no velocity was measured."""
     gripper: Series
-    """Opening (N, 1), 0 closed to 1 open."""
     commands: Series
-    """Set points (N, 7) in rad, at the time that each is meant for."""
     gripper_commands: Series
-    """Commanded opening (N, 1) at the time it was received."""
     instruction: str
-    """The last one; "" where none was sent."""
     success: bool | None
-    """What the cell itself said last; None where it said nothing."""
 
 
 def read_recording(bag: Bag, about: EpisodeInfo, cameras: Sequence[str]) -> Recording:
-    """Reads all but the pixels; of the cameras only those named.
-
-    Raises:
-        ValueError: a damaged bag, a joint that is not there, a clock that jumps back, a camera with distortion.
-    """
+    """All but the pixels, of the cameras named; ValueError: damaged, no such joint, clocks jump back, distortion."""
     reading = _Reading(about, cameras)
     wanted = {*_ROLES.values(), *(f"{kind}/{name}" for kind in ("camera", "camera_info") for name in cameras)}
     roles = {topic: role for role, topic in about.streams.items() if role in wanted}

@@ -72,10 +72,8 @@ def percentiles(values: np.ndarray) -> tuple[float | None, float | None, float |
 
 
 def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
-    """(N,) bool: which stamps are later than all before them; those that repeat or were overtaken are not.
-
-    Raises:
-        ValueError: the clock jumped back.
+    """(N,) bool: which stamps are later than all before, not repeated, not overtaken; ValueError: the clock jumped
+    back.
     """
     if not len(stamps_s):
         return np.zeros(0, bool)
@@ -83,10 +81,8 @@ def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
     back_s = latest - stamps_s
     if back_s.max() > STEP_BACK_S:
         at = int(back_s.argmax())
-        raise ValueError(
-            f"the clock of {stream} jumps back by {back_s[at]:.3f} s at its message {at}; synchronise the "
-            "clocks (NTP, or global time of the cameras) and record again"
-        )
+        remedy = "synchronise the clocks (NTP, or global time of the cameras) and record again"
+        raise ValueError(f"the clock of {stream} jumps back by {back_s[at]:.3f} s at its message {at}; {remedy}")
     return np.append(True, stamps_s[1:] > latest[:-1])
 
 

@@ -17,7 +17,7 @@ from mcap.summary import Summary
 from zstandard import ZstdError
 
 from genima_core.config import from_overrides
-from genima_core.files import one_line, parse_yaml, read_yaml, sync, write_text
+from genima_core.files import explained, one_line, parse_yaml, read_yaml, sync, write_text
 
 METADATA = "metadata.yaml"
 _ROOT = "rosbag2_bagfile_information"
@@ -80,10 +80,7 @@ class Metadata:
 
 
 def write_metadata(folder: Path, file: str, topics: tuple[TopicCount, ...], begin_ns: int, end_ns: int) -> None:
-    """Writes it at once and down to the disk; from then on the bag counts as finished.
-
-    `file` is the name of its MCAP file; begin and end are when the first and the last message were received.
-    """
+    """Writes it down to the disk, whereby the bag counts as finished; the times are those of reception."""
     begin, length = {"nanoseconds_since_epoch": begin_ns}, Duration(end_ns - begin_ns)
     total = sum(topic.message_count for topic in topics)
     one = {"path": file, "starting_time": begin, "duration": asdict(length), "message_count": total}
@@ -101,15 +98,10 @@ def parse_profiles(qos: str) -> Any:
 
 
 def read_metadata(folder: Path) -> Metadata:
-    """
-    Raises:
-        FileNotFoundError, ValueError: no metadata.yaml; damaged.
-    """
+    """FileNotFoundError, ValueError: no metadata.yaml; damaged."""
     path = folder / METADATA
-    try:
+    with explained(f"{path} is damaged", remedy="genima bag repair rewrites it"):
         return from_overrides(Metadata, read_yaml(path).get(_ROOT, {}), "it", strict=False)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); genima bag repair rewrites it") from error
 
 
 class McapFile:
@@ -136,7 +128,6 @@ class McapFile:
                 yield channel, schemas[channel.schema_id], record
 
     def notes(self) -> Iterator[Note]:
-        """The metadata records."""
         return (record for record in self._records() if isinstance(record, Note))
 
     def statistics(self) -> Statistics | None:
@@ -168,10 +159,8 @@ class McapFile:
                 except UNREADABLE as error:
                     if following is None:
                         if start < size or self._finished:
-                            self._report(
-                                f"{self.path.name} is cut off: {size - start} bytes after byte {start} are not "
-                                f"a whole record ({one_line(error)})"
-                            )
+                            cut = f"{size - start} bytes after byte {start} are not a whole record"
+                            self._report(f"{self.path.name} is cut off: {cut} ({one_line(error)})")
                         break
                     self._report(f"{self.path.name} is damaged: {following - start} bytes after byte {start}")
                     file.seek(following)
@@ -194,12 +183,9 @@ class McapFile:
         if lost:
             told = statistics.message_count - read if (statistics := self.statistics()) else "the"
             seconds = 1e-9 * sum(max(0, chunk.message_end_time - chunk.message_start_time) for chunk in lost)
-            self._report(
-                f"{self.path.name} has {len(lost)} damaged chunk{'s' * (len(lost) > 1)}; {told} messages of "
-                f"{seconds:.2f} s are lost"
-            )
+            chunks = f"{len(lost)} damaged chunk{'s' * (len(lost) > 1)}"
+            self._report(f"{self.path.name} has {chunks}; {told} messages of {seconds:.2f} s are lost")
 
 
 def _read_record(file: IO[bytes], size: int) -> McapRecord:
-    """From where the file is."""
     return next(StreamReader(file, skip_magic=True, emit_chunks=True, record_size_limit=size).records)

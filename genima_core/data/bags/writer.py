@@ -1,9 +1,13 @@
-"""Writes a rosbag2 bag of one MCAP file that can be cut off at any moment."""
+"""Writes a rosbag2 bag of one MCAP file that can be cut off at any moment, and mends one that was."""
 
 import fcntl
 import os
+import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +15,15 @@ from mcap.records import Schema
 from mcap.writer import CompressionType, Writer
 
 from genima_core.data.bags import messages
-from genima_core.data.bags.storage import TopicCount, TopicMetadata, parse_profiles, write_metadata
+from genima_core.data.bags.reader import Bag, mcap_files, open_bag
+from genima_core.data.bags.storage import METADATA, TopicCount, TopicMetadata, parse_profiles, write_metadata
+from genima_core.files import sync
 
 Compression = Literal["zstd", "lz4", "none"]
+KEPT = ".broken"
+"""Ending of an original that could not be read completely."""
+SCRATCH = ".repair"
+"""Folder in the bag, in which the new one grows."""
 
 
 class BagWriter:
@@ -24,10 +34,7 @@ class BagWriter:
     """
 
     def __init__(self, folder: Path, compression: Compression = "zstd", chunk_bytes: int = 1 << 20) -> None:
-        """
-        Raises:
-            FileExistsError: the folder exists; a bag is never written over.
-        """
+        """FileExistsError: the folder exists; a bag is never written over."""
         self.folder = Path(folder)
         self.counts: dict[str, int] = {}
         """Topic to its messages so far."""
@@ -45,11 +52,8 @@ class BagWriter:
         self._broken = False
 
     def write(self, topic: str, type: str, data: bytes, received_ns: int, published_ns: int, qos: str = "") -> None:
-        """Adds one serialized message (the fields of a `Message`); MCAP's log time is when it was received.
-
-        Raises:
-            OSError: the disk is full or gone.
-            ValueError: an unknown type, or another than the topic had before.
+        """Adds the fields of a `Message`, at the time of reception; OSError: disk full; ValueError: unknown, other
+        type.
         """
         if topic not in self._channels:
             details = {"offered_qos_profiles": qos, "topic_type_hash": messages.type_hash(type)}
@@ -64,13 +68,7 @@ class BagWriter:
         self._end_ns = max(self._end_ns, received_ns)
 
     def declare(self, topic: str, schema: Schema, details: Mapping[str, str]) -> None:
-        """Adds a topic, also of a type that only `schema` knows; `write` does it for those of ROS 2 Jazzy.
-
-        `details` are what rosbag2 notes of a channel: its QoS profiles, and the hash of its type.
-
-        Raises:
-            OSError: the disk is full or gone.
-        """
+        """Adds a topic of any type, with what rosbag2 notes of it: QoS and type's hash; `write` does it for ROS 2's."""
         with self._guard():
             if schema.name not in self._schemas:
                 self._schemas[schema.name] = self._writer.register_schema(schema.name, schema.encoding, schema.data)
@@ -81,7 +79,6 @@ class BagWriter:
         self.counts[topic] = 0
 
     def note(self, name: str, values: Mapping[str, str]) -> None:
-        """Adds a metadata record to the file."""
         with self._guard():
             self._writer.add_metadata(name, dict(values))
 
@@ -92,11 +89,7 @@ class BagWriter:
             self._file.flush()
 
     def close(self) -> None:
-        """Finishes the file and the bag; does nothing the second time.
-
-        Raises:
-            OSError: it cannot be finished; it stays readable up to the last flush.
-        """
+        """Finishes file and bag, once; OSError: it cannot, and stays readable up to the last flush."""
         if self._file.closed:
             return
         try:
@@ -131,3 +124,91 @@ class BagWriter:
         except OSError:
             self._broken = True
             raise
+
+
+@dataclass(frozen=True)
+class Repair:
+    changed: bool
+    messages: int
+    damage: str
+    """What could not be read; "" for nothing."""
+
+
+def repair(folder: Path) -> Repair:
+    """Makes a finished bag of what can be read; a bag that is whole stays as it is, byte for byte.
+
+    The new file is written beside the old one and takes its place when it is on the disk. An original with bytes that
+    could not be read is kept beside it, with the ending .broken. OSError: it cannot be written.
+
+    FileNotFoundError, ValueError: no bag there; it is being recorded; nothing in it can be read; its storage is
+    sqlite3.
+    """
+    bag = _open(Path(folder))
+    if bag.storage != "mcap" or len(bag.files) != 1:
+        repaired = "repaired are bags of one MCAP file, as genima record writes them: use ros2 bag reindex"
+        raise ValueError(f"{bag.folder} holds {len(bag.files)} files of {bag.storage}; {repaired}")
+    if bag.being_recorded:
+        raise ValueError(f"{bag.folder} is being recorded; repair it when that has ended")
+    found = Counter(message.topic for message in bag.messages())
+    whole = bag.finished and not bag.damage and not bag.flaw()
+    if whole and {name: topic.count for name, topic in bag.topics.items() if topic.count} == found:
+        return Repair(False, found.total(), "")
+    if not found and (bag.damage or bag.mcap_files()[0].statistics() is None):
+        raise ValueError(f"nothing can be read from {bag.folder}: {bag.damage or 'it ends before the first message'}")
+    scratch = bag.folder / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        writer = _copy(bag, scratch / bag.folder.name)
+        _swap(bag, writer)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Repair(True, sum(writer.counts.values()), bag.damage)
+
+
+def _copy(bag: Bag, folder: Path) -> BagWriter:
+    """A finished bag, down to the disk, of what can be read."""
+    writer = BagWriter(folder)
+    (file,) = bag.mcap_files()
+    for channel, schema, message in file.messages():
+        if channel.topic not in writer.counts:
+            if channel.message_encoding != "cdr":
+                given = f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}"
+                raise ValueError(f"{given}; messages of ROS 2 are 'cdr'")
+            writer.declare(channel.topic, schema, channel.metadata)
+        writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
+    for note in file.notes():
+        writer.note(note.name, note.metadata)
+    writer.close()
+    return writer
+
+
+def _swap(bag: Bag, writer: BagWriter) -> None:
+    """Replaces the old file by the new one; whenever it is killed, one of them is left under a name that is found."""
+    (old,) = bag.files
+    if bag.damage:
+        _keep(old)
+    os.replace(writer.path, bag.folder / writer.path.name)
+    os.replace(writer.folder / METADATA, bag.folder / METADATA)
+    if old.name != writer.path.name:
+        old.unlink()
+    sync(bag.folder)
+
+
+def _keep(file: Path) -> None:
+    """Gives the file a second name with the ending .broken, which no earlier one has."""
+    names = (file.with_name(f"{file.name}{f'.{n}' if n > 1 else ''}{KEPT}") for n in count(1))
+    kept = next(name for name in names if not name.exists())
+    try:
+        os.link(file, kept)
+    except OSError:  # a file system without links
+        shutil.copyfile(file, kept)
+
+
+def _open(folder: Path) -> Bag:
+    """The bag; one whose metadata.yaml is damaged or names another file counts as interrupted."""
+    try:
+        return open_bag(folder)
+    except (ValueError, FileNotFoundError):
+        if not (files := mcap_files(folder)):
+            raise
+        return Bag(folder, files)

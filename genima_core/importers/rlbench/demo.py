@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genima_core.files import explained
 from genima_core.importers.rlbench.pickles import Record, read_pickle
 
 _FILE = "low_dim_obs.pkl"
@@ -15,24 +16,22 @@ _COMMAND = "joint_position_action"
 
 @dataclass(frozen=True)
 class Demo:
-    """T rows of numbers, and C cameras."""
+    """T rows of numbers: joints q and dq (T, 7) measured; gripper (T,) 1 where open by more than nine tenths, else 0;
+    the command (T, 8), joints and opening, that row t had been given to reach, NaN in row 0; origins of the joints'
+    frames (T, 7, 3), and the pose (T, 4, 4) of the point between the fingertips.
+
+    Of C cameras K (T, C, 3, 3), whose focal lengths PyRep has negative, and poses (T, C, 4, 4), then x left, y up, z
+    forward. dq and command are None where they were not recorded.
+    """
 
     q: np.ndarray
-    """(T, 7) measured, rad."""
     gripper: np.ndarray
-    """(T,) measured: 1 where the gripper is open by more than nine tenths, else 0."""
     dq: np.ndarray | None
-    """(T, 7) measured, rad/s; None where it was not recorded."""
     command: np.ndarray | None
-    """(T, 8) joints, rad, and opening that row t had been commanded to reach; row 0 is NaN. None where missing."""
     p_world_joint: np.ndarray
-    """(T, 7, 3) origins of the joints' frames."""
     T_world_tip: np.ndarray
-    """(T, 4, 4) pose of the point between the fingertips."""
     K: np.ndarray
-    """(T, C, 3, 3) intrinsics of the cameras that were asked for; PyRep's focal lengths are negative."""
     T_world_cam: np.ndarray
-    """(T, C, 4, 4) their poses; x left, y up, z forward where focal lengths are negative."""
 
     def __len__(self) -> int:
         return len(self.q)
@@ -53,25 +52,17 @@ class Demo:
 
 
 def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
-    """The numbers in an episode's folder; FileNotFoundError where it has no pickle.
-
-    ValueError: damaged, too short, of another robot, or something that is needed was not recorded.
-    """
+    """The numbers in an episode's folder; FileNotFoundError, ValueError: none; damaged, short, of another robot."""
     path = episode / _FILE
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{episode} has no {_FILE}, which RLBench writes last: its recording was interrupted. Remove the folder or "
-            "record it again"
-        )
+        why = "which RLBench writes last: its recording was interrupted"
+        raise FileNotFoundError(f"{episode} has no {_FILE}, {why}. Remove the folder or record it again")
     demo = read_pickle(path)
     observations = demo.get("_observations") if isinstance(demo, Record) else demo
     if not isinstance(observations, list) or not all(isinstance(row, Record) for row in observations):
         raise ValueError(f"{path} is not an RLBench demonstration, which is a list of observations")
     if not 2 <= len(observations) <= MAX_ROWS:
-        raise ValueError(
-            f"{path} holds {len(observations)} observations; a demonstration needs 2 at least, and {MAX_ROWS} are the "
-            "most that is read: remove the episode's folder"
-        )
+        raise ValueError(f"{path} holds {len(observations)} observations; valid are 2 to {MAX_ROWS}: remove the folder")
     return make_demo(observations, cameras, str(path))
 
 
@@ -116,10 +107,8 @@ def _column(source: str, rows: list[Record], name: str, shape: tuple[int, ...], 
     result = np.empty((len(rows) - first, *shape))
     for t, row in enumerate(rows[first:]):
         what = f"{source}: {name} of observation {first + t}"
-        try:
+        with explained(f"{what} is not made of numbers", (TypeError, ValueError, OverflowError)):
             value = np.asarray(row.get(name), dtype=np.float64)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{what} is not made of numbers ({error})") from error
         if value.shape != shape:
             robot = "; only RLBench's Panda, with 7 joints, can be converted" if name.startswith("joint") else ""
             raise ValueError(f"{what} has shape {value.shape}, not {shape}{robot}")

@@ -20,12 +20,11 @@ CAMERAS = ("wrist", "front", "right_shoulder", "left_shoulder", "overhead")
 EXPECTED = "<task>/variation<n>/episodes/episode<i>"
 _ALL_VARIATIONS = "all_variations"
 _DESCRIPTIONS = "variation_descriptions.pkl"
+AGAIN = "record the episode again or remove its folder"
 
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """Where one demonstration lies."""
-
     task: str
     name: str
     """Below the root, such as open_box/variation0/episode3."""
@@ -33,10 +32,7 @@ class DemoFolder:
 
 
 def find_variations(root: Path) -> list[tuple[str, Path]]:
-    """Task and folder of each variation at or below `root`: a root, a task's folder or a variation's. May be empty.
-
-    ValueError where a task has single variations and all of them in one folder as well.
-    """
+    """Task and folder of each variation at or below a root, a task or a variation; ValueError: some held twice."""
     root = Path(root).resolve()
     if not root.is_dir():
         return []
@@ -46,10 +42,7 @@ def find_variations(root: Path) -> list[tuple[str, Path]]:
 
 
 def find_demos(root: Path, tasks: tuple[str, ...] | None = None, most: int | None = None) -> tuple[DemoFolder, ...]:
-    """The demonstrations at or below `root`, in a fixed order; at most `most` of each variation.
-
-    FileNotFoundError: no such folder, or no demonstrations in it; ValueError: an unknown task.
-    """
+    """Demonstrations below `root` in a fixed order, `most` of each variation; FileNotFoundError, ValueError: none."""
     if not Path(root).is_dir():
         raise FileNotFoundError(f"{root} is not a folder; an RLBench data set is one")
     found = find_variations(root)
@@ -63,36 +56,26 @@ def find_demos(root: Path, tasks: tuple[str, ...] | None = None, most: int | Non
             episodes = _numbered(variation / "episodes", "episode")
             demos += [DemoFolder(task, f"{task}/{variation.name}/{e.name}", e) for e in episodes[:most]]
     if not demos and found:
-        raise FileNotFoundError(
-            f"{root} holds no episodes of {', '.join(tasks or present)}, only empty folders, as RLBench leaves them "
-            "where its planner finds no way; record again"
-        )
+        why = "only empty folders, as RLBench leaves them where its planner finds no way"
+        raise FileNotFoundError(f"{root} holds no episodes of {', '.join(tasks or present)}, {why}; record again")
     if not demos:
-        raise FileNotFoundError(
-            f"{root} holds no RLBench episodes; expected are {EXPECTED}, or the part of that below a task or a "
-            f"variation. It holds {listing(root)}"
-        )
+        expected = f"expected are {EXPECTED}, or the part of that below a task or a variation"
+        raise FileNotFoundError(f"{root} holds no RLBench episodes; {expected}. It holds {listing(root)}")
     return tuple(demos)
 
 
 def listing(folder: Path) -> str:
-    """The first names in a folder, for messages."""
     names = sorted(path.name for path in Path(folder).iterdir())
     return f"{', '.join(names[:8]) or 'nothing'}{' ...' if len(names) > 8 else ''}"
 
 
 def read_instruction(episode: Path, index: int = 0) -> str:
-    """One of the sentences that describe what an episode does.
-
-    FileNotFoundError, ValueError: none were recorded; there are fewer, or the file is damaged.
-    """
+    """One of the sentences that describe what an episode does; FileNotFoundError, ValueError: none, fewer, damaged."""
     folders = episode, episode.parents[1]
     path = next((place for folder in folders if (place := folder / _DESCRIPTIONS).is_file()), None)
     if path is None:
-        raise FileNotFoundError(
-            f"there is no {_DESCRIPTIONS}, which holds the instructions, in {folders[0]} or {folders[1]}; RLBench's "
-            "dataset_generator.py writes it"
-        )
+        lacks = f"there is no {_DESCRIPTIONS}, which holds the instructions, in {folders[0]} or {folders[1]}"
+        raise FileNotFoundError(f"{lacks}; RLBench's dataset_generator.py writes it")
     texts = pickles.read_pickle(path)
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(f"{path} is not a list of sentences")
@@ -102,25 +85,20 @@ def read_instruction(episode: Path, index: int = 0) -> str:
 
 
 def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int, int]:
-    """Width and height of an episode's pictures, judged by the first of each camera.
-
-    FileNotFoundError where a camera was not recorded; ValueError for too few or too many pictures, or different sizes.
+    """Width and height of an episode's pictures, by each camera's first; FileNotFoundError, ValueError: missing,
+    differ.
     """
     sizes = {}
     for camera in cameras:
         folder = _pictures(episode, camera)
         if not folder.is_dir():
             there = ", ".join(sorted(path.name.removesuffix("_rgb") for path in episode.glob("*_rgb"))) or "none"
-            raise FileNotFoundError(
-                f"{episode} has no pictures of camera {camera!r} ({folder.name}); it has those of {there}: choose with "
-                "--cameras"
-            )
+            lacks = f"{episode} has no pictures of camera {camera!r} ({folder.name})"
+            raise FileNotFoundError(f"{lacks}; it has those of {there}: choose with --cameras")
         names = {path.name for path in folder.glob("*.png")}
         if names != {f"{t}.png" for t in range(rows)}:
-            raise ValueError(
-                f"{folder} holds {len(names)} pictures, but the episode has {rows} observations, which need 0.png to "
-                f"{rows - 1}.png; record the episode again or remove its folder"
-            )
+            needed = f"the episode has {rows} observations, which need 0.png to {rows - 1}.png"
+            raise ValueError(f"{folder} holds {len(names)} pictures, but {needed}; {AGAIN}")
         sizes[camera] = _read_image(folder / "0.png").shape[1::-1]
     if len(set(sizes.values())) != 1:
         different = ", ".join(f"{camera} {width}x{height}" for camera, (width, height) in sizes.items())
@@ -148,7 +126,7 @@ def _read_image(path: Path) -> np.ndarray:
     try:
         return read_picture(path)
     except ValueError as error:
-        raise ValueError(f"{error}; record the episode again or remove its folder") from error
+        raise ValueError(f"{error}; {AGAIN}") from error
 
 
 def _variations_of(task: Path) -> list[tuple[str, Path]]:

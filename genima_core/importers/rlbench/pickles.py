@@ -47,10 +47,8 @@ class Record:
 
 
 def read_pickle(path: Path) -> object:
-    """What a pickle of RLBench holds: lists, dicts, texts, numbers and `Record`.
-
-    Arrays and numpy's scalars come as objects that `np.asarray` makes arrays of. ValueError where the file is damaged,
-    or asks for anything that a recording does not contain.
+    """What a pickle of RLBench holds: lists, dicts, texts, numbers and `Record`; arrays as what `np.asarray` takes.
+    ValueError where it is damaged, or asks for anything that a recording does not contain.
     """
     data = check_regular(path).read_bytes() if path.stat().st_size <= MAX_BYTES else b""
     try:
@@ -102,8 +100,6 @@ class _Function:
 
 
 class _Dtype:
-    """Stands for a numpy dtype."""
-
     __slots__ = ("_code", "_order")
 
     def __init__(self, code: object, align: object, copy: object) -> None:

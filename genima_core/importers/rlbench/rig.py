@@ -72,11 +72,10 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
     worst = max(distances, key=lambda name: distances[name])
     if not distances[worst] <= FIT_LIMIT_MM:
         listed = ", ".join(f"{name} {distance:.0f}" for name, distance in distances.items())
-        raise ValueError(
-            f"these recordings are not of a Panda in RLBench's conventions: {worst} is {distances[worst]:.0f} mm "
-            f"(median) from where its kinematics put it, and {FIT_LIMIT_MM:.0f} are allowed ({listed}). Convert "
-            "recordings of RLBench's Panda, with joint_poses and gripper_matrix in the world frame"
-        )
+        off = f"{worst} is {distances[worst]:.0f} mm (median) from where its kinematics put it"
+        remedy = "Convert recordings of RLBench's Panda, with joint_poses and gripper_matrix in the world frame"
+        given = f"{off}, and {FIT_LIMIT_MM:.0f} are allowed ({listed})"
+        raise ValueError(f"these recordings are not of a Panda in RLBench's conventions: {given}. {remedy}")
     report = {
         "T_world_base": T_world_base.round(6).tolist(),
         "joint4_zero_deg": round(float(np.degrees(found.x)), 3),
@@ -109,10 +108,9 @@ def find_rig(
         mount = min(moved, key=lambda m: moved[m][0] / MOVED_MM + moved[m][1] / MOVED_DEG)
         if moved[mount][0] > MOVED_MM or moved[mount][1] > MOVED_DEG:
             listed = " and ".join(f"{mm:.1f} mm and {deg:.2f}° against the {m}" for m, (mm, deg) in moved.items())
-            raise ValueError(
-                f"camera {name!r} is fixed to neither base nor hand: it moves {listed}, and {MOVED_MM:g} mm and "
-                f"{MOVED_DEG:g}° are allowed. Convert recordings with other camera poses into separate data sets"
-            )
+            remedy = "Convert recordings with other camera poses into separate data sets"
+            given = f"it moves {listed}, and {MOVED_MM:g} mm and {MOVED_DEG:g}° are allowed"
+            raise ValueError(f"camera {name!r} is fixed to neither base nor hand: {given}. {remedy}")
         rig.append(RigCamera(name, intrinsics, mount, means[mount], TARGET_RADIUS_M[name]))
         report[name] = {"mount": mount, "moved_mm": round(moved[mount][0], 3), "moved_deg": round(moved[mount][1], 4)}
     return CameraRig(tuple(rig)), report
@@ -122,15 +120,11 @@ def _intrinsics(name: str, K: np.ndarray, size: tuple[int, int]) -> tuple[Pinhol
     """Our intrinsics, and T_cam_optical: the OpenCV camera in the recorded camera's frame."""
     fx, fy, cx, cy = K[0, 0, 0], K[0, 1, 1], K[0, 0, 2], K[0, 1, 2]
     if np.abs(K - K[0]).max() > 0.05:
-        raise ValueError(
-            f"camera {name!r} changes its intrinsics in the recordings; convert recordings with different cameras into "
-            "separate data sets"
-        )
+        raise ValueError(f"camera {name!r} changes its intrinsics; convert different cameras into separate data sets")
     if abs(2 * cx - size[0]) > 1 or abs(2 * cy - size[1]) > 1:
-        raise ValueError(
-            f"camera {name!r} was recorded with {2 * cx:.0f}x{2 * cy:.0f} pixels, but its pictures are {size[0]}x"
-            f"{size[1]}; convert the pictures as RLBench wrote them, with --size"
-        )
+        given = f"camera {name!r} was recorded with {2 * cx:.0f}x{2 * cy:.0f} pixels"
+        remedy = "convert the pictures as RLBench wrote them, with --size"
+        raise ValueError(f"{given}, but its pictures are {size[0]}x{size[1]}; {remedy}")
     if fx * fy <= 0:
         raise ValueError(f"camera {name!r} has focal lengths {fx:g} and {fy:g}; valid are two of the same sign")
     # The optical axis of a simulated camera meets the middle of the image. PyRep writes that as size / 2, counting

@@ -2,7 +2,7 @@
 
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.playback import INTRINSICS, play_folder
-from genima_core.camera_sources.profile import Profile
+from genima_core.camera_sources.realsense import Profile
 from genima_core.camera_sources.source import Clock, Opener
 from genima_ros.nodes.camera_node import CameraParameters
 

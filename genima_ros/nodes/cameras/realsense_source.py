@@ -3,8 +3,7 @@
 from functools import partial
 
 from genima_core.camera_sources.lens import Lens
-from genima_core.camera_sources.profile import Profile
-from genima_core.camera_sources.realsense import RealSenseConfig, import_realsense, open_realsense
+from genima_core.camera_sources.realsense import Profile, RealSenseConfig, import_realsense, open_realsense
 from genima_core.camera_sources.source import Clock, Opener
 from genima_ros.nodes.camera_node import CameraParameters
 

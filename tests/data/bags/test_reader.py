@@ -11,9 +11,8 @@ from rosbags.rosbag2 import Reader
 
 from genima_core.data.bags import messages
 from genima_core.data.bags.reader import open_bag
-from genima_core.data.bags.repair import KEPT, repair
 from genima_core.data.bags.storage import METADATA
-from genima_core.data.bags.writer import BagWriter
+from genima_core.data.bags.writer import KEPT, BagWriter, repair
 
 STRING = "std_msgs/msg/String"
 

@@ -12,9 +12,8 @@ from rosbags.typesys import Stores, get_typestore
 from genima_core.data.bags import messages
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.reader import find_bags, open_bag
-from genima_core.data.bags.repair import KEPT, repair
 from genima_core.data.bags.storage import METADATA
-from genima_core.data.bags.writer import BagWriter
+from genima_core.data.bags.writer import KEPT, BagWriter, repair
 from genima_ros.cli import main as cli
 
 from . import recorded
