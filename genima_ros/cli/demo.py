@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import psutil
-import tyro
 
 from genima_core.files import write_json
+from genima_core.sim.task import make_task
 from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
 from genima_ros.graph import graph
 from genima_ros.graph.domain import own_domain
@@ -28,6 +28,8 @@ REST_S = 5.0
 SETTLE_S = 0.4
 MEMORY_EVERY_S = 2.0
 SPIN_S = 0.1
+SHOWN = ("push_button", "open_drawer", "pick_up_cup", "turn_tap")
+"""The tasks that are done if none is asked for."""
 AFTERWARDS_S = 1.0
 """The film goes on for this long after success."""
 OF_STREAMER = (
@@ -38,8 +40,8 @@ OF_STREAMER = (
 
 
 def demo(
-    task: tyro.conf.Positional[str] = "push_button",
-    episodes: int = 3,
+    task: str | None = None,
+    episodes: int = 1,
     seed: int = 20000,
     checkpoint: Path = Path("checkpoints/demo"),
     out: Path = Path("runs/demo"),
@@ -48,16 +50,16 @@ def demo(
     domain: int | None = None,
     json: Path | None = None,
 ) -> None:
-    """Runs the shipped checkpoint on the simulated cell as a ROS 2 graph.
+    """Runs the shipped checkpoint on the simulated cell as a ROS 2 graph: one task after the other, told by sentences.
 
     Writes videos, drawings and measurements. Succeeds when the graph worked, whether or not the policy solved its
     task: `genima eval` measures that.
 
-    Example: genima demo --episodes 1 --execution async
+    Example: genima demo --task push_button --episodes 3 --execution async
 
     Args:
-        task: What to do.
-        episodes: Scenes to try.
+        task: What to do; by default four of the tasks that the checkpoint knows.
+        episodes: Scenes of each task to try.
         seed: First scene.
         checkpoint: Folder with the trained models.
         out: Each run gets its own folder in here.
@@ -72,9 +74,10 @@ def demo(
     from genima_ros.clients.demo_film import write_episode
     from genima_ros.clients.demo_observer import DemoObserver
 
-    rig = Checkpoint.open(find_checkpoint(checkpoint)).rig
+    opened = Checkpoint.open(find_checkpoint(checkpoint))
+    rig, tasks = opened.rig, choose_tasks(task, opened.info.tasks)
     values = graph.argument_values(
-        "sim", {"checkpoint": str(checkpoint), "execution": execution, "task": task, "seed": str(seed - 1)}
+        "sim", {"checkpoint": str(checkpoint), "execution": execution, "task": tasks[0], "seed": str(seed - 1)}
     )  # every episode begins with a reset to the next
     description = describe_graph("sim", values)
     folder = Path(out) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -91,13 +94,14 @@ def demo(
         print(f"all nodes are ready after {time.monotonic() - began_s:.0f} s", flush=True)
         memory = Memory(running)
         results, films = [], []
-        for scene in range(seed, seed + episodes):
+        for scene, name in enumerate((name for name in tasks for _ in range(episodes)), seed):
+            observer.set_parameters("sim", CALL_S, task=name)
             reset(observer)
             result, episode = run_episode(observer, running, memory, timeout_s)
-            results.append(result)
-            films.append((scene, episode.frames, episode.followed, result["success"]))
+            results.append({"task": name, "scene": scene, **result})
+            films.append((f"{name}_{scene}", episode, result["success"]))
             print(
-                f"  scene {scene}: {'success' if result['success'] else 'no success'} after "
+                f"  {episode.instruction}: {'success' if result['success'] else 'no success'} after "
                 f"{result['duration_s']:.1f} s, {result['drawings']} drawings",
                 flush=True,
             )
@@ -106,9 +110,9 @@ def demo(
         summary = summarise(results, observer) | {
             "memory_peak_mb": memory.peak_mb,
             "execution": execution,
-            "task": task,
+            "tasks": list(tasks),
             "checkpoint": str(checkpoint),
-            "seeds": [seed, seed + episodes - 1],
+            "seeds": [result["scene"] for result in results],
             "wall_s": time.monotonic() - began_s,
         }
     for film in films:  # only now: encoding would take the processors from the nodes
@@ -119,6 +123,14 @@ def demo(
     if not drawings or not chunks:
         raise RuntimeError(f"the graph ran, but made {drawings} drawings and {chunks} chunks; see {log_file}")
     print_summary(summary, folder)
+
+
+def choose_tasks(task: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The one that is asked for, or some that the checkpoint knows."""
+    if task is not None:
+        make_task(task)
+        return (task,)
+    return tuple(name for name in SHOWN if name in known) or known[: len(SHOWN)]
 
 
 def reset(observer: "DemoObserver") -> None:
@@ -152,7 +164,7 @@ def run_episode(
     success, episode.counting = episode.succeeded, False
     observer.spin(AFTERWARDS_S)
     counts = {"drawings": episode.drawings, "chunks": episode.chunks}
-    return {"success": success, "duration_s": duration_s, **counts}, episode
+    return {"instruction": episode.instruction, "success": success, "duration_s": duration_s, **counts}, episode
 
 
 class Memory:

@@ -10,7 +10,7 @@ from PIL import Image
 from genima_core.data.video import encode
 
 if TYPE_CHECKING:
-    from genima_ros.clients.demo_observer import Frame
+    from genima_ros.clients.demo_observer import Episode, Frame
 
 FPS = 10
 SIDE_PX = 384
@@ -23,15 +23,15 @@ PICTURES = 8
 _INK, _PAPER, _GREEN, _GREY = (235, 235, 235), (30, 30, 30), (90, 220, 110), (110, 110, 110)
 
 
-def write_episode(folder: Path, scene: int, frames: list["Frame"], followed: list[np.ndarray], success: bool) -> None:
-    """Writes episode_<scene>.mp4 and .gif, and the first drawings that were followed as PNG; nothing without frames."""
-    for i, drawing in enumerate(followed[:PICTURES]):
-        Image.fromarray(enlarge(drawing)).save(folder / f"episode_{scene}_targets_{i}.png")
-    if not frames:
+def write_episode(folder: Path, name: str, episode: "Episode", success: bool) -> None:
+    """Writes episode_<name>.mp4 and .gif, and the first drawings that were followed as PNG; nothing without frames."""
+    for i, drawing in enumerate(episode.followed[:PICTURES]):
+        Image.fromarray(enlarge(drawing)).save(folder / f"episode_{name}_targets_{i}.png")
+    if not episode.frames:
         return
-    pictures = [compose(frame, scene, success) for frame in at_even_times(frames)]
-    encode(folder / f"episode_{scene}.mp4", np.stack(pictures), FPS, crf=20)
-    write_gif(folder / f"episode_{scene}.gif", pictures)
+    pictures = [compose(frame, episode.instruction, success) for frame in at_even_times(episode.frames)]
+    encode(folder / f"episode_{name}.mp4", np.stack(pictures), FPS, crf=20)
+    write_gif(folder / f"episode_{name}.gif", pictures)
 
 
 def at_even_times(frames: list["Frame"]) -> list["Frame"]:
@@ -41,7 +41,7 @@ def at_even_times(frames: list["Frame"]) -> list["Frame"]:
     return [frames[i] for i in np.searchsorted(times_s, ticks_s, side="right") - 1]
 
 
-def compose(frame: "Frame", scene: int, success: bool) -> np.ndarray:
+def compose(frame: "Frame", instruction: str, success: bool) -> np.ndarray:
     """Left the tiled observation, right the drawing of that moment, a caption above."""
     blank = np.full((SIDE_PX, SIDE_PX, 3), _PAPER, np.uint8)
     views = np.hstack([enlarge(frame.observation), blank if frame.drawing is None else enlarge(frame.drawing)])
@@ -50,9 +50,9 @@ def compose(frame: "Frame", scene: int, success: bool) -> np.ndarray:
         state, colour = "success", _GREEN
     else:
         state, colour = ("running" if success else "no success in this episode"), _GREY
-    write(caption, f"scene {scene}   {frame.time_s:4.1f} s", 8, _INK)
-    write(caption, state, 200, colour)
+    write(caption, instruction, 8, _INK)
     write(caption, "drawn targets" if frame.drawing is not None else "no drawing yet", SIDE_PX + 8, _INK)
+    write(caption, f"{frame.time_s:4.1f} s   {state}", SIDE_PX + 150, colour)
     return np.vstack([caption, views])
 
 

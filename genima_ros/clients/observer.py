@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Self
 
 import rclpy
-from rcl_interfaces.srv import GetParameters, ListParameters
+from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters
 from rclpy.node import Node
-from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
@@ -107,6 +107,14 @@ class Observer:
         known = [name for name in names if name in listed]
         answer = self.ask(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=known), timeout_s)
         return {name: parameter_value_to_python(value) for name, value in zip(known, answer.values, strict=True)}
+
+    def set_parameters(self, node: str, timeout_s: float, **values: Any) -> None:
+        """ValueError where the node refuses a value; RuntimeError if it does not answer."""
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        request = SetParameters.Request(parameters=parameters)
+        for result in self.ask(SetParameters, f"{node}/set_parameters", request, timeout_s).results:
+            if not result.successful:
+                raise ValueError(f"{node} refuses {values}: {result.reason}")
 
     def ask(
         self, kind: Any, name: str, request: Any, timeout_s: float, again: bool = False, found_s: float | None = None

@@ -186,7 +186,7 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
     info = CheckpointInfo(
         format=FORMAT,
         preset="demo",
-        tasks=("push_button",),
+        tasks=("push_button", "open_drawer"),
         instructions=("push the button",),
         chunk_size=controller.chunk_size,
         dt_s=controller.dt_s,

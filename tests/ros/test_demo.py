@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 from genima_core.arm import PANDA
 from genima_ros.cli.demo import demo
 from genima_ros.clients.demo_film import FPS, write_episode
-from genima_ros.clients.demo_observer import CommandSet, Frame, violations
+from genima_ros.clients.demo_observer import CommandSet, Episode, Frame, violations
 
 pytestmark = pytest.mark.ros
 
@@ -56,32 +56,43 @@ def test_a_missed_period_is_none():
 def test_the_film_runs_at_the_speed_of_life(tmp_path):
     picture = np.full((128, 128, 3), 90, np.uint8)
     frames = [Frame(0.3 * i, picture, picture if i else None, i == 9) for i in range(10)]
-    write_episode(tmp_path, 20000, frames, [picture], success=True)
-    with av.open(str(tmp_path / "episode_20000.mp4")) as video:
+    episode = Episode(0.0, 0.0, "push the button", frames=frames, followed=[picture])
+    write_episode(tmp_path, "push_button_20000", episode, success=True)
+    with av.open(str(tmp_path / "episode_push_button_20000.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == round(2.7 * FPS) + 1
-    with Image.open(tmp_path / "episode_20000.gif") as gif:
+    with Image.open(tmp_path / "episode_push_button_20000.gif") as gif:
         durations_ms = [(gif.seek(i), gif.info["duration"])[1] for i in range(gif.n_frames)]
     assert sum(durations_ms) == 2800
-    assert (tmp_path / "episode_20000.gif").stat().st_size < 2e6
-    assert (tmp_path / "episode_20000_targets_0.png").is_file()
+    assert (tmp_path / "episode_push_button_20000.gif").stat().st_size < 2e6
+    assert (tmp_path / "episode_push_button_20000_targets_0.png").is_file()
 
 
 def test_nothing_to_film_is_no_error(tmp_path):
-    write_episode(tmp_path, 1, [], [], success=False)
+    write_episode(tmp_path, "push_button_1", Episode(0.0, 0.0, ""), success=False)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 def test_demo_does_its_job_whether_or_not_the_policy_succeeds(untrained, tmp_path, capfd):
-    demo(episodes=1, checkpoint=untrained, out=tmp_path / "runs", timeout_s=8.0, json=tmp_path / "result.json")
+    demo(checkpoint=untrained, out=tmp_path / "runs", timeout_s=4.0, json=tmp_path / "result.json")
     summary = json.loads((tmp_path / "result.json").read_text())
     assert set(summary) >= KEYS
-    assert summary["episodes"] == 1
+    assert summary["episodes"] == len(summary["tasks"]) == 2
+    assert [(run["task"], run["scene"]) for run in summary["runs"]] == [("push_button", 20000), ("open_drawer", 20001)]
+    assert "drawer" in summary["runs"][1]["instruction"]
     assert summary["limit_violations"] == 0
     assert all(math.isfinite(summary[key]) for key in KEYS - {"latency_ms"})
     folder = next((tmp_path / "runs").iterdir())
-    assert {"summary.json", "nodes.log", "episode_20000.mp4", "episode_20000.gif"} <= {p.name for p in folder.iterdir()}
+    assert {"summary.json", "nodes.log", "episode_push_button_20000.mp4", "episode_push_button_20000.gif"} <= {
+        p.name for p in folder.iterdir()
+    }
     assert str(folder) in capfd.readouterr().out
+
+
+def test_an_unknown_task_is_told_before_anything_starts(untrained, tmp_path):
+    with pytest.raises(ValueError, match="unknown task 'juggle'; the tasks are"):
+        demo(task="juggle", checkpoint=untrained, out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_missing_checkpoint_is_told_before_anything_starts(tmp_path):
