@@ -1,7 +1,5 @@
 """Environments by name."""
 
-from typing import Any
-
 from genima_core.cameras import CameraRig
 from genima_core.environment import Environment
 from genima_core.environments.rlbench.environment import PREFIX, RlbenchEnvironment, parse_name
@@ -29,8 +27,7 @@ def make_environment(name: str, rig: CameraRig, perturbations: tuple[str, ...] =
     from genima_core.sim.cell import Cell
     from genima_core.sim.task import make_task
 
-    options: dict[str, Any] = {"perturbations": perturbations} if perturbations else {}
-    return Cell(make_task(name), rig, **options)
+    return Cell(make_task(name), rig, perturbations=perturbations)
 
 
 def check_environment(name: str) -> None:

@@ -72,9 +72,9 @@ def print_report(results: dict[str, Any]) -> None:
     table.add_row("mean", *(f"{100 * column['mean_success_rate']:.0f} %" for column in columns.values()))
     console = Console()
     console.print(table)
-    if "draw_found_rate" in first:
+    if scored := [result for result in results["tasks"] if "draw_found_rate" in result]:
         scores = Table("task", "spheres found", "off, px", "true drawing followed to", "the agent's to")
-        for r in results["tasks"]:
+        for r in scored:
             scores.add_row(
                 r["task"],
                 f"{100 * r['draw_found_rate']:.0f} %",
