@@ -1,7 +1,4 @@
-"""Files: those of others read within bounds, ours written whole or not at all, and nobody else's replaced.
-
-Whatever lies in a file, its reader ends in a result or in an error that names the file: ValueError or an OSError.
-"""
+"""Files: those of others read within bounds, ours written whole or not at all; errors are ValueError or OSError."""
 
 import errno
 import json
@@ -180,10 +177,8 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def replaced_folder(path: Path, mark: str, parts: Collection[str], what: str) -> Iterator[Path]:
-    """An empty folder to write into, which takes the place of `path` when all went well.
-
-    An older one must hold the file `mark`, and nothing but `parts`, so that it is surely ours; else FileExistsError,
-    which calls it `what`, and it stays. OSError where it cannot be written; says so where the disk is full.
+    """An empty folder to write into, which takes the place of `path` when all went well; OSError, also for a full disk.
+    FileExistsError, which calls it `what`, unless an older one holds the file `mark` and nothing but `parts`.
     """
     path = Path(os.path.abspath(path))
     check_replaceable(path, mark, parts, what)

@@ -56,7 +56,6 @@ class PeriodMeter:
         self.periods_s: deque[float] = deque(maxlen=window)
 
     def tick(self, now_s: float) -> None:
-        """One tick at `now_s`, s of a steady clock."""
         if self._last_s is not None:
             self.periods_s.append(now_s - self._last_s)
             self._longest_s = float(np.fmax(self._longest_s, now_s - self._last_s))

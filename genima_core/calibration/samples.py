@@ -27,14 +27,12 @@ class Sample:
     """One pose of the arm."""
 
     name: str
-    """Names the file, and the pose in messages."""
     stamp_s: float
     q: np.ndarray
     """(7,) rad."""
     T_base_hand: np.ndarray
     """(4, 4), by our forward kinematics of `q`."""
     views: Mapping[str, CameraView]
-    """By name, the cameras that saw the board."""
 
     def __post_init__(self) -> None:
         checked_numbers(self.q, (7,), "q")
@@ -77,7 +75,6 @@ class SampleSet:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Names of the cameras that saw the board at least once."""
         return tuple(dict.fromkeys(name for sample in self.samples for name in sample.views))
 
     def seen_by(self, camera: str) -> tuple[Sample, ...]:

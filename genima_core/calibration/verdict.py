@@ -157,7 +157,6 @@ def from_known_board(camera: RigCamera, sample: Sample, board: Board, T_other_bo
 
 
 def cameras_apart(rig: CameraRig, sample: Sample, board: Board) -> tuple[Apart, ...]:
-    """Every two cameras that see the board in one sample."""
     T_base_cam = {name: rig[name].T_base_cam(sample.T_base_hand) for name in sample.views}
     T_base_board = {name: T_base_cam[name] @ board.pose(view) for name, view in sample.views.items()}
     return tuple(

@@ -85,7 +85,6 @@ class Device:
     """Version of the USB connection, such as 3.2; "" where it is none or not told."""
     firmware: str
     profiles: tuple[Profile, ...]
-    """Of colour, as RGB."""
 
     @property
     def slow(self) -> bool:
@@ -219,7 +218,6 @@ class SensorSource:
             self._sensor.close()
 
     def _stamp(self, stamp_s: float, domain: Any, now_s: float) -> tuple[float, Timing]:
-        """Capture time in ROS time, and what it rests on."""
         if domain == self._rs.timestamp_domain.global_time:
             return stamp_s, "device"
         if domain == self._rs.timestamp_domain.system_time:

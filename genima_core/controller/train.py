@@ -30,9 +30,7 @@ from genima_core.training.config import ControllerTraining
 from genima_core.training.run import Run, set_up
 from genima_core.training.schedule import count_steps, follow, frozen_copy, relative_rate
 
-OUT_OF_MEMORY = (
-    "out of GPU memory while training: lower --batch-size, or end other programs that use the GPU (nvidia-smi lists it)"
-)
+OUT_OF_MEMORY = "out of GPU memory while training: lower --batch-size, or end other programs that nvidia-smi lists"
 
 
 @dataclass(frozen=True)

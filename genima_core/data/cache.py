@@ -26,9 +26,7 @@ from genima_core.targets.renderer import TargetRenderer, TargetViews
 VERSION = 1
 """Of the arrays' layout; older caches are built again."""
 _Kind = tuple[tuple[int, ...], type]
-"""Shape and type of an array."""
 _CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
-"""Names of caches, whole or not."""
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import (
-    ControlNetModel,
-    DDIMScheduler,
-    DiffusionPipeline,
-    EulerAncestralDiscreteScheduler,
-    UNet2DConditionModel,
-)
 from torch import nn
 
 from genima_core.capture import channels_last
@@ -33,7 +27,7 @@ PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 OF_AGENT = ("agent.json", (*PARTS, "controlnet", "text_encoder_2", "tokenizer_2"), "a diffusion agent")
 """What `files.replaced_folder` needs to know an older one by."""
 INCOMPLETE = "is not a complete diffusion agent:"
-SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
+SCHEDULERS = {kind.__name__: kind for kind in (diffusers.EulerAncestralDiscreteScheduler, diffusers.DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MAX_SIDE_PX, MAX_STEPS = 4096, 1000
 
@@ -94,8 +88,8 @@ class DiffusionAgent:
             networks = Networks(
                 agent.family,
                 load_autoencoder(path / "vae"),
-                load_part(UNet2DConditionModel, path / "unet"),
-                load_part(ControlNetModel, path / "controlnet") if family.controlled else None,
+                load_part(diffusers.UNet2DConditionModel, path / "unet"),
+                load_part(diffusers.ControlNetModel, path / "controlnet") if family.controlled else None,
                 Prompts.load(path, family.text_encoders, device, dtype),
                 pick(SCHEDULERS, config.get("_class_name"), "scheduler").from_config(config),
             )
@@ -119,7 +113,7 @@ class DiffusionAgent:
             self.networks.prompts.save(temporary)
             write_json(temporary / "agent.json", asdict(AgentInfo(self.networks.family, self.size, self.steps)), None)
 
-    def pipeline(self) -> DiffusionPipeline:
+    def pipeline(self) -> diffusers.DiffusionPipeline:
         """The stock diffusers pipeline of the same networks: what the engine must agree with."""
         n = self.networks
         family, encoders = FAMILIES[n.family], n.prompts.encoders

@@ -76,8 +76,8 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         mean = patches.mean(0)
         basis = torch.linalg.eigh((patches - mean).T @ (patches - mean)).eigenvectors.flip(1)[:, :channels]
         layers = self.encoder[0], self.encoder[-1], self.linear[0], self.decoder[-2]
-        (first, first_bias), (last, last_bias), (linear, linear_bias), (out, out_bias) = (
-            layer.parameters() for layer in layers
+        (first, first_bias), (last, last_bias), (linear, linear_bias), (out, out_bias) = map(
+            nn.Module.parameters, layers
         )
         # The residual blocks pass the first channels on unchanged until they have learnt something.
         first[:channels] = basis.T.reshape(channels, 3, PATCH, PATCH).float()

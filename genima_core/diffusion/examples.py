@@ -113,10 +113,7 @@ class DrawingExamples:
 
 
 class CodingPictures:
-    """Pictures of one view's size for the autoencoder: observations and textures, most of them with targets.
-
-    They are cut at random from tiles, so views, seams between views and all offsets of the patches occur.
-    """
+    """Observations and textures, most with targets, cut at random from tiles: all offsets of patches, and seams."""
 
     def __init__(self, cache: WindowCache, seed: int, textures: int = 1024) -> None:
         self.cache = cache

@@ -103,10 +103,9 @@ class Gate:
     config: GateConfig = GateConfig()
 
     def check(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None = None) -> Verdict:
-        """The verdict on a drawing (4, H, W, 3) uint8, drawn while the arm was at `q_now` (7,) rad.
-
-        With the `observation` (4, H, W, 3) that it was drawn over, also whether it shows that scene. ValueError for
-        pictures of another size than the rig's, and for joint positions that are not 7 finite numbers.
+        """The verdict on a drawing (4, H, W, 3) uint8, made while the arm was at `q_now` (7,) rad, with the
+        `observation` also on whether it shows that scene. ValueError: pictures of another size than the rig's, or not 7
+        finite numbers.
         """
         for name, views in (("the drawing", drawing), ("the observation", observation)):
             if views is not None:
@@ -144,7 +143,6 @@ class Gate:
 
     @property
     def _on_hand(self) -> np.ndarray:
-        """Which views are seen from the hand, (views,)."""
         return np.array([camera.mount == "hand" for camera in self.rig.cameras])
 
     @property

@@ -144,7 +144,6 @@ class Run:
                 self._board.add_scalar(f"{prefix}/{name}", value, self.step)
 
     def _recent(self, count: int = 100) -> dict[str, float]:
-        """Means of the last steps' values."""
         last = self.history[-count:]
         return {name: sum(h[name] for h in last) / len(last) for name in last[-1] if name != "step"}
 
@@ -191,7 +190,6 @@ def line(values: Mapping[str, float]) -> str:
 
 
 def write_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Smoothed curves as PNG."""
     if not history:
         return
     from matplotlib.figure import Figure  # takes a while, and only training needs it

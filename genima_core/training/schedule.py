@@ -30,7 +30,6 @@ def relative_rate(progress: float, warmup: float, final: float) -> float:
 
 
 def half_cosine(progress: float) -> float:
-    """From 1 to 0."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -49,9 +48,8 @@ def frozen_copy(model: Module) -> Module:
 
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Moves an average towards a model of the same structure; decay 0 makes it the model.
-
-    In the first steps, whose weights must not stay, it keeps less of itself.
+    """Moves an average towards a model; decay 0 makes it the model. At first, when weights must not stay, it keeps
+    less.
     """
     kept = min(decay, (1 + step) / (10 + step)) if decay > 0 else 0.0
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - kept)

@@ -11,7 +11,6 @@ SWAPPED_PERIODS = 5
 STEP_BACK_S = 0.1
 """Messages that overtook each other are put aside; a clock that jumps back by more than this is an error."""
 WINDOW_S = 2.0
-"""What `StreamMeter` looks back."""
 
 
 def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
@@ -46,9 +45,8 @@ def distances_ns(wanted_ns: np.ndarray, captured_ns: np.ndarray) -> np.ndarray:
 
 
 def within(captured_ns: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """Those captures for which each of the others, which must not be empty, has one before and one after.
-
-    At the ends of an episode a camera's pictures come later than joint states of the same moment, and have no partner.
+    """Captures for which each of the others, not empty, has one before and one after: those at the ends have no
+    partner.
     """
     first = max(int(other.min()) for other in others)
     last = min(int(other.max()) for other in others)
@@ -132,7 +130,6 @@ class StreamMeter:
 
     @property
     def silent_s(self) -> float:
-        """Since the last message; infinite before any."""
         return np.inf if self._last is None else self._clock_s() - self._last[0]
 
     def age_s(self, now_ns: int) -> float:
@@ -140,7 +137,6 @@ class StreamMeter:
         return np.inf if self._last is None else 1e-9 * (now_ns - self._last[1])
 
     def captured_ns(self) -> np.ndarray:
-        """(N,) of the last two seconds."""
         return np.array([captured_ns for _, captured_ns in self._recent], np.int64)
 
     def skew_ms(self, reference: "StreamMeter") -> float:

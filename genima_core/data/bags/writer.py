@@ -23,7 +23,6 @@ Compression = Literal["zstd", "lz4", "none"]
 KEPT = ".broken"
 """Ending of an original that could not be read completely."""
 SCRATCH = ".repair"
-"""Folder in the bag, in which the new one grows."""
 
 
 class BagWriter:
@@ -135,10 +134,8 @@ class Repair:
 
 
 def repair(folder: Path) -> Repair:
-    """Makes a finished bag of what can be read; a bag that is whole stays as it is, byte for byte.
-
-    The new file is written beside the old one and takes its place when it is on the disk. An original with bytes that
-    could not be read is kept beside it, with the ending .broken. OSError: it cannot be written.
+    """Makes a finished bag of what can be read, beside the old one, whose place it takes when it is on the disk; one
+    with bytes that could not be read is kept as .broken. A bag that is whole stays as it is, byte for byte.
 
     FileNotFoundError, ValueError: no bag there; it is being recorded; nothing in it can be read; its storage is
     sqlite3.

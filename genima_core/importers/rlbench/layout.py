@@ -143,6 +143,5 @@ def _variations_of(task: Path) -> list[tuple[str, Path]]:
 
 
 def _numbered(folder: Path, prefix: str) -> list[Path]:
-    """Folders `<prefix><number>`, by number."""
     found = [path for path in folder.iterdir() if re.fullmatch(rf"{prefix}\d+", path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix(prefix)))
