@@ -19,7 +19,7 @@ from genima_core.controller.resnet import fold_norms
 from genima_core.device import choose_device
 from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage, write_json
 from genima_core.language import TextEncoder
-from genima_core.tiling import check_views
+from genima_core.pixels import check_views
 from genima_core.weights import check_finite, check_size
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")

@@ -13,10 +13,10 @@ from rich.progress import track
 from genima_core.data.cache import resized, window_target
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
+from genima_core.pixels import tile
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
 from genima_core.targets.draw import over_backgrounds, over_observation
 from genima_core.targets.renderer import TargetRenderer, TargetViews
-from genima_core.tiling import tile
 
 PICTURE_HEIGHT_PX = 512
 GAP_PX = 8

@@ -20,7 +20,7 @@ from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, SUFFIXES, Networks, Prompts, cast
 from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
-from genima_core.tiling import check_views
+from genima_core.pixels import check_views
 from genima_core.weights import load_part, read_config
 
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")

@@ -152,7 +152,7 @@ def to_pictures(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
 
 
 def tiled(views: Tensor) -> Tensor:
-    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C): `tiling.tile` for batches, on their device."""
+    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C): `pixels.tile` for batches, on their device."""
     B, _, H, W, C = views.shape
     return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
 

@@ -16,10 +16,10 @@ import numpy as np
 from genima_core.cameras import CameraRig
 from genima_core.config import check_positive
 from genima_core.geometry import checked_numbers
+from genima_core.pixels import check_views
 from genima_core.targets.detect import find_centres, label_centres
 from genima_core.targets.palette import TARGET_NAMES
 from genima_core.targets.triangulation import Reach, camera_poses, outline_labels, project, reach, triangulate
-from genima_core.tiling import check_views
 
 
 class GateState(StrEnum):
