@@ -206,8 +206,7 @@ def check_replaceable(path: Path, mark: str, parts: Collection[str], what: str) 
     if path.is_symlink() or not path.is_dir() or not (path / mark).is_file():
         raise FileExistsError(f"{path} exists and is not {what}: name a new folder, or remove it")
     if foreign := sorted(entry.name for entry in path.iterdir() if entry.name not in parts):
-        held = f"{what}, but also holds {', '.join(foreign[:3])}, which would be lost"
-        raise FileExistsError(f"{path} is {held}: move that away, or name a new folder")
+        raise FileExistsError(f"{path}, {what}, also holds {', '.join(foreign[:3])}: move that away, or name another")
 
 
 @contextmanager

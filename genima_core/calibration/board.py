@@ -48,7 +48,7 @@ class Board:
         if self.columns < 3 or self.rows < 3:
             raise ValueError(f"a board of {self.columns}x{self.rows} squares has too few corners; it needs 3x3 or more")
         if not 0 < self.marker_m < self.square_m:
-            raise ValueError(f"markers of {self.marker_m} m do not fit squares of {self.square_m} m; measure both")
+            raise ValueError(f"markers of {self.marker_m} m do not fit into squares of {self.square_m} m; measure")
         known = [name for name in dir(cv2.aruco) if name.startswith("DICT_")]
         if self.dictionary not in known:
             raise ValueError(f"unknown dictionary {self.dictionary!r}; valid are {', '.join(known)}")

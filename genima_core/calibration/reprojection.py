@@ -111,7 +111,7 @@ def moved(T_a_b: np.ndarray, x: np.ndarray) -> np.ndarray:
 def best_guess(views: Sequence[PoseView]) -> tuple[str, Poses]:
     """Method and poses that reproject best, on all views or a part, as a bad one spoils some; ValueError: too few."""
     if len(views) < MIN_VIEWS:
-        raise ValueError(f"{len(views)} views do not determine where the camera is; take {MIN_VIEWS} at least, or 15")
+        raise ValueError(f"{len(views)} views of the board do not determine where it is; take {MIN_VIEWS} or more")
     guesses = [guess for part in _parts(views) for guess in closed_forms(part)]
     if not guesses:
         raise ValueError(f"{len(views)} views determine nothing: turn the hand by 30 degrees about different axes")

@@ -141,7 +141,7 @@ class CollectSession:
 
     def __init__(self, folder: Path, board: Board, arm: Arm) -> None:
         if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
-            raise ValueError(f"the samples in {folder} are of {there}, not of {board}; give that, or another folder")
+            raise ValueError(f"the samples in {folder} are of another board ({there}, not {board}); name another")
         SampleSet(board, ()).save(folder)
         self.folder, self.board, self.arm = folder, board, arm
         self.taken: list[Path] = []

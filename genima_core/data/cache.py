@@ -110,8 +110,7 @@ class WindowCache:
         """
         numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
         if not numbers:
-            held = f"no successful episodes yet ({len(dataset)} in all)"
-            raise ValueError(f"{dataset.root} holds {held}; record or collect some")
+            raise ValueError(f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record some")
         width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
         if horizon < 1 or width < 1 or height < 1:
             raise ValueError(f"horizon {horizon} and view size {width}x{height} must be at least 1")

@@ -264,8 +264,7 @@ def _read_info(root: Path) -> dict[str, Any]:
     info = read_json(path)
     version = info.get("codebase_version")
     if version != layout.VERSION:
-        remedy = f"needed is {layout.VERSION}: convert it with lerobot's own converter"
-        raise ValueError(f"{root} is a LeRobotDataset of version {version}; {remedy}")
+        raise ValueError(f"{root} is a LeRobotDataset of version {version}; lerobot converts it to {layout.VERSION}")
     from_overrides(_Info, info, str(path), strict=False)
     return info
 

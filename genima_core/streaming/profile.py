@@ -177,7 +177,7 @@ class Profile:
     def _chase(
         self, joint: int, now: list[float], wanted: list[list[list[float]]], hint: int, states: np.ndarray
     ) -> int:
-        """Head for the earliest reference that is met on time, from the hint on, else for the last; which one it was."""
+        """Head for the earliest reference that is met on time, from the hint on, else for the last; which it was."""
         for k in range(max(hint - 2, 0), len(CHASE_PERIODS)):
             if self._reach(joint, now, wanted[CHASE_PERIODS[k] - 1], CHASE_PERIODS[k], states):
                 return k

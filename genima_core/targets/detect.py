@@ -54,7 +54,7 @@ def find_centres(
     counts.
     """
     if observation is not None and observation.shape != drawn.shape:
-        raise ValueError(f"the observation is {observation.shape}, the drawing {drawn.shape}; one size is needed")
+        raise ValueError(f"the observation is {observation.shape}, not of the size of the drawing, {drawn.shape}")
     states = (True, False) if gripper_open is None else (gripper_open,)
     grippers = [palette.gripper_colour(state) for state in states]
     candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers]

@@ -99,8 +99,7 @@ class Run:
         self.elapsed_s, self._since = self.elapsed_s + now - self._since, now
         self.step += 1
         if not all(math.isfinite(v) for v in values.values()):
-            remedy = f"resume from the last state in {self.out}, or lower the learning rate"
-            raise FloatingPointError(f"training went wrong at step {self.step}: {dict(values)}; {remedy}")
+            raise FloatingPointError(f"training went wrong at step {self.step}: {dict(values)}; resume at a lower rate")
         self.history.append({"step": self.step, **values})
         if self.step % 10 == 0:
             self._log(values, "train")

@@ -169,8 +169,7 @@ def _copy(bag: Bag, folder: Path) -> BagWriter:
     for channel, schema, message in file.messages():
         if channel.topic not in writer.counts:
             if channel.message_encoding != "cdr":
-                given = f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}"
-                raise ValueError(f"{given}; messages of ROS 2 are 'cdr'")
+                raise ValueError(f"{channel.topic} is encoded as {channel.message_encoding!r}; valid is ROS 2's cdr")
             writer.declare(channel.topic, schema, channel.metadata)
         writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
     for note in file.notes():
