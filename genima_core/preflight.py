@@ -163,11 +163,8 @@ def _skew(seen: CellSeen, wanted: Wanted) -> Judgement:
     skew_ms = 1e3 * float(np.percentile(spreads_s, 25))
     slack_ms = 1e3 * seen.settings.get("diffusion", {}).get("slack_s", SLACK_S)
     if skew_ms > slack_ms:
-        remedy = (
-            f"drawings need {slack_ms:.0f} ms: synchronise the cameras, set all clocks by one time server, or raise "
-            "slack_s of the diffusion node"
-        )
-        return "failed", f"{skew_ms:.0f} ms", remedy
+        mend = "synchronise the cameras, set all clocks by one time server, or raise slack_s of the diffusion node"
+        return "failed", f"{skew_ms:.0f} ms", f"drawings need {slack_ms:.0f} ms: {mend}"
     return "ok", f"{skew_ms:.0f} ms", ""
 
 

@@ -96,10 +96,8 @@ def grid(streams: Mapping[str, np.ndarray], fps: int) -> np.ndarray:
     begin_s, end_s = streams[late][0], streams[early][-1]
     rows = int(np.floor((end_s - begin_s) * fps + 1e-3)) + 1
     if rows < 2:
-        raise ValueError(
-            f"its streams have {max(end_s - begin_s, 0.0):.3f} s in common, which is less than two rows "
-            f"at {fps} per second: {late} begins last, {early} ends first"
-        )
+        common = f"{max(end_s - begin_s, 0.0):.3f} s in common, which is less than two rows at {fps} per second"
+        raise ValueError(f"its streams have {common}: {late} begins last, {early} ends first")
     return begin_s + np.arange(rows) / fps
 
 
