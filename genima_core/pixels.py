@@ -114,4 +114,4 @@ def check_views(views: np.ndarray, size: tuple[int, int], what: str) -> None:
     width, height = size
     kind = getattr(views, "dtype", type(views).__name__)
     if np.shape(views) != (4, height, width, 3) or kind != np.uint8:
-        raise ValueError(f"{what} are {np.shape(views)} {kind}; four views are needed, (4, {height}, {width}, 3) uint8")
+        raise ValueError(f"{what} {np.shape(views)} {kind}; four views are needed, (4, {height}, {width}, 3) uint8")

@@ -114,7 +114,8 @@ def best_guess(views: Sequence[PoseView]) -> tuple[str, Poses]:
         raise ValueError(f"{len(views)} views of the board do not determine where it is; take {MIN_VIEWS} or more")
     guesses = [guess for part in _parts(views) for guess in closed_forms(part)]
     if not guesses:
-        raise ValueError(f"{len(views)} views determine nothing: turn the hand by 30 degrees about different axes")
+        why = "the hand hardly turned, or about one axis only; turn it by 30 degrees or more about different axes"
+        raise ValueError(f"{len(views)} views of the board determine nothing: {why}")
     reprojection = Reprojection(views)
     # The median: half of the views may be wrong.
     return min(guesses, key=lambda guess: np.median(reprojection.rms_px(*guess[1])))

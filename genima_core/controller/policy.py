@@ -130,7 +130,7 @@ class Controller:
 
         ValueError: inputs of another shape or type, or not finite; RuntimeError: the network gave numbers that are not.
         """
-        check_views(targets, self.size, "targets")
+        check_views(targets, self.size, "targets are")
         q = np.asarray(q, dtype=np.float64)
         if q.shape != (7,) or not np.isfinite(q).all():
             raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")

@@ -138,7 +138,7 @@ class DiffusionAgent:
         steps = self.steps if steps is None else steps
         if steps < 1:
             raise ValueError(f"steps is {steps}; at least one is needed")
-        check_views(images, self.size, "images")
+        check_views(images, self.size, "images are")
         views, prompts = torch.from_numpy(images.copy())[None], self.networks.prompts.embed([instruction])
         with out_of_memory("out of GPU memory while drawing: use --precision float16, or the tiny autoencoder"):
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)

@@ -107,9 +107,9 @@ class Gate:
         `observation` also on whether it shows that scene. ValueError: pictures of another size than the rig's, or not 7
         finite numbers.
         """
-        for name, views in (("the drawing", drawing), ("the observation", observation)):
-            if views is not None:
-                check_views(views, self.rig.size, name)
+        check_views(drawing, self.rig.size, "the drawing is")
+        if observation is not None:
+            check_views(observation, self.rig.size, "the observation is")
         checked_numbers(q_now, (7,), "joint positions of the moment of capture")
         T_base_cam = camera_poses(self.rig, q_now)
         centres = find_centres(drawing)
