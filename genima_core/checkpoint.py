@@ -60,7 +60,7 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
-        """Reads and checks all but the weights; FileNotFoundError, ValueError: missing, damaged, not belonging
+        """Reads and checks all but the weights; FileNotFoundError, ValueError: missing, damaged, do not belong
         together.
         """
         path = Path(path)

@@ -89,9 +89,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, what: str) -> Any:
-    """What a YAML text says, nothing of it executed; ValueError, which names `what`: no YAML, too deep, too many
-    values.
-    """
+    """What a YAML text says, nothing of it executed; ValueError, which names `what`: no YAML, too deep, too much."""
     kinds = yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError
     with explained(f"{what} is not YAML that can be read", kinds):
         _check_yaml(text)

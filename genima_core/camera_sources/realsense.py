@@ -171,7 +171,8 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
             raise ValueError(f"this camera has no {name}; leave the parameter out")
         valid = sensor.get_option_range(option)
         if not valid.min <= value <= valid.max:
-            raise ValueError(f"{name} is {value:g}; valid for this camera are {valid.min:g} to {valid.max:g}")
+            span = f"{valid.min:g} to {valid.max:g} in steps of {valid.step:g}"
+            raise ValueError(f"{name} is {value:g}; valid for this camera are {span}")
         sensor.set_option(option, float(value))
 
 

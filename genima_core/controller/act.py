@@ -149,9 +149,7 @@ class Posterior(nn.Module):
 
 
 class Act(Network):
-    """Tokens of latent, state, instruction and each view's cells in, K actions out; the views' order makes no
-    difference.
-    """
+    """Tokens of latent, state, instruction and each view's cells in, K actions out; views may come in any order."""
 
     config_type = ActConfig
     config: ActConfig

@@ -31,9 +31,7 @@ class Engine:
     """One batched pass for the four views, norms folded into the convolutions, and on a GPU one captured graph."""
 
     def __init__(self, network: Network, tuned: bool = True, compiled: bool = False) -> None:
-        """`tuned` folds norms and captures graphs, `compiled` takes minutes at first; weights must then stay as they
-        are.
-        """
+        """`tuned` folds norms and captures graphs, `compiled` takes minutes at first; weights must then stay."""
         self.device = next(network.parameters()).device
         self._network: Callable[..., Prediction] = fold_norms(shared_twin(network)) if tuned else network
         if compiled:

@@ -33,9 +33,7 @@ GRIPPER = "gripper"
 
 
 def place(root: Path, template: str, **values: int | str) -> Path:
-    """Where a file lies by the template of info.json; ValueError where that asks for more, or leads out of the data
-    set.
-    """
+    """Where a file lies by info.json's template; ValueError where that asks for more, or leads out of the data set."""
 
     def fill(match: re.Match[str]) -> str:
         if match["name"] not in values:

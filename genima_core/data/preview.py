@@ -27,9 +27,7 @@ FILM_FPS = 10
 def draw_windows(
     dataset: Path, out: Path, count: int, seed: int, horizon: int, size: int | None, textures: Path | None
 ) -> dict[str, Any]:
-    """Windows as pictures (observation, with targets, the controller's input), and one episode as GIF; ValueError:
-    none.
-    """
+    """Windows as pictures (observation, with targets, the controller's input), one episode as GIF; ValueError: none."""
     if count < 1 or horizon < 1:
         raise ValueError(f"count {count} and horizon {horizon} must be at least 1")
     data = Dataset(dataset)

@@ -145,9 +145,7 @@ class TargetInput:
         step_s: float,
         now_s: float,
     ) -> Refusal | None:
-        """None, and it is followed, else why not; a sender whose target was refused has to pause. `unwelcome`: why none
-        is for now.
-        """
+        """None, and it is followed, else why not; who was refused has to pause. `unwelcome`: why none is for now."""
         quiet_s, self._heard_s = now_s - self._heard_s, now_s
         self._locked = self._locked and not quiet_s >= self._config.target_pause_s
         refusal = self._lock() if self._locked else unwelcome

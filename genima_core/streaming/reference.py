@@ -101,9 +101,7 @@ class ChunkPath:
 
 
 class TargetPath:
-    """On from a target at its velocity as its sender likely goes, for a while; without a newer one it slows down to
-    rest.
-    """
+    """On from a target at its velocity, as its sender likely goes; without a newer one it slows down to rest."""
 
     end_s = rest_s = np.inf
     """Nobody knows."""

@@ -259,9 +259,7 @@ class Watchdogs:
         return Trouble(Reason.COMMANDERS, f"{text}, then enable the streamer.", Event.RETIRE)
 
     def find_trouble(self, playback: Playback, relieves: Refusal | None) -> Trouble | None:
-        """The first thing wrong while commands flow; `relieves`: the fault whose command goes back to the arm, known
-        far.
-        """
+        """The first thing wrong while commands flow; `relieves`: a fault after which the command goes to the arm."""
         trouble = self.find_hindrance() or self.measured.find_silence()
         if trouble is not None or self.measured.last is None:
             return trouble

@@ -222,9 +222,7 @@ def _noise(view: np.ndarray) -> float:
 
 
 def _difference(drawing: np.ndarray, observation: np.ndarray, spheres: np.ndarray) -> float:
-    """Difference of two views (H, W, 3) beside the spheres (H, W), of 255 levels; details and the worst 2 % do not
-    count.
-    """
+    """Difference of views (H, W, 3) beside spheres (H, W), of 255 levels, without details and the worst 2 %."""
     size = drawing.shape[1]
     reach_px = 2 * max(1, round(size * 6 / 64)) + 1
     beside = cv2.dilate(spheres.astype(np.uint8), np.ones((reach_px, reach_px), np.uint8)) == 0

@@ -257,8 +257,6 @@ def frozen_copy(model: Module) -> Module:
 
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Moves an average towards a model; decay 0 makes it the model. At first, when weights must not stay, it keeps
-    less.
-    """
+    """Moves an average towards a model, decay 0 all the way; at first, when weights must not stay, further."""
     kept = min(decay, (1 + step) / (10 + step)) if decay > 0 else 0.0
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - kept)

@@ -45,9 +45,7 @@ def distances_ns(wanted_ns: np.ndarray, captured_ns: np.ndarray) -> np.ndarray:
 
 
 def within(captured_ns: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """Captures for which each of the others, not empty, has one before and one after: those at the ends have no
-    partner.
-    """
+    """Captures for which each of the others, not empty, has one before and one after; at the ends there is none."""
     first = max(int(other.min()) for other in others)
     last = min(int(other.max()) for other in others)
     return captured_ns[(captured_ns >= first) & (captured_ns <= last)]
@@ -70,9 +68,7 @@ def percentiles(values: np.ndarray) -> tuple[float | None, float | None, float |
 
 
 def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
-    """(N,) bool: which stamps are later than all before, not repeated, not overtaken; ValueError: the clock jumped
-    back.
-    """
+    """(N,) bool: which stamps are later than all before, not repeated or overtaken; ValueError: the clock jumped."""
     if not len(stamps_s):
         return np.zeros(0, bool)
     latest = np.maximum.accumulate(stamps_s)

@@ -51,9 +51,7 @@ class BagWriter:
         self._broken = False
 
     def write(self, topic: str, type: str, data: bytes, received_ns: int, published_ns: int, qos: str = "") -> None:
-        """Adds the fields of a `Message`, at the time of reception; OSError: disk full; ValueError: unknown, other
-        type.
-        """
+        """Adds the fields of a `Message`, by time of reception; OSError: disk full; ValueError: unknown, other type."""
         if topic not in self._channels:
             details = {"offered_qos_profiles": qos, "topic_type_hash": messages.type_hash(type)}
             self.declare(topic, Schema(0, messages.definition(type).encode(), "ros2msg", type), details)

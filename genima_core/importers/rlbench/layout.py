@@ -85,9 +85,7 @@ def read_instruction(episode: Path, index: int = 0) -> str:
 
 
 def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int, int]:
-    """Width and height of an episode's pictures, by each camera's first; FileNotFoundError, ValueError: missing,
-    differ.
-    """
+    """Width and height of an episode's pictures, by each camera's first; FileNotFoundError, ValueError: others."""
     sizes = {}
     for camera in cameras:
         folder = _pictures(episode, camera)
