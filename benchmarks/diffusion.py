@@ -19,7 +19,7 @@ from genima_core.device import choose_device
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.engine import Engine
 from genima_core.language import prompt
-from genima_core.tiling import tile, untile
+from genima_core.pixels import tile, untile
 
 INSTRUCTION = "push the button"
 CASES = (("SD-Turbo size, 10 steps", 10, False), ("SD-Turbo size, 5 steps, tiny decoder", 5, True))

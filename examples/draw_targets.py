@@ -12,7 +12,7 @@ import tyro
 from PIL import Image
 
 import genima_core as genima
-from genima_core.tiling import tile
+from genima_core.pixels import tile
 
 HOME = tuple(genima.PANDA.home.tolist())
 

@@ -50,7 +50,6 @@ class Gripper:
         return self.closed_position + (self.open_position - self.closed_position) * width_m / self.max_width_m
 
     def to_width_m(self, position: float) -> float:
-        """Width at a position of the joints together."""
         return self.max_width_m * (position - self.closed_position) / (self.open_position - self.closed_position)
 
     def to_opening(self, width_m: float) -> float:
@@ -276,7 +275,6 @@ PANDA = _franka(
         jerk=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
     ),
 )
-"""The Franka Panda (FER)."""
 
 FR3 = _franka(
     "fr3",

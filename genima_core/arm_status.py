@@ -9,11 +9,9 @@ class Level(IntEnum):
     """Numbers as in diagnostic_msgs/DiagnosticStatus."""
 
     OK = 0
-    """May be moved."""
     WARN = 1
     """Must not be moved now: another mode, such as guiding."""
     ERROR = 2
-    """Reflex, error or user stop."""
 
 
 @dataclass(frozen=True)

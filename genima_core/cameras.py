@@ -107,9 +107,8 @@ class PinholeCamera:
     def resize(self, width: int, height: int) -> "PinholeCamera":
         """The camera of the resized image (pixel areas, as OpenCV's INTER_AREA and INTER_LINEAR do)."""
         sx, sy = width / self.width, height / self.height
-        return PinholeCamera(
-            width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
-        )
+        cx, cy = (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
+        return PinholeCamera(width, height, self.fx * sx, self.fy * sy, cx, cy)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ class CheckpointInfo:
     preset: str
     tasks: tuple[str, ...]
     instructions: tuple[str, ...]
-    """Of the data set: others mean nothing to it."""
     chunk_size: int
     """K, actions a chunk."""
     dt_s: float
@@ -39,13 +38,10 @@ class CheckpointInfo:
     view_size: int
     """Width and height of each view in pixels."""
     rig: str
-    """`CameraRig.fingerprint` of rig.json."""
     dataset: str
-    """Fingerprint of the data set."""
     seeds: tuple[int, ...]
     """Scene seeds of the training episodes: never evaluate on them."""
     revision: str
-    """Git revision of the code that trained it."""
 
     def __post_init__(self) -> None:
         if not (self.tasks and self.seeds and self.chunk_size >= 1 and self.dt_s > 0 and self.view_size >= 1):
@@ -64,7 +60,7 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
-        """Reads and checks all but the weights; FileNotFoundError, ValueError: missing, damaged, not belonging
+        """Reads and checks all but the weights; FileNotFoundError, ValueError: missing, damaged, do not belong
         together.
         """
         path = Path(path)
@@ -265,9 +261,8 @@ def git_revision() -> str:
     """Revision of the source tree this file lies in, "+" appended when it was changed; "unknown" outside git."""
 
     def git(*args: str) -> str:
-        return subprocess.run(
-            ("git", *args), cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        where = Path(__file__).parent
+        return subprocess.run(("git", *args), cwd=where, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         # Making a checkpoint changes checkpoints/, and nothing that made it.

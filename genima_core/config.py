@@ -25,10 +25,7 @@ V = TypeVar("V")
 
 
 def from_overrides(kind: type[T], overrides: Mapping[str, Any], owner: str, strict: bool = True) -> T:
-    """A dataclass from its defaults and overrides as ROS, YAML or JSON deliver them.
-
-    ValueError: unknown name (where it is not `strict`, those are passed over), missing value, value of another type.
-    """
+    """A dataclass from defaults and what ROS, YAML or JSON say; ValueError: missing, mistyped, unknown if `strict`."""
     if not isinstance(overrides, Mapping):
         raise ValueError(f"{owner} is {short(overrides)}; it needs names with values")
     hints = _hints(kind)
@@ -66,7 +63,6 @@ def pick(table: Mapping[Any, V], name: object, what: str) -> V:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that are not None, for `dataclasses.replace`."""
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -1,7 +1,4 @@
-"""Files: those of others read within bounds, ours written whole or not at all, and nobody else's replaced.
-
-Whatever lies in a file, its reader ends in a result or in an error that names the file: ValueError or an OSError.
-"""
+"""Files: those of others read within bounds, ours written whole or not at all; errors are ValueError or OSError."""
 
 import errno
 import json
@@ -92,9 +89,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, what: str) -> Any:
-    """What a YAML text says, nothing of it executed; ValueError, which names `what`: no YAML, too deep, too many
-    values.
-    """
+    """What a YAML text says, nothing of it executed; ValueError, which names `what`: no YAML, too deep, too much."""
     kinds = yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError
     with explained(f"{what} is not YAML that can be read", kinds):
         _check_yaml(text)
@@ -180,10 +175,8 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def replaced_folder(path: Path, mark: str, parts: Collection[str], what: str) -> Iterator[Path]:
-    """An empty folder to write into, which takes the place of `path` when all went well.
-
-    An older one must hold the file `mark`, and nothing but `parts`, so that it is surely ours; else FileExistsError,
-    which calls it `what`, and it stays. OSError where it cannot be written; says so where the disk is full.
+    """An empty folder to write into, which takes the place of `path` when all went well; OSError, also for a full disk.
+    FileExistsError, which calls it `what`, unless an older one holds the file `mark` and nothing but `parts`.
     """
     path = Path(os.path.abspath(path))
     check_replaceable(path, mark, parts, what)
@@ -211,8 +204,7 @@ def check_replaceable(path: Path, mark: str, parts: Collection[str], what: str) 
     if path.is_symlink() or not path.is_dir() or not (path / mark).is_file():
         raise FileExistsError(f"{path} exists and is not {what}: name a new folder, or remove it")
     if foreign := sorted(entry.name for entry in path.iterdir() if entry.name not in parts):
-        held = f"{what}, but also holds {', '.join(foreign[:3])}, which would be lost"
-        raise FileExistsError(f"{path} is {held}: move that away, or name a new folder")
+        raise FileExistsError(f"{path}, {what}, also holds {', '.join(foreign[:3])}: move that away, or name another")
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""Headless OpenGL: import this module before `mujoco` or `pyrender`; both then render through EGL.
-
-A GL context belongs to the thread that made it: create and use each renderer in one thread.
-"""
+"""Headless OpenGL by EGL: import it before `mujoco` or `pyrender`; a renderer is used in the thread that made it."""
 
 import ctypes
 import multiprocessing

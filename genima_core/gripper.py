@@ -37,8 +37,6 @@ class GripperConfig:
 
 @dataclass(frozen=True)
 class Goal:
-    """One motion of the fingers."""
-
     number: int
     """Of this process; answers are told apart by it."""
     width_m: float
@@ -48,11 +46,8 @@ class Goal:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a goal ended."""
-
     succeeded: bool
     stalled: bool = False
-    """Whether the fingers stopped at something."""
     message: str = ""
 
 
@@ -129,7 +124,6 @@ class GripperControl:
             self._held_m = self._reached_m = None  # what was held is gone: close on
 
     def step(self, now_s: float) -> None:
-        """Evaluate every limit of time, and do what is due."""
         if (goal := self._goal) is not None:
             self._watch(goal, now_s)
         if self._goal is None:

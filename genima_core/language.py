@@ -162,12 +162,10 @@ class TextEncoder:
                 raise ValueError(f"{same}, which reads {self.window} tokens: say them shorter")
 
     def _tokens(self, text: str) -> Tensor:
-        """(1, window)"""
         options = {"padding": "max_length", "truncation": True, "max_length": self.window}
         return self.tokenizer(text, return_tensors="pt", **options).input_ids
 
     def pooled(self, texts: Sequence[str]) -> Tensor:
-        """(n, `pooled_width`)."""
         return torch.cat([self.encode(text).pooled for text in texts])
 
 

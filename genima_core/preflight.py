@@ -26,11 +26,8 @@ STILL_RAD = 0.01
 
 @dataclass
 class Stream:
-    """Messages of one topic in the order in which they came."""
-
     stamps_s: list[float] = field(default_factory=list)
     ages_s: list[float] = field(default_factory=list)
-    """When each came, less its stamp."""
     publishers: int = 1
 
     def hear(self, stamp_s: float, now_s: float) -> None:
@@ -55,7 +52,6 @@ class CameraSeen:
     repeated: int = 0
     """Pictures with the pixels of the one before."""
     camera: PinholeCamera | None = None
-    """Of its camera_info."""
     problems: dict[str, str] = field(default_factory=dict)
     """Why the newest picture or camera_info cannot be used."""
 
@@ -67,13 +63,10 @@ class ArmSeen:
     q: list[np.ndarray] = field(default_factory=list)
     """(n, 7) rad."""
     status: tuple[int, str] | None = None
-    """Level and message of arm_status."""
 
 
 @dataclass
 class CellSeen:
-    """Filled as messages come."""
-
     cameras: dict[str, CameraSeen]
     arm: ArmSeen = field(default_factory=ArmSeen)
     rig: CameraRig | None = None
@@ -84,7 +77,6 @@ class CellSeen:
     problems: dict[str, str] = field(default_factory=dict)
     """Of each node that was heard, by name; "" for none."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Parameters of nodes, by node and name."""
     commanders: Sequence[str] = ()
     """Full names of the nodes that command the arm; one for each publisher."""
 
@@ -171,11 +163,8 @@ def _skew(seen: CellSeen, wanted: Wanted) -> Judgement:
     skew_ms = 1e3 * float(np.percentile(spreads_s, 25))
     slack_ms = 1e3 * seen.settings.get("diffusion", {}).get("slack_s", SLACK_S)
     if skew_ms > slack_ms:
-        remedy = (
-            f"drawings need {slack_ms:.0f} ms: synchronise the cameras, set all clocks by one time server, or raise "
-            "slack_s of the diffusion node"
-        )
-        return "failed", f"{skew_ms:.0f} ms", remedy
+        mend = "synchronise the cameras, set all clocks by one time server, or raise slack_s of the diffusion node"
+        return "failed", f"{skew_ms:.0f} ms", f"drawings need {slack_ms:.0f} ms: {mend}"
     return "ok", f"{skew_ms:.0f} ms", ""
 
 

@@ -1,8 +1,10 @@
-"""Two clocks side by side, and how regularly a loop runs."""
+"""Two clocks side by side, how regularly a loop runs, and sets of messages captured at about the same time."""
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,10 @@ READING_S = 2e-4
 
 WALL_CLOCK_S = 1e9
 """Further apart are only clocks of which one tells the date, and the other started at 0."""
+T = TypeVar("T")
+
+RESTARTED_S = 1.0
+"""A stamp that falls back by more than this means that the source has started again."""
 
 
 def stamp_problem(what: str, stamp_s: float, now_s: float, limit_s: float, sender: str = "its sender") -> str:
@@ -56,7 +62,6 @@ class PeriodMeter:
         self.periods_s: deque[float] = deque(maxlen=window)
 
     def tick(self, now_s: float) -> None:
-        """One tick at `now_s`, s of a steady clock."""
         if self._last_s is not None:
             self.periods_s.append(now_s - self._last_s)
             self._longest_s = float(np.fmax(self._longest_s, now_s - self._last_s))
@@ -76,3 +81,41 @@ class PeriodMeter:
             "jitter_ms_p99": float(p99),
             "gap_ms_max": 1e3 * self._longest_s,
         }
+
+
+@dataclass(frozen=True)
+class Stamped(Generic[T]):
+    stamp_s: float
+    item: T
+
+
+class Synchroniser(Generic[T]):
+    """Keeps the newest message of each source; a set is complete when its stamps lie within `slack_s`."""
+
+    def __init__(self, names: Sequence[str], slack_s: float) -> None:
+        self.names = tuple(names)
+        self.slack_s = slack_s
+        self._newest: dict[str, Stamped[T]] = {}
+        self._last_stamp_s: dict[str, float] = {}
+
+    def add(self, name: str, stamp_s: float, item: T) -> tuple[Stamped[T], ...] | None:
+        """The set that this message completes, in order, each used once; ValueError: a stamp that does not advance."""
+        last_s = self._last_stamp_s.get(name)
+        if last_s is not None and last_s - RESTARTED_S < stamp_s <= last_s:
+            stands = f"its stamp {stamp_s:.3f} s does not advance (the one before was {last_s:.3f} s)"
+            raise ValueError(f"{name} is frozen: {stands}; restart its driver")
+        self._last_stamp_s[name] = stamp_s
+        self._newest[name] = Stamped(stamp_s, item)
+        if self.spread_s is None or self.spread_s > self.slack_s:
+            return None
+        complete = tuple(self._newest[name] for name in self.names)
+        self._newest.clear()
+        return complete
+
+    @property
+    def spread_s(self) -> float | None:
+        """Between the oldest and the newest of the waiting messages; None until every source has one."""
+        if len(self._newest) < len(self.names):
+            return None
+        stamps_s = [message.stamp_s for message in self._newest.values()]
+        return max(stamps_s) - min(stamps_s)

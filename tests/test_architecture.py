@@ -22,7 +22,7 @@ LAYERS = (
     ("config", "weights"),
     ("arm",),
     ("arm_description",),
-    ("cameras", "pixels", "synchroniser", "tiling"),
+    ("cameras", "pixels"),
     ("environment",),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
     ("data", "language", "capture", "calibration"),

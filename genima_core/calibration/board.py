@@ -11,7 +11,6 @@ from genima_core.cameras import PinholeCamera
 from genima_core.geometry import checked_numbers, make_transform, transform_points
 
 MIN_CORNERS = 6
-"""Fewer corners give no pose worth having."""
 MARGIN_SQUARES = 0.25
 """White around the printed board."""
 ENLARGED_BELOW_PX = 1000
@@ -20,13 +19,11 @@ ENLARGED_BELOW_PX = 1000
 
 @dataclass(frozen=True)
 class CameraView:
-    """The board's corners that one camera saw, at least `MIN_CORNERS` if `Board.detect` found them."""
+    """The board's corners `corners_px` (n, 2) that one camera saw, `ids` being rows of `Board.corners`."""
 
     intrinsics: PinholeCamera
     ids: tuple[int, ...]
-    """Rows of `Board.corners`."""
     corners_px: np.ndarray
-    """(n, 2) u, v."""
 
     def __post_init__(self) -> None:
         checked_numbers(self.corners_px, (len(self.ids), 2), "corners_px")
@@ -51,7 +48,7 @@ class Board:
         if self.columns < 3 or self.rows < 3:
             raise ValueError(f"a board of {self.columns}x{self.rows} squares has too few corners; it needs 3x3 or more")
         if not 0 < self.marker_m < self.square_m:
-            raise ValueError(f"markers of {self.marker_m} m do not fit squares of {self.square_m} m; measure both")
+            raise ValueError(f"markers of {self.marker_m} m do not fit into squares of {self.square_m} m; measure")
         known = [name for name in dir(cv2.aruco) if name.startswith("DICT_")]
         if self.dictionary not in known:
             raise ValueError(f"unknown dictionary {self.dictionary!r}; valid are {', '.join(known)}")
@@ -86,7 +83,6 @@ class Board:
         return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, self.dictionary))
 
     def _read(self, grey: np.ndarray) -> tuple[list[int], np.ndarray]:
-        """Ids and corners (n, 2) as OpenCV tells them."""
         corners, ids, _, _ = cv2.aruco.CharucoDetector(self._charuco).detectBoard(grey)
         if ids is None:
             return [], np.zeros((0, 2))

@@ -89,10 +89,7 @@ class Reprojection:
 
     def board_scale(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> tuple[float, float]:
         """How many times as large as assumed the board is, by the arm's motion, and the standard error of that."""
-        fit = _fit(
-            lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:12]), 1 + x[12]),
-            13,
-        )
+        fit = _fit(lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:12]), 1 + x[12]), 13)
         variance = np.linalg.pinv(fit.jac.T @ fit.jac)[12, 12] * 2 * fit.cost / max(1, len(fit.fun) - 13)
         return 1 + float(fit.x[12]), float(np.sqrt(variance))
 
@@ -101,11 +98,9 @@ class Reprojection:
         return moved(T_other_board, _fit(lambda x: self.errors_px(T_mount_cam, moved(T_other_board, x)), 6).x)
 
 
-def _fit(errors_px: Callable[[np.ndarray], np.ndarray], size: int) -> OptimizeResult:
+def _fit(errors: Callable[[np.ndarray], np.ndarray], size: int) -> OptimizeResult:
     """The (size,) numbers around zero with the least errors, robustly."""
-    return least_squares(
-        lambda x: errors_px(x).ravel(), np.zeros(size), loss="soft_l1", f_scale=NOISE_PX, x_scale="jac"
-    )
+    return least_squares(lambda x: errors(x).ravel(), np.zeros(size), loss="soft_l1", f_scale=NOISE_PX, x_scale="jac")
 
 
 def moved(T_a_b: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -116,10 +111,11 @@ def moved(T_a_b: np.ndarray, x: np.ndarray) -> np.ndarray:
 def best_guess(views: Sequence[PoseView]) -> tuple[str, Poses]:
     """Method and poses that reproject best, on all views or a part, as a bad one spoils some; ValueError: too few."""
     if len(views) < MIN_VIEWS:
-        raise ValueError(f"{len(views)} views do not determine where the camera is; take {MIN_VIEWS} at least, or 15")
+        raise ValueError(f"{len(views)} views of the board do not determine where it is; take {MIN_VIEWS} or more")
     guesses = [guess for part in _parts(views) for guess in closed_forms(part)]
     if not guesses:
-        raise ValueError(f"{len(views)} views determine nothing: turn the hand by 30 degrees about different axes")
+        why = "the hand hardly turned, or about one axis only; turn it by 30 degrees or more about different axes"
+        raise ValueError(f"{len(views)} views of the board determine nothing: {why}")
     reprojection = Reprojection(views)
     # The median: half of the views may be wrong.
     return min(guesses, key=lambda guess: np.median(reprojection.rms_px(*guess[1])))

@@ -27,14 +27,12 @@ class Sample:
     """One pose of the arm."""
 
     name: str
-    """Names the file, and the pose in messages."""
     stamp_s: float
     q: np.ndarray
     """(7,) rad."""
     T_base_hand: np.ndarray
     """(4, 4), by our forward kinematics of `q`."""
     views: Mapping[str, CameraView]
-    """By name, the cameras that saw the board."""
 
     def __post_init__(self) -> None:
         checked_numbers(self.q, (7,), "q")
@@ -77,7 +75,6 @@ class SampleSet:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Names of the cameras that saw the board at least once."""
         return tuple(dict.fromkeys(name for sample in self.samples for name in sample.views))
 
     def seen_by(self, camera: str) -> tuple[Sample, ...]:
@@ -144,7 +141,7 @@ class CollectSession:
 
     def __init__(self, folder: Path, board: Board, arm: Arm) -> None:
         if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
-            raise ValueError(f"the samples in {folder} are of {there}, not of {board}; give that, or another folder")
+            raise ValueError(f"the samples in {folder} are of another board ({there}, not {board}); name another")
         SampleSet(board, ()).save(folder)
         self.folder, self.board, self.arm = folder, board, arm
         self.taken: list[Path] = []

@@ -44,8 +44,7 @@ def poses_that_show(
     q = rng.uniform(arm.clip(arm.home - JOINT_RANGE_RAD), arm.clip(arm.home + JOINT_RANGE_RAD), (TRIES, 7))
     found = list(islice((q_i for q_i in q if _is_shown(arm, camera, board, T_other_board, q_i)), count))
     if len(found) < count:
-        given = f"camera {camera.name!r} sees the whole board at {len(found)} of {TRIES} poses"
-        raise ValueError(f"{given}; {count} are wanted: place the board elsewhere")
+        raise ValueError(f"camera {camera.name!r} sees the whole board at {len(found)} poses, not at {count}: move it")
     return np.stack(found)
 
 

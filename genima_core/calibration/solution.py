@@ -33,7 +33,6 @@ class Residual:
     """Between the board's position as predicted and as measured in this view alone."""
     deg: float
     used: bool
-    """False for a view that was left out as wrong."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,6 @@ class Solution:
     board_scale: float
     """How many times as large as it was said to be the board seems, measured by the arm's motion."""
     board_scale_error: float
-    """Standard error of that."""
     spread: Spread
 
     def __post_init__(self) -> None:

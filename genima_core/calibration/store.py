@@ -34,7 +34,6 @@ class Parameters:
     robot_base_frame: str
     robot_effector_frame: str
     tracking_base_frame: str
-    """The camera."""
     tracking_marker_frame: str
 
     def __post_init__(self) -> None:

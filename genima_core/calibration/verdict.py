@@ -73,26 +73,19 @@ def judge(solution: Solution) -> Verdict:
             f"{left_out} of {views + left_out} views contradict the others: did the board move in its holder?",
         ),
     )
-    bad_poses = tuple(
-        f"bad pose left out: {r.name} ({r.px:.1f} px, {r.mm:.0f} mm off): the arm or the board moved, or "
-        "the corners were wrong; delete it or take it again"
-        for r in solution.left_out
-    )
+    why = "the arm or the board moved, or the corners were wrong; delete it or take it again"
+    bad = (f"bad pose left out: {r.name} ({r.px:.1f} px, {r.mm:.0f} mm off): {why}" for r in solution.left_out)
     grade = GRADES[max(exceeded for exceeded, _ in checks)]
-    return Verdict(grade, (*(advice for exceeded, advice in checks if exceeded), *bad_poses))
+    return Verdict(grade, (*(advice for exceeded, advice in checks if exceeded), *bad))
 
 
 def unseen(samples: SampleSet, wanted: Sequence[str]) -> tuple[str, ...]:
     """A line for each wanted camera that never saw the board."""
     counts = ", ".join(f"{name} {len(samples.seen_by(name))} times" for name in samples.cameras) or "no camera at all"
     only = " only" if len(samples.cameras) == 1 else ""
-    return tuple(
-        f"camera {name!r} never saw the board in {len(samples.samples)} samples; it was seen by "
-        f"{counts}{only}: take samples with the board where that camera looks, or name the cameras to solve "
-        "with --cameras"
-        for name in wanted
-        if name not in samples.cameras
-    )
+    seen = f"never saw the board in {len(samples.samples)} samples; it was seen by {counts}{only}"
+    remedy = "take samples with the board where that camera looks, or name the cameras to solve with --cameras"
+    return tuple(f"camera {name!r} {seen}: {remedy}" for name in wanted if name not in samples.cameras)
 
 
 def disagreements(solutions: Mapping[str, Solution]) -> tuple[str, ...]:
@@ -157,7 +150,6 @@ def from_known_board(camera: RigCamera, sample: Sample, board: Board, T_other_bo
 
 
 def cameras_apart(rig: CameraRig, sample: Sample, board: Board) -> tuple[Apart, ...]:
-    """Every two cameras that see the board in one sample."""
     T_base_cam = {name: rig[name].T_base_cam(sample.T_base_hand) for name in sample.views}
     T_base_board = {name: T_base_cam[name] @ board.pose(view) for name, view in sample.views.items()}
     return tuple(

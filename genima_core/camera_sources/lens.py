@@ -108,7 +108,6 @@ class View:
 
     @cached_property
     def camera(self) -> PinholeCamera:
-        """The pinhole camera that the result is of."""
         return self._cut if self.size is None else self._cut.resize(*self.size)
 
     @cached_property
@@ -135,7 +134,6 @@ class View:
         return cv2.resize(rgb, self.size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
     def of(self, lens: Lens) -> "View":
-        """The same cut-out and size of another lens."""
         return self if lens == self.lens else replace(self, lens=lens)
 
 

@@ -85,7 +85,6 @@ class Device:
     """Version of the USB connection, such as 3.2; "" where it is none or not told."""
     firmware: str
     profiles: tuple[Profile, ...]
-    """Of colour, as RGB."""
 
     @property
     def slow(self) -> bool:
@@ -172,7 +171,8 @@ def set_options(rs: ModuleType, sensor: Any, config: RealSenseConfig) -> None:
             raise ValueError(f"this camera has no {name}; leave the parameter out")
         valid = sensor.get_option_range(option)
         if not valid.min <= value <= valid.max:
-            raise ValueError(f"{name} is {value:g}; valid are {valid.min:g} to {valid.max:g}, steps {valid.step:g}")
+            span = f"{valid.min:g} to {valid.max:g} in steps of {valid.step:g}"
+            raise ValueError(f"{name} is {value:g}; valid for this camera are {span}")
         sensor.set_option(option, float(value))
 
 
@@ -219,7 +219,6 @@ class SensorSource:
             self._sensor.close()
 
     def _stamp(self, stamp_s: float, domain: Any, now_s: float) -> tuple[float, Timing]:
-        """Capture time in ROS time, and what it rests on."""
         if domain == self._rs.timestamp_domain.global_time:
             return stamp_s, "device"
         if domain == self._rs.timestamp_domain.system_time:

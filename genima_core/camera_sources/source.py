@@ -16,8 +16,6 @@ STAMP_ERROR_S = 1.0
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of the node that reads."""
-
     steady_s: Callable[[], float]
     ros_s: Callable[[], float]
     wait: Callable[[float], object]
@@ -84,10 +82,7 @@ class ReadingConfig:
 
 
 class Reader:
-    """Gives each picture once, with stamps that increase; `step` never raises for what the source does.
-
-    Stamps go back in one case only: when the host's clock was set back, which `counts` tells as `clock_jumps`.
-    """
+    """Gives each picture once, with stamps that increase unless the clock is set back; `step` raises nothing."""
 
     def __init__(self, opener: Opener, config: ReadingConfig, clock: Clock) -> None:
         """Opens the source; ValueError or OSError, which say what to do, if that is not possible."""
@@ -159,7 +154,6 @@ class Reader:
         return self._source
 
     def _give_up(self, problem: str) -> None:
-        """Closes the source, to be opened again later."""
         self.problem = problem
         try:
             self.close()

@@ -97,8 +97,6 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Layers and a last norm."""
-
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
         layers = range(config.decoder_layers)
@@ -151,10 +149,7 @@ class Posterior(nn.Module):
 
 
 class Act(Network):
-    """Tokens of latent, state, instruction and every cell of every view's features in, K actions out.
-
-    Each view's cells carry the same positions, so the order of the views makes no difference.
-    """
+    """Tokens of latent, state, instruction and each view's cells in, K actions out; views may come in any order."""
 
     config_type = ActConfig
     config: ActConfig

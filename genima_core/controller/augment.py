@@ -18,7 +18,7 @@ Recode = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the network sees, (B, 4, 3, H, W) in [0, 1], its spheres (B, 4 views, 4 targets, 2) px, and which are seen."""
+    """What the network sees (B, 4, 3, H, W) in [0, 1], its spheres (B, 4 views, 4 targets, 2) px, which are seen."""
 
     images: Tensor
     pixels: Tensor

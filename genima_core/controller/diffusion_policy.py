@@ -22,7 +22,6 @@ from genima_core.controller.network import ACTION, STATE, Network, Prediction, S
 from genima_core.controller.resnet import FilmResNet, ResNetConfig
 
 GROUPS = 8
-"""Of the group norms in the UNet."""
 Sampler = Literal["ddim", "ddpm"]
 
 
@@ -168,9 +167,8 @@ class DiffusionPolicy(Network):
         self.backbone = FilmResNet(c.widths, c.blocks, c.film_stages, c.hidden)
         self.text = nn.Linear(c.text_dim, c.hidden)
         self.heat = nn.Conv2d(self.backbone.channels, c.keypoints, 1)
-        self.unet = ConditionalUNet1D(
-            ACTION, c.unet_widths, VIEWS * 2 * c.keypoints + STATE + c.hidden, c.kernel_size, c.step_dim
-        )
+        condition = VIEWS * 2 * c.keypoints + STATE + c.hidden
+        self.unet = ConditionalUNet1D(ACTION, c.unet_widths, condition, c.kernel_size, c.step_dim)
         self.scheduler = DDIMScheduler(
             c.train_steps,
             beta_schedule="squaredcos_cap_v2",

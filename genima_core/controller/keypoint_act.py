@@ -30,7 +30,6 @@ class KeypointActConfig(ControllerConfig):
 
     size: tuple[int, int] = (64, 64)
     text_dim: int = 64
-    """The tiny text encoder's."""
     widths: tuple[int, ...] = (16, 32)
     blocks: tuple[int, ...] = (1, 2)
     strides: tuple[int, ...] = (1, 2)

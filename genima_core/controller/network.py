@@ -34,7 +34,6 @@ class ControllerConfig:
     """Width of the instruction's embedding (CLIP's pooled text embedding)."""
 
     def save(self, path: Path) -> None:
-        """Writes JSON that `config.load_config` reads."""
         write_json(path, {"network": self.network, **asdict(self)})
 
 
@@ -153,5 +152,4 @@ class Network(nn.Module, ABC):
         return [p for name, p in self.named_parameters() if name.startswith("backbone.") is backbone]
 
     def shipped(self) -> dict[str, Tensor]:
-        """The weights that use needs."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith(self.training_only)}

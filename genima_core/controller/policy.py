@@ -19,7 +19,7 @@ from genima_core.controller.resnet import fold_norms
 from genima_core.device import choose_device
 from genima_core.files import check_complete, check_regular, replaced_folder, told_as_damage, write_json
 from genima_core.language import TextEncoder
-from genima_core.tiling import check_views
+from genima_core.pixels import check_views
 from genima_core.weights import check_finite, check_size
 
 PARTS = ("config.json", "rig.json", "statistics.json", "model.safetensors", "text_encoder", "tokenizer")
@@ -31,10 +31,7 @@ class Engine:
     """One batched pass for the four views, norms folded into the convolutions, and on a GPU one captured graph."""
 
     def __init__(self, network: Network, tuned: bool = True, compiled: bool = False) -> None:
-        """`tuned` folds norms and captures graphs, `compiled` compiles, which takes a minute or two at the first chunk.
-
-        With either, the weights, which are shared, must not change any more.
-        """
+        """`tuned` folds norms and captures graphs, `compiled` takes minutes at first; weights must then stay."""
         self.device = next(network.parameters()).device
         self._network: Callable[..., Prediction] = fold_norms(shared_twin(network)) if tuned else network
         if compiled:
@@ -71,7 +68,6 @@ class Controller:
 
     @property
     def arm(self) -> Arm:
-        """Whose limits the actions keep."""
         return self.cell_arm or self.model.frames.rig.arm
 
     @property
@@ -132,7 +128,7 @@ class Controller:
 
         ValueError: inputs of another shape or type, or not finite; RuntimeError: the network gave numbers that are not.
         """
-        check_views(targets, self.size, "targets")
+        check_views(targets, self.size, "targets are")
         q = np.asarray(q, dtype=np.float64)
         if q.shape != (7,) or not np.isfinite(q).all():
             raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")
@@ -140,9 +136,8 @@ class Controller:
             raise ValueError(f"gripper opening is {gripper}; valid is 0 (closed) to 1 (open)")
         images = torch.from_numpy(np.ascontiguousarray(targets))[None]
         opening = torch.tensor([float(gripper)]).clamp(0, 1)
-        joints, opened = self.engine.act(
-            images, torch.tensor(q, dtype=torch.float32)[None], opening, self.text.pooled([instruction])
-        )
+        q_now, text = torch.tensor(q, dtype=torch.float32)[None], self.text.pooled([instruction])
+        joints, opened = self.engine.act(images, q_now, opening, text)
         positions, openings = joints[0].double().numpy(), opened[0].double().numpy()
         if not np.isfinite(positions).all() or not np.isfinite(openings).all():
             raise RuntimeError("the output is not finite: the weights are damaged; copy or train them again")

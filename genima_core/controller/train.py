@@ -27,12 +27,9 @@ from genima_core.diffusion.autoencoder import load_autoencoder, to_latents, to_p
 from genima_core.language import TextEncoder
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
 from genima_core.training.config import ControllerTraining
-from genima_core.training.run import Run, set_up
-from genima_core.training.schedule import count_steps, follow, frozen_copy, relative_rate
+from genima_core.training.run import Run, count_steps, follow, frozen_copy, relative_rate, set_up
 
-OUT_OF_MEMORY = (
-    "out of GPU memory while training: lower --batch-size, or end other programs that use the GPU (nvidia-smi lists it)"
-)
+OUT_OF_MEMORY = "out of GPU memory while training: lower --batch-size, or end other programs that nvidia-smi lists"
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,7 @@ from genima_core.targets.renderer import TargetRenderer, TargetViews
 VERSION = 1
 """Of the arrays' layout; older caches are built again."""
 _Kind = tuple[tuple[int, ...], type]
-"""Shape and type of an array."""
 _CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
-"""Names of caches, whole or not."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,7 @@ class WindowCache:
         """
         numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
         if not numbers:
-            held = f"no successful episodes yet ({len(dataset)} in all)"
-            raise ValueError(f"{dataset.root} holds {held}; record or collect some")
+            raise ValueError(f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record some")
         width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
         if horizon < 1 or width < 1 or height < 1:
             raise ValueError(f"horizon {horizon} and view size {width}x{height} must be at least 1")

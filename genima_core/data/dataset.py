@@ -1,8 +1,7 @@
-"""Demonstrations on disk, as a LeRobotDataset v3.0 with the camera rig beside its meta data.
+"""Demonstrations on disk, as a LeRobotDataset v3.0 with the camera rig beside its meta data, without lerobot.
 
-Neither imports nor needs lerobot; see `layout` for what lies where. An episode exists when its row in meta/episodes
-does: that file is written last, and reading starts from it. What a killed writer leaves behind is not seen by
-readers, and removed by the next writer.
+An episode exists when its row in meta/episodes does: that file is written last, and reading starts from it. What a
+killed writer leaves is not seen by readers, and removed by the next writer.
 """
 
 import fcntl
@@ -36,8 +35,6 @@ _TEMPORARY = re.compile(r"\.(file-\d{3}\.parquet|info\.json|stats\.json|rig\.jso
 
 
 class Dataset:
-    """A data set to read from."""
-
     def __init__(self, root: Path | str) -> None:
         """FileNotFoundError, ValueError: no data set or rig, another version, damaged, a camera was not recorded."""
         self.root = Path(root)
@@ -267,8 +264,7 @@ def _read_info(root: Path) -> dict[str, Any]:
     info = read_json(path)
     version = info.get("codebase_version")
     if version != layout.VERSION:
-        remedy = f"needed is {layout.VERSION}: convert it with lerobot's own converter"
-        raise ValueError(f"{root} is a LeRobotDataset of version {version}; {remedy}")
+        raise ValueError(f"{root} is a LeRobotDataset of version {version}; lerobot converts it to {layout.VERSION}")
     from_overrides(_Info, info, str(path), strict=False)
     return info
 
@@ -300,7 +296,6 @@ def _episode_of(row: Mapping[str, Any], root: Path) -> _EpisodeRow:
 
 
 def _numbers(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
-    """Which chunk and file an episode's rows or frames are in."""
     numbers: dict[str, Any] = {name: row.get(f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
     if not all(isinstance(number, int) and 0 <= number < 10**6 for number in numbers.values()):
         raise ValueError(f"episode {row['episode_index']}: its meta data do not say where its {prefix} lie: {numbers}")

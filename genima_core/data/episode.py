@@ -8,10 +8,7 @@ import numpy as np
 
 
 class Frames(Protocol):
-    """The frames of one camera in their order: an array (T, H, W, 3), or what makes them one at a time.
-
-    Ten minutes of four cameras at 256x256 are 9 GB, so an episode that is only written need not hold them.
-    """
+    """Of one camera in order, an array (T, H, W, 3) or what makes them one at a time: ten minutes of four are 9 GB."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -48,7 +45,6 @@ class Episode:
     """(T,) commanded opening, 0 closed to 1 open."""
     instruction: str
     task: str
-    """Name of the task, such as ``push_button``."""
     seed: int
     """What the scene was drawn from; -1 where no seed made it."""
     success: bool

@@ -33,9 +33,7 @@ GRIPPER = "gripper"
 
 
 def place(root: Path, template: str, **values: int | str) -> Path:
-    """Where a file lies by the template of info.json; ValueError where that asks for more, or leads out of the data
-    set.
-    """
+    """Where a file lies by info.json's template; ValueError where that asks for more, or leads out of the data set."""
 
     def fill(match: re.Match[str]) -> str:
         if match["name"] not in values:
@@ -152,9 +150,8 @@ def data_table(values: dict[str, np.ndarray]) -> pa.Table:
 
 def task_table(instructions: list[str]) -> pa.Table:
     """The table of tasks; in this format a task is its instruction, and the index of a pandas frame."""
-    table = pa.table(
-        {"task_index": pa.array(range(len(instructions)), pa.int64()), "task": pa.array(instructions, pa.string())}
-    )
+    indices = pa.array(range(len(instructions)), pa.int64())
+    table = pa.table({"task_index": indices, "task": pa.array(instructions, pa.string())})
     pandas = {
         "index_columns": ["task"],
         "column_indexes": [],

@@ -72,8 +72,8 @@ def approach(q: np.ndarray, goal: np.ndarray, speed: float = APPROACH_SPEED) -> 
 
 
 def deviations(motion: Motion, stamps_s: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Largest distance (M,) of any joint from where the recording measured it, rad, for positions `q` (n, 7) measured
-    at `stamps_s` (n,) since the motion began; a constant delay, which a path that starts from rest has, is taken out.
+    """Largest distance (M,) rad of any joint from the recording, of `q` (n, 7) at `stamps_s` (n,); less a constant
+    delay.
     """
 
     def at_delay(delay_s: float) -> np.ndarray:

@@ -13,10 +13,10 @@ from rich.progress import track
 from genima_core.data.cache import resized, window_target
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
+from genima_core.pixels import tile
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
 from genima_core.targets.draw import over_backgrounds, over_observation
 from genima_core.targets.renderer import TargetRenderer, TargetViews
-from genima_core.tiling import tile
 
 PICTURE_HEIGHT_PX = 512
 GAP_PX = 8
@@ -27,9 +27,7 @@ FILM_FPS = 10
 def draw_windows(
     dataset: Path, out: Path, count: int, seed: int, horizon: int, size: int | None, textures: Path | None
 ) -> dict[str, Any]:
-    """Windows as pictures (observation, with targets, the controller's input), and one episode as GIF; ValueError:
-    none.
-    """
+    """Windows as pictures (observation, with targets, the controller's input), one episode as GIF; ValueError: none."""
     if count < 1 or horizon < 1:
         raise ValueError(f"count {count} and horizon {horizon} must be at least 1")
     data = Dataset(dataset)

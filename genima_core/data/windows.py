@@ -88,12 +88,11 @@ class FollowingWindows(TorchDataset):
 
 
 def moved_actions(arm: Arm, q: np.ndarray, path: np.ndarray, q_now: np.ndarray, q_goal: np.ndarray) -> np.ndarray:
-    """The demonstrated way, bent so that it leads from another start to another goal.
+    """The demonstrated way, bent by a smoothstep so that it leads from another start to another goal at the same
+    velocities.
 
-    The offset at the start fades into the offset at the goal along a smoothstep, so both ends keep their velocity.
-
-    The demonstration is at `q` (N, 7) at step 0 and at `path` (N, K, 7) at steps 1 to K; other starts and goals
-    (N, V, 7) lie within the limits of the joints. Returns (N, V, K, 7); the last step is the goal exactly.
+    It is at `q` (N, 7), then `path` (N, K, 7); starts and goals (N, V, 7) lie within the limits. Returns (N, V, K, 7);
+    the last step is the goal exactly.
     """
     K = path.shape[1]
     s = np.arange(1, K + 1, dtype=path.dtype)[:, None] / K

@@ -8,15 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import (
-    ControlNetModel,
-    DDIMScheduler,
-    DiffusionPipeline,
-    EulerAncestralDiscreteScheduler,
-    UNet2DConditionModel,
-)
 from torch import nn
 
 from genima_core.capture import channels_last
@@ -26,14 +20,14 @@ from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, SUFFIXES, Networks, Prompts, cast
 from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
-from genima_core.tiling import check_views
+from genima_core.pixels import check_views
 from genima_core.weights import load_part, read_config
 
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 OF_AGENT = ("agent.json", (*PARTS, "controlnet", "text_encoder_2", "tokenizer_2"), "a diffusion agent")
 """What `files.replaced_folder` needs to know an older one by."""
 INCOMPLETE = "is not a complete diffusion agent:"
-SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, DDIMScheduler)}
+SCHEDULERS = {kind.__name__: kind for kind in (diffusers.EulerAncestralDiscreteScheduler, diffusers.DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MAX_SIDE_PX, MAX_STEPS = 4096, 1000
 
@@ -94,8 +88,8 @@ class DiffusionAgent:
             networks = Networks(
                 agent.family,
                 load_autoencoder(path / "vae"),
-                load_part(UNet2DConditionModel, path / "unet"),
-                load_part(ControlNetModel, path / "controlnet") if family.controlled else None,
+                load_part(diffusers.UNet2DConditionModel, path / "unet"),
+                load_part(diffusers.ControlNetModel, path / "controlnet") if family.controlled else None,
                 Prompts.load(path, family.text_encoders, device, dtype),
                 pick(SCHEDULERS, config.get("_class_name"), "scheduler").from_config(config),
             )
@@ -105,9 +99,7 @@ class DiffusionAgent:
         return cls(networks, Engine(networks, compiled=compiled), agent.size, agent.steps)
 
     def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
-        """Writes all parts in float16, in place of an older folder, whose networks are kept that are not `changed`, if
-        any.
-        """
+        """Writes all parts in float16, in place of an older folder; its networks are kept but those `changed`, if any."""
         path = Path(path)
         with replaced_folder(path, *OF_AGENT) as temporary:
             for name, part in self.networks.parts().items():
@@ -119,7 +111,7 @@ class DiffusionAgent:
             self.networks.prompts.save(temporary)
             write_json(temporary / "agent.json", asdict(AgentInfo(self.networks.family, self.size, self.steps)), None)
 
-    def pipeline(self) -> DiffusionPipeline:
+    def pipeline(self) -> diffusers.DiffusionPipeline:
         """The stock diffusers pipeline of the same networks: what the engine must agree with."""
         n = self.networks
         family, encoders = FAMILIES[n.family], n.prompts.encoders
@@ -144,7 +136,7 @@ class DiffusionAgent:
         steps = self.steps if steps is None else steps
         if steps < 1:
             raise ValueError(f"steps is {steps}; at least one is needed")
-        check_views(images, self.size, "images")
+        check_views(images, self.size, "images are")
         views, prompts = torch.from_numpy(images.copy())[None], self.networks.prompts.embed([instruction])
         with out_of_memory("out of GPU memory while drawing: use --precision float16, or the tiny autoencoder"):
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)

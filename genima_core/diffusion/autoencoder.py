@@ -76,8 +76,8 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         mean = patches.mean(0)
         basis = torch.linalg.eigh((patches - mean).T @ (patches - mean)).eigenvectors.flip(1)[:, :channels]
         layers = self.encoder[0], self.encoder[-1], self.linear[0], self.decoder[-2]
-        (first, first_bias), (last, last_bias), (linear, linear_bias), (out, out_bias) = (
-            layer.parameters() for layer in layers
+        (first, first_bias), (last, last_bias), (linear, linear_bias), (out, out_bias) = map(
+            nn.Module.parameters, layers
         )
         # The residual blocks pass the first channels on unchanged until they have learnt something.
         first[:channels] = basis.T.reshape(channels, 3, PATCH, PATCH).float()
@@ -152,7 +152,7 @@ def to_pictures(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
 
 
 def tiled(views: Tensor) -> Tensor:
-    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C): `tiling.tile` for batches, on their device."""
+    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C): `pixels.tile` for batches, on their device."""
     B, _, H, W, C = views.shape
     return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
 

@@ -4,15 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import diffusers
 import torch
-from diffusers import (
-    AutoencoderKL,
-    ControlNetModel,
-    DDIMScheduler,
-    DDPMScheduler,
-    EulerAncestralDiscreteScheduler,
-    UNet2DConditionModel,
-)
 from torch import nn
 
 from genima_core.capture import channels_last
@@ -30,7 +23,7 @@ class TrainableNetworks:
     networks: Networks
     trained: tuple[str, ...]
     """Names in `Networks.parts`."""
-    noising: DDPMScheduler
+    noising: diffusers.DDPMScheduler
 
 
 def build(
@@ -64,7 +57,7 @@ def build(
     trained = FAMILIES[config.family].trained
     for name, part in networks.parts().items():
         part.train(name == trained).requires_grad_(name == trained)
-    return TrainableNetworks(networks, (trained,), DDPMScheduler.from_config(networks.scheduler.config))
+    return TrainableNetworks(networks, (trained,), diffusers.DDPMScheduler.from_config(networks.scheduler.config))
 
 
 def from_scratch(
@@ -76,7 +69,7 @@ def from_scratch(
     text.model.to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
+        unet = diffusers.UNet2DConditionModel(
             sample_size=2 * max(config.size) // PATCH,
             in_channels=vae.config.latent_channels,
             out_channels=vae.config.latent_channels,
@@ -88,7 +81,7 @@ def from_scratch(
             norm_num_groups=16,
             attention_head_dim=base.heads,  # diffusers' name for the number of heads
         )
-        controlnet = ControlNetModel.from_unet(
+        controlnet = diffusers.ControlNetModel.from_unet(
             unet, conditioning_embedding_out_channels=base.conditioning_channels, load_weights_from_unet=False
         )
         # ControlNet begins with zeros so as not to disturb a pretrained base. Here nothing is pretrained, and with
@@ -100,9 +93,9 @@ def from_scratch(
         ):
             layer.reset_parameters()
     # The networks predict the picture, not the noise: from scratch that draws the first spheres within minutes.
-    noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
+    noising = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
     # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
-    drawing = DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
+    drawing = diffusers.DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
     unet, controlnet = (channels_last(part, device) for part in (unet, controlnet))
     networks = Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing)
     return TrainableNetworks(networks, ("unet", "controlnet"), noising)
@@ -115,20 +108,20 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
         raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet out")
     try:
         folder = _folder(base)
-        unet = load_part(UNet2DConditionModel, folder / "unet")
-        vae = load_part(AutoencoderKL, folder / "vae")
+        unet = load_part(diffusers.UNet2DConditionModel, folder / "unet")
+        vae = load_part(diffusers.AutoencoderKL, folder / "vae")
         config = read_config(folder / "scheduler", "scheduler_config.json")
     except OSError as error:
         parts = "a folder that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base"
         remedy = f"download them with `hf download {base}`, or name {parts}"
         raise FileNotFoundError(f"no pretrained weights at {base}: {remedy}") from error
-    scheduler = EulerAncestralDiscreteScheduler.from_config(config)
+    scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(config)
     prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)
     control = None
     if controlnet is not None:
-        control = load_part(ControlNetModel, find_trained(controlnet))
+        control = load_part(diffusers.ControlNetModel, find_trained(controlnet))
     elif controlled:
-        control = ControlNetModel.from_unet(unet)
+        control = diffusers.ControlNetModel.from_unet(unet)
     else:
         add_input_channels(unet, 2 * vae.config.latent_channels)
     networks = Networks(family, vae, unet, control, prompts, scheduler)
@@ -151,7 +144,7 @@ def find_trained(source: Path, name: str = "controlnet") -> Path:
     raise FileNotFoundError(f"no trained {name} in {source}: it needs {needed}")
 
 
-def add_input_channels(unet: UNet2DConditionModel, channels: int) -> None:
+def add_input_channels(unet: diffusers.UNet2DConditionModel, channels: int) -> None:
     """Gives a UNet more input channels, whose weights are zero, as InstructPix2Pix begins; none if it has them."""
     old = unet.conv_in
     if old.in_channels == channels:
@@ -174,7 +167,6 @@ def with_autoencoder(networks: Networks, folder: Path | str) -> Networks:
 
 
 def _folder(source: str) -> Path:
-    """Where the files of a folder or of a downloaded model lie."""
     if Path(source).is_dir():
         return Path(source)
     from huggingface_hub import snapshot_download

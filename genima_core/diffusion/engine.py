@@ -77,10 +77,7 @@ class Engine:
     """Draws onto batches of views; same seed, same drawing as the stock pipeline at the same precision."""
 
     def __init__(self, networks: Networks, tuned: bool = True, compiled: bool = False) -> None:
-        """On a GPU `tuned` fuses projections and captures graphs; `compiled` takes minutes at the first drawing.
-
-        With either, the weights, which are shared, must not change any more.
-        """
+        """On a GPU `tuned` captures graphs; `compiled` takes minutes at first; weights must then stay as they are."""
         self.device, self.dtype, self._scheduler = networks.device, networks.dtype, networks.scheduler
         self._channels = networks.vae.config.latent_channels
         read = networks.observe
@@ -116,7 +113,6 @@ class Engine:
     def _denoise(
         self, schedule: Schedule, views: Tensor, noise: Tensor, tokens: Tensor, pooled: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The drawing, all of it on the device."""
         prompts = PromptEmbeddings(tokens, pooled)
         pictures = tiled(views).to(self.dtype) / 255
         observed = self._read(pictures.contiguous(memory_format=torch.channels_last))

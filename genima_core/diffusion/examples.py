@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from genima_core.data.cache import WindowCache
 from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents, untiled
+from genima_core.pixels import tile
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY
-from genima_core.tiling import tile
 
 TEXTURE_SHARE = 0.35
 """Of the autoencoder's pictures that have a random background: it also degrades the controller's training pictures."""
@@ -113,10 +113,7 @@ class DrawingExamples:
 
 
 class CodingPictures:
-    """Pictures of one view's size for the autoencoder: observations and textures, most of them with targets.
-
-    They are cut at random from tiles, so views, seams between views and all offsets of the patches occur.
-    """
+    """Observations and textures, most with targets, cut at random from tiles: all offsets of patches, and seams."""
 
     def __init__(self, cache: WindowCache, seed: int, textures: int = 1024) -> None:
         self.cache = cache

@@ -5,23 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import diffusers
 import torch
-from diffusers import (
-    ControlNetModel,
-    DDIMScheduler,
-    EulerAncestralDiscreteScheduler,
-    StableDiffusionControlNetPipeline,
-    StableDiffusionInstructPix2PixPipeline,
-    StableDiffusionXLControlNetPipeline,
-    UNet2DConditionModel,
-)
 from torch import Tensor, nn
 
 from genima_core.config import pick
 from genima_core.diffusion.autoencoder import Autoencoder, encode
 from genima_core.language import TextEncoder, prompt
 
-Scheduler: TypeAlias = EulerAncestralDiscreteScheduler | DDIMScheduler
+Scheduler: TypeAlias = diffusers.EulerAncestralDiscreteScheduler | diffusers.DDIMScheduler
 SUFFIXES = ("", "_2")
 """Of the folders of the first and the second text encoder."""
 
@@ -34,15 +26,12 @@ class PromptEmbeddings:
     """(n, pooled width) of the second encoder; None with one."""
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "PromptEmbeddings":
-        return PromptEmbeddings(
-            self.tokens.to(device, dtype), None if self.pooled is None else self.pooled.to(device, dtype)
-        )
+        pooled = None if self.pooled is None else self.pooled.to(device, dtype)
+        return PromptEmbeddings(self.tokens.to(device, dtype), pooled)
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """One text encoder (Stable Diffusion) or two (SDXL)."""
-
     encoders: tuple[TextEncoder, ...]
 
     @classmethod
@@ -84,9 +73,9 @@ class Family:
 
 
 FAMILIES = {
-    "sd": Family(StableDiffusionControlNetPipeline, controlled=True, text_encoders=1),
-    "sdxl": Family(StableDiffusionXLControlNetPipeline, controlled=True, text_encoders=2),
-    "pix2pix": Family(StableDiffusionInstructPix2PixPipeline, controlled=False, text_encoders=1),
+    "sd": Family(diffusers.StableDiffusionControlNetPipeline, controlled=True, text_encoders=1),
+    "sdxl": Family(diffusers.StableDiffusionXLControlNetPipeline, controlled=True, text_encoders=2),
+    "pix2pix": Family(diffusers.StableDiffusionInstructPix2PixPipeline, controlled=False, text_encoders=1),
 }
 
 
@@ -95,12 +84,10 @@ class Networks:
     family: str
     """Of `FAMILIES`."""
     vae: Autoencoder
-    unet: UNet2DConditionModel
-    controlnet: ControlNetModel | None
-    """None for pix2pix."""
+    unet: diffusers.UNet2DConditionModel
+    controlnet: diffusers.ControlNetModel | None
     prompts: Prompts
     scheduler: Scheduler
-    """In use."""
 
     def __post_init__(self) -> None:
         """ValueError: an unknown family, or parts that do not belong together."""
@@ -167,7 +154,7 @@ def cast(part: nn.Module, dtype: torch.dtype) -> nn.Module:
     return nn.Module.to(part, dtype)
 
 
-def check_fit(unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
+def check_fit(unet: diffusers.UNet2DConditionModel, controlnet: diffusers.ControlNetModel) -> None:
     """ValueError: the ControlNet was made for another base (SD against SDXL, or other sizes)."""
     wrong = []
     for key in ("cross_attention_dim", "block_out_channels", "layers_per_block", "addition_embed_type", "in_channels"):

@@ -20,12 +20,20 @@ from genima_core.diffusion.building import TrainableNetworks, build
 from genima_core.diffusion.config import PRESETS, DiffusionConfig
 from genima_core.diffusion.examples import Batch, DrawingExamples
 from genima_core.diffusion.networks import PromptEmbeddings
+from genima_core.pixels import tile
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
-from genima_core.tiling import tile
 from genima_core.training.config import DiffusionTraining
-from genima_core.training.run import Run, set_up, write_pictures
-from genima_core.training.schedule import count_steps, follow, frozen_copy, learning_rate, shuffled
+from genima_core.training.run import (
+    Run,
+    count_steps,
+    follow,
+    frozen_copy,
+    learning_rate,
+    set_up,
+    shuffled,
+    write_pictures,
+)
 
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 OUT_OF_MEMORY = (

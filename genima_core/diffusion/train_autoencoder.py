@@ -24,12 +24,11 @@ from genima_core.diffusion.autoencoder import (
 )
 from genima_core.diffusion.config import PRESETS, AutoencoderConfig
 from genima_core.diffusion.examples import CodingPictures
+from genima_core.pixels import tile
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
-from genima_core.tiling import tile
 from genima_core.training.config import Training
-from genima_core.training.run import Run, set_up, write_pictures
-from genima_core.training.schedule import learning_rate
+from genima_core.training.run import Run, learning_rate, set_up, write_pictures
 
 
 def train_autoencoder(training: Training) -> None:

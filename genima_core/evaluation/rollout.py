@@ -11,12 +11,12 @@ import numpy as np
 from genima_core.environment import Environment, Wording
 from genima_core.evaluation.sources import Draw
 from genima_core.loop import ControlLoop, Ending, find_ending
+from genima_core.pixels import tile
 from genima_core.policy import Policy
 from genima_core.streaming.config import StreamerConfig
 from genima_core.streaming.states import State
 from genima_core.streaming.streamer import Streamer
 from genima_core.targets.gate import Gate
-from genima_core.tiling import tile
 from genima_core.types import JointState, Observation
 
 T = TypeVar("T")

@@ -61,14 +61,11 @@ IGNORED = (
 
 
 def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: str | None = None) -> dict:
-    """Turns a RoboBase checkpoint into a controller folder; what was done, and the ignored names by reason.
+    """Turns a RoboBase snapshot (.pt) into a controller's folder; what was done, and the ignored names by reason.
 
-    `source` is a snapshot (.pt); the statistics lie beside it, and config.yaml there or above. `out` is a folder for
-    `Controller.load`; an older one is replaced at the end. `rig` holds the cameras that the targets will be drawn for,
-    `text_encoder` the name or folder of the CLIP model that it was trained with, ViT-B/32 by default.
-
-    FileNotFoundError, ValueError: a file is missing; a file is damaged, asks for code, or describes a network that
-    `Act` is not.
+    Statistics lie beside it, and config.yaml there or above. `rig` holds the cameras that targets will be drawn for,
+    `text_encoder` names the CLIP model that it was trained with, ViT-B/32 by default. FileNotFoundError, ValueError: a
+    file is missing, damaged, asks for code, or describes a network that `Act` is not.
     """
     snapshot = Path(source)
     if not snapshot.is_file():

@@ -54,4 +54,3 @@ _KINDS: dict[str, tuple[Callable[[Path], bool], str]] = {
     "controller": (lambda src: find_snapshot(src) is not None, "a .pt file or the folder that holds it"),
     "agent": (_holds_network, "a folder with a ControlNet (config.json, controlnet/ or checkpoint-<step>/)"),
 }
-"""Kind to its test and to what it needs."""

@@ -145,10 +145,7 @@ class TargetInput:
         step_s: float,
         now_s: float,
     ) -> Refusal | None:
-        """None, and it is followed, else why not; a sender whose target was refused has to pause first.
-
-        `unwelcome`: why no target is for now, whatever it says. The last step was at step_s.
-        """
+        """None, and it is followed, else why not; who was refused has to pause. `unwelcome`: why none is for now."""
         quiet_s, self._heard_s = now_s - self._heard_s, now_s
         self._locked = self._locked and not quiet_s >= self._config.target_pause_s
         refusal = self._lock() if self._locked else unwelcome
@@ -243,7 +240,6 @@ class TargetInput:
         self._estimate.forget()
 
     def forget_times(self, now_s: float) -> None:
-        """The clock was set back."""
         self._heard_s, self.accepted_at_s = min(self._heard_s, now_s), min(self.accepted_at_s, now_s)
 
     def latency_s(self) -> tuple[float, float, float]:

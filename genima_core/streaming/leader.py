@@ -41,7 +41,6 @@ class Leader:
 
     @property
     def opening(self) -> float | None:
-        """Of its gripper, 0 to 1; None where nobody tells it."""
         width_m = None if self.last is None else self.last.width_m
         return None if width_m is None else self._arm.gripper.to_opening(width_m)
 

@@ -69,9 +69,7 @@ class MirrorConfig:
 @dataclass(frozen=True, eq=False)
 class MirrorOutput:
     status: Status
-    """Of a `Mirroring`."""
     progress: float
-    """Of the approach, 0 to 1."""
     distance_rad: float
     """Of the measured follower from the leader, largest joint; NaN while one of them is unknown."""
     target: Target | None
@@ -117,7 +115,6 @@ class Mirror:
         self._leader.own_width_m = width_m
 
     def on_leaders(self, count: int) -> None:
-        """How many publish the leader's joint states."""
         self._leaders = count
         if count > 1 and self._engaged and (problem := first_refusal(self._obstacles(self._now_s))) is not None:
             self._end(self._now_s, Mirroring.STOPPED, problem)

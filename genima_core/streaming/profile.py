@@ -13,16 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from ruckig import (
-    ControlInterface,
-    InputParameter,
-    OutputParameter,
-    Result,
-    Ruckig,
-    RuckigError,
-    Synchronization,
-    Trajectory,
-)
+import ruckig
 
 from genima_core.arm import JointLimits
 
@@ -46,8 +37,8 @@ GLIDE_PERIOD_S = 0.01
 """Of its steps; the streamer interpolates."""
 
 _TINY_RAD = 1e-9
-_SUCCESS = (Result.Working, Result.Finished)
-_FAILURES = (RuckigError, ValueError, RuntimeError, ArithmeticError)
+_SUCCESS = (ruckig.Result.Working, ruckig.Result.Finished)
+_FAILURES = (ruckig.RuckigError, ValueError, RuntimeError, ArithmeticError)
 """What Ruckig raises where it finds nothing: its own error, or another for a result that its Python side lacks."""
 
 
@@ -71,13 +62,13 @@ class Profile:
         # A start within the margin (or on the limit itself) is where the arm is: it must not be a reason to step.
         lower, upper = np.minimum(limits.lower, start), np.maximum(limits.upper, start)
         self._limits = limits = replace(limits, lower=lower, upper=upper)
-        self._reacher, self._stopper = Ruckig(1), Ruckig(7)
+        self._reacher, self._stopper = ruckig.Ruckig(1), ruckig.Ruckig(7)
         self._reaches = [_joint_input(limits, i) for i in range(7)]
         self._stop_input = _stop_input(limits)
         self._times = np.arange(1, PREVIEW + 1 + CHASE_PERIODS[-1]) * period_s
         rest = Motion(np.array(start, dtype=np.float64), np.zeros(7), np.zeros(7))
         if (stop := self._find_stop(rest)) is None:
-            raise RuckigError("no stop from rest")
+            raise ruckig.RuckigError("no stop from rest")
         self.course: Course = [_Plan(rest, stop)] * (1 + PREVIEW)
         """The motion now, and what follows it by plan. May be set back to what it was before."""
 
@@ -122,10 +113,8 @@ class Profile:
         return self.motion
 
     def horizon(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What comes if no input comes any more: times (h,), q, dq, ddq (h, 7), from one period ahead on.
-
-        The first PREVIEW points are the states that the next calls of `track` (or `stop`) will give if the reference
-        stays as it is; then follows a stop, so the last point is at rest.
+        """What comes if no input comes any more: times (h,), q, dq, ddq (h, 7), from one period ahead on. PREVIEW
+        points are what the next calls give if the reference stays; then follows a stop, so the last point is at rest.
         """
         last = self.course[-1]
         tail = int(np.ceil(round(last.stop_s / self.period_s, 6)))
@@ -172,7 +161,7 @@ class Profile:
 
     def _reach(self, joint: int, now: list[float], wanted: list[list[float]], periods: int, states: np.ndarray) -> bool:
         """Write the joint's state one period on into states (3, 7); False if it will not be as wanted on time."""
-        request, trajectory, duration_s = self._reaches[joint], Trajectory(1), periods * self.period_s
+        request, trajectory, duration_s = self._reaches[joint], ruckig.Trajectory(1), periods * self.period_s
         request.current_position, request.current_velocity, request.current_acceleration = now[:1], now[1:2], now[2:]
         request.target_position, request.target_velocity = [wanted[0][joint]], [wanted[1][joint]]
         request.target_acceleration, request.minimum_duration = [wanted[2][joint]], duration_s
@@ -188,10 +177,7 @@ class Profile:
     def _chase(
         self, joint: int, now: list[float], wanted: list[list[list[float]]], hint: int, states: np.ndarray
     ) -> int:
-        """Head for the earliest point of the reference that can be met on time, else for the last; which one it was.
-
-        The search begins a little earlier than where it ended one period ago.
-        """
+        """Head for the earliest reference that is met on time, from the hint on, else for the last; which it was."""
         for k in range(max(hint - 2, 0), len(CHASE_PERIODS)):
             if self._reach(joint, now, wanted[CHASE_PERIODS[k] - 1], CHASE_PERIODS[k], states):
                 return k
@@ -208,7 +194,7 @@ class Profile:
         most = np.minimum(limits.acceleration, most * (1 - 1e-9))
         return np.stack([inside, dq, np.clip(ddq, -most, most) * free], axis=1).tolist()
 
-    def _reach_of_stop(self, motion: Motion, stop: Trajectory) -> tuple[np.ndarray, np.ndarray]:
+    def _reach_of_stop(self, motion: Motion, stop: ruckig.Trajectory) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest position (7,) on the way to rest. (Ruckig's extrema are wrong for velocity targets.)"""
         q, dq, ddq, jerk = *motion, self._limits.jerk
         end = np.array(stop.at_time(stop.duration)[0])
@@ -221,8 +207,8 @@ class Profile:
             lowest, highest = np.minimum(lowest, turn), np.maximum(highest, turn)
         return lowest, highest
 
-    def _find_stop(self, motion: Motion) -> Trajectory | None:
-        request, trajectory = self._stop_input, Trajectory(7)
+    def _find_stop(self, motion: Motion) -> ruckig.Trajectory | None:
+        request, trajectory = self._stop_input, ruckig.Trajectory(7)
         request.current_position, request.current_velocity, request.current_acceleration = motion
         try:
             return trajectory if self._stopper.calculate(request, trajectory) in _SUCCESS else None
@@ -235,7 +221,7 @@ class _Plan:
     """A state and the stop that fits from there: a trajectory, of which some time is past."""
 
     motion: Motion
-    stop: Trajectory
+    stop: ruckig.Trajectory
     elapsed_s: float = 0.0
     hints: tuple[int, ...] = (0,) * 7
     """Where each joint's chase found the reference, as an index of CHASE_PERIODS."""
@@ -263,19 +249,19 @@ def _snap(states: np.ndarray) -> Motion:
     return Motion(*states)
 
 
-def _joint_input(limits: JointLimits, joint: int) -> InputParameter:
-    request = InputParameter(1)
+def _joint_input(limits: JointLimits, joint: int) -> ruckig.InputParameter:
+    request = ruckig.InputParameter(1)
     request.max_velocity = [limits.velocity[joint]]
     request.max_acceleration = [limits.acceleration[joint]]
     request.max_jerk = [limits.jerk[joint]]
     return request
 
 
-def _stop_input(limits: JointLimits) -> InputParameter:
-    request = InputParameter(7)
-    request.control_interface = ControlInterface.Velocity
+def _stop_input(limits: JointLimits) -> ruckig.InputParameter:
+    request = ruckig.InputParameter(7)
+    request.control_interface = ruckig.ControlInterface.Velocity
     # Each joint in its own shortest time: only then is a stop that is planned again on the way the same stop.
-    request.synchronization = Synchronization.No
+    request.synchronization = ruckig.Synchronization.No
     request.max_velocity, request.max_acceleration, request.max_jerk = limits.velocity, limits.acceleration, limits.jerk
     request.target_velocity = np.zeros(7)
     return request
@@ -289,7 +275,7 @@ class Glide:
         self.time_s = now_s
         """When it was there; `toward` and `brake` advance it in steps of GLIDE_PERIOD_S."""
         self._limits, self._ddq = limits, np.zeros(7)
-        self._ruckig, self._state = Ruckig(7, GLIDE_PERIOD_S), OutputParameter(7)
+        self._ruckig, self._state = ruckig.Ruckig(7, GLIDE_PERIOD_S), ruckig.OutputParameter(7)
 
     @property
     def at_rest(self) -> bool:
@@ -297,19 +283,19 @@ class Glide:
 
     def toward(self, goal: np.ndarray, speed: float, now_s: float) -> bool:
         """On towards a goal (7,) that may move, no joint faster than speed (rad/s); whether it moved on."""
-        request = InputParameter(7)
-        request.synchronization = Synchronization.Phase  # a straight line where one is possible
+        request = ruckig.InputParameter(7)
+        request.synchronization = ruckig.Synchronization.Phase  # a straight line where one is possible
         request.target_position = np.clip(goal, self._limits.lower, self._limits.upper)
         request.max_velocity = np.full(7, speed)
         return self._advance(request, APPROACH_ACCELERATION, APPROACH_JERK, now_s)
 
     def brake(self, now_s: float) -> bool:
         """On towards rest; whether it moved on."""
-        request = InputParameter(7)
-        request.control_interface = ControlInterface.Velocity
+        request = ruckig.InputParameter(7)
+        request.control_interface = ruckig.ControlInterface.Velocity
         return self._advance(request, BRAKE_ACCELERATION, BRAKE_JERK, now_s)
 
-    def _advance(self, request: InputParameter, acceleration: float, jerk: float, now_s: float) -> bool:
+    def _advance(self, request: ruckig.InputParameter, acceleration: float, jerk: float, now_s: float) -> bool:
         request.max_acceleration, request.max_jerk = np.full(7, acceleration), np.full(7, jerk)
         # After a pause it goes on from where it is, late; it does not make up for lost time.
         self.time_s = max(self.time_s, now_s - 5 * GLIDE_PERIOD_S)

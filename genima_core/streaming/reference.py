@@ -34,10 +34,7 @@ class ChunkPath:
         from_rest: bool = False,
         widths_m: np.ndarray | None = None,
     ):
-        """Positions (n, 7) rad, n >= 2, action k due at start_s + k * dt_s; smoothing: passes of (1, 2, 1) / 4.
-
-        widths_m (n,) of the gripper, if the actions say something about it.
-        """
+        """Positions (n, 7) rad, n >= 2, action k due at start_s + k * dt_s; passes of (1, 2, 1) / 4; widths_m (n,)."""
         for _ in range(smoothing):
             inner = (positions[:-2] + 2 * positions[1:-1] + positions[2:]) / 4
             positions = np.concatenate([positions[:1], inner, positions[-1:]])
@@ -104,10 +101,7 @@ class ChunkPath:
 
 
 class TargetPath:
-    """On from a target at its velocity, for a while; then it slows down to rest.
-
-    A new target comes before that, so this is the way the sender most likely takes until then.
-    """
+    """On from a target at its velocity, as its sender likely goes; without a newer one it slows down to rest."""
 
     end_s = rest_s = np.inf
     """Nobody knows."""
@@ -153,7 +147,6 @@ class Splice:
     path: Path
     blend: Blend
     time_s: float
-    """When the splice begins."""
     duration_s: np.ndarray
     """(7,)"""
     fades: tuple[np.ndarray, ...]

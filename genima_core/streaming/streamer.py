@@ -114,10 +114,8 @@ class Streamer:
     # ---- inputs
 
     def on_joint_state(self, state: JointState | Refusal, now_s: float) -> Refusal | None:
-        """Take a measurement; None, or why it is not used.
-
-        A joint state stamped more than joint_state_timeout_s away from now, or not after the one before, is not used,
-        so a driver that repeats its last values counts as silent.
+        """Take a measurement; None, or why it is not used. One that is stamped more than joint_state_timeout_s from
+        now, or not after the one before, is not, so a driver that repeats its last values counts as silent.
         """
         return self._measured.take(state, now_s)
 
@@ -133,10 +131,8 @@ class Streamer:
         self._watchdogs.commanders = tuple(names)
 
     def on_chunk(self, chunk: ActionChunk | Refusal, now_s: float) -> Refusal | None:
-        """Take a chunk; None if it will be executed, else why not.
-
-        In sync mode the due times only space the actions: the arm waited at rest, so the chunk starts when it comes.
-        velocity_scale divides the times from the stamp on.
+        """Take a chunk; None if it will be executed, else why not. In sync mode the due times only space the actions:
+        the arm waited at rest, so it starts when it comes. velocity_scale divides the times from the stamp on.
         """
         path = self._plan(chunk, now_s)
         if isinstance(path, Refusal):
@@ -153,10 +149,9 @@ class Streamer:
         return None
 
     def on_target(self, target: Target | Refusal, now_s: float) -> Refusal | None:
-        """Take what to follow at once; None if it is followed, else why not.
-
-        The first one begins at the command, and only while it holds. A bad one stops the arm, and so does silence;
-        then the sender has to pause for target_pause_s. A sender that ends at rest ends without reproach.
+        """Take what to follow at once; None if it is followed, else why not. The first one begins at the command, and
+        only while it holds. A bad one and silence stop the arm; then the sender has to pause. One that ends at rest is
+        let go.
         """
         unwelcome = self._unwelcome_target()
         refusal = self._targets.take(target, unwelcome, self._playback, self._clock.now_s, now_s)
@@ -211,10 +206,7 @@ class Streamer:
         return True
 
     def _interrupt(self, event: Event, why: Refusal) -> None:
-        """Follow nothing any more and go where the table leads; in a fault only the mode changes, at rest its reason.
-
-        The reason of a fault stays.
-        """
+        """Follow nothing more and go where the table leads; in a fault only the mode changes, at rest the reason."""
         if self._mode in SILENT and event is not Event.EMERGENCY:
             return
         was_fault, gave_up = self._mode in FAULTS, self._playback is not None and self._playback.path is not None

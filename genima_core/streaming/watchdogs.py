@@ -128,7 +128,6 @@ class ArmWatch:
         return None
 
     def forget_times(self, now_s: float) -> None:
-        """The clock was set back."""
         self._heard_s = min(self._heard_s, now_s)
 
 
@@ -191,7 +190,6 @@ class MeasurementWatch:
 
     @property
     def fresh(self) -> bool:
-        """One came lately."""
         return self.last is not None and self._clock.now_s - self.received_s <= self._config.joint_state_timeout_s
 
     @property
@@ -240,7 +238,6 @@ class MeasurementWatch:
         self.last, self.received_s, self._forgotten_s = None, -math.inf, now_s
 
     def forget_times(self, now_s: float) -> None:
-        """The clock was set back."""
         self._forgotten_s = -math.inf
         if self.last is not None:
             self.last, self.received_s = replace(self.last, stamp_s=-math.inf), min(self.received_s, now_s)
@@ -262,10 +259,7 @@ class Watchdogs:
         return Trouble(Reason.COMMANDERS, f"{text}, then enable the streamer.", Event.RETIRE)
 
     def find_trouble(self, playback: Playback, relieves: Refusal | None) -> Trouble | None:
-        """The first thing that is wrong while commands flow.
-
-        `relieves` is the fault after which a command goes back to where the arm is: that it is far away is known then.
-        """
+        """The first thing wrong while commands flow; `relieves`: a fault after which the command goes to the arm."""
         trouble = self.find_hindrance() or self.measured.find_silence()
         if trouble is not None or self.measured.last is None:
             return trouble
@@ -274,6 +268,5 @@ class Watchdogs:
         return self.measured.find_deviation(playback) if self.measured.awake else None
 
     def forget_times(self) -> None:
-        """The clock was set back."""
         self.measured.forget_times(self.clock.now_s)
         self.status.forget_times(self.clock.now_s)

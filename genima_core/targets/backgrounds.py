@@ -1,6 +1,5 @@
 """Random pictures behind the targets: procedural, or cut from the images of a folder."""
 
-from abc import ABC, abstractmethod
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -12,7 +11,9 @@ from genima_core.pixels import read_picture
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-class _Backgrounds(ABC):
+class ProceduralBackgrounds:
+    """Noise, gradients, checks, stripes, shapes, flat colours and clutter, another one for each picture."""
+
     def sample(self, rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
         """`count` pictures (count, height, width, 3) uint8 RGB; the same for the same state of `rng`."""
         pictures = np.empty((count, height, width, 3), dtype=np.uint8)
@@ -20,19 +21,12 @@ class _Backgrounds(ABC):
             picture[:] = self._make(rng, height, width)
         return pictures
 
-    @abstractmethod
-    def _make(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray: ...
-
-
-class ProceduralBackgrounds(_Backgrounds):
-    """Noise, gradients, checks, stripes, shapes, flat colours and clutter, another one for each picture."""
-
     def _make(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         paint = _PAINTERS[rng.integers(len(_PAINTERS))]
         return _develop(rng, paint(rng, height, width))
 
 
-class FolderBackgrounds(_Backgrounds):
+class FolderBackgrounds(ProceduralBackgrounds):
     """Random crops of the images in a folder and its subfolders, decoded once and kept small."""
 
     def __init__(self, path: Path | str, longest_side: int = 640, cached_images: int = 256) -> None:

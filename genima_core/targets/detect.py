@@ -47,14 +47,14 @@ def label_centres(labels: np.ndarray) -> np.ndarray:
 def find_centres(
     drawn: np.ndarray, gripper_open: bool | None = None, observation: np.ndarray | None = None
 ) -> np.ndarray:
-    """Centres (4 views, 4 targets, 2) px of the targets in a drawing, by their colours; NaN where there is none.
+    """Centres (4 views, 4 targets, 2) px of the targets in a drawing (4, H, W, 3) uint8, by their colours; NaN for
+    none.
 
-    `drawn` is (4, H, W, 3) uint8. Without `gripper_open` the gripper is the more prominent of cyan and yellow. With
-    the `observation` (4, H, W, 3) that was drawn over, only what differs from it can be a target; ValueError where it
-    has another shape.
+    Without `gripper_open` it is the more prominent of cyan and yellow; with an `observation` only what differs from it
+    counts.
     """
     if observation is not None and observation.shape != drawn.shape:
-        raise ValueError(f"the observation is {observation.shape}, the drawing {drawn.shape}; one size is needed")
+        raise ValueError(f"the observation is {observation.shape}, not of the size of the drawing, {drawn.shape}")
     states = (True, False) if gripper_open is None else (gripper_open,)
     grippers = [palette.gripper_colour(state) for state in states]
     candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers]

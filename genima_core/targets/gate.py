@@ -16,10 +16,10 @@ import numpy as np
 from genima_core.cameras import CameraRig
 from genima_core.config import check_positive
 from genima_core.geometry import checked_numbers
+from genima_core.pixels import check_views
 from genima_core.targets.detect import find_centres, label_centres
 from genima_core.targets.palette import TARGET_NAMES
 from genima_core.targets.triangulation import Reach, camera_poses, outline_labels, project, reach, triangulate
-from genima_core.tiling import check_views
 
 
 class GateState(StrEnum):
@@ -103,14 +103,13 @@ class Gate:
     config: GateConfig = GateConfig()
 
     def check(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None = None) -> Verdict:
-        """The verdict on a drawing (4, H, W, 3) uint8, drawn while the arm was at `q_now` (7,) rad.
-
-        With the `observation` (4, H, W, 3) that it was drawn over, also whether it shows that scene. ValueError for
-        pictures of another size than the rig's, and for joint positions that are not 7 finite numbers.
+        """The verdict on a drawing (4, H, W, 3) uint8, made while the arm was at `q_now` (7,) rad, with the
+        `observation` also on whether it shows that scene. ValueError: pictures of another size than the rig's, or not 7
+        finite numbers.
         """
-        for name, views in (("the drawing", drawing), ("the observation", observation)):
-            if views is not None:
-                check_views(views, self.rig.size, name)
+        check_views(drawing, self.rig.size, "the drawing is")
+        if observation is not None:
+            check_views(observation, self.rig.size, "the observation is")
         checked_numbers(q_now, (7,), "joint positions of the moment of capture")
         T_base_cam = camera_poses(self.rig, q_now)
         centres = find_centres(drawing)
@@ -144,7 +143,6 @@ class Gate:
 
     @property
     def _on_hand(self) -> np.ndarray:
-        """Which views are seen from the hand, (views,)."""
         return np.array([camera.mount == "hand" for camera in self.rig.cameras])
 
     @property
@@ -175,57 +173,42 @@ class Gate:
     def _of_pictures(self, noise: np.ndarray, scene: float) -> Iterator[str]:
         limit = self.config.noise_levels
         for view in np.flatnonzero(noise > limit):
-            yield (
-                f"the {self.rig.names[view]} view is noisy: {noise[view]:.0f} of 255 levels from pixel to pixel, "
-                f"allowed are {limit:.0f}"
-            )
+            levels = f"{noise[view]:.0f} of 255 levels from pixel to pixel, allowed are {limit:.0f}"
+            yield f"the {self.rig.names[view]} view is noisy: {levels}"
         if scene > self.config.scene_levels:
-            yield (
-                f"the drawing shows another scene than the cameras: beside the spheres it differs by {scene:.0f} of "
-                f"255 levels, allowed are {self.config.scene_levels:.0f}"
-            )
+            levels = f"{scene:.0f} of 255 levels, allowed are {self.config.scene_levels:.0f}"
+            yield f"the drawing shows another scene than the cameras: beside the spheres it differs by {levels}"
 
     def _of_points(
         self, points: np.ndarray, centres: np.ndarray, error_px: np.ndarray, allowed_px: np.ndarray
     ) -> Iterator[str]:
         for target in np.flatnonzero(~np.isfinite(points).all(axis=-1)):
             views = [self.rig.names[view] for view in np.flatnonzero(np.isfinite(centres[:, target, 0]))]
-            yield (
-                f"the {TARGET_NAMES[target]} sphere cannot be located: it is drawn in {len(views)} of "
-                f"{len(centres)} views ({', '.join(views) or 'none'}), 2 are needed"
-            )
+            seen = f"it is drawn in {len(views)} of {len(centres)} views ({', '.join(views) or 'none'}), 2 are needed"
+            yield f"the {TARGET_NAMES[target]} sphere cannot be located: {seen}"
         for view, target in np.argwhere(error_px > allowed_px):
-            yield (
-                f"the views contradict each other: the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} "
-                f"view lies {error_px[view, target]:.1f} px from where all views put it, allowed are "
-                f"{allowed_px[view, target]:.1f}"
-            )
+            what = f"the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} view"
+            away, allowed = f"{error_px[view, target]:.1f} px from where all views put it", allowed_px[view, target]
+            yield f"the views contradict each other: {what} lies {away}, allowed are {allowed:.1f}"
 
     def _of_arm(
         self, arm: Reach, points: np.ndarray, unseen: np.ndarray, speed: np.ndarray, tcp_speed: float
     ) -> Iterator[str]:
         config, lower, upper = self.config, self.config.workspace_lower_m, self.config.workspace_upper_m
         for target in np.flatnonzero(arm.distance_m > config.reach_m):
-            yield (
-                f"no arm looks like this: the {TARGET_NAMES[target]} sphere lies {100 * arm.distance_m[target]:.1f} cm "
-                f"from the nearest configuration, allowed are {100 * config.reach_m:.1f}"
-            )
+            away = f"{100 * arm.distance_m[target]:.1f} cm from the nearest configuration"
+            allowed = f"allowed are {100 * config.reach_m:.1f}"
+            yield f"no arm looks like this: the {TARGET_NAMES[target]} sphere lies {away}, {allowed}"
         for view, target in np.argwhere(unseen > self._needed):
-            yield (
-                f"the {TARGET_NAMES[target]} sphere is missing in the {self.rig.names[view]} view: it should take "
-                f"up {100 * unseen[view, target]:.1f} % of it"
-            )
+            where = f"the {TARGET_NAMES[target]} sphere is missing in the {self.rig.names[view]} view"
+            yield f"{where}: it should take up {100 * unseen[view, target]:.1f} % of it"
         for target in np.flatnonzero(((points < lower) | (points > upper)).any(axis=-1)):
-            yield (
-                f"the {TARGET_NAMES[target]} sphere is at {_metres(points[target])} m in the base frame, outside of "
-                f"the workspace from {_metres(lower)} to {_metres(upper)}"
-            )
+            where = f"the {TARGET_NAMES[target]} sphere is at {_metres(points[target])} m in the base frame"
+            yield f"{where}, outside of the workspace from {_metres(lower)} to {_metres(upper)}"
         too_far = f"too far for {self.duration_s:.1f} s:"
         for joint in np.flatnonzero(speed > config.joint_speed):
-            yield (
-                f"{too_far} joint {joint + 1} would turn at {100 * speed[joint]:.0f} % of its maximum velocity, "
-                f"allowed are {100 * config.joint_speed:.0f}"
-            )
+            turn = f"joint {joint + 1} would turn at {100 * speed[joint]:.0f} % of its maximum velocity"
+            yield f"{too_far} {turn}, allowed are {100 * config.joint_speed:.0f}"
         if tcp_speed > config.tcp_speed_m_s:
             yield (f"{too_far} the gripper would move at {tcp_speed:.2f} m/s, allowed are {config.tcp_speed_m_s:.2f}")
 
@@ -239,9 +222,7 @@ def _noise(view: np.ndarray) -> float:
 
 
 def _difference(drawing: np.ndarray, observation: np.ndarray, spheres: np.ndarray) -> float:
-    """Difference of two views (H, W, 3) beside the spheres (H, W), of 255 levels; details and the worst 2 % do not
-    count.
-    """
+    """Difference of views (H, W, 3) beside spheres (H, W), of 255 levels, without details and the worst 2 %."""
     size = drawing.shape[1]
     reach_px = 2 * max(1, round(size * 6 / 64)) + 1
     beside = cv2.dilate(spheres.astype(np.uint8), np.ones((reach_px, reach_px), np.uint8)) == 0

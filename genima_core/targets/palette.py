@@ -53,5 +53,4 @@ def gripper_colour(opening: float) -> TargetColour:
 
 
 def target_colours(gripper_opening: float) -> tuple[TargetColour, TargetColour, TargetColour, TargetColour]:
-    """Colours in the order of `TARGET_NAMES`."""
     return BASE, ELBOW, WRIST, gripper_colour(gripper_opening)

@@ -43,10 +43,8 @@ class TargetRenderer:
         self._grippers = {c: self._add_sphere(c, 3) for c in (palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)}
 
     def render(self, q_now: np.ndarray, q_target: np.ndarray, gripper_target: float) -> TargetViews:
-        """The targets of joint positions `q_target` (7,) rad and opening 0 to 1, while the arm is at `q_now` (7,) rad.
-
-        `q_now` places the cameras that the hand carries. ValueError: joint positions of another shape, or not finite;
-        RuntimeError: the renderer is closed.
+        """The targets of `q_target` (7,) rad and an opening 0 to 1 for the arm at `q_now` (7,) rad, which carries
+        cameras. ValueError: joint positions of another shape, or not finite; RuntimeError: the renderer is closed.
         """
         for name, q in (("q_now", q_now), ("q_target", q_target)):
             if not np.all(np.isfinite(q)):

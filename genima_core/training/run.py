@@ -1,11 +1,12 @@
-"""A training run on disk: how far it is, what it needs to go on, its curves and pictures."""
+"""A training run on disk: how far it is, what it needs to go on, its curves; how fast it learns, and its average."""
 
+import copy
 import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from genima_core.training.config import Training
 from genima_core.weights import read_torch
 
 STATE = "training.pt"
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Run:
@@ -97,8 +99,7 @@ class Run:
         self.elapsed_s, self._since = self.elapsed_s + now - self._since, now
         self.step += 1
         if not all(math.isfinite(v) for v in values.values()):
-            remedy = f"resume from the last state in {self.out}, or lower the learning rate"
-            raise FloatingPointError(f"training went wrong at step {self.step}: {dict(values)}; {remedy}")
+            raise FloatingPointError(f"training went wrong at step {self.step}: {dict(values)}; resume at a lower rate")
         self.history.append({"step": self.step, **values})
         if self.step % 10 == 0:
             self._log(values, "train")
@@ -144,7 +145,6 @@ class Run:
                 self._board.add_scalar(f"{prefix}/{name}", value, self.step)
 
     def _recent(self, count: int = 100) -> dict[str, float]:
-        """Means of the last steps' values."""
         last = self.history[-count:]
         return {name: sum(h[name] for h in last) / len(last) for name in last[-1] if name != "step"}
 
@@ -191,7 +191,6 @@ def line(values: Mapping[str, float]) -> str:
 
 
 def write_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Smoothed curves as PNG."""
     if not history:
         return
     from matplotlib.figure import Figure  # takes a while, and only training needs it
@@ -218,3 +217,46 @@ def write_pictures(path: Path, rows: Sequence[tuple[np.ndarray, ...]]) -> None:
     factor = max(1, 2400 // table.shape[1])
     table = cv2.resize(table, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
     cv2.imwrite(str(path), cv2.cvtColor(table, cv2.COLOR_RGB2BGR))
+
+
+def count_steps(steps: int | None, epochs: int | None, examples: int, batch_size: int) -> int:
+    """Steps of a run: as given, or by whole batches of so many epochs."""
+    return steps or (epochs or 1) * max(1, examples // batch_size)
+
+
+def learning_rate(peak: float, schedule: str, warmup_steps: int, step: int, progress: float) -> float:
+    """Linear over the warm-up, then constant or half a cosine of the budget down to 0."""
+    rate = peak * min(1.0, (step + 1) / max(warmup_steps, 1))
+    return rate * half_cosine(progress) if schedule == "cosine" else rate
+
+
+def relative_rate(progress: float, warmup: float, final: float) -> float:
+    """Learning rate relative to its peak: linear up to `warmup`, then half a cosine down to `final`."""
+    if progress < warmup:
+        return max(progress / warmup, 0.01)
+    part = (min(progress, 1.0) - warmup) / max(1 - warmup, 1e-9)
+    return final + (1 - final) * half_cosine(part)
+
+
+def half_cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def shuffled(length: int, size: int, step: int, seed: int) -> list[int]:
+    """Indices of a step's batch: each epoch is another permutation; the last, incomplete batch of it is left out."""
+    size = min(size, length)
+    epoch, position = divmod(step, length // size)
+    order = torch.randperm(length, generator=torch.Generator().manual_seed((seed << 20) + epoch))
+    return order[position * size : (position + 1) * size].tolist()
+
+
+def frozen_copy(model: Module) -> Module:
+    """Where the average (EMA) of weights begins that learn: it is less noisy, and what is used afterwards."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Moves an average towards a model, decay 0 all the way; at first, when weights must not stay, further."""
+    kept = min(decay, (1 + step) / (10 + step)) if decay > 0 else 0.0
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - kept)

@@ -19,7 +19,7 @@ from genima_core.calibration.store import Calib, check_intrinsics, placed
 from genima_core.cameras import CameraRig
 from genima_core.files import write_json
 from genima_core.geometry import distance
-from genima_core.tiling import tile
+from genima_core.pixels import tile
 from genima_ros.arms import find_arm
 from genima_ros.cli.terminal.keyboard import Keyboard
 from genima_ros.cli.up import terminate_as_interrupt

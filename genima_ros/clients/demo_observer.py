@@ -12,7 +12,7 @@ from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.arm import PANDA, JointLimits
-from genima_core.tiling import tile
+from genima_core.pixels import tile
 from genima_core.timing import PeriodMeter
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import interfaces

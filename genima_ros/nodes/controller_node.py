@@ -13,10 +13,10 @@ from genima_core.arm_status import Level
 from genima_core.checkpoint import Checkpoint
 from genima_core.device import choose_device
 from genima_core.loop import ControlLoop
+from genima_core.pixels import untile
 from genima_core.streaming.states import Reason
-from genima_core.synchroniser import Synchroniser
 from genima_core.targets.gate import GateConfig
-from genima_core.tiling import untile
+from genima_core.timing import Synchroniser
 from genima_core.types import Execution
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message

@@ -13,8 +13,8 @@ from std_msgs.msg import String
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
 from genima_core.device import choose_device
-from genima_core.synchroniser import Synchroniser
-from genima_core.tiling import tile
+from genima_core.pixels import tile
+from genima_core.timing import Synchroniser
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.base import GraphNode
 

@@ -15,12 +15,12 @@ from visualization_msgs.msg import Marker
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.geometry import transform_points
+from genima_core.pixels import untile
 from genima_core.streaming.states import Refusal, Status
 from genima_core.targets.detect import find_centres
 from genima_core.targets.gate import GateState
 from genima_core.targets.palette import TARGET_NAMES, target_colours
 from genima_core.targets.triangulation import camera_poses, triangulate
-from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status

@@ -15,7 +15,7 @@ from genima_core.controller.train import Learner, fit, train_controller
 from genima_core.data.dataset import DatasetWriter
 from genima_core.language import TextEncoder
 from genima_core.training.config import ControllerTraining
-from genima_core.training.schedule import count_steps, relative_rate
+from genima_core.training.run import count_steps, relative_rate
 
 from ..data import synthetic as recorded
 from . import synthetic

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genima_core.tiling import tile, untile
+from genima_core.pixels import tile, untile
 
 views_of_any_size = st.tuples(st.just(4), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)).flatmap(
     lambda shape: arrays.arrays(np.uint8, shape)

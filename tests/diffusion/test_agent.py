@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from genima_core.diffusion.agent import PARTS, DiffusionAgent
 from genima_core.diffusion.networks import Networks, Prompts
 from genima_core.language import TextEncoder, prompt
-from genima_core.tiling import tile, untile
+from genima_core.pixels import tile, untile
 
 INSTRUCTION = "push the red button"
 

@@ -12,7 +12,7 @@ from genima_core.diffusion.autoencoder import tiled, untiled
 from genima_core.diffusion.building import load_base, with_autoencoder
 from genima_core.diffusion.engine import Engine, Schedule
 from genima_core.language import prompt
-from genima_core.tiling import tile, untile
+from genima_core.pixels import tile, untile
 
 from .bases import save_base, save_tiny_autoencoder
 

@@ -12,10 +12,9 @@ from genima_core.diffusion.config import SD_TURBO
 from genima_core.diffusion.examples import CodingPictures, DrawingExamples
 from genima_core.diffusion.train import fit_diffusion, train_diffusion
 from genima_core.diffusion.train_autoencoder import train_autoencoder
-from genima_core.tiling import tile
+from genima_core.pixels import tile
 from genima_core.training.config import DiffusionTraining, Training
-from genima_core.training.run import STATE, Run
-from genima_core.training.schedule import learning_rate, shuffled
+from genima_core.training.run import STATE, Run, learning_rate, shuffled
 
 
 def weights(folder):

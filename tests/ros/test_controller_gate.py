@@ -10,8 +10,8 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import Bool, String
 
 from genima_core.arm import PANDA
+from genima_core.pixels import tile
 from genima_core.targets.gate import Gate
-from genima_core.tiling import tile
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import read_rig
 from genima_ros.nodes.controller_node import ControllerNode

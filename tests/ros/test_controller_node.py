@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import Bool
 
 from genima_core.arm import PANDA
-from genima_core.tiling import tile
+from genima_core.pixels import tile
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.controller_node import ControllerNode, ControllerParameters, load_controller
 

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import String
 
-from genima_core.tiling import tile, untile
+from genima_core.pixels import tile, untile
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.diffusion_node import DiffusionNode, DiffusionParameters, load_agent
 

@@ -10,12 +10,12 @@ from visualization_msgs.msg import Marker
 
 from genima_core.arm import FR3, PANDA
 from genima_core.geometry import invert, transform_points
+from genima_core.pixels import tile
 from genima_core.streaming.states import Reason, Status
 from genima_core.targets import palette
 from genima_core.targets.draw import over_observation
 from genima_core.targets.gate import GateState
 from genima_core.targets.triangulation import camera_poses
-from genima_core.tiling import tile
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message

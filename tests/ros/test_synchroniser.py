@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genima_core.synchroniser import Synchroniser
+from genima_core.timing import Synchroniser
 
 NAMES = ("a", "b", "c", "d")
 

@@ -18,9 +18,9 @@ from std_msgs.msg import Bool
 from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
+from genima_core.pixels import untile
 from genima_core.targets.detect import find_centres
 from genima_core.targets.triangulation import camera_poses, project
-from genima_core.tiling import untile
 from genima_core.types import ActionChunk
 from genima_ros.clients.observer import Observer
 from genima_ros.graph.modes import MODES

@@ -102,10 +102,8 @@ def _summary(source: Path, out: Path, added: list[Episode], left_out: dict[str, 
         print(f"left out {name}: {reason}")
     ratio = round(frames / fps / seconds, 2) if added else None
     speed = f" ({ratio:g} x real time)" if added else ""
-    print(
-        f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {len(added)} new in {seconds:.0f} s{speed}, "
-        f"{len(left_out)} left out"
-    )
+    new = f"{len(added)} new in {seconds:.0f} s{speed}, {len(left_out)} left out"
+    print(f"{out}: {len(dataset)} episodes, {sum(dataset.lengths)} frames; {new}")
     return {
         "source": str(source),
         "out": str(out),

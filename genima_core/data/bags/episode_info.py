@@ -26,19 +26,15 @@ class EpisodeInfo:
     label: Label = ""
     """What the operator said of it; "" for nothing."""
     suspect: tuple[str, ...] = ()
-    """Reasons not to train on it."""
     quality: Mapping[str, Any] = field(default_factory=dict)
     arm: Arm = PANDA
     """Whose joints joint_states has, and those of its gripper if that is of kind topic; else gripper_state tells it."""
     fps: float = 30.0
-    """Asked of the cameras."""
     rig: Mapping[str, Any] | None = None
     seed: int = -1
     """What the scene was drawn from; -1 where no seed made it."""
     begun_at: str = ""
-    """Local time, ISO 8601."""
     revision: str = ""
-    """Git revision of the recorder."""
     format: int = FORMAT
 
     def __post_init__(self) -> None:

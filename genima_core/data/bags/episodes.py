@@ -68,10 +68,8 @@ class Options:
             return view
         if (wide := view.camera.width) != (high := view.camera.height):
             side = min(camera.width, camera.height)
-            raise ValueError(
-                f"--size {self.size} makes square views, and these are {wide}x{high}: add --crop square, which keeps "
-                f"the middle {side}x{side}, or --crop left,top,width,height with equal width and height"
-            )
+            remedy = f"--crop square, which keeps the middle {side}x{side}, or --crop left,top,width,height"
+            raise ValueError(f"--size {self.size} makes square views, and these are {wide}x{high}: add {remedy}")
         return replace(view, size=(self.size, self.size))
 
 

@@ -62,7 +62,6 @@ class QualityMeter:
             self._pictures[role].look(image, self._joint_state, self._moved_rad)
 
     def result(self, begun_ns: int, ended_ns: int, overflow: int = 0) -> Quality:
-        """Of an episode between these times of the receiving clock."""
         captured = {role: np.array(times_ns[::2]) for role, times_ns in self._times_ns.items()}
         received = {role: np.array(times_ns[1::2]) for role, times_ns in self._times_ns.items()}
         streams = {role: _stream(captured[role], received[role], begun_ns, ended_ns) for role in captured}
@@ -96,7 +95,6 @@ class QualityMeter:
         )
 
     def _moved_rad(self, before: bytes, after: bytes) -> float:
-        """Of any joint between two joint states."""
         q0, q1 = self._positions(before), self._positions(after)
         return float(np.abs(q1 - q0).max(initial=0.0)) if q0.shape == q1.shape else 0.0
 

@@ -28,7 +28,6 @@ class StreamQuality:
     delay_s: float | None
     """From capture to reception, median; far from 0 if clocks differ."""
     repeated: int
-    """Messages with the stamp of the one before."""
     backwards: int
     """Messages whose stamp lies before that of the one before."""
 
@@ -51,7 +50,6 @@ class Quality:
 
     duration_s: float
     frames_expected: int
-    """Of all cameras together."""
     frames_lost: int
     overflow: int
     """Messages that the recorder itself could not take in."""
@@ -104,7 +102,6 @@ class QualityBounds:
 
 
 def suspect(quality: Quality, bounds: QualityBounds) -> tuple[str, ...]:
-    """Reasons not to train on this episode."""
     return tuple(_reasons(quality, bounds))
 
 

@@ -96,7 +96,6 @@ class Bag:
                     yield Message(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
 
     def mcap_files(self) -> list[McapFile]:
-        """Its files, whose damage goes to `damage`."""
         return [McapFile(path, self.finished, self._report) for path in self.files]
 
     def flaw(self) -> str:

@@ -63,11 +63,10 @@ class EpisodeRecorder:
         flush_s: float = FLUSH_S,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
-        """The streams of `about` are the topics that messages arrive on, images as the cameras send them; without those
-        that are `expected`, by their roles, the episode is suspect. `begun_ns` is by the clock of reception; what is
-        `latched` came before, and is written first. `free` tells the free space in bytes.
-
-        FileExistsError, OSError: the folder exists, or cannot be made.
+        """The streams of `about` are topics as messages arrive, images as the cameras send them; without those that are
+        `expected`, by their roles, the episode is suspect. `begun_ns` is by the clock of reception, before which
+        `latched` ones came; `free` tells the free space in bytes. FileExistsError, OSError: the folder exists, or
+        cannot be made.
         """
         self.folder = folder
         self._arriving = {topic: role for role, topic in about.streams.items()}

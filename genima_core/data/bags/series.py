@@ -30,9 +30,7 @@ EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, 
 
 
 def info_of(bag: Bag) -> EpisodeInfo:
-    """What a recording is about: its episode.json, or what the usual names of its topics say; ValueError: damaged,
-    none.
-    """
+    """What a recording is about, by its episode.json or the usual names of its topics; ValueError: damaged, none."""
     if bag.about is not None:
         return bag.about
     streams: dict[str, str] = {}

@@ -11,7 +11,6 @@ SWAPPED_PERIODS = 5
 STEP_BACK_S = 0.1
 """Messages that overtook each other are put aside; a clock that jumps back by more than this is an error."""
 WINDOW_S = 2.0
-"""What `StreamMeter` looks back."""
 
 
 def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
@@ -46,10 +45,7 @@ def distances_ns(wanted_ns: np.ndarray, captured_ns: np.ndarray) -> np.ndarray:
 
 
 def within(captured_ns: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """Those captures for which each of the others, which must not be empty, has one before and one after.
-
-    At the ends of an episode a camera's pictures come later than joint states of the same moment, and have no partner.
-    """
+    """Captures for which each of the others, not empty, has one before and one after; at the ends there is none."""
     first = max(int(other.min()) for other in others)
     last = min(int(other.max()) for other in others)
     return captured_ns[(captured_ns >= first) & (captured_ns <= last)]
@@ -72,9 +68,7 @@ def percentiles(values: np.ndarray) -> tuple[float | None, float | None, float |
 
 
 def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
-    """(N,) bool: which stamps are later than all before, not repeated, not overtaken; ValueError: the clock jumped
-    back.
-    """
+    """(N,) bool: which stamps are later than all before, not repeated or overtaken; ValueError: the clock jumped."""
     if not len(stamps_s):
         return np.zeros(0, bool)
     latest = np.maximum.accumulate(stamps_s)
@@ -98,10 +92,8 @@ def grid(streams: Mapping[str, np.ndarray], fps: int) -> np.ndarray:
     begin_s, end_s = streams[late][0], streams[early][-1]
     rows = int(np.floor((end_s - begin_s) * fps + 1e-3)) + 1
     if rows < 2:
-        raise ValueError(
-            f"its streams have {max(end_s - begin_s, 0.0):.3f} s in common, which is less than two rows "
-            f"at {fps} per second: {late} begins last, {early} ends first"
-        )
+        common = f"{max(end_s - begin_s, 0.0):.3f} s in common, which is less than two rows at {fps} per second"
+        raise ValueError(f"its streams have {common}: {late} begins last, {early} ends first")
     return begin_s + np.arange(rows) / fps
 
 
@@ -132,7 +124,6 @@ class StreamMeter:
 
     @property
     def silent_s(self) -> float:
-        """Since the last message; infinite before any."""
         return np.inf if self._last is None else self._clock_s() - self._last[0]
 
     def age_s(self, now_ns: int) -> float:
@@ -140,7 +131,6 @@ class StreamMeter:
         return np.inf if self._last is None else 1e-9 * (now_ns - self._last[1])
 
     def captured_ns(self) -> np.ndarray:
-        """(N,) of the last two seconds."""
         return np.array([captured_ns for _, captured_ns in self._recent], np.int64)
 
     def skew_ms(self, reference: "StreamMeter") -> float:

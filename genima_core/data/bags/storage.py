@@ -22,17 +22,8 @@ from genima_core.files import explained, one_line, parse_yaml, read_yaml, sync, 
 METADATA = "metadata.yaml"
 _ROOT = "rosbag2_bagfile_information"
 MAGIC = b"\x89MCAP0\r\n"
-UNREADABLE = (
-    McapError,
-    ZstdError,
-    ValueError,
-    EOFError,
-    RuntimeError,
-    LookupError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-)
+_OF_PYTHON = ValueError, EOFError, RuntimeError, LookupError, OverflowError, MemoryError, struct.error
+UNREADABLE = (McapError, ZstdError, *_OF_PYTHON)
 """What mcap and its decompressors raise on bytes that are not theirs."""
 
 
@@ -98,7 +89,6 @@ def parse_profiles(qos: str) -> Any:
 
 
 def read_metadata(folder: Path) -> Metadata:
-    """FileNotFoundError, ValueError: no metadata.yaml; damaged."""
     path = folder / METADATA
     with explained(f"{path} is damaged", remedy="genima bag repair rewrites it"):
         return from_overrides(Metadata, read_yaml(path).get(_ROOT, {}), "it", strict=False)

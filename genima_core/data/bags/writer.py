@@ -23,7 +23,6 @@ Compression = Literal["zstd", "lz4", "none"]
 KEPT = ".broken"
 """Ending of an original that could not be read completely."""
 SCRATCH = ".repair"
-"""Folder in the bag, in which the new one grows."""
 
 
 class BagWriter:
@@ -52,9 +51,7 @@ class BagWriter:
         self._broken = False
 
     def write(self, topic: str, type: str, data: bytes, received_ns: int, published_ns: int, qos: str = "") -> None:
-        """Adds the fields of a `Message`, at the time of reception; OSError: disk full; ValueError: unknown, other
-        type.
-        """
+        """Adds the fields of a `Message`, by time of reception; OSError: disk full; ValueError: unknown, other type."""
         if topic not in self._channels:
             details = {"offered_qos_profiles": qos, "topic_type_hash": messages.type_hash(type)}
             self.declare(topic, Schema(0, messages.definition(type).encode(), "ros2msg", type), details)
@@ -135,10 +132,8 @@ class Repair:
 
 
 def repair(folder: Path) -> Repair:
-    """Makes a finished bag of what can be read; a bag that is whole stays as it is, byte for byte.
-
-    The new file is written beside the old one and takes its place when it is on the disk. An original with bytes that
-    could not be read is kept beside it, with the ending .broken. OSError: it cannot be written.
+    """Makes a finished bag of what can be read, beside the old one, whose place it takes when it is on the disk; one
+    with bytes that could not be read is kept as .broken. A bag that is whole stays as it is, byte for byte.
 
     FileNotFoundError, ValueError: no bag there; it is being recorded; nothing in it can be read; its storage is
     sqlite3.
@@ -172,8 +167,7 @@ def _copy(bag: Bag, folder: Path) -> BagWriter:
     for channel, schema, message in file.messages():
         if channel.topic not in writer.counts:
             if channel.message_encoding != "cdr":
-                given = f"{channel.topic} of {bag.folder} is encoded as {channel.message_encoding!r}"
-                raise ValueError(f"{given}; messages of ROS 2 are 'cdr'")
+                raise ValueError(f"{channel.topic} is encoded as {channel.message_encoding!r}; valid is ROS 2's cdr")
             writer.declare(channel.topic, schema, channel.metadata)
         writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
     for note in file.notes():

@@ -85,9 +85,7 @@ def read_instruction(episode: Path, index: int = 0) -> str:
 
 
 def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int, int]:
-    """Width and height of an episode's pictures, by each camera's first; FileNotFoundError, ValueError: missing,
-    differ.
-    """
+    """Width and height of an episode's pictures, by each camera's first; FileNotFoundError, ValueError: others."""
     sizes = {}
     for camera in cameras:
         folder = _pictures(episode, camera)
@@ -143,6 +141,5 @@ def _variations_of(task: Path) -> list[tuple[str, Path]]:
 
 
 def _numbered(folder: Path, prefix: str) -> list[Path]:
-    """Folders `<prefix><number>`, by number."""
     found = [path for path in folder.iterdir() if re.fullmatch(rf"{prefix}\d+", path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix(prefix)))

@@ -55,10 +55,8 @@ def read_pickle(path: Path) -> object:
         _check_cost(data)
         return _Unpickler(io.BytesIO(data)).load()
     except _RefusedError as refusal:
-        raise ValueError(
-            f"{path} asks for {refusal}, which no RLBench recording contains. Opening it could run any program, so it "
-            "is refused; record it again, or ask where it comes from"
-        ) from None
+        why = "which no RLBench recording contains. Opening it could run any program, so it is refused"
+        raise ValueError(f"{path} asks for {refusal}, {why}; record it again, or ask where it comes from") from None
     except (*_DAMAGE, MemoryError, ImportError) as error:
         what = error or type(error).__name__
         raise ValueError(f"{path} is damaged: {what}; record the episode again or remove its folder") from error
