@@ -29,6 +29,7 @@ from genima_core.streaming.states import Refusal
 from genima_core.timing import ClockPair
 from genima_ros.arms import ArmSetup, find_arm
 from genima_ros.graph.domain import choose_transport
+from genima_ros.graph.packages import remedy
 from genima_ros.messages import interfaces
 from genima_ros.messages.interfaces import Service, Topic
 from genima_ros.messages.status import Diagnostics
@@ -215,7 +216,8 @@ def run(name: str) -> None:
     except FATAL as error:
         if os.environ.get("GENIMA_TRACEBACK") == "1":
             raise
-        print(f"{name} cannot start: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        text = f"{error}; {remedy(error.name or '')}" if isinstance(error, ModuleNotFoundError) else str(error)
+        print(f"{name} cannot start: {' '.join(text.split())}", file=sys.stderr, flush=True)
         _exit(1)
     if kind.regular:
         np.seterr(all="ignore")

@@ -1,5 +1,8 @@
 """The board as a frame of TF, against pictures whose board is where we put it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -49,3 +52,10 @@ def test_the_board_is_a_frame_of_the_camera_that_sees_it(bench, interface_packag
 def test_a_board_that_cannot_be_is_refused(bench):
     with pytest.raises(ValueError, match="do not fit into squares"):
         bench.node(BoardNode, parameters={"marker_m": 0.5})
+
+
+def test_a_node_without_one_of_its_packages_says_in_a_line_how_to_get_it():
+    code = "import sys; sys.modules['cv2'] = None; from genima_ros.nodes.base import run; run('board_node')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("board_node cannot start: ") and "pip install" in done.stderr
