@@ -69,6 +69,31 @@ def cylinder(
     return geom
 
 
+def rod(
+    body: mujoco.MjsBody,
+    radius: float,
+    start: Point,
+    end: Point,
+    colour: Colour = (1, 1, 1),
+    **more: Any,
+) -> mujoco.MjsGeom:
+    """With round ends, from one point to another."""
+    geom = _geom(body, Geom.mjGEOM_CAPSULE, [radius, 0, 0], (0, 0, 0), colour, **more)
+    geom.fromto = [*start, *end]
+    return geom
+
+
+def bar(
+    body: mujoco.MjsBody, half: tuple[float, float], start: Point, end: Point, colour: Colour = (1, 1, 1), **more: Any
+) -> mujoco.MjsGeom:
+    """A box between two points (x, z) of the plane y = 0, with half its thickness along y and across."""
+    across, up = np.subtract(end, start)
+    (x, z), length = np.add(start, end) / 2, np.hypot(across, up) + half[1]
+    geom = box(body, (length / 2, *half), (x, 0, z), colour, **more)
+    geom.quat = Rotation.from_euler("y", -np.arctan2(up, across)).as_quat(scalar_first=True)
+    return geom
+
+
 def ball(
     body: mujoco.MjsBody, radius: float, pos: Point = (0, 0, 0), colour: Colour = (1, 1, 1), **more: Any
 ) -> mujoco.MjsGeom:
@@ -180,6 +205,21 @@ def container(
         box(body, (hx, wall / 2, up), (x, y + side * (hy - wall / 2), z + up), colour, **more)
 
 
+def pierced(
+    body: mujoco.MjsBody,
+    half: Sequence[float],
+    hole: tuple[float, float],
+    pos: Sequence[float] = (0, 0, 0),
+    colour: Colour = (1, 1, 1),
+    **more: Any,
+) -> None:
+    """A box with a hole through its middle along x; with half the sizes of both, the hole's along y and z."""
+    (hx, hy, hz), (wide, high), (x, y, z) = half, hole, pos
+    for side in (-1, 1):
+        box(body, (hx, hy, (hz - high) / 2), (x, y, z + side * (hz + high) / 2), colour, **more)
+        box(body, (hx, (hy - wide) / 2, high), (x, y + side * (hy + wide) / 2, z), colour, **more)
+
+
 def vessel(
     spec: mujoco.MjSpec,
     body: mujoco.MjsBody,
@@ -285,3 +325,25 @@ def heading(R_base_body: np.ndarray) -> float:
 def yawed(angle_rad: float) -> np.ndarray:
     """R (3, 3) of a turn about z."""
     return Rotation.from_euler("z", angle_rad).as_matrix()
+
+
+def facing_away(place: np.ndarray, turn_rad: float = 0.0) -> np.ndarray:
+    """R (3, 3) of a body at a place on the table whose x axis points away from the arm, turned about z by so much."""
+    return yawed(np.arctan2(place[1], place[0]) + turn_rad)
+
+
+def scattered(
+    rng: np.random.Generator,
+    count: int,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    apart: float,
+    taken: Sequence[Point] = (),
+) -> list[np.ndarray]:
+    """So many places (2,) on the table, none nearer to another, or to one that is taken, than `apart`."""
+    places: list[np.ndarray] = []
+    while len(places) < count:
+        place = np.array([rng.uniform(*x_range), rng.uniform(*y_range)])
+        if all(np.linalg.norm(place - other[:2]) > apart for other in (*places, *taken)):
+            places.append(place)
+    return places

@@ -1,7 +1,8 @@
 """The moves that experts are made of: poses to pass or stop at, straight lines, swings about an axis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,6 +170,57 @@ def pick(
         return ()
     close = Waypoint(T_base_tcp, 0.0, dwell_s=CLOSE_S)
     return *approach(cell, T_base_tcp, opening, clear_m, distance_m), close
+
+
+def carry(
+    cell: "Cell",
+    picked: tuple[Waypoint, ...],
+    T_base_tcp: np.ndarray,
+    clear_m: float,
+    distance_m: float = APPROACH_M,
+) -> tuple[Waypoint, ...]:
+    """To a pose along the fingers, with what they hold after `picked`, over everything that is lower than `clear_m`."""
+    if not picked:
+        return approach(cell, T_base_tcp, 0.0, clear_m, distance_m)
+    T_grasp = picked[-1].T_base_tcp
+    up = straight(shifted(T_grasp, (0.0, 0.0, max(0.0, clear_m - T_grasp[2, 3]))), 0.0, 0.3)
+    over = Waypoint(backed_off(T_base_tcp, distance_m), 0.0)
+    return up, over, straight(T_base_tcp, 0.0, APPROACH_M_S, SETTLE_S)
+
+
+def let_go(T_base_tcp: np.ndarray, opening: float = 1.0) -> tuple[Waypoint, ...]:
+    """Opens the fingers at a pose and draws back along them."""
+    return Waypoint(T_base_tcp, opening, dwell_s=OPEN_S), straight(backed_off(T_base_tcp, APPROACH_M), opening)
+
+
+def pick_and_place(
+    cell: "Cell",
+    body: str,
+    T_base_tcp: np.ndarray,
+    T_base_body: np.ndarray,
+    clear_m: float,
+    opening: float = 1.0,
+    distance_m: float = APPROACH_M,
+) -> tuple[Waypoint, ...]:
+    """Grasps a body at a pose of the tcp, brings it to its own pose, and lets it go there."""
+    picked = pick(cell, body, T_base_tcp, clear_m, opening)
+    T_held = T_base_tcp if picked else cell.T_base_tcp()
+    T_goal = T_base_body @ invert(cell.body_pose(body)) @ T_held
+    return *picked, *carry(cell, picked, T_goal, clear_m, distance_m), *let_go(T_goal, opening)
+
+
+def remaining(way: Sequence[np.ndarray], p_base: np.ndarray, corner_m: float = SHORT_M) -> list[np.ndarray]:
+    """The poses of a way, straight from each to the next, that are still ahead of the place (3,) nearest to a point.
+
+    So near to a corner, the way goes on behind it.
+    """
+    gaps_m = []
+    for T_start, T_end in pairwise(way):
+        start, leg = T_start[:3, 3], T_end[:3, 3] - T_start[:3, 3]
+        along = np.clip((p_base - start) @ leg / max(leg @ leg, 1e-9), 0.0, 1.0)
+        gaps_m.append(np.linalg.norm(start + along * leg - p_base))
+    present = max(i for i, gap_m in enumerate(gaps_m) if gap_m < min(gaps_m) + corner_m)
+    return list(way[present + 1 :])
 
 
 def down(p_base: np.ndarray, heading: float | None = None, tilt_y: float = 0.0, tilt_x: float = 0.0) -> np.ndarray:
