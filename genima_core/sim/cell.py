@@ -195,6 +195,14 @@ class Cell(Environment):
         """Position of a task's hinge (rad) or slide (m)."""
         return float(self.data.joint(name).qpos[0])
 
+    def latched(self, joint: str) -> bool:
+        """Whether a latch holds a task's hinge or slide."""
+        return bool(self.data.eq_active[self.model.equality(joint).id])
+
+    def unlatch(self, joint: str) -> None:
+        """Lets a task's hinge or slide go until the next reset."""
+        self.data.eq_active[self.model.equality(joint).id] = False
+
     def place(self, body: str, p_base: np.ndarray | tuple[float, ...], R_base_body: np.ndarray | None = None) -> None:
         """Puts a task's body, loose or fixed, at rest to `p_base` (3,) m; upright and straight without a rotation."""
         quat = to_quat_wxyz(make_transform(np.eye(3) if R_base_body is None else R_base_body, p_base))

@@ -87,7 +87,7 @@ def _move_duration(arm: Arm, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq
         step_s = duration_s / (len(fractions) - 1)
         speed = np.abs(np.diff(q, axis=0)).max() / step_s
         tcp_speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1).max() / step_s
-        if speed <= PEAK_SPEED and tcp_speed <= tcp_m_s:
+        if 1.01 * speed <= PEAK_SPEED and tcp_speed <= tcp_m_s:
             return duration_s
         duration_s *= 1.05
 

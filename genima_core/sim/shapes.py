@@ -188,6 +188,36 @@ def handle(
         post.quat = turn.as_quat(scalar_first=True)
 
 
+def crank(
+    part: mujoco.MjsBody,
+    name: str,
+    pos: Point,
+    arm: tuple[float, float],
+    out: float,
+    axis: Point,
+    limits: tuple[float, float],
+    colour: Colour,
+    radius: float = 0.011,
+) -> mujoco.MjsBody:
+    """A handle that turns about the part's x axis, on its front, -x: `arm` (y, z) leads to a knob that stands `out`.
+
+    The knob is round, so that it turns in the fingers.
+    """
+    lever, length = hinged(part, name, pos, axis, limits, 0.02, 0.05), float(np.hypot(*arm))
+    cylinder(lever, 1.5 * radius, 0.006, (-0.006, 0, 0), colour, "x", mass=0.02)
+    bar = box(lever, (0.004, length / 2, 0.6 * radius), (-0.014, arm[0] / 2, arm[1] / 2), colour, mass=0.03)
+    bar.quat = Rotation.from_euler("x", np.arctan2(arm[1], arm[0])).as_quat(scalar_first=True)
+    cylinder(lever, 0.6 * radius, (out - 0.01) / 2, (-(out + 0.01) / 2, *arm), colour, "x", mass=0.01, **UNTOUCHED)
+    cylinder(lever, radius, 0.011, (-out, *arm), COLOURS["black"], "x", mass=0.02)
+    return lever
+
+
+def latch(spec: mujoco.MjSpec, joint: str) -> None:
+    """Holds a hinge or slide at zero until `Cell.unlatch`, and again after a reset."""
+    lock = spec.add_equality(name=joint, type=mujoco.mjtEq.mjEQ_JOINT, objtype=mujoco.mjtObj.mjOBJ_JOINT, name1=joint)
+    lock.solref = [0.005, 1.0]
+
+
 def container(
     body: mujoco.MjsBody,
     half: tuple[float, float],

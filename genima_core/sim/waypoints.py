@@ -30,6 +30,8 @@ SHORT_M = 0.006
 """And along them."""
 DONE_RAD = 0.03
 """A part that is so near to the angle that it is led to counts as there."""
+CRANK_M_S = 0.10
+"""Along the short arcs of cranks."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def swing(
 def turn(cell: "Cell", part: str, to_rad: float, gripper: float, turned: float = 0.0, **how: float) -> Waypoint:
     """Leads a hinged part to an angle, from wherever both are; see `swing` for `turned` and the rest."""
     hinge = cell.data.joint(part)
-    return swing(hinge.xanchor, hinge.xaxis, to_rad - cell.joint_position(part), gripper, turned, **how)
+    return swing(hinge.xanchor.copy(), hinge.xaxis.copy(), to_rad - cell.joint_position(part), gripper, turned, **how)
 
 
 def turn_by_handle(
@@ -107,6 +109,25 @@ def turn_by_handle(
         return (straight(cell.T_base_tcp(), 0.0 if cell.holds(part) else cell.gripper),)
     picked = pick(cell, part, T_base_tcp, clear_m, opening)
     return *picked, turn(cell, part, to_rad, 0.0, turned, speed_m_s=speed_m_s, dwell_s=SETTLE_S)
+
+
+def turn_by_crank(
+    cell: "Cell",
+    part: str,
+    crank: str,
+    T_base_tcp: np.ndarray,
+    to_rad: tuple[float, float],
+    clear_m: float,
+    opening: float,
+    turned: float,
+) -> tuple[Waypoint, ...]:
+    """Grasps the crank of a latched part at a pose, turns first the crank and then the part; `to_rad` are both ends."""
+    if cell.joint_position(part) >= to_rad[1] - DONE_RAD:
+        return (straight(cell.T_base_tcp(), 0.0 if cell.holds(crank) else cell.gripper),)
+    picked = pick(cell, crank, T_base_tcp, clear_m, opening)
+    how = {"speed_m_s": CRANK_M_S, "dwell_s": SETTLE_S}
+    unlatch = (turn(cell, crank, to_rad[0], 0.0, **how),) if cell.latched(part) else ()
+    return *picked, *unlatch, turn(cell, part, to_rad[1], 0.0, turned, **how)
 
 
 def shifted(T: np.ndarray, p: tuple[float, float, float] | np.ndarray) -> np.ndarray:
