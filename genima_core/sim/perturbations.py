@@ -36,12 +36,12 @@ KEPT_BRIGHTNESS = (0.85, 1.15)
 DISTRACTORS = (2, 4)
 """At least and at most; Colosseum places two for each of a task's areas."""
 
-LAMP_RGB, AMBIENT_RGB = (0.15, 0.75), (0.20, 0.50)
+LAMP_RGB, AMBIENT_RGB = (0.25, 0.75), (0.25, 0.50)
 """Each channel by itself; unperturbed 0.45 and 0.38."""
 LAMP_ELEVATION_RAD = (np.deg2rad(25), np.deg2rad(85))
 
-CAMERA_MOVED_M, CAMERA_TURNED_RAD = 0.10, 0.05
-"""At most, along and about each axis; Colosseum's values, of the static cameras."""
+CAMERA_MOVED_M, CAMERA_TURNED_RAD = 0.05, 0.05
+"""At most, along and about each axis. Colosseum moves its cameras by 0.10 m; ours stand closer, and would lose sight."""
 WRIST_MOVED_M = 0.01
 """A camera on the hand is bolted to it."""
 
