@@ -32,7 +32,7 @@ def patterns() -> dict[str, np.ndarray]:
         "waves": 0.5 + 0.5 * np.sin(2 * np.pi * (4 * v + 0.4 * np.sin(4 * np.pi * u))),
         "marble": np.abs(np.sin(2 * np.pi * (u + v) + 5 * _noise(rng, (6, 6)))),
         "gravel": _noise(rng, (1.2, 1.2)) > 0.5,
-        "cloth": 0.5 + 0.25 * np.sin(32 * np.pi * u) + 0.25 * np.sin(32 * np.pi * v),
+        "cloth": 0.5 + 0.25 * np.sin(16 * np.pi * u) + 0.25 * np.sin(16 * np.pi * v),
     }
     # Each leans a little to a colour of its own: two colours make a pattern, not one.
     return {name: _coloured(np.asarray(shade, float), 1 - 0.35 * rng.random(3)) for name, shade in shades.items()}

@@ -17,7 +17,7 @@ from genima_core.geometry import make_transform
 from genima_core.sim.arm import UNTOUCHED
 from genima_core.sim.distractors import THINGS, add_things, free_places
 from genima_core.sim.patterns import add_patterns
-from genima_core.sim.shapes import yawed
+from genima_core.sim.shapes import COLOURS, yawed
 
 import mujoco  # isort: skip
 
@@ -36,12 +36,12 @@ KEPT_BRIGHTNESS = (0.85, 1.15)
 DISTRACTORS = (2, 4)
 """At least and at most; Colosseum places two for each of a task's areas."""
 
-LAMP_RGB, AMBIENT_RGB = (0.15, 0.75), (0.20, 0.50)
+LAMP_RGB, AMBIENT_RGB = (0.25, 0.75), (0.25, 0.50)
 """Each channel by itself; unperturbed 0.45 and 0.38."""
 LAMP_ELEVATION_RAD = (np.deg2rad(25), np.deg2rad(85))
 
-CAMERA_MOVED_M, CAMERA_TURNED_RAD = 0.10, 0.05
-"""At most, along and about each axis; Colosseum's values, of the static cameras."""
+CAMERA_MOVED_M, CAMERA_TURNED_RAD = 0.05, 0.05
+"""At most, along and about each axis. Colosseum moves its cameras by 0.10 m; ours stand closer, and would lose sight."""
 WRIST_MOVED_M = 0.01
 """A camera on the hand is bolted to it."""
 
@@ -85,11 +85,15 @@ class ObjectColor(Perturbation):
         cell.model.geom_rgba[kept, :3] = np.minimum(brighter, 1.0)
 
     def _kept(self, cell: "Cell") -> np.ndarray:
-        model, kept = cell.model, cell.task.keeps_colour
+        """Of the task's geoms those in a colour that a variation is called, and those that it names itself."""
+        model, named = cell.model, cell.task.keeps_colour
+        words = {word for variation in cell.variations for word in variation.split()} & set(COLOURS)
+        told = np.reshape([COLOURS[word] for word in words], (-1, 3))
         names = [{model.geom(geom).name, model.body(model.geom_bodyid[geom]).name} for geom in cell.task_geoms]
-        if unknown := set(kept) - set().union(*names):
+        if unknown := set(named) - set().union(*names):
             raise ValueError(f"{cell.name} keeps the colour of {', '.join(sorted(unknown))}, which it does not build")
-        return cell.task_geoms[[not own.isdisjoint(kept) for own in names]]
+        off = np.abs(model.geom_rgba[cell.task_geoms, None, :3] - told).max(axis=-1)
+        return cell.task_geoms[(off < 1e-3).any(axis=1) | [not own.isdisjoint(named) for own in names]]
 
 
 class Distractors(Perturbation):

@@ -22,9 +22,10 @@ DEFAULT_TASK = "push_button"
 class Task(ABC):
     """Objects, a reset by seed, instructions, a success test and the waypoints of an expert.
 
-    A task object belongs to one `Cell`; it may remember what happened since the reset. Where the variations are told
-    apart by colour, `keeps_colour` names what has it, so that the sentence stays true under the perturbation
-    ``object_color``.
+    A task object belongs to one `Cell`; it may remember what happened since the reset. The perturbation
+    ``object_color`` gives its objects other colours. What has the colour, of `shapes.COLOURS`, that a variation is
+    called keeps it, so that the sentence stays true; `keeps_colour` is for what is told by its colour in other words,
+    such as a hot tap.
     """
 
     variations: tuple[str, ...] = ("",)
@@ -39,7 +40,7 @@ class Task(ABC):
     start_upper_m: tuple[float, float, float] = (0.68, 0.30, 0.45)
     """The box of the tcp for starts ``anywhere``."""
     keeps_colour: tuple[str, ...] = ()
-    """Bodies, or geoms, that a sentence tells by their colour; everything else may be given another one."""
+    """Names of bodies or geoms."""
     variation: str = ""
     """The one that counts in the present scene; set before `reset`."""
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from genima_core.cameras import CameraRig
+from genima_core.environment import follow
 from genima_core.geometry import invert, make_transform, transform_points
-from genima_core.sim import experts
 from genima_core.sim.cell import Cell
 from genima_core.sim.distractors import THINGS
 from genima_core.sim.perturbations import (
@@ -161,7 +161,7 @@ def test_objects_arm_and_expert_are_the_same(task):
             assert plain.instruction == cell.instruction
             assert not cell.success()
             touched = set()
-            for _ in experts.follow(cell, cell.plan()):
+            for _ in follow(cell, cell.plan()):
                 for things in THINGS:
                     touched |= cell.touching(f"distractor_{things}") - {"world"}
             assert cell.success(), f"{task} seed {seed}"
@@ -207,24 +207,29 @@ def test_a_thing_is_as_large_as_it_says(name):
 
 @pytest.mark.parametrize("task", task_names())
 def test_a_colour_that_tells_a_variation_stays(task):
-    colours = {word: COLOURS[word] for word in make_task(task).variations if word in COLOURS}
-    if len(colours) < 2:
-        return
-    with closing(make_cell("object_color", task=task)) as cell:
-        assert cell.task.keeps_colour, "a task whose variations are colours says which things have them"
-        for seed in range(6):
+    """Of each there is as much as before, lighter or darker, and it is not taken for another one's."""
+    words = {word for variation in make_task(task).variations for word in variation.split()} & set(COLOURS)
+    with closing(make_cell(task=task)) as plain, closing(make_cell("object_color", task=task)) as cell:
+        for seed in range(4 if words else 0):
+            plain.reset(seed)
             cell.reset(seed)
-            kept = {
-                geom
-                for geom in cell.task_geoms
-                for name in (cell.model.geom(geom).name, cell.model.body(cell.model.geom_bodyid[geom]).name)
-                if name in cell.task.keeps_colour
-            }
-            seen = [cell.model.geom_rgba[geom, :3] for geom in kept]
-            for word, colour in colours.items():
-                nearest = min(seen, key=lambda rgb: np.linalg.norm(rgb - colour))
-                assert word == min(colours, key=lambda other: np.linalg.norm(nearest - colours[other]))
-                assert np.linalg.norm(nearest - colour) < 0.2
+            before, after = (c.model.geom_rgba[c.task_geoms, :3] for c in (plain, cell))
+            for word in words:
+                told = np.abs(before - COLOURS[word]).max(axis=1) < 1e-3
+                assert told.any(), f"nothing of {task} has the colour {word} of shapes.COLOURS"
+                for rgb in after[told]:
+                    assert word == min(words, key=lambda other: np.linalg.norm(rgb - COLOURS[other]))
+                    assert np.linalg.norm(rgb - COLOURS[word]) < 0.25
+
+
+def test_a_task_names_more_that_keeps_its_colour():
+    task = make_task("open_drawer")
+    task.keeps_colour = ("chest",)
+    with closing(Cell(task, RIG, perturbations=["object_color"])) as cell, closing(make_cell()) as plain:
+        bodies = np.array([cell.model.body(cell.model.geom_bodyid[geom]).name for geom in cell.task_geoms])
+        change = cell.model.geom_rgba[cell.task_geoms, :3] / plain.model.geom_rgba[plain.task_geoms, :3]
+        shade = change.max(axis=1) / change.min(axis=1)
+        assert shade[bodies == "chest"].max() < 1.01 < shade[bodies != "chest"].min()
 
 
 def test_a_kept_colour_that_does_not_exist():

@@ -23,7 +23,6 @@ CLEAR_M = 0.20
 
 class PickUpCup(Task):
     variations = ("red", "blue", "orange")
-    keeps_colour = ("red_cup", "blue_cup", "orange_cup")
     instructions = (
         "pick up the {} cup",
         "grasp the {} cup and lift it",
