@@ -99,7 +99,7 @@ class DiffusionAgent:
         return cls(networks, Engine(networks, compiled=compiled), agent.size, agent.steps)
 
     def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
-        """Writes all parts in float16, in place of an older folder; its networks are kept but those `changed`, if any."""
+        """Writes all parts in float16, in place of an older folder; of its networks only those `changed`, if any."""
         path = Path(path)
         with replaced_folder(path, *OF_AGENT) as temporary:
             for name, part in self.networks.parts().items():

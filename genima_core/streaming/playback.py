@@ -35,7 +35,7 @@ class Clearance(Protocol):
     """Knows where the arm is too near to something; `sim.collision.ClearanceModel` does."""
 
     def find(self, path: np.ndarray, allowed: Mapping[tuple[str, str], float]) -> Contact | None:
-        """The first contact on a path (n, 7) rad; two bodies in `allowed` may be so near, a clearance in m, at most 0."""
+        """The first contact on a path (n, 7) rad; two bodies in `allowed` may be as near as that, in m, at most 0."""
 
     def contacts(self, q: np.ndarray) -> tuple[Contact, ...]:
         """All pairs of bodies that are too near to each other at q (7,)."""
