@@ -50,8 +50,8 @@ def test_perturbations_one_by_one_and_together():
 
 def test_a_wrong_instruction_asks_for_another_variation():
     job = Job("asked", evaluation("pick_up_cup", instruction="wrong"), "pick_up_cup", 20000)
-    assert "red cup" not in run(job).instruction  # scene 20000 asks for the red one
-    assert "red cup" in run(job._replace(evaluation=evaluation("pick_up_cup"))).instruction
+    assert "blue cup" not in run(job).instruction  # which scene 20000 asks for
+    assert "blue cup" in run(job._replace(evaluation=evaluation("pick_up_cup"))).instruction
 
 
 def test_bad_requests_are_refused_before_anything_is_simulated():
