@@ -41,7 +41,7 @@ LAMP_RGB, AMBIENT_RGB = (0.25, 0.75), (0.25, 0.50)
 LAMP_ELEVATION_RAD = (np.deg2rad(25), np.deg2rad(85))
 
 CAMERA_MOVED_M, CAMERA_TURNED_RAD = 0.05, 0.05
-"""At most, along and about each axis. Colosseum moves its cameras by 0.10 m; ours stand closer, and would lose sight."""
+"""At most, along and about each axis. Colosseum moves cameras by 0.10 m; ours stand closer."""
 WRIST_MOVED_M = 0.01
 """A camera on the hand is bolted to it."""
 
