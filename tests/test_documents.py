@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from genima_core.arm_status import ADVICE
+from genima_core.sim.perturbations import PERTURBATIONS
+from genima_core.sim.task import make_task, task_names
 from genima_ros.cli.main import Verb, find_verbs
 from genima_ros.cli.terminal import arguments
 from genima_ros.graph import graph
@@ -21,6 +23,7 @@ from genima_ros.messages import interfaces
 
 ROOT = Path(__file__).parents[1]
 HARDWARE, TROUBLESHOOTING = ROOT / "docs" / "hardware.md", ROOT / "docs" / "troubleshooting.md"
+TASKS = ROOT / "docs" / "tasks.md"
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docker" / "README.md"])
 DOCUMENTS.remove(ROOT / "CHANGELOG.md")  # what older versions understood
@@ -207,6 +210,37 @@ def test_the_errors_of_the_arm_are_those_that_the_monitor_explains():
     table = HARDWARE.read_text().partition("| error of the arm |")[2].partition("\n\n")[0]
     named = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.partition(" | ")[0])]
     assert len(named) == len(set(named)) and set(named) == set(ADVICE)
+
+
+def rows(document: Path, header: str) -> list[tuple[str, ...]]:
+    """Of the table whose header begins so, each a tuple of its cells."""
+    _, found, rest = document.read_text().partition(f"\n{header}")
+    assert found, header
+    lines = rest.partition("\n\n")[0].splitlines()[2:]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
+
+
+def test_the_table_of_tasks_says_what_the_tasks_say():
+    tasks = map(make_task, task_names())
+    expected = [(f"`{t.name}`", t.instructions[0], ", ".join(t.variations), t.goal) for t in tasks]
+    assert [row[:4] for row in rows(TASKS, "| task | instruction |")] == expected
+
+
+def test_the_table_of_perturbations_says_what_they_change():
+    table = {row[1]: row[2] for row in rows(TASKS, "| | perturbation |")}
+    expected = {f"`{name}`": kind.summary for name, kind in PERTURBATIONS.items()}
+    assert table == {"": "nothing", **expected, "`all`": "all of these together"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"), [("tasks", task_names()), ("perturbations", ("none", *PERTURBATIONS, "all"))]
+)
+def test_each_task_and_perturbation_has_one_small_picture(folder, names):
+    shown = re.findall(rf"!\[(\w+)\]\({folder}/(\w+)\.png\)", TASKS.read_text())
+    assert shown == [(name, name) for name in names]
+    files = {path.stem: path.stat().st_size for path in (TASKS.parent / folder).iterdir()}
+    assert set(files) == set(names), f"make them: genima tasks --pictures {TASKS.parent.name}"
+    assert max(files.values()) < 60_000
 
 
 def test_what_was_never_tried_is_marked():

@@ -14,10 +14,9 @@ from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task, task_names
 
 SIZE_PX, SUPERSAMPLE = 256, 2
-TASK_VIEWS, AT_WORK = ("front", "right_shoulder"), 0.75
+TASK_SEED, TASK_VIEWS, AT_WORK = 20002, ("front", "right_shoulder"), 0.75
 """Side by side; the share of the expert's time after which the picture is taken."""
-PERTURBED_TASK, PERTURBED_VIEW = "push_button", "front"
-SEED = 20002
+PERTURBED_TASK, PERTURBED_SEED, PERTURBED_VIEW = "take_lid_off_saucepan", 20006, "front"
 COLOURS = 160
 """Of a picture's palette, so that it stays small."""
 
@@ -33,7 +32,7 @@ def save_pictures(folder: Path) -> Iterator[Path]:
 def at_work(task: str) -> np.ndarray:
     """(SIZE_PX, 2 SIZE_PX, 3) RGB of an expert shortly before it is done."""
     with closing(_cell(task)) as cell:
-        cell.reset(SEED)
+        cell.reset(TASK_SEED)
         trajectory = cell.plan()
         for k in follow(cell, trajectory):
             if k >= AT_WORK * len(trajectory):
@@ -44,7 +43,7 @@ def at_work(task: str) -> np.ndarray:
 def perturbed(name: str) -> np.ndarray:
     """(SIZE_PX, SIZE_PX, 3) RGB of a scene as a perturbation makes it; ``none`` leaves it."""
     with closing(_cell(PERTURBED_TASK, "" if name == "none" else name)) as cell:
-        cell.reset(SEED)
+        cell.reset(PERTURBED_SEED)
         return _render(cell, PERTURBED_VIEW)
 
 
