@@ -1,6 +1,7 @@
 """What a task is; each file of `tasks` is one, called like the file."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +75,24 @@ class Task(ABC):
         texts = self.paraphrases if wording == "paraphrase" else self.instructions
         word = str(rng.choice(others)) if wording == "wrong" else self.variation
         return str(rng.choice(texts)).format(word)
+
+
+def scatter(
+    rng: np.random.Generator,
+    count: int,
+    x_range_m: tuple[float, float],
+    y_range_m: tuple[float, float],
+    apart_m: float,
+    taken: Sequence[tuple[np.ndarray, float]] = (),
+) -> list[np.ndarray]:
+    """Places (2,) on the table, at least so far from each other, and from what is `taken`: places and distances."""
+    places: list[np.ndarray] = []
+    while len(places) < count:
+        place = np.array([rng.uniform(*x_range_m), rng.uniform(*y_range_m)])
+        others = [*taken, *((other, apart_m) for other in places)]
+        if all(np.linalg.norm(place - other) > least_m for other, least_m in others):
+            places.append(place)
+    return places
 
 
 def task_names() -> tuple[str, ...]:

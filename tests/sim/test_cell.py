@@ -5,7 +5,11 @@ from hypothesis import strategies as st
 
 from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.arm import FRAMES, PANDA
+from genima_core.sim.cell import Cell
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
+from genima_core.sim.scene import default_rig
+from genima_core.sim.task import make_task
+from genima_core.sim.tasks import pick_up_cup
 
 import mujoco  # isort: skip
 
@@ -195,3 +199,30 @@ def test_inverse_kinematics_reaches_the_table(x, y, z, yaw):
 def test_inverse_kinematics_says_what_is_out_of_reach():
     with pytest.raises(ValueError, match="out of reach"):
         InverseKinematics(PANDA).solve(point_down(np.array([1.2, 0.0, 0.3])))
+
+
+def test_objects_that_always_overlap_are_named(monkeypatch):
+    monkeypatch.setattr(pick_up_cup, "APART_M", -1.0)
+    monkeypatch.setattr(pick_up_cup, "X_RANGE_M", (0.5, 0.5))
+    monkeypatch.setattr(pick_up_cup, "Y_RANGE_M", (0.0, 0.0))
+    with pytest.raises(
+        RuntimeError, match=r"the objects of pick_up_cup overlap in \d+ scenes, at last .*_cup and .*_cup"
+    ):
+        Cell(make_task("pick_up_cup"), default_rig(16, 16))
+
+
+def test_variation_and_start_do_not_go_together():
+    """Both follow from the seed; each variation is demonstrated from either start."""
+    cups = Cell(make_task("pick_up_cup"), default_rig(16, 16))
+    seen = set()
+    for seed in range(12):
+        cups.reset(seed)
+        seen.add((seed % 2, cups.variation))
+        assert cups.variation in cups.instruction
+    assert len(seen) == 2 * len(cups.variations)
+    cups.reset(0, wording="wrong")
+    assert cups.variation not in cups.instruction
+    cups.reset(0, wording="paraphrase")
+    assert cups.instruction not in [text.format(cups.variation) for text in cups.task.instructions]
+    with pytest.raises(ValueError, match="open_door has one variation"):
+        Cell(make_task("open_door"), default_rig(16, 16)).reset(0, wording="wrong")

@@ -1,4 +1,4 @@
-"""Pick up the cup: one of two cups that stand on the table, told apart by their colour."""
+"""Pick up the cup: one of the cups that stand on the table, told apart by their colour."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from genima_core.sim.shapes import COLOURS, loose, vessel
-from genima_core.sim.task import Task
+from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick, shifted, straight
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PickUpCup(Task):
             vessel(spec, loose(spec, f"{colour}_cup"), RADIUS_M, HEIGHT_M, WALL_M, COLOURS[colour], MASS_KG, FOOT_M)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
-        places = _apart(rng, len(self.variations))
+        places = scatter(rng, len(self.variations), X_RANGE_M, Y_RANGE_M, APART_M)
         for colour, place in zip(self.variations, places, strict=True):
             cell.place(f"{colour}_cup", (*place, 0.001))
 
@@ -55,13 +55,3 @@ class PickUpCup(Task):
     @property
     def _cup(self) -> str:
         return f"{self.variation}_cup"
-
-
-def _apart(rng: np.random.Generator, count: int) -> list[np.ndarray]:
-    """Places on the table at least APART_M from each other."""
-    places: list[np.ndarray] = []
-    while len(places) < count:
-        place = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M)])
-        if all(np.linalg.norm(place - other) > APART_M for other in places):
-            places.append(place)
-    return places

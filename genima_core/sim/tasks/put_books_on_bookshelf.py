@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, fixed, heading, loose, yawed
-from genima_core.sim.task import Task
+from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick, rise, straight
 
 if TYPE_CHECKING:
@@ -58,11 +58,7 @@ class PutBooksOnBookshelf(Task):
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         p_shelf = np.array([rng.uniform(*SHELF_X_RANGE_M), rng.uniform(*SHELF_Y_RANGE_M), 0.0])
         cell.place("bookshelf", p_shelf, yawed(np.arctan2(p_shelf[1], p_shelf[0]) + rng.uniform(*SHELF_YAW_RANGE_RAD)))
-        places: list[np.ndarray] = []
-        while len(places) < len(self.variations):
-            place = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M)])
-            if all(np.linalg.norm(place - other) > APART_M for other in places):
-                places.append(place)
+        places = scatter(rng, len(self.variations), X_RANGE_M, Y_RANGE_M, APART_M)
         for colour, (x, y) in zip(self.variations, places, strict=True):
             yaw = np.arctan2(y, x) + rng.uniform(*YAW_RANGE_RAD)
             cell.place(f"{colour}_book", (x, y, HALF_BOOK_M[2]), yawed(yaw))

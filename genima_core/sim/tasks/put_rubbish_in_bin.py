@@ -18,7 +18,7 @@ from genima_core.sim.shapes import (
     mesh,
     vessel,
 )
-from genima_core.sim.task import Task
+from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick, rise
 
 if TYPE_CHECKING:
@@ -66,12 +66,7 @@ class PutRubbishInBin(Task):
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         p_bin = np.array([rng.uniform(*BIN_X_RANGE_M), rng.choice([-1, 1]) * rng.uniform(*BIN_Y_RANGE_M), 0.0])
         cell.place("bin", p_bin)
-        places: list[np.ndarray] = []
-        while len(places) < 3:
-            place = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M)])
-            free = all(np.linalg.norm(place - other) > APART_M for other in places)
-            if free and np.linalg.norm(place - p_bin[:2]) > BESIDE_BIN_M:
-                places.append(place)
+        places = scatter(rng, 3, X_RANGE_M, Y_RANGE_M, APART_M, [(p_bin[:2], BESIDE_BIN_M)])
         for name, place in zip(("rubbish", "tomato1", "tomato2"), places, strict=True):
             cell.place(name, (*place, RUBBISH_RADIUS_M if name == "rubbish" else TOMATO_RADIUS_M))
 
