@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.logging import LoggingSeverity
 from sensor_msgs.msg import JointState
 
 from genima_core.arm_status import Level
@@ -100,8 +99,10 @@ class TeleopNode(GraphNode[TeleopParameters]):
         message = status_to_message(self.get_name(), status, Level.WARN if stopped else Level.OK)
         self.say(interfaces.TELEOP_STATE, message)
         if key != self._logged[0] and text != self._logged[1]:
-            severity = LoggingSeverity.WARN if stopped else LoggingSeverity.INFO
-            self.get_logger().log(text, severity)
+            if stopped:
+                self.get_logger().warning(text)
+            else:  # a call of its own: rclpy refuses another severity from the same line
+                self.get_logger().info(text)
         self._logged = key, text
 
     def _count_leaders(self) -> None:
