@@ -47,8 +47,8 @@ def plan_chunk(
             yield Reason.GRIPPER, f"{given}; valid is 0 to {most_m:g} m: convert openings to widths."
         age_s, ahead_s = now_s - chunk.stamp_s, start_s - now_s
         if not age_s <= config.max_observation_age_s:
-            valid = f"valid is up to {config.max_observation_age_s:g} s: the policy or a camera is too slow."
-            yield Reason.STALE, f"The chunk's observation is {age_s:.2f} s old; {valid}"
+            given = f"The chunk's observation is {age_s:.2f} s old; valid is up to"
+            yield Reason.STALE, f"{given} {config.max_observation_age_s:g} s: the policy or a camera is too slow."
         if not max(-age_s, ahead_s) <= config.max_lead_s:
             given = f"The chunk is stamped {-age_s:.2f} s from now and begins {ahead_s:.2f} s from now"
             yield Reason.FUTURE, f"{given}; valid is up to {config.max_lead_s:g} s: synchronise the clocks."

@@ -50,7 +50,7 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
                 episode, views = read_episode(bag, options, lambda: progress.advance(bar))
                 rig = rig or views
                 if rig.fingerprint() != views.fingerprint():
-                    raise ValueError(f"its rig differs from that of {out}; convert it into a separate data set")
+                    raise ValueError(f"its camera rig differs from that of {out}; convert it into a separate data set")
             except (ValueError, FileNotFoundError) as error:
                 left_out[bag.name] = str(error)
                 continue
