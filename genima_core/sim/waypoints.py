@@ -98,17 +98,16 @@ def turn_by_handle(
     to_rad: float,
     clear_m: float,
     opening: float = 1.0,
-    turned: float = 0.0,
-    speed_m_s: float = 0.2,
+    distance_m: float = APPROACH_M,
 ) -> tuple[Waypoint, ...]:
     """Grasps a hinged part at a pose and leads it to an angle; stays where that is done.
 
-    A round handle along the hinge's axis turns in the fingers, so that the hand need not turn with the part.
+    A round handle along the hinge's axis turns in the fingers, so that the hand does not turn with the part.
     """
     if cell.joint_position(part) >= to_rad - DONE_RAD:
         return (straight(cell.T_base_tcp(), 0.0 if cell.holds(part) else cell.gripper),)
-    picked = pick(cell, part, T_base_tcp, clear_m, opening)
-    return *picked, turn(cell, part, to_rad, 0.0, turned, speed_m_s=speed_m_s, dwell_s=SETTLE_S)
+    picked = pick(cell, part, T_base_tcp, clear_m, opening, distance_m)
+    return *picked, turn(cell, part, to_rad, 0.0, dwell_s=SETTLE_S)
 
 
 def turn_by_crank(

@@ -31,6 +31,7 @@ class OpenDoor(Task):
     paraphrases = ("unlatch the door and swing it towards you", "get the door open")
     goal = f"the handle was pressed and the door opened by {np.rad2deg(OPEN_RAD):.0f} degrees"
     start_upper_m = (0.48, 0.30, 0.45)
+    """In front of the door, not behind it."""
 
     def build(self, spec: mujoco.MjSpec) -> None:
         frame, half, wood = fixed(spec, "door_frame"), WIDTH_M / 2, COLOURS["brown"]

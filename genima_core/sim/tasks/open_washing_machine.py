@@ -22,7 +22,8 @@ FREE_M = 0.035
 """Of the grip's upper end, between the fingers: it ends above its post."""
 OPEN_RAD, LED_RAD = np.deg2rad(40), 0.85
 """What counts as open, and how far the expert leads the door."""
-CLEAR_M = 0.38
+OPENING, CLEAR_M, APPROACH_M = 0.6, 0.38, 0.15
+"""The grip is approached from above the machine's top."""
 
 
 class OpenWashingMachine(Task):
@@ -33,6 +34,8 @@ class OpenWashingMachine(Task):
     )
     paraphrases = ("swing the porthole of the washer aside", "get the washer open")
     goal = f"the door was opened by {np.rad2deg(OPEN_RAD):.0f} degrees"
+    start_upper_m = (0.52, 0.30, 0.45)
+    """In front of the machine, not over or behind it."""
 
     def build(self, spec: mujoco.MjSpec) -> None:
         machine, middle = fixed(spec, "washing_machine"), DEPTH_M / 2
@@ -62,7 +65,7 @@ class OpenWashingMachine(Task):
         top = np.add(_handle(), (0, 0, HANDLE_HALF_M - 0.012))
         p_top = (cell.body_pose("washing_machine_door") @ [*top, 1.0])[:3]
         grasp = down(p_top, heading(cell.body_pose("washing_machine")))
-        return turn_by_handle(cell, "washing_machine_door", grasp, LED_RAD, CLEAR_M, opening=0.6)
+        return turn_by_handle(cell, "washing_machine_door", grasp, LED_RAD, CLEAR_M, OPENING, APPROACH_M)
 
 
 def _handle() -> tuple[float, float, float]:

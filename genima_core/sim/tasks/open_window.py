@@ -38,6 +38,7 @@ class OpenWindow(Task):
     paraphrases = ("unlatch the {} casement and swing it towards you", "let air in through the {} pane")
     goal = f"the handle was turned and the casement that is named opened by {np.rad2deg(OPEN_RAD):.0f} degrees"
     start_upper_m = (0.48, 0.30, 0.45)
+    """In front of the window, not behind it."""
 
     def build(self, spec: mujoco.MjSpec) -> None:
         wall, white = fixed(spec, "window_frame"), COLOURS["white"]
