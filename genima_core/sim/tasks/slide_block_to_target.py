@@ -38,8 +38,9 @@ class SlideBlockToTarget(Task):
         "slide the block onto the {} target",
         "push the block until it covers the {} target",
     )
-    paraphrases = ("move the brick over to the {} patch", "shove the white block onto the {} field")
+    paraphrases = ("move the brick over to the {} patch", "shove the block onto the {} field")
     goal = f"the block's middle is within {1e3 * NEAR_M:.0f} mm of the named target's"
+    keeps_colour = tuple(f"{colour}_target" for colour in variations)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         for colour in self.variations:
