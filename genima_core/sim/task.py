@@ -26,7 +26,7 @@ class Task(ABC):
     A task object belongs to one `Cell`; it may remember what happened since the reset. The perturbation
     ``object_color`` gives its objects other colours. What has the colour, of `shapes.COLOURS`, that a variation is
     called keeps it, so that the sentence stays true; `keeps_colour` is for what is told by its colour in other words,
-    such as a hot tap.
+    or changes it, such as a bulb that is lit.
     """
 
     variations: tuple[str, ...] = ("",)

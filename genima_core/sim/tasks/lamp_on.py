@@ -38,7 +38,7 @@ class LampOn(Task):
     )
     paraphrases = ("make the {} light shine", "hit the button that belongs to the {} light")
     goal = f"the named lamp's button was pressed in by {1e3 * PRESSED_M:.0f} mm"
-    keeps_colour = tuple(f"{name}_lamp" for name in variations)
+    keeps_colour = tuple(f"{name}_bulb" for name in variations)
     start_lower_m, start_upper_m = (0.30, -0.25, 0.16), (0.38, 0.25, 0.45)
     """In front of the lamps, above the buttons."""
 

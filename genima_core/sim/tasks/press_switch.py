@@ -38,7 +38,6 @@ class PressSwitch(Task):
     )
     paraphrases = ("flip the switch that has the {} handle", "switch the {} one on")
     goal = f"the named switch is turned by {PRESSED_RAD:.0f} rad"
-    keeps_colour = tuple(f"{colour}_switch" for colour in variations)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         for colour in self.variations:

@@ -40,7 +40,6 @@ class SlideBlockToTarget(Task):
     )
     paraphrases = ("move the brick over to the {} patch", "shove the block onto the {} field")
     goal = f"the block's middle is within {1e3 * NEAR_M:.0f} mm of the named target's"
-    keeps_colour = tuple(f"{colour}_target" for colour in variations)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         for colour in self.variations:
