@@ -360,20 +360,3 @@ def yawed(angle_rad: float) -> np.ndarray:
 def facing_away(place: np.ndarray, turn_rad: float = 0.0) -> np.ndarray:
     """R (3, 3) of a body at a place on the table whose x axis points away from the arm, turned about z by so much."""
     return yawed(np.arctan2(place[1], place[0]) + turn_rad)
-
-
-def scattered(
-    rng: np.random.Generator,
-    count: int,
-    x_range: tuple[float, float],
-    y_range: tuple[float, float],
-    apart: float,
-    taken: Sequence[Point] = (),
-) -> list[np.ndarray]:
-    """So many places (2,) on the table, none nearer to another, or to one that is taken, than `apart`."""
-    places: list[np.ndarray] = []
-    while len(places) < count:
-        place = np.array([rng.uniform(*x_range), rng.uniform(*y_range)])
-        if all(np.linalg.norm(place - other[:2]) > apart for other in (*places, *taken)):
-            places.append(place)
-    return places

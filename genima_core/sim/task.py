@@ -1,7 +1,7 @@
 """What a task is; each file of `tasks` is one, called like the file."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,14 +83,17 @@ def scatter(
     x_range_m: tuple[float, float],
     y_range_m: tuple[float, float],
     apart_m: float,
-    taken: Sequence[tuple[np.ndarray, float]] = (),
+    taken: Iterable[np.ndarray | tuple[float, ...]] = (),
+    beside_m: float | None = None,
 ) -> list[np.ndarray]:
-    """Places (2,) on the table, at least so far from each other, and from what is `taken`: places and distances."""
+    """Places (2,) on the table: `apart_m` from each other, `beside_m` (by default as much) from those taken."""
+    least_m = apart_m if beside_m is None else beside_m
+    around = [np.asarray(place)[:2] for place in taken]
     places: list[np.ndarray] = []
     while len(places) < count:
         place = np.array([rng.uniform(*x_range_m), rng.uniform(*y_range_m)])
-        others = [*taken, *((other, apart_m) for other in places)]
-        if all(np.linalg.norm(place - other) > least_m for other, least_m in others):
+        free = all(np.linalg.norm(place - other) > least_m for other in around)
+        if free and all(np.linalg.norm(place - other) > apart_m for other in places):
             places.append(place)
     return places
 

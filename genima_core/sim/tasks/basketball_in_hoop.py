@@ -18,10 +18,9 @@ from genima_core.sim.shapes import (
     loose,
     ring,
     rod,
-    scattered,
     turned,
 )
-from genima_core.sim.task import Task
+from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, carry, down, let_go, pick, rise, straight
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class BasketballInHoop(Task):
         R_base_hoop = facing_away(middle, rng.uniform(*HOOP_YAW_RANGE_RAD))
         cell.place("hoop", middle, R_base_hoop)
         ends = [middle + R_base_hoop @ [BOARD_BEHIND_M, y, 0] for y in (-BOARD_HALF_M[1], BOARD_HALF_M[1])]
-        places = scattered(rng, len(self.variations), BALL_X_RANGE_M, BALL_Y_RANGE_M, APART_M, (middle, *ends))
+        places = scatter(rng, len(self.variations), BALL_X_RANGE_M, BALL_Y_RANGE_M, APART_M, (middle, *ends))
         for colour, place in zip(self.variations, places, strict=True):
             cell.place(f"{colour}_ball", (*place, BALL_RADIUS_M), Rotation.random(rng=rng).as_matrix())
         self._scored = False

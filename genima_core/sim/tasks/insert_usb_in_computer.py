@@ -17,9 +17,8 @@ from genima_core.sim.shapes import (
     heading,
     loose,
     pierced,
-    scattered,
 )
-from genima_core.sim.task import Task
+from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import SETTLE_S, Waypoint, carry, down, pick, shifted, straight
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class InsertUsbInComputer(Task):
         R_base_computer = facing_away(front, rng.uniform(*YAW_RANGE_RAD))
         cell.place("computer", front, R_base_computer)
         taken = [front + R_base_computer @ [x, y, 0.0] for x in (0.0, 0.1) for y in (-0.08, 0.0, 0.08)]
-        places = scattered(rng, len(self.variations), STICK_X_RANGE_M, STICK_Y_RANGE_M, APART_M, taken)
+        places = scatter(rng, len(self.variations), STICK_X_RANGE_M, STICK_Y_RANGE_M, APART_M, taken)
         for colour, place in zip(self.variations, places, strict=True):
             R_base_stick = facing_away(place, rng.uniform(*YAW_RANGE_RAD))
             cell.place(f"{colour}_usb", (*place, STICK_M[2] / 2), R_base_stick)

@@ -17,9 +17,8 @@ from genima_core.sim.shapes import (
     fixed,
     heading,
     loose,
-    scattered,
 )
-from genima_core.sim.task import Task
+from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick_and_place, rise
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class PhoneOnBase(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         phones = tuple(f"{colour}_phone" for colour in self.variations)
-        places = scattered(rng, 1 + len(phones), X_RANGE_M, Y_RANGE_M, APART_M)
+        places = scatter(rng, 1 + len(phones), X_RANGE_M, Y_RANGE_M, APART_M)
         for body, place in zip(("base", *phones), places, strict=True):
             cell.place(body, (*place, 0.0), facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 

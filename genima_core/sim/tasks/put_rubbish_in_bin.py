@@ -66,7 +66,7 @@ class PutRubbishInBin(Task):
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         p_bin = np.array([rng.uniform(*BIN_X_RANGE_M), rng.choice([-1, 1]) * rng.uniform(*BIN_Y_RANGE_M), 0.0])
         cell.place("bin", p_bin)
-        places = scatter(rng, 3, X_RANGE_M, Y_RANGE_M, APART_M, [(p_bin[:2], BESIDE_BIN_M)])
+        places = scatter(rng, 3, X_RANGE_M, Y_RANGE_M, APART_M, [p_bin], BESIDE_BIN_M)
         for name, place in zip(("rubbish", "tomato1", "tomato2"), places, strict=True):
             cell.place(name, (*place, RUBBISH_RADIUS_M if name == "rubbish" else TOMATO_RADIUS_M))
 
