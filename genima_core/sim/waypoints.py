@@ -119,11 +119,12 @@ def turn_by_crank(
     clear_m: float,
     opening: float,
     turned: float,
+    distance_m: float = APPROACH_M,
 ) -> tuple[Waypoint, ...]:
     """Grasps the crank of a latched part at a pose, turns first the crank and then the part; `to_rad` are both ends."""
     if cell.joint_position(part) >= to_rad[1] - DONE_RAD:
         return (straight(cell.T_base_tcp(), 0.0 if cell.holds(crank) else cell.gripper),)
-    picked = pick(cell, crank, T_base_tcp, clear_m, opening)
+    picked = pick(cell, crank, T_base_tcp, clear_m, opening, distance_m)
     how = {"speed_m_s": CRANK_M_S, "dwell_s": SETTLE_S}
     unlatch = (turn(cell, crank, to_rad[0], 0.0, **how),) if cell.latched(part) else ()
     return *picked, *unlatch, turn(cell, part, to_rad[1], 0.0, turned, **how)

@@ -23,7 +23,10 @@ UNLATCHED_RAD, PRESSED_RAD = np.deg2rad(25), 0.58
 """How far the handle must be pressed down once, and how far the expert presses it."""
 OPEN_RAD, LED_RAD = np.deg2rad(25), 0.52
 """What counts as open, and how far the expert leads the door."""
-TILT_RAD, OPENING, CLEAR_M = np.deg2rad(15), 0.7, 0.42
+TILT_RAD, OPENING, CLEAR_M, APPROACH_M = np.deg2rad(15), 0.7, 0.42, 0.20
+"""The knob is approached from above the frame."""
+TURNED = 0.7
+"""Share of the door's turn that the hand makes with it."""
 
 
 class OpenDoor(Task):
@@ -69,4 +72,4 @@ class OpenDoor(Task):
         p_knob = (cell.body_pose("door_handle") @ [-KNOB_M, ARM_M, 0, 1.0])[:3]
         grasp = down(p_knob, heading(cell.body_pose("door")), TILT_RAD)
         to_rad = PRESSED_RAD, LED_RAD
-        return turn_by_crank(cell, "door", "door_handle", grasp, to_rad, CLEAR_M, OPENING, turned=0.7)
+        return turn_by_crank(cell, "door", "door_handle", grasp, to_rad, CLEAR_M, OPENING, TURNED, APPROACH_M)
