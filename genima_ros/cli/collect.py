@@ -20,7 +20,7 @@ def collect(
 
     Continues where it left off when OUT already holds demonstrations collected with the same arguments.
 
-    Examples: genima collect push_button --episodes 50 --seed 0 --size 64 --out data/push_button
+    Example: genima collect push_button --episodes 50 --seed 0 --size 64 --out data/push_button
 
     genima collect --suite demo --episodes 80 --size 64 --workers 2 --out data/demo
 

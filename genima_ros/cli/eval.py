@@ -15,7 +15,7 @@ def eval(
 ) -> None:
     """Runs a checkpoint closed loop in simulation, without ROS.
 
-    Examples: genima eval push_button --episodes 20 --targets truth
+    Example: genima eval push_button --episodes 20 --targets truth
 
     genima eval --suite demo --controls --workers 2
 
