@@ -195,6 +195,9 @@ class Windows(Dataset):
 
     def __init__(self, rig: CameraRig, count: int, seed: int, chunk: int = 5) -> None:
         self.arrays = windows(rig, count, seed, chunk, episodes=4)
+        self.variants = 1
+        self.q, self.actions = self.arrays["q"][:, None], self.arrays["actions"][:, None]
+        self.is_pad = self.arrays["is_pad"]
 
     def __len__(self) -> int:
         return len(self.arrays["q"])

@@ -268,7 +268,7 @@ def test_unusable_folders_are_refused_clearly(tmp_path):
         return Path(shutil.copytree(tmp_path / "set", tmp_path / name))
 
     (broken("version") / "meta/info.json").write_text(json.dumps({**info, "codebase_version": "v2.1"}))
-    with pytest.raises(ValueError, match=r"version v2\.1; needed is v3\.0"):
+    with pytest.raises(ValueError, match=r"version v2\.1; lerobot converts it to v3\.0"):
         Dataset(tmp_path / "version")
     (broken("json") / "meta/info.json").write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
