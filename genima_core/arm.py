@@ -275,6 +275,7 @@ PANDA = _franka(
         jerk=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
     ),
 )
+"""The Franka Panda (FER)."""
 
 FR3 = _franka(
     "fr3",

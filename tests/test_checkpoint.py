@@ -52,7 +52,7 @@ def test_an_instruction_that_was_not_taught_is_named(folder):
 
 def test_the_shipped_checkpoint_knows_its_tasks_instruction():
     checkpoint = Checkpoint.open(ROOT / "checkpoints/demo")
-    assert [checkpoint.unknown_instruction(make_task(name).instruction) for name in checkpoint.info.tasks] == [""]
+    assert [checkpoint.unknown_instruction(make_task(name).instructions[0]) for name in checkpoint.info.tasks] == [""]
 
 
 @pytest.mark.parametrize("part", ["checkpoint.json", "rig.json", "diffusion", "controller"])

@@ -96,12 +96,12 @@ for path in (share.__file__, share.share_folder(), share.find_checkpoint("checkp
 @pytest.mark.slow
 @pytest.mark.parametrize("node", NODES)
 def test_ros_finds_an_executable_for_each_node(prefix, tmp_path, node):
-    """Runs it with the node's module replaced by one that only says how it was started."""
+    """Runs it with the program of the nodes replaced by one that only says how it was started."""
     package = tmp_path / "genima_ros" / "nodes"
     package.mkdir(parents=True)
     for folder in (package.parent, package):
         (folder / "__init__.py").touch()
-    (package / f"{node}.py").write_text("import sys; print(sys.prefix, *sys.argv[1:])")
+    (package / "__main__.py").write_text("import sys; print(sys.prefix, *sys.argv[1:])")
     result = subprocess.run(
         [prefix / "lib" / "genima_ros" / node, "--ros-args", "-r", "a:=b c"],
         cwd=tmp_path,
@@ -110,7 +110,7 @@ def test_ros_finds_an_executable_for_each_node(prefix, tmp_path, node):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == f"{prefix} --ros-args -r a:=b c"
+    assert result.stdout.strip() == f"{prefix} {node} --ros-args -r a:=b c"
 
 
 LINKS = """

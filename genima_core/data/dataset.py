@@ -35,8 +35,13 @@ _TEMPORARY = re.compile(r"\.(file-\d{3}\.parquet|info\.json|stats\.json|rig\.jso
 
 
 class Dataset:
+    """A data set to read from."""
+
     def __init__(self, root: Path | str) -> None:
-        """FileNotFoundError, ValueError: no data set or rig, another version, damaged, a camera was not recorded."""
+        """FileNotFoundError: there is no data set, or it has no camera rig.
+
+        ValueError: another version of the format, a damaged table, or a camera of the rig that was not recorded.
+        """
         self.root = Path(root)
         self.info = _read_info(self.root)
         self.rig = load_rig(self.root)
@@ -120,7 +125,7 @@ class DatasetWriter:
     """Adds whole episodes to a data set, or begins a new one; one writer at a time."""
 
     def __init__(self, root: Path | str, rig: CameraRig, fps: int = 20) -> None:
-        """ValueError: `root` holds something else, of another rig or rate; RuntimeError: another process writes."""
+        """ValueError: `root` holds something else, or has another rig or rate; RuntimeError: another writes there."""
         self.root, self.rig, self.fps = Path(root), rig, fps
         width, height = rig.size
         if width % 2 or height % 2:

@@ -50,7 +50,9 @@ def demo(
     domain: int | None = None,
     json: Path | None = None,
 ) -> None:
-    """Runs the shipped checkpoint on the simulated cell as a ROS 2 graph: one task after the other, told by sentences.
+    """Runs the shipped checkpoint on the simulated cell as a ROS 2 graph.
+
+    One task follows the other, each told by a sentence.
 
     Writes videos, drawings and measurements. Succeeds when the graph worked, whether or not the policy solved its
     task: `genima eval` measures that.

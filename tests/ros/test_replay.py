@@ -166,10 +166,11 @@ def test_wrong_arguments_are_explained(tmp_path, episode):
 
 @pytest.mark.slow
 def test_in_a_cell_of_its_own_the_task_is_solved_again(tmp_path):
-    from genima_core.evaluation.config import Collection
+    from genima_core.evaluation.config import Collection, Workers
     from genima_ros.cli.collect import collect
 
-    collect(Collection(("push_button",), seed=1000, size=32, start="home"), episodes=1, out=tmp_path / "data")
+    collection = Collection(("push_button",), seed=1000, size=32, start="home")
+    collect(collection, Workers(), episodes=1, out=tmp_path / "data")
     assert replay(tmp_path / "data", sim=True, json=tmp_path / "result.json") == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["success"] is True

@@ -121,11 +121,8 @@ def children(pid: int) -> dict[str, int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             command = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            result |= {
-                word.removeprefix("genima_ros.nodes."): int(child)
-                for word in command
-                if word.startswith("genima_ros.nodes.")
-            }
+            if "genima_ros.nodes" in command:
+                result[command[command.index("genima_ros.nodes") + 1]] = int(child)
     return result
 
 

@@ -14,6 +14,8 @@ from genima_core.sim.task import make_task, task_names
 LOWER, UPPER = PANDA.limits.lower, PANDA.limits.upper
 FOLDED = np.array([0.0, -1.7, 0.0, -3.05, 0.0, 0.5, 0.785])
 """The hand is in the shoulder."""
+FLAT = ("insert_usb_in_computer", "play_jenga")
+"""Tasks with things so flat that fingers must come nearer to the table than the margin is by default."""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,8 @@ def test_turning_the_base_changes_nothing(model, rng):
 @pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("start", ["home", "anywhere"])
 def test_every_pose_of_demonstrations_is_free(model, task, start):
+    if task in FLAT:
+        model = ClearanceModel(PANDA, Margins(hand_clearance_m=0.003))
     cell = Cell(make_task(task), default_rig(64, 64))
     for seed in range(100, 103):
         cell.reset(seed, start)

@@ -39,7 +39,7 @@ STICK_M, TIP_M = (0.050, 0.020, 0.014), (0.016, 0.012, 0.005)
 TIP_MIDDLE_M, STICK_KG = (STICK_M[0] + TIP_M[0]) / 2, 0.02
 INSERTED_M, GOAL_M = 0.004, 0.007
 """How deep the middle of the tip is in the port when it counts, and where the expert brings it."""
-ABOVE_M = 0.0085
+ABOVE_M = 0.006
 """A stick is gripped so far above its middle."""
 BEFORE_M, PUSH_M_S = 0.045, 0.06
 BESIDE_M = 0.004

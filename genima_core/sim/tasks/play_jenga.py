@@ -24,7 +24,7 @@ WOODS = COLOURS["wood"], (0.62, 0.45, 0.28)
 WOOD_FRICTION = (0.35, 0.01, 0.0001)
 STANDS_M = 0.02
 """The tower stands while no other block is further than this from where it was; one as far out is out."""
-GRASP_M, ABOVE_M, TILT_RAD, OPENING = 0.027, 0.0045, np.deg2rad(20), 0.5
+GRASP_M, ABOVE_M, TILT_RAD, OPENING = 0.027, 0.003, np.deg2rad(20), 0.5
 """It is gripped so far before its middle and above it, by a hand that leans away from the tower."""
 PULL_M, PULL_M_S, NEAR_M, LAID_DOWN_M = 0.085, 0.1, 0.005, 0.020
 CLEAR_M = 0.22
