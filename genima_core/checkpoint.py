@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,29 +232,55 @@ chunks of {info.chunk_size} actions every {info.dt_s} s.{f" Licence: {licence}."
         size, speed = f"{score['parameters'] / 1e6:.2f} M", f"{score['samples_per_s']:.0f}"
         listed = ", ".join(f"{key} {v:.3g}" for key, v in numbers.items())
         text += f"| {name} | {size} | {score['steps']} | {score['minutes']:.1f} | {speed} | {listed} |\n"
-    if results:
-        text += f"""
+    if rows := list(_of_one_task(results)):
+        text += _scores_by_task(rows)
+    real = " It says nothing about a real robot." if made == COLLECTED else ""
+    return f"{text}\n## What it cannot do\n\nIt knows one cell: its cameras, its arm and the tasks above.{real}\n"
+
+
+def _of_one_task(results: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The results of single tasks in those of several and of their variants."""
+    for result in results:
+        yield from result.get("tasks", [result])
+        for variant in result.get("variants", {}).values():
+            yield from variant["tasks"]
+
+
+def _scores_by_task(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Success by task, in columns what was drawn and said; then how drawing and following did by themselves."""
+
+    def column(row: Mapping[str, Any]) -> str:
+        said = row.get("instruction", "seen")
+        return ", ".join(part for part in (row["targets"], said if said != "seen" else "", row.get("perturb")) if part)
+
+    columns, tasks = ({what(row): None for row in rows} for what in (column, lambda row: row["task"]))
+    seeds = [seed for row in rows for seed in row["seeds"]]
+    text = f"""
 ## What it scores
 
-Closed loop in simulation, on scenes that were neither trained nor tuned on. The controls must fail: `shuffled` shows \
-the agent another episode, the next seed's; `blank` draws nothing. `truth` follows perfect targets.
+Closed loop in simulation, on scenes {min(seeds)} to {max(seeds)}, which were neither trained nor tuned on, with 95 % \
+intervals. `truth` follows perfect targets. The controls must fail: `shuffled` shows the agent another scene, `blank` \
+draws nothing, `wrong` asks for another variation.
 
-| task | targets | seeds | successes | rate | 95 % interval |
-{"|---" * 6}|
+| task | {" | ".join(columns)} |
+{"|---" * (1 + len(columns))}|
 """
-    for r in results:
-        (low, high), seeds = r["success_interval_95"], f"{min(r['seeds'])} to {max(r['seeds'])}"
-        rates = f"{r['successes']} of {r['episodes']} | {r['success_rate']:.0%} | {low:.0%} to {high:.0%}"
-        text += f"| {r['task']} | {r['targets']} | {seeds} | {rates} |\n"
-    for r in [r for r in results if "draw_found_rate" in r][:1]:
+    for task in tasks:
+        cells = {column(row): row for row in rows if row["task"] == task}
+        text += f"| {task} | {' | '.join(_success(cells[name]) if name in cells else '' for name in columns)} |\n"
+    for r in (row for row in rows if "draw_found_rate" in row):
         text += f"""
-Drawing, unseen scenes: {r["draw_found_rate"]:.1%} of the visible spheres found, median error of their centres \
-{r["draw_error_px_median"]:.2f} px (90th percentile {r["draw_error_px_p90"]:.2f} px). Following: gripper \
+{r["task"]}: {r["draw_found_rate"]:.1%} of the visible spheres found in drawings of new scenes, their centres off by \
+{r["draw_error_px_median"]:.2f} px (median; 90th percentile {r["draw_error_px_p90"]:.2f} px); gripper \
 {r["follow_error_cm_median"]:.1f} cm from the target with true drawings, \
 {r["follow_drawn_error_cm_median"]:.1f} cm with the agent's (medians).
 """
-    real = " It says nothing about a real robot." if made == COLLECTED else ""
-    return f"{text}\n## What it cannot do\n\nIt knows one cell: its cameras, its arm and the tasks above.{real}\n"
+    return text
+
+
+def _success(result: Mapping[str, Any]) -> str:
+    low, high = result["success_interval_95"]
+    return f"{result['successes']} of {result['episodes']} ({low:.0%} to {high:.0%})"
 
 
 def git_revision() -> str:

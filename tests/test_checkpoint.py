@@ -93,8 +93,12 @@ def test_the_model_card_says_what_was_measured(info):
         "success_interval_95": [0.09, 0.91],
     }
     scores = {"diffusion": score, "controller": score}
-    card = model_card(info, (3, 99), "collected", scores, [result], "Apache-2.0", "make demo-checkpoint")
-    assert "1 of 2 | 50% | 9% to 91%" in card
+    wrong = {"tasks": [{**result, "instruction": "wrong", "successes": 0}]}
+    several = {"tasks": [{**result, "task": "open_box"}], "variants": {"wrong": wrong}}
+    card = model_card(info, (3, 99), "collected", scores, [result, several], "Apache-2.0", "make demo-checkpoint")
+    assert "| task | drawn | drawn, wrong |" in card
+    assert "| open_box | 1 of 2 (9% to 91%) |  |" in card
+    assert "| push_button | 1 of 2 (9% to 91%) | 0 of 2 (9% to 91%) |" in card
     assert "3 scripted demonstrations in simulation, scene seeds 0 to 2" in card
     assert "Licence: Apache-2.0." in card
     assert "`make demo-checkpoint` repeats it" in card
