@@ -36,14 +36,6 @@ GraphOptions = tyro.conf.OmitArgPrefixes[Graph]
 DEFAULT = Graph()
 
 
-def approve(graph: GraphOptions = DEFAULT) -> None:
-    """Lets the arm execute the chunk that waits for approval.
-
-    Example: genima approve
-    """
-    graph.call("controller", "approve")
-
-
 def disable(graph: GraphOptions = DEFAULT) -> None:
     """Ends motion smoothly, and keeps the arm still until `genima enable`.
 
@@ -102,4 +94,4 @@ def stop(emergency: bool = False, graph: GraphOptions = DEFAULT) -> None:
     graph.call("streamer", "emergency_stop" if emergency else "stop", again=True)
 
 
-COMMANDS = (approve, disable, enable, reset, resume, scene, stop)
+COMMANDS = (disable, enable, reset, resume, scene, stop)

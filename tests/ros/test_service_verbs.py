@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 from genima_core.arm import PANDA
 from genima_ros.cli import services
 from genima_ros.cli.main import run
-from genima_ros.cli.services import Graph, approve, disable, enable, reset, stop
+from genima_ros.cli.services import Graph, disable, enable, reset, resume, stop
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.streamer_node import StreamerNode
 
@@ -46,7 +46,7 @@ def test_they_work_with_nothing_but_services(bench, streamer, capfd):
 
 @pytest.mark.parametrize(
     ("call", "name"),
-    [(lambda: approve(), "/controller/approve"), (lambda: enable(Graph("cell")), "/cell/streamer/enable")],
+    [(lambda: resume(), "/controller/resume"), (lambda: enable(Graph("cell")), "/cell/streamer/enable")],
 )
 def test_what_nobody_offers_is_said(call, name, monkeypatch):
     monkeypatch.setattr(services, "ANSWER_S", 0.5)
