@@ -19,7 +19,7 @@ from genima_core.environment import DT_S, Environment, follow
 from genima_core.environments.make import check_environment, make_environment
 from genima_core.environments.rlbench.environment import PREFIX
 from genima_core.evaluation.config import Collection, Workers, tasks_of
-from genima_core.evaluation.workers import run_jobs
+from genima_core.evaluation.workers import check_cluster, run_jobs
 from genima_core.sim.perturbations import choose
 from genima_core.sim.scene import default_rig
 
@@ -51,6 +51,8 @@ def collect(collection: Collection, episodes: int, out: Path, where: Workers = W
                 f"{task}: RLBench's demonstrations are recorded by its own generator; then genima convert rlbench"
             )
         check_environment(task)
+    if where.ray is not None:
+        check_cluster(where.ray)
     begun_s = time.monotonic()
     failures: dict[str, list[int]] = {task: [] for task in tasks}
     added = dict.fromkeys(tasks, 0)

@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from genima_core import gl
+from genima_core.files import explained
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -113,12 +115,9 @@ class _Cluster:
         except ImportError as error:
             raise RuntimeError("Ray is not installed: pip install 'genima_ros[ray]'") from error
         self._ray = ray
-        try:
-            _check_answers(address)
+        check_cluster(address)
+        with _answering(address):
             ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, ValueError, RuntimeError) as error:
-            remedy = "start one with `ray start --head`"
-            raise ValueError(f"no Ray cluster answers at {address!r} ({error}); {remedy}") from error
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> Any:
@@ -137,11 +136,17 @@ class _Cluster:
         self._ray.shutdown()
 
 
-def _check_answers(address: str) -> None:
-    """OSError where nobody listens, ValueError where it names no port: Ray itself would try for minutes."""
+def check_cluster(address: str) -> None:
+    """ValueError: nobody listens there, or it names no port. Ray itself would try for minutes."""
     if address not in ("auto", "local"):
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+        with _answering(address):
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+
+
+def _answering(address: str) -> AbstractContextManager[None]:
+    kinds, remedy = (OSError, ValueError, RuntimeError), "start one with `ray start --head`"
+    return explained(f"no Ray cluster answers at {address!r}", kinds, remedy)
 
 
 def _on_cluster(function: Callable[[Job], Result], job: Job) -> Result:

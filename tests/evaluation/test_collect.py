@@ -13,8 +13,9 @@ from genima_core.evaluation.config import Collection, Workers
 from genima_ros.cli import collect as verb
 
 
-def collect(tasks, episodes, seed, out, workers=1, json=None, **options):
-    return verb.collect(Collection(tuple(tasks.split()), seed=seed, **options), Workers(workers), episodes, out, json)
+def collect(tasks, episodes, seed, out, workers=1, ray=None, json=None, **options):
+    collection = Collection(tuple(tasks.split()), seed=seed, **options)
+    return verb.collect(collection, Workers(workers, ray), episodes, out, json)
 
 
 def test_a_demonstration_aligns_commands_with_what_they_lead_to(tmp_path):
@@ -98,6 +99,8 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path):
         collect("push_button push_button", 1, 0, tmp_path / "set")
     with pytest.raises(ValueError, match="episodes 0"):
         collect("push_button", 0, 0, tmp_path / "set")
+    with pytest.raises(ValueError, match="no Ray cluster answers at '127.0.0.1:9'"):
+        collect("push_button", 1, 0, tmp_path / "set", ray="127.0.0.1:9")
     assert not (tmp_path / "set").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file"):
