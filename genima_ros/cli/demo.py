@@ -73,7 +73,7 @@ def demo(
     if episodes < 1:
         raise ValueError(f"--episodes is {episodes}; at least 1 is needed")
     from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once, and works without ROS
-    from genima_ros.clients.demo_film import write_episode
+    from genima_ros.clients.demo_film import write_films
     from genima_ros.clients.demo_observer import DemoObserver
 
     opened = Checkpoint.open(find_checkpoint(checkpoint))
@@ -117,8 +117,7 @@ def demo(
             "seeds": [result["scene"] for result in results],
             "wall_s": time.monotonic() - began_s,
         }
-    for film in films:  # only now: encoding would take the processors from the nodes
-        write_episode(folder, *film)
+    write_films(folder, films)  # only now: encoding would take the processors from the nodes
     for file in (folder / "summary.json", json):
         write_json(file, summary)
     drawings, chunks = (sum(result[key] for result in results) for key in ("drawings", "chunks"))
@@ -245,7 +244,7 @@ def print_summary(summary: dict, folder: Path) -> None:
   limits exceeded    {summary["limit_violations"]:6d}
   memory             {summary["memory_peak_mb"]:6.0f} MB
 look at
-  {folder}/episode_*.mp4 and .gif   left what the cameras see, right the targets drawn onto it
+  {folder}/demo.gif, episode_*.mp4  left what the cameras see, right the targets drawn onto it
   {folder}/episode_*_targets_*.png  the drawings that were followed
   {folder}/summary.json             all measurements""",
         flush=True,

@@ -1,5 +1,7 @@
 """Videos and pictures of a demo's episodes."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,22 +18,26 @@ FPS = 10
 SIDE_PX = 384
 CAPTION_PX = 36
 GIF_WIDTH_PX = 480
-GIF_EVERY = 2
-GIF_FRAMES = 60
+GIF_PICTURES = 100
 GIF_COLOURS = 200
 PICTURES = 8
 _INK, _PAPER, _GREEN, _GREY = (235, 235, 235), (30, 30, 30), (90, 220, 110), (110, 110, 110)
 
 
-def write_episode(folder: Path, name: str, episode: "Episode", success: bool) -> None:
-    """Writes episode_<name>.mp4 and .gif, and the first drawings that were followed as PNG; nothing without frames."""
-    for i, drawing in enumerate(episode.followed[:PICTURES]):
-        Image.fromarray(enlarge(drawing)).save(folder / f"episode_{name}_targets_{i}.png")
-    if not episode.frames:
-        return
-    pictures = [compose(frame, episode.instruction, success) for frame in at_even_times(episode.frames)]
-    encode(folder / f"episode_{name}.mp4", np.stack(pictures), FPS, crf=20)
-    write_gif(folder / f"episode_{name}.gif", pictures)
+def write_films(folder: Path, films: Sequence[tuple[str, "Episode", bool]]) -> None:
+    """Writes for each name, episode and its success episode_<name>.mp4 and the first drawings that were followed as
+    PNG, and all episodes as demo.gif; nothing for one without frames.
+    """
+    shown = []
+    for name, episode, success in films:
+        for i, drawing in enumerate(episode.followed[:PICTURES]):
+            Image.fromarray(enlarge(drawing)).save(folder / f"episode_{name}_targets_{i}.png")
+        if episode.frames:
+            pictures = [compose(frame, episode.instruction, success) for frame in at_even_times(episode.frames)]
+            encode(folder / f"episode_{name}.mp4", np.stack(pictures), FPS, crf=20)
+            shown += pictures
+    if shown:
+        write_gif(folder / "demo.gif", shown)
 
 
 def at_even_times(frames: list["Frame"]) -> list["Frame"]:
@@ -65,11 +71,12 @@ def enlarge(tiled: np.ndarray) -> np.ndarray:
 
 
 def write_gif(path: Path, pictures: list[np.ndarray]) -> None:
-    """A small picture for a README: every second frame, the last GIF_FRAMES of them at most."""
-    chosen = pictures[::-GIF_EVERY][:GIF_FRAMES][::-1]
+    """A film at the same speed, small enough for a README."""
+    every = max(2, math.ceil(len(pictures) / GIF_PICTURES))
+    chosen = pictures[::every]
     height = round(chosen[0].shape[0] * GIF_WIDTH_PX / chosen[0].shape[1])
     small = [cv2.resize(picture, (GIF_WIDTH_PX, height), interpolation=cv2.INTER_AREA) for picture in chosen]
     # One palette for all: a palette of each picture's own makes the colours flicker.
     palette = Image.fromarray(np.vstack(small[:: max(1, len(small) // 8)])).quantize(GIF_COLOURS)
     images = [Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE) for picture in small]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=1000 * GIF_EVERY // FPS, loop=0)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=1000 * every // FPS, loop=0)

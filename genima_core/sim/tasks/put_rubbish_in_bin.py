@@ -36,7 +36,7 @@ RUBBISH_RADIUS_M, RUBBISH_KG = 0.030, 0.02
 TOMATO_RADIUS_M, TOMATO_KG = 0.028, 0.10
 ROLLING = {"condim": 6, "friction": (1.2, 0.02, 0.003)}
 """With friction against rolling: neither is a marble."""
-CLEAR_M, BEHIND_M = 0.22, 0.13
+CLEAR_M, BEHIND_M = 0.22, 0.15
 """Height of the tcp to carry over the bin, and above the rubbish to come from."""
 OVER_BIN_M = 0.05
 """From its axis; there the rubbish is let go."""
