@@ -16,8 +16,6 @@ from genima_core.sim.arm import COLLISION_GROUP, FIXED, LOOSE, UNTOUCHED
 import mujoco  # isort: skip
 from mujoco import mjtGeom as Geom, mjtJoint as Joint  # isort: skip
 
-__all__ = ["FIXED", "LOOSE", "UNTOUCHED"]
-
 Colour = tuple[float, float, float]
 Point = Sequence[float] | np.ndarray
 """Three numbers in m."""
@@ -39,7 +37,7 @@ COLOURS: dict[str, Colour] = {
 }
 FRICTION = (1.2, 0.02, 0.0002)
 SIDES = 12
-"""Of what is round and hollow: so many boxes touch instead of the wall that is seen."""
+"""What is round and hollow is touched as so many boxes, in place of the smooth wall that is seen."""
 
 
 def box(
@@ -86,7 +84,7 @@ def rod(
 def bar(
     body: mujoco.MjsBody, half: tuple[float, float], start: Point, end: Point, colour: Colour = (1, 1, 1), **more: Any
 ) -> mujoco.MjsGeom:
-    """A box between two points (x, z) of the plane y = 0, with half its thickness along y and across."""
+    """A box between two points (x, z) of the plane y = 0; `half` its thickness along y and across."""
     across, up = np.subtract(end, start)
     (x, z), length = np.add(start, end) / 2, np.hypot(across, up) + half[1]
     geom = box(body, (length / 2, *half), (x, 0, z), colour, **more)
@@ -103,8 +101,8 @@ def ball(
 def _geom(
     body: mujoco.MjsBody, kind: Geom, size: Sequence[float], pos: Point, colour: Colour, **more: Any
 ) -> mujoco.MjsGeom:
-    """With FIXED's contacts, FRICTION and no mass of its own unless `more` says otherwise."""
-    options = {"condim": 4, "friction": FRICTION, **FIXED, **more}
+    """With FIXED's contacts, FRICTION and no mass unless `more` says otherwise."""
+    options = {"condim": 4, "friction": FRICTION, "mass": 0.0, **FIXED, **more}
     return body.add_geom(type=kind, size=list(size), pos=list(pos), rgba=[*colour, 1.0], **options)
 
 
@@ -128,13 +126,12 @@ def hinged(
     limits: tuple[float, float],
     damping: float = 0.3,
     friction: float = 0.1,
-    **more: Any,
 ) -> mujoco.MjsBody:
-    """A part that turns about an axis through `pos` within limits in rad; joint and body have one name.
+    """A part that turns about an axis through `pos` within limits in rad; joint and body have the same name.
 
-    Gravity does not move it, friction (Nm) keeps it where it is let go.
+    Gravity does not move it; friction (Nm) keeps it where it is let go.
     """
-    return _jointed(parent, name, pos, Joint.mjJNT_HINGE, axis, limits, damping, friction, **more)
+    return _jointed(parent, name, pos, Joint.mjJNT_HINGE, axis, limits, damping, friction)
 
 
 def sliding(
@@ -147,7 +144,7 @@ def sliding(
     friction: float = 1.0,
     **more: Any,
 ) -> mujoco.MjsBody:
-    """A part that slides along an axis within limits in m; joint and body have one name; friction in N."""
+    """A part that slides along an axis within limits in m, with friction in N; joint and body have the same name."""
     return _jointed(parent, name, pos, Joint.mjJNT_SLIDE, axis, limits, damping, friction, **more)
 
 
@@ -174,11 +171,10 @@ def handle(
     half: float,
     colour: Colour,
     axis: str = "y",
-    radius: float = 0.008,
     inset: float = 0.008,
-    mass: float = 0.03,
 ) -> None:
-    """A round bar along an axis of the body, on two posts, `inset` from its ends, that reach `foot` (3,) to a part."""
+    """A round bar along an axis of the body; two posts, `inset` from its ends, lead along `foot` (3,) m to a part."""
+    radius, mass = 0.008, 0.03
     cylinder(body, radius, half, pos, colour, axis, mass=mass)
     along, way = np.eye(3)["xyz".index(axis)], np.asarray(foot, dtype=np.float64)
     length = float(np.linalg.norm(way))
@@ -197,16 +193,15 @@ def crank(
     axis: Point,
     limits: tuple[float, float],
     colour: Colour,
-    radius: float = 0.011,
 ) -> mujoco.MjsBody:
-    """A handle that turns about the part's x axis, on its front, -x: `arm` (y, z) leads to a knob that stands `out`.
+    """A handle that turns about the x axis of a part, on its front (-x); `arm` (y, z) m leads to a knob `out` m ahead.
 
     The knob is round, so that it turns in the fingers.
     """
-    lever, length = hinged(part, name, pos, axis, limits, 0.02, 0.05), float(np.hypot(*arm))
+    lever, length, radius = hinged(part, name, pos, axis, limits, 0.02, 0.05), float(np.hypot(*arm)), 0.011
     cylinder(lever, 1.5 * radius, 0.006, (-0.006, 0, 0), colour, "x", mass=0.02)
-    bar = box(lever, (0.004, length / 2, 0.6 * radius), (-0.014, arm[0] / 2, arm[1] / 2), colour, mass=0.03)
-    bar.quat = Rotation.from_euler("x", np.arctan2(arm[1], arm[0])).as_quat(scalar_first=True)
+    flat = box(lever, (0.004, length / 2, 0.6 * radius), (-0.014, arm[0] / 2, arm[1] / 2), colour, mass=0.03)
+    flat.quat = Rotation.from_euler("x", np.arctan2(arm[1], arm[0])).as_quat(scalar_first=True)
     cylinder(lever, 0.6 * radius, (out - 0.01) / 2, (-(out + 0.01) / 2, *arm), colour, "x", mass=0.01, **UNTOUCHED)
     cylinder(lever, radius, 0.011, (-out, *arm), COLOURS["black"], "x", mass=0.02)
     return lever
@@ -227,7 +222,7 @@ def container(
     pos: Point = (0, 0, 0),
     **more: Any,
 ) -> None:
-    """An open box standing on `pos`: half its outer size along x and y, its height, its walls and floor this thick."""
+    """An open box standing on `pos`: half its outer size along x and y, its height, the thickness of its walls."""
     (hx, hy), (x, y, z), up = half, pos, height / 2
     box(body, (hx, hy, wall / 2), (x, y, z + wall / 2), colour, **more)
     for side in (-1, 1):
@@ -243,7 +238,7 @@ def pierced(
     colour: Colour = (1, 1, 1),
     **more: Any,
 ) -> None:
-    """A box with a hole through its middle along x; with half the sizes of both, the hole's along y and z."""
+    """A box with a hole through its middle along x; both with half their sizes, the hole's along y and z."""
     (hx, hy, hz), (wide, high), (x, y, z) = half, hole, pos
     for side in (-1, 1):
         box(body, (hx, hy, (hz - high) / 2), (x, y, z + side * (hz + high) / 2), colour, **more)
@@ -287,9 +282,8 @@ def ring(
     colour: Colour,
     mass: float,
     pos: Point = (0, 0, 0),
-    contact: dict[str, Any] = FIXED,
 ) -> None:
-    """A lying ring of a round tube; `radius` is of the tube's middle, `tube` the tube's own.
+    """A lying ring of a round tube; `radius` is that of the tube's middle, `tube` that of the tube itself.
 
     It is seen as a turned mesh, and touched as a ring of straight rods, one at a right angle to each axis.
     """
@@ -298,7 +292,7 @@ def ring(
     half = radius * np.tan(np.pi / SIDES)
     for angle in around[:-1]:
         middle = np.add(pos, (radius * np.cos(angle), radius * np.sin(angle), 0.0))
-        rod = cylinder(body, tube, half, middle, group=COLLISION_GROUP, mass=mass / SIDES, **contact)
+        rod = cylinder(body, tube, half, middle, group=COLLISION_GROUP, mass=mass / SIDES)
         rod.quat = Rotation.from_euler("ZX", [angle, np.pi / 2]).as_quat(scalar_first=True)
 
 
@@ -309,9 +303,8 @@ def turned(
     colour: Colour,
     sides: int = 24,
     pos: Point = (0, 0, 0),
-    **more: Any,
 ) -> mujoco.MjsGeom:
-    """What a lathe makes of a profile of (radius, height), seen only; from the axis, outwards and back to it."""
+    """What a lathe makes of a profile of (radius, height) m from the axis, outwards and back to it; seen only."""
     angles = 2 * np.pi * np.arange(sides) / sides
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     vertices = np.array([[r * x, r * y, z] for r, z in profile for x, y in ring])
@@ -321,26 +314,25 @@ def turned(
     for low in range(len(profile) - 1):
         a, b = low * sides, (low + 1) * sides
         faces += [*zip(a + step, a + after, b + after, strict=True), *zip(a + step, b + after, b + step, strict=True)]
-    return mesh(spec, body, vertices, np.array(faces), colour, pos=pos, **more)
+    return mesh(spec, body, vertices, np.array(faces), colour, pos=pos)
 
 
 def mesh(
     spec: mujoco.MjSpec,
     body: mujoco.MjsBody,
     vertices: np.ndarray,
-    faces: np.ndarray,
+    faces: np.ndarray | None,
     colour: Colour,
     pos: Point = (0, 0, 0),
     **more: Any,
 ) -> mujoco.MjsGeom:
-    """Vertices (n, 3) and faces (m, 3), seen only."""
-    flat = [face for face in faces if _area(vertices[face]) > 1e-12]
-    name = f"{body.name}_{len(spec.meshes)}"
-    shape = spec.add_mesh(name=name, uservert=vertices.ravel(), userface=np.array(flat).ravel())
+    """Vertices (n, 3) and faces (m, 3), or None for the convex hull; seen only unless `more` says otherwise."""
+    shape = spec.add_mesh(name=f"{body.name}_{len(spec.meshes)}", uservert=vertices.ravel())
+    if faces is not None:
+        shape.userface = np.array([face for face in faces if _area(vertices[face]) > 1e-12]).ravel()
     shape.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
-    return body.add_geom(
-        type=Geom.mjGEOM_MESH, meshname=name, pos=list(pos), rgba=[*colour, 1.0], mass=0, **UNTOUCHED, **more
-    )
+    options = {"mass": 0.0, **UNTOUCHED, **more}
+    return body.add_geom(type=Geom.mjGEOM_MESH, meshname=shape.name, pos=list(pos), rgba=[*colour, 1.0], **options)
 
 
 def _area(corners: np.ndarray) -> float:
@@ -348,15 +340,15 @@ def _area(corners: np.ndarray) -> float:
 
 
 def heading(R_base_body: np.ndarray) -> float:
-    """The angle of a body's x axis about the base's z axis, rad."""
+    """Angle of a body's x axis about the base's z axis, rad."""
     return float(np.arctan2(R_base_body[1, 0], R_base_body[0, 0]))
 
 
 def yawed(angle_rad: float) -> np.ndarray:
-    """R (3, 3) of a turn about z."""
+    """R (3, 3) of a turn about the z axis."""
     return Rotation.from_euler("z", angle_rad).as_matrix()
 
 
 def facing_away(place: np.ndarray, turn_rad: float = 0.0) -> np.ndarray:
-    """R (3, 3) of a body at a place on the table whose x axis points away from the arm, turned about z by so much."""
+    """R_base_body (3, 3) whose x axis points away from the arm at a place on the table, then turned about z."""
     return yawed(np.arctan2(place[1], place[0]) + turn_rad)

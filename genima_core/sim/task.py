@@ -1,10 +1,10 @@
-"""What a task is; each file of `tasks` is one, called like the file."""
+"""What a task is. Each file in `tasks` is one task, named after its file."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
 DEFAULT_TASK = "push_button"
 """Of nodes that are not told which."""
+SCATTER_STARTS, SCATTER_DRAWS = 50, 1000
+"""Places are drawn this often before `scatter` starts over: the first ones may leave no room for the last one."""
 
 
 class Task(ABC):
     """Objects, a reset by seed, instructions, a success test and the waypoints of an expert.
 
     A task object belongs to one `Cell`; it may remember what happened since the reset. The perturbation
-    ``object_color`` gives its objects other colours. What has the colour, of `shapes.COLOURS`, that a variation is
-    called keeps it, so that the sentence stays true; `keeps_colour` is for what is told by its colour in other words,
-    or changes it, such as a bulb that is lit.
+    ``object_color`` recolours its objects. Geoms in the colour (of `shapes.COLOURS`) that names a variation keep it,
+    so that the instruction stays true; `keeps_colour` lists what else must keep its colour, because an instruction
+    names it by another word or because it changes, such as a bulb that is lit.
     """
 
     variations: tuple[str, ...] = ("",)
@@ -68,7 +70,12 @@ class Task(ABC):
         """Poses that solve the task from the cell's present state, whichever part of it is done already."""
 
     def say(self, rng: np.random.Generator, wording: Wording) -> str:
-        """An instruction for the present variation; ValueError: a wrong one where there is only one variation."""
+        """An instruction for the present variation.
+
+        ValueError: an unknown wording, or a wrong instruction for a task with only one variation.
+        """
+        if wording not in get_args(Wording):
+            raise ValueError(f"unknown wording {wording!r}; valid are {', '.join(get_args(Wording))}")
         others = [variation for variation in self.variations if variation != self.variation]
         if wording == "wrong" and not others:
             raise ValueError(f"{self.name} has one variation, so there is no wrong instruction for it")
@@ -86,16 +93,27 @@ def scatter(
     taken: Iterable[np.ndarray | tuple[float, ...]] = (),
     beside_m: float | None = None,
 ) -> list[np.ndarray]:
-    """Places (2,) on the table: `apart_m` from each other, `beside_m` (by default as much) from those taken."""
+    """Places (2,) m on the table: `apart_m` from each other, `beside_m` (by default as much) from those taken.
+
+    RuntimeError: the ranges leave no room for so many.
+    """
     least_m = apart_m if beside_m is None else beside_m
     around = [np.asarray(place)[:2] for place in taken]
-    places: list[np.ndarray] = []
-    while len(places) < count:
-        place = np.array([rng.uniform(*x_range_m), rng.uniform(*y_range_m)])
-        free = all(np.linalg.norm(place - other) > least_m for other in around)
-        if free and all(np.linalg.norm(place - other) > apart_m for other in places):
-            places.append(place)
-    return places
+    for _ in range(SCATTER_STARTS):
+        places: list[np.ndarray] = []
+        for _ in range(SCATTER_DRAWS):
+            place = np.array([rng.uniform(*x_range_m), rng.uniform(*y_range_m)])
+            free = all(np.linalg.norm(place - other) > least_m for other in around)
+            if free and all(np.linalg.norm(place - other) > apart_m for other in places):
+                places.append(place)
+            if len(places) == count:
+                return places
+    raise RuntimeError(f"no room for {count} objects {apart_m} m apart at x {x_range_m} m, y {y_range_m} m")
+
+
+def polar(radius_m: float, bearing_rad: float) -> np.ndarray:
+    """The place (3,) m on the table at a distance from the arm's base, in a direction from the base's x axis."""
+    return np.array([radius_m * np.cos(bearing_rad), radius_m * np.sin(bearing_rad), 0.0])
 
 
 def task_names() -> tuple[str, ...]:

@@ -18,18 +18,18 @@ Path = Callable[[np.ndarray, float], np.ndarray]
 """From the pose (4, 4) at its beginning and a fraction from 0 to 1 to the pose there."""
 
 SETTLE_S, CLOSE_S, OPEN_S = 0.2, 0.6, 0.5
-"""How long an expert stands before it closes the fingers, and while they close or open."""
+"""How long an expert waits before it closes the fingers, and while they close or open."""
 APPROACH_M = 0.09
 """A goal is approached along the fingers from this far."""
 APPROACH_M_S = 0.10
 BEHIND = 0.7
-"""Share of that distance behind a goal from which the way to its line is free."""
+"""A gripper at least this share of the distance behind a goal may move sideways to the goal's line."""
 BESIDE_M, TURNED_RAD = 0.012, 0.15
-"""Of a pose that counts as reached, sideways to the fingers."""
+"""A pose counts as reached within this distance sideways to the fingers, and this angle."""
 SHORT_M = 0.006
-"""And along them."""
+"""And within this distance along the fingers."""
 DONE_RAD = 0.03
-"""A part that is so near to the angle that it is led to counts as there."""
+"""A part within this angle of where it is led counts as there."""
 CRANK_M_S = 0.10
 """Along the short arcs of cranks."""
 
@@ -39,15 +39,15 @@ class Waypoint:
     """One pose that the expert moves the gripper through."""
 
     T_base_tcp: np.ndarray
-    """(4, 4); ignored where a `path` leads elsewhere."""
+    """(4, 4); ignored where there is a `path`."""
     gripper: float
     """Opening commanded from the moment the gripper sets off for this pose, 0 closed to 1 open."""
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Velocity of the tcp in the base frame on passing, m/s; zero means that it stops here."""
     dwell_s: float = 0.0
-    """How long it stays; needs a zero velocity."""
+    """How long it stays there, which needs a zero velocity."""
     path: Path | None = None
-    """The way of the tcp; without one the joints go the shortest way. Begins and ends at rest."""
+    """The way of the tcp, from rest to rest; without one the joints move straight to their goal."""
     speed_m_s: float = 0.35
     """Largest speed of the tcp on the way."""
 
@@ -74,7 +74,7 @@ def swing(
 ) -> Waypoint:
     """On an arc about an axis through a point, both (3,) in the base frame; right-handed.
 
-    `turned` is the share of the angle that the hand turns with it: 1 like a part of the door, 0 not at all.
+    `turned` is the share of the angle by which the hand turns along: 1 as if it were part of the door, 0 not at all.
     """
     point, axis = np.asarray(point, dtype=np.float64), np.asarray(axis, dtype=np.float64)
 
@@ -100,7 +100,7 @@ def turn_by_handle(
     opening: float = 1.0,
     distance_m: float = APPROACH_M,
 ) -> tuple[Waypoint, ...]:
-    """Grasps a hinged part at a pose and leads it to an angle; stays where that is done.
+    """Grasps a hinged part at a pose and leads it to an angle; stays where it is once that is done.
 
     A round handle along the hinge's axis turns in the fingers, so that the hand does not turn with the part.
     """
@@ -121,7 +121,7 @@ def turn_by_crank(
     turned: float,
     distance_m: float = APPROACH_M,
 ) -> tuple[Waypoint, ...]:
-    """Grasps the crank of a latched part at a pose, turns first the crank and then the part; `to_rad` are both ends."""
+    """Grasps the crank of a latched part at a pose, turns the crank, then the part; `to_rad` are their final angles."""
     if cell.joint_position(part) >= to_rad[1] - DONE_RAD:
         return (straight(cell.T_base_tcp(), 0.0 if cell.holds(crank) else cell.gripper),)
     picked = pick(cell, crank, T_base_tcp, clear_m, opening, distance_m)
@@ -154,7 +154,7 @@ def is_at(cell: "Cell", T_base_tcp: np.ndarray) -> bool:
 
 
 def rise(cell: "Cell", height_m: float, gripper: float) -> tuple[Waypoint, ...]:
-    """Straight up to a height of the tcp, from anywhere below it."""
+    """Straight up to a height of the tcp; no waypoints if it is there already."""
     T = cell.T_base_tcp()
     if T[2, 3] >= height_m - 0.01:
         return ()
@@ -164,7 +164,7 @@ def rise(cell: "Cell", height_m: float, gripper: float) -> tuple[Waypoint, ...]:
 def approach(
     cell: "Cell", T_base_tcp: np.ndarray, gripper: float, clear_m: float, distance_m: float = APPROACH_M
 ) -> tuple[Waypoint, ...]:
-    """To a pose along its fingers, from wherever the arm is; nothing where it is there already.
+    """To a pose along its fingers, from wherever the arm is; no waypoints if it is there already.
 
     A gripper that is not well behind the pose first goes straight up to `clear_m`, above which nothing is in the way.
     """
@@ -186,26 +186,20 @@ def pick(
     opening: float = 1.0,
     distance_m: float = APPROACH_M,
 ) -> tuple[Waypoint, ...]:
-    """Until the fingers hold a body, grasped at a pose; nothing where they do already."""
+    """Until the fingers hold a body, grasped at a pose; no waypoints if they do already."""
     if cell.holds(body):
         return ()
     close = Waypoint(T_base_tcp, 0.0, dwell_s=CLOSE_S)
     return *approach(cell, T_base_tcp, opening, clear_m, distance_m), close
 
 
-def carry(
-    cell: "Cell",
-    picked: tuple[Waypoint, ...],
-    T_base_tcp: np.ndarray,
-    clear_m: float,
-    distance_m: float = APPROACH_M,
-) -> tuple[Waypoint, ...]:
+def carry(cell: "Cell", picked: tuple[Waypoint, ...], T_base_tcp: np.ndarray, clear_m: float) -> tuple[Waypoint, ...]:
     """To a pose along the fingers, with what they hold after `picked`, over everything that is lower than `clear_m`."""
     if not picked:
-        return approach(cell, T_base_tcp, 0.0, clear_m, distance_m)
+        return approach(cell, T_base_tcp, 0.0, clear_m)
     T_grasp = picked[-1].T_base_tcp
     up = straight(shifted(T_grasp, (0.0, 0.0, max(0.0, clear_m - T_grasp[2, 3]))), 0.0, 0.3)
-    over = Waypoint(backed_off(T_base_tcp, distance_m), 0.0)
+    over = Waypoint(backed_off(T_base_tcp, APPROACH_M), 0.0)
     return up, over, straight(T_base_tcp, 0.0, APPROACH_M_S, SETTLE_S)
 
 
@@ -214,33 +208,17 @@ def let_go(T_base_tcp: np.ndarray, opening: float = 1.0) -> tuple[Waypoint, ...]
     return Waypoint(T_base_tcp, opening, dwell_s=OPEN_S), straight(backed_off(T_base_tcp, APPROACH_M), opening)
 
 
-def pick_and_place(
-    cell: "Cell",
-    body: str,
-    T_base_tcp: np.ndarray,
-    T_base_body: np.ndarray,
-    clear_m: float,
-    opening: float = 1.0,
-    distance_m: float = APPROACH_M,
-) -> tuple[Waypoint, ...]:
-    """Grasps a body at a pose of the tcp, brings it to its own pose, and lets it go there."""
-    picked = pick(cell, body, T_base_tcp, clear_m, opening)
-    T_held = T_base_tcp if picked else cell.T_base_tcp()
-    T_goal = T_base_body @ invert(cell.body_pose(body)) @ T_held
-    return *picked, *carry(cell, picked, T_goal, clear_m, distance_m), *let_go(T_goal, opening)
+def remaining(way: Sequence[np.ndarray], p_base: np.ndarray) -> list[np.ndarray]:
+    """The poses of a way, straight from each to the next, that lie ahead of its place nearest to a point (3,).
 
-
-def remaining(way: Sequence[np.ndarray], p_base: np.ndarray, corner_m: float = SHORT_M) -> list[np.ndarray]:
-    """The poses of a way, straight from each to the next, that are still ahead of the place (3,) nearest to a point.
-
-    So near to a corner, the way goes on behind it.
+    Within SHORT_M of a corner, the corner counts as passed.
     """
     gaps_m = []
     for T_start, T_end in pairwise(way):
         start, leg = T_start[:3, 3], T_end[:3, 3] - T_start[:3, 3]
         along = np.clip((p_base - start) @ leg / max(leg @ leg, 1e-9), 0.0, 1.0)
         gaps_m.append(np.linalg.norm(start + along * leg - p_base))
-    present = max(i for i, gap_m in enumerate(gaps_m) if gap_m < min(gaps_m) + corner_m)
+    present = max(i for i, gap_m in enumerate(gaps_m) if gap_m < min(gaps_m) + SHORT_M)
     return list(way[present + 1 :])
 
 

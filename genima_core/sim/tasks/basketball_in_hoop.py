@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
 HOOP_X_RANGE_M, HOOP_Y_RANGE_M, HOOP_YAW_RANGE_RAD = (0.52, 0.60), (-0.22, 0.22), (-0.5, 0.5)
-"""Of the ring's middle; the board is behind it as the base sees it, turned about the ring by so much."""
+"""Of the ring's middle; the board stands behind it as seen from the base, turned about the ring by the yaw."""
 BALL_X_RANGE_M, BALL_Y_RANGE_M = (0.36, 0.56), (-0.32, 0.32)
 APART_M = 0.185
 BALL_RADIUS_M, BALL_MASS_KG, SEAM_M = 0.03, 0.06, 0.0012
@@ -37,7 +37,7 @@ RING_RADIUS_M, RING_HEIGHT_M, WIRE_M = 0.066, 0.20, 0.004
 NET_RADIUS_M, NET_M, CORDS = 0.045, 0.06, 10
 BOARD_HALF_M, BOARD_BEHIND_M, POST_BEHIND_M = (0.005, 0.10, 0.07), 0.10, 0.12
 DROP_M, CLEAR_M = 0.045, 0.34
-"""The ball is let go so high above the ring; between hoop and balls the tcp passes at the other height."""
+"""The ball is let go so high above the ring; between hoop and balls the tcp moves at the second height."""
 OVER_BALL_M = 0.03
 
 
@@ -94,8 +94,8 @@ class BasketballInHoop(Task):
 
     def update(self, cell: "Cell") -> None:
         x, y, z = cell.data.body(self._ball).xpos - cell.data.body("hoop").xpos
-        inside = np.hypot(x, y) < RING_RADIUS_M and NET_M / 4 < RING_HEIGHT_M - z < NET_M
-        self._scored = self._scored or inside
+        if np.hypot(x, y) < RING_RADIUS_M and NET_M / 4 < RING_HEIGHT_M - z < NET_M:
+            self._scored = self._scored or not cell.holds(self._ball)
 
     def success(self, cell: "Cell") -> bool:
         return self._scored

@@ -90,7 +90,7 @@ class InsertUsbInComputer(Task):
             cell.place(f"{colour}_usb", (*place, STICK_M[2] / 2), R_base_stick)
 
     def success(self, cell: "Cell") -> bool:
-        x, y, z = (invert(self._port(cell)) @ cell.body_pose(self._stick))[:3, 3] + [TIP_MIDDLE_M, 0.0, 0.0]
+        x, y, z, _ = invert(self._port(cell)) @ cell.body_pose(self._stick) @ [TIP_MIDDLE_M, 0.0, 0.0, 1.0]
         return bool(x > INSERTED_M and abs(y) < PORT_M[1] / 2 and abs(z) < PORT_M[2] / 2)
 
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:

@@ -6,9 +6,9 @@ import mujoco
 import numpy as np
 
 from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
-from genima_core.sim.shapes import COLOURS, UNTOUCHED, ball, box, cylinder, fixed, heading, sliding, turned, yawed
-from genima_core.sim.task import Task
-from genima_core.sim.waypoints import Waypoint, backed_off, down, offset, rise, shifted, straight
+from genima_core.sim.shapes import COLOURS, UNTOUCHED, ball, box, cylinder, facing_away, fixed, heading, sliding, turned
+from genima_core.sim.task import Task, polar
+from genima_core.sim.waypoints import Waypoint, down, offset, rise, shifted, straight
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -62,9 +62,9 @@ class LampOn(Task):
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         self._lit.clear()
         for name, side in zip(self.variations, rng.permutation([-1, 1]), strict=True):
-            bearing, radius = side * rng.uniform(*ASIDE_RANGE_RAD), rng.uniform(*RADIUS_RANGE_M)
-            place = (radius * np.cos(bearing), radius * np.sin(bearing), 0.0)
-            cell.place(f"{name}_lamp", place, yawed(bearing + rng.uniform(*YAW_RANGE_RAD)))
+            bearing_rad, radius_m = side * rng.uniform(*ASIDE_RANGE_RAD), rng.uniform(*RADIUS_RANGE_M)
+            place = polar(radius_m, bearing_rad)
+            cell.place(f"{name}_lamp", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
             cell.model.geom(f"{name}_bulb").rgba[:3] = DARK
 
     def update(self, cell: "Cell") -> None:
@@ -78,7 +78,7 @@ class LampOn(Task):
 
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
         if self.success(cell):
-            return (straight(backed_off(cell.T_base_tcp(), 0.0), 0.0),)
+            return (straight(cell.T_base_tcp(), 0.0),)
         T_base_lamp = cell.body_pose(f"{self.variation}_lamp")
         height_m = FOOT_M + CAP_M - PRESS_M + FINGERTIP_BELOW_TCP_M
         end = down(T_base_lamp[:3, 3] + [0.0, 0.0, height_m], heading(T_base_lamp))

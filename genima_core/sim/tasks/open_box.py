@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, box, container, fixed, handle, heading, hinged, yawed
+from genima_core.sim.shapes import COLOURS, box, container, facing_away, fixed, handle, heading, hinged
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
 
@@ -44,13 +44,13 @@ class OpenBox(Task):
             lid = hinged(body, _lid(colour), (DEPTH_M, 0, HEIGHT_M), (0, 1, 0), (0.0, 1.85))
             plate, label = (half[0] + 0.004, half[1] + 0.004, LID_M / 2), (half[0] - 0.02, half[1] - 0.02, 0.001)
             box(lid, plate, (-half[0], 0, LID_M / 2), COLOURS[colour], mass=LID_KG)
-            box(lid, label, (-half[0], 0, LID_M), COLOURS["white"], mass=0.0)
+            box(lid, label, (-half[0], 0, LID_M), COLOURS["white"])
             handle(lid, _handle(), (HANDLE_M, 0, 0), 0.035, COLOURS["steel"])
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         for colour, side in zip(self.variations, rng.permutation([-1, 1]), strict=True):
             place = (rng.uniform(*X_RANGE_M), side * rng.uniform(*Y_RANGE_M), 0.0)
-            cell.place(f"{colour}_box", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+            cell.place(f"{colour}_box", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position(_lid(self.variation)) >= OPEN_RAD

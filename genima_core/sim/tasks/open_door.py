@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, crank, cylinder, fixed, heading, hinged, latch, yawed
+from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, crank, cylinder, facing_away, fixed, heading, hinged, latch
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_crank
 
@@ -49,17 +49,17 @@ class OpenDoor(Task):
         for x in (-THICK_M / 2, THICK_M / 2):
             for z in (0.08, 0.23):
                 panel = (x, 0.015 - half, z)
-                box(door, (0.001, 0.055, 0.045), panel, COLOURS["wood"], mass=0.0, **UNTOUCHED)
+                box(door, (0.001, 0.055, 0.045), panel, COLOURS["wood"], **UNTOUCHED)
         for z in (0.05, 0.25):
-            cylinder(door, 0.007, 0.02, (-THICK_M / 2, 0, z), COLOURS["steel"], mass=0.0, **UNTOUCHED)
+            cylinder(door, 0.007, 0.02, (-THICK_M / 2, 0, z), COLOURS["steel"], **UNTOUCHED)
         pivot = (-THICK_M / 2, *PIVOT_M)
-        box(door, (0.001, 0.016, 0.04), pivot, COLOURS["steel"], mass=0.0, **UNTOUCHED)
+        box(door, (0.001, 0.016, 0.04), pivot, COLOURS["steel"], **UNTOUCHED)
         crank(door, "door_handle", pivot, (ARM_M, 0), KNOB_M, (-1, 0, 0), (0.0, 0.75), COLOURS["steel"])
         latch(spec, "door")
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        cell.place("door_frame", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("door_frame", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def update(self, cell: "Cell") -> None:
         if cell.joint_position("door_handle") >= UNLATCHED_RAD:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, container, cylinder, fixed, heading, sliding, yawed
+from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, container, cylinder, facing_away, fixed, heading, sliding
 from genima_core.sim.task import Task
-from genima_core.sim.waypoints import Waypoint, backed_off, down, pick, shifted, straight
+from genima_core.sim.waypoints import Waypoint, down, pick, shifted, straight
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -51,8 +51,7 @@ class OpenDrawer(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        bearing = np.arctan2(place[1], place[0])
-        cell.place("chest", place, yawed(bearing + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("chest", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position(self.variation) > OPEN_M
@@ -63,7 +62,7 @@ class OpenDrawer(Task):
         grasp = down(p_knob, heading(T_base_drawer), TILT_RAD)
         left_m = PULL_M - cell.joint_position(self.variation)
         if left_m <= 0.01:
-            return (straight(backed_off(cell.T_base_tcp(), 0.0), 0.0),)
+            return (straight(cell.T_base_tcp(), 0.0),)
         picked = pick(cell, self.variation, grasp, CLEAR_M)
         T_held = grasp if picked else cell.T_base_tcp()
         return *picked, straight(shifted(T_held, -left_m * T_base_drawer[:3, 0]), 0.0, 0.15, dwell_s=0.2)

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, container, cylinder, fixed, handle, heading, hinged, yawed
+from genima_core.sim.shapes import (
+    COLOURS,
+    UNTOUCHED,
+    box,
+    container,
+    cylinder,
+    facing_away,
+    fixed,
+    handle,
+    heading,
+    hinged,
+)
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
 
@@ -48,13 +59,13 @@ class OpenGrill(Task):
         for z in (np.arange(SLABS) + 0.5) * radius / SLABS:
             for side in (-1, 1):
                 half = (np.sqrt((radius - WALL_M / 2) ** 2 - z**2), 0.003, radius / SLABS / 2)
-                box(lid, half, (-radius, side * (HALF_WIDTH_M - 0.003), z), COLOURS["red"], mass=0.0)
+                box(lid, half, (-radius, side * (HALF_WIDTH_M - 0.003), z), COLOURS["red"])
         out = np.array([-np.cos(HANDLE_AT_RAD), 0, np.sin(HANDLE_AT_RAD)])
         handle(lid, _handle(), -HANDLE_M * out, 0.06, COLOURS["wood"])
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        cell.place("grill", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("grill", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position("grill_lid") >= OPEN_RAD

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, cylinder, fixed, handle, heading, hinged, yawed
+from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, cylinder, facing_away, fixed, handle, heading, hinged
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
 
@@ -52,14 +52,14 @@ class OpenMicrowave(Task):
         door = hinged(oven, "microwave_door", (0, HALF_WIDTH_M, 0), (0, 0, -1), (0.0, 1.8))
         half = (DOOR_THICK_M / 2, DOOR_M / 2 - 0.001, up - 0.006)
         box(door, half, (-half[0], -DOOR_M / 2, up), white, mass=DOOR_KG)
-        box(door, (0.001, 0.07, 0.055), (-DOOR_THICK_M, 0.015 - DOOR_M / 2, up), black, mass=0.0, **UNTOUCHED)
-        box(door, (0.001, 0.09, 0.07), (0, -DOOR_M / 2, up), black, mass=0.0, **UNTOUCHED)
+        box(door, (0.001, 0.07, 0.055), (-DOOR_THICK_M, 0.015 - DOOR_M / 2, up), black, **UNTOUCHED)
+        box(door, (0.001, 0.09, 0.07), (0, -DOOR_M / 2, up), black, **UNTOUCHED)
         foot = (HANDLE_M - DOOR_THICK_M, 0, 0)
         handle(door, _handle(), foot, HANDLE_HALF_M, COLOURS["steel"], "z", inset=FREE_M)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        cell.place("microwave", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("microwave", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position("microwave_door") >= OPEN_RAD

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, cylinder, fixed, handle, heading, hinged, yawed
+from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, cylinder, facing_away, fixed, handle, heading, hinged
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
 
@@ -50,13 +50,13 @@ class OpenWashingMachine(Task):
         door = hinged(machine, "washing_machine_door", hinge, (0, 0, -1), (0.0, 1.9))
         half, axle = DOOR_THICK_M / 2, (-DOOR_THICK_M / 2, -DOOR_RADIUS_M, 0)
         cylinder(door, DOOR_RADIUS_M, half, axle, COLOURS["steel"], "x", mass=DOOR_KG)
-        cylinder(door, 0.060, half + 0.003, axle, COLOURS["navy"], "x", mass=0.0, **UNTOUCHED)
+        cylinder(door, 0.060, half + 0.003, axle, COLOURS["navy"], "x", **UNTOUCHED)
         foot = (HANDLE_M - DOOR_THICK_M, 0, 0)
         handle(door, _handle(), foot, HANDLE_HALF_M, COLOURS["black"], "z", inset=FREE_M)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        cell.place("washing_machine", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("washing_machine", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position("washing_machine_door") >= OPEN_RAD

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, box, crank, fixed, heading, hinged, latch, yawed
+from genima_core.sim.shapes import COLOURS, box, crank, facing_away, fixed, heading, hinged, latch
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_crank
 
@@ -65,7 +65,7 @@ class OpenWindow(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        cell.place("window_frame", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("window_frame", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def update(self, cell: "Cell") -> None:
         for name in self.variations:

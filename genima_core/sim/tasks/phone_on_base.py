@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.geometry import make_transform
+from genima_core.geometry import invert, make_transform
 from genima_core.sim.shapes import (
     COLOURS,
     LOOSE,
@@ -19,13 +19,13 @@ from genima_core.sim.shapes import (
     loose,
 )
 from genima_core.sim.task import Task, scatter
-from genima_core.sim.waypoints import Waypoint, down, pick_and_place, rise
+from genima_core.sim.waypoints import Waypoint, carry, down, let_go, pick, rise
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.42, 0.60), (-0.30, 0.30), (-0.6, 0.6)
-"""Of the middles of base and handsets; turned by so much against the direction away from the arm."""
+"""Of the middles of base and handsets; the yaw is about the direction away from the arm."""
 APART_M = 0.20
 BASE_HALF_M, BASE_HEIGHT_M = (0.085, 0.07), 0.03
 CRADLE_Y_M, SADDLE_M = 0.035, 0.014
@@ -35,7 +35,7 @@ LENGTH_M, WIDTH_M, THICK_M, PAD_M, PAD_LENGTH_M = 0.16, 0.040, 0.018, 0.018, 0.0
 PLAY_M, RAIL_M, DROP_M = 0.004, 0.012, 0.003
 MASS_KG = 0.12
 NEAR_M = 0.012
-"""The handset lies on the base when it is so near to its place."""
+"""The handset lies on the base when it is within this distance of its place."""
 CLEAR_M = 0.20
 
 
@@ -85,7 +85,9 @@ class PhoneOnBase(Task):
             return rise(cell, CLEAR_M, 1.0)
         T_base_phone = cell.body_pose(self._phone)
         grasp = down(T_base_phone[:3, :3] @ [0, 0, PAD_M + THICK_M / 2] + T_base_phone[:3, 3], heading(T_base_phone))
-        return pick_and_place(cell, self._phone, grasp, self._seat(cell), CLEAR_M)
+        picked = pick(cell, self._phone, grasp, CLEAR_M)
+        T_goal = self._seat(cell) @ invert(T_base_phone) @ (grasp if picked else cell.T_base_tcp())
+        return *picked, *carry(cell, picked, T_goal, CLEAR_M), *let_go(T_goal)
 
     def _seat(self, cell: "Cell") -> np.ndarray:
         """T_base_phone of a handset that is just about to lie on the base."""

@@ -22,10 +22,11 @@ LAYERS, LOOSE_LAYER, OUT_M = 5, 2, 0.040
 """How far the two blocks at the sides of that layer stick out to the arm."""
 WOODS = COLOURS["wood"], (0.62, 0.45, 0.28)
 WOOD_FRICTION = (0.35, 0.01, 0.0001)
-STANDS_M = 0.02
-"""The tower stands while no other block is further than this from where it was; one as far out is out."""
+STANDS_M, OUTSIDE_M = 0.02, np.hypot(BLOCK_M[0], BLOCK_M[1])
+"""The tower stands while no other block is further than this from where it was; a block so far from the tower's axis
+is outside it."""
 GRASP_M, ABOVE_M, TILT_RAD, OPENING = 0.027, 0.003, np.deg2rad(20), 0.5
-"""It is gripped so far before its middle and above it, by a hand that leans away from the tower."""
+"""A block is gripped so far in front of its middle and above it, by a hand that leans away from the tower."""
 PULL_M, PULL_M_S, NEAR_M, LAID_DOWN_M = 0.085, 0.1, 0.005, 0.020
 CLEAR_M = 0.22
 
@@ -38,12 +39,12 @@ class PlayJenga(Task):
         "slide the {} block out and keep the tower standing",
         "take the {} block out of the tower and put it down",
     )
-    paraphrases = ("get the brick that is {} without toppling the stack", "remove the {} brick from the pile")
+    paraphrases = ("get the piece that is {} without toppling the stack", "remove the {} piece from the pile")
     goal = "the named block lies outside the tower, and every other one is where it was"
     start_upper_m = (0.46, 0.30, 0.45)
 
     def __init__(self) -> None:
-        self._before: dict[str, np.ndarray] = {}
+        self._middle, self._before = np.zeros(3), dict[str, np.ndarray]()
 
     def build(self, spec: mujoco.MjSpec) -> None:
         for i, name in enumerate(self._blocks):
@@ -52,8 +53,8 @@ class PlayJenga(Task):
             box(loose(spec, name), half, colour=colour, mass=BLOCK_KG, **LOOSE | {"friction": WOOD_FRICTION})
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
-        middle = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0])
-        R_base_tower = facing_away(middle, rng.uniform(*YAW_RANGE_RAD))
+        self._middle = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0])
+        R_base_tower = facing_away(self._middle, rng.uniform(*YAW_RANGE_RAD))
         sides = iter(rng.permutation(self.variations))
         others = (name for name in self._blocks if name not in self.variations)
         for layer in range(LAYERS):
@@ -62,14 +63,14 @@ class PlayJenga(Task):
                 sticks_out = layer == LOOSE_LAYER and column != 0
                 name = next(sides) if sticks_out else next(others)
                 beside = (-OUT_M if sticks_out else 0.0, column * BLOCK_M[1], (layer + 0.5) * BLOCK_M[2])
-                self._before[name] = middle + R_base_tower @ R_tower_block @ beside
+                self._before[name] = self._middle + R_base_tower @ R_tower_block @ beside
                 cell.place(name, self._before[name], R_base_tower @ R_tower_block)
 
     def success(self, cell: "Cell") -> bool:
-        moved = {name: cell.body_pose(name)[:3, 3] - before for name, before in self._before.items()}
-        out = np.linalg.norm(moved.pop(self.variation)[:2]) > BLOCK_M[0] - OUT_M
-        stands = all(np.linalg.norm(move) < STANDS_M for move in moved.values())
-        return bool(out and stands and not cell.touching(self.variation) & cell.fingers)
+        others = self._before.keys() - {self.variation}
+        stands = all(np.linalg.norm(cell.body_pose(name)[:3, 3] - self._before[name]) < STANDS_M for name in others)
+        beside_m = np.linalg.norm(cell.body_pose(self.variation)[:2, 3] - self._middle[:2])
+        return bool(beside_m > OUTSIDE_M and stands and not cell.touching(self.variation) & cell.fingers)
 
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
         if self.success(cell):

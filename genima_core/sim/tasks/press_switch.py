@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, box, cylinder, fixed, heading, hinged, yawed
+from genima_core.sim.shapes import COLOURS, box, cylinder, facing_away, fixed, heading, hinged
 from genima_core.sim.task import Task
-from genima_core.sim.waypoints import Waypoint, backed_off, down, offset, rise, shifted, straight
+from genima_core.sim.waypoints import Waypoint, down, offset, rise, shifted, straight
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -55,15 +55,15 @@ class PressSwitch(Task):
         places = np.zeros((len(self.variations), 2))
         while np.linalg.norm(places[0] - places[1]) < APART_M:
             places = np.stack([rng.uniform(*X_RANGE_M, 2), rng.uniform(*Y_RANGE_M, 2)], axis=1)
-        for colour, (x, y) in zip(self.variations, places, strict=True):
-            cell.place(f"{colour}_base", (x, y, 0.0), yawed(np.arctan2(y, x) + rng.uniform(*YAW_RANGE_RAD)))
+        for colour, place in zip(self.variations, places, strict=True):
+            cell.place(f"{colour}_base", (*place, 0.0), facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position(f"{self.variation}_switch") > PRESSED_RAD
 
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
         if self.success(cell):
-            return (straight(backed_off(cell.T_base_tcp(), 0.0), 0.0),)
+            return (straight(cell.T_base_tcp(), 0.0),)
         T_base_switch = cell.body_pose(f"{self.variation}_base")
         p_press = T_base_switch[:3, :3] @ [-PRESS_M, 0.0, HEIGHT_M - DEPTH_BELOW_M] + T_base_switch[:3, 3]
         end = down(p_press, heading(T_base_switch))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, fixed, heading, loose, yawed
+from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, facing_away, fixed, heading, loose
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick, rise, straight
 
@@ -57,11 +57,10 @@ class PutBooksOnBookshelf(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         p_shelf = np.array([rng.uniform(*SHELF_X_RANGE_M), rng.uniform(*SHELF_Y_RANGE_M), 0.0])
-        cell.place("bookshelf", p_shelf, yawed(np.arctan2(p_shelf[1], p_shelf[0]) + rng.uniform(*SHELF_YAW_RANGE_RAD)))
+        cell.place("bookshelf", p_shelf, facing_away(p_shelf, rng.uniform(*SHELF_YAW_RANGE_RAD)))
         places = scatter(rng, len(self.variations), X_RANGE_M, Y_RANGE_M, APART_M)
-        for colour, (x, y) in zip(self.variations, places, strict=True):
-            yaw = np.arctan2(y, x) + rng.uniform(*YAW_RANGE_RAD)
-            cell.place(f"{colour}_book", (x, y, HALF_BOOK_M[2]), yawed(yaw))
+        for colour, place in zip(self.variations, places, strict=True):
+            cell.place(f"{colour}_book", (*place, HALF_BOOK_M[2]), facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         T_base_shelf = cell.body_pose("bookshelf")

@@ -6,17 +6,17 @@ import mujoco
 import numpy as np
 
 from genima_core.geometry import invert
-from genima_core.sim.shapes import COLOURS, LOOSE, box, fixed, heading, loose, yawed
-from genima_core.sim.task import Task
+from genima_core.sim.shapes import COLOURS, LOOSE, box, facing_away, fixed, heading, loose
+from genima_core.sim.task import Task, polar
 from genima_core.sim.waypoints import Waypoint, down, is_at, offset, pick, rise, shifted, straight
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
 BLOCK_RADIUS_RANGE_M, BLOCK_ASIDE_RANGE_RAD = (0.56, 0.61), (0.16, 0.34)
-"""Of the middle of the knife block's front, seen from the arm's base; it is to the left or to the right,"""
+"""Of the middle of the knife block's front, seen from the arm's base; it stands to the left or to the right."""
 BOARD_RADIUS_RANGE_M, BOARD_ASIDE_RANGE_RAD = (0.48, 0.54), (0.36, 0.50)
-"""and the middle of the board on the other side."""
+"""Of the middle of the board, on the other side."""
 YAW_RANGE_RAD = (-0.15, 0.15)
 BLOCK_DEPTH_M, BLOCK_HALF_WIDTH_M, BLOCK_M = 0.16, 0.10, 0.10
 SLOT_AT_M, SLOT_HALF_WIDTH_M, SLOT_M, SLOT_HIGH_M = 0.05, 0.021, 0.047, 0.007
@@ -25,10 +25,11 @@ BOARD_HALF_M = (0.14, 0.10, 0.009)
 BLADE_M, BLADE_HALF_WIDTH_M, BLADE_THICK_M, BLADE_KG = 0.145, 0.016, 0.003, 0.06
 HANDLE_M, HANDLE_HALF_M, HANDLE_KG = 0.11, 0.010, 0.03
 GRASP_M, PULL_M = 0.05, 0.165
-"""Grasped so far from the blade; so far it is pulled until it is free."""
+"""The knife is grasped so far behind its blade, and pulled so far until it is out of the block."""
 CARRY_M, CLEAR_M, OVER_M = 0.15, 0.20, 0.03
-"""Heights of the tcp while the knife is carried, and without it; nearer to the board's place it is lowered."""
-DROP_M = 0.003
+"""Heights of the tcp with the knife and without it; within this distance of its place the knife is lowered."""
+LYING_M, DROP_M = 0.045, 0.003
+"""A knife at most so high above the table lies on the board; so high above the board the expert lets it go."""
 
 
 class PutKnifeOnChoppingBoard(Task):
@@ -39,9 +40,8 @@ class PutKnifeOnChoppingBoard(Task):
         "place the knife with the {} handle on the chopping board",
         "move the {} knife from the block to the board",
     )
-    paraphrases = ("the {} knife belongs on the cutting board", "leave the {} handled knife lying on the board")
+    paraphrases = ("the {} knife belongs on the cutting board", "leave the {}-handled knife lying on the board")
     goal = "the named knife lies on the board, let go"
-    keeps_colour = ("red_handle", "blue_handle")
     start_upper_m = (0.48, 0.30, 0.45)
 
     def build(self, spec: mujoco.MjSpec) -> None:
@@ -59,8 +59,8 @@ class PutKnifeOnChoppingBoard(Task):
             knife = loose(spec, f"{colour}_knife")
             blade = (BLADE_M / 2, BLADE_HALF_WIDTH_M, BLADE_THICK_M / 2)
             box(knife, blade, (BLADE_M / 2, 0, 0), COLOURS["steel"], mass=BLADE_KG, **LOOSE)
-            half, name = (HANDLE_M / 2, HANDLE_HALF_M, HANDLE_HALF_M), f"{colour}_handle"
-            box(knife, half, (-HANDLE_M / 2, 0, 0), COLOURS[colour], name=name, mass=HANDLE_KG, **LOOSE)
+            half = (HANDLE_M / 2, HANDLE_HALF_M, HANDLE_HALF_M)
+            box(knife, half, (-HANDLE_M / 2, 0, 0), COLOURS[colour], mass=HANDLE_KG, **LOOSE)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         side = rng.choice([-1, 1])
@@ -68,9 +68,8 @@ class PutKnifeOnChoppingBoard(Task):
             ("block", BLOCK_RADIUS_RANGE_M, BLOCK_ASIDE_RANGE_RAD, side),
             ("board", BOARD_RADIUS_RANGE_M, BOARD_ASIDE_RANGE_RAD, -side),
         ):
-            radius, bearing = rng.uniform(*radii), sign * rng.uniform(*asides)
-            place = (radius * np.cos(bearing), radius * np.sin(bearing), 0.0)
-            R = yawed(bearing + rng.uniform(*YAW_RANGE_RAD))
+            place = polar(rng.uniform(*radii), sign * rng.uniform(*asides))
+            R = facing_away(place, rng.uniform(*YAW_RANGE_RAD))
             cell.place(name, place, R)
             if name == "block":
                 for colour, slot in zip(self.variations, rng.permutation([-1, 1]), strict=True):
@@ -78,8 +77,8 @@ class PutKnifeOnChoppingBoard(Task):
                     cell.place(f"{colour}_knife", place + p_slot, R)
 
     def success(self, cell: "Cell") -> bool:
-        p = self._knife_in(cell, "board") + [(BLADE_M - HANDLE_M) / 2, 0, 0]
-        lies = (np.abs(p) < [BOARD_HALF_M[0], BOARD_HALF_M[1], 0.045]).all()
+        p_middle = self._knife_in(cell, "board", (BLADE_M - HANDLE_M) / 2)
+        lies = (np.abs(p_middle) < [*BOARD_HALF_M[:2], LYING_M]).all()
         return bool(lies) and not cell.holds(self._knife)
 
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
@@ -95,7 +94,7 @@ class PutKnifeOnChoppingBoard(Task):
         over = shifted(lay, (0.0, 0.0, CARRY_M - lay[2, 3]))
         release = (Waypoint(lay, 1.0, dwell_s=0.5), straight(shifted(lay, (0, 0, 0.08)), 1.0))
         way: list[Waypoint] = []
-        p_block = self._knife_in(cell, "block")
+        p_block = self._knife_in(cell, "block", 0.0)
         if p_block[0] > 0.01 - PULL_M and abs(p_block[1]) < BLOCK_HALF_WIDTH_M and p_block[2] < BLOCK_M:
             T = shifted(T, -(p_block[0] + PULL_M) * T_base_block[:3, 0])
             way.append(straight(T, 0.0, 0.22))
@@ -112,6 +111,6 @@ class PutKnifeOnChoppingBoard(Task):
     def _knife(self) -> str:
         return f"{self.variation}_knife"
 
-    def _knife_in(self, cell: "Cell", body: str) -> np.ndarray:
-        """Where the knife's blade begins, in the frame of a body."""
-        return (invert(cell.body_pose(body)) @ cell.body_pose(self._knife))[:3, 3]
+    def _knife_in(self, cell: "Cell", body: str, along_m: float) -> np.ndarray:
+        """The point (3,) m along the knife from where its blade begins, in the frame of a body."""
+        return (invert(cell.body_pose(body)) @ cell.body_pose(self._knife) @ [along_m, 0.0, 0.0, 1.0])[:3]

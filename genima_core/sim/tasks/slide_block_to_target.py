@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 
 from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, fixed, loose, yawed
-from genima_core.sim.task import Task
-from genima_core.sim.waypoints import Waypoint, approach, backed_off, down, offset, straight
+from genima_core.sim.task import Task, polar
+from genima_core.sim.waypoints import Waypoint, approach, down, offset, straight
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -38,7 +38,7 @@ class SlideBlockToTarget(Task):
         "slide the block onto the {} target",
         "push the block until it covers the {} target",
     )
-    paraphrases = ("move the brick over to the {} patch", "shove the block onto the {} field")
+    paraphrases = ("move the white bar over to the {} patch", "shove the block onto the {} field")
     goal = f"the block's middle is within {1e3 * NEAR_M:.0f} mm of the named target's"
 
     def build(self, spec: mujoco.MjSpec) -> None:
@@ -50,12 +50,12 @@ class SlideBlockToTarget(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         bearing = rng.uniform(*BEARING_RANGE_RAD)
-        p_block = rng.uniform(*RADIUS_RANGE_M) * _along(bearing)
-        cell.place("block", (*p_block, 0.0005), yawed(bearing + rng.uniform(*YAW_RANGE_RAD)))
+        p_block = polar(rng.uniform(*RADIUS_RANGE_M), bearing)
+        cell.place("block", p_block + [0.0, 0.0, 0.0005], yawed(bearing + rng.uniform(*YAW_RANGE_RAD)))
         for colour, side in zip(self.variations, rng.permutation([-1, 1]), strict=True):
             aside = bearing + side * rng.uniform(*ASIDE_RANGE_RAD)
-            p_target = p_block + rng.uniform(*DISTANCE_RANGE_M) * _along(aside)
-            cell.place(f"{colour}_target", (*p_target, 0.0), yawed(aside))
+            p_target = p_block + polar(rng.uniform(*DISTANCE_RANGE_M), aside)
+            cell.place(f"{colour}_target", p_target, yawed(aside))
 
     def success(self, cell: "Cell") -> bool:
         return self._left_m(cell) < NEAR_M
@@ -63,7 +63,7 @@ class SlideBlockToTarget(Task):
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
         left_m = self._left_m(cell)
         if left_m < 0.5 * NEAR_M:
-            return (straight(backed_off(cell.T_base_tcp(), 0.0), 1.0),)
+            return (straight(cell.T_base_tcp(), 1.0),)
         p_block, p_target = (cell.body_pose(name)[:2, 3] for name in ("block", f"{self.variation}_target"))
         direction = (p_target - p_block) / left_m
         end = _pose(p_target - TOUCH_M * direction, direction)
@@ -80,10 +80,6 @@ class SlideBlockToTarget(Task):
     def _left_m(self, cell: "Cell") -> float:
         offset_m = cell.body_pose("block")[:2, 3] - cell.body_pose(f"{self.variation}_target")[:2, 3]
         return float(np.linalg.norm(offset_m))
-
-
-def _along(angle_rad: float) -> np.ndarray:
-    return np.array([np.cos(angle_rad), np.sin(angle_rad)])
 
 
 def _pose(p_base: np.ndarray, direction: np.ndarray) -> np.ndarray:

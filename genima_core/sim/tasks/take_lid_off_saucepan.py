@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, cylinder, loose, vessel, yawed
+from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, cylinder, facing_away, loose, vessel
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, pick, shifted, straight
 
@@ -49,10 +49,10 @@ class TakeLidOffSaucepan(Task):
         cylinder(lid, KNOB_RADIUS_M, KNOB_M / 2, at, COLOURS["black"], mass=0.05, **LOOSE)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
-        x, y = rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M)
-        yaw = np.arctan2(y, x) + rng.uniform(*HANDLE_YAW_RANGE_RAD)
-        cell.place("saucepan", (x, y, 0.0), yawed(yaw))
-        cell.place("lid", (x, y, HEIGHT_M), yawed(yaw))
+        place = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0])
+        R_base_pan = facing_away(place, rng.uniform(*HANDLE_YAW_RANGE_RAD))
+        cell.place("saucepan", place, R_base_pan)
+        cell.place("lid", place + [0.0, 0.0, HEIGHT_M], R_base_pan)
 
     def success(self, cell: "Cell") -> bool:
         above = cell.body_pose("lid")[2, 3] - cell.body_pose("saucepan")[2, 3] - HEIGHT_M

@@ -6,7 +6,18 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from genima_core.sim.shapes import COLLISION_GROUP, COLOURS, LOOSE, box, cylinder, fixed, heading, loose, turned, yawed
+from genima_core.sim.shapes import (
+    COLLISION_GROUP,
+    COLOURS,
+    LOOSE,
+    box,
+    cylinder,
+    facing_away,
+    fixed,
+    heading,
+    loose,
+    turned,
+)
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, pick, rise, straight
 
@@ -30,7 +41,7 @@ PLACE_WITHIN_M = 0.05
 PLACE_TILT_RAD, PLACE_ABOVE_M = np.deg2rad(25), 0.02
 """How the plate leans then, and how high its edge is; it falls flat."""
 BESIDE_M, LYING_M = 0.22, 0.05
-"""So far from the rack and so low is on the table."""
+"""A plate at least so far from the rack and at most so high lies on the table."""
 CLEAR_M = 0.37
 """Height of the tcp at which a held plate is above those that stand in the rack."""
 
@@ -43,7 +54,7 @@ class TakePlateOffColoredDishRack(Task):
         "take the plate out of the {} part of the rack and leave it on the table",
         "move the plate from the {} rack to the table",
     )
-    paraphrases = ("the dish in the {} holder goes onto the table", "lay down the dish that stands in {}")
+    paraphrases = ("the dish in the {} holder goes onto the table", "lay down the dish that stands between the {} bars")
     goal = "the plate of the named colour of spokes lies on the table, let go"
     start_lower_m = (0.30, -0.30, 0.22)
 
@@ -64,7 +75,7 @@ class TakePlateOffColoredDishRack(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         p_rack = np.array([rng.uniform(*X_RANGE_M), rng.choice([-1, 1]) * rng.uniform(*Y_RANGE_M), 0.0])
-        R_base_rack = yawed(np.arctan2(p_rack[1], p_rack[0]) + rng.uniform(*YAW_RANGE_RAD))
+        R_base_rack = facing_away(p_rack, rng.uniform(*YAW_RANGE_RAD))
         cell.place("rack", p_rack, R_base_rack)
         R_rack_plate = Rotation.from_euler("x", rng.choice([-90, 90]), degrees=True).as_matrix()
         for i, colour in enumerate(self.variations):
@@ -72,8 +83,8 @@ class TakePlateOffColoredDishRack(Task):
             cell.place(f"{colour}_plate", p_plate, R_base_rack @ R_rack_plate)
 
     def success(self, cell: "Cell") -> bool:
-        low = cell.body_pose(self._plate)[2, 3] < LYING_M
-        return bool(low and self._off_the_rack(cell) and not cell.holds(self._plate))
+        lies = 0.0 < cell.body_pose(self._plate)[2, 3] < LYING_M
+        return bool(lies and self._off_the_rack(cell) and not cell.holds(self._plate))
 
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
         T_base_plate, T_base_rack = cell.body_pose(self._plate), cell.body_pose("rack")

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from genima_core.sim.shapes import COLOURS, FIXED, UNTOUCHED, box, cylinder, fixed, heading, hinged, ring, vessel, yawed
+from genima_core.sim.shapes import (
+    COLOURS,
+    FIXED,
+    UNTOUCHED,
+    box,
+    cylinder,
+    facing_away,
+    fixed,
+    heading,
+    hinged,
+    ring,
+    vessel,
+)
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
 
@@ -53,7 +65,7 @@ class ToiletSeatUp(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        cell.place("toilet", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("toilet", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position("toilet_seat") >= UP_RAD

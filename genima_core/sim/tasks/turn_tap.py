@@ -6,9 +6,9 @@ import mujoco
 import numpy as np
 
 from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
-from genima_core.sim.shapes import COLOURS, box, cylinder, fixed, heading, hinged, yawed
+from genima_core.sim.shapes import COLOURS, box, cylinder, facing_away, fixed, heading, hinged
 from genima_core.sim.task import Task
-from genima_core.sim.waypoints import Waypoint, approach, backed_off, down, straight, swing
+from genima_core.sim.waypoints import Waypoint, approach, down, straight, swing
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
@@ -54,7 +54,7 @@ class TurnTap(Task):
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
-        cell.place("mixer", place, yawed(np.arctan2(place[1], place[0]) + rng.uniform(*YAW_RANGE_RAD)))
+        cell.place("mixer", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
     def success(self, cell: "Cell") -> bool:
         return cell.joint_position(self.variation) > TURNED_RAD
@@ -62,7 +62,7 @@ class TurnTap(Task):
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
         now_rad = cell.joint_position(self.variation)
         if now_rad > TURNED_RAD + 0.05:
-            return (straight(backed_off(cell.T_base_tcp(), 0.0), 0.0),)
+            return (straight(cell.T_base_tcp(), 0.0),)
         side = 1 if self.variation == "left" else -1
         T_base_handle = cell.body_pose(self.variation)
         p_axis, R = T_base_handle[:3, 3], T_base_handle[:3, :3]
