@@ -12,11 +12,12 @@ def make_environment(name: str, rig: CameraRig, perturbations: tuple[str, ...] =
     Args:
         name: Of a simulated task, such as ``open_drawer``, or, where RLBench is installed, of one of its tasks, such as
             ``rlbench/open_drawer`` or ``rlbench/open_drawer/variation0`` (see `RlbenchEnvironment`).
-        rig: Its cameras, and the arm that they watch; of RLBench their names and the size of their pictures count.
+        rig: Its cameras, and the arm that they watch; for RLBench only their names and the size of their pictures
+            matter.
         perturbations: Of the simulated scenes, by name.
 
-    ValueError: no such task or perturbation; those that there are are listed. RuntimeError: RLBench is not installed or
-    does not start.
+    ValueError: an unknown task or perturbation; the message lists the valid ones. RuntimeError: RLBench is not
+    installed or does not start.
     """
     if name.startswith(PREFIX):
         if perturbations:
@@ -31,7 +32,7 @@ def make_environment(name: str, rig: CameraRig, perturbations: tuple[str, ...] =
 
 
 def check_environment(name: str) -> None:
-    """ValueError where there is no such task; those that there are are listed. RuntimeError: RLBench is missing."""
+    """ValueError: an unknown task; the message lists the valid ones. RuntimeError: RLBench is not installed."""
     if name.startswith(PREFIX):
         check_task(task_in(name))
         return

@@ -22,14 +22,14 @@ import mujoco  # isort: skip
 SMALL_VIEW_PX = 128
 """Views up to this size are drawn with light meshes, twice as large, and averaged down: smooth edges, and fast."""
 COMMAND_RAMP_S = 0.05
-"""The servos glide to a new command within this time at most, as a joint trajectory controller does."""
+"""The servos glide to a new command within at most this time, as under a joint trajectory controller."""
 HOME_NOISE_RAD = 0.02
 
 START_TILT_RAD, START_YAW_RAD = np.deg2rad(20.0), 0.4
 START_ATTEMPTS = 200
 RESET_ATTEMPTS = 50
 OVERLAP_M = 0.003
-"""Objects may be so deep in each other at the beginning: contacts are soft, and things stand on the table."""
+"""Objects may overlap by this much at the beginning: contacts are soft, and things stand on the table."""
 STARTS = ("home", "anywhere", "here")
 
 
@@ -46,9 +46,9 @@ class Cell(Environment):
         add: Callable[[mujoco.MjSpec], object] | None = None,
         perturbations: str | Iterable[str] = (),
     ) -> None:
-        """`add` puts into the scene what belongs to no task; `perturbations` are names of `PERTURBATIONS`, or ``all``.
+        """`add` adds what belongs to no task; `perturbations` are names in `PERTURBATIONS`, or ``all``.
 
-        ValueError: there is no such perturbation.
+        ValueError: an unknown perturbation. RuntimeError: the task's ranges leave no room for its objects.
         """
         self.task, self.name, self.rig = task, task.name, rig
         self._perturbations = Perturbations(perturbations)
@@ -79,7 +79,7 @@ class Cell(Environment):
 
     @property
     def perturbations(self) -> tuple[str, ...]:
-        """Names of those that this cell has."""
+        """Names of this cell's perturbations."""
         return self._perturbations.names
 
     @property
@@ -120,15 +120,15 @@ class Cell(Environment):
         return not (root == self.model.body(HAND_BODY).rootid).any()
 
     def place_arm(self, q: np.ndarray, opening: float) -> None:
-        """Puts the arm, at rest, to `q` (7,) rad and an opening from 0 to 1, without regard to what is there."""
+        """Puts the arm at rest at `q` (7,) rad with an opening from 0 to 1, whatever may be there."""
         position = np.append(q, self._finger_positions(opening))
         self._set_arm(position, np.zeros_like(position), position)
 
     def reset(self, seed: int, start: Start | Literal["here"] = "home", wording: Wording = "seen") -> None:
         """Places objects and arm, see `Environment.reset`.
 
-        ``here`` leaves the arm alone: it keeps its position, velocity and commands, even where an object now is (see
-        `arm_is_free`).
+        The start ``here`` leaves the arm alone: it keeps its position, velocity and commands, even if an object is now
+        in its place (see `arm_is_free`).
         """
         if start not in STARTS:
             raise ValueError(f"unknown start {start!r}; valid are {', '.join(STARTS)}")
@@ -200,11 +200,11 @@ class Cell(Environment):
         return bool(self.data.eq_active[self.model.equality(joint).id])
 
     def unlatch(self, joint: str) -> None:
-        """Lets a task's hinge or slide go until the next reset."""
+        """Releases a task's hinge or slide until the next reset."""
         self.data.eq_active[self.model.equality(joint).id] = False
 
     def place(self, body: str, p_base: np.ndarray | tuple[float, ...], R_base_body: np.ndarray | None = None) -> None:
-        """Puts a task's body, loose or fixed, at rest to `p_base` (3,) m; upright and straight without a rotation."""
+        """Puts a task's body, loose or fixed, at `p_base` (3,) m; without a rotation its axes are the base's."""
         quat = to_quat_wxyz(make_transform(np.eye(3) if R_base_body is None else R_base_body, p_base))
         if (joint := self.model.body(body).jntadr[0]) >= 0 and self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
             address = self.model.jnt_qposadr[joint]
@@ -259,12 +259,12 @@ class Cell(Environment):
             if not (overlapping := self._overlapping()):
                 return
         raise RuntimeError(
-            f"the objects of {self.name} overlap in {RESET_ATTEMPTS} scenes, at last {overlapping}; its ranges leave "
-            "no room for them"
+            f"the objects of {self.name} overlap in {RESET_ATTEMPTS} scenes, at last {overlapping}; widen the task's "
+            "ranges"
         )
 
     def _overlapping(self) -> str:
-        """Two bodies that are in each other and not the arm's; empty if there are none."""
+        """Two bodies, neither of them the arm's, that overlap; empty if there are none."""
         root = self.model.body(HAND_BODY).rootid
         for geoms, distance_m in zip(self.data.contact.geom, self.data.contact.dist, strict=True):
             bodies = self.model.geom_bodyid[geoms]

@@ -1,4 +1,4 @@
-"""Things on the table that belong to no task, and places for them where they are in nobody's way."""
+"""Things on the table that belong to no task, and places for them that are in nobody's way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 X_RANGE_M, Y_RANGE_M = (-0.10, 0.92), (-0.52, 0.52)
 FROM_BASE_M = 0.30
 FROM_OBJECTS_M = 0.11
-"""Between a distractor and anywhere that a part of the task's objects can be: room for the hand."""
+"""From a distractor to wherever a part of the task's objects can be: room for the hand."""
 FROM_GRIPPER_M, BELOW_GRIPPER_M = 0.16, 0.20
-"""Beside the expert's way at least the first, or else below it by the second: the hand, and what it carries."""
+"""A distractor is at least so far beside the expert's way or so far below it: room for the hand and what it holds."""
 APART_M = 0.04
 PLACES = 150
-"""Tried for each; one for which none is free is left out."""
+"""Places tried for each distractor, which is left out if none is free."""
 SWEEP = 5
-"""Positions of each hinge and slide at which its parts are kept clear of."""
+"""Distractors are kept clear of a hinged or sliding part at so many positions of its joint."""
 
 _WHITE, _GREY, _BROWN, _STEEL = COLOURS["white"], COLOURS["grey"], COLOURS["brown"], COLOURS["steel"]
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One of the pool; none is called what a task's object is called, so that no sentence means it."""
+    """A distractor; no instruction names any, so that none can be mistaken for a task's object."""
 
     radius_m: float
     height_m: float
@@ -109,9 +109,9 @@ def add_things(spec: mujoco.MjSpec, prefix: str) -> None:
 
 
 def free_places(cell: "Cell", rng: np.random.Generator, names: list[str]) -> dict[str, np.ndarray]:
-    """A place (2,) m on the table for each of these, in the way of neither the task's objects nor the expert.
+    """Places (2,) m on the table, by name, in the way of neither the task's objects nor the expert.
 
-    Those for which none was found are left out.
+    Names for which none was found are left out.
     """
     lower, upper = _reached_by_objects(cell)
     tcp = _way_of_expert(cell)
@@ -151,7 +151,8 @@ def _reached_by_objects(cell: "Cell") -> tuple[np.ndarray, np.ndarray]:
             positions.append(cell.data.qpos.copy())
             positions[-1][model.jnt_qposadr[joint]] = lowest + share * (highest - lowest)
     rectangles = []
-    for scratch.qpos[:] in positions:
+    for qpos in positions:
+        scratch.qpos[:] = qpos
         mujoco.mj_kinematics(model, scratch)
         rectangles.append(_rectangles(model, scratch, cell.task_geoms))
     lower, upper = np.concatenate(rectangles, axis=1)
@@ -171,6 +172,6 @@ def _way_of_expert(cell: "Cell") -> np.ndarray:
     """Positions (n, 3) m of the tcp from where the arm is to the end of the task."""
     try:
         q = np.vstack([cell.q, cell.plan().q])
-    except ValueError:  # nobody can do it from here; the objects are kept clear of all the same
+    except ValueError:  # out of the expert's reach from here; distractors still stay clear of the objects
         q = cell.q[None]
     return cell.arm.frame_pose(q, "tcp")[:, :3, 3]

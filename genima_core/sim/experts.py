@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 PEAK_SPEED = 0.8
 """Of the fastest joint, rad/s."""
-SHORTEST_MOVE_S = 0.7
+SHORTEST_MOVE_S, LONGEST_MOVE_S = 0.7, 30.0
 PATH_STEP_M, PATH_STEP_RAD = 0.02, 0.1
 """A path is solved for joint positions at places no further apart than this."""
 LARGEST_JUMP_RAD = 0.6
-"""Between two of them; more is another branch of the solutions."""
+"""Between two such places; more is another branch of the solutions."""
 
 
 @dataclass(frozen=True)
 class _Move:
-    """From one rest, or passing, to the next; or standing still."""
+    """From one waypoint to the next, or standing still."""
 
     duration_s: float
     q: Callable[[np.ndarray], np.ndarray]
@@ -34,7 +34,10 @@ class _Move:
 
 
 def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
-    """The expert's commands from the cell's present state to the end of its task; ValueError: out of reach."""
+    """The expert's commands from the cell's present state to the end of its task.
+
+    ValueError: a waypoint is out of reach, or passed too fast.
+    """
     q, dq, T_base_tcp = cell.q, np.zeros(7), cell.T_base_tcp()
     moves: list[_Move] = []
     for waypoint in cell.task.waypoints(cell):
@@ -63,8 +66,10 @@ def plan(cell: "Cell", dt_s: float = DT_S) -> Trajectory:
     return Trajectory(samples, np.array([move.opening for move in moves])[part], dt_s)
 
 
-def _joint_move(q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray, duration_s: float):
-    """A straight way of the joints with given end velocities and no acceleration at its ends."""
+def _joint_move(
+    q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray, duration_s: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Fractions (n,) of the duration to joint positions (n, 7); no acceleration at either end."""
     distance, v0, v1 = q1 - q0, dq0 * duration_s, dq1 * duration_s
     c3 = 10 * distance - 6 * v0 - 4 * v1
     c4 = -15 * distance + 8 * v0 + 7 * v1
@@ -78,10 +83,10 @@ def _joint_move(q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray
 
 
 def _move_duration(arm: Arm, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq1: np.ndarray, tcp_m_s: float) -> float:
-    """The shortest time in which no joint and not the gripper is faster than allowed."""
+    """The shortest time in which neither a joint nor the gripper is faster than allowed; ValueError: there is none."""
     duration_s = SHORTEST_MOVE_S
     fractions = np.linspace(0.0, 1.0, 41)
-    while True:
+    while duration_s < LONGEST_MOVE_S:
         q = _joint_move(q0, q1, dq0, dq1, duration_s)(fractions)
         tcp = arm.frame_pose(q, "tcp")[:, :3, 3]
         step_s = duration_s / (len(fractions) - 1)
@@ -90,6 +95,10 @@ def _move_duration(arm: Arm, q0: np.ndarray, q1: np.ndarray, dq0: np.ndarray, dq
         if 1.01 * speed <= PEAK_SPEED and tcp_speed <= tcp_m_s:
             return duration_s
         duration_s *= 1.05
+    raise ValueError(
+        f"a move cannot keep to {PEAK_SPEED} rad/s and {tcp_m_s} m/s within {LONGEST_MOVE_S:.0f} s; pass the waypoints "
+        "at its ends more slowly"
+    )
 
 
 def _joint_velocity(arm: Arm, q: np.ndarray, velocity: np.ndarray) -> np.ndarray:
@@ -118,12 +127,12 @@ def _joint_path(cell: "Cell", q: np.ndarray, T_base_tcp: np.ndarray, path: Path)
 
 
 def _along(way: CubicSpline) -> Callable[[np.ndarray], np.ndarray]:
-    """Fractions of the time to positions on the way, from rest to rest."""
+    """Fractions of the duration to joint positions on the way, from rest to rest."""
     return lambda s: way(s**3 * (10 - 15 * s + 6 * s**2))
 
 
 def _path_duration(way: CubicSpline, length_m: float, waypoint: Waypoint) -> float:
-    """The shortest time in which no joint and not the gripper is faster than allowed."""
+    """The shortest time in which neither a joint nor the gripper is faster than allowed."""
     fractions = np.linspace(0.0, 1.0, 201)
     peak = np.abs(np.diff(_along(way)(fractions), axis=0)).max() * (len(fractions) - 1)
     return max(SHORTEST_MOVE_S, 1.01 * peak / PEAK_SPEED, 1.875 * length_m / waypoint.speed_m_s)

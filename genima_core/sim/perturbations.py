@@ -41,7 +41,7 @@ LAMP_RGB, AMBIENT_RGB = (0.25, 0.75), (0.25, 0.50)
 LAMP_ELEVATION_RAD = (np.deg2rad(25), np.deg2rad(85))
 
 CAMERA_MOVED_M, CAMERA_TURNED_RAD = 0.05, 0.05
-"""At most, along and about each axis. Colosseum moves its cameras by 0.10 m; ours are nearer and would lose sight."""
+"""At most, along and about each axis. Colosseum moves its cameras by 0.10 m; ours are nearer and would miss the arm."""
 WRIST_MOVED_M = 0.01
 """A camera on the hand is bolted to it."""
 
@@ -51,7 +51,7 @@ WALL_HALF_M, FLOOR_M = 2.3, -0.75
 
 
 class Perturbation(ABC):
-    """Belongs to one cell; what has no part in the present scene is as if there were no perturbation."""
+    """One way in which scenes of one cell look different."""
 
     summary: str
     """What changes, for documents."""
@@ -60,7 +60,7 @@ class Perturbation(ABC):
         """Adds to the scene what has to exist."""
 
     def clear(self, cell: "Cell") -> None:  # noqa: B027  (most set everything anew)
-        """Takes back, before the task is reset, what would be in its way or would add up."""
+        """Before the task is reset: undoes what would be in its way or would accumulate."""
 
     @abstractmethod
     def apply(self, cell: "Cell", rng: np.random.Generator) -> None:
@@ -85,7 +85,7 @@ class ObjectColor(Perturbation):
         cell.model.geom_rgba[kept, :3] = np.minimum(brighter, 1.0)
 
     def _kept(self, cell: "Cell") -> np.ndarray:
-        """Of the task's geoms those in a colour that a variation is called, and those that it names itself."""
+        """The task's geoms in a colour that names a variation, and those that the task lists itself."""
         model, named = cell.model, cell.task.keeps_colour
         words = {word for variation in cell.variations for word in variation.split()} & set(COLOURS)
         told = np.reshape([COLOURS[word] for word in words], (-1, 3))
@@ -184,13 +184,13 @@ PERTURBATIONS: dict[str, type[Perturbation]] = {
     "background": Background,
     "camera_pose": CameraPose,
 }
-"""Named as in Colosseum. Each has a stream of random numbers of its own, by its place here."""
+"""Named as in Colosseum. The place in this table decides each one's own stream of random numbers."""
 
 
 def choose(names: str | Iterable[str]) -> tuple[str, ...]:
-    """The named ones, each once and in the table's order; a text has commas between them, ``all`` names all.
+    """The perturbations with these names, each once and in the order of `PERTURBATIONS`.
 
-    ValueError: there is no such one.
+    Names may be a text with commas; ``all`` names all of them. ValueError: an unknown name.
     """
     given = {name.strip() for name in (names.split(",") if isinstance(names, str) else names)} - {""}
     if unknown := sorted(given - {*PERTURBATIONS, ALL}):
@@ -201,10 +201,10 @@ def choose(names: str | Iterable[str]) -> tuple[str, ...]:
 
 
 class Perturbations:
-    """Those of one cell."""
+    """The perturbations of one cell."""
 
     def __init__(self, names: str | Iterable[str]) -> None:
-        """ValueError: one of them does not exist."""
+        """ValueError: an unknown name, see `choose`."""
         self.names = choose(names)
         self._kinds = [PERTURBATIONS[name]() for name in self.names]
 
@@ -223,7 +223,7 @@ class Perturbations:
 
 
 def recolour(model: mujoco.MjModel, geoms: np.ndarray, rng: np.random.Generator) -> None:
-    """Gives new colours; those of one body that had the same one have the same one again."""
+    """Gives geoms new colours; geoms of one body that shared a colour share the new one."""
     parts: dict[tuple, tuple[float, float, float]] = {}
     for geom in geoms:
         part = (model.geom_bodyid[geom], *model.geom_rgba[geom, :3])

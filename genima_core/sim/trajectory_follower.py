@@ -4,7 +4,7 @@ import numpy as np
 from scipy.interpolate import CubicHermiteSpline, PPoly
 
 LARGEST = 1e3
-"""rad, and rad/s: no arm is there, and what lies between such numbers would overflow."""
+"""rad and rad/s: no arm gets there, and interpolation between much larger numbers would overflow."""
 
 
 class TrajectoryFollower:
@@ -23,21 +23,21 @@ class TrajectoryFollower:
         self._path: PPoly | None = None
 
     def replace(self, now_s: float, start_s: float, times_s: np.ndarray, q: np.ndarray, dq: np.ndarray | None) -> None:
-        """Follow the points `q` (n, 7), due `times_s` (n,) after `start_s`, from now on.
+        """Follow the points `q` (n, 7) rad with velocities `dq` (n, 7) rad/s, due `times_s` (n,) after `start_s`.
 
-        ValueError for no points, wrong shapes, times that do not increase or lie in the past, and values that
+        ValueError for no points, wrong shapes, times that do not increase or end in the past, and values that
         are not finite or beyond LARGEST.
         """
         due_s = start_s + np.asarray(times_s, dtype=np.float64)
-        q = np.asarray(q, dtype=np.float64)
-        if q.ndim != 2 or q.shape != (len(due_s), len(self._end)) or len(q) == 0:
+        q, dq = np.asarray(q, dtype=np.float64), None if dq is None else np.asarray(dq, dtype=np.float64)
+        if q.shape != (len(due_s), len(self._end)) or len(q) == 0 or (dq is not None and dq.shape != q.shape):
             raise ValueError(
-                f"trajectory has {len(due_s)} times and positions of shape {q.shape}; it needs one or more points of "
-                f"{len(self._end)} joints"
+                f"trajectory has {len(due_s)} times, positions of shape {q.shape} and velocities of shape "
+                f"{None if dq is None else dq.shape}; it needs one or more points of {len(self._end)} joints"
             )
         if not (np.abs(q) <= LARGEST).all() or not (dq is None or (np.abs(dq) <= LARGEST).all()):
             raise ValueError(f"trajectory has values beyond {LARGEST:g} rad or rad/s, or that are not numbers")
-        if (np.diff(due_s) <= 0).any() or due_s[-1] < now_s:
+        if not ((np.diff(due_s) > 0).all() and now_s <= due_s[-1] < np.inf):
             raise ValueError("trajectory times must increase and end in the future")
         here_q, here_dq = self.sample(now_s)
         ahead = due_s > now_s
@@ -49,7 +49,7 @@ class TrajectoryFollower:
             slopes = np.diff(knots, axis=0) / np.diff(knots_s)[:, None]
             self._path = PPoly(np.stack([slopes, knots[:-1]]), knots_s)
         else:
-            self._path = CubicHermiteSpline(knots_s, knots, np.vstack([here_dq, np.asarray(dq)[ahead]]))
+            self._path = CubicHermiteSpline(knots_s, knots, np.vstack([here_dq, dq[ahead]]))
 
     def sample(self, now_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Desired positions (7,) rad and velocities (7,) rad/s at `now_s`."""
