@@ -18,8 +18,8 @@ HANDLE_YAW_RANGE_RAD = (-2.4, 2.4)
 RADIUS_M, HEIGHT_M, WALL_M, PAN_KG = 0.09, 0.09, 0.006, 1.2
 HANDLE_M = 0.14
 LID_M, LID_KG = 0.008, 0.15
-KNOB_M, KNOB_RADIUS_M = 0.04, 0.021
-"""Its height above the lid."""
+KNOB_M, KNOB_RADIUS_M, KNOB_KG = 0.04, 0.021, 0.05
+"""KNOB_M is its height above the lid."""
 GRASP_BELOW_TOP_M = 0.014
 LIFT_M, LIFTED_M = 0.16, 0.10
 """How far the expert lifts it off the rim, and how far counts."""
@@ -46,7 +46,7 @@ class TakeLidOffSaucepan(Task):
         cylinder(lid, RADIUS_M + 0.003, LID_M / 2, (0, 0, LID_M / 2), COLOURS["steel"], mass=LID_KG, **LOOSE)
         cylinder(lid, 0.08, 0.003, (0, 0, LID_M), COLOURS["white"], **UNTOUCHED)
         at = (0, 0, LID_M + KNOB_M / 2)
-        cylinder(lid, KNOB_RADIUS_M, KNOB_M / 2, at, COLOURS["black"], mass=0.05, **LOOSE)
+        cylinder(lid, KNOB_RADIUS_M, KNOB_M / 2, at, COLOURS["black"], mass=KNOB_KG, **LOOSE)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
         place = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0])
