@@ -51,19 +51,23 @@ def test_a_new_trajectory_continues_from_the_desired_state():
 
 
 @pytest.mark.parametrize(
-    ("times_s", "q"),
+    ("times_s", "q", "dq"),
     [
-        ([], np.zeros((0, 7))),
-        ([0.1], np.zeros((1, 6))),
-        ([0.2, 0.1], np.zeros((2, 7))),
-        ([-1.0], np.zeros((1, 7))),
-        ([0.1], np.full((1, 7), np.nan)),
-        ([0.1, 0.2], np.array([np.full(7, 1e308), np.full(7, -1e308)])),
-        ([0.1, 0.2], np.zeros((1, 7))),
+        ([], np.zeros((0, 7)), None),
+        ([0.1], np.zeros((1, 6)), None),
+        ([0.2, 0.1], np.zeros((2, 7)), None),
+        ([-1.0], np.zeros((1, 7)), None),
+        ([np.nan], np.zeros((1, 7)), None),
+        ([0.1, np.inf], np.zeros((2, 7)), None),
+        ([0.1], np.full((1, 7), np.nan), None),
+        ([0.1, 0.2], np.array([np.full(7, 1e308), np.full(7, -1e308)]), None),
+        ([0.1, 0.2], np.zeros((1, 7)), None),
+        ([0.1, 0.2], np.zeros((2, 7)), np.zeros((1, 7))),
+        ([0.1], np.zeros((1, 7)), np.full((1, 7), np.inf)),
     ],
 )
-def test_what_it_cannot_follow_changes_nothing(times_s, q):
+def test_what_it_cannot_follow_changes_nothing(times_s, q, dq):
     follower = TrajectoryFollower(HERE)
     with pytest.raises(ValueError):
-        follower.replace(0.0, 0.0, times_s, q, None)
+        follower.replace(0.0, 0.0, times_s, q, dq)
     assert follower.sample(10.0)[0] == pytest.approx(HERE)

@@ -170,9 +170,11 @@ def test_bad_gripper_or_duration(cell, gripper, duration_s, message):
     assert cell.time_s == 0.0
 
 
-def test_unknown_start(cell):
+def test_unknown_start_or_wording(cell):
     with pytest.raises(ValueError, match="valid are home, anywhere, here"):
         cell.reset(0, "above")
+    with pytest.raises(ValueError, match="unknown wording 'rude'; valid are seen, paraphrase, wrong"):
+        cell.reset(0, wording="rude")
 
 
 def test_observation(cell):

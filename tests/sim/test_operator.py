@@ -116,7 +116,7 @@ def test_without_a_cell_to_ask_it_performs_in_the_same_scene():
     assert session.planned == [7, 7]
 
 
-def test_it_goes_straight_up_first(cell):
+def test_it_goes_straight_up_first():
     session = Session().demonstrated()
     start = PANDA.frame_pose(session.leads[-1].q, "tcp")[:3, 3]
     session.record(False)

@@ -1,5 +1,6 @@
 """Each perturbation changes the picture in its part, and nothing that a task is measured by."""
 
+import re
 from contextlib import closing
 
 import cv2
@@ -184,6 +185,12 @@ def test_there_are_distractors_on_the_table_and_they_keep_apart(task):
                 assert min(others, default=1.0) > radius
             hidden = [cell.model.body(f"distractor_{name}").id for name in set(places) - set(shown)]
             assert not cell.model.geom_rgba[np.isin(cell.model.geom_bodyid, hidden), 3].any()
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_no_instruction_names_a_distractor(task):
+    texts = (*make_task(task).instructions, *make_task(task).paraphrases)
+    assert not THINGS.keys() & set(re.findall(r"\w+", " ".join(texts).lower()))
 
 
 @pytest.mark.parametrize("name", THINGS)

@@ -8,8 +8,9 @@ from genima_core.environment import follow, run_expert
 from genima_core.sim import experts
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
-from genima_core.sim.task import make_task, task_names
+from genima_core.sim.task import make_task, scatter, task_names
 from genima_core.sim.tasks import push_button
+from genima_core.sim.waypoints import Waypoint
 
 
 @pytest.fixture(scope="module", params=task_names())
@@ -67,6 +68,28 @@ def test_the_expert_goes_on_from_wherever_it_was_left(task_cell):
 def test_unknown_task():
     with pytest.raises(ValueError, match=r"unknown task 'juggle'; the tasks are .*push_button"):
         make_task("juggle")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_places_are_apart_even_where_the_first_one_leaves_no_room(seed):
+    places = scatter(
+        np.random.default_rng(seed), 2, (0.5, 0.5), (0.0, 1.0), apart_m=0.6, taken=[(0.5, -0.01)], beside_m=0.1
+    )
+    assert abs(places[0][1] - places[1][1]) > 0.6
+    assert min(place[1] for place in places) > 0.09
+
+
+def test_ranges_without_room_are_named():
+    with pytest.raises(RuntimeError, match=r"no room for 3 objects 0.6 m apart at x \(0.5, 0.5\) m, y \(0.0, 1.0\) m"):
+        scatter(np.random.default_rng(0), 3, (0.5, 0.5), (0.0, 1.0), apart_m=0.6)
+
+
+def test_a_waypoint_that_is_passed_too_fast(cell, monkeypatch):
+    cell.reset(0)
+    fast = Waypoint(cell.T_base_tcp(), 1.0, velocity=(0.0, 0.0, -1.0))
+    monkeypatch.setattr(cell.task, "waypoints", lambda _: (fast,))
+    with pytest.raises(ValueError, match=r"cannot keep to 0.8 rad/s and 0.35 m/s within 30 s"):
+        cell.plan()
 
 
 def test_the_button_never_moves_before_it_is_touched(cell):

@@ -43,7 +43,7 @@ ABOVE_M = 0.006
 """A stick is gripped so far above its middle."""
 BEFORE_M, PUSH_M_S = 0.045, 0.06
 BESIDE_M = 0.004
-"""Off the port's axis, when the stick is pushed in from where it is."""
+"""A stick within this distance of the port's axis is pushed in from where it is."""
 CLEAR_M = 0.16
 
 

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
 RADIUS_RANGE_M, ASIDE_RANGE_RAD, YAW_RANGE_RAD = (0.40, 0.54), (0.27, 0.55), (-0.3, 0.3)
-"""Of the buttons, seen from the arm's base, one lamp to the left and one to the right; yaw from that direction."""
+"""Of the buttons, seen from the arm's base; one lamp to the left, one to the right, yawed from that direction."""
 FOOT_HALF_WIDTH_M, FOOT_M, STEM_AT_M, STEM_M = 0.05, 0.024, 0.14, 0.16
-"""The stem stands so far behind the button."""
+"""Half the width and the height of the foot; how far behind the button the stem stands, and its height."""
 BULB_M, SHADE_M = 0.045, 0.07
 CAP_RADIUS_M, CAP_M, TRAVEL_M = 0.028, 0.026, 0.014
 PRESSED_M = 0.003
-"""Pressed in by this much at any time since the reset, the lamp is on, and stays so."""
+"""A button that is pressed in this far turns its lamp on until the next reset."""
 SPRING_N_M, PRELOAD_M = 250.0, 0.015
 DARK, LIT = (0.22, 0.22, 0.24), (1.0, 0.97, 0.80)
 HOVER_M, PRESS_M, PRESS_M_S = 0.10, 0.012, 0.12
 BESIDE_M, LOW_M = 0.02, 0.06
-"""From so near the button's axis the gripper goes straight down; elsewhere, and lower above it, it first rises."""
+"""Within BESIDE_M of the button's axis the gripper goes straight down; elsewhere, if below LOW_M, it rises first."""
 
 
 class LampOn(Task):

@@ -26,11 +26,11 @@ SHOULDER_M = (0.075, -0.098)
 BAR_M = (0.006, 0.004)
 """Half the thickness and the width of a hanger's bars."""
 TAB_M, GRASP_M = (0.012, 0.010, 0.016), 0.022
-"""Half the size of the tab on the hook, and how high above the hook's top it is gripped."""
+"""Half the size of the tab on the hook, and how far above the hook's top it is gripped."""
 HANGS_M = (BAR_M[1] + RAIL_RADIUS_M) / np.cos(np.arctan2(12, 19))
 """Of the hook's top above the rail's axis."""
 UNHOOKED_M, BEFORE_M = 0.034, 0.15
-"""A hanger is lifted by so much, so that it can be drawn out over the rail, towards the arm and so far."""
+"""A hanger is lifted by the first, so that its hook clears the rail, and drawn towards the arm by the second."""
 NEAR_M, DROP_M = 0.012, 0.002
 OPENING, CLEAR_M, MOVE_M_S = 0.5, 0.34, 0.25
 
@@ -105,5 +105,5 @@ class MoveHanger(Task):
 
 
 def _hanging(along_m: float, ahead_m: float = 0.0, above_m: float = 0.0) -> np.ndarray:
-    """T_rack_hanger of a hanger that hangs there along the rail, or is held ahead of and above that."""
+    """T_rack_hanger of a hanger that hangs at a place along the rail, or is held ahead of and above that place."""
     return make_transform(np.eye(3), (ahead_m, along_m, RACK_M + HANGS_M + above_m))

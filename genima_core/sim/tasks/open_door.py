@@ -20,13 +20,13 @@ POST_M = 0.012
 PIVOT_M, ARM_M, KNOB_M = (-0.19, 0.17), 0.06, 0.05
 """The handle's pivot from the hinge (y) and from the table, its length, and how far its knob stands out."""
 UNLATCHED_RAD, PRESSED_RAD = np.deg2rad(25), 0.58
-"""How far the handle must be pressed down once, and how far the expert presses it."""
+"""How far the handle must be pressed down to unlatch the door, and how far the expert presses it."""
 OPEN_RAD, LED_RAD = np.deg2rad(25), 0.52
 """What counts as open, and how far the expert leads the door."""
 TILT_RAD, OPENING, CLEAR_M, APPROACH_M = np.deg2rad(15), 0.7, 0.42, 0.20
 """The knob is approached from above the frame."""
 TURNED = 0.7
-"""Share of the door's turn that the hand makes with it."""
+"""Share of the door's turn by which the hand turns along."""
 
 
 class OpenDoor(Task):

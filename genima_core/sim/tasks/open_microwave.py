@@ -19,7 +19,7 @@ DOOR_M, DOOR_THICK_M, DOOR_KG = 0.23, 0.014, 0.5
 HANDLE_M, HANDLE_HALF_M = 0.052, 0.07
 """How far the middle of the handle is in front of the microwave, and half its length."""
 FREE_M = 0.035
-"""Of the handle's upper end, which is gripped: it ends above its post and the hand passes over the door."""
+"""How far the handle's ends reach beyond its posts: the upper one is gripped, so that the hand stays above the door."""
 OPEN_RAD, LED_RAD = np.deg2rad(80), 1.48
 """What counts as open, and how far the expert leads the door."""
 CLEAR_M = 0.30

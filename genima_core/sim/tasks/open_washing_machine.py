@@ -19,7 +19,7 @@ DOOR_RADIUS_M, DOOR_THICK_M, DOOR_Z_M, DOOR_KG = 0.085, 0.018, 0.12, 0.5
 HANDLE_M, HANDLE_HALF_M = 0.068, 0.045
 """How far the middle of the grip is in front of the machine, and half its length."""
 FREE_M = 0.035
-"""Of the grip's upper end, between the fingers: it ends above its post."""
+"""How far the grip's ends reach beyond its posts; the upper one goes between the fingers."""
 OPEN_RAD, LED_RAD = np.deg2rad(40), 0.85
 """What counts as open, and how far the expert leads the door."""
 OPENING, CLEAR_M, APPROACH_M = 0.6, 0.38, 0.15

@@ -21,7 +21,7 @@ RAIL_M, STILE_M = 0.011, 0.022
 PIVOT_M, ARM_M, KNOB_M = (0.130, 0.14), 0.05, 0.05
 """The handle's pivot from the hinge and above the sill, its length, and how far its knob stands out."""
 UNLATCHED_RAD, TURNED_RAD = np.deg2rad(80), 1.70
-"""How far the handle must be turned once, and how far the expert turns it."""
+"""How far the handle must be turned to unlatch the casement, and how far the expert turns it."""
 OPEN_RAD, LED_RAD = np.deg2rad(30), 0.62
 """What counts as open, and how far the expert leads the casement."""
 TILT_RAD, OPENING, CLEAR_M = np.deg2rad(15), 0.5, 0.42
@@ -36,7 +36,7 @@ class OpenWindow(Task):
         "use the handle to open the {} window",
     )
     paraphrases = ("unlatch the {} casement and swing it towards you", "let air in through the {} pane")
-    goal = f"the handle was turned and the casement that is named opened by {np.rad2deg(OPEN_RAD):.0f} degrees"
+    goal = f"the named casement's handle was turned and it opened by {np.rad2deg(OPEN_RAD):.0f} degrees"
     start_upper_m = (0.48, 0.30, 0.45)
     """In front of the window, not behind it."""
 

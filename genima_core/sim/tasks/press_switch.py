@@ -18,13 +18,13 @@ APART_M = 0.22
 HALF_WIDTH_M, HEIGHT_M, DEPTH_M = 0.05, 0.05, 0.09
 LEVER_HALF_WIDTH_M, LEVER_M, LEVER_THICK_M = 0.034, 0.11, 0.016
 UP_RAD, TRAVEL_RAD, PRESSED_RAD = 1.0, 1.45, 1.0
-"""The lever stands this steep, can be turned so far, and must be turned so far."""
+"""How steeply the lever stands, how far it can be turned, and how far it must be turned."""
 PRESS_M = 0.032
-"""The fingers come down so far in front of the hinge,"""
+"""The fingers come down this far in front of the hinge."""
 ABOVE_M, DEPTH_BELOW_M = 0.13, 0.012
-"""from the tcp this high above the hinge until it is so far below it."""
+"""How high above the hinge the tcp begins its press, and how far below it the press ends."""
 BESIDE_M, TURNED_RAD = 0.018, 0.5
-"""From so near the press's line, and turned by less, the gripper goes straight down."""
+"""Within this distance and turn of the press's line the gripper goes straight down."""
 PRESS_M_S, CLEAR_M = 0.16, 0.20
 
 

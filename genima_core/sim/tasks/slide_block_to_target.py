@@ -18,15 +18,15 @@ DISTANCE_RANGE_M, ASIDE_RANGE_RAD = (0.17, 0.21), (0.50, 0.68)
 """From the block to the targets, which lie ahead of it, one to the left and one to the right."""
 BLOCK_HALF_M, MASS_KG, BLOCK_FRICTION = (0.035, 0.065, 0.028), 0.3, (0.5, 0.01, 0.0001)
 TARGET_HALF_M, NEAR_M = 0.072, 0.035
-"""Half a target's side; nearer than that to its middle is the block on it."""
+"""Half a target's side; the block is on it when their middles are nearer than NEAR_M."""
 BEHIND_M, TOUCH_M = 0.085, 0.045
-"""Of the tcp from the block's middle: where it comes down, and when the fingers touch."""
+"""Distance of the tcp from the block's middle where it comes down, and when the fingers touch the block."""
 HEIGHT_M, LOW_M = 0.020, 0.035
-"""Of the tcp while it pushes; lower than LOW_M it may push at once,"""
+"""Height of the tcp while it pushes, and below which it may push at once."""
 BESIDE_M, TURNED_RAD = 0.02, 0.35
-"""if it is no further from the line through block and target and turned by less."""
+"""It may do so within this distance and turn of the line through block and target."""
 HOVER_M, LARGEST_YAW_RAD = 0.07, 0.8
-"""Height above its start from which it comes down; yaw of the hand from the direction away from the base."""
+"""How far above its start the tcp comes down; largest yaw of the hand from the direction away from the base."""
 PUSH_M_S, CLEAR_M = 0.28, 0.15
 
 

@@ -21,7 +21,7 @@ COLUMN_M, COLUMN_RADIUS_M, PLATE_M = 0.09, 0.026, 0.015
 HANDLE_M, HANDLE_HALF_WIDTH_M, HANDLE_HALF_HEIGHT_M = 0.11, 0.016, 0.016
 FREE_RAD = 2.2
 TURNED_RAD = np.pi / 2
-"""Counts; handles turn until FREE_RAD."""
+"""What counts as turned; a handle can be turned up to FREE_RAD."""
 AIM_RAD = 1.85
 """How far the expert turns a handle."""
 PUSH_AT_M, GAP_RAD, TOUCH_RAD = 0.085, 0.48, 0.30
