@@ -51,7 +51,7 @@ def variation_of(seed: int, count: int) -> int:
 
 
 class Environment(ABC):
-    """One task. Everything is used in the thread that made it: rendering may need a GL context."""
+    """One task. Use it in the thread that made it: rendering may need a GL context."""
 
     name: str
     """Of the task, such as ``open_drawer`` or ``rlbench/open_box``."""
@@ -102,7 +102,7 @@ class Environment(ABC):
     def reset(self, seed: int, start: Start = "home", wording: Wording = "seen") -> None:
         """Begins the scene of a seed; the same seed gives the same objects for every start and wording.
 
-        ValueError: a start or wording that the task does not have, such as a wrong instruction of a task with one
+        ValueError: a start or wording that the task does not have, such as a wrong instruction where there is only one
         variation. RuntimeError: the scene cannot be made.
         """
 
@@ -128,7 +128,7 @@ class Environment(ABC):
 
     @abstractmethod
     def plan(self, dt_s: float = DT_S) -> Trajectory:
-        """The expert's commands from the present state to the end of the task; ValueError: there is no way."""
+        """The expert's commands from the present state to the end of the task; ValueError: impossible from here."""
 
     @abstractmethod
     def render(self, name: str) -> np.ndarray:
@@ -153,7 +153,7 @@ def follow(environment: Environment, trajectory: Trajectory) -> Iterator[int]:
 
 
 def run_expert(environment: Environment) -> bool:
-    """Plans and carries out a whole demonstration; whether it succeeded."""
+    """Plans and carries out a whole demonstration; True if it succeeded."""
     for _ in follow(environment, environment.plan()):
         pass
     return environment.success()

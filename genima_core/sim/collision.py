@@ -1,4 +1,4 @@
-"""How near the arm comes to itself and to the table: its collision meshes and a plane in MuJoCo, nothing rendered."""
+"""How near the arm comes to itself and to the table: its collision meshes and a plane in MuJoCo, without rendering."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -16,25 +16,25 @@ import mujoco  # isort: skip
 
 TABLE = "table"
 SIGHT_M = 0.06
-"""Beyond the margins; what is further away is not measured, only known to be so far away."""
+"""Distances are measured up to this far beyond the margins; anything further away counts as this far away."""
 STEP_M = 0.02
-"""Along a path near to a contact places are looked at that no part can be further away from each other than this."""
+"""Near a contact, a path is checked at places between which no part moves further than this."""
 NOTHING: Mapping[tuple[str, str], float] = MappingProxyType({})
 HAND = ("hand", "finger1", "finger2")
 CHAIN = {**{f"link{i}": i for i in range(8)}, "hand": 8, "finger1": 9, "finger2": 9}
 """Body to its place in the chain."""
 NEIGHBOURS = 2
-"""Bodies so close to each other in the chain are not compared: within the joint limits they cannot meet, or they always
-touch, or (links 5 and 7) only the convex hull of a hollow link says so."""
+"""Bodies at most so far apart in the chain are not compared: within the joint limits they cannot meet, or they always
+touch, or (links 5 and 7) they seem to touch only because a hollow link's convex hull is filled."""
 ABOVE_TABLE = 3
-"""The first link that could reach the table; those before it stay where they are, above it."""
+"""The first link that could reach the table; those before it stay above it."""
 
 
 class ClearanceModel:
     """The arm alone above its table; one thread at a time. Parts are convex hulls, so the truth is a little wider."""
 
     def __init__(self, arm: Arm, margins: Margins = Margins()) -> None:  # noqa: B008 (frozen)
-        """RuntimeError: the meshes are not installed; ValueError: nobody has described the arm's shapes."""
+        """RuntimeError: the meshes are not installed; ValueError: the arm's shapes are not described."""
         self._model, self._least_m = _build(arm, margins)
         self._data = mujoco.MjData(self._model)
         self._arm = [self._model.joint(name).qposadr[0] for name in arm.joint_names]
@@ -44,7 +44,7 @@ class ClearanceModel:
         self._lever_m = _levers(self._model, arm)
 
     def check(self, q: np.ndarray, opening: float = 1.0) -> Contact | None:
-        """The two bodies that are nearest to each other for their margin, if that is less than it, at `q` (7,) rad.
+        """The two bodies furthest inside their margin at `q` (7,) rad; None if all keep theirs.
 
         The opening is 0 closed to 1 open; open fingers are the widest.
         """
@@ -52,18 +52,18 @@ class ClearanceModel:
         return contact if spare_m < 0 else None
 
     def contacts(self, q: np.ndarray) -> tuple[Contact, ...]:
-        """All pairs of bodies that are nearer to each other than their margin at `q` (7,) rad, fingers open."""
+        """All pairs of bodies that are nearer to each other than their margin at `q` (7,) rad, with open fingers."""
         self._place(q, 1.0)
         near = [self._contact(i) for i in range(self._data.ncon)]
         worst_last = sorted((c for c in near if c.clearance_m < 0), key=lambda c: -c.clearance_m)
         return tuple({contact.bodies: contact for contact in worst_last}.values())
 
     def find(self, path: np.ndarray, allowed: Mapping[tuple[str, str], float] = NOTHING) -> Contact | None:
-        """The first contact found on a path (n, 7) rad that goes straight from point to point, fingers open; or None.
+        """The first contact found on a path (n, 7) rad, straight from point to point and with open fingers; or None.
 
-        Two bodies in `allowed` may be so near, as a clearance in m (at most 0), because they are already. No part
-        comes nearer than half of STEP_M beyond its margin unseen; what lies so close to a looked-at place that nothing
-        can have moved more than was free there is left out.
+        `allowed` gives pairs of bodies that are inside their margin already a lower one: a clearance in m, at most 0.
+        Between two places that are checked no part gets more than half of STEP_M inside its margin; places that cannot
+        be reached by moving less than what was free at the last one are not checked.
         """
         least_m, last = self._least_m + self._allowances(allowed), path[0]
         spare_m, contact = self._nearest(last, 1.0, least_m)
@@ -86,7 +86,7 @@ class ClearanceModel:
         return np.array([[allowed.get(_in_order(one, other), 0.0) for other in names] for one in names] or 0.0)
 
     def _nearest(self, q: np.ndarray, opening: float, least_m: np.ndarray) -> tuple[float, Contact | None]:
-        """What the nearest bodies have left until they are in contact, at most SIGHT_M, and which they are."""
+        """How far the nearest bodies are outside their margin, at most SIGHT_M, and which they are."""
         self._place(q, opening)
         if not self._data.ncon:
             return SIGHT_M, None
@@ -162,7 +162,7 @@ def _least(one: str, other: str, margins: Margins) -> float | None:
 
 
 def _levers(model: mujoco.MjModel, arm: Arm) -> np.ndarray:
-    """How far a rad of each joint (7,) can move any point of the arm, at most, m."""
+    """How far one rad of each joint (7,) moves any point of the arm at most, m."""
     # From a joint's axis to the farthest point beyond it: the offsets of the frames on the way, and a body's size.
     offsets = np.linalg.norm(model.body_pos, axis=1)
     if arm.shapes == "franka":

@@ -49,7 +49,7 @@ class Hand:
         """Seconds since the motion's start to the wanted opening."""
 
     def move(self, q: np.ndarray, now_s: float, opening: float | None = None) -> None:
-        """To rest at `q` (7,), by the shortest smooth motion; without an `opening` the fingers stay.
+        """To rest at `q` (7,) rad, by the shortest smooth motion; without an `opening` the fingers stay as they are.
 
         ValueError for anything but seven finite positions within the arm's limits and an opening from 0 to 1.
         """
@@ -69,7 +69,7 @@ class Hand:
         self._begin_s, self._end_s = now_s, now_s + duration_s
 
     def perform(self, demonstration: Demonstration, now_s: float) -> None:
-        """A planned demonstration, from rest at where it was planned from."""
+        """Carries out a demonstration; the arm must rest where it was planned from."""
         q = np.vstack([self.at(now_s).q, demonstration.q])
         spline = CubicSpline(demonstration.dt_s * np.arange(len(q)), q, bc_type="clamped")
         duration_s, last = demonstration.duration_s, len(demonstration) - 1
@@ -88,7 +88,7 @@ class Hand:
         return now_s >= self._end_s
 
     def at(self, now_s: float) -> Lead:
-        """Where the arm is; also moves the fingers on."""
+        """Where the arm is now; this also moves the fingers on."""
         q, dq, _ = self._motion(now_s - self._begin_s)
         step_s = min(max(now_s - self._opening_s, 0.0), 0.1)
         most = OPENING_PER_S * step_s
@@ -106,7 +106,7 @@ def _shortest(here: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray) ->
     trajectory = Trajectory(7)
     result = Ruckig(7).calculate(wanted, trajectory)
     if result < 0:
-        raise RuckigError(f"no way from {np.round(here, 4).tolist()} to {q.tolist()}: {result}")
+        raise RuckigError(f"no motion from {np.round(here, 4).tolist()} to {q.tolist()}: {result}")
 
     def motion(t_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         q, dq, ddq = trajectory.at_time(min(max(t_s, 0.0), trajectory.duration))

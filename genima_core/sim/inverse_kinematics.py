@@ -16,14 +16,14 @@ STEPS, STEP_S = 150, 0.02
 SMALLEST_STEP_RAD = 1e-5
 TILT_STEP_RAD = 0.2
 LARGEST_ROLL_RAD = 1.2
-"""Joints 3 and 5 beyond this: another branch of the solutions, which experts never mix with the usual one."""
+"""Joint 3 or 5 beyond this means another branch of the solutions, which experts never mix with the usual one."""
 
 
 def point_down(p_base: np.ndarray, yaw: float = 0.0, tilt_x: float = 0.0, tilt_y: float = 0.0) -> np.ndarray:
-    """T_base_tcp at `p_base` (3,) with the fingers down, turned to where the arm points naturally.
+    """T_base_tcp at `p_base` (3,) m with the fingers down, turned to where the arm points naturally.
 
     The hand's x axis points away from the base's axis, so that joints 3 and 5 stay near zero and joint 7 near its
-    home all over the table; `yaw` turns it further, tilts in rad lean it about its own x and y axes.
+    home all over the table. `yaw` (rad) turns it further; tilts (rad) lean it about its own x and y axes.
     """
     bearing = np.arctan2(p_base[1], p_base[0]) + yaw
     c, s = np.cos(bearing), np.sin(bearing)
@@ -33,7 +33,7 @@ def point_down(p_base: np.ndarray, yaw: float = 0.0, tilt_x: float = 0.0, tilt_y
 
 
 class InverseKinematics:
-    """Solves for joint positions within the limits; of all solutions the one nearest to the home posture."""
+    """Solves for joint positions within the limits, as near to the home posture as the pose allows."""
 
     def __init__(self, arm: Arm) -> None:
         self._home = arm.home
@@ -43,12 +43,12 @@ class InverseKinematics:
         self._limits = [mink.ConfigurationLimit(self._model, min_distance_from_limits=0.02)]
 
     def solve(self, T_base_tcp: np.ndarray, near: np.ndarray | None = None) -> np.ndarray:
-        """q (7,) rad that puts the tcp at T_base_tcp (4, 4); ValueError where that is out of reach.
+        """q (7,) rad that puts the tcp at T_base_tcp (4, 4); ValueError: out of reach.
 
-        `near` (7,) is where to search from, for a pose beside one that is solved already.
+        The search starts from `near` (7,) rad, the solution of a pose close by. Without it the same pose always gives
+        the same configuration, of the branch that home belongs to.
         """
-        # Else the search starts at home, turned to the goal, and tilts the hand step by step: the same pose always
-        # gives the same configuration, of the branch that home belongs to.
+        # Without `near`: from home, turned to the goal, tilting the hand step by step.
         posture = self._home.copy()
         posture[0] = np.arctan2(T_base_tcp[1, 3], T_base_tcp[0, 3])
         configuration = mink.Configuration(self._model, posture if near is None else near)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Margins:
-    """Distances in m. The hand's must leave room for the task: the demo's button ends 45 mm above the table."""
+    """Distances in m. The hand's must leave room for the task: fingers come down beside flat things."""
 
     self_clearance_m: float = 0.01
     """Between parts of the arm."""

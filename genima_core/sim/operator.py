@@ -20,7 +20,7 @@ LIFT_BELOW_M = 0.25
 LIFT_M = 0.12
 LIFT_STEPS = 6
 SLIDERS_HOLD_S = 2.0
-"""The sliders keep sending where the leader should be; after this long without, they count as released."""
+"""Sliders send where the leader should be again and again; after this long without a message they count as released."""
 
 
 class Activity(StrEnum):
@@ -48,7 +48,7 @@ class Operator:
         warn: Callable[[str], None],
         perform_on_recording: bool = True,
     ) -> None:
-        """`next_scene` asks for one and returns at once: whether it will come, by `on_scene`."""
+        """`next_scene` asks for the next scene and returns at once, with whether `on_scene` will announce one."""
         self.activity = Activity.READY
         self.scene: int | None = None
         self.performed = 0

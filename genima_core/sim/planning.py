@@ -14,7 +14,9 @@ from genima_core.environment import Trajectory
 from genima_core.sim.task import make_task
 
 Planner = Callable[[int, np.ndarray, float], "Future[Trajectory]"]
-"""Scene, the arm's joints (7,) and its opening to a demonstration from there; ValueError inside: out of reach."""
+"""From a scene's seed, the arm's joints (7,) rad and its opening to a demonstration from there.
+
+The future raises ValueError (a waypoint is out of reach) or RuntimeError (the scene cannot be made)."""
 
 DT_S = 0.02
 PR_SET_PDEATHSIG = 1
@@ -23,10 +25,10 @@ BEHIND = 10
 
 
 class PlanningProcess:
-    """A `Planner`; in a thread it would take the interpreter's lock for tens of milliseconds on busy cores."""
+    """A `Planner`. A thread would hold the interpreter's lock for tens of milliseconds on busy cores."""
 
     def __init__(self, task: str) -> None:
-        """Returns when it is ready; ValueError where there is no such task."""
+        """Returns when it is ready. ValueError: an unknown task."""
         make_task(task)
         self._task = task
         # Spawned, not forked: this process may have threads.
@@ -42,7 +44,7 @@ class PlanningProcess:
 
 
 def plan_scene(task: str, seed: int, q: np.ndarray, opening: float) -> Trajectory:
-    """The demonstration of a scene from where the arm is, in this process; ValueError: a waypoint is out of reach."""
+    """The demonstration of a scene from where the arm is, planned in this process; errors as of `Planner`."""
     cell = _cell_of_this_process(task)
     cell.place_arm(q, opening)
     cell.reset(seed, "here")
