@@ -349,6 +349,6 @@ def yawed(angle_rad: float) -> np.ndarray:
     return Rotation.from_euler("z", angle_rad).as_matrix()
 
 
-def facing_away(place: np.ndarray, turn_rad: float = 0.0) -> np.ndarray:
+def facing_away(place: Point, turn_rad: float = 0.0) -> np.ndarray:
     """R_base_body (3, 3) whose x axis points away from the arm at a place on the table, then turned about z."""
     return yawed(np.arctan2(place[1], place[0]) + turn_rad)

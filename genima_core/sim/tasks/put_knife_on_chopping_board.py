@@ -73,7 +73,7 @@ class PutKnifeOnChoppingBoard(Task):
             cell.place(name, place, R)
             if name == "block":
                 for colour, slot in zip(self.variations, rng.permutation([-1, 1]), strict=True):
-                    p_slot = R @ [0.002, slot * SLOT_AT_M, SLOT_M + BLADE_THICK_M / 2]
+                    p_slot = R @ [0.0, slot * SLOT_AT_M, SLOT_M + BLADE_THICK_M / 2]
                     cell.place(f"{colour}_knife", place + p_slot, R)
 
     def success(self, cell: "Cell") -> bool:
