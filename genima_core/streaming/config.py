@@ -65,7 +65,7 @@ class StreamerConfig:
     watch_arm_status: bool = False
     """Whether to move only an arm whose status allows it."""
     arm_status_timeout_s: float = 0.5
-    """Without a status for this long the arm stops; it arrives ten times a second."""
+    """Without a status for this long the arm stops; it arrives twenty times a second."""
     max_deviation_rad: float = 0.15
     """Largest distance of the measured position from all commands of the last deviation_window_s."""
     deviation_window_s: float = 0.3

@@ -40,7 +40,7 @@ def replay(
     The recorded joints go through the running streamer, within all its limits. First the arm moves slowly to where the
     recording begins. Ctrl-C stops it smoothly. Exits with 0 when the recording was followed to its end.
 
-    Example: genima replay recordings/push_button/episode_0000 --sim --speed 0.5
+    Example: genima replay recordings/push_button/episode_000000 --sim --speed 0.5
 
     Args:
         episode: Folder of a recorded episode (a bag), or of a data set.

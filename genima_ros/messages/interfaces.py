@@ -68,7 +68,7 @@ ARM_POSITIONS = Topic(COMMAND_TOPICS["float64_array"], Float64MultiArray, RELIAB
 ARM_COMMANDS = dict(zip(COMMAND_TOPICS, (ARM_TRAJECTORY, ARM_JOINT_STATE, ARM_POSITIONS), strict=True))
 
 ARM_STATUS = Topic("arm_status", DiagnosticStatus, RELIABLE)
-"""Whether the arm may be moved (level OK), is in another mode (WARN) or in an error (ERROR); ten times a second."""
+"""Whether the arm may be moved (level OK), is in another mode (WARN) or in an error (ERROR); twenty times a second."""
 
 LEADER_JOINT_STATES = Topic("leader/joint_states", JointState, NEWEST)
 LEADER_GRIPPER_JOINT_STATES = Topic("leader/gripper/joint_states", JointState, NEWEST)
