@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from genima_core.arm_status import ADVICE
+from genima_core.data.bags.episode_info import folder_of
 from genima_core.sim.perturbations import PERTURBATIONS
 from genima_core.sim.task import make_task, task_names
 from genima_ros.cli.main import Verb, find_verbs
@@ -175,6 +176,20 @@ def test_every_file_and_heading_that_is_named_exists(document):
             continue
         headings = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
         assert heading in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}, link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_module_that_is_named_exists(document):
+    """Such as `engine.py`, in whatever folder of ours."""
+    ours = {f"/{path.relative_to(ROOT)}" for path in (*ROOT.glob("*.py"), *ROOT.glob("[!.]*/**/*.py"))}
+    named = {name for text in inline(document.read_text()) for name in re.findall(r"^[\w/]+\.py$", text)}
+    assert not [name for name in named if not any(path.endswith(f"/{name}") for path in ours)]
+
+
+def test_episodes_that_are_named_have_the_recorders_names():
+    texts = [path.read_text() for path in (*DOCUMENTS, *(ROOT / "genima_ros" / "cli").glob("*.py"))]
+    numbers = [number for text in texts for number in re.findall(r"episode_(\d+)", text)]
+    assert {folder_of(ROOT, int(number)).name for number in numbers} == {f"episode_{number}" for number in numbers}
 
 
 def test_services_of_our_nodes_exist():
