@@ -135,15 +135,13 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
 
 def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     """The nodes to start for these `argument_values`; ValueError or FileNotFoundError for a file that they name."""
-    entry, rig, renamed = get_mode(mode), values.get("rig"), dict[str, str]()
+    entry, rig, renamed = get_mode(mode), find_rig(values["rig"]) if "rig" in values else None, dict[str, str]()
     cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
     known: dict[str, object] = {**values, "leave_out": [values["camera"]] if values.get("camera") else None}
-    if "rig" in values and not rig and (CALIBRATION / "rig.json").is_file():
-        rig = CALIBRATION / "rig.json"
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
-    known["rig"] = str(Path(str(rig)).absolute()) if rig else None
+    known["rig"] = str(rig.absolute()) if rig else None
     if "arm" in values:
         of_arms, renamed = arm_values(values)
         known |= of_arms
@@ -166,6 +164,12 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         for node in (*entry.nodes, *cameras)
         if node.condition is None or known[node.condition]
     ]
+
+
+def find_rig(given: object) -> Path | None:
+    """The rig file that the argument `rig` names, else the cell's own in calibration/; None if there is neither."""
+    own = CALIBRATION / "rig.json"
+    return Path(str(given)) if given else own if own.is_file() else None
 
 
 def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:

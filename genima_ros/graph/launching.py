@@ -24,7 +24,14 @@ from launch_ros.actions import Node
 from genima_core.cameras import CameraRig
 from genima_ros.arms import find_arm
 from genima_ros.graph.domain import current_domain, node_environment, remove_abandoned
-from genima_ros.graph.graph import RESPAWN_AFTER_S, GraphDescription, NodeProcess, argument_values, describe_graph
+from genima_ros.graph.graph import (
+    RESPAWN_AFTER_S,
+    GraphDescription,
+    NodeProcess,
+    argument_values,
+    describe_graph,
+    find_rig,
+)
 from genima_ros.graph.handeye import handeye_arguments, handeye_launch_file
 from genima_ros.graph.modes import get_mode
 from genima_ros.share import PACKAGE
@@ -102,13 +109,13 @@ def node_action(process: NodeProcess) -> Node:
 
 
 def start_handeye(context: LaunchContext) -> list[Any]:
-    """easy_handeye2 for the camera that is to be calibrated; nothing where none is named, or no rig."""
-    path, camera, arm, marker_frame = (
+    """easy_handeye2 for the camera that is to be calibrated; nothing if no camera is named, or there is no rig."""
+    given_rig, camera, arm, marker_frame = (
         LaunchConfiguration(name).perform(context) for name in ("rig", "camera", "arm", "marker_frame")
     )
-    if not (camera and path):
+    if not camera or (path := find_rig(given_rig)) is None:
         return []
-    given = handeye_arguments(CameraRig.load(Path(path)), camera, find_arm(arm).arm, marker_frame)
+    given = handeye_arguments(CameraRig.load(path), camera, find_arm(arm).arm, marker_frame)
     source = PythonLaunchDescriptionSource(str(handeye_launch_file()))
     return [IncludeLaunchDescription(source, launch_arguments=list(given.items()))]
 

@@ -247,6 +247,17 @@ def test_calibration_leaves_the_cameras_frame_to_easy_handeye2(stand_ins, rig_fi
     assert board.parameters[-1] == {"camera": "front", "marker_frame": "charuco_board"}
 
 
+def test_calibration_takes_the_rig_of_the_cell(stand_ins, rig, tmp_path, monkeypatch):
+    """calibration/rig.json, where `rig:=` is left out, for our nodes and for easy_handeye2 alike."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "easy_handeye2").mkdir()
+    assert all("launch_arguments" not in vars(a) for a in started("calibrate", {"arm": "fr3", "camera": "front"}))
+    rig.save(tmp_path / "calibration" / "rig.json")
+    actions = started("calibrate", {"arm": "fr3", "camera": "front"})
+    assert dict(actions[-1].launch_arguments)["name"] == "front"
+    assert nodes(actions)[0].parameters[-1]["rig"] == str(tmp_path / "calibration" / "rig.json")
+
+
 def test_realsense_cameras_have_the_names_and_topics_of_their_file(stand_ins):
     """Its own frames would collide with the rig node's, and serial numbers are texts."""
     cameras = nodes(started("realsense", {"wrist": "0123", "front": "456"}))
