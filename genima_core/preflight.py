@@ -14,7 +14,7 @@ from genima_core.targets.gate import GateState
 from genima_core.timing import stamp_problem
 
 LATE_S = 0.5
-"""A picture or joint state that is older when it comes tells of yesterday's cell."""
+"""A picture or joint state that is older than this when it arrives does not show the cell as it is now."""
 FUTURE_S = 0.02
 LEAST_CAMERA_HZ, LEAST_JOINT_HZ = 5.0, 50.0
 SLACK_S = 0.06
@@ -183,9 +183,11 @@ def _joints(seen: ArmSeen, arm: Arm) -> Judgement:
     if problem := _silent(seen.states, "start the arm's driver, and compare the names of topics (arm:=...)"):
         return problem
     missing = [name for name in arm.joint_names if name not in seen.names]
-    if missing or len(seen.q) == 0:
+    if missing:
         found = f"{', '.join(missing)} missing; there are {', '.join(seen.names)}"
         return "failed", found, "choose the right arm (arm:=...), or a file with its joint names"
+    if len(seen.q) == 0:
+        return "failed", "positions are missing or not finite", "look at the arm's driver"
     newest = seen.q[-1]
     over = np.maximum(arm.limits.lower - newest, newest - arm.limits.upper)
     if (over > 0).any():

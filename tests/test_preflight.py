@@ -112,6 +112,7 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: replace(s, rig=MOVED_RIG), "rig", "warning", "front: it is 12 mm and 0.0 degrees away"),
         (lambda s: arm(s, states=Stream()), "joint states", "failed", "nothing comes"),
         (lambda s: arm(s, names=("fr3_joint1",), q=[]), "joint states", "failed", "panda_joint1"),
+        (lambda s: arm(s, q=[]), "joint states", "failed", "not finite"),
         (lambda s: arm(s, q=np.tile(PANDA.limits.upper + 0.1, (9, 1))), "joint states", "failed", "limit by 0.1"),
         (lambda s: arm(s, q=PANDA.home + np.linspace(0, 0.2, 9)[:, None]), "joint states", "warning", "moved by 0.2"),
         (lambda s: arm(s, states=stream(30.0, 99.0, count=210)), "joint states", "warning", "30 Hz"),

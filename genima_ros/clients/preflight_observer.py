@@ -152,5 +152,5 @@ class PreflightObserver(Observer):
         arm.names = tuple(message.name)
         try:
             arm.q.append(conversions.positions_by_name(message, self._joint_names))
-        except ValueError:  # the names tell
+        except ValueError:  # the judgement says what is wrong, by the names
             arm.q.clear()
