@@ -37,12 +37,17 @@ class Board:
     """
 
     columns: int = 7
+    """Squares from left to right."""
     rows: int = 5
+    """Squares from top to bottom."""
     square_m: float = 0.037
+    """Side of a square."""
     marker_m: float = 0.028
+    """Side of a marker, which lies in a white square."""
     dictionary: str = "DICT_4X4_50"
+    """OpenCV's name of the set of markers."""
     legacy: bool = False
-    """Printed by an OpenCV before 4.6 with an even number of rows: the pattern starts with a marker."""
+    """Whether the pattern starts with a marker, as OpenCV before 4.6 printed boards with an even number of rows."""
 
     def __post_init__(self) -> None:
         if self.columns < 3 or self.rows < 3:

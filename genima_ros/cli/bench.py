@@ -23,7 +23,7 @@ def bench(
 ) -> int:
     """Runs the benchmarks of benchmarks/, all of them if none is named.
 
-    They report and judge nothing; exit status 1 where one did not run to its end, or the streamer did what it must not.
+    They measure and report. Exit status 1 if one did not run to its end, or if the streamer did what it must not do.
 
     Example: genima bench streaming collision --json bench.json
 

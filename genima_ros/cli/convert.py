@@ -78,6 +78,7 @@ def agent(
     """
     check_kind(src, "agent")
     write_json(json, convert_agent(src, dst, conversion))
+    print(f"{dst} holds the drawing agent; genima checkpoint --diffusion {dst} ... takes it")
 
 
 def controller(
@@ -103,6 +104,7 @@ def controller(
     from genima_core.importers.robobase import convert_controller  # torch takes seconds
 
     write_json(json, convert_controller(find_snapshot(src) or src, dst, load_rig(rig), text_encoder))
+    print(f"{dst} holds the controller; genima checkpoint --controller {dst} ... takes it")
 
 
 VERBS = (bags, rlbench, agent, controller)

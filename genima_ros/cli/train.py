@@ -31,8 +31,9 @@ def diffusion(training: tyro.conf.OmitArgPrefixes[DiffusionTraining]) -> None:
 
     train_diffusion(training)
     coder = f" --autoencoder {training.autoencoder}" if training.autoencoder else ""
+    preset = "" if training.preset == "demo" else " --preset paper"  # whose views have the same size
     print(f"{training.out}/agent is trained")
-    print(f"next: genima train controller --data {training.data}{coder} --out runs/controller")
+    print(f"next: genima train controller --data {training.data}{coder}{preset} --out runs/controller")
 
 
 def controller(training: tyro.conf.OmitArgPrefixes[ControllerTraining]) -> None:

@@ -204,9 +204,9 @@ class RecoveryLink(Observer):
         if not self.spin_until(lambda: self._streamer is not None and self._streamer.state in resting, self._answer_s):
             raise RuntimeError(f"the streamer does not come to rest: {self._streamer}")
         if self._streamer is None or self._streamer.state is not State.FAULT:
-            return "there was none"
+            return "there was no fault"
         self._trigger("/streamer/reset_fault")
-        return "it is over"
+        return "the fault is cleared"
 
     def _ask(self, kind: Any, name: str, request: Any = None) -> Any:
         return self.ask(kind, name, request or kind.Request(), self._answer_s, found_s=self._found_s)

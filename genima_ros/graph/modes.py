@@ -81,7 +81,7 @@ class Mode:
 
 _TASK = Argument("task", str, "the task of the arm")
 _SEED = Argument("seed", int, "scene to start with")
-_FPS = Argument("fps", float, "images a second and camera")
+_FPS = Argument("fps", float, "images per second of each camera")
 _SIZE = Argument("size", int, "width and height of the images, px")
 _PRACTICE = Argument(
     "board", str, "where a ChArUco board is, to practise calibration with", choices=("", "table", "hand")
@@ -95,8 +95,8 @@ _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
     Argument("device", str, "where the models run: cpu, cuda, cuda:1, ...; auto is cuda where there is one"),
     Argument("compiled", bool, "compile the drawing networks: faster drawings, a slower start by a minute or two"),
-    Argument("denoising_steps", int, "of a drawing, 0 for the checkpoint's own number"),
-    Argument("instruction", str, "what to do, until something is published on the topic"),
+    Argument("denoising_steps", int, "denoising steps of a drawing; 0: the checkpoint's own number"),
+    Argument("instruction", str, "what to do, until one arrives on the topic instruction"),
     Argument("gate", bool, "check each drawing before it moves the arm; one that fails pauses the policy"),
 )
 _OF_A_CELL = (
@@ -114,7 +114,7 @@ _OF_A_CELL = (
     _RESPAWN,
 )
 _OF_A_LEADER = (
-    Argument("leader_arm", str, "the same for the leader; by default the follower's", ""),
+    Argument("leader_arm", str, "the leader arm, likewise; by default one like the follower", ""),
     Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
 )
 _DRAWING = ("checkpoint", "device", "compiled", "denoising_steps", "instruction")
@@ -135,7 +135,8 @@ _BOARD = NodeEntry("board", ("camera", "marker_frame"), niceness=5, respawn=True
 _RIG = Argument(
     "rig",
     str,
-    "rig.json with where the cameras are; by default calibration/rig.json if it is there, else the checkpoint's own",
+    "rig.json with where the cameras are; by default calibration/rig.json if it is there, else the checkpoint's, where "
+    "the graph runs one",
 )
 _ENABLE = "when nobody is near the arm: genima enable"
 

@@ -173,7 +173,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
         reason = self.loop.status.text
         self.loop.resume(self.ros_now_s())
         self._publish_gate()
-        return f"opened; it was closed: {reason}" if reason else "the gate is open already"
+        return f"the gate is open again; it was closed because: {reason}" if reason else "the gate is open already"
 
     def _publish_gate(self) -> None:
         level = Level.WARN if self.loop.paused else Level.OK

@@ -22,7 +22,7 @@ from genima_ros.graph.packages import import_messages
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.base import ArmParameters, GraphNode
 
-STATUS = {GoalStatus.STATUS_ABORTED: "the driver gave it up", GoalStatus.STATUS_CANCELED: "it was cancelled"}
+STATUS = {GoalStatus.STATUS_ABORTED: "the driver aborted it", GoalStatus.STATUS_CANCELED: "it was cancelled"}
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def gripper_command(node: Node, actions: ModuleType, gripper: Gripper, parameter
 
 def _read_stall(result: Any) -> Answer:
     met = result.reached_goal or result.stalled
-    return Answer(result.reached_goal, result.stalled, "" if met else "it neither arrived nor met anything")
+    return Answer(result.reached_goal, result.stalled, "" if met else "it neither reached the width nor met an object")
 
 
 class GripperNode(GraphNode[GripperParameters]):

@@ -207,7 +207,7 @@ def check_start(
         missing = [name for name in setup.arm.joint_names if name not in given]
         if given and missing:
             there = f"{inputs.topics[role]} lacks {', '.join(missing)}; it has {', '.join(sorted(given))}"
-            raise RuntimeError(f"{there}: name the robot by the parameter {parameter}")
+            raise RuntimeError(f"{there}: name the right arm (parameter {parameter}, --{parameter.replace('_', '-')})")
     _check_disk(parameters.out, parameters.reserve_mb)
 
 

@@ -89,7 +89,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         self.diagnostics.expect("arm_status")
         self.serve("enable", self._on_enable)
         self.serve("stop", self._on_stop)
-        self.serve("reset_fault", lambda: self.streamer.reset_fault() or "fault left")
+        self.serve("reset_fault", lambda: self.streamer.reset_fault() or "the fault is cleared")
         self.add_on_set_parameters_callback(self._on_parameters)
         if p.enabled:
             self.streamer.enable()
