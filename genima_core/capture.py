@@ -1,4 +1,4 @@
-"""Making a trained network fast without changing it: twins that share its tensors, and captured CUDA graphs."""
+"""Makes a trained network faster without changing it: by twins that share its tensors, and by captured CUDA graphs."""
 
 import copy
 import warnings
@@ -13,16 +13,16 @@ Function = Callable[..., tuple[Tensor, ...]]
 
 
 class Captured:
-    """Calls functions of tensors on one device; on a GPU each is captured once and then costs a single launch."""
+    """Calls functions of tensors on one device; on a GPU each becomes a CUDA graph once, and then costs one launch."""
 
     def __init__(self, device: torch.device, capture: bool = True) -> None:
-        """`capture` false leaves everything as it is, also on a GPU: for weights that still change."""
+        """With `capture` false nothing is captured, not even on a GPU: for weights that still change."""
         self.device = device
         self._captures = capture and device.type == "cuda"
         self._graphs: dict[Hashable, _Graph] = {}
 
     def __call__(self, key: Hashable, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """`function(*inputs)`; the same key must mean the same function and shapes."""
+        """Returns `function(*inputs)`; the same key must always mean the same function and shapes."""
         if self._captures and key not in self._graphs:
             try:
                 self._graphs[key] = _Graph(function, inputs, self.device)
@@ -41,13 +41,13 @@ class Captured:
 
 
 class _Graph:
-    """A function as one CUDA graph, with tensors of its own for what goes in and comes out."""
+    """A function as one CUDA graph, with its own tensors for inputs and outputs."""
 
     def __init__(self, function: Function, inputs: Sequence[Tensor], device: torch.device) -> None:
         self._inputs = [x.to(device, copy=True) for x in inputs]
         side = torch.cuda.Stream(device)
         side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):  # cuDNN chooses and compiled code is made before anything is captured
+        with torch.cuda.stream(side):  # cuDNN chooses, and code is compiled, before the capture
             for _ in range(3):
                 function(*self._inputs)
         torch.cuda.current_stream(device).wait_stream(side)
@@ -66,17 +66,17 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def channels_last(module: Module, device: torch.device | str | None = None) -> Module:
-    """The module on the device (where it is, by default), its weights laid out as fast convolutions want them."""
+    """Moves a module to the device (by default it stays), with its weights in the layout of fast convolutions."""
     return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
 def shared_twin(module: Module) -> Module:
-    """The same module with the same tensors, whose structure can be changed without changing the original's."""
+    """A copy that shares all tensors with the module; its structure can be changed without changing the original."""
     return copy.deepcopy(module, {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())})
 
 
 def compile_frozen(function: Callable, device: torch.device) -> Callable:
-    """torch.compile's version of a function of tensors, for weights that do not change any more and no gradients."""
+    """A function of tensors, compiled by torch.compile, for weights that no longer change; without gradients."""
     # CUDA graphs are captured by `Captured`, around more than one function.
     fast = torch.compile(function, dynamic=False, options={"max_autotune": device.type == "cuda"})
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Weights of others: read without running anything, of the size that their file has, and finite."""
+"""Reads weights that others made: nothing in them is executed, and size, completeness and numbers are checked."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,12 +11,17 @@ from torch import Tensor, nn
 from genima_core.files import check_regular, one_line, read_json
 
 MAX_NUMBER, MAX_LAYERS = 200_000, 256
-"""Of a network's configuration; CLIP's vocabulary has 49,408 words."""
+"""Largest values in a network's configuration, of any number and of layers; CLIP's vocabulary has 49,408 words."""
 WEIGHTS = ("*.safetensors", "*.bin")
 
 
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """A network's or scheduler's configuration; FileNotFoundError, ValueError: damaged, or numbers that none has."""
+    """A network's or scheduler's configuration.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged, or holds larger numbers than any network has.
+    """
     path = Path(folder) / name
     config = read_json(path)
     for key, value in config.items():
@@ -28,7 +33,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def check_size(build: Callable[[], nn.Module], files: list[Path], what: str) -> None:
-    """Builds without memory what a configuration describes; ValueError: it is larger than the files."""
+    """ValueError if a configuration describes a larger network than its files hold; building it takes no memory."""
     with torch.device("meta"):
         numbers = sum(parameter.numel() for parameter in build().parameters())
     found = sum(path.stat().st_size for path in files)
@@ -37,18 +42,23 @@ def check_size(build: Callable[[], nn.Module], files: list[Path], what: str) -> 
 
 
 def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
-    """ValueError: some numbers are NaN or infinite."""
+    """ValueError if some numbers are NaN or infinite."""
     wrong = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if wrong:
         raise ValueError(f"{what} has weights that are not finite: {', '.join(wrong[:3])}; restore or download it")
 
 
 def read_torch(path: Path) -> Any:
-    """What torch saved, by its unpickler for weights, which calls nothing; FileNotFoundError, ValueError: damaged."""
+    """What torch.save wrote, read by torch's unpickler for weights, which executes nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or asks for more than weights need.
+    """
     check_regular(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has many of its own
+    except Exception as error:  # torch.load raises many kinds
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             remedy = "Where it was trained, write it again as torch.save({'agent': agent.state_dict()}, ...)"
             refused = f"{path} asks for {asked[1]}, which weights do not need; nothing was executed"
@@ -57,13 +67,18 @@ def read_torch(path: Path) -> Any:
 
 
 def load_part(kind: Any, folder: Path) -> Any:
-    """A diffusers model in float32, no tensor missing or unknown; FileNotFoundError, ValueError: damaged."""
+    """A diffusers model in float32, in which no tensor is missing or unknown.
+
+    Raises:
+        FileNotFoundError: there is none in the folder.
+        ValueError: it is damaged.
+    """
     from diffusers.utils import logging as diffusers_logging
 
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no {kind.__name__} in {folder}: config.json is missing")
-    # In half precision only is what many people download of a large model.
+    # Many people download large models in half precision only.
     variant = None if any(folder.glob("diffusion_pytorch_model.[sb]*")) else "fp16"
     level = diffusers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
@@ -78,7 +93,7 @@ def load_part(kind: Any, folder: Path) -> Any:
             output_loading_info=True,
             low_cpu_mem_usage=False,
         )
-    except Exception as error:  # safetensors, json and diffusers each have their own
+    except Exception as error:  # safetensors, json and diffusers raise different kinds
         raise ValueError(f"{folder} is damaged ({one_line(error)}); restore or download it again") from error
     finally:
         diffusers_logging.set_verbosity(level)

@@ -12,14 +12,14 @@ from genima_core.geometry import checked_numbers, make_transform, transform_poin
 
 MIN_CORNERS = 6
 MARGIN_SQUARES = 0.25
-"""White around the printed board."""
+"""Width of the white margin around the printed board, in squares."""
 ENLARGED_BELOW_PX = 1000
-"""Smaller images are enlarged twofold: more markers are read, and corners are found twice as exactly."""
+"""Smaller images are enlarged twofold: more markers are read, and corners are located twice as precisely."""
 
 
 @dataclass(frozen=True)
 class CameraView:
-    """The board's corners `corners_px` (n, 2) that one camera saw, `ids` being rows of `Board.corners`."""
+    """What one camera saw of the board: corners at `corners_px` (n, 2), whose `ids` are rows of `Board.corners`."""
 
     intrinsics: PinholeCamera
     ids: tuple[int, ...]
@@ -95,7 +95,7 @@ class Board:
 
     @cached_property
     def _bias_px(self) -> np.ndarray:
-        """(2,) that this OpenCV adds to every corner: 0.5 before version 5, measured on the board's own picture."""
+        """(2,) that this OpenCV adds to every corner (0.5 before version 5), measured on the board's own picture."""
         square_px = 40
         ids, corners_px = self._read(self.picture(square_px / self.square_m))
         true_px = (self.corners[ids, :2] / self.square_m + MARGIN_SQUARES) * square_px - 0.5
@@ -111,7 +111,7 @@ class Board:
         return self._charuco.generateImage(size, marginSize=border)
 
     def detect(self, rgb: np.ndarray, camera: PinholeCamera) -> CameraView | None:
-        """What an image (H, W, 3) or (H, W) uint8 shows; None: fewer corners than `MIN_CORNERS`, or all in one line."""
+        """What an image (H, W, 3) or (H, W) uint8 shows; None for fewer than `MIN_CORNERS`, or all in one line."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb
         scale = 2 if max(grey.shape) < ENLARGED_BELOW_PX else 1
         if scale > 1:
@@ -128,7 +128,7 @@ class Board:
         return len(ids) >= 4 and np.linalg.matrix_rank(corners - corners.mean(axis=0), tol=1e-6) == 2
 
     def pose(self, view: CameraView) -> np.ndarray:
-        """T_cam_board (4, 4) of what a camera without distortion sees; ValueError for too few corners, or a line."""
+        """T_cam_board (4, 4) from a view without distortion; ValueError for too few corners, or all in one line."""
         if not self.spans_a_plane(view.ids):
             raise ValueError(f"{len(view.ids)} corners in one line determine no pose; show more of the board")
         seen = self.corners[list(view.ids)], view.corners_px, view.intrinsics.K, None
@@ -137,9 +137,9 @@ class Board:
         return make_transform(cv2.Rodrigues(rotation)[0], np.ravel(translation))
 
     def project(self, T_cam_board: np.ndarray, camera: PinholeCamera) -> np.ndarray:
-        """Pixels (n, 2) of all corners; NaN behind the camera."""
+        """Pixels (n, 2) of all corners; NaN for those behind the camera."""
         return camera.project(transform_points(T_cam_board, self.corners))
 
     def off_px(self, T_cam_board: np.ndarray, view: CameraView) -> np.ndarray:
-        """Distances (n,) of the corners seen from where a pose of the board puts them."""
+        """Distances (n,) in px between the corners seen and where a pose of the board puts them."""
         return np.linalg.norm(self.project(T_cam_board, view.intrinsics)[list(view.ids)] - view.corners_px, axis=1)

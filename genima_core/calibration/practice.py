@@ -17,14 +17,14 @@ def place_board(spec: mujoco.MjSpec, place: str) -> None:
     """Puts the default board on the "table" or into the "hand", as `calibration.simulated` does; "" does nothing."""
     if place == "table":
         T_base_board = board_on_table(Board())
-        T_base_board[2, 3] += THICKNESS_M  # its picture is not in the table's surface
+        T_base_board[2, 3] += THICKNESS_M  # above the surface of the table, which would hide the picture
         add_board(spec, spec.worldbody, Board(), T_base_board)
     elif place == "hand":
         add_board(spec, spec.body(HAND_BODY), Board(), board_in_hand(Board()))
 
 
 def add_board(spec: mujoco.MjSpec, body: mujoco.MjsBody, board: Board, T_body_board: np.ndarray) -> None:
-    """A stiff print with its white margin, which nothing touches, at `T_body_board` (4, 4)."""
+    """Adds a stiff print with its white margin, with which nothing collides, at `T_body_board` (4, 4)."""
     picture = np.repeat(board.picture(SQUARE_PX / board.square_m)[..., None], 3, axis=2)
     height, width, _ = picture.shape
     texture = spec.add_texture(

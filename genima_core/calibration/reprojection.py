@@ -1,4 +1,4 @@
-"""The corners' pixels as a function of two poses, the camera's and the board's, and what to begin a fit with."""
+"""Reprojection errors as a function of two poses, the camera's and the board's, and first guesses of both."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,23 +20,26 @@ Poses = tuple[np.ndarray, np.ndarray]
 """T_mount_cam and T_other_board."""
 MIN_VIEWS = 3
 TURN_RAD = (0.02, 3.0)
-"""Turns between two views that tell an axis: less is noise, and half a turn has two axes."""
+"""Range of turns between two views that show an axis: less is noise, and half a turn has two axes."""
 SECOND_AXIS = 1e-3
-"""Least share of the turns about a second axis."""
+"""The turns about a second axis must be at least this share of those about the first."""
 
 
 @dataclass(frozen=True)
 class PoseView:
-    """The board as one camera saw it at one pose of the arm: its corners, `points` (n, 3) in its frame, at `corners_px`
-    (n, 2), `T_mount_other` by forward kinematics and `T_cam_board` as measured from this view alone.
-    """
+    """The board as one camera saw it at one pose of the arm."""
 
     name: str
+    """Of the sample."""
     camera: PinholeCamera
     T_mount_other: np.ndarray
+    """(4, 4) by forward kinematics; see `mount_to_other`."""
     T_cam_board: np.ndarray
+    """(4, 4) as measured in this view alone."""
     points: np.ndarray
+    """(n, 3) corners in the board's frame, in m."""
     corners_px: np.ndarray
+    """(n, 2) where they were seen."""
 
 
 def pose_views(camera: RigCamera, samples: SampleSet) -> list[PoseView]:
@@ -51,12 +54,12 @@ def pose_views(camera: RigCamera, samples: SampleSet) -> list[PoseView]:
 
 
 def mount_to_other(mount: Mount, T_base_hand: np.ndarray) -> np.ndarray:
-    """T_mount_other (..., 4, 4): the hand in the base for a camera at the base, the base in the hand for one on it."""
+    """T_mount_other (..., 4, 4): for a camera at the base the hand in the base, for one on the hand the inverse."""
     return T_base_hand if mount == "base" else invert(T_base_hand)
 
 
 class Reprojection:
-    """Errors of one camera's views under guesses of the two poses."""
+    """Errors of one camera's views, as a function of the two poses."""
 
     def __init__(self, views: Sequence[PoseView]) -> None:
         self._camera = views[0].camera
@@ -79,27 +82,27 @@ class Reprojection:
         return np.sqrt(np.add.reduceat(squares, np.cumsum(self._counts) - self._counts) / self._counts)
 
     def total_rms_px(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> float:
-        """The same over the corners of all views."""
+        """Root mean square over the corners of all views."""
         return float(np.sqrt((self.errors_px(T_mount_cam, T_other_board) ** 2).sum(axis=1).mean()))
 
     def refine(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> Poses:
-        """Both poses that explain the corners best, robustly, from a guess."""
+        """Both poses that explain the corners best: a robust fit that begins with a guess."""
         x = _fit(lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:])), 12).x
         return moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:])
 
     def board_scale(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> tuple[float, float]:
-        """How many times as large as assumed the board is, by the arm's motion, and the standard error of that."""
+        """Size of the board by the arm's motion, relative to the assumed size, and the standard error of this ratio."""
         fit = _fit(lambda x: self.errors_px(moved(T_mount_cam, x[:6]), moved(T_other_board, x[6:12]), 1 + x[12]), 13)
         variance = np.linalg.pinv(fit.jac.T @ fit.jac)[12, 12] * 2 * fit.cost / max(1, len(fit.fun) - 13)
         return 1 + float(fit.x[12]), float(np.sqrt(variance))
 
     def refine_board(self, T_mount_cam: np.ndarray, T_other_board: np.ndarray) -> np.ndarray:
-        """The board's pose that explains the corners best while the camera stays where it is, from a guess."""
+        """The board's pose that explains the corners best while the camera is fixed: a fit that begins with a guess."""
         return moved(T_other_board, _fit(lambda x: self.errors_px(T_mount_cam, moved(T_other_board, x)), 6).x)
 
 
 def _fit(errors: Callable[[np.ndarray], np.ndarray], size: int) -> OptimizeResult:
-    """The (size,) numbers around zero with the least errors, robustly."""
+    """Finds the (size,) numbers with the smallest errors, robustly, beginning at zero."""
     return least_squares(lambda x: errors(x).ravel(), np.zeros(size), loss="soft_l1", f_scale=NOISE_PX, x_scale="jac")
 
 
@@ -109,7 +112,11 @@ def moved(T_a_b: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def best_guess(views: Sequence[PoseView]) -> tuple[str, Poses]:
-    """Method and poses that reproject best, on all views or a part, as a bad one spoils some; ValueError: too few."""
+    """Closed-form method and poses with the smallest reprojection errors.
+
+    Methods are tried on all views and on parts of them, because a bad view may spoil those that contain it. ValueError
+    if there are too few views, or too little rotation.
+    """
     if len(views) < MIN_VIEWS:
         raise ValueError(f"{len(views)} views of the board do not determine where it is; take {MIN_VIEWS} or more")
     guesses = [guess for part in _parts(views) for guess in closed_forms(part)]
@@ -130,7 +137,7 @@ def _parts(views: Sequence[PoseView]) -> Iterator[Sequence[PoseView]]:
 
 
 def closed_forms(views: Sequence[PoseView]) -> Iterator[tuple[str, Poses]]:
-    """Every method that has an answer to T_mount_other @ T_other_board = T_mount_cam @ T_cam_board, with its poses."""
+    """Name and poses of each method that solves T_mount_other @ T_other_board = T_mount_cam @ T_cam_board."""
     T_mount_other = np.stack([view.T_mount_other for view in views])
     T_cam_board = np.stack([view.T_cam_board for view in views])
     for method, solver in {"motions": from_motions, "rotations": from_rotations}.items():
@@ -178,6 +185,6 @@ def mean_pose(T_a_b: np.ndarray) -> np.ndarray:
 
 
 def _nearest_rotation(M: np.ndarray) -> np.ndarray:
-    """Of a matrix that is a rotation times any number, also a negative one."""
+    """The rotation in a matrix that is one times any number, which may be negative."""
     U, _, Vt = np.linalg.svd(np.sign(np.linalg.det(M)) * M)
     return U @ Vt

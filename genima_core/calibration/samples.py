@@ -1,4 +1,4 @@
-"""Samples: what the cameras saw of the board while the arm was at rest, in a folder, so that solving can be repeated.
+"""Samples: what the cameras saw of the board while the arm was at rest. A folder keeps them for solving.
 
 board.json        the `Board`
 sample_000.json   one `Sample`: joints, hand pose, corners by camera, each with the camera's intrinsics
@@ -20,6 +20,7 @@ from genima_core.geometry import checked_numbers, checked_pose
 
 BOARD_FILE = "board.json"
 NEW_POSE_RAD = 0.05
+"""A pose is new if some joint is further than this from where it was in each earlier one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Sample:
 
     @classmethod
     def at(cls, arm: Arm, name: str, stamp_s: float, q: np.ndarray, views: Mapping[str, CameraView]) -> "Sample":
-        """With the hand where forward kinematics puts it."""
+        """A sample whose hand is where forward kinematics puts it."""
         return cls(name, stamp_s, np.asarray(q, np.float64), arm.frame_pose(q, "hand"), views)
 
     def save(self, folder: Path) -> None:
@@ -51,7 +52,7 @@ class Sample:
 
     @classmethod
     def load(cls, file: Path) -> "Sample":
-        """ValueError where a field is missing or of another shape."""
+        """ValueError if a field is missing or has another shape."""
         content = read_json(file)
         with explained(f"{file} is not a calibration sample", remedy="delete it and take the sample again"):
             return from_overrides(cls, {**content, "name": file.stem}, "the sample")
@@ -59,7 +60,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples of one board that nobody moved relative to what carries it."""
+    """Samples of one board that did not move relative to what carries it."""
 
     board: Board
     samples: tuple[Sample, ...]
@@ -78,7 +79,7 @@ class SampleSet:
         return tuple(dict.fromkeys(name for sample in self.samples for name in sample.views))
 
     def seen_by(self, camera: str) -> tuple[Sample, ...]:
-        """The samples with a view of this camera; ValueError if its intrinsics differ between samples."""
+        """The samples in which this camera saw the board; ValueError if its intrinsics differ between them."""
         samples = tuple(sample for sample in self.samples if camera in sample.views)
         by_intrinsics = {sample.views[camera].intrinsics: sample.name for sample in samples}
         if len(by_intrinsics) > 1:
@@ -87,14 +88,14 @@ class SampleSet:
         return samples
 
     def save(self, folder: Path) -> None:
-        """Writes the folder; samples that are there under other names stay."""
+        """Writes the folder; samples with other names that are in it stay."""
         write_json(folder / BOARD_FILE, asdict(self.board))
         for sample in self.samples:
             sample.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "SampleSet":
-        """FileNotFoundError where the folder holds no samples, ValueError where a file is damaged."""
+        """FileNotFoundError if the folder contains no samples, ValueError if a file is damaged."""
         files = sample_files(folder)
         if not (folder / BOARD_FILE).is_file() or not files:
             raise FileNotFoundError(f"{folder} holds no calibration samples; take some: genima calibrate collect")
@@ -106,7 +107,7 @@ def sample_files(folder: Path) -> list[Path]:
 
 
 def read_board(folder: Path) -> Board:
-    """FileNotFoundError or ValueError where it holds none."""
+    """The board of a folder of samples; FileNotFoundError if there is none, ValueError if it is damaged."""
     return from_overrides(Board, read_json(folder / BOARD_FILE), str(folder / BOARD_FILE))
 
 
@@ -117,20 +118,20 @@ def next_name(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Moment:
-    """What all cameras and the arm show, at rest."""
+    """Images of all cameras and the state of the arm, while it is at rest."""
 
     stamp_s: float
     """Of the oldest image."""
     q: np.ndarray
     """(7,) rad."""
     opening: float
-    """0 closed to 1 open; 1 where the joint states tell nothing of the fingers."""
+    """0 closed to 1 open; 1 if the joint states do not contain the fingers."""
     images: dict[str, np.ndarray]
     """Camera name to (H, W, 3) uint8."""
     cameras: dict[str, PinholeCamera]
 
     def sample(self, arm: Arm, board: Board, name: str) -> Sample:
-        """What each camera sees of the board; without those that see too little of it."""
+        """What each camera sees of the board; cameras that see too little of it are left out."""
         found = {camera: board.detect(image, self.cameras[camera]) for camera, image in self.images.items()}
         views = {camera: view for camera, view in found.items() if view is not None}
         return Sample.at(arm, name, self.stamp_s, self.q, views)
@@ -141,12 +142,13 @@ class CollectSession:
 
     def __init__(self, folder: Path, board: Board, arm: Arm) -> None:
         if (folder / BOARD_FILE).is_file() and (there := read_board(folder)) != board:
-            raise ValueError(f"the samples in {folder} are of another board ({there}, not {board}); name another")
+            given = f"the samples in {folder} are of another board ({there}, not {board})"
+            raise ValueError(f"{given}; name another folder, or the same board")
         SampleSet(board, ()).save(folder)
         self.folder, self.board, self.arm = folder, board, arm
         self.taken: list[Path] = []
         self.views: Counter[str] = Counter()
-        """Camera to how many samples of this session it saw the board in, also of those that were deleted."""
+        """Camera to the number of samples of this session in which it saw the board, deleted ones included."""
         self._tried = [Sample.load(file).q for file in sample_files(folder)]
 
     def is_new(self, q: np.ndarray) -> bool:

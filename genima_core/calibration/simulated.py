@@ -1,4 +1,4 @@
-"""Views of the board as a camera of a known rig would have them, with noise: what the solver is measured on."""
+"""Simulated views of the board by a camera of a known rig, with noise, on which the solver is measured."""
 
 from itertools import islice
 
@@ -12,9 +12,9 @@ from genima_core.cameras import RigCamera
 from genima_core.geometry import invert, make_transform, transform_points
 
 JOINT_RANGE_RAD = np.array([0.9, 0.5, 0.7, 0.6, 0.9, 0.7, np.inf])
-"""Around home; joint 7 turns the board to the cameras."""
+"""Largest distance of each joint from home; joint 7 turns the board towards the cameras."""
 SLANT_MOST_RAD = np.deg2rad(60.0)
-"""Between the line of sight and the board's normal; beyond, detectors fail."""
+"""Largest angle between the line of sight and the board's normal; beyond it detectors fail."""
 ABOVE_TABLE_M = 0.03
 EDGE_PX = 4.0
 TRIES = 4000
@@ -40,7 +40,10 @@ def board_for(camera: RigCamera, board: Board) -> np.ndarray:
 def poses_that_show(
     arm: Arm, camera: RigCamera, board: Board, T_other_board: np.ndarray, rng: np.random.Generator, count: int
 ) -> np.ndarray:
-    """Random joints (count, 7) rad at which the camera sees the whole board, not too slanted; ValueError: too few."""
+    """Random joints (count, 7) rad at which the camera sees the whole board, not too slanted.
+
+    ValueError if so many are not found.
+    """
     q = rng.uniform(arm.clip(arm.home - JOINT_RANGE_RAD), arm.clip(arm.home + JOINT_RANGE_RAD), (TRIES, 7))
     found = list(islice((q_i for q_i in q if _is_shown(arm, camera, board, T_other_board, q_i)), count))
     if len(found) < count:

@@ -16,9 +16,9 @@ from genima_core.files import check_name, explained, read_json, write_json
 from genima_core.geometry import checked_pose, distance, invert, transform_points
 
 OUTLIER_RATIO = 3.0
-"""A view is left out when its error is this many times the median view's..."""
+"""A view is left out if its error is more than this many times that of the median view..."""
 OUTLIER_PX = 1.0
-"""...and more than this."""
+"""...and more than this many pixels."""
 ROUNDS = 6
 
 
@@ -37,10 +37,12 @@ class Residual:
 
 @dataclass(frozen=True)
 class Spread:
+    """How different the views are that were used."""
+
     turn_deg: float
     """Rotation of the hand about its most used axis, root mean square."""
     second_turn_deg: float
-    """About the second axis; rotation about one axis alone leaves the solution open."""
+    """The same about the second axis; rotation about one axis alone does not determine the solution."""
     coverage: float
     """Share of the image, in width times height, between the outermost corners seen."""
 
@@ -56,7 +58,7 @@ class Solution:
     T_other_board: np.ndarray
     """The board in what carries it: the base for a camera on the hand, else the hand."""
     method: str
-    """Closed form whose answer was refined."""
+    """Closed form whose result was refined."""
     rms_px: float
     """Over all corners of the views that were used."""
     residuals: tuple[Residual, ...]
@@ -64,7 +66,7 @@ class Solution:
     """Standard error of the camera's position (jackknife over the views)."""
     uncertainty_deg: float
     board_scale: float
-    """How many times as large as it was said to be the board seems, measured by the arm's motion."""
+    """Size of the board, measured by the arm's motion, relative to the size that was given."""
     board_scale_error: float
     spread: Spread
 
@@ -83,7 +85,7 @@ class Solution:
 
 
 def solve(camera: RigCamera, samples: SampleSet) -> Solution:
-    """Extrinsics of a camera from all views that agree; ValueError: they are too few, or the hand hardly turned."""
+    """Extrinsics of a camera from all views that agree; ValueError if they are too few, or the hand hardly turned."""
     views = pose_views(camera, samples)
     method, guess = best_guess(views)
     used, poses = _agreeing(views, guess)
@@ -176,7 +178,7 @@ class _Solutions:
 
 
 def load_solutions(path: Path) -> dict[str, Solution]:
-    """Camera name to solution; FileNotFoundError or ValueError where `save_solutions` wrote none."""
+    """Camera name to solution; FileNotFoundError or ValueError if it is not a file of `save_solutions`."""
     with explained(f"{path} holds no solutions of genima calibrate solve"):
         stored = from_overrides(_Solutions, read_json(path), "the file")
     return {solution.camera: solution for solution in stored.solutions}

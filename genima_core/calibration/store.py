@@ -16,7 +16,7 @@ from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, 
 
 CalibrationType = Literal["eye_in_hand", "eye_on_base"]
 TYPES: dict[CalibrationType, Mount] = {"eye_in_hand": "hand", "eye_on_base": "base"}
-"""easy_handeye2's name of what we call the mount."""
+"""easy_handeye2's name to our mount."""
 OPTICAL_FRAME = "{camera}_color_optical_frame"
 
 _T_HAND_EFFECTOR = {
@@ -53,7 +53,7 @@ class Calib(Parameters):
 
     @classmethod
     def of(cls, camera: RigCamera, arm: Arm = PANDA, marker_frame: str = "charuco_board") -> "Calib":
-        """Of a camera of the rig on or beside this arm, with its frames and those of realsense-ros."""
+        """The calibration of a camera of the rig, with the frames of this arm and of realsense-ros."""
         kind = next(kind for kind, mount in TYPES.items() if mount == camera.mount)
         return cls(
             camera.name,
@@ -70,14 +70,15 @@ class Calib(Parameters):
         return TYPES[self.calibration_type]
 
     def T_mount_cam(self) -> np.ndarray:
-        """(4, 4) of the OpenCV camera in the hand or base; ValueError if the place of its frames is unknown."""
+        """(4, 4) pose of the OpenCV camera in the hand or base; ValueError if it refers to unknown frames."""
         if not self.tracking_base_frame.endswith("optical_frame"):
             given = f"calibration {self.name!r} is of frame {self.tracking_base_frame!r}, which is not an optical frame"
             remedy = f"calibrate with tracking_base_frame:={OPTICAL_FRAME.format(camera=self.name)}"
             raise ValueError(f"{given}; {remedy}")
         if self.mount == "base":
             if self.robot_base_frame != "base" and not self.robot_base_frame.endswith("link0"):
-                raise ValueError(f"{self.name!r} has robot_base_frame {self.robot_base_frame!r}; it needs link 0")
+                given = f"calibration {self.name!r} has robot_base_frame {self.robot_base_frame!r}"
+                raise ValueError(f"{given}; known are base, and frames that end in link0")
             return self.T_robot_cam
         for suffix, T_hand_effector in _T_HAND_EFFECTOR.items():
             if self.robot_effector_frame == suffix or self.robot_effector_frame.endswith(f"_{suffix}"):
@@ -100,7 +101,7 @@ class Calib(Parameters):
 
     @classmethod
     def load(cls, path: Path) -> "Calib":
-        """FileNotFoundError, or ValueError where a field is missing, not a number, or not a rotation."""
+        """FileNotFoundError if there is none, ValueError if a field is missing, not a number or not a rotation."""
         data = read_yaml(path)
         with explained(f"{path} is not a .calib file of easy_handeye2"):
             stored = from_overrides(_File, data, "the file", strict=False)
@@ -113,7 +114,12 @@ class Calib(Parameters):
 
 
 def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> CameraRig:
-    """The rig with cameras elsewhere, by name: mount and T_mount_cam; KeyError, ValueError: none such, other mount."""
+    """The rig with new poses: camera name to mount and T_mount_cam.
+
+    Raises:
+        KeyError: the rig has no such camera.
+        ValueError: the camera is mounted elsewhere.
+    """
     for name, (mount, _) in poses.items():
         if rig[name].mount != mount:
             given = f"camera {name!r} was calibrated as mounted on the {mount}; the rig has it on the {rig[name].mount}"
@@ -123,7 +129,7 @@ def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> Camer
 
 
 def check_intrinsics(rig: CameraRig, intrinsics: Mapping[str, PinholeCamera]) -> None:
-    """ValueError if a camera's intrinsics are not the rig's, nor become so when the image is resized."""
+    """ValueError if a camera's intrinsics are not those of the rig, even after resizing the image."""
     for name, camera in intrinsics.items():
         ours = rig[name].intrinsics
         if off := ours.difference(camera.resize(*ours.size)):

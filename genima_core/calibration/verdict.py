@@ -20,14 +20,14 @@ GRADES: tuple[Grade, ...] = ("good", "usable", "bad")
 
 ENOUGH_VIEWS = 12
 SCALE_SIGMAS = 4.0
-"""A deviation of the board's size counts from this many standard errors on."""
+"""A deviation of the board's size counts if it is more than this many standard errors."""
 APART_MM = 5.0
-"""Between where two cameras put the board that the hand held."""
+"""Largest distance between the places at which two cameras see the board in the hand."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A grade, and one line of advice for everything that speaks against "good"."""
+    """A grade, and a line of advice for each thing that speaks against "good"."""
 
     grade: Grade
     advice: tuple[str, ...]
@@ -89,7 +89,7 @@ def unseen(samples: SampleSet, wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def disagreements(solutions: Mapping[str, Solution]) -> tuple[str, ...]:
-    """A line for each two cameras at the base that put the board, which the hand held, at different places."""
+    """A line for each pair of cameras at the base that see the board at different places in the hand."""
     fixed = [solution for solution in solutions.values() if solution.mount == "base"]
     lines = []
     for first, second in combinations(fixed, 2):
@@ -102,14 +102,14 @@ def disagreements(solutions: Mapping[str, Solution]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Drift:
-    """One camera, stored against measured."""
+    """One camera: its stored extrinsics against new samples."""
 
     camera: str
     views: int
     px: float
-    """Root mean square distance of the corners from where the stored extrinsics put them, the board fitted to them."""
+    """Root mean square distance of the corners from where the stored extrinsics put them, with the best board pose."""
     mm: float | None
-    """Between the stored position and a new solution; None where the views do not determine one."""
+    """Distance between the stored position and a new solution; None if the views do not determine one."""
     deg: float | None
 
 
@@ -122,7 +122,7 @@ class Apart:
     px: float
     """Mean distance, in the second image, between the corners seen and those that the first camera predicts."""
     mm: float
-    """Between the two places of the board's middle in the base frame."""
+    """Distance between the two places of the board's middle in the base frame."""
 
 
 def drift(camera: RigCamera, samples: SampleSet) -> Drift:
@@ -142,7 +142,7 @@ def drift(camera: RigCamera, samples: SampleSet) -> Drift:
 
 
 def from_known_board(camera: RigCamera, sample: Sample, board: Board, T_other_board: np.ndarray) -> tuple[float, float]:
-    """One view against a board whose place is known: rms in px, and mm between the board's middles."""
+    """One view of a board whose place is known: rms error in px, and distance of the board's middle in mm."""
     view = sample.views[camera.name]
     T_cam_board = invert(camera.T_mount_cam) @ mount_to_other(camera.mount, sample.T_base_hand) @ T_other_board
     rms_px = float(np.sqrt((board.off_px(T_cam_board, view) ** 2).mean()))

@@ -1,4 +1,4 @@
-"""Makes an agent of a base model and the network that somebody has trained to draw with it, in diffusers' layout."""
+"""Makes a drawing agent from a base model and the network that was trained to draw with it, in diffusers' layout."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from genima_core.files import check_replaceable
 @dataclass(frozen=True)
 class Options:
     preset: Literal["sd-turbo", "sdxl-turbo", "instruct-pix2pix"] = "sd-turbo"
-    """Sizes and kind of model that it was trained with."""
+    """Preset with the kind of model and the sizes that it was trained with."""
     base: str | None = None
     """Name or folder of the base model that it was trained with; the preset's by default."""
     autoencoder: str | None = None
@@ -23,7 +23,7 @@ class Options:
 
 
 def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict[str, Any]:
-    """Writes an agent's folder, in place of an older one, from what `find_trained` takes; says what it put together."""
+    """Writes an agent's folder from one that `find_trained` accepts; an older agent is replaced. Returns a summary."""
     from diffusers import UNet2DConditionModel  # takes seconds, and the command line needs the options at once
 
     from genima_core.diffusion.agent import OF_AGENT, DiffusionAgent

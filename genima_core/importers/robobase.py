@@ -21,7 +21,7 @@ from genima_core.language import TextEncoder
 from genima_core.weights import read_torch
 
 CONFIGS = ("config.yaml", ".hydra/config.yaml", "../.hydra/config.yaml", "../../.hydra/config.yaml")
-"""Where the configuration may lie, seen from the snapshot: GENIMA's training puts it beside it, hydra above it."""
+"""Where the configuration may be, relative to the snapshot: GENIMA's training writes it beside, hydra above it."""
 CLIP = "openai/clip-vit-base-patch32"
 """What the published controller embeds instructions with."""
 
@@ -36,7 +36,7 @@ PREFIXES = (
     ),
     ("actor.actor_model.", ""),
 )
-"""Beginnings of the names there and in `Act`; the first that fits counts."""
+"""Prefixes of tensor names in a snapshot and in `Act`; the first that matches counts."""
 
 VALUES = {
     "size": "visual_observation_shape",
@@ -48,7 +48,7 @@ VALUES = {
     "encoder_layers": "method.actor_model.enc_layers",
     "decoder_layers": "method.actor_model.dec_layers",
 }
-"""`ActConfig`'s names of what config.yaml says."""
+"""Fields of `ActConfig`, and the keys of config.yaml that hold their values."""
 
 IGNORED = (
     ("encoder.", "a second name of actor.encoder_model"),
@@ -57,15 +57,21 @@ IGNORED = (
     ("actor.actor_model.pos_table", "computed"),
     ("clip_model.", "the text encoder has its own folder"),
 )
-"""Beginnings of names that are left out, and why."""
+"""Prefixes of tensor names that are left out, and why."""
 
 
 def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: str | None = None) -> dict:
-    """Turns a RoboBase snapshot (.pt) into a controller's folder; what was done, and the ignored names by reason.
+    """Turns a RoboBase snapshot into a controller's folder; returns a summary, with the ignored tensors by reason.
 
-    Statistics lie beside it, and config.yaml there or above. `rig` holds the cameras that targets will be drawn for,
-    `text_encoder` names the CLIP model that it was trained with, ViT-B/32 by default. FileNotFoundError, ValueError: a
-    file is missing, damaged, asks for code, or describes a network that `Act` is not.
+    Args:
+        source: The .pt file. Its two statistics files must be beside it, and config.yaml there or above.
+        out: Folder of the controller.
+        rig: The cameras that targets will be drawn for.
+        text_encoder: The CLIP model that it was trained with; ViT-B/32 by default.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or asks for code to be run, or describes a network that `Act` is not.
     """
     snapshot = Path(source)
     if not snapshot.is_file():
@@ -95,11 +101,11 @@ def find_config(snapshot: Path) -> Path:
     for name in CONFIGS:
         if (snapshot.parent / name).is_file():
             return (snapshot.parent / name).resolve()
-    raise FileNotFoundError(f"config.yaml is missing ({', '.join(CONFIGS)} from {snapshot.parent}); copy it")
+    raise FileNotFoundError(f"config.yaml is missing; copy it to {snapshot.parent}, beside {snapshot.name}")
 
 
 def read_config(path: Path, rig: CameraRig) -> ActConfig:
-    """The network that a config.yaml describes; ValueError: damaged, or something that `Act` does not do."""
+    """The network that a config.yaml describes; ValueError if it is damaged, or asks for what `Act` does not do."""
     settings = read_yaml(path)
 
     def get(name: str) -> Any:
@@ -129,14 +135,14 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
     # Their order makes no difference to the network (see `Act`).
     if not isinstance(cameras, list) or sorted(map(str, cameras)) != sorted(rig.names):
         given = f"{path}: the checkpoint sees the cameras {cameras}, the rig has {list(rig.names)}"
-        raise ValueError(f"{given}; give the rig that it was trained with, its cameras named alike")
+        raise ValueError(f"{given}; give the rig that it was trained with, with the same names")
     return from_overrides(ActConfig, {ours: get(theirs) for ours, theirs in VALUES.items()}, str(path))
 
 
 def read_statistics(folder: Path) -> Statistics:
     """Means and deviations of joints and actions, which GENIMA's training writes beside its snapshots.
 
-    Joints were RLBench's there and are the vendor's here, which is one zero of joint 4 or the other.
+    There, joint positions are in RLBench's convention, here in the vendor's; they differ in the zero of joint 4.
     """
     found: Statistics = {}
     # The gripper comes first in the state and last in an action, and is normalised in neither.
@@ -181,7 +187,7 @@ INERT = (
 
 
 def read_agent(path: Path) -> dict[str, Tensor]:
-    """The state dict under `agent`, read by torch's unpickler for weights, which calls nothing but what it knows."""
+    """The state dict under `agent`, read by torch's unpickler for weights; ValueError if there is none."""
     with torch.serialization.safe_globals([(_InertObject, name) for name in INERT]):
         payload = read_torch(path)
     agent = payload.get("agent") if isinstance(payload, Mapping) else None
@@ -192,7 +198,7 @@ def read_agent(path: Path) -> dict[str, Tensor]:
 
 
 def rename(names: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """`Act`'s names of tensors by the checkpoint's, and the names that are left out by reason; unknown ones stay."""
+    """The checkpoint's tensor names with `Act`'s, and by reason those left out; unknown names stay as they are."""
     kept: dict[str, str] = {}
     ignored: dict[str, list[str]] = {}
     for name in names:
@@ -206,7 +212,7 @@ def rename(names: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def check(agent: Mapping[str, Tensor], kept: Mapping[str, str], expected: Mapping[str, Tensor], path: Path) -> None:
-    """ValueError: names, shapes or values that do not fit."""
+    """ValueError if names, shapes or values of the tensors do not fit the network."""
     counts = Counter(kept.values())
     fits = [name for name, ours in kept.items() if ours in expected and counts[ours] == 1]
     shapes = {name: (tuple(agent[name].shape), tuple(expected[kept[name]].shape)) for name in fits}

@@ -1,4 +1,4 @@
-"""What a folder of others holds, and so which `genima convert` reads it."""
+"""Recognises what a folder from elsewhere holds, and so which `genima convert` reads it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,12 @@ from genima_core.importers.rlbench.layout import EXPECTED, find_variations, list
 
 
 def check_kind(src: Path, kind: str) -> None:
-    """Nothing if `src` is of a kind: bags, rlbench, agent or controller; FileNotFoundError, ValueError: it is not."""
+    """Checks that `src` is of a kind: bags, rlbench, agent or controller.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        ValueError: it is of another kind; the message names the verb for it, or what it holds.
+    """
     if not src.exists():
         raise FileNotFoundError(f"{src} does not exist")
     holds, valid = _KINDS[kind]
@@ -23,7 +28,10 @@ def check_kind(src: Path, kind: str) -> None:
 
 
 def find_snapshot(src: Path) -> Path | None:
-    """The controller's file that `src` is or holds, the latest of several; ValueError: none is called latest."""
+    """The controller's .pt file that `src` is or contains, of several the one called latest; None if there is none.
+
+    ValueError if it contains several and none, or more than one, is called latest.
+    """
     if src.is_file():
         return src if src.suffix == ".pt" else None
     files = sorted(src.glob("*.pt"))
@@ -34,7 +42,7 @@ def find_snapshot(src: Path) -> Path | None:
 
 
 def _holds_network(src: Path) -> bool:
-    """Whether a ControlNet or a UNet in diffusers' layout lies there."""
+    """Whether the folder contains a ControlNet or a UNet in diffusers' layout."""
     for pattern in ("", "controlnet", "unet", "checkpoint-*/controlnet", "checkpoint-*/unet"):
         for config in src.glob(f"{pattern}/config.json".lstrip("/")):
             if any(name in read_text(config) for name in ("ControlNetModel", "UNet2DCondition")):

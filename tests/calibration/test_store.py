@@ -100,7 +100,7 @@ def test_what_is_no_yaml_is_refused(tmp_path):
     [
         ({"tracking_base_frame": "camera_link"}, "not an optical frame"),
         ({"robot_effector_frame": "tool0"}, "known are"),
-        ({"calibration_type": "eye_on_base", "robot_base_frame": "world"}, "link 0"),
+        ({"calibration_type": "eye_on_base", "robot_base_frame": "world"}, "link0"),
     ],
 )
 def test_frames_whose_place_is_unknown_are_refused(tmp_path, values, message):

@@ -1,4 +1,4 @@
-"""Recordings become a data set."""
+"""Turns recordings into a data set."""
 
 import hashlib
 import time
@@ -21,8 +21,7 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), 
 
 
 def convert_recordings(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict:
-    """Writes recorded episodes as a data set, and goes on where it was interrupted or where more were recorded since;
-    what was done, for `--json`.
+    """Writes recorded episodes as a data set; continues an interrupted conversion, and adds what was recorded since.
 
     Rows lie 1 / fps apart, from the first to the last moment that all cameras, joints and fingers cover. A row has the
     image next to its time of each camera, and the joints and their velocities as they were then, interpolated. Its
@@ -33,8 +32,17 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
     its end that the task was not done. Failures and suspect episodes are left out unless asked for; so is, with its
     reason, what cannot be converted.
 
-    `source` is a bag's folder, or a folder of such. FileNotFoundError, ValueError: there are no recordings, or not one
-    that can be converted; `out` holds something else.
+    Args:
+        source: Folder of a bag, or a folder of bags.
+        out: Folder of the data set.
+        options: What is converted, and how.
+        show_progress: Whether to show a progress bar.
+
+    Returns:
+        What was done, for `--json`.
+
+    Raises:
+        ValueError: there are no recordings, none can be converted, or `out` holds something else.
     """
     begun_s, bags = time.monotonic(), find_bags(source)
     origin = Origin("converted from recordings", {"source": str(Path(source).resolve()), **options.arguments()})
@@ -75,7 +83,7 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
 
 
 def _waiting(bags: list[Path], done: list[str], out: Path) -> list[Path]:
-    """The bags that are not in the data set; ValueError: one of those that are is not what it was."""
+    """The bags that are not in the data set yet; ValueError if one that is in it has changed since."""
     tags = {bag: _tag(bag) for bag in bags}
     names = {tag.partition(" ")[0] for tag in done}
     if changed := [bag.name for bag in bags if bag.name in names and tags[bag] not in done]:

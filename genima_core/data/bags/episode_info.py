@@ -1,4 +1,4 @@
-"""What a recorder knows of an episode that no message says: its folder's number, and `episode.json` in the folder."""
+"""What a recorder knows of an episode beside its messages: the folder's number, and `episode.json` in the folder."""
 
 import re
 from collections.abc import Mapping
@@ -22,19 +22,26 @@ class EpisodeInfo:
     task: str
     instruction: str
     streams: Mapping[str, str] = field(default_factory=dict)
-    """Role to the topic in the bag, absolute."""
+    """Role to the full name of its topic in the bag."""
     label: Label = ""
-    """What the operator said of it; "" for nothing."""
+    """What the operator said of it; "" if nothing."""
     suspect: tuple[str, ...] = ()
+    """Flaws; none for a good episode."""
     quality: Mapping[str, Any] = field(default_factory=dict)
+    """As of `Quality.to_dict`; empty until it was measured."""
     arm: Arm = PANDA
-    """Whose joints joint_states has, and those of its gripper if that is of kind topic; else gripper_state tells it."""
+    """The arm whose joints are in joint_states; its gripper's are there too if it is of kind topic, else in
+    gripper_state."""
     fps: float = 30.0
+    """Rate that the cameras were set to."""
     rig: Mapping[str, Any] | None = None
+    """As of `CameraRig.to_dict`; None if nobody said where the cameras were."""
     seed: int = -1
-    """What the scene was drawn from; -1 where no seed made it."""
+    """Of the simulated scene; -1 for a real one."""
     begun_at: str = ""
+    """ISO 8601, UTC."""
     revision: str = ""
+    """Of the recorder's source tree."""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -45,7 +52,7 @@ class EpisodeInfo:
 
     @property
     def finger_names(self) -> tuple[str, ...]:
-        """Of joint_states; none where the gripper's width comes by itself, in gripper_state."""
+        """Gripper joints in joint_states; none if the width comes separately, in gripper_state."""
         return self.arm.gripper.joints if self.arm.gripper.kind == "topic" else ()
 
     def save(self, folder: Path) -> None:
@@ -53,7 +60,7 @@ class EpisodeInfo:
 
     @classmethod
     def load(cls, folder: Path) -> "EpisodeInfo":
-        """FileNotFoundError, ValueError: no such file; not one of ours."""
+        """FileNotFoundError if there is no such file, ValueError if it is damaged or of another format."""
         path = folder / FILE
         if not path.is_file():
             raise FileNotFoundError(f"{folder} has no {FILE}: it was not recorded by `genima record`")
@@ -73,7 +80,7 @@ def number_of(folder: Path) -> int:
 
 
 def episodes_in(out: Path) -> list[Path]:
-    """The folders of episodes, by number; empty where there is no such folder."""
+    """The folders of episodes, by number; empty if `out` does not exist."""
     try:
         return sorted((path for path in out.iterdir() if EPISODE.fullmatch(path.name)), key=number_of)
     except OSError:
@@ -81,5 +88,5 @@ def episodes_in(out: Path) -> list[Path]:
 
 
 def next_number(out: Path) -> int:
-    """After the last that exists, whatever became of it."""
+    """The number after the last existing one, whatever state that episode is in."""
     return max(map(number_of, episodes_in(out)), default=-1) + 1

@@ -1,4 +1,4 @@
-"""One recording as an episode of a data set: its streams on a regular grid, its images as views, cut and resized."""
+"""One recording as an episode of a data set: its streams on a regular time grid, its images cropped and resized."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,9 +20,9 @@ from genima_core.data.episode import Episode
 from genima_core.files import explained
 
 LONGEST_GAP_S = 0.25
-"""Between two set points; where nothing was commanded for longer, the arm's next measured positions are the actions."""
+"""Set points are interpolated over this time at most; in longer gaps the next measured positions are the actions."""
 CALIBRATED = 0.02
-"""Intrinsics by the driver and by our calibration differ by less; another stream or another camera by more."""
+"""The driver's intrinsics may differ from our calibration by this share; another stream or camera differs by more."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Options:
     rig: Path | None = None
     """The cameras, as a rig's file or a data set's folder; by default, what each recording says."""
     instruction: str | None = None
-    """Of recordings that do not say theirs."""
+    """Instruction of recordings that contain none."""
     include_suspect: bool = False
     """Also recordings that were flagged suspect."""
     include_failures: bool = False
@@ -57,11 +57,11 @@ class Options:
         return None if self.rig is None else load_rig(self.rig)
 
     def arguments(self) -> dict[str, object]:
-        """By name, for `Origin`."""
+        """All options by name, for `Origin`."""
         return asdict(self) | {"rig": self.cameras and self.cameras.fingerprint()}
 
     def view_of(self, camera: PinholeCamera) -> View:
-        """What is made of the images of a camera; ValueError: the crop leaves them, or is not square as `size` is."""
+        """How a camera's images become views; ValueError if the crop leaves them, or is not square, as `size` needs."""
         crop = parse_crop(self.crop or "", camera.width, camera.height)
         view = View(Lens(camera), crop)
         if self.size is None:
@@ -76,7 +76,10 @@ class Options:
 def read_episode(
     folder: Path, options: Options = Options(), on_frame: Callable[[], None] = lambda: None
 ) -> tuple[Episode, CameraRig]:
-    """A recording as an episode whose frames are read when written, `on_frame` called for each, and its rig."""
+    """A recording as an episode, and its rig; ValueError, with the reason, if it cannot be used.
+
+    Frames are decoded only while the episode is written; `on_frame` is called after each.
+    """
     bag = open_bag(folder)
     if bag.being_recorded:
         raise ValueError("it is being recorded; convert again when that has ended")
@@ -137,7 +140,7 @@ def _rig(about: EpisodeInfo) -> CameraRig:
 
 
 def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
-    """What was measured at each row's time and commanded for the next one's, by the names of `Episode`."""
+    """What was measured at each row's time, and commanded for the next row's, by the field names of `Episode`."""
     step_s = times_s[1] - times_s[0]
     next_s = times_s + step_s
     rows_s = np.append(times_s, next_s[-1])
@@ -161,12 +164,12 @@ class RecordedFrames:
     dtype = np.dtype(np.uint8)
 
     def __init__(self, bag: Path, topic: str, chosen: np.ndarray, view: View, on_frame: Callable[[], None]) -> None:
-        """Row t shows message `chosen[t]` of the topic, which never decreases."""
+        """Row t shows message number `chosen[t]` of the topic; these numbers never decrease."""
         self._bag, self._topic, self._chosen, self._view, self._on_frame = bag, topic, chosen, view, on_frame
         self.shape = (len(chosen), view.camera.height, view.camera.width, 3)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """ValueError: an image cannot be decoded or has another size, or the bag ends before."""
+        """ValueError if an image cannot be decoded or has another size, or if the bag ends too early."""
         stored = enumerate(open_bag(self._bag).messages({self._topic}))
         for wanted, rows in groupby(self._chosen):
             message = next((message for number, message in stored if number == wanted), None)

@@ -14,7 +14,7 @@ from genima_core.pixels import decode_picture, to_rgb
 
 IMAGE, JPEG = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 JPEG_FORMAT = "rgb8; jpeg compressed bgr8"
-"""As image_transport writes it: what the camera sent, and how it is stored."""
+"""As image_transport writes it: the encoding that the camera sent, and how the picture is stored."""
 
 
 @cache
@@ -32,11 +32,11 @@ class Message(NamedTuple):
     published_ns: int
     """When it was captured, by its header; where it has none, when it was sent."""
     qos: str = ""
-    """For those who play it back: rosbag2's profile of the publisher. Readers leave it out."""
+    """The publisher's QoS profile in rosbag2's form, for players; messages that were read have none."""
 
     @property
     def captured_ns(self) -> int:
-        """The same of a recording that somebody else made."""
+        """As `published_ns`, but also right in bags of other recorders, which store another time there."""
         return header_stamp_ns(self.data, self.type) or self.published_ns
 
     def decode(self) -> Any:
@@ -44,7 +44,7 @@ class Message(NamedTuple):
 
 
 def deserialize(data: bytes, type: str) -> Any:
-    """The message that CDR bytes are, its arrays views of `data`; ValueError: an unknown type, or other bytes."""
+    """Decodes CDR bytes; arrays are views of `data`. ValueError for an unknown type, or bytes that are not of it."""
     try:
         return typestore().deserialize_cdr(data, _known(type))
     except (SerdeError, struct.error, LookupError, ValueError, AssertionError, MemoryError, OverflowError) as error:
@@ -52,7 +52,7 @@ def deserialize(data: bytes, type: str) -> Any:
 
 
 def image_or_error(data: bytes, type: str) -> Any:
-    """The image message that CDR bytes are, or the ValueError of `deserialize`: one bad image is counted, no more."""
+    """Decodes an image message, or returns the ValueError of `deserialize`: one bad image is counted, no more."""
     try:
         return deserialize(data, type)
     except ValueError as error:
@@ -66,13 +66,13 @@ def serialize(message: object, type: str) -> bytes:
 
 @cache
 def definition(type: str) -> str:
-    """The definition of a type and of all that it is made of, as bags carry it ("ros2msg")."""
+    """The definition of a type and of all types in it, in the form that bags store ("ros2msg")."""
     return typestore().generate_msgdef(_known(type), ros_version=2)[0]
 
 
 @cache
 def type_hash(type: str) -> str:
-    """REP 2011's hash, RIHS01_..."""
+    """The type's hash by REP 2011, such as RIHS01_..."""
     return typestore().hash_rihs01(_known(type))
 
 
@@ -84,7 +84,7 @@ def has_header(type: str) -> bool:
 
 
 def header_stamp_ns(data: bytes, type: str) -> int | None:
-    """The stamp in a message's header, from the bytes; None where there is no header, or no stamp in it (0)."""
+    """The stamp in a message's header, read from its bytes; None if there is no header, or the stamp is 0."""
     if not has_header(type) or len(data) < 12:
         return None
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
@@ -92,7 +92,7 @@ def header_stamp_ns(data: bytes, type: str) -> int | None:
 
 
 def image_to_rgb(message: Any) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an Image or a CompressedImage; ValueError: an unknown encoding, or damaged."""
+    """(H, W, 3) uint8 RGB of an Image or a CompressedImage; ValueError for an unknown encoding, or damaged data."""
     if hasattr(message, "encoding"):
         layout = message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
         return to_rgb(message.data, *layout)
@@ -100,7 +100,7 @@ def image_to_rgb(message: Any) -> np.ndarray:
 
 
 def to_jpeg(message: Any, quality: int) -> Any:
-    """The CompressedImage of an Image, under the same header; ValueError: an encoding that cannot be read."""
+    """An Image as a CompressedImage with the same header; ValueError if its encoding cannot be read."""
     bgr = cv2.cvtColor(image_to_rgb(message), cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return typestore().types[JPEG](header=message.header, format=JPEG_FORMAT, data=data.ravel())

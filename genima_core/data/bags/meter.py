@@ -1,4 +1,4 @@
-"""Measures the quality of an episode, while it is recorded or from a bag: the times of its messages, its pictures."""
+"""Measures the quality of an episode, while it is recorded or from its bag: when messages came, what images show."""
 
 from array import array
 from collections import defaultdict
@@ -16,41 +16,42 @@ from genima_core.files import one_line
 from genima_core.pixels import picture_size
 
 CLOCK_JITTER_NS = 2_000_000
-"""Stamps of a stream may be swapped by this much without a clock having been set back."""
+"""Stamps of a stream may go back by this much without a clock having been set back: messages may be swapped."""
 UNEXPECTED = ("leader_joint_states", "gripper_command")
-"""Streams whose absence from a bag tells nothing: the leader's is recorded where there is one."""
+"""Streams that a good bag may lack: the leader's without a leader, the gripper's commands if it never moved."""
 
 EVERY_PX = 8
 """Brightness is measured on every eighth pixel of both directions."""
 BLACK = 8.0
 """Mean brightness below which an image is black, of 255."""
 SATURATED = 250
-"""A pixel is saturated from here on, in all its channels."""
+"""A pixel is saturated if all its channels are at least this."""
 OVEREXPOSED = 0.6
-"""Share of saturated pixels above which an image is overexposed; a white wall is none yet."""
+"""Share of saturated pixels above which an image is overexposed; a white wall does not reach it."""
 MOVED_RAD = 0.02
-"""The same picture again is frozen if a joint has moved by more than this meanwhile; a scene at rest may look so."""
+"""A repeated picture counts as frozen if a joint has moved by more than this meanwhile; at rest it is normal."""
 
 
 class QualityMeter:
-    """Takes in an episode message by message, and says in the end how good it is."""
+    """Takes in an episode message by message, and says at the end how good it is."""
 
     def __init__(self, fps: float, expected: Sequence[str], joint_names: Sequence[str] = ()) -> None:
-        """`fps` as asked of the cameras, 0 if not known; `expected` are roles; without names all joints count.
+        """`fps`: rate that the cameras were set to, 0 if not known. `expected`: roles that are judged even if nothing
+        comes. `joint_names`: the arm's; without them all joints count.
 
-        Arm and hand may come in messages of their own on one topic: those without the arm's first joint do not count.
+        Arm and hand may send separate messages on one topic: those without the arm's first joint do not count.
         """
         self._fps = fps
         self._joint_names = tuple(joint_names)
         self._times_ns = {role: array("q") for role in expected}
-        """Of each message in turn: when it was captured, when it was received."""
+        """For each message in turn: when it was captured, when it was received."""
         self._pictures: dict[str, Pictures] = defaultdict(Pictures)
         self._joint_state = b""
 
     def add(
         self, role: str, data: bytes, captured_ns: int, received_ns: int, image: object | Exception | None = None
     ) -> None:
-        """One message; `image` is it as an object, where it is an image, or why it cannot be one."""
+        """Takes one message; of an image `image` is the decoded message, or the error why it cannot be decoded."""
         if role == "joint_states" and self._joint_names and self._joint_names[0].encode() not in data:
             return
         self._times_ns.setdefault(role, array("q")).extend((captured_ns, received_ns))
@@ -62,6 +63,7 @@ class QualityMeter:
             self._pictures[role].look(image, self._joint_state, self._moved_rad)
 
     def result(self, begun_ns: int, ended_ns: int, overflow: int = 0) -> Quality:
+        """The quality of an episode between two times of reception; `overflow`: messages that the recorder lost."""
         captured = {role: np.array(times_ns[::2]) for role, times_ns in self._times_ns.items()}
         received = {role: np.array(times_ns[1::2]) for role, times_ns in self._times_ns.items()}
         streams = {role: _stream(captured[role], received[role], begun_ns, ended_ns) for role in captured}
@@ -107,22 +109,22 @@ class QualityMeter:
 
 
 class Pictures:
-    """Counts of one camera, as its images come."""
+    """Counts the flawed images of one camera, as they come."""
 
     def __init__(self) -> None:
         self.counts = {"frozen": 0, "black": 0, "overexposed": 0, "unreadable": 0}
         self.reason = ""
-        """Of the last unreadable one."""
+        """Why the last unreadable one cannot be read."""
         self.sizes: dict[str, None] = {}
         self._newest, self._joint_state = np.zeros(0, np.uint8), b""
-        """Of those that differ from the one before, and the joint state then."""
+        """Bytes of the newest image that differs from the one before it, and the joint state at that time."""
 
     def miss(self, error: Exception) -> None:
         self.counts["unreadable"] += 1
         self.reason = one_line(error)
 
     def look(self, message: Any, joint_state: bytes, moved_rad: Callable[[bytes, bytes], float]) -> None:
-        """Judges an Image or CompressedImage that came after a joint state."""
+        """Judges an Image or CompressedImage; `joint_state` is the newest one before it."""
         payload = np.frombuffer(memoryview(message.data), np.uint8)
         try:
             thumbnail, size = _thumbnail(message, payload)
@@ -139,19 +141,19 @@ class Pictures:
 
 
 def _thumbnail(message: Any, payload: np.ndarray) -> tuple[np.ndarray, str]:
-    """A small picture (h, w, 3) and the full one's size as text."""
+    """A small version (h, w, 3) of a picture, and the picture's size as text."""
     if hasattr(message, "format"):
         width, height = picture_size(bytes(payload), f"a picture of format {message.format[:40]!r}")
         small = cv2.imdecode(payload, cv2.IMREAD_REDUCED_COLOR_8)
         if small is None:
-            raise ValueError(f"{len(payload)} bytes that are no {message.format[:40]} picture")
+            raise ValueError(f"{len(payload)} bytes are not a {message.format[:40]} picture")
         return small, f"{width}x{height}"
     pixels = messages.image_to_rgb(message)
     return pixels[::EVERY_PX, ::EVERY_PX], f"{message.width}x{message.height}"
 
 
 def quality_of_bag(bag: Bag) -> Quality:
-    """Measures a recording that was interrupted, mended or made by somebody else; ValueError as for `info_of`."""
+    """Measures a recording that was interrupted, repaired or made by others; ValueError as of `info_of`."""
     about = info_of(bag)
     roles = {topic: role for role, topic in about.streams.items() if role in NAMES or role.startswith("camera/")}
     own_fingers = ("gripper_state",) if about.finger_names else ()
@@ -181,10 +183,10 @@ def _stream(captured_ns: np.ndarray, received_ns: np.ndarray, begun_ns: int, end
 
 
 def _lost(captured_ns: np.ndarray, received_ns: np.ndarray, period_ns: float, begun_ns: int, ended_ns: int) -> int:
-    """Frames that are missing in the midst of an episode and at its ends."""
+    """Number of frames that are missing within an episode and at its ends."""
     if not len(captured_ns):
         return int((ended_ns - begun_ns) / period_ns)
-    # A frame on its way for longer than the others is none that is missing at an end.
+    # A frame that took longer to arrive than the others is not missing at an end.
     slack_ns = np.ptp(received_ns - captured_ns)
     ends_ns = [max(0, ns) - slack_ns for ns in (received_ns[0] - begun_ns, ended_ns - received_ns[-1])]
     return stamps.count_lost(captured_ns, period_ns) + sum(max(0, round(ns / period_ns) - 1) for ns in ends_ns)

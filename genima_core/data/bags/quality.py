@@ -52,7 +52,7 @@ class Quality:
     frames_expected: int
     frames_lost: int
     overflow: int
-    """Messages that the recorder itself could not take in."""
+    """Messages that the recorder lost because its queue was full."""
     skew_ms_p50: float | None
     """Between the four images nearest to one moment."""
     skew_ms_p99: float | None
@@ -62,13 +62,13 @@ class Quality:
     joint_skew_ms_p99: float | None
     joint_skew_ms_max: float | None
     fps: float
-    """Asked of the cameras; measured where nobody asked."""
+    """Rate that the cameras were set to; measured if that is not known."""
     cameras: dict[str, CameraQuality] = field(default_factory=dict)
     streams: dict[str, StreamQuality] = field(default_factory=dict)
-    """The other streams that are expected or were there, by role."""
+    """The other streams that were expected or present, by role."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, rounded to what can be meant."""
+        """For JSON, rounded to four digits."""
         return json.loads(json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 4))
 
 
@@ -77,26 +77,27 @@ class QualityBounds:
     """An episode outside of these is suspect."""
 
     lost_share: float = 0.02
-    """Of a camera's frames."""
+    """Share of a camera's frames that may be lost."""
     rate_share: float = 0.9
-    """Of the required rate of a camera, at least; and that much above it, at most."""
+    """A camera must reach this share of its required rate, and may exceed the rate by as much."""
     camera_gap_s: float = 0.25
+    """Longest time between two images of a camera."""
     skew_ms: float = 50.0
-    """Between cameras, p99."""
+    """Largest time between the images of one moment, p99."""
     joint_skew_ms: float = 25.0
-    """Between an image and the nearest joint state, p99."""
+    """Largest time between an image and the nearest joint state, p99."""
     joint_gap_s: float = 0.1
-    """Of the arm's own joint states."""
+    """Longest time between two joint states of the arm."""
     leader_gap_s: float = 0.3
-    """Nothing is trained on the leader's, but an arm that was not led demonstrates nothing."""
+    """The same of the leader: nothing is trained on its states, but an arm that is not led demonstrates nothing."""
     end_s: float = 0.5
     """An expected stream may begin or end this long after or before the episode."""
     delay_s: float = 0.5
-    """From capture to reception, either way; more means clocks that differ."""
+    """Longest time from capture to reception, or the other way round; more means that clocks differ."""
     bad_share: float = 0.02
-    """Of a camera's images that may be frozen, black, overexposed or repeated."""
+    """Share of a camera's images that may be frozen; likewise black, overexposed or repeated."""
     least_s: float = 0.5
-    """Shortest valid episode."""
+    """Length of the shortest valid episode."""
     commands: bool = True
     """Whether an episode without commands is suspect."""
 

@@ -1,4 +1,4 @@
-"""Reads rosbag2 bags: finished, interrupted or damaged ones, ours and anybody's."""
+"""Reads rosbag2 bags, ours and others': finished, interrupted or damaged ones."""
 
 import fcntl
 from array import array
@@ -28,7 +28,7 @@ class Bag:
         """Without metadata it counts as interrupted."""
         self.folder, self.files, self.metadata = folder, files, metadata
         self.damage = ""
-        """What was found to be wrong while reading; "" for nothing."""
+        """What was found to be damaged while reading; "" if nothing."""
 
     @property
     def finished(self) -> bool:
@@ -36,7 +36,7 @@ class Bag:
 
     @property
     def storage(self) -> str:
-        """mcap, sqlite3, or one of them in words."""
+        """mcap or sqlite3, with a remark if the files are compressed as a whole."""
         if self.metadata is None:
             return "mcap"
         whole = self.metadata.compression_mode.lower()
@@ -45,17 +45,17 @@ class Bag:
 
     @cached_property
     def about(self) -> EpisodeInfo | None:
-        """None where `genima record` did not make the bag; ValueError: the file is damaged."""
+        """Contents of episode.json, ValueError if it is damaged; None if `genima record` did not make the bag."""
         return EpisodeInfo.load(self.folder) if (self.folder / episode_info.FILE).is_file() else None
 
     @property
     def topics(self) -> dict[str, Topic]:
-        """Name to type and count; by metadata.yaml where the bag is finished, else by reading all of it."""
+        """Name to type and count: from metadata.yaml if the bag is finished, else by reading all of it."""
         return self._contents[0]
 
     @property
     def duration_s(self) -> float:
-        """From the first message to the last; found as the topics are."""
+        """From the first message to the last; found in the same way as the topics."""
         return self._contents[1]
 
     @cached_property
@@ -74,7 +74,7 @@ class Bag:
 
     @property
     def being_recorded(self) -> bool:
-        """Whether somebody writes it at this moment."""
+        """Whether a process is writing it at this moment."""
         if self.finished or not self.files:
             return False
         with self.files[0].open("rb") as file:
@@ -99,7 +99,7 @@ class Bag:
         return [McapFile(path, self.finished, self._report) for path in self.files]
 
     def flaw(self) -> str:
-        """What is wrong with a finished bag as far as that shows without reading all of it; "" for nothing."""
+        """What is wrong with a finished bag, as far as can be seen without reading all of it; "" if nothing."""
         if self.metadata is None or self.storage != "mcap":
             return ""
         found = 0
@@ -108,7 +108,7 @@ class Bag:
                 return f"the end of {file.path.name} is missing or damaged"
             found += statistics.message_count
         told = self.metadata.message_count
-        return "" if told == found else f"{METADATA} tells of {told} messages, its files of {found}"
+        return "" if told == found else f"{METADATA} lists {told} messages, its files hold {found}"
 
     def _report(self, damage: str) -> None:
         if damage not in self.damage:
@@ -129,7 +129,12 @@ class Bag:
 
 
 def open_bag(folder: Path) -> Bag:
-    """The bag in a folder, whatever its state; FileNotFoundError, ValueError: none, damaged, of another storage."""
+    """The bag in a folder, whatever its state.
+
+    Raises:
+        FileNotFoundError: there is no bag, or one of its files is missing.
+        ValueError: its metadata.yaml is damaged, or it is stored as something else than mcap or sqlite3.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no bag {folder}; a bag is a folder, such as genima record writes")

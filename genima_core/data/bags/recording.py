@@ -21,7 +21,7 @@ UNFINISHED = "its recording was interrupted"
 POLL_S = 0.01
 """The worker looks this often; waking it for each message would cost more than the messages do."""
 FLUSH_S = 0.5
-"""All that is older survives the end of the process."""
+"""Everything older than this survives the end of the process."""
 MEGABYTE = 10**6
 
 
@@ -35,13 +35,13 @@ class RecordingConfig(QualityBounds):
     jpeg_quality: int = 95
     compression: Compression = "zstd"
     reserve_mb: float = 500.0
-    """The recording stops when no more space is left."""
+    """Space to be left on the disk: the recording stops when there is less."""
     queue_mb: float = 256.0
-    """Of messages that wait for the disk; more are lost, and counted."""
+    """Messages that may wait for the disk; more are lost, and counted."""
 
 
 def free_bytes(folder: Path) -> int:
-    """What a user may still write on the file system of `folder`, which need not be there yet."""
+    """Space that a user may still fill on the file system of `folder`, which need not exist yet."""
     return shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
 
 
@@ -63,10 +63,17 @@ class EpisodeRecorder:
         flush_s: float = FLUSH_S,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
-        """The streams of `about` are topics as messages arrive, images as the cameras send them; without those that are
-        `expected`, by their roles, the episode is suspect. `begun_ns` is by the clock of reception, before which
-        `latched` ones came; `free` tells the free space in bytes. FileExistsError, OSError: the folder exists, or
-        cannot be made.
+        """Makes the folder, and starts the thread that writes.
+
+        Args:
+            folder: To be made; FileExistsError if it exists, another OSError if it cannot be made.
+            about: Its streams are the topics on which messages arrive, those of images as the cameras send them.
+            expected: Roles of streams without which the episode is suspect.
+            config: How it is written and judged.
+            begun_ns: When it begins, by the clock of reception.
+            latched: Messages that came before, and still hold.
+            flush_s: How often what was written is handed to the operating system.
+            free: Says how many bytes are free on the disk of a folder.
         """
         self.folder = folder
         self._arriving = {topic: role for role, topic in about.streams.items()}
@@ -76,9 +83,9 @@ class EpisodeRecorder:
         }
         self.about = replace(about, streams=stored, fps=config.fps, suspect=(UNFINISHED,))
         self.problem = ""
-        """Why nothing is written any more."""
+        """Why nothing is written any more; "" while all is well."""
         self.minutes_left: float | None = None
-        """Until the reserve is reached, at the rate so far."""
+        """Until the disk is down to the reserve, at the rate so far; None if not known yet."""
         self.overflow = 0
         """Messages that were lost because too many waited."""
         self._config, self._begun_ns, self._flush_s, self._free = config, begun_ns, flush_s, free
@@ -131,7 +138,7 @@ class EpisodeRecorder:
         return self._writer.bytes_written / MEGABYTE
 
     def finish(self, ended_ns: int, instruction: str = "") -> EpisodeInfo:
-        """Writes what waits, closes the bag and says how good it is; never raises for a disk that is full."""
+        """Writes what is waiting, closes the bag and says how good it is; a full disk is no error here."""
         self._end()
         quality = self._meter.result(self._begun_ns, ended_ns, self.overflow)
         about = replace(self.about, instruction=instruction or self.about.instruction, quality=quality.to_dict())
@@ -144,13 +151,13 @@ class EpisodeRecorder:
         return self.about
 
     def relabel(self, label: Label) -> None:
-        """Another label, while it is recorded or afterwards; OSError: it cannot be written, and stays as it was."""
+        """Changes the label, during the recording or afterwards; OSError if that fails: then the old label stays."""
         about = replace(self.about, label=label)
         about.save(self.folder)
         self.about = about
 
     def discard(self) -> None:
-        """Ends the writing if need be, and removes the folder; OSError: it cannot be removed."""
+        """Ends the writing if need be, and removes the folder; OSError if that fails."""
         self._end()
         shutil.rmtree(self.folder)
 

@@ -1,4 +1,4 @@
-"""All numbers of one recording, read in one pass; of its images only when they were taken."""
+"""Reads all numbers of one recording in one pass; of its images only when they were captured."""
 
 import re
 from collections import defaultdict
@@ -30,7 +30,10 @@ EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, 
 
 
 def info_of(bag: Bag) -> EpisodeInfo:
-    """What a recording is about, by its episode.json or the usual names of its topics; ValueError: damaged, none."""
+    """What a recording is about: from its episode.json, else from the usual names of topics.
+
+    ValueError if the file is damaged, or there is none and topics are missing.
+    """
     if bag.about is not None:
         return bag.about
     streams: dict[str, str] = {}
@@ -63,7 +66,7 @@ def _find_joints(bag: Bag, topic: str) -> tuple[tuple[str, ...], tuple[str, ...]
 
 @dataclass(frozen=True)
 class Series:
-    """What one stream said, (N, n), at stamps (N,) that increase strictly."""
+    """Values (N, n) of one stream at stamps (N,), which strictly increase."""
 
     stamps_s: np.ndarray
     values: np.ndarray
@@ -76,7 +79,7 @@ class Series:
         return np.column_stack([np.interp(times_s, self.stamps_s, column) for column in self.values.T])
 
     def covers(self, times_s: np.ndarray, longest_gap_s: float) -> np.ndarray:
-        """(T,) bool: which times lie between two stamps that are no more than a gap apart, or on one."""
+        """(T,) bool: which times are on a stamp, or between two stamps that are at most `longest_gap_s` apart."""
         if not len(self):
             return np.zeros(len(times_s), bool)
         after = np.searchsorted(self.stamps_s, times_s)
@@ -85,30 +88,38 @@ class Series:
         return np.isin(times_s, self.stamps_s) | (inside & (gap_s <= longest_gap_s))
 
     def latest(self, times_s: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """Of a stream of single values, (T,) the last one up to each time; until the first, what `before` (T,) says."""
+        """(T,) for a stream of single values: the last one up to each time, before the first one `before` (T,)."""
         so_far = np.searchsorted(self.stamps_s, times_s, side="right")
         return np.where(so_far > 0, np.append(0.0, self.values)[so_far], before)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Camera to the capture times (N,) of its messages and to what camera_info said; the arm's positions and velocities
-    (N, 14), NaN where not measured; openings (N, 1) 0 to 1; set points (N, 7) rad at the time that each is meant for;
-    commanded openings (N, 1) when received; and what was said last of instruction and success, "" and None if nothing.
-    """
+    """All of one recording but the pixels."""
 
     image_stamps_s: dict[str, np.ndarray]
+    """Camera to the capture times (N,) of its images."""
     cameras: dict[str, PinholeCamera]
+    """Camera to the intrinsics of its camera_info."""
     arm: Series
+    """(N, 14) positions in rad and velocities in rad/s, NaN where not measured."""
     gripper: Series
+    """(N, 1) openings, 0 to 1."""
     commands: Series
+    """(N, 7) set points in rad, at the times that they are meant for."""
     gripper_commands: Series
+    """(N, 1) commanded openings, at the times of their reception."""
     instruction: str
+    """The last one; "" if there was none."""
     success: bool | None
+    """The last message on it; None if there was none."""
 
 
 def read_recording(bag: Bag, about: EpisodeInfo, cameras: Sequence[str]) -> Recording:
-    """All but the pixels, of the cameras named; ValueError: damaged, no such joint, clocks jump back, distortion."""
+    """All but the pixels, of the cameras named.
+
+    ValueError if the bag is damaged, a camera or a joint is missing, a clock jumps back, or images are distorted.
+    """
     reading = _Reading(about, cameras)
     wanted = {*_ROLES.values(), *(f"{kind}/{name}" for kind in ("camera", "camera_info") for name in cameras)}
     roles = {topic: role for role, topic in about.streams.items() if role in wanted}
@@ -204,7 +215,7 @@ def _series(stream: str, rows: list[tuple[float, Any]], width: int) -> Series:
 
 
 def _columns(state: Any, names: Sequence[str]) -> list[int] | None:
-    """Where the named joints stand in a JointState; None if it lacks one, as those of other publishers do."""
+    """Indices of the named joints in a JointState; None if it lacks one, as messages of other publishers do."""
     at = {name: i for i, name in enumerate(state.name)}
     if not names or len(state.position) != len(state.name) or any(name not in at for name in names):
         return None

@@ -1,4 +1,4 @@
-"""The times of streams: what is missing, how far they are apart, how they come onto one grid, how they do right now."""
+"""Times of streams: lost frames, skew between streams, a common grid, and how a stream is doing right now."""
 
 import time
 from collections import deque
@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 SWAPPED_PERIODS = 5
-"""A stamp that lies further back than this means that the clock was set."""
+"""A stamp that goes back by more periods than this means that the clock was set back."""
 STEP_BACK_S = 0.1
-"""Messages that overtook each other are put aside; a clock that jumps back by more than this is an error."""
+"""Messages that were overtaken are left out; a clock that jumps back by more than this is an error."""
 WINDOW_S = 2.0
 
 
 def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
-    """Frames that are missing between the first and the last, by the gaps between their stamps.
+    """Number of frames missing between the first and the last, judged by the gaps between their stamps.
 
-    A frame that was only late is none: the ones after it come so much earlier, and no time is missing in the end. A
-    clock that was set back or a camera that is slower by less than a twentieth loses nothing either.
+    A frame that was only late is not missing: the next ones come that much earlier, so no time is lost in the end. Nor
+    does a clock that was set back, or a camera that is slower by less than a twentieth, count as lost frames.
     """
     steps = np.diff(captured_ns) / period_ns
-    if steps.min(initial=0.0) > -SWAPPED_PERIODS:  # frames that overtook each other are none that is missing
+    if steps.min(initial=0.0) > -SWAPPED_PERIODS:  # frames that overtook each other are not missing
         steps = np.diff(np.sort(captured_ns)) / period_ns
     steps = steps[steps >= 0]
     lost = 0
@@ -32,27 +32,27 @@ def count_lost(captured_ns: np.ndarray, period_ns: float) -> int:
 
 
 def nearest(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(T,) index of the stamp next to each time, the earlier one of two; stamps, of which there is one, increase."""
+    """(T,) index of the stamp nearest to each time, the earlier one of two; `stamps`, one or more, increase."""
     after = np.clip(np.searchsorted(stamps, times), 1, max(1, len(stamps) - 1))
     before, after = after - 1, np.minimum(after, len(stamps) - 1)
     return np.where(times - stamps[before] <= stamps[after] - times, before, after)
 
 
 def distances_ns(wanted_ns: np.ndarray, captured_ns: np.ndarray) -> np.ndarray:
-    """(N,) signed, from each wanted time to the nearest capture, which there must be one of."""
+    """(N,) signed distance from each wanted time to the nearest capture; there must be at least one capture."""
     captured_ns = np.sort(captured_ns)
     return captured_ns[nearest(captured_ns, wanted_ns)] - wanted_ns
 
 
 def within(captured_ns: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """Captures for which each of the others, not empty, has one before and one after; at the ends there is none."""
+    """Captures between the first and the last one of every other stream, none of which may be empty."""
     first = max(int(other.min()) for other in others)
     last = min(int(other.max()) for other in others)
     return captured_ns[(captured_ns >= first) & (captured_ns <= last)]
 
 
 def spread_ms(streams: Sequence[np.ndarray]) -> np.ndarray:
-    """(N,) between the earliest and the latest of the captures nearest to each of the first stream; none is empty."""
+    """(N,) time that the streams' captures nearest to each of the first stream's are apart; no stream may be empty."""
     if len(streams) < 2:
         return np.zeros(0)
     wanted_ns = within(streams[0], streams[1:])
@@ -60,7 +60,7 @@ def spread_ms(streams: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def percentiles(values: np.ndarray) -> tuple[float | None, float | None, float | None]:
-    """p50, p99 and maximum of absolute values; None of nothing."""
+    """p50, p99 and maximum of absolute values; None if there are no values."""
     if len(values) == 0:
         return None, None, None
     p50, p99, most = np.percentile(np.abs(values), [50, 99, 100])
@@ -68,7 +68,10 @@ def percentiles(values: np.ndarray) -> tuple[float | None, float | None, float |
 
 
 def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
-    """(N,) bool: which stamps are later than all before, not repeated or overtaken; ValueError: the clock jumped."""
+    """(N,) bool: which stamps are later than all before them; ValueError if the clock jumped back.
+
+    The others are repeated, or belong to messages that were overtaken.
+    """
     if not len(stamps_s):
         return np.zeros(0, bool)
     latest = np.maximum.accumulate(stamps_s)
@@ -81,13 +84,13 @@ def increasing(stamps_s: np.ndarray, stream: str) -> np.ndarray:
 
 
 def grid(streams: Mapping[str, np.ndarray], fps: int) -> np.ndarray:
-    """(T,) times of rows, 1 / fps apart from the first moment on that all streams cover; name to stamps, in s.
+    """(T,) times of rows, 1 / fps apart, over the time that all streams cover; `streams` is name to stamps, in s.
 
     Raises:
         ValueError: a stream is empty, or they have no two rows in common.
     """
     if empty := [name for name, stamps_s in streams.items() if not len(stamps_s)]:
-        raise ValueError(f"there is nothing of {', '.join(empty)}")
+        raise ValueError(f"there are no messages of {', '.join(empty)}")
     late, early = max(streams, key=lambda name: streams[name][0]), min(streams, key=lambda name: streams[name][-1])
     begin_s, end_s = streams[late][0], streams[early][-1]
     rows = int(np.floor((end_s - begin_s) * fps + 1e-3)) + 1
@@ -98,12 +101,12 @@ def grid(streams: Mapping[str, np.ndarray], fps: int) -> np.ndarray:
 
 
 class StreamMeter:
-    """How one stream is doing right now, for the eyes of an operator: seen over the last two seconds."""
+    """How one stream is doing right now, over the last two seconds; for the operator."""
 
     def __init__(self, nominal_hz: float | None = None, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """Without a nominal rate no message is missed."""
+        """Without a nominal rate no message counts as lost."""
         self.lost = 0
-        """By the gaps between stamps, since somebody set it to 0; the quality of an episode counts more carefully."""
+        """Lost messages by the gaps between stamps, since this was set to 0; `count_lost` counts more carefully."""
         self._period_ns = np.inf if nominal_hz is None else 1e9 / nominal_hz
         self._clock_s = clock_s
         self._recent: deque[tuple[float, int]] = deque()

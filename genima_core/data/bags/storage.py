@@ -1,4 +1,4 @@
-"""What lies in a bag's folder: metadata.yaml as ROS 2 Jazzy writes it, and MCAP files, also cut off or damaged ones."""
+"""The files of a bag: metadata.yaml as ROS 2 Jazzy writes it, and MCAP files, even if cut off or damaged."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ _ROOT = "rosbag2_bagfile_information"
 MAGIC = b"\x89MCAP0\r\n"
 _OF_PYTHON = ValueError, EOFError, RuntimeError, LookupError, OverflowError, MemoryError, struct.error
 UNREADABLE = (McapError, ZstdError, *_OF_PYTHON)
-"""What mcap and its decompressors raise on bytes that are not theirs."""
+"""What mcap and its decompressors raise on damaged bytes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Duration:
 
 @dataclass(frozen=True)
 class Metadata:
-    """The names are rosbag2's; those with a default are not needed to read a bag."""
+    """Fields have rosbag2's names; those with a default are not needed to read a bag."""
 
     storage_identifier: str
     duration: Duration
@@ -71,7 +71,7 @@ class Metadata:
 
 
 def write_metadata(folder: Path, file: str, topics: tuple[TopicCount, ...], begin_ns: int, end_ns: int) -> None:
-    """Writes it down to the disk, whereby the bag counts as finished; the times are those of reception."""
+    """Writes metadata.yaml to the disk, which makes the bag a finished one; the times are those of reception."""
     begin, length = {"nanoseconds_since_epoch": begin_ns}, Duration(end_ns - begin_ns)
     total = sum(topic.message_count for topic in topics)
     one = {"path": file, "starting_time": begin, "duration": asdict(length), "message_count": total}
@@ -81,7 +81,7 @@ def write_metadata(folder: Path, file: str, topics: tuple[TopicCount, ...], begi
 
 
 def parse_profiles(qos: str) -> Any:
-    """offered_qos_profiles; none where what a publisher or another bag said is not YAML."""
+    """Value of offered_qos_profiles; an empty list if the text, from a publisher or another bag, is not YAML."""
     try:
         return parse_yaml(qos, "the QoS") or []
     except ValueError:
@@ -95,15 +95,15 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 class McapFile:
-    """One file; what cannot be read of it is left out and told to `report`, once for each kind."""
+    """One file; what cannot be read is left out, and passed to `report` as a sentence for each kind of damage."""
 
     def __init__(self, path: Path, finished: bool, report: Callable[[str], None]) -> None:
-        """`finished`: whether an end may be expected; the file of an interrupted bag has none."""
+        """`finished`: whether the file should have an end; that of an interrupted bag has none."""
         self.path, self._finished, self._report = path, finished, report
 
     def messages(self) -> Iterator[tuple[Channel, Schema, Message]]:
         """In the order of the file."""
-        # By the summary too, so that no damaged chunk takes along the descriptions that only it holds.
+        # From the summary too: a damaged chunk may hold descriptions that are nowhere else in the file.
         schemas, channels = (dict(self._summary.schemas), dict(self._summary.channels)) if self._summary else ({}, {})
         for record in self._records():
             if isinstance(record, Schema):
@@ -121,7 +121,7 @@ class McapFile:
         return (record for record in self._records() if isinstance(record, Note))
 
     def statistics(self) -> Statistics | None:
-        """What the summary counts; None where there is none to be read."""
+        """The counts in the file's summary; None if there is no readable one."""
         return self._summary.statistics if self._summary else None
 
     @cached_property
@@ -133,7 +133,7 @@ class McapFile:
                 return None
 
     def _records(self) -> Iterator[McapRecord]:
-        """Chunks opened, up to the end of the data. After damage, reading goes on at the next chunk of the summary."""
+        """Records up to the end of the data, chunks unpacked. After damage, it continues at the next known chunk."""
         offsets = sorted(index.chunk_start_offset for index in self._summary.chunk_indexes) if self._summary else []
         size, read = self.path.stat().st_size, 0
         lost: list[Chunk] = []

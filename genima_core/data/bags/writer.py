@@ -1,4 +1,4 @@
-"""Writes a rosbag2 bag of one MCAP file that can be cut off at any moment, and mends one that was."""
+"""Writes a rosbag2 bag of one MCAP file that may be cut off at any moment, and repairs one that was."""
 
 import fcntl
 import os
@@ -21,19 +21,19 @@ from genima_core.files import sync
 
 Compression = Literal["zstd", "lz4", "none"]
 KEPT = ".broken"
-"""Ending of an original that could not be read completely."""
+"""Ending of the name of an original that could not be read completely."""
 SCRATCH = ".repair"
 
 
 class BagWriter:
     """One bag folder. What was written before the last `flush` survives the end of the process.
 
-    Without metadata.yaml, which `close` writes, a bag counts as interrupted; `repair` mends those. After an OSError
+    Without metadata.yaml, which `close` writes, a bag counts as interrupted; `repair` finishes those. After an OSError
     nothing more is written to the file, and `close` leaves the bag interrupted.
     """
 
     def __init__(self, folder: Path, compression: Compression = "zstd", chunk_bytes: int = 1 << 20) -> None:
-        """FileExistsError: the folder exists; a bag is never written over."""
+        """FileExistsError if the folder exists: a bag is never overwritten."""
         self.folder = Path(folder)
         self.counts: dict[str, int] = {}
         """Topic to its messages so far."""
@@ -51,7 +51,12 @@ class BagWriter:
         self._broken = False
 
     def write(self, topic: str, type: str, data: bytes, received_ns: int, published_ns: int, qos: str = "") -> None:
-        """Adds the fields of a `Message`, by time of reception; OSError: disk full; ValueError: unknown, other type."""
+        """Adds a message, given by the fields of `Message`.
+
+        Raises:
+            OSError: the disk is full.
+            ValueError: the type is unknown, or another one than before on this topic.
+        """
         if topic not in self._channels:
             details = {"offered_qos_profiles": qos, "topic_type_hash": messages.type_hash(type)}
             self.declare(topic, Schema(0, messages.definition(type).encode(), "ros2msg", type), details)
@@ -65,7 +70,7 @@ class BagWriter:
         self._end_ns = max(self._end_ns, received_ns)
 
     def declare(self, topic: str, schema: Schema, details: Mapping[str, str]) -> None:
-        """Adds a topic of any type, with what rosbag2 notes of it: QoS and type's hash; `write` does it for ROS 2's."""
+        """Adds a topic, with QoS and type hash in `details`; `write` does this itself for the types of ROS 2."""
         with self._guard():
             if schema.name not in self._schemas:
                 self._schemas[schema.name] = self._writer.register_schema(schema.name, schema.encoding, schema.data)
@@ -76,17 +81,18 @@ class BagWriter:
         self.counts[topic] = 0
 
     def note(self, name: str, values: Mapping[str, str]) -> None:
+        """Adds a metadata record."""
         with self._guard():
             self._writer.add_metadata(name, dict(values))
 
     def flush(self) -> None:
-        """Hands everything so far to the operating system."""
+        """Hands everything written so far to the operating system."""
         with self._guard():
             self._writer.flush()
             self._file.flush()
 
     def close(self) -> None:
-        """Finishes file and bag, once; OSError: it cannot, and stays readable up to the last flush."""
+        """Finishes file and bag, once; OSError if that fails: then they stay readable up to the last flush."""
         if self._file.closed:
             return
         try:
@@ -106,14 +112,14 @@ class BagWriter:
 
     @property
     def bytes_written(self) -> int:
-        """Size of the file so far; also where the disk has gone."""
+        """Size of the file so far, even if the disk has gone."""
         if not self._file.closed:
             self._size = self._file.tell()
         return self._size
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """Half a record may be in the file after an error: what followed it could not be read."""
+        """Allows no more writing after an error: half a record may be in the file, behind which nothing can be read."""
         if self._broken:
             raise OSError(f"{self.path} could not be written before; the bag ends there")
         try:
@@ -132,16 +138,18 @@ class Repair:
 
 
 def repair(folder: Path) -> Repair:
-    """Makes a finished bag of what can be read, beside the old one, whose place it takes when it is on the disk; one
-    with bytes that could not be read is kept as .broken. A bag that is whole stays as it is, byte for byte.
+    """Makes a finished bag of what can be read, which replaces the old one when it is on the disk.
 
-    FileNotFoundError, ValueError: no bag there; it is being recorded; nothing in it can be read; its storage is
-    sqlite3.
+    The old file is kept as .broken if parts of it could not be read. A complete bag stays as it is, byte for byte.
+
+    Raises:
+        FileNotFoundError: there is no bag.
+        ValueError: it is being recorded, nothing in it can be read, or it is not one MCAP file.
     """
     bag = _open(Path(folder))
     if bag.storage != "mcap" or len(bag.files) != 1:
-        repaired = "repaired are bags of one MCAP file, as genima record writes them: use ros2 bag reindex"
-        raise ValueError(f"{bag.folder} holds {len(bag.files)} files of {bag.storage}; {repaired}")
+        valid = "only a bag of one MCAP file, as genima record writes it, can be repaired: use ros2 bag reindex"
+        raise ValueError(f"{bag.folder} holds {len(bag.files)} files of {bag.storage}; {valid}")
     if bag.being_recorded:
         raise ValueError(f"{bag.folder} is being recorded; repair it when that has ended")
     found = Counter(message.topic for message in bag.messages())
@@ -161,7 +169,7 @@ def repair(folder: Path) -> Repair:
 
 
 def _copy(bag: Bag, folder: Path) -> BagWriter:
-    """A finished bag, down to the disk, of what can be read."""
+    """Copies what can be read into a finished bag, and makes sure that it is on the disk."""
     writer = BagWriter(folder)
     (file,) = bag.mcap_files()
     for channel, schema, message in file.messages():
@@ -177,7 +185,7 @@ def _copy(bag: Bag, folder: Path) -> BagWriter:
 
 
 def _swap(bag: Bag, writer: BagWriter) -> None:
-    """Replaces the old file by the new one; whenever it is killed, one of them is left under a name that is found."""
+    """Replaces the old file by the new one; whenever this is interrupted, one of them is left where it is found."""
     (old,) = bag.files
     if bag.damage:
         _keep(old)
@@ -189,7 +197,7 @@ def _swap(bag: Bag, writer: BagWriter) -> None:
 
 
 def _keep(file: Path) -> None:
-    """Gives the file a second name with the ending .broken, which no earlier one has."""
+    """Gives the file a second name, which ends in .broken and is not taken yet."""
     names = (file.with_name(f"{file.name}{f'.{n}' if n > 1 else ''}{KEPT}") for n in count(1))
     kept = next(name for name in names if not name.exists())
     try:
@@ -199,7 +207,7 @@ def _keep(file: Path) -> None:
 
 
 def _open(folder: Path) -> Bag:
-    """The bag; one whose metadata.yaml is damaged or names another file counts as interrupted."""
+    """The bag; it counts as interrupted if its metadata.yaml is damaged or names another file."""
     try:
         return open_bag(folder)
     except (ValueError, FileNotFoundError):

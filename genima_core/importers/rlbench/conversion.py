@@ -30,17 +30,17 @@ class Options:
     """What decides what ends up in the data set."""
 
     cameras: tuple[str, str, str, str] = layout.CAMERAS[:4]
-    """Four, in tile order."""
+    """Names of four cameras, in tile order."""
     size: int | None = None
     """Width and height of each view in pixels; RLBench's by default."""
     tasks: tuple[str, ...] | None = None
-    """Which tasks; all by default."""
+    """Names of the tasks to convert; all by default."""
     episodes: int | None = None
-    """Most episodes of each variation; all by default."""
+    """Convert at most this many episodes of each variation; all by default."""
     fps: int = 20
     """Rows per second; RLBench's simulation steps by 0.05 s."""
     description: int = 0
-    """Which of the sentences that describe a variation becomes the instruction."""
+    """Which of the sentences that describe a variation becomes the instruction, counted from 0."""
 
     def __post_init__(self) -> None:
         if unknown := [camera for camera in self.cameras if camera not in layout.CAMERAS]:
@@ -55,15 +55,22 @@ class Options:
 
 
 def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bool = True) -> dict[str, Any]:
-    """Writes RLBench's demonstrations as a data set, and goes on where it was interrupted; what was done, for `--json`.
+    """Writes RLBench's demonstrations as a data set, or continues where that was interrupted; returns a summary.
 
     All numbers are read and checked before anything is written; an episode that is damaged is left out, with its
     reason. Actions are as `Demo.action` says; the last row repeats its predecessor's. All joint positions are in the
     vendor's convention afterwards, from which RLBench's differs (see `fit_arm`). RLBench keeps only successes, and
     nothing from which a scene could be drawn again here, so no episode has a seed.
 
-    `source` is the data set, a task's folder or a variation's. FileNotFoundError, ValueError: not RLBench's, nothing
-    that can be converted, of another arm, or `out` holds something else.
+    Args:
+        source: Folder of the data set, of a task or of a variation.
+        out: Folder of the new data set.
+        options: What to convert, and how.
+        show_progress: Whether to show progress bars.
+
+    Raises:
+        FileNotFoundError: `source` is not RLBench's, or holds no episodes.
+        ValueError: no episode can be converted, the arm is another one, or `out` holds something else.
     """
     begun_s = time.monotonic()
     folders = layout.find_demos(source, options.tasks, options.episodes)
@@ -109,7 +116,7 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
 
 
 def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int]]:
-    """Some rows of an episode and the size of its pictures, after checking all that can be checked quickly."""
+    """Some rows of an episode and the size of its pictures; checks all that can be checked quickly."""
     demo = read_demo(folder.path, options.cameras)
     layout.read_instruction(folder.path, options.description)
     return demo.some(FITTED_ROWS), layout.image_size(folder.path, options.cameras, len(demo))

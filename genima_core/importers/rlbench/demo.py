@@ -1,4 +1,4 @@
-"""The numbers of one RLBench demonstration, as it recorded them: poses in its world frame, cameras as PyRep's."""
+"""The numbers of one RLBench demonstration as recorded: poses in its world frame, cameras as PyRep describes them."""
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -16,22 +16,24 @@ _COMMAND = "joint_position_action"
 
 @dataclass(frozen=True)
 class Demo:
-    """T rows of numbers: joints q and dq (T, 7) measured; gripper (T,) 1 where open by more than nine tenths, else 0;
-    the command (T, 8), joints and opening, that row t had been given to reach, NaN in row 0; origins of the joints'
-    frames (T, 7, 3), and the pose (T, 4, 4) of the point between the fingertips.
-
-    Of C cameras K (T, C, 3, 3), whose focal lengths PyRep has negative, and poses (T, C, 4, 4), then x left, y up, z
-    forward. dq and command are None where they were not recorded.
-    """
+    """T rows, C cameras; lengths in m, angles in rad, joint 4 with RLBench's zero."""
 
     q: np.ndarray
+    """(T, 7) measured."""
     gripper: np.ndarray
+    """(T,) 1 where it is open by more than nine tenths, else 0."""
     dq: np.ndarray | None
+    """(T, 7) measured; None if not recorded."""
     command: np.ndarray | None
+    """(T, 8) joints and opening that were commanded to reach row t, NaN in row 0; None if not recorded."""
     p_world_joint: np.ndarray
+    """(T, 7, 3) origins of the joints' frames."""
     T_world_tip: np.ndarray
+    """(T, 4, 4) pose of the point between the fingertips."""
     K: np.ndarray
+    """(T, C, 3, 3) intrinsics; PyRep's focal lengths are negative."""
     T_world_cam: np.ndarray
+    """(T, C, 4, 4) poses of the cameras; where focal lengths are negative, their x is left, y up, z forward."""
 
     def __len__(self) -> int:
         return len(self.q)
@@ -52,7 +54,12 @@ class Demo:
 
 
 def read_demo(episode: Path, cameras: tuple[str, ...]) -> Demo:
-    """The numbers in an episode's folder; FileNotFoundError, ValueError: none; damaged, short, of another robot."""
+    """The numbers in an episode's folder.
+
+    Raises:
+        FileNotFoundError: it contains none.
+        ValueError: they are damaged, too few or too many, or of another robot.
+    """
     path = episode / _FILE
     if not path.is_file():
         why = "which RLBench writes last: its recording was interrupted"
@@ -74,7 +81,7 @@ def record_of(observation: object) -> Record:
 
 
 def make_demo(rows: list[Record], cameras: tuple[str, ...], what: str) -> Demo:
-    """The numbers of observations; ValueError, which names `what`, where some are missing or cannot be."""
+    """The numbers of observations; ValueError, which begins with `what`, if some are missing or impossible."""
     column = partial(_column, what, rows)
     command = None
     if _recorded(rows[1:], _COMMAND):

@@ -1,4 +1,4 @@
-"""Where RLBench keeps what, its instructions and its pictures.
+"""Finds RLBench's episodes on disk, and reads their instructions and pictures.
 
 `<root>/<task>/variation<n>/episodes/episode<i>/` has a folder `<camera>_rgb` of numbered pictures for each camera, and
 a pickle with everything else. `variation_descriptions.pkl` lies beside `episodes`, or, below `all_variations`, inside
@@ -32,7 +32,7 @@ class DemoFolder:
 
 
 def find_variations(root: Path) -> list[tuple[str, Path]]:
-    """Task and folder of each variation at or below a root, a task or a variation; ValueError: some held twice."""
+    """Task and folder of each variation in a data set, task or variation `root`; ValueError if a task has two sets."""
     root = Path(root).resolve()
     if not root.is_dir():
         return []
@@ -42,7 +42,12 @@ def find_variations(root: Path) -> list[tuple[str, Path]]:
 
 
 def find_demos(root: Path, tasks: tuple[str, ...] | None = None, most: int | None = None) -> tuple[DemoFolder, ...]:
-    """Demonstrations below `root` in a fixed order, `most` of each variation; FileNotFoundError, ValueError: none."""
+    """Demonstrations below `root` in a fixed order, at most `most` of each variation.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: there is no such task.
+    """
     if not Path(root).is_dir():
         raise FileNotFoundError(f"{root} is not a folder; an RLBench data set is one")
     found = find_variations(root)
@@ -70,7 +75,12 @@ def listing(folder: Path) -> str:
 
 
 def read_instruction(episode: Path, index: int = 0) -> str:
-    """One of the sentences that describe what an episode does; FileNotFoundError, ValueError: none, fewer, damaged."""
+    """One of the sentences that describe what an episode does.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: they are damaged, or there are not so many.
+    """
     folders = episode, episode.parents[1]
     path = next((place for folder in folders if (place := folder / _DESCRIPTIONS).is_file()), None)
     if path is None:
@@ -85,7 +95,12 @@ def read_instruction(episode: Path, index: int = 0) -> str:
 
 
 def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int, int]:
-    """Width and height of an episode's pictures, by each camera's first; FileNotFoundError, ValueError: others."""
+    """Width and height of an episode's pictures, read from each camera's first one.
+
+    Raises:
+        FileNotFoundError: a camera has no pictures.
+        ValueError: some are missing, or the cameras' sizes differ.
+    """
     sizes = {}
     for camera in cameras:
         folder = _pictures(episode, camera)
@@ -105,7 +120,7 @@ def image_size(episode: Path, cameras: tuple[str, ...], rows: int) -> tuple[int,
 
 
 def read_images(episode: Path, camera: str, rows: int, size: tuple[int, int]) -> np.ndarray:
-    """One camera's pictures (T, H, W, 3) uint8 RGB; ValueError where one is damaged or not of this width and height."""
+    """One camera's pictures (T, H, W, 3) uint8 RGB; ValueError if one is damaged, or not of this width and height."""
     frames = np.empty((rows, size[1], size[0], 3), np.uint8)
     for t in range(rows):
         path = _pictures(episode, camera) / f"{t}.png"

@@ -18,13 +18,13 @@ from genima_core.files import check_regular
 
 MAX_BYTES = 256 << 20
 _DAMAGE = (pickle.UnpicklingError, EOFError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What unpickling may raise; MemoryError and ImportError too."""
+"""What unpickling damaged data may raise, beside MemoryError and ImportError."""
 _NUMBERS = re.compile(r"[?biufc]\d{0,2}")
 """Numpy's codes of numbers, such as f8; objects, texts and records are none."""
 
 
 class Record:
-    """What stands for a `rlbench.demo.Demo` or a `rlbench.backend.observation.Observation`."""
+    """Stands for a `rlbench.demo.Demo` or a `rlbench.backend.observation.Observation`."""
 
     __slots__ = ("attributes",)
 
@@ -47,8 +47,9 @@ class Record:
 
 
 def read_pickle(path: Path) -> object:
-    """What a pickle of RLBench holds: lists, dicts, texts, numbers and `Record`; arrays as what `np.asarray` takes.
-    ValueError where it is damaged, or asks for anything that a recording does not contain.
+    """What a pickle of RLBench holds: lists, dicts, texts, numbers and `Record`; arrays as objects for `np.asarray`.
+
+    ValueError if it is damaged, or asks for anything that a recording does not contain.
     """
     data = check_regular(path).read_bytes() if path.stat().st_size <= MAX_BYTES else b""
     try:
@@ -63,7 +64,7 @@ def read_pickle(path: Path) -> object:
 
 
 def _check_cost(data: bytes) -> None:
-    """A place of 2 billion in the memo, or a length beyond the end, would take that memory before anything is read."""
+    """Refuses what would take much memory before anything is read: a memo index of 2 billion, an endless length."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data), 1):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > count:
             raise pickle.UnpicklingError(f"its memo has a place {argument}")

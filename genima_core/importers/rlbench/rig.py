@@ -89,8 +89,10 @@ def fit_arm(demos: Sequence[Demo]) -> ArmFit:
 def find_rig(
     demos: Sequence[Demo], cameras: tuple[str, ...], size: tuple[int, int], arm: ArmFit
 ) -> tuple[CameraRig, dict[str, dict]]:
-    """The rig of the recorded cameras for pictures of this size, and how much each moved against base or hand,
-    whichever is less. ValueError: one that moves against both, or intrinsics that change or belong to another size.
+    """The rig of the recorded cameras for pictures of this size, and how far each moved relative to its mount.
+
+    A camera is mounted on the base or the hand, whichever it moves less relative to. ValueError if it moves relative
+    to both, or if its intrinsics change or belong to pictures of another size.
     """
     T_base_hand = PANDA.frame_pose(np.concatenate([demo.q for demo in demos]) + arm.q_zero, "hand")
     rig, report = [], {}

@@ -58,7 +58,7 @@ def test_a_clock_that_jumps_back_is_refused():
 
 
 def test_streams_without_two_common_rows_are_refused():
-    with pytest.raises(ValueError, match="nothing of camera wrist, joints"):
+    with pytest.raises(ValueError, match="no messages of camera wrist, joints"):
         stamps.grid({"camera wrist": np.zeros(0), "camera front": np.ones(1), "joints": np.zeros(0)}, 20)
     streams = {"camera front": np.array([0.0, 1.0]), "joints": np.array([0.97, 3.0])}
     with pytest.raises(ValueError, match=r"0\.030 s in common.* joints begins last, camera front ends first"):
