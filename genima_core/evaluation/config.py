@@ -122,7 +122,7 @@ class Evaluation:
     compiled: bool = False
     """Compile the drawing networks: faster drawings, a start that takes one or two minutes more."""
     video: Path | None = None
-    """Folder for one video an episode."""
+    """Folder for a video of each episode."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,6 @@ class Workers:
     """Where episodes are simulated; the results do not depend on it."""
 
     workers: int = 1
-    """Processes of this machine."""
+    """Processes on this machine."""
     ray: str | None = None
     """Address of a Ray cluster to use instead (auto: the one this machine belongs to; local: a new one here)."""

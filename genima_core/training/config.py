@@ -9,48 +9,48 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Training:
-    """What every training takes; one that is in the folder already goes on where it stopped."""
+    """Options of every training; a run that is already in the folder continues where it stopped."""
 
     data: Path
     """Data set (`genima collect`, `genima convert`)."""
     out: Path
     """Folder for the result, training.pt, loss.png, scores.json, validation.png and tensorboard/."""
     preset: str = "demo"
-    """Networks, sizes and rates by name; a wrong name lists them."""
+    """Name of a set of networks, sizes and rates; a wrong name lists the valid ones."""
     steps: int | None = None
     """Length of the run; the preset's by default."""
     minutes: float | None = None
-    """Length of the run, instead of steps; the learning rate falls in time."""
+    """Length of the run, instead of steps; the learning rate then follows the time."""
     seed: int = 0
     """Of weights, batches, noise and augmentation."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; by default cuda where there is one."""
     threads: int | None = None
-    """Of torch on the CPU."""
+    """Threads of torch on the CPU; torch's own choice by default."""
     workers: int = 2
-    """Processes that prepare the data once."""
+    """Processes that prepare the data, once, before the training."""
     every: int = 100
     """Steps between two validations."""
     checked: int = 64
-    """Held-out examples of a validation; the last one of a drawing agent takes four times as many."""
+    """Held-out examples per validation; the last validation of a drawing agent takes four times as many."""
 
 
 @dataclass(frozen=True)
 class DiffusionTraining(Training):
-    """Of the agent that draws."""
+    """Options of the drawing agent's training."""
 
     autoencoder: Path | None = None
     """Folder that `genima train autoencoder` wrote (preset demo)."""
     base: str | None = None
     """Name or folder of the pretrained model, if not the preset's."""
     controlnet: Path | None = None
-    """Folder of a trained ControlNet to go on from, such as a released one's."""
+    """Folder of a trained ControlNet to continue from, such as a released one."""
     batch_size: int | None = None
-    """Examples a step, on all processes together, if not the preset's."""
+    """Examples per step, on all processes together, if not the preset's."""
     precision: Precision = "float32"
-    """Of the passes; what learns is kept in float32."""
+    """Precision of forward and backward passes; weights that learn are kept in float32."""
     accumulate: int = 1
-    """Parts a step's batch is split into on each process, to fit into memory."""
+    """Number of parts into which each process splits its batch, to fit into memory."""
     checkpointing: bool = False
     """Save memory by computing activations twice."""
     every: int = 500
@@ -59,7 +59,7 @@ class DiffusionTraining(Training):
 
 @dataclass(frozen=True)
 class ControllerTraining(Training):
-    """Of the controller that follows what is drawn."""
+    """Options of the controller's training."""
 
     autoencoder: Path | None = None
     """Folder of the drawing agent's autoencoder: pictures take a round trip through it."""
@@ -70,10 +70,10 @@ class ControllerTraining(Training):
     backbone: str | None = None
     """Name, folder or file of ResNet-18 weights, if not the preset's."""
     batch_size: int | None = None
-    """Windows a step, if not the preset's; what to lower when the GPU's memory is too small."""
+    """Windows per step, if not the preset's; lower it if the GPU runs out of memory."""
     variants: int | None = None
-    """Windows made of each recorded one, with moved starts and goals, if not the preset's."""
+    """Windows made from each recorded one, by moving start and goal, if not the preset's."""
     backgrounds: int = 3000
-    """Pictures to draw backgrounds from."""
+    """Number of pictures from which backgrounds are drawn."""
     every: int = 250
     checked: int = 256

@@ -60,8 +60,8 @@ def board(out: Path = CALIBRATION / "board.png", dpi: int = 300, board: Board = 
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(board.picture(dpi / INCH_M)).convert("1").save(out, dpi=(dpi, dpi), resolution=dpi)
     width, height = (1e3 * (size + 2 * MARGIN_SQUARES * board.square_m) for size in board.size_m)
-    then = f"onto something stiff and flat, then measure a square: {1e3 * board.square_m:.1f} mm is assumed"
-    print(f"{out}: print it at 100 % ({width:.0f} x {height:.0f} mm, {dpi} dpi) {then}")
+    then = f"glue it onto something stiff and flat, and measure a square: {1e3 * board.square_m:.1f} mm is assumed"
+    print(f"{out}: print it at 100 % ({width:.0f} x {height:.0f} mm, {dpi} dpi), {then}")
 
 
 def collect(
@@ -134,7 +134,7 @@ def _practise(folder: Path, cameras: tuple[str, ...], count: int, domain: int | 
     mounts = {rig[name].mount for name in cameras}
     if len(mounts) > 1:
         hand = ", ".join(name for name in rig.names if rig[name].mount == "hand")
-        raise ValueError(f"{hand} needs a board on the table, the others one in the hand: name one kind by --cameras")
+        raise ValueError(f"{hand} needs the board on the table, the others in the hand: name one group with --cameras")
     session, rng = CollectSession(folder, DEFAULT_BOARD, rig.arm), np.random.default_rng(0)
     rig.save(folder / "rig.json")
     with terminate_as_interrupt(), ExitStack() as stack:

@@ -39,6 +39,8 @@ DEFAULT = Graph()
 def disable(graph: GraphOptions = DEFAULT) -> None:
     """Ends motion smoothly, and keeps the arm still until `genima enable`.
 
+    The same as `genima stop`.
+
     Example: genima disable
     """
     graph.call("streamer", "enable", data=False)
@@ -83,8 +85,8 @@ def scene(graph: GraphOptions = DEFAULT) -> None:
 def stop(emergency: bool = False, graph: GraphOptions = DEFAULT) -> None:
     """Stops the arm smoothly; nothing moves until `genima enable`.
 
-    With --emergency as fast as the limits allow: then the streamer is in FAULT until `genima reset`. That does not
-    replace the button on the robot.
+    With --emergency it stops as fast as the limits allow, and the streamer is in FAULT until `genima reset`. This does
+    not replace the button on the robot.
 
     Example: genima stop --emergency
 

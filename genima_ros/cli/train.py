@@ -6,9 +6,10 @@ from genima_core.training.config import ControllerTraining, DiffusionTraining, T
 
 
 def autoencoder(training: tyro.conf.OmitArgPrefixes[Training]) -> None:
-    """Trains the drawing agent's image coder.
+    """Trains the drawing agent's autoencoder of images.
 
-    Only the preset demo has one of its own; it writes OUT/vae. A run that is in OUT goes on where it stopped.
+    Only for the preset demo; the others use that of their base model. Writes OUT/vae. A run that is in OUT continues
+    where it stopped.
 
     Example: genima train autoencoder --data data/push_button --out runs/autoencoder --minutes 8
     """
@@ -22,7 +23,7 @@ def autoencoder(training: tyro.conf.OmitArgPrefixes[Training]) -> None:
 def diffusion(training: tyro.conf.OmitArgPrefixes[DiffusionTraining]) -> None:
     """Trains the agent that draws targets.
 
-    Presets: demo, sd-turbo, sdxl-turbo, instruct-pix2pix. It writes OUT/agent. A run that is in OUT goes on where it
+    Presets: demo, sd-turbo, sdxl-turbo, instruct-pix2pix. Writes OUT/agent. A run that is in OUT continues where it
     stopped. On several GPUs or machines: accelerate launch --module genima_ros.cli.main train diffusion ...
 
     Example: genima train diffusion --data data/push_button --autoencoder runs/autoencoder --out runs/diffusion
@@ -39,7 +40,7 @@ def diffusion(training: tyro.conf.OmitArgPrefixes[DiffusionTraining]) -> None:
 def controller(training: tyro.conf.OmitArgPrefixes[ControllerTraining]) -> None:
     """Trains the controller that follows drawn targets.
 
-    Presets: demo, paper, diffusion-policy. It writes OUT/controller. A run that is in OUT goes on where it stopped.
+    Presets: demo, paper, diffusion-policy. Writes OUT/controller. A run that is in OUT continues where it stopped.
 
     Example: genima train controller --data data/push_button --autoencoder runs/autoencoder --out runs/controller
     """
