@@ -61,7 +61,7 @@ def tasks_of(tasks: tuple[str, ...], suite: str | None) -> tuple[str, ...]:
     ValueError: neither or both, an unknown suite, a task that is named twice.
     """
     if (suite is None) == (not tasks):
-        raise ValueError(f"name tasks or a suite, one of both; the suites are {', '.join(SUITES)}")
+        raise ValueError(f"name either tasks or a suite; the suites are {', '.join(SUITES)}")
     if suite is not None:
         if suite not in SUITES:
             raise ValueError(f"unknown suite {suite!r}; the suites are {', '.join(SUITES)}")

@@ -87,7 +87,7 @@ def test_a_run_has_one_budget(tmp_path, budget):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
-    with Run(Training(tmp_path, tmp_path), {}, {}, 5) as run, pytest.raises(FloatingPointError, match="step 1"):
+    with Run(Training(tmp_path, tmp_path), {}, {}, 5) as run, pytest.raises(RuntimeError, match="step 1"):
         run.advance({"loss": math.nan})
 
 
