@@ -70,10 +70,10 @@ class ReadingConfig:
     freeze_s: float = 1.0
     """A stream without a new picture for this long has frozen."""
     retry_s: float = 0.5
-    """Until a source that was lost is opened again; twice that after each failure, up to `retry_longest_s`."""
+    """Time until a lost source is opened again; doubles with each failure, up to `retry_longest_s`."""
     retry_longest_s: float = 8.0
     reset_after: int = 3
-    """Failures in a row until the device is reset, and again after as many."""
+    """Failures in a row after which the device is reset, and again after as many."""
 
     def __post_init__(self) -> None:
         check_positive(self, "freeze_s retry_s retry_longest_s")

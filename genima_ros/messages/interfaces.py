@@ -38,25 +38,33 @@ class Service:
 
 
 JOINT_STATES = Topic("joint_states", JointState, NEWEST)
+"""Of the arm, as its driver sends them."""
 INSTRUCTION = Topic("instruction", String, LATCHED)
+"""What to do, in one sentence."""
 TARGETS = Topic("targets/image", Image, RELIABLE)
+"""The drawing: four views, tiled, with the capture time as stamp."""
 OBSERVATION = Topic("targets/observation", Image, RELIABLE)
 """The four images that a drawing was drawn over, tiled and stamped like it; for the target gate."""
 GATE = Topic("gate", DiagnosticStatus, LATCHED)
 """The target gate, see `status.read_status`: a `GateState`, and why it is closed."""
 TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)
+"""Drawn and planned targets."""
 CAMERA_MARKERS = Topic("cameras/markers", MarkerArray, RELIABLE)
 """The rig's cameras, in the arm's base frame."""
 ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
 """The simulated arm; a real one has a robot_description and TF."""
 ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
+"""Joint positions and the gripper's width in m, with the times at which they are due."""
 GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
+"""Width in m."""
 GRIPPER_STATE = Topic("gripper/state", JointState, NEWEST)
-"""Of a gripper with its own driver: its width in m, as the position of `gripper`."""
+"""Width in m of a gripper with its own driver, as the position of `gripper`."""
 GRIPPER_JOINT_STATES = Topic("gripper/joint_states", JointState, NEWEST)
-"""Of a gripper with its own driver, as that sends them."""
+"""Of a gripper with its own driver, as this driver sends them."""
 DIAGNOSTICS = Topic("diagnostics", DiagnosticArray, EVENTS)
+"""How each node is doing, once a second."""
 SUCCESS = Topic("success", Bool, LATCHED)
+"""Whether the simulated task is solved."""
 CHUNK_WANTED = Topic("chunk_wanted", Bool, LATCHED)
 """The streamer's side of the sync hand-shake, see `controller_node`."""
 JOINT_COMMANDS = Topic("joint_commands", JointState, EVENTS)
@@ -81,6 +89,7 @@ STREAMER_STATE = Topic("streamer_state", DiagnosticStatus, LATCHED)
 TELEOP_STATE = Topic("teleop_state", DiagnosticStatus, LATCHED)
 """The same for joint `Mirroring`."""
 RECORDING = Topic("recording", Bool, LATCHED)
+"""Whether an episode is being recorded."""
 SCENE = Topic("scene", Int64, LATCHED)
 """Seed of the simulated scene."""
 CAMERA_RIG = Topic("camera_rig", String, LATCHED)

@@ -21,8 +21,9 @@ class BoardParameters(Board):
     """The board as printed, and who sees it."""
 
     camera: str = "front"
-    """Name in the rig."""
+    """Name of the camera in the rig."""
     marker_frame: str = "charuco_board"
+    """TF frame of the board."""
 
 
 class BoardNode(GraphNode[BoardParameters]):

@@ -33,14 +33,14 @@ TIMINGS = {
 @dataclass(frozen=True)
 class CameraParameters(ReadingConfig):
     name: str = ""
-    """Of the rig's camera: its topics are `<name>/color/image_raw` and `camera_info`. By default what follows "camera_"
-    in the node's name."""
+    """Name of the camera in the rig: its topics are `<name>/color/image_raw` and `camera_info`. By default what follows
+    "camera_" in the node's name."""
     source: str = "realsense"
     """What it reads from: realsense, topic, folder, video, or another file <source>_source.py of `cameras`."""
     serial: str = ""
-    """Of the RealSense; `genima cameras` lists them. In YAML in quotes: it is not a number."""
+    """Serial number of the RealSense; `genima cameras` lists them. In quotes in YAML, so that it stays text."""
     topic: str = ""
-    """With images of another driver, such as realsense-ros: a full name, with camera_info beside it."""
+    """Image topic of another driver, such as realsense-ros: a full name, with camera_info beside it."""
     path: Path | None = None
     """Folder of pictures, or video."""
     profile: str = "640x480x30"
@@ -57,10 +57,13 @@ class CameraParameters(ReadingConfig):
     exposure_us: float | None = None
     """Fixed exposure; the camera's own automatic by default, which changes with the scene."""
     gain: float | None = None
+    """Fixed gain, likewise."""
     white_balance_k: float | None = None
+    """Fixed colour temperature of the white balance, likewise."""
     look_s: float = 1.0
     """How long to look for another node on the same topics before the start."""
     diagnostics_s: float = 1.0
+    """Time between two diagnostics."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +79,7 @@ def make_opener(parameters: CameraParameters, clock: Clock) -> Opener:
 
 
 class CameraNode(GraphNode[CameraParameters]):
-    """A thread reads, makes the view and publishes; a timer reports what it finds.
+    """Publishes a camera's pictures, undistorted, cropped and resized: a thread reads them, a timer reports problems.
 
     Publishes: <camera>/color/image_raw (rgb8), <camera>/color/camera_info, both stamped with the capture time and
     without distortion; diagnostics.

@@ -46,10 +46,13 @@ class ControllerParameters(GateConfig, ArmParameters):
     """With the limits of the target gate; the arm is the one that moves."""
 
     checkpoint: Path = Path("checkpoints/demo")
+    """Folder with the trained models."""
     device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto is cuda where there is one."""
     execution: Execution = "sync"
+    """sync: execute a chunk, then look again; async: splice in every new chunk."""
     instruction: str = ""
-    """Used until one arrives on the topic."""
+    """What to do, until one arrives on the topic."""
     gate: bool = True
     """Whether drawings are checked; one that fails pauses the policy until ~/resume. Simulation does without."""
 
@@ -64,7 +67,7 @@ def load_controller(parameters: ControllerParameters) -> tuple["Controller", Che
 
 
 class ControllerNode(GraphNode[ControllerParameters]):
-    """Feeds a `ControlLoop`, which decides what is acted upon and when, and sends its chunks.
+    """Turns drawings into chunks by a `ControlLoop`, which decides which drawing is acted upon, and when.
 
     With `gate`, drawings wait for what they were drawn over. The loop pauses on a bad one until ~/resume.
 

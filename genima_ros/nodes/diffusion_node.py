@@ -28,20 +28,23 @@ SILENT_S = 2.0
 @dataclass(frozen=True)
 class DiffusionParameters:
     checkpoint: Path = Path("checkpoints/demo")
+    """Folder with the trained models."""
     device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto is cuda where there is one."""
     precision: str = ""
     """float32, float16 or bfloat16; by default half precision on a GPU only."""
     compiled: bool = False
     """Compile the networks: drawing is faster, starting takes a minute or two longer."""
     denoising_steps: int = 0
-    """Of a drawing; 0 means the checkpoint's own number."""
+    """Denoising steps of a drawing; 0: the checkpoint's own number."""
     seed: int = 0
+    """Of the first drawing; the next ones count up."""
     slack_s: float = 0.06
-    """The four images of one drawing are captured within this time."""
+    """The four images of one drawing must be captured within this time."""
     instruction: str = ""
-    """Used until one arrives on the topic."""
+    """What to do, until one arrives on the topic."""
     identical_frames: int = 0
-    """So many images in a row with equal pixels mean a frozen camera; 0 = never (simulated images do repeat)."""
+    """This many images in a row with equal pixels mean that a camera is frozen; 0: never (simulated images repeat)."""
 
 
 def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Checkpoint]:
@@ -53,7 +56,7 @@ def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Check
 
 
 class DiffusionNode(GraphNode[DiffusionParameters]):
-    """Draws as fast as it can, always on the newest images; who follows the drawing decides which one to use.
+    """Draws as fast as it can, always on the newest images; the controller decides which drawing to use.
 
     While it draws, newer images replace older ones (queues of one). A drawing carries the capture time of the oldest
     of its images. Images that are missing, frozen or of another size or encoding are reported and never drawn on.

@@ -30,9 +30,11 @@ class GripperParameters(GripperConfig, ArmParameters):
     action: str = ""
     """Full name of the gripper's action; by default what the arm's file says."""
     speed_m_s: float = 0.1
-    """Of the Franka hand."""
+    """Speed of the Franka hand."""
     force_n: float = 20.0
+    """Of the Franka hand's grasp, or effort of a gripper command."""
     period_s: float = 0.02
+    """Time between two steps."""
     state_timeout_s: float = 1.0
     """Without a joint state for this long the gripper counts as silent."""
 
@@ -147,9 +149,9 @@ def _read_stall(result: Any) -> Answer:
 
 
 class GripperNode(GraphNode[GripperParameters]):
-    """Feeds a `GripperControl` with widths and answers, and steps it with a steady clock.
+    """Moves the gripper to the newest width by a `GripperControl`, which it steps with a steady clock.
 
-    A fixed tool (gripper of kind none) counts as a closed gripper: it says so, and commands move nothing.
+    A fixed tool (gripper of kind none) counts as a closed gripper; commands are ignored.
 
     Publishes: gripper/state (width in m, with the stamp of its measurement), diagnostics.
     Subscribes: gripper/command (width in m), gripper/joint_states (the gripper's own, or the arm's with it).

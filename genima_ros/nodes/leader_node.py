@@ -28,10 +28,11 @@ SIM = "sim"
 @dataclass(frozen=True)
 class LeaderParameters(ArmParameters):
     task: str = DEFAULT_TASK
+    """What the scripted expert demonstrates."""
     rate_hz: float = 100.0
-    """Of leader/joint_states."""
+    """Rate of leader/joint_states."""
     perform_on_recording: bool = True
-    """Demonstrate the task when a recording runs and the follower mirrors; else only on ~/perform."""
+    """Demonstrate the task when a recording runs and the follower mirrors; otherwise only on ~/perform."""
 
     def __post_init__(self) -> None:
         check_positive(self, "rate_hz")
@@ -42,9 +43,9 @@ def make_planner(parameters: LeaderParameters) -> Planner:
 
 
 class LeaderNode(GraphNode[LeaderParameters]):
-    """Steps an `Operator` and says where the leader is.
+    """Moves the simulated leader by an `Operator`, and publishes where it is.
 
-    Its own copy of the objects is only for planning: nothing stops the hand.
+    Its copy of the objects serves planning only; nothing stops the hand.
 
     Publishes: leader/joint_states (arm and fingers, with velocities), diagnostics.
     Subscribes: recording, teleop_state, scene, leader/joint_command (where somebody moves the leader to: seven joints

@@ -65,12 +65,13 @@ class MarkersParameters(ArmParameters):
     radius_m: float = 0.065
     """Of the drawn targets; the planned ones are half as large."""
     rate_hz: float = 10.0
+    """Rate of the markers."""
     fade_s: float = 4.0
-    """Targets grow fainter over this age, that of the pictures they come from, and then disappear."""
+    """Targets fade out until the pictures they come from are this old."""
 
 
 class MarkersNode(GraphNode[MarkersParameters]):
-    """Everything is in the base frame, so no TF is needed; what is not looked at is not made.
+    """Shows targets and cameras in RViz: all in the base frame, so no TF is needed, and only while somebody looks.
 
     Publishes: targets/markers (drawn targets translucent, planned ones solid with their joints' axes and the gripper's
     way, the age of each, and why the target gate is closed), cameras/markers, diagnostics.

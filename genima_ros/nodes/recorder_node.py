@@ -25,13 +25,13 @@ DIAGNOSTICS_S = 0.5
 
 
 class RecorderNode(GraphNode[RecorderParameters]):
-    """Takes what arrived every 10 ms, and gives it to an `EpisodeRecorder` while one runs.
+    """Records episodes: every 10 ms it passes what has arrived to the `EpisodeRecorder` that runs.
 
     Publishes: recording (Bool, latched), diagnostics (twice a second and after each episode: every stream, disk,
     session).
     Subscribes: <camera>/color/image_raw, <camera>/color/camera_info, joint_states, leader/joint_states, joint_commands,
     gripper/command, gripper/state, instruction, success, scene, camera_rig. Stored are the bytes as received; log_time
-    is when the middleware received them, publish_time when they were captured (header), or sent where there is no
+    is when the middleware received them, publish_time when they were captured (by the header), or sent if there is no
     header.
     Services: ~/start, ~/stop, ~/discard, ~/rerecord (Trigger), ~/label (SetBool, true for success).
     """

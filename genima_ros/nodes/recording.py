@@ -64,21 +64,23 @@ class RecorderParameters(RecordingConfig, ArmParameters):
     out: Path = Path("recordings")
     """Folder of the episodes; numbering continues after existing ones."""
     task: str = ""
+    """Name of what is demonstrated."""
     instruction: str = ""
-    """Until one arrives on the topic."""
+    """Used until one arrives on the topic."""
     cameras: tuple[str, ...] = ("wrist", "front", "right_shoulder", "left_shoulder")
+    """Names of the cameras to record."""
     rig: Path | None = None
-    """rig.json; by default the rig on camera_rig."""
+    """rig.json of the cameras; by default the rig on the topic camera_rig."""
     leader_arm: str = ""
-    """The arm that leads, likewise; by default one like the follower."""
+    """The leader arm, likewise; by default one like the follower."""
     leader: bool = True
-    """Whether a leader arm is expected; where it is not, it is recorded if it is there."""
+    """Whether a leader arm must be there; otherwise it is recorded if it is there."""
     stale_s: float = 1.0
-    """With a stream that is silent or old for longer, recording does not start."""
+    """Recording does not start while a stream is silent for longer than this, or its messages are older."""
     rerecord_s: float = 5.0
-    """From ~/rerecord until it starts again, time to lay out the scene; ~/start starts at once."""
+    """Time to lay out the scene between ~/rerecord and the new start; ~/start starts at once."""
     warn_minutes: float = 10.0
-    """Warns when the space lasts for less."""
+    """Warns when the disk will be full sooner than this."""
 
     def __post_init__(self) -> None:
         self.setup, self.leader_setup  # noqa: B018 (refuses arms that are not there)

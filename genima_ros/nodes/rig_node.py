@@ -31,11 +31,11 @@ class RigParameters(ArmParameters):
     tf: bool = True
     """Whether the cameras are frames of TF as well, where tf2_msgs is installed."""
     leave_out: tuple[str, ...] = ()
-    """Cameras whose frame somebody else publishes."""
+    """Cameras whose frame another node publishes."""
 
 
 class RigNode(GraphNode[RigParameters]):
-    """Speaks once, latched: who comes later still hears it.
+    """Publishes the rig once, latched: nodes that start later still receive it.
 
     Publishes: camera_rig, diagnostics, and where tf2_msgs is installed /tf_static.
     """

@@ -52,19 +52,20 @@ MOVE, REFLEX = read_status(MODES.index("move"), ()), read_status(MODES.index("re
 @dataclass(frozen=True)
 class SimParameters:
     task: str = DEFAULT_TASK
+    """Name of the task; `genima tasks` lists them."""
     seed: int = 20000
-    """Scene to start with; every reset goes to the next one."""
+    """Scene to start with; each reset goes to the next one."""
     reset_arm: bool = True
-    """Whether a reset puts the arm back to its start. Else it stays, and keeps following its commands; scenes with an
-    object where it is are passed over."""
+    """Whether a reset puts the arm back to its start. Otherwise it stays and follows its commands, and scenes with an
+    object where it is are skipped."""
     rig: Path | None = None
     """rig.json of a checkpoint; the default cameras if there is none."""
     size: int = 64
     """Width and height of the default cameras' images, px."""
     rate_hz: float = 100.0
-    """Of physics and joint states."""
+    """Rate of physics and joint states."""
     fps: float = 10.0
-    """Images a second and camera."""
+    """Images per second of each camera."""
     board: Literal["", "table", "hand"] = ""
     """Where a ChArUco board is, to practise calibration with: on the table, or in the hand."""
 
@@ -93,7 +94,7 @@ class SimNode(GraphNode[SimParameters]):
     success (on change), arm_status, diagnostics, and where tf2_msgs is installed /tf_static (the cameras).
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
-    Parameters: `task` may be set while it runs and counts from the next reset on.
+    Changes while running: the parameter task, which counts from the next reset on.
     Services: ~/reset places the next scene. The arm is back at its start, which arm_status tells the streamer, so it
     begins again there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
     ignores commands until ~/error_recovery.

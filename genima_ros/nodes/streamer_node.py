@@ -49,7 +49,7 @@ class StreamerParameters(StreamerConfig, Margins, ArmParameters):
 
 
 class StreamerNode(GraphNode[StreamerParameters]):
-    """Feeds a `Streamer` with messages and steps it with a steady clock.
+    """Commands the arm: feeds a `Streamer` with messages, and steps it with a steady clock.
 
     Publishes: arm_controller/joint_trajectory (or arm_controller/joint_commands, arm_controller/commands),
     gripper/command (width in m), joint_commands (each set point, for recorders), chunk_wanted, streamer_state

@@ -27,9 +27,9 @@ class TeleopParameters(MirrorConfig, ArmParameters):
     """The arm is the follower."""
 
     leader_arm: str = ""
-    """The arm that leads, likewise; "" for one like the follower."""
+    """The leader arm, likewise; by default one like the follower."""
     period_s: float = 0.01
-    """Of watchdogs and of the approach; mirroring itself is stepped by each state of the leader."""
+    """Time between two steps of watchdogs and approach; mirroring itself is stepped by each state of the leader."""
 
     def __post_init__(self) -> None:
         MirrorConfig.__post_init__(self)
@@ -38,7 +38,7 @@ class TeleopParameters(MirrorConfig, ArmParameters):
 
 
 class TeleopNode(GraphNode[TeleopParameters]):
-    """Feeds a `Mirror` with messages, steps it with each of the leader's and with a steady clock, publishes its target.
+    """Lets the follower mirror the leader: steps a `Mirror` with each leader state and a steady clock.
 
     Publishes: joint_target (for the streamer), teleop_state (see `messages.status`), diagnostics.
     Subscribes: leader/joint_states, leader/gripper/joint_states, joint_states (of the follower), streamer_state.

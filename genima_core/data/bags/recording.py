@@ -32,8 +32,11 @@ class RecordingConfig(QualityBounds):
     fps: float = 30.0
     """Rate that the cameras are set to; gaps are judged by it. Every message is recorded."""
     images: Literal["jpeg", "raw"] = "jpeg"
+    """jpeg: as JPEG pictures; raw: the bytes as received."""
     jpeg_quality: int = 95
+    """1 to 100."""
     compression: Compression = "zstd"
+    """Of the chunks of the MCAP file."""
     reserve_mb: float = 500.0
     """Space to be left on the disk: the recording stops when there is less."""
     queue_mb: float = 256.0
