@@ -91,16 +91,13 @@ class Evaluation:
     checkpoint: Path = Path("checkpoints/demo")
     """Checkpoint folder."""
     targets: Targets = "drawn"
-    """drawn by the agent; truth (perfect targets); or the controls: shuffled (the agent sees the expert in another
-    scene) and blank (no targets)."""
+    """drawn (by the agent), truth (perfect ones), or the controls shuffled (of another scene) and blank (none)."""
     instruction: Wording = "seen"
-    """seen: as in training; paraphrase: in words that are kept out of training; or the control wrong: the instruction
-    of another variation, with which the asked-for one must not succeed (tasks with one variation are left out)."""
+    """seen (as in training), paraphrase (in words kept out of it), or the control wrong (of another variation)."""
     controls: bool = False
     """Also with true, shuffled and blank targets, with paraphrases and with wrong instructions."""
     perturb: str = ""
-    """Perturbations of the scenes, with commas: object_color, distractors, lighting, table_texture, background,
-    camera_pose; all: these together; each: none, one after the other, and all together."""
+    """Perturbations, with commas (`genima tasks` lists them); all: together; each: none, one by one, and together."""
     execution: Execution = "sync"
     """sync: execute a chunk, then look again; async: splice in every new chunk."""
     execution_horizon: int = 0
@@ -140,7 +137,7 @@ class Collection:
     start: Literal["home", "anywhere", "mixed"] = "mixed"
     """Where the arm starts; mixed alternates between home (even seeds) and anywhere."""
     perturb: str = ""
-    """Perturbations of the scenes, with commas, or all: see `genima eval --help`."""
+    """Perturbations of the scenes, with commas (`genima tasks` lists them); all: together."""
     keep_failures: bool = False
     """Also record demonstrations that failed, marked as such."""
 

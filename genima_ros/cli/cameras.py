@@ -38,8 +38,7 @@ def cameras(save: Path | None = None, json: Path | None = None) -> int:
     Example: genima cameras --save pictures
 
     Args:
-        save: Folder for a picture of each, with its intrinsics: <serial>/picture.png and intrinsics.json, which the
-            camera node plays as source folder.
+        save: Folder for picture and intrinsics of each, in <serial>/, which the camera node plays as source folder.
         json: File for the same as JSON.
     """
     rs = import_realsense()

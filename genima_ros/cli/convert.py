@@ -71,8 +71,7 @@ def agent(
     Example: genima convert agent 25_tasks/diffusion_sdturbo_R256x4_tiled runs/diffusion
 
     Args:
-        src: Folder with a ControlNet in diffusers' layout (controlnet/, checkpoint-<step>/controlnet/), or for preset
-            instruct-pix2pix a UNet.
+        src: Folder of a ControlNet in diffusers' layout, or of its training; for preset instruct-pix2pix of a UNet.
         dst: Folder of the agent.
         json: Where to write what was done.
     """

@@ -9,8 +9,7 @@ def tasks(pictures: Path | None = None) -> None:
     Example: genima tasks --pictures docs
 
     Args:
-        pictures: Folder for the pictures, in tasks/ and perturbations/: each task with its expert at work, from two
-            cameras, and one scene under each perturbation.
+        pictures: Folder for the pictures: in tasks/ the expert at work, in perturbations/ a scene under each of them.
     """
     if pictures is not None:
         from genima_core.sim.pictures import save_pictures

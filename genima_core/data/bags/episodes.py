@@ -32,8 +32,7 @@ class Options:
     fps: int = 20
     """Rows per second: the step of the demo preset and of the paper."""
     crop: str | None = None
-    """Part of each image to keep before it is resized: square (the middle), or left,top,width,height in recorded
-    pixels; all by default."""
+    """Part of each recorded image to keep: square (the middle), or left,top,width,height in px; all by default."""
     size: int | None = None
     """Width and height of each view in pixels; as recorded by default."""
     rig: Path | None = None
