@@ -90,10 +90,20 @@ def test_no_verb_shows_the_table(capsys):
     assert "doctor" not in capsys.readouterr().out
 
 
-def test_wrong_options_exit_with_two():
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("doctor --sjon", "--sjon"),
+        ("eval push_button --seed -1", "seed is -1; scenes count from 0"),
+        ("eval push_button --workers 0", "workers is 0; it must be at least 1"),
+        ("collect push_button --episodes 1 --seed -1 --out data", "seed is -1; scenes count from 0"),
+    ],
+)
+def test_wrong_options_exit_with_two(words, message, capsys):
     with pytest.raises(SystemExit) as exit_:
-        cli.run(["doctor", "--sjon"])
+        cli.run(words.split())
     assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -122,11 +132,21 @@ def test_errors_are_one_line_with_the_remedy(error, line, monkeypatch):
     assert cli.describe(error) == line
 
 
-def test_bad_input_ends_with_one_line(capsys):
-    assert cli.run(["bench", "no_such_benchmark"]) == 1
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("bench no_such_benchmark", "no benchmark no_such_benchmark; valid are "),
+        ("demo --seed 0", "--seed is 0; at least 1 is needed"),
+        ("calibrate check", "there is no rig calibration/rig.json; name one with --rig, or copy "),
+    ],
+)
+def test_bad_input_ends_with_one_line(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(words.split()) == 1
     error = capsys.readouterr().err
-    assert error.startswith("genima: no benchmark no_such_benchmark; valid are ")
+    assert error.startswith(f"genima: {message}")
     assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_reader_that_goes_away_is_no_traceback():

@@ -71,6 +71,12 @@ def tasks_of(tasks: tuple[str, ...], suite: str | None) -> tuple[str, ...]:
     return tasks
 
 
+def check_seed(seed: int) -> None:
+    """ValueError if it is negative: no scene has such a number."""
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; scenes count from 0")
+
+
 def names_in(text: str) -> tuple[str, ...]:
     """The parts of a list with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -121,6 +127,9 @@ class Evaluation:
     video: Path | None = None
     """Folder for a video of each episode."""
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -141,6 +150,9 @@ class Collection:
     keep_failures: bool = False
     """Also record demonstrations that failed, marked as such."""
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
     def start_of(self, seed: int) -> Start:
         if self.start == "mixed":
             return "anywhere" if seed % 2 else "home"
@@ -155,3 +167,7 @@ class Workers:
     """Processes on this machine."""
     ray: str | None = None
     """Address of a Ray cluster to use instead (auto: the one this machine belongs to; local: a new one here)."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}; it must be at least 1")

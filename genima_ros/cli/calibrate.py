@@ -179,7 +179,7 @@ def solve(
     from genima_core.calibration.verdict import disagreements, judge, unseen
     from genima_ros.cli.terminal.calibration_table import row_of, table_of
 
-    taken, known = SampleSet.load(samples), CameraRig.load(rig)
+    taken, known = SampleSet.load(samples), load_rig(rig)
     wanted = cameras or known.names
     solutions, problems = {}, list(unseen(taken, wanted))
     for camera in [known[name] for name in wanted]:
@@ -228,7 +228,7 @@ def install(
 
     if not sources:
         raise ValueError("nothing to install; give a solution.json or .calib files")
-    before = CameraRig.load(rig)
+    before = load_rig(rig)
     poses: dict[str, tuple[str, np.ndarray]] = {}
     for source in sources:
         if source.suffix == ".calib":
@@ -292,7 +292,7 @@ def check(
     """
     from genima_core.calibration.solution import load_solutions
 
-    stored = CameraRig.load(rig)
+    stored = load_rig(rig)
     if samples is not None:
         rows = _check_samples(stored, SampleSet.load(samples))
     else:
@@ -312,6 +312,14 @@ def check(
     if off:
         print(f"beyond {limit_px:g} px or {limit_mm:g} mm: {', '.join(off)}; calibrate again", flush=True)
     return 1 if off else 0
+
+
+def load_rig(path: Path) -> CameraRig:
+    """FileNotFoundError if there is none, ValueError if it is damaged."""
+    if not path.is_file():
+        remedy = "name one with --rig, or copy a data set's meta/rig.json or a checkpoint's rig.json there"
+        raise FileNotFoundError(f"there is no rig {path}; {remedy}")
+    return CameraRig.load(path)
 
 
 def _check_samples(rig: CameraRig, samples: SampleSet) -> list[dict]:

@@ -70,8 +70,9 @@ def demo(
         domain: ROS domain; by default one that is not in use, never that of a real cell.
         json: Another file for the summary.
     """
-    if episodes < 1:
-        raise ValueError(f"--episodes is {episodes}; at least 1 is needed")
+    for name, value in (("episodes", episodes), ("seed", seed)):
+        if value < 1:
+            raise ValueError(f"--{name} is {value}; at least 1 is needed")
     from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once, and works without ROS
     from genima_ros.clients.demo_film import write_films
     from genima_ros.clients.demo_observer import DemoObserver

@@ -71,6 +71,8 @@ class SimParameters:
 
     def __post_init__(self) -> None:
         check_positive(self, "rate_hz fps")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; scenes count from 0")
         if self.size < 16:
             raise ValueError(f"size is {self.size}; it must be at least 16")
 

@@ -93,7 +93,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path):
         collect("open_sesame", 1, 0, tmp_path / "set")
     with pytest.raises(ValueError, match="unknown suite 'all'; the suites are demo, paper25"):
         collect("", 1, 0, tmp_path / "set", suite="all")
-    with pytest.raises(ValueError, match="name tasks or a suite"):
+    with pytest.raises(ValueError, match="name either tasks or a suite"):
         collect("push_button", 1, 0, tmp_path / "set", suite="demo")
     with pytest.raises(ValueError, match="named twice"):
         collect("push_button push_button", 1, 0, tmp_path / "set")

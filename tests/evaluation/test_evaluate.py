@@ -56,8 +56,8 @@ def test_a_wrong_instruction_asks_for_another_variation():
 
 def test_bad_requests_are_refused_before_anything_is_simulated():
     for bad, message in (
-        (evaluation(), "name tasks or a suite"),
-        (evaluation("push_button", suite="demo"), "name tasks or a suite"),
+        (evaluation(), "name either tasks or a suite"),
+        (evaluation("push_button", suite="demo"), "name either tasks or a suite"),
         (evaluation(suite="all"), "unknown suite 'all'; the suites are demo, paper25"),
         (evaluation("juggle"), "unknown task 'juggle'; the tasks are"),
         (evaluation("push_button", episodes=0), "--episodes is 0"),
