@@ -296,9 +296,11 @@ def check(
     if samples is not None:
         rows = _check_samples(stored, SampleSet.load(samples))
     else:
+        solutions, setup = {} if solution is None else load_solutions(solution), find_arm(arm)
+        if (own := stored.arm.name) != setup.arm.name:
+            raise ValueError(f"{rig} is of arm {own}, this cell has {setup.arm.name}: correct `arm` in it, or --arm")
         from genima_ros.clients.calibration_client import CalibrationLink
 
-        solutions, setup = {} if solution is None else load_solutions(solution), find_arm(arm)
         with CalibrationLink(join_domain(domain), stored.names, setup, arm_namespace) as link:
             link.wait_ready()
             moment = link.wait_moment()

@@ -99,6 +99,11 @@ def test_a_calib_file_is_installed_elsewhere(rig, cell):
     assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == FR3.base_frame
 
 
+def test_the_rig_of_another_arm_is_not_checked(cell, capsys):
+    assert run("check", "--rig", cell / "rig.json", "--arm", "fr3") == 1
+    assert "is of arm panda, this cell has fr3" in capsys.readouterr().err
+
+
 def test_cameras_that_never_saw_the_board_fail(cell, capsys):
     assert run("solve", cell / "samples", "--rig", cell / "rig.json") == 1
     output = capsys.readouterr().out
