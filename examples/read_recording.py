@@ -1,6 +1,6 @@
 """Reads a recorded demonstration (a rosbag2 folder that `genima record` wrote) as arrays, without ROS.
 
-python examples/read_recording.py recordings/push_button/episode_000
+python examples/read_recording.py recordings/push_button/episode_000000
 """
 
 from pathlib import Path

@@ -187,7 +187,8 @@ def test_every_module_that_is_named_exists(document):
 
 
 def test_episodes_that_are_named_have_the_recorders_names():
-    texts = [path.read_text() for path in (*DOCUMENTS, *(ROOT / "genima_ros" / "cli").glob("*.py"))]
+    files = (*DOCUMENTS, *(ROOT / "genima_ros" / "cli").glob("*.py"), *(ROOT / "examples").glob("*.py"))
+    texts = [path.read_text() for path in files]
     numbers = [number for text in texts for number in re.findall(r"episode_(\d+)", text)]
     assert {folder_of(ROOT, int(number)).name for number in numbers} == {f"episode_{number}" for number in numbers}
 
