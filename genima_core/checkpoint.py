@@ -110,7 +110,7 @@ class Parts:
     autoencoder: Path | None = None
     """Folder that `genima train autoencoder` wrote, for the model card."""
     preset: str = "demo"
-    """Name that the parts were trained with."""
+    """Preset that the drawing agent was trained with."""
     results: tuple[Path, ...] = ()
     """Files that `genima eval --json` wrote, for the model card."""
     licence: str = ""

@@ -17,7 +17,7 @@ from genima_core.files import write_json
 def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
     """Shows what recorded episodes contain, and whether they are complete.
 
-    Exit status 1 if one needs repair.
+    Exit status 1 if one needs repair or cannot be read.
 
     Example: genima bag info recordings/push_button
 

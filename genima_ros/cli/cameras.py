@@ -30,7 +30,7 @@ WITHIN_S = 5.0
 
 
 def cameras(save: Path | None = None, json: Path | None = None) -> int:
-    """Lists the connected RealSense cameras, and takes a picture of each.
+    """Lists the connected RealSense cameras, and with --save takes a picture of each.
 
     Says serial number, USB, firmware and colour profiles. Exit status 1 if there is none, or a picture could not be
     taken.

@@ -76,7 +76,7 @@ def record(
         leader_arm: The same for the leader; by default the same arm.
         leader_namespace: Namespace of the leader's driver.
         config: ROS parameter file for the recorder, with everything that has no option here.
-        remap: Further topics with other names, such as front/color/image_raw:=/camera/front/color/image_raw.
+        remap: Further topics to rename, such as front/color/image_raw:=/camera/front/color/image_raw.
         json: Writes what was recorded to this file.
     """
     check_name(task, "the task")
