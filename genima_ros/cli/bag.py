@@ -36,9 +36,9 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
     broken = [row for row in described if row["state"] in ("interrupted", "damaged")]
     lost = [row for row in described if row["state"] == "unreadable"]
     if broken:
-        console.print(f"{len(broken)} not finished or damaged; genima bag repair {path} mends them", highlight=False)
+        console.print(f"{len(broken)} interrupted or damaged; to repair: genima bag repair {path}", highlight=False)
     if lost:
-        text = f"of {len(lost)} not one message can be read: remove the folder, or record it again"
+        text = f"{len(lost)} without a message that can be read: remove the folder, or record it again"
         console.print(text, highlight=False)
     return 1 if broken or lost else 0
 

@@ -38,7 +38,7 @@ NO_DRAWING = "no drawing on {}: is the diffusion node running and are its camera
 NO_OBSERVATION = (
     "no {}, which the target gate compares drawings with: the diffusion node sends it; gate:=false does without"
 )
-NO_STREAMER = "nobody listens: no {} from a streamer node"
+NO_STREAMER = "no {}: is the streamer node running?"
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _warn_of_pause(self) -> None:
         if self.loop.paused:
-            topic, service = self.full_name(interfaces.TARGETS), self.full_name(interfaces.SERVICES["resume"])
-            remedy = f"Look at {topic}; to continue, call {service} (std_srvs/Trigger)"
+            remedy = f"Look at {self.full_name(interfaces.TARGETS)}; to continue: genima resume"
             text = f"the target gate is closed, the policy pauses: {self.loop.status.text}. {remedy}"
             self.diagnostics.warn(text, "gate")
 

@@ -164,7 +164,7 @@ def test_a_missing_streamer_is_reported(graph):
             conversions.to_joint_state((*PANDA.joint_names, *FINGERS), [*PANDA.home, 0.0, 0.0], graph.bench.now_s())
         ),
     )
-    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "nobody listens: no /chunk_wanted"))
+    graph.bench.until(graph.bench.problem("controller", graph.diagnostics, "no /chunk_wanted: is the streamer"))
     states.cancel()
 
 

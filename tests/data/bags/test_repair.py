@@ -205,7 +205,7 @@ def test_a_bag_of_which_nothing_can_be_read_is_not_sent_to_repair(tmp_path, caps
     file.write_bytes(b"")
     assert cli.run(["bag", "info", str(bag)]) == 1
     shown = " ".join(capsys.readouterr().out.split())
-    assert "unreadable" in shown and "not one message can be read" in shown and "repair" not in shown
+    assert "unreadable" in shown and "without a message that can be read" in shown and "repair" not in shown
 
 
 def test_the_verbs_show_and_mend(whole, tmp_path, capsys):
