@@ -130,8 +130,7 @@ class DiffusionAgent:
         """The views with the targets drawn onto them, (4, H, W, 3) uint8 RGB; the same seed gives the same drawing.
 
         `images` (4, H, W, 3) uint8 RGB are in the order of the rig, of `size`. ValueError: images of another shape or
-        type, less than one step; FloatingPointError: the networks gave numbers that are not finite; RuntimeError: out
-        of GPU memory.
+        type, less than one step; RuntimeError: the networks gave numbers that are not finite, or out of GPU memory.
         """
         steps = self.steps if steps is None else steps
         if steps < 1:
@@ -142,7 +141,7 @@ class DiffusionAgent:
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)
         if not finite:
             why = "the weights are damaged or the precision is too low (device cpu draws in float32)"
-            raise FloatingPointError(f"the drawing holds numbers that are not finite: {why}")
+            raise RuntimeError(f"the drawing holds numbers that are not finite: {why}")
         return drawings[0].numpy()
 
 

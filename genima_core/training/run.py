@@ -48,13 +48,16 @@ class Run:
         when resuming, beside the seed; `steps` the budget where `training` has none; `batch_size` counts for the speed.
         One process `writes` files, when several train together; progress is a bar, and a line for each validation.
 
-        ValueError: two budgets, or a state in the folder that is damaged or has other options.
+        ValueError: two budgets, no steps between validations or nothing to validate on, or a state in the folder that
+        is damaged or has other options.
         """
         self.out, self.steps, self.minutes = Path(training.out), training.steps, training.minutes
         if self.steps is None and self.minutes is None:
             self.steps = steps
         if (self.steps is None) == (self.minutes is None) or not (self.steps or self.minutes or 0) > 0:
             raise ValueError(f"steps is {self.steps} and minutes is {self.minutes}; give one of them, above 0")
+        if training.every < 1 or training.checked < 1:
+            raise ValueError(f"every is {training.every} and checked is {training.checked}; both must be at least 1")
         self.every, self.batch_size = training.every, batch_size
         self.stateful, self.options = dict(stateful), {"seed": training.seed, **options}
         self.step, self.elapsed_s = 0, 0.0
@@ -94,12 +97,13 @@ class Run:
         return torch.Generator().manual_seed((self.options["seed"] * 1_000_003 + self.step + part * 2**40) % 2**63)
 
     def advance(self, values: Mapping[str, float]) -> None:
-        """One step is done; FloatingPointError: a value is not finite."""
+        """One step is done; RuntimeError: a value is not finite."""
         now = time.perf_counter()
         self.elapsed_s, self._since = self.elapsed_s + now - self._since, now
         self.step += 1
         if not all(math.isfinite(v) for v in values.values()):
-            raise FloatingPointError(f"training went wrong at step {self.step}: {dict(values)}; resume at a lower rate")
+            remedy = "start again in another --out, with another --seed or --precision float32"
+            raise RuntimeError(f"training went wrong at step {self.step} ({line(values)}): {remedy}")
         self.history.append({"step": self.step, **values})
         if self.step % 10 == 0:
             self._log(values, "train")
