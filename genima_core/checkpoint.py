@@ -136,6 +136,9 @@ def assemble(parts: Parts) -> None:
         given = f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}"
         raise ValueError(f"{given}; both need the same size")
     rig = dataset.rig.resize(*chunks.size)
+    if differences := rig.differences(CameraRig.load(controller / "rig.json")):
+        given = f"{controller} was made for other cameras than those of {parts.data}: {'; '.join(differences)}"
+        raise ValueError(f"{given}; give the data set that it was trained on")
     info = CheckpointInfo(
         FORMAT,
         parts.preset,
@@ -258,9 +261,9 @@ def _scores_by_task(rows: Sequence[Mapping[str, Any]]) -> str:
     text = f"""
 ## What it scores
 
-Closed loop in simulation, on scenes {min(seeds)} to {max(seeds)}, which were neither trained nor tuned on, with 95 % \
-intervals. `truth` follows perfect targets. The controls must fail: `shuffled` shows the agent another scene, `blank` \
-draws nothing, `wrong` asks for another variation.
+Closed loop in simulation, on scenes {min(seeds)} to {max(seeds)}, with 95 % intervals; those from 20000 on were \
+neither trained nor tuned on. `truth` follows perfect targets. The controls must fail: `shuffled` shows the agent \
+another scene, `blank` draws nothing, `wrong` asks for another variation.
 
 | task | {" | ".join(columns)} |
 {"|---" * (1 + len(columns))}|

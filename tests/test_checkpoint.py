@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, model_card
+from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, Parts, assemble, model_card
+from genima_core.data.dataset import DatasetWriter
+from genima_core.files import write_json
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
+
+from .data import synthetic as recorded
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,6 +83,20 @@ def test_refuses_the_rig_of_another_cell(folder):
     default_rig(128, 128).save(folder / "rig.json")
     with pytest.raises(ValueError, match="trained with"):
         Checkpoint.open(folder)
+
+
+def test_a_controller_for_other_cameras_is_refused(tmp_path):
+    with DatasetWriter(tmp_path / "data", recorded.rig(32)) as writer:
+        writer.add(recorded.episode(0))
+    for folder, name in (("agent", "agent.json"), ("controller", "config.json")):
+        write_json(tmp_path / folder / name, {"size": [32, 32], "chunk_size": 20, "dt_s": 0.05})
+    parts = Parts(tmp_path / "data", tmp_path / "agent", tmp_path / "controller", tmp_path / "out")
+    default_rig(32, 32).save(tmp_path / "controller/rig.json")
+    with pytest.raises(ValueError, match="controller was made for other cameras than those of .*data: wrist"):
+        assemble(parts)
+    recorded.rig(32).save(tmp_path / "controller/rig.json")
+    assemble(parts)
+    assert Checkpoint.open(tmp_path / "out").info.seeds == (0,)
 
 
 def test_the_model_card_says_what_was_measured(info):
