@@ -41,9 +41,8 @@ def collect(collection: Collection, episodes: int, out: Path, where: Workers = W
     ValueError: a task, number or folder that is not valid; RuntimeError: an expert fails more often than not.
     """
     tasks, size = tasks_of(collection.tasks, collection.suite), collection.size
-    if episodes < 1 or where.workers < 1 or size < 16:
-        given = f"episodes {episodes}, workers {where.workers} and size {size}"
-        raise ValueError(f"{given} must be at least 1, 1 and 16")
+    if episodes < 1 or size < 16:
+        raise ValueError(f"episodes {episodes} and size {size} must be at least 1 and 16")
     choose(collection.perturb)
     for task in tasks:
         if task.startswith(PREFIX):
@@ -68,12 +67,12 @@ def collect(collection: Collection, episodes: int, out: Path, where: Workers = W
             for job, episode in results:
                 if held[job.task] >= episodes:  # it was under way when the last one came
                     continue
-                solved = episode is not None and episode.success
-                if not solved:
+                kept = episode is not None and (episode.success or collection.keep_failures)
+                if episode is None or not episode.success:
                     failures[job.task].append(job.seed)
-                    skipped = "" if collection.keep_failures else ", skipped"
+                    skipped = "" if kept else ", skipped"
                     progress.console.print(f"{job.task}, seed {job.seed}: the expert failed{skipped}")
-                if episode is not None and (solved or collection.keep_failures):
+                if episode is not None and kept:
                     writer.add(episode)
                     added[job.task] += 1
                     held[job.task] += 1

@@ -71,11 +71,6 @@ def tasks_of(tasks: tuple[str, ...], suite: str | None) -> tuple[str, ...]:
     return tasks
 
 
-def names_in(text: str) -> tuple[str, ...]:
-    """The parts of a list with commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """A checkpoint closed loop on scenes that it was not trained on."""
@@ -158,3 +153,7 @@ class Workers:
     """Processes of this machine."""
     ray: str | None = None
     """Address of a Ray cluster to use instead (auto: the one this machine belongs to; local: a new one here)."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}; it must be at least 1")

@@ -21,10 +21,12 @@ def summarise(
     interval = binomtest(successes, len(rollouts)).proportion_ci(method="wilson")
     stages: dict[str, list[float]] = defaultdict(list)
     stops: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
     for rollout in rollouts:
         for stage, values in rollout.stage_ms.items():
             stages[stage].extend(values)
         stops.update(rollout.stops)
+        rejected.update(rollout.rejected)
     return {
         "task": task,
         "checkpoint": str(evaluation.checkpoint),
@@ -45,6 +47,7 @@ def summarise(
         "stage_ms": {s: {"median": float(np.median(v)), "p95": float(np.quantile(v, 0.95))} for s, v in stages.items()},
         "limit_violations": sum(r.limit_violations for r in rollouts),
         "stops": dict(stops),
+        "rejected": dict(rejected),
         **scores,
     }
 

@@ -5,27 +5,33 @@ from typing import Any
 import numpy as np
 
 from genima_core.arm import Arm
-from genima_core.environment import Environment, follow
+from genima_core.environment import Environment, Wording, follow
 from genima_core.evaluation.sources import TrueTargets
 from genima_core.policy import Policy
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
-from genima_core.targets.palette import TARGET_NAMES
+from genima_core.targets.palette import GRIPPER_OPEN_ABOVE, TARGET_NAMES
 
 
 def score(
-    environment: Environment, policy: Policy, true_targets: TrueTargets, seeds: range, stride: int
+    environment: Environment,
+    policy: Policy,
+    true_targets: TrueTargets,
+    seeds: range,
+    stride: int,
+    wording: Wording = "seen",
 ) -> dict[str, Any]:
     """How every `stride`-th state of one expert demonstration for each seed is drawn and followed, for JSON.
 
     Drawing: which of the visible spheres were found near where they belong, and how far from there, by camera and
     target too. Following: how far joints and gripper are from the true ones after a chunk, both from the true drawing
     and from the agent's. Scenes in which the expert finds no way are left out; nothing where these are all.
+    NoSuchWording: as of `Environment.reset`.
     """
     size = policy.checkpoint.info.chunk_size
     visible, error_px, error_rad, error_m = [], [], [], []
     for seed in seeds:
-        environment.reset(seed)
+        environment.reset(seed, wording=wording)
         try:
             trajectory = environment.plan()
         except ValueError:
@@ -37,9 +43,10 @@ def score(
                 observations[k] = environment.observe()
         for k, observation in observations.items():
             last = min(k + size, len(states) - 1)
-            views = true_targets.render(observation.q, states[last], float(trajectory.gripper[last]))
+            opening = float(trajectory.gripper[min(k + size, len(states)) - 1])  # commanded for the time of `last`
+            views = true_targets.render(observation.q, states[last], opening)
             images, drawing = observation.views(environment.rig.names), policy.draw(observation, seed * 1000 + k)
-            drawn = score_drawing(drawing, views, images)
+            drawn = score_drawing(drawing, views, images, opening > GRIPPER_OPEN_ABOVE)
             visible.append(drawn.visible)
             error_px.append(drawn.error_px)
             ends = [policy.act(d, observation).positions[-1] for d in (over_observation(views, images), drawing)]

@@ -1,6 +1,8 @@
 """`genima eval`: which episodes are run for what was asked, what is refused, and what is told."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,10 +63,22 @@ def test_bad_requests_are_refused_before_anything_is_simulated():
         (evaluation(suite="all"), "unknown suite 'all'; the suites are demo, paper25"),
         (evaluation("juggle"), "unknown task 'juggle'; the tasks are"),
         (evaluation("push_button", episodes=0), "--episodes is 0"),
+        (evaluation("push_button", timeout_s=float("nan")), "timeout_s is nan; it must be positive"),
         (evaluation("push_button", seed=3), "the checkpoint was trained on seeds"),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(bad)
+    with pytest.raises(ValueError, match="workers is 0; it must be at least 1"):
+        Workers(0)
+
+
+def test_scenes_that_are_only_scored_are_new_to_the_checkpoint_too(tmp_path):
+    shutil.copytree(CHECKPOINT, tmp_path / "checkpoint")
+    info = json.loads((CHECKPOINT / "checkpoint.json").read_text())
+    (tmp_path / "checkpoint/checkpoint.json").write_text(json.dumps({**info, "seeds": [20019]}))
+    asked = replace(evaluation("push_button", score_episodes=20), checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match="trained on seeds 20019"):
+        evaluate(asked)
 
 
 def test_suites_name_tasks_that_exist():

@@ -144,7 +144,8 @@ class Memory:
             states = [cell.q for _ in follow(cell, trajectory)]
             for k, q in enumerate(states):
                 last = min(k + K, len(states) - 1)
-                views = renderer.render(q, states[last], float(trajectory.gripper[last]))
+                opening = float(trajectory.gripper[min(k + K, len(states)) - 1])
+                views = renderer.render(q, states[last], opening)
                 self.known[q.tobytes()] = views, states[last]
 
     def draw(self, observation, seed):
@@ -177,6 +178,18 @@ def test_missing_spheres_are_not_found(cell, renderer):
     policy = Memory(cell, renderer, [SEED])
     policy.draw = lambda observation, seed: np.stack(list(observation.images.values()))
     assert score(cell, policy, renderer, range(SEED, SEED + 1), stride=25)["draw_found_rate"] < 0.05
+
+
+def test_a_gripper_in_the_colour_of_another_opening_is_not_found(cell, renderer):
+    policy = Memory(cell, renderer, [SEED])
+    views = {q: (renderer.render(np.frombuffer(q), end, 0.0), end) for q, (_, end) in policy.known.items()}
+    opened = {q: (renderer.render(np.frombuffer(q), end, 1.0), end) for q, (_, end) in policy.known.items()}
+    found = []
+    for policy.known in (views, opened):
+        scores = score(cell, policy, renderer, range(SEED, SEED + 1), stride=25)["draw"]
+        assert scores["front"]["elbow"]["found"] == scores["front"]["elbow"]["visible"]
+        found.append(scores["front"]["gripper"]["found"])
+    assert sum(found) == scores["front"]["gripper"]["visible"]
 
 
 def test_the_streamer_refuses_a_bad_chunk_and_says_why():
