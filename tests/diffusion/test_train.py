@@ -171,6 +171,8 @@ def test_missing_pretrained_weights_come_with_the_remedy(tmp_path):
         build(SD_TURBO)
     with pytest.raises(FileNotFoundError, match=r"unet/, vae/.*--base"):
         build(SD_TURBO, base=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no pretrained weights at runs/my/base: download"):
+        build(SD_TURBO, base="runs/my/base")
 
 
 def test_presets_refuse_what_they_do_not_use(tiny, autoencoder):
