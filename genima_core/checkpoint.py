@@ -287,13 +287,14 @@ def _success(result: Mapping[str, Any]) -> str:
 
 
 def git_revision() -> str:
-    """Revision of the source tree this file lies in, "+" appended when it was changed; "unknown" outside git."""
+    """Revision of the source tree that holds this file, with "+" when it was changed; "unknown" outside git."""
 
     def git(*args: str) -> str:
         where = Path(__file__).parent
         return subprocess.run(("git", *args), cwd=where, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in a tree of something else
         # Making a checkpoint changes checkpoints/, and nothing that made it.
         changed = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)checkpoints")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")

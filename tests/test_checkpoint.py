@@ -1,10 +1,12 @@
 import json
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, Parts, assemble, model_card
+from genima_core import checkpoint as module
+from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, Parts, assemble, git_revision, model_card
 from genima_core.data.dataset import DatasetWriter
 from genima_core.files import write_json
 from genima_core.sim.scene import default_rig
@@ -97,6 +99,16 @@ def test_a_controller_for_other_cameras_is_refused(tmp_path):
     recorded.rig(32).save(tmp_path / "controller/rig.json")
     assemble(parts)
     assert Checkpoint.open(tmp_path / "out").info.seeds == (0,)
+
+
+def test_the_revision_is_that_of_a_tree_that_holds_the_code(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(("git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments), cwd=tmp_path, check=True)
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "something else")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "checkpoint.py"))
+    assert git_revision() == "unknown"
 
 
 def test_the_model_card_says_what_was_measured(info):

@@ -24,7 +24,7 @@ from genima_core.sim.perturbations import choose
 from genima_core.sim.scene import default_rig
 
 MOST_FAILURES = 20
-"""A task whose expert failed on more seeds than this, and on more than it solved, is broken."""
+"""A task whose expert failed on so many seeds, and on more than it solved, is broken."""
 
 
 class Attempt(NamedTuple):
