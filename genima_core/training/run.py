@@ -48,16 +48,11 @@ class Run:
         when resuming, beside the seed; `steps` the budget where `training` has none; `batch_size` counts for the speed.
         One process `writes` files, when several train together; progress is a bar, and a line for each validation.
 
-        ValueError: two budgets, no steps between validations or nothing to validate on, or a state in the folder that
-        is damaged or has other options.
+        ValueError: a state in the folder that is damaged or has other options.
         """
         self.out, self.steps, self.minutes = Path(training.out), training.steps, training.minutes
         if self.steps is None and self.minutes is None:
             self.steps = steps
-        if (self.steps is None) == (self.minutes is None) or not (self.steps or self.minutes or 0) > 0:
-            raise ValueError(f"steps is {self.steps} and minutes is {self.minutes}; give one of them, above 0")
-        if training.every < 1 or training.checked < 1:
-            raise ValueError(f"every is {training.every} and checked is {training.checked}; both must be at least 1")
         self.every, self.batch_size = training.every, batch_size
         self.stateful, self.options = dict(stateful), {"seed": training.seed, **options}
         self.step, self.elapsed_s = 0, 0.0
