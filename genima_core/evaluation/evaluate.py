@@ -118,7 +118,7 @@ def _check(evaluation: Evaluation, tasks: tuple[str, ...]) -> Checkpoint:
     seeds = range(evaluation.seed, evaluation.seed + max(evaluation.episodes, evaluation.score_episodes))
     if trained_on := sorted(set(checkpoint.info.seeds) & set(seeds)):
         trained = f"the checkpoint was trained on seeds {trained_on[0]} to {trained_on[-1]}"
-        raise ValueError(f"{trained}; evaluate on others, e.g. --seed 20000")
+        raise ValueError(f"{trained}; evaluate on others, e.g. --seed {max(20000, max(checkpoint.info.seeds) + 1)}")
     if strange := [task for task in tasks if task_in(task) not in checkpoint.info.tasks]:
         known = ", ".join(checkpoint.info.tasks)
         print(f"warning: the checkpoint was not trained on {', '.join(strange)}; it knows {known}", file=sys.stderr)

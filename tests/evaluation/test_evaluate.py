@@ -77,7 +77,7 @@ def test_scenes_that_are_only_scored_are_new_to_the_checkpoint_too(tmp_path):
     info = json.loads((CHECKPOINT / "checkpoint.json").read_text())
     (tmp_path / "checkpoint/checkpoint.json").write_text(json.dumps({**info, "seeds": [20019]}))
     asked = replace(evaluation("push_button", score_episodes=20), checkpoint=tmp_path / "checkpoint")
-    with pytest.raises(ValueError, match="trained on seeds 20019"):
+    with pytest.raises(ValueError, match="trained on seeds 20019 to 20019; .* --seed 20020"):
         evaluate(asked)
 
 
