@@ -65,9 +65,7 @@ def print_report(results: dict[str, Any]) -> None:
         return
     columns = {"asked": results, **results["variants"]}
     first = results["tasks"][0]
-    parts = (f"{first['targets']} targets", f"{first['instruction']} instructions", first["perturb"])
-    asked = ", ".join(part for part in parts if part)
-    table = Table("task", asked, *results["variants"], title=f"success in {first['episodes']} scenes, 95 % interval")
+    table = Table("task", _asked(first), *results["variants"], title=f"success in {first['episodes']} scenes, 95 % interval")
     for task in (result["task"] for result in results["tasks"]):
         found = [[r for r in column["tasks"] if r["task"] == task] for column in columns.values()]
         table.add_row(task, *(_rate(rows[0]) if rows else "-" for rows in found))
@@ -88,6 +86,11 @@ def print_report(results: dict[str, Any]) -> None:
         console.print(scores)
 
 
+def _asked(result: Mapping[str, Any]) -> str:
+    said = "" if result["instruction"] == "seen" else f"{result['instruction']} instructions"
+    return ", ".join(part for part in (f"{result['targets']} targets", said, result["perturb"]) if part)
+
+
 def _rate(result: Mapping[str, Any]) -> str:
     low, high = result["success_interval_95"]
     return f"{100 * result['success_rate']:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
@@ -96,7 +99,7 @@ def _rate(result: Mapping[str, Any]) -> str:
 def _print_task(results: Mapping[str, Any]) -> None:
     console, (low, high) = Console(), results["success_interval_95"]
     console.print(
-        f"[bold]{results['task']}, {results['targets']} targets: {results['successes']} of "
+        f"[bold]{results['task']}, {_asked(results)}: {results['successes']} of "
         f"{results['episodes']} ({100 * results['success_rate']:.0f} %, 95 % interval {100 * low:.0f} to "
         f"{100 * high:.0f} %)[/bold], median {results['duration_s_median']:.1f} s"
     )

@@ -25,6 +25,7 @@ def test_one_task_gives_its_numbers_and_several_their_mean(tmp_path, capsys):
     verb(evaluation("push_button"), Workers(), tmp_path / "one.json")
     one = json.loads((tmp_path / "one.json").read_text())
     assert (one["task"], one["episodes"], one["instruction"], one["seeds"]) == ("push_button", 1, "seen", [20000])
+    assert "push_button, drawn targets: 0 of 1" in capsys.readouterr().out
     verb(evaluation("push_button", "pick_up_cup"), Workers(2), tmp_path / "two.json")
     two = json.loads((tmp_path / "two.json").read_text())
     assert [result["task"] for result in two["tasks"]] == ["push_button", "pick_up_cup"]
