@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 PARTS = ("checkpoint.json", "rig.json", "diffusion", "controller")
 OF_CHECKPOINT = ("checkpoint.json", (*PARTS, "README.md"), "a checkpoint")
-"""What `files.replaced_folder` needs to know an older one by."""
+"""How `files.replaced_folder` recognises an older one."""
 COLLECTED = "collected"
 """`Origin.made` of scripted demonstrations."""
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from genima_core.checkpoint import COLLECTED
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
@@ -55,7 +56,7 @@ def collect(collection: Collection, episodes: int, out: Path, where: Workers = W
     begun_s = time.monotonic()
     failures: dict[str, list[int]] = {task: [] for task in tasks}
     added = dict.fromkeys(tasks, 0)
-    _, origin = resume(out, Origin("collected", asdict(collection)))
+    _, origin = resume(out, Origin(COLLECTED, asdict(collection)))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with DatasetWriter(out, default_rig(size, size), fps=round(1 / DT_S)) as writer, Progress(*columns) as progress:
         origin.save(out)

@@ -73,7 +73,7 @@ def tasks_of(tasks: tuple[str, ...], suite: str | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A checkpoint closed loop on scenes that it was not trained on."""
+    """What is run closed loop, on scenes that the checkpoint was not trained on."""
 
     tasks: Tasks = ()
     """What to do, e.g. push_button; rlbench/NAME is RLBench's task NAME in CoppeliaSim."""
@@ -109,7 +109,7 @@ class Evaluation:
     denoising_steps: int | None = None
     """Denoising steps of a drawing; the checkpoint's own number by default."""
     score_episodes: int = 20
-    """Demonstrations of each task on which drawing and following are scored apart; 0 skips it."""
+    """Demonstrations of each task on which drawing and following are scored separately; 0 skips this."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; by default cuda where there is one."""
     precision: Literal["float32", "float16", "bfloat16"] | None = None

@@ -65,7 +65,8 @@ def print_report(results: dict[str, Any]) -> None:
         return
     columns = {"asked": results, **results["variants"]}
     first = results["tasks"][0]
-    table = Table("task", _asked(first), *results["variants"], title=f"success in {first['episodes']} scenes, 95 % interval")
+    title = f"success in {first['episodes']} scenes, 95 % interval"
+    table = Table("task", _asked(first), *results["variants"], title=title)
     for task in (result["task"] for result in results["tasks"]):
         found = [[r for r in column["tasks"] if r["task"] == task] for column in columns.values()]
         table.add_row(task, *(_rate(rows[0]) if rows else "-" for rows in found))

@@ -90,7 +90,8 @@ def roll_out(
     observation: Observation | None = None
     drawing: np.ndarray | None = None
     ending: Ending | None = None
-    hold, gripper, drawings, frames = environment.q, environment.gripper, 0, []
+    frames: list[np.ndarray] = []
+    hold, gripper, drawings = environment.q, environment.gripper, 0
 
     def timed(stage: str, call: Callable[..., T], *args: object) -> T:
         begin = time.perf_counter()

@@ -250,12 +250,12 @@ def shuffled(length: int, size: int, step: int, seed: int) -> list[int]:
 
 
 def frozen_copy(model: Module) -> Module:
-    """Where the average (EMA) of weights begins that learn: it is less noisy, and what is used afterwards."""
+    """The start of a model's moving average (EMA), which is less noisy than the model and used in its place."""
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Moves an average towards a model, decay 0 all the way; at first, when weights must not stay, further."""
+    """Moves an average towards a model, with decay 0 all the way; in the first steps further than `decay` says."""
     kept = min(decay, (1 + step) / (10 + step)) if decay > 0 else 0.0
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - kept)
