@@ -272,9 +272,11 @@ another scene, `blank` draws nothing, `wrong` asks for another variation.
         cells = {column(row): row for row in rows if row["task"] == task}
         text += f"| {task} | {' | '.join(_success(cells[name]) if name in cells else '' for name in columns)} |\n"
     for r in (row for row in rows if "draw_found_rate" in row):
+        off = ""
+        if (median_px := r["draw_error_px_median"]) is not None:
+            off = f", their centres off by {median_px:.2f} px (median; 90th percentile {r['draw_error_px_p90']:.2f} px)"
         text += f"""
-{r["task"]}: {r["draw_found_rate"]:.1%} of the visible spheres found in drawings of new scenes, their centres off by \
-{r["draw_error_px_median"]:.2f} px (median; 90th percentile {r["draw_error_px_p90"]:.2f} px); gripper \
+{r["task"]}: {r["draw_found_rate"]:.1%} of the visible spheres found in drawings of new scenes{off}; gripper \
 {r["follow_error_cm_median"]:.1f} cm from the target with true drawings, \
 {r["follow_drawn_error_cm_median"]:.1f} cm with the agent's (medians).
 """

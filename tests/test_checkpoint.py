@@ -123,10 +123,13 @@ def test_the_model_card_says_what_was_measured(info):
         "success_interval_95": [0.09, 0.91],
     }
     scores = {"diffusion": score, "controller": score}
+    drawn = {"draw_found_rate": 0.0, "draw_error_px_median": None, "draw_error_px_p90": None}
+    result |= drawn | {"follow_error_cm_median": 0.5, "follow_drawn_error_cm_median": 9.0}
     wrong = {"tasks": [{**result, "instruction": "wrong", "successes": 0}]}
     several = {"tasks": [{**result, "task": "open_box"}], "variants": {"wrong": wrong}}
     card = model_card(info, (3, 99), "collected", scores, [result, several], "Apache-2.0", "make demo-checkpoint")
     assert "| task | drawn | drawn, wrong |" in card
+    assert "0.0% of the visible spheres found in drawings of new scenes; gripper 0.5 cm from" in card
     assert "| open_box | 1 of 2 (9% to 91%) |  |" in card
     assert "| push_button | 1 of 2 (9% to 91%) | 0 of 2 (9% to 91%) |" in card
     assert "3 scripted demonstrations in simulation, scene seeds 0 to 2" in card

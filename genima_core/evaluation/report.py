@@ -80,7 +80,7 @@ def print_report(results: dict[str, Any]) -> None:
             scores.add_row(
                 r["task"],
                 f"{100 * r['draw_found_rate']:.0f} %",
-                f"{r['draw_error_px_median']:.2f}",
+                _px(r["draw_error_px_median"]),
                 f"{r['follow_error_cm_median']:.1f} cm",
                 f"{r['follow_drawn_error_cm_median']:.1f} cm",
             )
@@ -95,6 +95,10 @@ def _asked(result: Mapping[str, Any]) -> str:
 def _rate(result: Mapping[str, Any]) -> str:
     low, high = result["success_interval_95"]
     return f"{100 * result['success_rate']:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _px(error_px: float | None) -> str:
+    return "-" if error_px is None else f"{error_px:.2f}"
 
 
 def _print_task(results: Mapping[str, Any]) -> None:
@@ -114,12 +118,12 @@ def _print_task(results: Mapping[str, Any]) -> None:
         return
     drawing = Table("drawing: found of visible, px", *(targets := list(next(iter(results["draw"].values())))))
     for camera, row in results["draw"].items():
-        cells = [f"{row[t]['found']}/{row[t]['visible']}  {row[t]['error_px_median']:.2f}" for t in targets]
+        cells = [f"{row[t]['found']}/{row[t]['visible']}  {_px(row[t]['error_px_median'])}" for t in targets]
         drawing.add_row(camera, *cells)
     console.print(drawing)
     console.print(
         f"drawing: {100 * results['draw_found_rate']:.1f} % of the visible spheres found, median error "
-        f"{results['draw_error_px_median']:.2f} px, p90 {results['draw_error_px_p90']:.2f} px"
+        f"{_px(results['draw_error_px_median'])} px, p90 {_px(results['draw_error_px_p90'])} px"
     )
     console.print(
         f"following: gripper {results['follow_error_cm_median']:.1f} cm from the target with true drawings, "

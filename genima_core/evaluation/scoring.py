@@ -72,11 +72,11 @@ def score(
             for i, camera in enumerate(environment.rig.names)
         },
         "draw_error_px_p90": _quantile(found, 0.9),
-        "follow_error_rad_median": _quantile(true_rad),
+        "follow_error_rad_median": float(np.median(true_rad)),
         "follow_error_rad_by_joint": np.median(true_rad, axis=0).round(4).tolist(),
         "follow_drawn_error_rad_by_joint": np.median(drawn_rad, axis=0).round(4).tolist(),
-        "follow_error_cm_median": 100 * _quantile(true_m),
-        "follow_drawn_error_cm_median": 100 * _quantile(drawn_m),
+        "follow_error_cm_median": 100 * float(np.median(true_m)),
+        "follow_drawn_error_cm_median": 100 * float(np.median(drawn_m)),
     }
 
 
@@ -85,6 +85,7 @@ def _tcp_distance(arm: Arm, q: np.ndarray, q_true: np.ndarray) -> float:
     return float(np.linalg.norm(p - p_true))
 
 
-def _quantile(values: np.ndarray, q: float = 0.5) -> float:
+def _quantile(values: np.ndarray, q: float = 0.5) -> float | None:
+    """Of the finite ones; None, which JSON knows, where there are none."""
     finite = values[np.isfinite(values)]
-    return float(np.quantile(finite, q)) if finite.size else float("nan")
+    return float(np.quantile(finite, q)) if finite.size else None

@@ -1,5 +1,6 @@
 """The closed loop with stand-ins for the two models: what they need not be trained for."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from genima_core.arm import PANDA
 from genima_core.environment import follow
 from genima_core.evaluation import sources
 from genima_core.evaluation.config import Evaluation
-from genima_core.evaluation.report import summarise
+from genima_core.evaluation.report import print_report, summarise
 from genima_core.evaluation.rollout import roll_out
 from genima_core.evaluation.scoring import score
 from genima_core.sim.cell import Cell
@@ -174,10 +175,16 @@ def test_scenes_without_a_way_are_left_out(cell, renderer, monkeypatch):
     assert score(cell, policy, renderer, range(SEED, SEED + 2), stride=25) == {}
 
 
-def test_missing_spheres_are_not_found(cell, renderer):
+def test_missing_spheres_are_not_found(cell, renderer, capsys):
     policy = Memory(cell, renderer, [SEED])
     policy.draw = lambda observation, seed: np.stack(list(observation.images.values()))
-    assert score(cell, policy, renderer, range(SEED, SEED + 1), stride=25)["draw_found_rate"] < 0.05
+    scores = score(cell, policy, renderer, range(SEED, SEED + 1), stride=25)
+    assert scores["draw_found_rate"] < 0.05
+    assert scores["draw"]["front"]["gripper"]["error_px_median"] is None
+    json.dumps(scores, allow_nan=False)
+    rollout = roll_out(cell, Oracle(cell, renderer, moves=False), SEED, timeout_s=0.1)
+    print_report(summarise(Evaluation(), "push_button", [rollout], scores))
+    assert "median error - px" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_gripper_in_the_colour_of_another_opening_is_not_found(cell, renderer):
