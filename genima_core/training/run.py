@@ -92,13 +92,13 @@ class Run:
         return torch.Generator().manual_seed((self.options["seed"] * 1_000_003 + self.step + part * 2**40) % 2**63)
 
     def advance(self, values: Mapping[str, float]) -> None:
-        """One step is done; RuntimeError: a value is not finite."""
+        """One step is done; RuntimeError if a value is not finite."""
         now = time.perf_counter()
         self.elapsed_s, self._since = self.elapsed_s + now - self._since, now
         self.step += 1
         if not all(math.isfinite(v) for v in values.values()):
-            remedy = "start again in another --out, with another --seed or --precision float32"
-            raise RuntimeError(f"training went wrong at step {self.step} ({line(values)}): {remedy}")
+            remedy = "begin anew in another folder, with another --seed or, of the drawing agent, another --precision"
+            raise RuntimeError(f"the training diverged at step {self.step} ({line(values)}); {remedy}")
         self.history.append({"step": self.step, **values})
         if self.step % 10 == 0:
             self._log(values, "train")
