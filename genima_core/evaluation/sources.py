@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from contextlib import suppress
 
 import numpy as np
 
@@ -72,8 +71,12 @@ def shuffled(policy: Policy, environment: Environment, seed: int) -> Draw:
     """
     environment.reset(seed)
     shown = [environment.observe()]
-    with suppress(ValueError):
-        shown += [environment.observe() for k in follow(environment, environment.plan()) if k % SHOWN_EVERY == 0]
+    try:
+        trajectory = environment.plan()
+    except ValueError:
+        pass
+    else:
+        shown += [environment.observe() for k in follow(environment, trajectory) if k % SHOWN_EVERY == 0]
     stamps_s = [observation.stamp_s for observation in shown]
 
     def draw(observation: Observation, seed: int) -> np.ndarray:

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genima_core.arm import PANDA
 from genima_core.environment import follow
 from genima_core.evaluation import sources
 from genima_core.evaluation.config import Evaluation
@@ -17,7 +16,6 @@ from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
 from genima_core.streaming.config import StreamerConfig
-from genima_core.streaming.streamer import Streamer
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
 from genima_core.targets.renderer import TargetRenderer
@@ -199,11 +197,19 @@ def test_a_gripper_in_the_colour_of_another_opening_is_not_found(cell, renderer)
     assert sum(found) == scores["front"]["gripper"]["visible"]
 
 
-def test_the_streamer_refuses_a_bad_chunk_and_says_why():
-    streamer = Streamer(PANDA)
-    streamer.enable()
-    chunk = ActionChunk(np.full((K, 7), np.nan), np.zeros(K), 0.05, 0.05, 0.0)
-    assert streamer.on_chunk(chunk, 0.0) is not None
+class Wild(Oracle):
+    """Its chunks begin far from where the arm is."""
+
+    def act(self, drawing, q, gripper, instruction):
+        return np.tile(self.cell.q + 1.0, (K, 1)), np.zeros(K)
+
+
+def test_refused_chunks_are_counted_in_the_summary(cell, renderer):
+    rollout = roll_out(cell, Wild(cell, renderer), SEED, timeout_s=0.5)
+    assert rollout.ending == "timeout"
+    result = summarise(Evaluation(), "push_button", [rollout, rollout], {})
+    assert result["rejected"] == {name: 2 * count for name, count in rollout.rejected.items()}
+    assert sum(rollout.rejected.values()) >= 1
 
 
 def test_the_summary_counts_and_bounds(cell, renderer):
