@@ -21,7 +21,7 @@ from genima_core.environments.make import check_environment, make_environment, t
 from genima_core.evaluation.config import Evaluation, Workers, tasks_of
 from genima_core.evaluation.report import summarise, summarise_tasks
 from genima_core.evaluation.rollout import FRAMES_PER_S, Rollout, roll_out
-from genima_core.evaluation.scoring import score
+from genima_core.evaluation.scoring import StateScore, score_scene, summarise_scores
 from genima_core.evaluation.sources import TrueTargets, make_draw
 from genima_core.evaluation.workers import run_jobs
 from genima_core.policy import Policy
@@ -37,17 +37,16 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "paraphrase": {"instruction": "paraphrase"},
     "wrong": {"instruction": "wrong"},
 }
-STRIDE = 10
-"""Of the states of a demonstration that are scored."""
 
 
 class Job(NamedTuple):
-    """One episode, or (seed None) the scores of drawing and following."""
+    """One episode, or, where `scored`, the expert's demonstration of the scene, drawn and followed state by state."""
 
     variant: str
     evaluation: Evaluation
     task: str
-    seed: int | None
+    seed: int
+    scored: bool = False
 
 
 def evaluate(evaluation: Evaluation, where: Workers = Workers()) -> dict[str, Any]:  # noqa: B008 (frozen)
@@ -59,14 +58,14 @@ def evaluate(evaluation: Evaluation, where: Workers = Workers()) -> dict[str, An
     tasks, variants = tasks_of(evaluation.tasks, evaluation.suite), variants_of(evaluation)
     checkpoint = _check(evaluation, tasks)
     rollouts: dict[tuple[str, str], list[Rollout]] = {(name, task): [] for name in variants for task in tasks}
-    scores: dict[str, dict[str, Any]] = {}
+    scores: dict[str, list[StateScore]] = {task: [] for task in tasks}
     warned = {""}
     jobs = [job for name, variant in variants.items() for task in tasks for job in _jobs(name, variant, task)]
     with Progress() as progress, closing(_kept), closing(run_jobs(run, jobs, where.workers, where.ray)) as results:
         bar = progress.add_task("", total=len(jobs))
         for job, result in results:
-            if isinstance(result, dict):
-                scores[job.task] = result
+            if isinstance(result, list):
+                scores[job.task] += result
             elif result is not None:
                 rollouts[job.variant, job.task].append(result)
                 warning = checkpoint.unknown_instruction(result.instruction)
@@ -74,9 +73,10 @@ def evaluate(evaluation: Evaluation, where: Workers = Workers()) -> dict[str, An
                     warned.add(warning)
                     progress.console.print(f"warning: {warning}", highlight=False)
             progress.update(bar, advance=1, description=f"{job.task}, {job.variant}")
+    scored = {task: summarise_scores(states, checkpoint.rig.names) for task, states in scores.items()}
     summaries = {
         name: [
-            summarise(variant, task, done, scores.get(task, {}) if name == ASKED else {})
+            summarise(variant, task, done, scored[task] if name == ASKED else {})
             for task in tasks
             if (done := rollouts[name, task])
         ]
@@ -126,8 +126,9 @@ def _check(evaluation: Evaluation, tasks: tuple[str, ...]) -> Checkpoint:
 
 
 def _jobs(name: str, variant: Evaluation, task: str) -> Iterator[Job]:
-    if name == ASKED and variant.score_episodes:
-        yield Job(name, variant, task, None)
+    if name == ASKED:
+        for seed in range(variant.seed, variant.seed + variant.score_episodes):
+            yield Job(name, variant, task, seed, scored=True)
     for seed in range(variant.seed, variant.seed + variant.episodes):
         yield Job(name, variant, task, seed)
 
@@ -144,7 +145,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @_one_thread()
-def run(job: Job) -> Rollout | dict[str, Any] | None:
+def run(job: Job) -> Rollout | list[StateScore] | None:
     """Carries out a job in this process; None where the task cannot be asked for in the wording of the job."""
     evaluation, task, seed = job.evaluation, job.task, job.seed
     device = choose_device(evaluation.device)
@@ -155,9 +156,8 @@ def run(job: Job) -> Rollout | dict[str, Any] | None:
     gate = policy.checkpoint.gate() if evaluation.gate else None
     config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
     try:
-        if seed is None:
-            scored = range(evaluation.seed, evaluation.seed + evaluation.score_episodes)
-            return score(environment, policy, true_targets, scored, STRIDE, evaluation.instruction)
+        if job.scored:
+            return score_scene(environment, policy, true_targets, seed, evaluation.instruction)
         rollout = roll_out(
             environment,
             policy,

@@ -16,7 +16,7 @@ from genima_core.evaluation.rollout import Rollout
 def summarise(
     evaluation: Evaluation, task: str, rollouts: Sequence[Rollout], scores: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The results of one task as JSON takes them; `scores` as of `score`, or empty."""
+    """The results of one task as JSON takes them; `scores` as of `summarise_scores`, or empty."""
     successes = sum(r.success for r in rollouts)
     interval = binomtest(successes, len(rollouts)).proportion_ci(method="wilson")
     stages: dict[str, list[float]] = defaultdict(list)

@@ -11,7 +11,7 @@ from genima_core.evaluation import sources
 from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.report import print_report, summarise
 from genima_core.evaluation.rollout import roll_out
-from genima_core.evaluation.scoring import score
+from genima_core.evaluation.scoring import score_scene, summarise_scores
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
@@ -155,9 +155,13 @@ class Memory:
         return ActionChunk(np.tile(goal, (K, 1)), np.zeros(K), 0.05, observation.stamp_s, observation.stamp_s)
 
 
+def score(cell, policy, renderer, seeds):
+    return summarise_scores([s for seed in seeds for s in score_scene(cell, policy, renderer, seed)], cell.rig.names)
+
+
 def test_perfect_drawings_and_actions_score_perfectly(cell, renderer):
     seeds = range(SEED, SEED + 2)
-    result = score(cell, Memory(cell, renderer, seeds), renderer, seeds, stride=25)
+    result = score(cell, Memory(cell, renderer, seeds), renderer, seeds)
     assert result["draw_found_rate"] > 0.99
     assert result["draw_error_px_median"] < 0.3
     assert result["follow_error_rad_median"] == 0.0
@@ -170,13 +174,13 @@ def test_scenes_without_a_way_are_left_out(cell, renderer, monkeypatch):
 
     policy = Memory(cell, renderer, [SEED])
     monkeypatch.setattr(cell, "plan", plan)
-    assert score(cell, policy, renderer, range(SEED, SEED + 2), stride=25) == {}
+    assert score(cell, policy, renderer, range(SEED, SEED + 2)) == {}
 
 
 def test_missing_spheres_are_not_found(cell, renderer, capsys):
     policy = Memory(cell, renderer, [SEED])
     policy.draw = lambda observation, seed: np.stack(list(observation.images.values()))
-    scores = score(cell, policy, renderer, range(SEED, SEED + 1), stride=25)
+    scores = score(cell, policy, renderer, range(SEED, SEED + 1))
     assert scores["draw_found_rate"] < 0.05
     assert scores["draw"]["front"]["gripper"]["error_px_median"] is None
     json.dumps(scores, allow_nan=False)
@@ -191,7 +195,7 @@ def test_a_gripper_in_the_colour_of_another_opening_is_not_found(cell, renderer)
     opened = {q: (renderer.render(np.frombuffer(q), end, 1.0), end) for q, (_, end) in policy.known.items()}
     found = []
     for policy.known in (views, opened):
-        scores = score(cell, policy, renderer, range(SEED, SEED + 1), stride=25)["draw"]
+        scores = score(cell, policy, renderer, range(SEED, SEED + 1))["draw"]
         assert scores["front"]["elbow"]["found"] == scores["front"]["elbow"]["visible"]
         found.append(scores["front"]["gripper"]["found"])
     assert sum(found) == scores["front"]["gripper"]["visible"]
