@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from genima_core.environment import NoSuchWording
 from genima_core.evaluation.config import DEMO, PAPER, Evaluation, Workers
 from genima_core.evaluation.evaluate import Job, evaluate, run, variants_of
 from genima_core.sim.perturbations import PERTURBATIONS
@@ -55,6 +57,23 @@ def test_a_wrong_instruction_asks_for_another_variation():
     job = Job("asked", evaluation("pick_up_cup", instruction="wrong"), "pick_up_cup", 20000)
     assert "blue cup" not in run(job).instruction  # which scene 20000 asks for
     assert "blue cup" in run(job._replace(evaluation=evaluation("pick_up_cup"))).instruction
+
+
+def test_an_episode_is_the_same_on_any_number_of_threads(monkeypatch):
+    """Torch rounds differently on one thread and on two, so it always has one."""
+    threads = []
+
+    def roll_out(*_, **__):
+        threads.append(torch.get_num_threads())
+        raise NoSuchWording
+
+    monkeypatch.setattr("genima_core.evaluation.evaluate.roll_out", roll_out)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    run(Job("asked", evaluation("push_button"), "push_button", 20000))
+    threads.append(torch.get_num_threads())
+    torch.set_num_threads(before)
+    assert threads == [1, 2]
 
 
 def test_bad_requests_are_refused_before_anything_is_simulated():
