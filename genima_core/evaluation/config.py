@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from genima_core.environment import Start, Wording
+from genima_core.training.config import Precision
 from genima_core.types import Execution
 
 Targets = Literal["drawn", "truth", "shuffled", "blank"]
@@ -112,7 +113,7 @@ class Evaluation:
     """Demonstrations of each task on which drawing and following are scored separately; 0 skips this."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; by default cuda where there is one."""
-    precision: Literal["float32", "float16", "bfloat16"] | None = None
+    precision: Precision | None = None
     """Of drawing; by default half precision on a GPU only."""
     compiled: bool = False
     """Compile the drawing networks: faster drawings, a start that takes one or two minutes more."""
