@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +111,9 @@ def fit_diffusion(
     parameters, decay = learner.parameters(), config.weight_decay
     optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
     agent = DiffusionAgent.assemble(replace(networks, **given(**average)), config.size, config.draw_steps)
-    options = {"dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
+    # The scaling factor is measured after an autoencoder's training, so it tells one from another.
+    coder = networks.vae.config.scaling_factor
+    options = {"config": asdict(config), "dataset": cache.fingerprint, "autoencoder": coder, "parts": parts}
     stateful = {"learner": learner.learning, "average": average, "optimizer": optimizer}
     model, stepper = accelerator.prepare(learner, optimizer)
     if accelerator.scaler is not None:

@@ -65,10 +65,18 @@ def test_parts_that_another_run_left_are_not_kept(trained, cache, tiny, autoenco
     assert written == {**expected, "_name_or_path": written["_name_or_path"]}
 
 
-def test_refuses_to_resume_with_another_seed_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
+def test_refuses_to_resume_with_other_options_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
     networks = build(tiny, autoencoder, seed=1)
     with pytest.raises(ValueError, match=r"seed \(0 and 1\)"):
         fit_diffusion(training(trained, seed=1), cache, tiny, networks, show_progress=False)
+    other = replace(tiny, sphere_weight=1.0)
+    with pytest.raises(ValueError, match=r"config.sphere_weight \(4.0 and 1.0\)"):
+        fit_diffusion(training(trained), cache, other, build(other, autoencoder), show_progress=False)
+    shutil.copytree(autoencoder / "vae", tmp_path / "vae")
+    coder = json.loads((tmp_path / "vae/config.json").read_text())
+    (tmp_path / "vae/config.json").write_text(json.dumps({**coder, "scaling_factor": 3.0}))
+    with pytest.raises(ValueError, match=r"autoencoder \([0-9.]+ and 3.0\)"):
+        fit_diffusion(training(trained), cache, tiny, build(tiny, tmp_path), show_progress=False)
     (tmp_path / STATE).write_bytes(b"half a file")
     with pytest.raises(ValueError, match="cannot resume"):
         fit_diffusion(training(tmp_path), cache, tiny, networks, show_progress=False)
