@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 PARTS = ("checkpoint.json", "rig.json", "diffusion", "controller")
 OF_CHECKPOINT = ("checkpoint.json", (*PARTS, "README.md"), "a checkpoint")
-"""What `files.replaced_folder` needs to know an older one by."""
+"""How `files.replaced_folder` recognises an older one."""
 COLLECTED = "collected"
 """`Origin.made` of scripted demonstrations."""
 
@@ -136,6 +136,9 @@ def assemble(parts: Parts) -> None:
         given = f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}"
         raise ValueError(f"{given}; both need the same size")
     rig = dataset.rig.resize(*chunks.size)
+    if differences := rig.differences(CameraRig.load(controller / "rig.json")):
+        given = f"{controller} was made for other cameras than those of {parts.data}: {'; '.join(differences)}"
+        raise ValueError(f"{given}; give the data set that it was trained on")
     info = CheckpointInfo(
         FORMAT,
         parts.preset,
@@ -258,9 +261,9 @@ def _scores_by_task(rows: Sequence[Mapping[str, Any]]) -> str:
     text = f"""
 ## What it scores
 
-Closed loop in simulation, on scenes {min(seeds)} to {max(seeds)}, which were neither trained nor tuned on, with 95 % \
-intervals. `truth` follows perfect targets. The controls must fail: `shuffled` shows the agent another scene, `blank` \
-draws nothing, `wrong` asks for another variation.
+Closed loop in simulation, on scenes {min(seeds)} to {max(seeds)}, with 95 % intervals; those from 20000 on were \
+neither trained nor tuned on. `truth` follows perfect targets. The controls must fail: `shuffled` shows the agent \
+another scene, `blank` draws nothing, `wrong` asks for another variation.
 
 | task | {" | ".join(columns)} |
 {"|---" * (1 + len(columns))}|
@@ -269,9 +272,11 @@ draws nothing, `wrong` asks for another variation.
         cells = {column(row): row for row in rows if row["task"] == task}
         text += f"| {task} | {' | '.join(_success(cells[name]) if name in cells else '' for name in columns)} |\n"
     for r in (row for row in rows if "draw_found_rate" in row):
+        off = ""
+        if (median_px := r["draw_error_px_median"]) is not None:
+            off = f", their centres off by {median_px:.2f} px (median; 90th percentile {r['draw_error_px_p90']:.2f} px)"
         text += f"""
-{r["task"]}: {r["draw_found_rate"]:.1%} of the visible spheres found in drawings of new scenes, their centres off by \
-{r["draw_error_px_median"]:.2f} px (median; 90th percentile {r["draw_error_px_p90"]:.2f} px); gripper \
+{r["task"]}: {r["draw_found_rate"]:.1%} of the visible spheres found in drawings of new scenes{off}; gripper \
 {r["follow_error_cm_median"]:.1f} cm from the target with true drawings, \
 {r["follow_drawn_error_cm_median"]:.1f} cm with the agent's (medians).
 """
@@ -284,13 +289,14 @@ def _success(result: Mapping[str, Any]) -> str:
 
 
 def git_revision() -> str:
-    """Revision of the source tree this file lies in, "+" appended when it was changed; "unknown" outside git."""
+    """Revision of the source tree that holds this file, with "+" when it was changed; "unknown" outside git."""
 
     def git(*args: str) -> str:
         where = Path(__file__).parent
         return subprocess.run(("git", *args), cwd=where, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in a tree of something else
         # Making a checkpoint changes checkpoints/, and nothing that made it.
         changed = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)checkpoints")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")

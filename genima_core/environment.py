@@ -50,6 +50,10 @@ def variation_of(seed: int, count: int) -> int:
     return seed // 2 % count
 
 
+class NoSuchWording(ValueError):
+    """A task cannot be asked for in this way, such as wrongly where it has one variation."""
+
+
 class Environment(ABC):
     """One task. Use it in the thread that made it: rendering may need a GL context."""
 
@@ -102,8 +106,8 @@ class Environment(ABC):
     def reset(self, seed: int, start: Start = "home", wording: Wording = "seen") -> None:
         """Begins the scene of a seed; the same seed gives the same objects for every start and wording.
 
-        ValueError: a start or wording that the task does not have, such as a wrong instruction where there is only one
-        variation. RuntimeError: the scene cannot be made.
+        ValueError: a start that the environment does not have; NoSuchWording: a wording that the task does not have.
+        RuntimeError: the scene cannot be made.
         """
 
     def observe(self) -> Observation:

@@ -32,11 +32,14 @@ def prompt(instruction: str) -> str:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """Of one text the features (1, tokens, width) of the last layer, of the one before, and (1, width) of all."""
+    """The features of one text."""
 
     tokens: Tensor
+    """(1, tokens, width) of the last layer."""
     penultimate: Tensor
+    """(1, tokens, width) of the layer before it."""
     pooled: Tensor
+    """(1, width) of the whole text."""
 
 
 class TextEncoder:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 Ending = Literal["success", "paused", "timeout"]
 
-HISTORY = 2000
-"""Joint states kept, so that the one at an image's capture time is still there when its drawing is finished."""
+HISTORY = 4000
+"""Joint states kept, so that the one at an image's capture time is still there when its drawing is finished: at 1 kHz
+those of 4 s, and the streamer takes no older observations than of 3 s."""
 STATE_SLACK_S = 0.1
 STILL_RAD = 0.02
 """An arm whose joints have turned less than this since the capture has not moved."""

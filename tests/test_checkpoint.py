@@ -1,12 +1,18 @@
 import json
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, model_card
+from genima_core import checkpoint as module
+from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, Parts, assemble, git_revision, model_card
+from genima_core.data.dataset import DatasetWriter
+from genima_core.files import write_json
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
+
+from .data import synthetic as recorded
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,6 +87,30 @@ def test_refuses_the_rig_of_another_cell(folder):
         Checkpoint.open(folder)
 
 
+def test_a_controller_for_other_cameras_is_refused(tmp_path):
+    with DatasetWriter(tmp_path / "data", recorded.rig(32)) as writer:
+        writer.add(recorded.episode(0))
+    for folder, name in (("agent", "agent.json"), ("controller", "config.json")):
+        write_json(tmp_path / folder / name, {"size": [32, 32], "chunk_size": 20, "dt_s": 0.05})
+    parts = Parts(tmp_path / "data", tmp_path / "agent", tmp_path / "controller", tmp_path / "out")
+    default_rig(32, 32).save(tmp_path / "controller/rig.json")
+    with pytest.raises(ValueError, match="controller was made for other cameras than those of .*data: wrist"):
+        assemble(parts)
+    recorded.rig(32).save(tmp_path / "controller/rig.json")
+    assemble(parts)
+    assert Checkpoint.open(tmp_path / "out").info.seeds == (0,)
+
+
+def test_the_revision_is_that_of_a_tree_that_holds_the_code(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(("git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments), cwd=tmp_path, check=True)
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "something else")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "checkpoint.py"))
+    assert git_revision() == "unknown"
+
+
 def test_the_model_card_says_what_was_measured(info):
     score = {"parameters": 1_500_000, "steps": 10, "minutes": 2.0, "samples_per_s": 3.0, "scores": {"found": 0.5}}
     result = {
@@ -93,10 +123,13 @@ def test_the_model_card_says_what_was_measured(info):
         "success_interval_95": [0.09, 0.91],
     }
     scores = {"diffusion": score, "controller": score}
+    drawn = {"draw_found_rate": 0.0, "draw_error_px_median": None, "draw_error_px_p90": None}
+    result |= drawn | {"follow_error_cm_median": 0.5, "follow_drawn_error_cm_median": 9.0}
     wrong = {"tasks": [{**result, "instruction": "wrong", "successes": 0}]}
     several = {"tasks": [{**result, "task": "open_box"}], "variants": {"wrong": wrong}}
     card = model_card(info, (3, 99), "collected", scores, [result, several], "Apache-2.0", "make demo-checkpoint")
     assert "| task | drawn | drawn, wrong |" in card
+    assert "0.0% of the visible spheres found in drawings of new scenes; gripper 0.5 cm from" in card
     assert "| open_box | 1 of 2 (9% to 91%) |  |" in card
     assert "| push_button | 1 of 2 (9% to 91%) | 0 of 2 (9% to 91%) |" in card
     assert "3 scripted demonstrations in simulation, scene seeds 0 to 2" in card

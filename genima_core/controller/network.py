@@ -29,7 +29,7 @@ class ControllerConfig:
     chunk_size: int = 20
     """K, actions a chunk."""
     dt_s: float = 0.05
-    """Time between two actions: demonstrations are recorded at 20 Hz."""
+    """Time between two actions; training takes it from the data set's rate."""
     text_dim: int = 512
     """Width of the instruction's embedding (CLIP's pooled text embedding)."""
 

@@ -35,10 +35,11 @@ OUT_OF_MEMORY = "out of GPU memory while training: lower --batch-size, or end ot
 @dataclass(frozen=True)
 class Score:
     """Errors at the last action, medians over windows: of joints 1 to 6, which four spheres show well, of each joint,
-    of the gripper's distance from where the spheres show it, and the share of windows whose last gripper class is
-    wrong.
+    of the gripper's distance from where the spheres show it, and the share of windows at whose end the gripper is open
+    instead of closed, or closed instead of open.
 
-    If the network says, also of the tip of the goal that it solved, and of its keypoints from visible spheres.
+    Where the network tells them, also the gripper's distance at the goal that it solved, and that of its keypoints
+    from the visible spheres.
     """
 
     follow_rad: float
@@ -95,15 +96,19 @@ def _score(model: Network, images: Tensor, batch: Mapping[str, Tensor], text: Te
 
 
 def train_controller(training: ControllerTraining) -> None:
-    """Trains the controller that follows drawn targets; resumes a run that is in the folder. ValueError, an OSError."""
+    """Trains the controller that follows drawn targets; resumes a run that is in the folder.
+
+    ValueError, FileNotFoundError: an unknown preset; data or weights that are missing, damaged or do not fit.
+    """
     preset, device = pick(PRESETS, training.preset, "preset"), set_up(training)
+    dataset = Dataset(training.data)
     preset = replace(
         preset,
+        model=replace(preset.model, dt_s=1 / dataset.fps),
         **given(backbone=training.backbone, text_encoder=training.text_encoder),
         train=replace(preset.train, **given(batch_size=training.batch_size, variants=training.variants)),
     )
     model, seed, workers = preset.model, training.seed, training.workers
-    dataset = Dataset(training.data)
     text = TextEncoder.of_width(preset.text_encoder, model.text_dim, dataset.instructions, device)
     cache = WindowCache.build(dataset, model.chunk_size, model.size, workers=workers)
     text.check_distinct(cache.instructions)

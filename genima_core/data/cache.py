@@ -5,7 +5,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
@@ -23,8 +24,8 @@ from genima_core.data.episode import Episode
 from genima_core.targets import palette, renderer
 from genima_core.targets.renderer import TargetRenderer, TargetViews
 
-VERSION = 1
-"""Of the arrays' layout; older caches are built again."""
+VERSION = 2
+"""Of the arrays' layout and the episodes' order; older caches are built again."""
 _Kind = tuple[tuple[int, ...], type]
 _CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
 
@@ -66,9 +67,9 @@ class WindowCache:
     dataset_root: Path
     horizon: int
     rig: CameraRig
-    fps: int
     numbers: tuple[int, ...]
-    """Which E episodes of the data set these are; everywhere else here they count from 0 to E - 1."""
+    """Which E episodes of the data set these are, those to train on first; everywhere else here they count from 0 to
+    E - 1."""
     offsets: np.ndarray
     """(E + 1,) first window of each episode, and N."""
     instructions: tuple[str, ...]
@@ -108,7 +109,7 @@ class WindowCache:
         set>/.cache` by default, by names that hold all they depend on; others of the data set go. ValueError: no
         successful episodes, or a horizon or size below 1.
         """
-        numbers = tuple(i for i, success in enumerate(dataset.successes) if success)
+        numbers = _training_first([i for i, success in enumerate(dataset.successes) if success], dataset.tasks)
         if not numbers:
             raise ValueError(f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record some")
         width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
@@ -121,7 +122,6 @@ class WindowCache:
             dataset.root,
             horizon,
             dataset.rig.resize(width, height),
-            dataset.fps,
             numbers,
             np.concatenate([[0], np.cumsum([dataset.lengths[i] for i in numbers])]),
             tuple(dataset.instructions[i] for i in numbers),
@@ -146,10 +146,6 @@ class WindowCache:
     def __getstate__(self) -> dict:
         # Mapped arrays would travel to worker processes by value.
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @property
-    def dt_s(self) -> float:
-        return 1 / self.fps
 
     @cached_property
     def episode_index(self) -> np.ndarray:
@@ -194,16 +190,18 @@ class WindowCache:
         return TargetViews(self.target_rgb[window], self.target_alpha[window], self.target_labels[window])
 
     def episodes(self, split: str = "all") -> range:
-        """Those of a split: ``val`` the last tenth, ``train`` the others, ``all``; ValueError: unknown, or only one."""
+        """Those of a split: ``val`` the last tenth of each task, ``train`` the others, ``all``; ValueError: an unknown
+        split, or no task with two episodes.
+        """
         count = len(self.offsets) - 1
         if split not in ("train", "val", "all"):
             raise ValueError(f"unknown split {split!r}; valid are 'train', 'val' and 'all'")
         if split == "all":
             return range(count)
-        if count < 2:
-            what = f"{self.dataset_root} holds one successful episode"
+        border = count - sum(map(_held_out, Counter(self.tasks).values()))
+        if border == count:
+            what = f"{self.dataset_root} holds one successful episode of each task"
             raise ValueError(f"{what}; training and validation need two at least")
-        border = count - max(1, count // 10)
         return range(border) if split == "train" else range(border, count)
 
     def windows(self, split: str = "all") -> range:
@@ -299,6 +297,20 @@ def _fill_moved(
     for t, copy in np.ndindex(starts.shape[:2]):
         views = targets.render(starts[t, copy], goals[t, copy], float(openings[t]))
         part["target_rgb"][t, copy], part["target_alpha"][t, copy] = views.rgb, views.alpha
+
+
+def _held_out(count: int) -> int:
+    """Of so many episodes of a task those that are kept from training; the only one is trained on."""
+    return max(1, count // 10) if count > 1 else 0
+
+
+def _training_first(episodes: list[int], tasks: Sequence[str]) -> tuple[int, ...]:
+    """Episodes in order, but behind all others the last ones of each task, which are held out."""
+    of_task: dict[str, list[int]] = defaultdict(list)
+    for episode in episodes:
+        of_task[tasks[episode]].append(episode)
+    held = {episode for same in of_task.values() for episode in same[len(same) - _held_out(len(same)) :]}
+    return tuple(sorted(episodes, key=lambda episode: (episode in held, episode)))
 
 
 def window_target(episode: Episode, t: int, horizon: int) -> tuple[np.ndarray, float]:

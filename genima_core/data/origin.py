@@ -35,7 +35,7 @@ class Origin:
 
 
 def resume(root: Path, origin: Origin) -> tuple[int, Origin]:
-    """Episodes that `root` holds and the origin it was left with, 0 and `origin` if new; ValueError: made otherwise."""
+    """How many episodes `root` holds, and its origin; 0 and `origin` if it is new. ValueError: made otherwise."""
     if not (root / layout.INFO).is_file():
         return 0, origin
     known = len(Dataset(root))

@@ -25,7 +25,7 @@ from genima_core.weights import load_part, read_config
 
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 OF_AGENT = ("agent.json", (*PARTS, "controlnet", "text_encoder_2", "tokenizer_2"), "a diffusion agent")
-"""What `files.replaced_folder` needs to know an older one by."""
+"""How `files.replaced_folder` recognises an older one."""
 INCOMPLETE = "is not a complete diffusion agent:"
 SCHEDULERS = {kind.__name__: kind for kind in (diffusers.EulerAncestralDiscreteScheduler, diffusers.DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -48,7 +48,7 @@ class AgentInfo:
 
 @dataclass(frozen=True)
 class DiffusionAgent:
-    """Networks that draw, and the engine that lets them.
+    """The networks that draw, and the engine that runs them.
 
     The condition is the tiled observation, the picture is the drawing. Classifier-free guidance is off (scale 0, as in
     the paper), so each step is one pass of UNet and ControlNet.

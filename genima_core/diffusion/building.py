@@ -159,7 +159,10 @@ def add_input_channels(unet: diffusers.UNet2DConditionModel, channels: int) -> N
 
 
 def with_autoencoder(networks: Networks, folder: Path | str) -> Networks:
-    """The same with another decoder, such as the tiny one of taesd; latents must mean the same."""
+    """The same with another decoder by folder or name, such as madebyollin/taesd; latents must mean the same.
+
+    ValueError: networks that read the observation through their own; FileNotFoundError: no such autoencoder.
+    """
     if networks.controlnet is None:
         raise ValueError("pix2pix reads the observation through its own autoencoder; it cannot have another")
     vae = load_autoencoder(_folder(str(folder)), str(networks.device))
@@ -167,8 +170,13 @@ def with_autoencoder(networks: Networks, folder: Path | str) -> Networks:
 
 
 def _folder(source: str) -> Path:
+    """Of a model by folder or name; FileNotFoundError: no such folder, and no such model among the downloaded ones."""
     if Path(source).is_dir():
         return Path(source)
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(source, local_files_only=True))
+    try:
+        return Path(snapshot_download(source, local_files_only=True))
+    except (OSError, ValueError) as error:  # ValueError: nothing on the hub can be called like this
+        remedy = f"get it with `hf download {source}`, or name a folder that exists"
+        raise FileNotFoundError(f"{source} is neither a folder nor a downloaded model: {remedy}") from error

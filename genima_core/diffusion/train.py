@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from genima_core.diffusion.networks import PromptEmbeddings
 from genima_core.pixels import tile
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
+from genima_core.targets.palette import GRIPPER_OPEN_ABOVE
 from genima_core.training.config import DiffusionTraining
 from genima_core.training.run import (
     Run,
@@ -110,7 +111,9 @@ def fit_diffusion(
     parameters, decay = learner.parameters(), config.weight_decay
     optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
     agent = DiffusionAgent.assemble(replace(networks, **given(**average)), config.size, config.draw_steps)
-    options = {"dataset": cache.fingerprint, "batch_size": config.batch_size, "parts": parts}
+    # The scaling factor is measured after an autoencoder's training, so it tells one from another.
+    coder = networks.vae.config.scaling_factor
+    options = {"config": asdict(config), "dataset": cache.fingerprint, "autoencoder": coder, "parts": parts}
     stateful = {"learner": learner.learning, "average": average, "optimizer": optimizer}
     model, stepper = accelerator.prepare(learner, optimizer)
     if accelerator.scaler is not None:
@@ -118,9 +121,12 @@ def fit_diffusion(
     order = cache.balanced("train") - examples.windows.start
     steps = count_steps(config.steps, config.epochs, len(order), config.batch_size)
     with Run(training, stateful, options, steps, config.batch_size, main, show_progress) as run:
+        changed: tuple[str, ...] = ()  # at first all parts are written: those in the folder may be of another run
 
         def save_and_score(count: int) -> dict[str, float]:
-            agent.save(run.out / "agent", changed=trainable.trained)
+            nonlocal changed
+            agent.save(run.out / "agent", changed)
+            changed = trainable.trained
             with accelerator.autocast():
                 return score_agent(agent, cache, run.out / "validation.png", count)
 
@@ -192,7 +198,7 @@ def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path, count:
     for w in windows:
         images, views = np.array(cache.images[w]), cache.views(w)
         drawing = agent.draw(images, cache.instructions[cache.episode_index[w]], seed=int(w))
-        score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > 0.1))
+        score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > GRIPPER_OPEN_ABOVE))
         task = cache.tasks[cache.episode_index[w]]
         visible[task] += int(score.visible.sum())
         found[task] += int(score.found.sum())

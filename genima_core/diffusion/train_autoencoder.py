@@ -27,6 +27,7 @@ from genima_core.diffusion.examples import CodingPictures
 from genima_core.pixels import tile
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
+from genima_core.targets.palette import GRIPPER_OPEN_ABOVE
 from genima_core.training.config import Training
 from genima_core.training.run import Run, learning_rate, set_up, write_pictures
 
@@ -72,10 +73,11 @@ def fit_autoencoder(
             optimizer.step()
             run.advance({"loss": loss.item(), "error": (decoded.detach() - truth).square().mean().sqrt().item()})
             if run.is_checkpoint:
-                with torch.no_grad():
-                    latents = encode(model, pictures.batch(256, np.random.default_rng(0))[0].to(device))
-                model.register_to_config(scaling_factor=float(1 / latents.std()))
                 run.validated(score_autoencoder(model, cache, run.out / "validation.png", training.checked))
+        # Here and not in the loop: a run that was finished already only comes here, and its state has no configuration.
+        with torch.no_grad():
+            latents = encode(model, pictures.batch(256, np.random.default_rng(0))[0].to(device))
+        model.register_to_config(scaling_factor=float(1 / latents.std()))
         save_half(model, run.out / "vae")
         run.finish(score_autoencoder(model, cache, run.out / "validation.png", training.checked), model)
     return load_autoencoder(run.out / "vae", device)
@@ -101,7 +103,7 @@ def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path, count
     error = (decoded - x).square().mean(1)
     shifts = []
     for w, one, coded in zip(windows, truth, back, strict=True):
-        opened = bool(cache.gripper_target[w] > 0.1)
+        opened = bool(cache.gripper_target[w] > GRIPPER_OPEN_ABOVE)
         shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
         shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
     shown = slice(None, None, max(1, count // 8))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from genima_core.checkpoint import COLLECTED
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
@@ -24,7 +25,7 @@ from genima_core.sim.perturbations import choose
 from genima_core.sim.scene import default_rig
 
 MOST_FAILURES = 20
-"""A task whose expert failed on more seeds than this, and on more than it solved, is broken."""
+"""A task whose expert failed on so many seeds, and on more than it solved, is broken."""
 
 
 class Attempt(NamedTuple):
@@ -55,7 +56,7 @@ def collect(collection: Collection, episodes: int, out: Path, where: Workers = W
     begun_s = time.monotonic()
     failures: dict[str, list[int]] = {task: [] for task in tasks}
     added = dict.fromkeys(tasks, 0)
-    _, origin = resume(out, Origin("collected", asdict(collection)))
+    _, origin = resume(out, Origin(COLLECTED, asdict(collection)))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with DatasetWriter(out, default_rig(size, size), fps=round(1 / DT_S)) as writer, Progress(*columns) as progress:
         origin.save(out)
@@ -67,12 +68,12 @@ def collect(collection: Collection, episodes: int, out: Path, where: Workers = W
             for job, episode in results:
                 if held[job.task] >= episodes:  # it was under way when the last one came
                     continue
-                solved = episode is not None and episode.success
-                if not solved:
+                kept = episode is not None and (episode.success or collection.keep_failures)
+                if episode is None or not episode.success:
                     failures[job.task].append(job.seed)
-                    skipped = "" if collection.keep_failures else ", skipped"
+                    skipped = "" if kept else ", skipped"
                     progress.console.print(f"{job.task}, seed {job.seed}: the expert failed{skipped}")
-                if episode is not None and (solved or collection.keep_failures):
+                if episode is not None and kept:
                     writer.add(episode)
                     added[job.task] += 1
                     held[job.task] += 1

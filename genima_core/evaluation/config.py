@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from genima_core.environment import Start, Wording
+from genima_core.training.config import Precision
 from genima_core.types import Execution
 
 Targets = Literal["drawn", "truth", "shuffled", "blank"]
@@ -77,14 +78,9 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed is {seed}; scenes count from 0")
 
 
-def names_in(text: str) -> tuple[str, ...]:
-    """The parts of a list with commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 @dataclass(frozen=True)
 class Evaluation:
-    """A checkpoint closed loop on scenes that it was not trained on."""
+    """What is run closed loop, on scenes that the checkpoint was not trained on."""
 
     tasks: Tasks = ()
     """What to do, e.g. push_button; rlbench/NAME is RLBench's task NAME in CoppeliaSim."""
@@ -117,10 +113,10 @@ class Evaluation:
     denoising_steps: int | None = None
     """Denoising steps of a drawing; the checkpoint's own number by default."""
     score_episodes: int = 20
-    """Demonstrations of each task on which drawing and following are scored apart; 0 skips it."""
+    """Demonstrations of each task on which drawing and following are scored separately; 0 skips this."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; by default cuda where there is one."""
-    precision: Literal["float32", "float16", "bfloat16"] | None = None
+    precision: Precision | None = None
     """Of drawing; by default half precision on a GPU only."""
     compiled: bool = False
     """Compile the drawing networks: faster drawings, a start that takes one or two minutes more."""

@@ -16,15 +16,17 @@ from genima_core.evaluation.rollout import Rollout
 def summarise(
     evaluation: Evaluation, task: str, rollouts: Sequence[Rollout], scores: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The results of one task as JSON takes them; `scores` as of `score`, or empty."""
+    """The results of one task as JSON takes them; `scores` as of `summarise_scores`, or empty."""
     successes = sum(r.success for r in rollouts)
     interval = binomtest(successes, len(rollouts)).proportion_ci(method="wilson")
     stages: dict[str, list[float]] = defaultdict(list)
     stops: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
     for rollout in rollouts:
         for stage, values in rollout.stage_ms.items():
             stages[stage].extend(values)
         stops.update(rollout.stops)
+        rejected.update(rollout.rejected)
     return {
         "task": task,
         "checkpoint": str(evaluation.checkpoint),
@@ -45,6 +47,7 @@ def summarise(
         "stage_ms": {s: {"median": float(np.median(v)), "p95": float(np.quantile(v, 0.95))} for s, v in stages.items()},
         "limit_violations": sum(r.limit_violations for r in rollouts),
         "stops": dict(stops),
+        "rejected": dict(rejected),
         **scores,
     }
 
@@ -62,9 +65,8 @@ def print_report(results: dict[str, Any]) -> None:
         return
     columns = {"asked": results, **results["variants"]}
     first = results["tasks"][0]
-    parts = (f"{first['targets']} targets", f"{first['instruction']} instructions", first["perturb"])
-    asked = ", ".join(part for part in parts if part)
-    table = Table("task", asked, *results["variants"], title=f"success in {first['episodes']} scenes, 95 % interval")
+    title = f"success in {first['episodes']} scenes, 95 % interval"
+    table = Table("task", _asked(first), *results["variants"], title=title)
     for task in (result["task"] for result in results["tasks"]):
         found = [[r for r in column["tasks"] if r["task"] == task] for column in columns.values()]
         table.add_row(task, *(_rate(rows[0]) if rows else "-" for rows in found))
@@ -78,11 +80,16 @@ def print_report(results: dict[str, Any]) -> None:
             scores.add_row(
                 r["task"],
                 f"{100 * r['draw_found_rate']:.0f} %",
-                f"{r['draw_error_px_median']:.2f}",
+                _px(r["draw_error_px_median"]),
                 f"{r['follow_error_cm_median']:.1f} cm",
                 f"{r['follow_drawn_error_cm_median']:.1f} cm",
             )
         console.print(scores)
+
+
+def _asked(result: Mapping[str, Any]) -> str:
+    said = "" if result["instruction"] == "seen" else f"{result['instruction']} instructions"
+    return ", ".join(part for part in (f"{result['targets']} targets", said, result["perturb"]) if part)
 
 
 def _rate(result: Mapping[str, Any]) -> str:
@@ -90,10 +97,14 @@ def _rate(result: Mapping[str, Any]) -> str:
     return f"{100 * result['success_rate']:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
 
 
+def _px(error_px: float | None) -> str:
+    return "-" if error_px is None else f"{error_px:.2f}"
+
+
 def _print_task(results: Mapping[str, Any]) -> None:
     console, (low, high) = Console(), results["success_interval_95"]
     console.print(
-        f"[bold]{results['task']}, {results['targets']} targets: {results['successes']} of "
+        f"[bold]{results['task']}, {_asked(results)}: {results['successes']} of "
         f"{results['episodes']} ({100 * results['success_rate']:.0f} %, 95 % interval {100 * low:.0f} to "
         f"{100 * high:.0f} %)[/bold], median {results['duration_s_median']:.1f} s"
     )
@@ -107,12 +118,12 @@ def _print_task(results: Mapping[str, Any]) -> None:
         return
     drawing = Table("drawing: found of visible, px", *(targets := list(next(iter(results["draw"].values())))))
     for camera, row in results["draw"].items():
-        cells = [f"{row[t]['found']}/{row[t]['visible']}  {row[t]['error_px_median']:.2f}" for t in targets]
+        cells = [f"{row[t]['found']}/{row[t]['visible']}  {_px(row[t]['error_px_median'])}" for t in targets]
         drawing.add_row(camera, *cells)
     console.print(drawing)
     console.print(
         f"drawing: {100 * results['draw_found_rate']:.1f} % of the visible spheres found, median error "
-        f"{results['draw_error_px_median']:.2f} px, p90 {results['draw_error_px_p90']:.2f} px"
+        f"{_px(results['draw_error_px_median'])} px, p90 {_px(results['draw_error_px_p90'])} px"
     )
     console.print(
         f"following: gripper {results['follow_error_cm_median']:.1f} cm from the target with true drawings, "

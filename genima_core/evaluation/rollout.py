@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 ASYNC_LATENCY_S = 0.2
 """From capture to chunk in async mode, in simulated time: a drawing agent at 5 Hz."""
-FRAME_S = 0.1
+FRAMES_PER_S = 10
+"""Of a recorded episode."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Rollout:
     """Why the gate closed; empty if it did not."""
     limit_violations: int
     frames: list[np.ndarray]
-    """Pictures (2H, 4W, 3): the tiled observation beside the tiled drawing, 10 a second; empty unless asked for."""
+    """Pictures (2H, 4W, 3): the tiled observation beside the tiled drawing, `FRAMES_PER_S`; empty unless asked for."""
 
     @property
     def success(self) -> bool:
@@ -89,7 +90,8 @@ def roll_out(
     observation: Observation | None = None
     drawing: np.ndarray | None = None
     ending: Ending | None = None
-    hold, gripper, drawings, next_frame_s, frames = environment.q, environment.gripper, 0, 0.0, []
+    frames: list[np.ndarray] = []
+    hold, gripper, drawings = environment.q, environment.gripper, 0
 
     def timed(stage: str, call: Callable[..., T], *args: object) -> T:
         begin = time.perf_counter()
@@ -113,8 +115,7 @@ def roll_out(
             if chunk is not None:
                 streamer.on_chunk(loop.start(chunk, now_s), now_s)
             observation = None
-        if record and drawing is not None and now_s >= next_frame_s:
-            next_frame_s = now_s + FRAME_S
+        if record and drawing is not None and now_s >= begin_s + len(frames) / FRAMES_PER_S - 1e-6:
             frames.append(
                 np.hstack([tile([environment.render(name) for name in environment.rig.names]), tile(drawing)])
             )

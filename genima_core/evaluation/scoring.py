@@ -1,83 +1,97 @@
-"""Drawing and following scored apart, on the expert's own states in scenes that were never trained on."""
+"""Drawing and following scored separately, on the expert's own states in scenes that were never trained on."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from genima_core.arm import Arm
-from genima_core.environment import Environment, follow
+from genima_core.environment import Environment, Wording, follow
 from genima_core.evaluation.sources import TrueTargets
 from genima_core.policy import Policy
-from genima_core.targets.detect import score_drawing
+from genima_core.targets.detect import DrawingScore, score_drawing
 from genima_core.targets.draw import over_observation
-from genima_core.targets.palette import TARGET_NAMES
+from genima_core.targets.palette import GRIPPER_OPEN_ABOVE, TARGET_NAMES
+
+STRIDE = 10
+"""Every so many states, 0.05 s apart, of a demonstration are scored."""
 
 
-def score(
-    environment: Environment, policy: Policy, true_targets: TrueTargets, seeds: range, stride: int
-) -> dict[str, Any]:
-    """How every `stride`-th state of one expert demonstration for each seed is drawn and followed, for JSON.
-
-    Drawing: which of the visible spheres were found near where they belong, and how far from there, by camera and
-    target too. Following: how far joints and gripper are from the true ones after a chunk, both from the true drawing
-    and from the agent's. Scenes in which the expert finds no way are left out; nothing where these are all.
+@dataclass(frozen=True)
+class StateScore:
+    """How well one state is drawn, and how far a chunk from there ends from where the expert is then: with the true
+    drawing, and with the agent's.
     """
-    size = policy.checkpoint.info.chunk_size
-    visible, error_px, error_rad, error_m = [], [], [], []
-    for seed in seeds:
-        environment.reset(seed)
-        try:
-            trajectory = environment.plan()
-        except ValueError:
-            continue
-        states, observations = [], {}
-        for k in follow(environment, trajectory):
-            states.append(environment.q)
-            if k % stride == 0:
-                observations[k] = environment.observe()
-        for k, observation in observations.items():
-            last = min(k + size, len(states) - 1)
-            views = true_targets.render(observation.q, states[last], float(trajectory.gripper[last]))
-            images, drawing = observation.views(environment.rig.names), policy.draw(observation, seed * 1000 + k)
-            drawn = score_drawing(drawing, views, images)
-            visible.append(drawn.visible)
-            error_px.append(drawn.error_px)
-            ends = [policy.act(d, observation).positions[-1] for d in (over_observation(views, images), drawing)]
-            error_rad.append([np.abs(end - states[last]) for end in ends])
-            error_m.append([_tcp_distance(environment.arm, end, states[last]) for end in ends])
-    if not visible:
+
+    drawn: DrawingScore
+    error_rad: np.ndarray
+    """(2, 7) of each joint."""
+    error_m: np.ndarray
+    """(2,) of the gripper."""
+
+
+def score_scene(
+    environment: Environment, policy: Policy, true_targets: TrueTargets, seed: int, wording: Wording = "seen"
+) -> list[StateScore]:
+    """Scores along the expert's demonstration of a scene; none where it finds no way.
+
+    NoSuchWording: as of `Environment.reset`.
+    """
+    environment.reset(seed, wording=wording)
+    try:
+        trajectory = environment.plan()
+    except ValueError:
+        return []
+    size, arm = policy.checkpoint.info.chunk_size, environment.arm
+    states, observations, scores = [], {}, []
+    for k in follow(environment, trajectory):
+        states.append(environment.q)
+        if k % STRIDE == 0:
+            observations[k] = environment.observe()
+    for k, observation in observations.items():
+        goal = states[min(k + size, len(states) - 1)]
+        opening = float(trajectory.gripper[min(k + size, len(states)) - 1])  # commanded for that moment
+        views, images = true_targets.render(observation.q, goal, opening), observation.views(environment.rig.names)
+        drawing = policy.draw(observation, seed * 1000 + k)
+        drawn = score_drawing(drawing, views, images, opening > GRIPPER_OPEN_ABOVE)
+        drawings = over_observation(views, images), drawing
+        ends = np.stack([policy.act(drawing, observation).positions[-1] for drawing in drawings])
+        away_m = np.linalg.norm(arm.frame_pose(ends, "tcp")[:, :3, 3] - arm.frame_pose(goal, "tcp")[:3, 3], axis=-1)
+        scores.append(StateScore(drawn, np.abs(ends - goal), away_m))
+    return scores
+
+
+def summarise_scores(scores: Sequence[StateScore], cameras: Sequence[str]) -> dict[str, Any]:
+    """The scores of many states for JSON, by camera and target too; empty where there are none."""
+    if not scores:
         return {}
-    found = np.where(visible, error_px, np.nan)
-    true_rad, drawn_rad = np.array(error_rad).swapaxes(0, 1)
-    true_m, drawn_m = np.array(error_m).T
+    visible, error_px = (np.stack([getattr(score.drawn, name) for score in scores]) for name in ("visible", "error_px"))
+    true_rad, drawn_rad = np.stack([score.error_rad for score in scores], axis=1)
+    true_m, drawn_m = np.stack([score.error_m for score in scores], axis=1)
     return {
-        "draw_found_rate": float(np.isfinite(found[np.array(visible)]).mean()),
-        "draw_error_px_median": _quantile(found),
+        "draw_found_rate": float(np.isfinite(error_px[visible]).mean()),
+        "draw_error_px_median": _quantile(error_px),
         "draw": {
             camera: {
                 target: {
-                    "visible": int(np.sum(visible, axis=0)[i, j]),
-                    "found": int(np.isfinite(found[:, i, j]).sum()),
-                    "error_px_median": _quantile(found[:, i, j]),
+                    "visible": int(visible[:, i, j].sum()),
+                    "found": int(np.isfinite(error_px[:, i, j]).sum()),
+                    "error_px_median": _quantile(error_px[:, i, j]),
                 }
                 for j, target in enumerate(TARGET_NAMES)
             }
-            for i, camera in enumerate(environment.rig.names)
+            for i, camera in enumerate(cameras)
         },
-        "draw_error_px_p90": _quantile(found, 0.9),
-        "follow_error_rad_median": _quantile(true_rad),
+        "draw_error_px_p90": _quantile(error_px, 0.9),
+        "follow_error_rad_median": float(np.median(true_rad)),
         "follow_error_rad_by_joint": np.median(true_rad, axis=0).round(4).tolist(),
         "follow_drawn_error_rad_by_joint": np.median(drawn_rad, axis=0).round(4).tolist(),
-        "follow_error_cm_median": 100 * _quantile(true_m),
-        "follow_drawn_error_cm_median": 100 * _quantile(drawn_m),
+        "follow_error_cm_median": 100 * float(np.median(true_m)),
+        "follow_drawn_error_cm_median": 100 * float(np.median(drawn_m)),
     }
 
 
-def _tcp_distance(arm: Arm, q: np.ndarray, q_true: np.ndarray) -> float:
-    p, p_true = arm.frame_pose(np.stack([q, q_true]), "tcp")[:, :3, 3]
-    return float(np.linalg.norm(p - p_true))
-
-
-def _quantile(values: np.ndarray, q: float = 0.5) -> float:
+def _quantile(values: np.ndarray, q: float = 0.5) -> float | None:
+    """Of the finite ones; None, which JSON knows, where there are none."""
     finite = values[np.isfinite(values)]
-    return float(np.quantile(finite, q)) if finite.size else float("nan")
+    return float(np.quantile(finite, q)) if finite.size else None

@@ -1,8 +1,7 @@
 """Where the targets of an evaluation come from: the drawing agent, the truth, or the control experiments."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,7 +18,7 @@ Draw = Callable[[Observation, int], np.ndarray]
 OTHER = 2
 """A shuffled episode is shown the scene so many seeds later: where a task has variations, another one."""
 SHOWN_EVERY = 4
-"""Of the states of that scene's demonstration, 0.05 s apart, so many are passed over."""
+"""Every so many states, 0.05 s apart, of that scene's demonstration are shown."""
 
 
 class TrueTargets:
@@ -40,17 +39,13 @@ class TrueTargets:
         self._renderer.close()
 
 
-@contextmanager
-def target_source(
-    targets: Targets, policy: Policy, environment: Environment, true_targets: TrueTargets, seed: int
-) -> Iterator[Draw]:
+def make_draw(targets: Targets, policy: Policy, environment: Environment, true_targets: TrueTargets, seed: int) -> Draw:
     """What draws in the episode of a seed: the diffusion agent for `drawn`, else one of the functions below."""
     if targets == "shuffled":
-        yield shuffled(policy, environment, seed + OTHER)
-    elif targets == "truth":
-        yield truth(environment, true_targets, policy.checkpoint.info.chunk_size)
-    else:
-        yield policy.draw if targets == "drawn" else blank(environment)
+        return shuffled(policy, environment, seed + OTHER)
+    if targets == "truth":
+        return truth(environment, true_targets, policy.checkpoint.info.chunk_size)
+    return policy.draw if targets == "drawn" else blank(environment)
 
 
 def truth(environment: Environment, true_targets: TrueTargets, chunk_size: int) -> Draw:
@@ -76,8 +71,12 @@ def shuffled(policy: Policy, environment: Environment, seed: int) -> Draw:
     """
     environment.reset(seed)
     shown = [environment.observe()]
-    with suppress(ValueError):
-        shown += [environment.observe() for k in follow(environment, environment.plan()) if k % SHOWN_EVERY == 0]
+    try:
+        trajectory = environment.plan()
+    except ValueError:
+        pass
+    else:
+        shown += [environment.observe() for k in follow(environment, trajectory) if k % SHOWN_EVERY == 0]
     stamps_s = [observation.stamp_s for observation in shown]
 
     def draw(observation: Observation, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
@@ -99,11 +99,7 @@ class _Processes:
 
     def close(self) -> None:
         for executor in self._executors:
-            _end(executor)
-
-
-def _end(executor: ProcessPoolExecutor) -> None:
-    executor.shutdown(wait=True, cancel_futures=True)
+            executor.shutdown(cancel_futures=True)
 
 
 class _Cluster:
@@ -117,7 +113,7 @@ class _Cluster:
         self._ray = ray
         check_cluster(address)
         with _answering(address):
-            ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> Any:

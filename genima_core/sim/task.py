@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from genima_core.environment import Wording
+from genima_core.environment import NoSuchWording, Wording
 
 if TYPE_CHECKING:
     import mujoco
@@ -72,13 +72,13 @@ class Task(ABC):
     def say(self, rng: np.random.Generator, wording: Wording) -> str:
         """An instruction for the present variation.
 
-        ValueError: an unknown wording, or a wrong instruction for a task with only one variation.
+        ValueError: an unknown wording; NoSuchWording: a wrong instruction for a task with only one variation.
         """
         if wording not in get_args(Wording):
             raise ValueError(f"unknown wording {wording!r}; valid are {', '.join(get_args(Wording))}")
         others = [variation for variation in self.variations if variation != self.variation]
         if wording == "wrong" and not others:
-            raise ValueError(f"{self.name} has one variation, so there is no wrong instruction for it")
+            raise NoSuchWording(f"{self.name} has one variation, so there is no wrong instruction for it")
         texts = self.paraphrases if wording == "paraphrase" else self.instructions
         word = str(rng.choice(others)) if wording == "wrong" else self.variation
         return str(rng.choice(texts)).format(word)

@@ -34,6 +34,13 @@ class Training:
     checked: int = 64
     """Held-out examples per validation; the last validation of a drawing agent takes four times as many."""
 
+    def __post_init__(self) -> None:
+        budgets = [budget for budget in (self.steps, self.minutes) if budget is not None]
+        if len(budgets) > 1 or not all(budget > 0 for budget in budgets):
+            raise ValueError(f"steps is {self.steps} and minutes is {self.minutes}; give one of them, above 0")
+        if self.every < 1 or self.checked < 1:
+            raise ValueError(f"every is {self.every} and checked is {self.checked}; both must be at least 1")
+
 
 @dataclass(frozen=True)
 class DiffusionTraining(Training):

@@ -48,13 +48,11 @@ class Run:
         when resuming, beside the seed; `steps` the budget where `training` has none; `batch_size` counts for the speed.
         One process `writes` files, when several train together; progress is a bar, and a line for each validation.
 
-        ValueError: two budgets, or a state in the folder that is damaged or has other options.
+        ValueError: a state in the folder that is damaged or has other options.
         """
         self.out, self.steps, self.minutes = Path(training.out), training.steps, training.minutes
         if self.steps is None and self.minutes is None:
             self.steps = steps
-        if (self.steps is None) == (self.minutes is None) or not (self.steps or self.minutes or 0) > 0:
-            raise ValueError(f"steps is {self.steps} and minutes is {self.minutes}; give one of them, above 0")
         self.every, self.batch_size = training.every, batch_size
         self.stateful, self.options = dict(stateful), {"seed": training.seed, **options}
         self.step, self.elapsed_s = 0, 0.0
@@ -172,7 +170,8 @@ class Run:
         with explained(f"cannot resume from {path}", Exception, remedy):
             state = read_torch(path)
             then, now = flat(state["options"], "."), flat(self.options, ".")
-            changed = [f"{name} ({then.get(name)} and {v})" for name, v in now.items() if then.get(name) != v]
+            # A state of an older version may not say everything.
+            changed = [f"{name} ({then[name]} and {v})" for name, v in now.items() if name in then and then[name] != v]
             if changed:
                 raise ValueError(f"then and now differ in {', '.join(changed)}")
             for name, part in self.stateful.items():
@@ -252,12 +251,12 @@ def shuffled(length: int, size: int, step: int, seed: int) -> list[int]:
 
 
 def frozen_copy(model: Module) -> Module:
-    """Where the average (EMA) of weights begins that learn: it is less noisy, and what is used afterwards."""
+    """The start of a model's moving average (EMA), which is less noisy than the model and used in its place."""
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Moves an average towards a model, decay 0 all the way; at first, when weights must not stay, further."""
+    """Moves an average towards a model, with decay 0 all the way; in the first steps further than `decay` says."""
     kept = min(decay, (1 + step) / (10 + step)) if decay > 0 else 0.0
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - kept)

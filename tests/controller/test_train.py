@@ -150,8 +150,8 @@ def test_schedule_rises_then_falls():
 
 @pytest.fixture
 def data(tmp_path):
-    """Two episodes, the second of which is shorter than a chunk."""
-    with DatasetWriter(tmp_path / "data", recorded.rig()) as writer:
+    """Two episodes at 10 Hz, the second of which is shorter than a chunk."""
+    with DatasetWriter(tmp_path / "data", recorded.rig(), fps=10) as writer:
         writer.add(recorded.episode(0))
         writer.add(recorded.episode(1, T=4))
     return tmp_path / "data"
@@ -185,7 +185,8 @@ def act(folder):
 def test_demo_preset_trains_on_a_data_set(data, tmp_path, monkeypatch):
     monkeypatch.setitem(config.PRESETS, "demo", synthetic.tiny())
     train_controller(ControllerTraining(data, tmp_path / "out", steps=1, variants=2, backgrounds=4, workers=1))
-    assert Controller.load(tmp_path / "out" / "controller").size == (32, 32)
+    controller = Controller.load(tmp_path / "out" / "controller")
+    assert (controller.size, controller.dt_s) == ((32, 32), 0.1)
     assert act(tmp_path / "out" / "controller").shape == (5, 7)
 
 

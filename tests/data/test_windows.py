@@ -191,6 +191,17 @@ def test_splits_are_by_episode(cache):
         FollowingWindows(cache, "test")
 
 
+def test_the_last_tenth_of_each_task_is_held_out_however_they_are_sorted(tmp_path):
+    tasks = ["a"] * 11 + ["b"] * 2 + ["c"]
+    with DatasetWriter(tmp_path, synthetic.rig()) as writer:
+        for seed, task in enumerate(tasks):
+            writer.add(replace(synthetic.episode(seed, T=2), task=task))
+    cache = WindowCache.build(Dataset(tmp_path), 2, show_progress=False)
+    assert cache.numbers == (*range(10), 11, 13, 10, 12)
+    assert [cache.tasks[i] for i in cache.episodes("val")] == ["a", "b"]
+    np.testing.assert_array_equal(cache.q[2 * 12], Dataset(tmp_path).episode(10).q[0].astype(np.float32))
+
+
 def test_a_finished_cache_is_opened_again_and_worker_processes_make_the_same(dataset, cache, tmp_path):
     before = (cache.folder / "images.npy").stat().st_mtime_ns
     assert WindowCache.build(dataset, K, show_progress=False).folder == cache.folder

@@ -50,7 +50,6 @@ def cache(folder: Path, rig: CameraRig, episodes: int = 4, length: int = 10, siz
         dataset_root=folder,
         horizon=5,
         rig=rig.resize(size, size),
-        fps=20,
         numbers=tuple(range(episodes)),
         offsets=np.arange(episodes + 1) * length,
         instructions=instructions,

@@ -1,9 +1,12 @@
 import json
+import shutil
 
 import pytest
 import torch
 
 from genima_core.diffusion.autoencoder import PatchAutoencoder, load_autoencoder, to_latents, to_pictures
+from genima_core.diffusion.train_autoencoder import fit_autoencoder
+from genima_core.training.config import Training
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 64), (64, 128)])
@@ -48,6 +51,14 @@ def test_training_writes_a_coder_with_latents_of_deviation_one(autoencoder, cach
     assert (autoencoder / "validation.png").exists()
     scores = json.loads((autoencoder / "scores.json").read_text())["scores"]
     assert set(scores) == {"psnr_db", "psnr_spheres_db", "centre_shift_px_median", "centre_shift_px_p90"}
+
+
+def test_a_finished_run_that_is_started_again_leaves_the_same_coder(autoencoder, cache, tiny, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(autoencoder, out)
+    fit_autoencoder(Training(out, out, steps=4, device="cpu", checked=1), cache, tiny.autoencoder, show_progress=False)
+    before, after = (json.loads((folder / "vae/config.json").read_text()) for folder in (autoencoder, out))
+    assert after["scaling_factor"] == pytest.approx(before["scaling_factor"])
 
 
 def test_a_folder_without_autoencoder_is_named(tmp_path):

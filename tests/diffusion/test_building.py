@@ -123,6 +123,8 @@ def test_the_decoder_can_be_a_tiny_one(bases, tmp_path, rng):
     assert agent.draw(images, "push the button", seed=0).shape == images.shape
     with pytest.raises(ValueError, match="pix2pix"):
         with_autoencoder(load_base("pix2pix", str(bases["sd"])), tmp_path / "taesd")
+    with pytest.raises(FileNotFoundError, match="neither a folder nor a downloaded model: get it with `hf download"):
+        with_autoencoder(load_base("sd", str(bases["sd"])), "nobody/taesd")
 
 
 def test_a_frozen_base_is_written_once(bases, tmp_path):

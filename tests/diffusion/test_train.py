@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from genima_core.diffusion import train
+from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.building import build
 from genima_core.diffusion.config import SD_TURBO
 from genima_core.diffusion.examples import CodingPictures, DrawingExamples
@@ -55,10 +57,26 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, cache, tiny
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_refuses_to_resume_with_another_seed_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
+def test_parts_that_another_run_left_are_not_kept(trained, cache, tiny, autoencoder, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "agent/vae/config.json").write_text('{"of": "another autoencoder"}')
+    fit_diffusion(training(tmp_path / "run"), cache, tiny, build(tiny, autoencoder), show_progress=False)
+    expected, written = (load_autoencoder(path).config for path in (autoencoder, tmp_path / "run" / "agent"))
+    assert written == {**expected, "_name_or_path": written["_name_or_path"]}
+
+
+def test_refuses_to_resume_with_other_options_or_from_a_damaged_state(trained, cache, tiny, autoencoder, tmp_path):
     networks = build(tiny, autoencoder, seed=1)
     with pytest.raises(ValueError, match=r"seed \(0 and 1\)"):
         fit_diffusion(training(trained, seed=1), cache, tiny, networks, show_progress=False)
+    other = replace(tiny, sphere_weight=1.0)
+    with pytest.raises(ValueError, match=r"config.sphere_weight \(4.0 and 1.0\)"):
+        fit_diffusion(training(trained), cache, other, build(other, autoencoder), show_progress=False)
+    shutil.copytree(autoencoder / "vae", tmp_path / "vae")
+    coder = json.loads((tmp_path / "vae/config.json").read_text())
+    (tmp_path / "vae/config.json").write_text(json.dumps({**coder, "scaling_factor": 3.0}))
+    with pytest.raises(ValueError, match=r"autoencoder \([0-9.]+ and 3.0\)"):
+        fit_diffusion(training(trained), cache, tiny, build(tiny, tmp_path), show_progress=False)
     (tmp_path / STATE).write_bytes(b"half a file")
     with pytest.raises(ValueError, match="cannot resume"):
         fit_diffusion(training(tmp_path), cache, tiny, networks, show_progress=False)
@@ -84,6 +102,12 @@ def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
 def test_a_run_has_one_budget(tmp_path, budget):
     with pytest.raises(ValueError, match="give one"):
         Run(Training(tmp_path, tmp_path, **budget), {}, {}, 5)
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"checked": 0}])
+def test_a_run_is_validated(tmp_path, options):
+    with pytest.raises(ValueError, match="both must be at least 1"):
+        Run(Training(tmp_path, tmp_path, **options), {}, {}, 5)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
@@ -155,6 +179,8 @@ def test_missing_pretrained_weights_come_with_the_remedy(tmp_path):
         build(SD_TURBO)
     with pytest.raises(FileNotFoundError, match=r"unet/, vae/.*--base"):
         build(SD_TURBO, base=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no pretrained weights at runs/my/base: download"):
+        build(SD_TURBO, base="runs/my/base")
 
 
 def test_presets_refuse_what_they_do_not_use(tiny, autoencoder):

@@ -13,7 +13,8 @@ from genima_core.environment import follow, run_expert
 from genima_core.environments.make import check_environment, make_environment, task_in
 from genima_core.environments.rlbench.environment import RlbenchEnvironment, parse_name
 from genima_core.evaluation.collect import collect
-from genima_core.evaluation.config import SUITES, Collection
+from genima_core.evaluation.config import SUITES, Collection, Evaluation
+from genima_core.evaluation.evaluate import evaluate
 from genima_core.evaluation.rollout import roll_out
 from genima_core.evaluation.sources import shuffled
 from genima_core.sim.scene import default_rig
@@ -240,6 +241,14 @@ def test_words_that_there_are_not(world):
             environment.reset(0, wording="paraphrase")
 
 
+def test_controls_that_a_task_cannot_have_are_left_out(world):
+    asked = Evaluation(("rlbench/reach_target",), episodes=1, controls=True, timeout_s=0.3, score_episodes=1)
+    assert set(evaluate(asked)["variants"]) == {"truth", "shuffled", "blank"}
+    for instruction in ("paraphrase", "wrong"):
+        with pytest.raises(ValueError, match=f"none of rlbench/reach_target has .* of the kind {instruction}"):
+            evaluate(replace(asked, controls=False, instruction=instruction))
+
+
 def test_there_is_one_start(box):
     with pytest.raises(ValueError, match="no start 'anywhere'; the only one is home"):
         box.reset(0, start="anywhere")
@@ -317,6 +326,10 @@ def test_no_demonstration_is_no_way(box, world):
     ):
         box.plan()
     assert scene(box) == before
+    box.step(box.q, 1.0, 0.05)
+    with pytest.raises(ValueError, match="10 attempts"):  # as true targets ask, time and again
+        box.plan()
+    assert world.planned == 10
 
 
 def test_the_first_verdict_stays(box):

@@ -1,10 +1,14 @@
 """`genima eval`: which episodes are run for what was asked, what is refused, and what is told."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from genima_core.environment import NoSuchWording
 from genima_core.evaluation.config import DEMO, PAPER, Evaluation, Workers
 from genima_core.evaluation.evaluate import Job, evaluate, run, variants_of
 from genima_core.sim.perturbations import PERTURBATIONS
@@ -23,6 +27,7 @@ def test_one_task_gives_its_numbers_and_several_their_mean(tmp_path, capsys):
     verb(evaluation("push_button"), Workers(), tmp_path / "one.json")
     one = json.loads((tmp_path / "one.json").read_text())
     assert (one["task"], one["episodes"], one["instruction"], one["seeds"]) == ("push_button", 1, "seen", [20000])
+    assert "push_button, drawn targets: 0 of 1" in capsys.readouterr().out
     verb(evaluation("push_button", "pick_up_cup"), Workers(2), tmp_path / "two.json")
     two = json.loads((tmp_path / "two.json").read_text())
     assert [result["task"] for result in two["tasks"]] == ["push_button", "pick_up_cup"]
@@ -54,6 +59,23 @@ def test_a_wrong_instruction_asks_for_another_variation():
     assert "blue cup" in run(job._replace(evaluation=evaluation("pick_up_cup"))).instruction
 
 
+def test_an_episode_is_the_same_on_any_number_of_threads(monkeypatch):
+    """Torch rounds differently on one thread and on two, so it always has one."""
+    threads = []
+
+    def roll_out(*_, **__):
+        threads.append(torch.get_num_threads())
+        raise NoSuchWording
+
+    monkeypatch.setattr("genima_core.evaluation.evaluate.roll_out", roll_out)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    run(Job("asked", evaluation("push_button"), "push_button", 20000))
+    threads.append(torch.get_num_threads())
+    torch.set_num_threads(before)
+    assert threads == [1, 2]
+
+
 def test_bad_requests_are_refused_before_anything_is_simulated():
     for bad, message in (
         (evaluation(), "name either tasks or a suite"),
@@ -61,10 +83,22 @@ def test_bad_requests_are_refused_before_anything_is_simulated():
         (evaluation(suite="all"), "unknown suite 'all'; the suites are demo, paper25"),
         (evaluation("juggle"), "unknown task 'juggle'; the tasks are"),
         (evaluation("push_button", episodes=0), "--episodes is 0"),
+        (evaluation("push_button", timeout_s=float("nan")), "timeout_s is nan; it must be positive"),
         (evaluation("push_button", seed=3), "the checkpoint was trained on seeds"),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(bad)
+    with pytest.raises(ValueError, match="workers is 0; it must be at least 1"):
+        Workers(0)
+
+
+def test_scenes_that_are_only_scored_are_new_to_the_checkpoint_too(tmp_path):
+    shutil.copytree(CHECKPOINT, tmp_path / "checkpoint")
+    info = json.loads((CHECKPOINT / "checkpoint.json").read_text())
+    (tmp_path / "checkpoint/checkpoint.json").write_text(json.dumps({**info, "seeds": [20019]}))
+    asked = replace(evaluation("push_button", score_episodes=20), checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match="trained on seeds 20019 to 20019; .* --seed 20020"):
+        evaluate(asked)
 
 
 def test_suites_name_tasks_that_exist():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genima_core.evaluation.workers import run_jobs
+from genima_core.evaluation.workers import AHEAD, run_jobs
 
 
 def square(number):
@@ -57,9 +57,10 @@ def test_a_job_that_kills_every_worker_is_named():
 
 
 def test_jobs_that_are_not_wanted_any_more_are_not_begun(tmp_path):
-    results = run_jobs(square, iter(range(1000)), 2)
-    assert next(results) == (0, 0)
+    results = run_jobs(Path.touch, (tmp_path / str(i) for i in range(1000)), 2)
+    assert next(results) == (tmp_path / "0", None)
     results.close()
+    assert len(list(tmp_path.iterdir())) <= 2 * (1 + AHEAD) + 1
 
 
 @pytest.fixture(scope="module")

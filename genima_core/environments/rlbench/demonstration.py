@@ -9,7 +9,7 @@ from genima_core.environments.rlbench.simulation import STEP_S
 from genima_core.importers.rlbench.demo import Demo
 
 GRIPPER_RAD = 0.5
-"""An arm with the other opening counts as this much further away."""
+"""Added to the distance of a row whose gripper is open where the arm's is closed, or the other way round."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,16 @@ import numpy as np
 
 from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
-from genima_core.environment import DT_S, Environment, Start, Trajectory, Wording, check_command, variation_of
+from genima_core.environment import (
+    DT_S,
+    Environment,
+    NoSuchWording,
+    Start,
+    Trajectory,
+    Wording,
+    check_command,
+    variation_of,
+)
 from genima_core.environments.rlbench.demonstration import Demonstration
 from genima_core.environments.rlbench.simulation import STEP_S, Simulation
 from genima_core.importers.rlbench import layout
@@ -35,8 +44,8 @@ class RlbenchEnvironment(Environment):
     """A task of RLBench, moved by joint positions, with a gripper that opens or closes.
 
     Commands are gathered into RLBench's actions of 0.05 s. As in the paper's evaluation, the time that RLBench takes to
-    open or close the gripper, while the arm stands still, is not counted; and an episode's first verdict stays: RLBench
-    ends it there, solved or failed. Scenes begin with RLBench's own pose of the arm.
+    open or close the gripper, while the arm stands still, is not counted; and an episode's first verdict, solved or
+    failed, stays: RLBench ends it there. Scenes begin with RLBench's own pose of the arm.
     """
 
     def __init__(self, name: str, rig: CameraRig) -> None:
@@ -100,13 +109,13 @@ class RlbenchEnvironment(Environment):
         asked = ""
         if wording == "wrong":
             if count == 1:
-                raise ValueError(f"{self.name} has one variation, so there is no wrong instruction for it")
+                raise NoSuchWording(f"{self.name} has one variation, so there is no wrong instruction for it")
             other = int(rng.choice([i for i in range(count) if i != variation]))
             asked = self._simulation.reset(other, seed)[0][0]
         descriptions, self._row = self._simulation.reset(variation, seed)
         if wording == "paraphrase":
             if len(descriptions) == 1:
-                raise ValueError(f"RLBench describes {self.name} in one sentence only, so there is no paraphrase")
+                raise NoSuchWording(f"RLBench describes {self.name} in one sentence only, so there is no paraphrase")
             asked = str(rng.choice(descriptions[1:]))
         self.instruction = asked or descriptions[0]
         self._variation, self._seed = variation, seed
@@ -114,6 +123,7 @@ class RlbenchEnvironment(Environment):
         self._time_s, self._steps = 0.0, 0
         self._verdict: bool | None = None
         self._demonstration: Demonstration | None = None
+        self._no_way = ""
         self._reached, self._reached_step = 0, 0
 
     def render(self, name: str) -> np.ndarray:
@@ -141,15 +151,22 @@ class RlbenchEnvironment(Environment):
     def plan(self, dt_s: float = DT_S) -> Trajectory:
         """The rest of a live demonstration of this scene, from the state nearest to the present one.
 
-        RLBench records it in the scene itself, which begins anew afterwards; so ask once before the first step.
+        RLBench records it in the scene itself, which begins anew afterwards; so ask once before the first step. Where
+        its planner found no way then, there is none later either.
         """
+        if self._no_way:
+            raise ValueError(self._no_way)
         if self._demonstration is None:
             if self._steps:
                 raise RuntimeError(
                     f"RLBench demonstrates {self.name} in the scene itself, before the arm moves; ask for the plan "
                     "right after the reset"
                 )
-            rows, self._row = self._simulation.demonstrate(self._variation, self._seed)
+            try:
+                rows, self._row = self._simulation.demonstrate(self._variation, self._seed)
+            except ValueError as error:
+                self._no_way = str(error)
+                raise
             demo = make_demo(rows, self.rig.names, f"the demonstration of {self.name}")
             self._demonstration = Demonstration.of(demo, self._fit.q_zero)
             self._seen = None

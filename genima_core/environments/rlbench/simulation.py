@@ -25,7 +25,7 @@ INSTALL = (
 
 
 def check_task(name: str) -> None:
-    """ValueError where RLBench has no such task; those that it has are listed. RuntimeError: it is not installed."""
+    """ValueError: RLBench has no such task (the message lists the valid ones); RuntimeError: it is not installed."""
     with _importing():
         from rlbench.backend.task import TASKS_PATH
     names = sorted(path.stem for path in Path(TASKS_PATH).glob("[!_]*.py"))
