@@ -42,9 +42,9 @@ class SlideBlockToTarget(Task):
     goal = f"the block's middle is within {1e3 * NEAR_M:.0f} mm of the named target's"
 
     def build(self, spec: mujoco.MjSpec) -> None:
-        for colour in self.variations:
+        for colour, height_m in zip(self.variations, (0.001, 0.0015), strict=True):  # where they overlap, one is seen
             target = fixed(spec, f"{colour}_target")
-            box(target, (TARGET_HALF_M, TARGET_HALF_M, 0.001), (0, 0, 0.001), COLOURS[colour], **UNTOUCHED)
+            box(target, (TARGET_HALF_M, TARGET_HALF_M, height_m), (0, 0, height_m), COLOURS[colour], **UNTOUCHED)
         more = {**LOOSE, "mass": MASS_KG, "friction": BLOCK_FRICTION, "priority": 1}
         box(loose(spec, "block"), BLOCK_HALF_M, (0, 0, BLOCK_HALF_M[2]), COLOURS["white"], **more)
 
