@@ -185,7 +185,7 @@ def test_practice_needs_neither_arm_nor_board(tmp_path, capfd):
 
 def test_practice_with_two_boards_is_refused(tmp_path, capfd):
     assert cli.run(["calibrate", "collect", str(tmp_path), "--sim"]) == 1
-    assert "wrist needs a board on the table" in capfd.readouterr().err
+    assert "wrist needs the board on the table" in capfd.readouterr().err
 
 
 def test_another_board_in_the_same_folder_is_refused(tmp_path, capfd):
