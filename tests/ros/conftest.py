@@ -1,5 +1,6 @@
 """Real nodes in a context of their own; an untrained checkpoint."""
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ class Bench:
         rclpy.init(context=self.context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
         self.executor = make_executor(self.context)
         self.nodes: list = []
+        self._refused = False
         self.probe = rclpy.create_node("probe", context=self.context)
         self.executor.add_node(self.probe)
 
@@ -45,7 +47,11 @@ class Bench:
         from rclpy.parameter import Parameter
 
         overrides = [Parameter(name, value=value) for name, value in (parameters or {}).items()]
-        node = kind(*args, context=self.context, parameter_overrides=overrides, **options)
+        try:
+            node = kind(*args, context=self.context, parameter_overrides=overrides, **options)
+        except Exception:
+            self._refused = True
+            raise
         self.executor.add_node(node)
         self.nodes.append(node)
         return node
@@ -118,6 +124,8 @@ class Bench:
                 node.close()
             node.destroy_node()
         rclpy.shutdown(context=self.context)
+        if self._refused:  # the error's traceback keeps half a node, which others see until it is collected
+            gc.collect()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_diagnostics
 from genima_ros.nodes.streamer_node import StreamerNode, WidthFilter
 
-from .conftest import as_text
+from .conftest import Bench, as_text
 
 pytestmark = pytest.mark.ros
 
@@ -291,8 +291,14 @@ def test_a_gripper_is_not_flooded_and_gets_the_last_width():
 
 
 def test_an_unknown_arm_is_refused(bench):
+    refused = Bench()
     with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are"):
-        start(bench, arm="ur5")
+        start(refused, arm="ur5")
+    refused.close()
+    start(bench)
+    bench.settle("streamer")
+    # Else later tests would meet "another /streamer".
+    assert bench.probe.get_node_names().count("streamer") == 1
 
 
 class Logged(Streamer):
