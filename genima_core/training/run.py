@@ -170,8 +170,7 @@ class Run:
         with explained(f"cannot resume from {path}", Exception, remedy):
             state = read_torch(path)
             then, now = flat(state["options"], "."), flat(self.options, ".")
-            # A state of an older version may not say everything.
-            changed = [f"{name} ({then[name]} and {v})" for name, v in now.items() if name in then and then[name] != v]
+            changed = [f"{name} ({then.get(name)} and {v})" for name, v in now.items() if then.get(name) != v]
             if changed:
                 raise ValueError(f"then and now differ in {', '.join(changed)}")
             for name, part in self.stateful.items():
