@@ -1,7 +1,6 @@
 """Publishers of small images, joint states and commands, as a cell has them."""
 
 import os
-import time
 
 import numpy as np
 import rclpy
@@ -55,11 +54,10 @@ class SyntheticCell:
 def main() -> None:
     """Runs by itself until it is ended."""
     rclpy.init(args=[], domain_id=int(os.environ["ROS_DOMAIN_ID"]))
-    cell = SyntheticCell(rclpy.create_node("synthetic_cell"))
+    node = rclpy.create_node("synthetic_cell")
+    node.create_timer(0.01, SyntheticCell(node).tick)
     print("running", flush=True)
-    while True:
-        cell.tick()
-        time.sleep(0.01)
+    rclpy.spin(node)
 
 
 if __name__ == "__main__":
