@@ -1,10 +1,8 @@
 """Headless OpenGL by EGL: import it before `mujoco` or `pyrender`; a renderer is used in the thread that made it."""
 
 import ctypes
-import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 
 
 def use_egl() -> None:
@@ -24,17 +22,6 @@ def use_egl() -> None:
     # pyrender pins PyOpenGL 3.1.0, which lacks the one type that MuJoCo's EGL binding takes from it.
     if not hasattr(EGL, "EGLDeviceEXT"):
         EGL.EGLDeviceEXT = ctypes.c_void_p
-
-
-def rendering_processes(workers: int) -> ProcessPoolExecutor:
-    """Processes that may render: spawned, as a GL context does not survive a fork, and with a core each."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), limit_threads)
-
-
-def limit_threads() -> None:
-    """Gives this process's software renderer one core."""
-    # Else each worker's software renderer takes all cores; Mesa reads this when the first context is made.
-    os.environ.setdefault("LP_NUM_THREADS", "1")
 
 
 use_egl()

@@ -18,7 +18,7 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
-    ("files", "geometry", "types", "gl", "timing", "device", "arm_status"),
+    ("files", "geometry", "types", "gl", "processes", "timing", "device", "arm_status"),
     ("config", "weights"),
     ("arm",),
     ("arm_description",),

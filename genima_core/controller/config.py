@@ -75,6 +75,8 @@ class TrainConfig:
     """Decay of the weights' moving average; 0 keeps none."""
     clip: float | None = None
     """Largest norm of the gradient; None: any."""
+    stride: int = 1
+    """Rows from one recorded window to the next."""
     variants: int = 1
     """Windows made of each recorded one; those after the first have moved ends (`data.cache.MovedEnds`)."""
 

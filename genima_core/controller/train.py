@@ -110,7 +110,7 @@ def train_controller(training: ControllerTraining) -> None:
     )
     model, seed, workers = preset.model, training.seed, training.workers
     text = TextEncoder.of_width(preset.text_encoder, model.text_dim, dataset.instructions, device)
-    cache = WindowCache.build(dataset, model.chunk_size, model.size, workers=workers)
+    cache = WindowCache.build(dataset, model.chunk_size, model.size, preset.train.stride, workers=workers)
     text.check_distinct(cache.instructions)
     following, validation = (
         FollowingWindows(cache, split, preset.train.variants, seed=seed, workers=workers) for split in ("train", "val")

@@ -17,17 +17,19 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from genima_core import gl
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
+from genima_core.processes import rendering_processes
 from genima_core.targets import palette, renderer
 from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 VERSION = 2
 """Of the arrays' layout and the episodes' order; older caches are built again."""
 _Kind = tuple[tuple[int, ...], type]
-_CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
+_CACHE = re.compile(r"[0-9a-f]{12}-k\d+-\d+x\d+-s\d+-[0-9a-f]{8}(-moved-.*)?(\.part-.*)?")
+BY_ROW = ("q", "gripper", "action_gripper")
+"""The arrays that hold every row; the others hold windows."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class _Mapped(cached_property):
 
 @dataclass(frozen=True)
 class WindowCache:
-    """N windows, one per row of each successful episode: window i begins at its row t and ends K rows later.
+    """N windows of the successful episodes' R rows: each begins at a row t and ends K rows later.
 
     Where an episode ends earlier, its last row stands for the rest. Targets show where the arm **was** at t + K (the
     measured joints, as the paper draws poses; not the command, which leads by the servo's lag), and the opening that
@@ -66,12 +68,13 @@ class WindowCache:
     folder: Path
     dataset_root: Path
     horizon: int
+    stride: int
     rig: CameraRig
     numbers: tuple[int, ...]
     """Which E episodes of the data set these are, those to train on first; everywhere else here they count from 0 to
     E - 1."""
-    offsets: np.ndarray
-    """(E + 1,) first window of each episode, and N."""
+    row_offsets: np.ndarray
+    """(E + 1,) first row of each episode, and R."""
     instructions: tuple[str, ...]
     tasks: tuple[str, ...]
     """Of each episode, as the instructions."""
@@ -80,11 +83,11 @@ class WindowCache:
     images = _Mapped()
     """(N, 4, H, W, 3) uint8 RGB, in the order of the rig."""
     q = _Mapped()
-    """(N, 7) float32, measured at t."""
+    """(R, 7) float32, measured in each row."""
     gripper = _Mapped()
-    """(N,) float32, measured opening at t."""
+    """(R,) float32, measured opening in each row."""
     action_gripper = _Mapped()
-    """(N,) float32, opening commanded from t on."""
+    """(R,) float32, opening commanded from each row on."""
     target_rgb = _Mapped()
     """(N, 4, H, W, 3) uint8, see `TargetViews`."""
     target_alpha = _Mapped()
@@ -98,6 +101,7 @@ class WindowCache:
         dataset: Dataset,
         horizon: int = 20,
         size: tuple[int, int] | int | None = None,
+        stride: int = 1,
         folder: Path | None = None,
         workers: int = 1,
         show_progress: bool = True,
@@ -105,22 +109,24 @@ class WindowCache:
         """Opens the cache of a data set, after building it, in so many processes, in a temporary folder renamed at the
         end.
 
-        `horizon` is K in rows, `size` that of the views, the data set's by default. Caches lie in `folder`, `<data
-        set>/.cache` by default, by names that hold all they depend on; others of the data set go. ValueError: no
-        successful episodes, or a horizon or size below 1.
+        `horizon` is K in rows, `size` that of the views, the data set's by default; a window begins in every `stride`th
+        row of an episode. Caches lie in `folder`, `<data set>/.cache` by default, by names that hold all they depend
+        on; others of the data set go. ValueError: no successful episodes, or a horizon, size or stride below 1.
         """
         numbers = _training_first([i for i, success in enumerate(dataset.successes) if success], dataset.tasks)
         if not numbers:
             raise ValueError(f"{dataset.root} holds no successful episodes yet ({len(dataset)} in all); record some")
         width, height = dataset.rig.size if size is None else (size, size) if isinstance(size, int) else size
-        if horizon < 1 or width < 1 or height < 1:
-            raise ValueError(f"horizon {horizon} and view size {width}x{height} must be at least 1")
+        if min(horizon, width, height, stride) < 1:
+            given = f"horizon {horizon}, view size {width}x{height} and stride {stride}"
+            raise ValueError(f"{given} must be at least 1")
         fingerprint = dataset.fingerprint()
         folder = Path(folder) if folder else dataset.root / ".cache"
         cache = cls(
-            folder / f"{fingerprint}-k{horizon}-{width}x{height}-{_renderer_version()}",
+            folder / f"{fingerprint}-k{horizon}-{width}x{height}-s{stride}-{_renderer_version()}",
             dataset.root,
             horizon,
+            stride,
             dataset.rig.resize(width, height),
             numbers,
             np.concatenate([[0], np.cumsum([dataset.lengths[i] for i in numbers])]),
@@ -133,10 +139,10 @@ class WindowCache:
             for old in folder.iterdir():
                 if _CACHE.fullmatch(old.name) and not old.name.startswith(f"{fingerprint}-") and not old.is_symlink():
                     shutil.rmtree(old, ignore_errors=True)
-            N, views = len(cache), (len(cache), 4, height, width)
+            R, views = int(cache.row_offsets[-1]), (len(cache), 4, height, width)
             arrays: dict[str, _Kind] = dict.fromkeys(("images", "target_rgb"), ((*views, 3), np.uint8))
             arrays |= dict.fromkeys(("target_alpha", "target_labels"), (views, np.uint8))
-            arrays |= {"q": ((N, 7), np.float32)} | dict.fromkeys(("gripper", "action_gripper"), ((N,), np.float32))
+            arrays |= {"q": ((R, 7), np.float32)} | dict.fromkeys(("gripper", "action_gripper"), ((R,), np.float32))
             _build(cache.folder, arrays, cache, None, workers, show_progress)
         return cache
 
@@ -148,14 +154,25 @@ class WindowCache:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
+    def offsets(self) -> np.ndarray:
+        """(E + 1,) first window of each episode, and N."""
+        return np.concatenate([[0], np.cumsum(-(-np.diff(self.row_offsets) // self.stride))])
+
+    @cached_property
     def episode_index(self) -> np.ndarray:
         """(N,) episode of each window."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
     @cached_property
+    def rows(self) -> np.ndarray:
+        """(N,) row t of each window."""
+        e = self.episode_index
+        return self.row_offsets[e] + self.stride * (np.arange(len(self)) - self.offsets[e])
+
+    @cached_property
     def _steps(self) -> np.ndarray:
         """(N, K + 1) row of each step k = 0 … K, beyond the end of the episode too."""
-        return np.arange(len(self))[:, None] + np.arange(self.horizon + 1)
+        return self.rows[:, None] + np.arange(self.horizon + 1)
 
     @property
     def future(self) -> np.ndarray:
@@ -184,7 +201,7 @@ class WindowCache:
 
     @property
     def _last(self) -> np.ndarray:
-        return self.offsets[1:][self.episode_index] - 1
+        return self.row_offsets[1:][self.episode_index] - 1
 
     def views(self, window: int) -> TargetViews:
         return TargetViews(self.target_rgb[window], self.target_alpha[window], self.target_labels[window])
@@ -220,7 +237,7 @@ class WindowCache:
         """Starts and goals (N, count, 7) rad of the moved windows, within the limits of the joints."""
         shape = (2, len(self), moved.count, 7)
         offset = np.random.default_rng(moved.seed).normal(0, moved.sigma_rad, shape).astype(np.float32)
-        starts, goals = self.q[:, None] + offset[0], self.q_target[:, None] + offset[1]
+        starts, goals = self.q[self.rows][:, None] + offset[0], self.q_target[:, None] + offset[1]
         return self.rig.arm.clip(starts).astype(np.float32), self.rig.arm.clip(goals).astype(np.float32)
 
     def moved_targets(
@@ -252,7 +269,7 @@ def _build(
         else:
             step = max(1, len(episodes) // (4 * workers))
             shares = [episodes[i : i + step] for i in range(0, len(episodes), step)]
-            with gl.rendering_processes(workers) as pool:
+            with rendering_processes(workers) as pool:
                 futures = [pool.submit(_fill, temporary, cache, moved, share) for share in shares]
                 for future in track(as_completed(futures), what, total=len(futures), disable=not show):
                     future.result()
@@ -271,24 +288,24 @@ def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes: I
     dataset = Dataset(cache.dataset_root)
     with closing(TargetRenderer(cache.rig)) as targets:
         for index in episodes:
-            rows = slice(*cache.offsets[index : index + 2])
-            part = {name: array[rows] for name, array in arrays.items()}
+            rows, part = (slice(*offsets[index : index + 2]) for offsets in (cache.row_offsets, cache.offsets))
+            held = {name: array[rows if name in BY_ROW else part] for name, array in arrays.items()}
             if ends is None:
-                _fill_episode(part, cache, targets, dataset.episode(cache.numbers[index]))
+                _fill_episode(held, cache, targets, dataset.episode(cache.numbers[index]))
             else:
-                _fill_moved(part, targets, ends[0][rows], ends[1][rows], cache.gripper_target[rows])
+                _fill_moved(held, targets, ends[0][part], ends[1][part], cache.gripper_target[part])
     for array in arrays.values():
         array.flush()
 
 
 def _fill_episode(part: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, episode: Episode) -> None:
-    for name in ("q", "gripper", "action_gripper"):
+    for name in BY_ROW:
         part[name][:] = getattr(episode, name)
     for view, name in enumerate(cache.rig.names):
-        part["images"][:, view] = resized(episode.frames(name), cache.rig.size)
-    for t in range(len(episode)):
+        part["images"][:, view] = resized(episode.frames(name)[:: cache.stride], cache.rig.size)
+    for i, t in enumerate(range(0, len(episode), cache.stride)):
         views = targets.render(episode.q[t], *window_target(episode, t, cache.horizon))
-        part["target_rgb"][t], part["target_alpha"][t], part["target_labels"][t] = views.rgb, views.alpha, views.labels
+        part["target_rgb"][i], part["target_alpha"][i], part["target_labels"][i] = views.rgb, views.alpha, views.labels
 
 
 def _fill_moved(

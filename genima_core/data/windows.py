@@ -43,7 +43,7 @@ class FollowingWindows(TorchDataset):
         """(windows, K)."""
         self.action_gripper = torch.from_numpy(cache.action_gripper[commanded])
         """(windows, K)."""
-        starts, path = cache.q[part, None], cache.q[future][:, None]
+        starts, path = cache.q[cache.rows[part], None], cache.q[future][:, None]
         if variants > 1:
             moved = MovedEnds(variants - 1, sigma_rad, seed)
             self._moved_rgb, self._moved_alpha = cache.moved_targets(moved, workers, show_progress)
@@ -71,7 +71,7 @@ class FollowingWindows(TorchDataset):
             "rgb": torch.from_numpy(np.array(rgb)).permute(0, 3, 1, 2).contiguous(),
             "alpha": torch.from_numpy(np.array(alpha))[:, None],
             "q": self.q[i, variant],
-            "gripper": torch.tensor(float(self.cache.gripper[window])),
+            "gripper": torch.tensor(float(self.cache.gripper[self.cache.rows[window]])),
             "actions": self.actions[i, variant],
             "action_gripper": self.action_gripper[i],
             "is_pad": self.is_pad[i],

@@ -48,6 +48,8 @@ class DiffusionConfig:
     """Width and height of one view in pixels."""
     horizon: int = 20
     """K: the targets show the arm this many rows of the data set later."""
+    stride: int = 1
+    """Rows from one training window to the next: the more, the more demonstrations fit onto the disk."""
     family: Literal["sd", "sdxl", "pix2pix"] = "sd"
     """Which stock pipeline draws, see `networks.FAMILIES`."""
     base: BaseConfig | str = "stabilityai/sd-turbo"

@@ -10,10 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genima_core.data.cache import WindowCache
+from genima_core.data.dataset import Dataset
 from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents, untiled
+from genima_core.diffusion.config import DiffusionConfig
 from genima_core.pixels import tile
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY
+from genima_core.training.config import Training
 
 TEXTURE_SHARE = 0.35
 """Of the autoencoder's pictures that have a random background: it also degrades the controller's training pictures."""
@@ -31,6 +34,12 @@ class Batch:
     latents: Tensor
     spheres: Tensor
     instructions: list[str]
+
+
+def windows_of(training: Training, config: DiffusionConfig) -> WindowCache:
+    """The windows of a run's data set, rendered if need be; ValueError: no episodes to train on."""
+    dataset, workers = Dataset(training.data), training.workers
+    return WindowCache.build(dataset, config.horizon, config.size, config.stride, workers=workers)
 
 
 class DrawingExamples:

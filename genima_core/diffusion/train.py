@@ -13,12 +13,11 @@ from torch.nn import functional as F
 
 from genima_core.config import given, pick
 from genima_core.data.cache import WindowCache
-from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device, out_of_memory
 from genima_core.diffusion.agent import PRECISIONS, DiffusionAgent
 from genima_core.diffusion.building import TrainableNetworks, build
 from genima_core.diffusion.config import PRESETS, DiffusionConfig
-from genima_core.diffusion.examples import Batch, DrawingExamples
+from genima_core.diffusion.examples import Batch, DrawingExamples, windows_of
 from genima_core.diffusion.networks import PromptEmbeddings
 from genima_core.pixels import tile
 from genima_core.targets.detect import score_drawing
@@ -48,7 +47,7 @@ def train_diffusion(training: DiffusionTraining) -> None:
     config = replace(pick(PRESETS, training.preset, "preset"), **given(batch_size=training.batch_size))
     set_up(training)
     device = str(make_accelerator(training).device)
-    cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    cache = windows_of(training, config)
     parts = training.autoencoder, training.base, training.controlnet
     trainable = build(config, *parts, cache.instructions, training.seed, device)
     trainable.networks.prompts.check_distinct(cache.instructions)

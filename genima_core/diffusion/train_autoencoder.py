@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from genima_core.capture import channels_last
 from genima_core.config import pick
 from genima_core.data.cache import WindowCache
-from genima_core.data.dataset import Dataset
 from genima_core.device import choose_device
 from genima_core.diffusion.agent import save_half
 from genima_core.diffusion.autoencoder import (
@@ -23,7 +22,7 @@ from genima_core.diffusion.autoencoder import (
     untiled,
 )
 from genima_core.diffusion.config import PRESETS, AutoencoderConfig
-from genima_core.diffusion.examples import CodingPictures
+from genima_core.diffusion.examples import CodingPictures, windows_of
 from genima_core.pixels import tile
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
@@ -38,7 +37,7 @@ def train_autoencoder(training: Training) -> None:
     if config.autoencoder is None:
         raise ValueError(f"preset {training.preset!r} has a pretrained autoencoder: there is nothing to train")
     set_up(training)
-    cache = WindowCache.build(Dataset(training.data), config.horizon, config.size, workers=training.workers)
+    cache = windows_of(training, config)
     fit_autoencoder(training, cache, config.autoencoder)
 
 

@@ -16,7 +16,7 @@ from genima_core.checkpoint import COLLECTED
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin, resume
-from genima_core.environment import DT_S, Environment, follow
+from genima_core.environment import DT_S, Environment, Trajectory, follow
 from genima_core.environments.make import check_environment, make_environment
 from genima_core.environments.rlbench.environment import PREFIX
 from genima_core.evaluation.config import Collection, Workers, tasks_of
@@ -26,6 +26,10 @@ from genima_core.sim.scene import default_rig
 
 MOST_FAILURES = 20
 """A task whose expert failed on so many seeds, and on more than it solved, is broken."""
+PUSHES = 1
+"""Sets their random numbers apart from those of the scene."""
+PUSH_RAD, PUSH_SAMPLES = 0.05, 12
+"""Deviation of the largest pushes, of each joint: some 4 cm at the gripper; and how long they take."""
 
 
 class Attempt(NamedTuple):
@@ -127,7 +131,10 @@ def record_attempt(attempt: Attempt) -> Episode | None:
 def record(environment: Environment, seed: int, collection: Collection) -> Episode | None:
     """The expert's demonstration of one scene, whether it succeeds or not; None where it finds no way."""
     environment.reset(seed, collection.start_of(seed))
+    rng = np.random.default_rng([seed, PUSHES])
     try:
+        if rng.random() < collection.disturbed:
+            disturb(environment, rng)
         trajectory = environment.plan()
     except ValueError:  # a waypoint is out of reach
         return None
@@ -150,6 +157,21 @@ def record(environment: Environment, seed: int, collection: Collection) -> Episo
         seed=seed,
         success=environment.success(),
     )
+
+
+def disturb(environment: Environment, rng: np.random.Generator) -> None:
+    """Carries out the expert's plan up to a random moment, and then pushes the arm off its way.
+
+    ValueError: the expert finds no way.
+    """
+    plan = environment.plan()
+    pushed_at, push_rad = rng.integers(1, len(plan) + 1), rng.uniform() * rng.normal(0.0, PUSH_RAD, 7)
+    begun = Trajectory(plan.q[:pushed_at], plan.gripper[:pushed_at], plan.dt_s)
+    s = np.arange(1, PUSH_SAMPLES + 1)[:, None] / PUSH_SAMPLES
+    off = environment.arm.clip(begun.q[-1] + s * s * (3 - 2 * s) * push_rad)
+    for part in (begun, Trajectory(off, np.full(len(off), begun.gripper[-1]), plan.dt_s)):
+        for _ in follow(environment, part):
+            pass
 
 
 @cache

@@ -141,6 +141,8 @@ class Collection:
     """Width and height of each view in pixels."""
     start: Literal["home", "anywhere", "mixed"] = "mixed"
     """Where the arm starts; mixed alternates between home (even seeds) and anywhere."""
+    disturbed: float = 0.0
+    """Share of the demonstrations that begin under way, after a push: they teach to correct."""
     perturb: str = ""
     """Perturbations of the scenes, with commas (`genima tasks` lists them); all: together."""
     keep_failures: bool = False
@@ -148,6 +150,8 @@ class Collection:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        if not 0 <= self.disturbed <= 1:
+            raise ValueError(f"disturbed is {self.disturbed}; it is a share from 0 to 1")
 
     def start_of(self, seed: int) -> Start:
         if self.start == "mixed":

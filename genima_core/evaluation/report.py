@@ -12,6 +12,20 @@ from scipy.stats import binomtest
 from genima_core.evaluation.config import Evaluation
 from genima_core.evaluation.rollout import Rollout
 
+CONDITIONS = (
+    "targets",
+    "instruction",
+    "perturb",
+    "execution",
+    "execution_horizon",
+    "latency_s",
+    "gate",
+    "timeout_s",
+    "denoising_steps",
+    "precision",
+)
+"""What of an `Evaluation` can change the results."""
+
 
 def summarise(
     evaluation: Evaluation, task: str, rollouts: Sequence[Rollout], scores: Mapping[str, Any]
@@ -30,11 +44,7 @@ def summarise(
     return {
         "task": task,
         "checkpoint": str(evaluation.checkpoint),
-        "targets": evaluation.targets,
-        "instruction": evaluation.instruction,
-        "perturb": evaluation.perturb,
-        "execution": evaluation.execution,
-        "gate": evaluation.gate,
+        **{name: getattr(evaluation, name) for name in CONDITIONS},
         "seeds": [r.seed for r in rollouts],
         "episodes": len(rollouts),
         "successes": successes,

@@ -9,8 +9,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from genima_core import gl
 from genima_core.files import explained
+from genima_core.processes import limit_threads, rendering_processes
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -69,7 +69,7 @@ class _Processes:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._executors = [gl.rendering_processes(1) for _ in range(workers)]
+        self._executors = [rendering_processes(1) for _ in range(workers)]
         self._queued = [0] * workers
 
     def submit(self, function: Callable[[Job], Result], job: Job) -> tuple[Callable, Any, int, Future]:
@@ -81,7 +81,7 @@ class _Processes:
         try:
             return self._executors[worker].submit(function, job)
         except BrokenProcessPool:
-            self._executors[worker] = gl.rendering_processes(1)
+            self._executors[worker] = rendering_processes(1)
             return self._executors[worker].submit(function, job)
 
     def result(self, ticket: tuple[Callable, Any, int, Future]) -> Any:
@@ -146,5 +146,5 @@ def _answering(address: str) -> AbstractContextManager[None]:
 
 
 def _on_cluster(function: Callable[[Job], Result], job: Job) -> Result:
-    gl.limit_threads()
+    limit_threads()
     return function(job)

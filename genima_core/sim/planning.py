@@ -1,16 +1,15 @@
 """Plans demonstrations in a separate process, so that the caller is not delayed."""
 
-import ctypes
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from functools import cache
 
 import numpy as np
 
 from genima_core.environment import Trajectory
+from genima_core.processes import spawned
 from genima_core.sim.task import make_task
 
 Planner = Callable[[int, np.ndarray, float], "Future[Trajectory]"]
@@ -19,7 +18,6 @@ Planner = Callable[[int, np.ndarray, float], "Future[Trajectory]"]
 The future raises ValueError (a waypoint is out of reach) or RuntimeError (the scene cannot be made)."""
 
 DT_S = 0.02
-PR_SET_PDEATHSIG = 1
 BEHIND = 10
 """Niceness, relative to the process that asks: planning must not take the processor from it."""
 
@@ -31,8 +29,7 @@ class PlanningProcess:
         """Returns when it is ready. ValueError: an unknown task."""
         make_task(task)
         self._task = task
-        # Spawned, not forked: this process may have threads.
-        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _stay_behind)
+        self._pool = spawned(1, _stay_behind)
         self._pool.submit(_load, task).result()
 
     def __call__(self, seed: int, q: np.ndarray, opening: float) -> "Future[Trajectory]":
@@ -66,4 +63,3 @@ def _cell_of_this_process(task: str):
 def _stay_behind() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches everybody; the parent decides
     os.nice(BEHIND)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

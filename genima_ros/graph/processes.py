@@ -1,7 +1,6 @@
 """The nodes of a graph as child processes: started, watched, and all of them ended."""
 
 import contextlib
-import ctypes
 import itertools
 import os
 import signal
@@ -13,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self, TextIO
 
+from genima_core.processes import end_with_parent
 from genima_ros.graph.graph import RESPAWN_AFTER_S, NodeProcess
 
 PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
@@ -22,7 +22,6 @@ PATIENCE_S = ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0))
 LAST_LINES = 15
 READ_S = 1.0
 """Within this the last lines of a process that has ended are read."""
-PR_SET_PDEATHSIG = 1
 
 
 class ProcessOutput:
@@ -131,10 +130,9 @@ class RunningGraph:
 
     def _start(self, process: NodeProcess) -> None:
         parent = os.getpid()
-        libc = ctypes.CDLL(None, use_errno=True)
 
         def prepare() -> None:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            end_with_parent()
             if os.getppid() != parent:  # it died before the line above
                 os._exit(1)
             os.nice(process.niceness)

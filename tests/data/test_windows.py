@@ -38,7 +38,7 @@ def cache(dataset):
 
 @pytest.fixture(scope="module")
 def following(cache):
-    return FollowingWindows(cache, "all", variants=3, sigma_rad=0.05, show_progress=False)
+    return FollowingWindows(cache, "all", variants=3, show_progress=False)
 
 
 def centres(rig, q_now, q_target):
@@ -72,6 +72,19 @@ def test_targets_show_the_measured_joints_k_rows_later(dataset, cache):
                 assert np.linalg.norm(drawn_centre(mask) - expected[view, 3]) < 1.0
                 checked += 1
     assert checked == 36
+
+
+def test_with_a_stride_there_are_fewer_windows_and_each_is_the_same(dataset, cache, tmp_path):
+    strided = WindowCache.build(dataset, K, stride=5, folder=tmp_path, show_progress=False)
+    rows = np.concatenate([first + np.arange(0, T, 5) for first in cache.offsets[:-1]])
+    np.testing.assert_array_equal(strided.rows, rows)
+    assert len(strided) == 9 and len(strided.windows("train")) == 6
+    for name in ("images", "target_rgb", "target_alpha", "target_labels", "q_target", "gripper_target", "is_pad"):
+        np.testing.assert_array_equal(getattr(strided, name), getattr(cache, name)[rows], name)
+    every, some = (FollowingWindows(c, "all", show_progress=False) for c in (cache, strided))
+    for i, row in enumerate(rows):
+        for name, value in some[i].items():
+            np.testing.assert_array_equal(value, every[int(row)][name], name)
 
 
 def test_images_are_those_of_the_row_and_resized_like_the_rig(dataset, cache):
@@ -135,7 +148,7 @@ def test_the_drawing_changes_the_observation_only_under_the_spheres(cache):
 
 
 def test_moved_windows_show_and_follow_their_own_ends(cache, following):
-    moved = MovedEnds(2, 0.05, 0)
+    moved = MovedEnds(2)
     q_now, q_goal = cache.moved_ends(moved)
     for window in (0, 5, T - 1, 20):
         plain = following[3 * window]
@@ -153,8 +166,8 @@ def test_moved_windows_show_and_follow_their_own_ends(cache, following):
 
 
 def test_moved_windows_depend_on_the_seed_only(cache, following):
-    again = FollowingWindows(cache, "all", variants=3, sigma_rad=0.05, show_progress=False)
-    other = FollowingWindows(cache, "all", variants=3, sigma_rad=0.05, seed=1, show_progress=False)
+    again = FollowingWindows(cache, "all", variants=3, show_progress=False)
+    other = FollowingWindows(cache, "all", variants=3, seed=1, show_progress=False)
     np.testing.assert_array_equal(following.actions, again.actions)
     np.testing.assert_array_equal(following.actions[:, 0], other.actions[:, 0])
     assert (following.actions[:, 1:] != other.actions[:, 1:]).any()

@@ -88,6 +88,19 @@ def test_mixed_starts_depend_on_the_seed_only():
     assert Collection(("push_button",), start="home").start_of(1) == "home"
 
 
+def test_disturbed_demonstrations_begin_under_way_and_still_succeed():
+    cell = module._environment("push_button", 16, "")
+    whole, disturbed = (record(cell, 2, Collection(("push_button",), disturbed=share)) for share in (0.0, 1.0))
+    assert whole.success and disturbed.success
+    assert abs(whole.q[0] - cell.arm.home).max() < 0.1 < abs(disturbed.q[0] - cell.arm.home).max()
+    away_rad = abs(disturbed.q[0] - whole.q).max(1).min()
+    assert 0.005 < away_rad < 0.3, "beside the expert's way"
+    again = record(cell, 2, Collection(("push_button",), disturbed=1.0))
+    np.testing.assert_array_equal(again.q, disturbed.q)
+    with pytest.raises(ValueError, match="disturbed is 1.5"):
+        Collection(("push_button",), disturbed=1.5)
+
+
 def test_bad_arguments_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="push_button"):
         collect("open_sesame", 1, 0, tmp_path / "set")

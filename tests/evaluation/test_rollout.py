@@ -220,6 +220,6 @@ def test_the_summary_counts_and_bounds(cell, renderer):
     policy = Oracle(cell, renderer, moves=False)
     rollouts = [roll_out(cell, policy, SEED, timeout_s=0.5) for _ in range(2)]
     result = summarise(Evaluation(targets="truth"), "push_button", rollouts, {})
-    assert result["successes"] == 0 and result["episodes"] == 2
+    assert (result["successes"], result["episodes"], result["targets"], result["timeout_s"]) == (0, 2, "truth", 25.0)
     low, high = result["success_interval_95"]
     assert low == pytest.approx(0.0, abs=1e-9) and 0.5 < high < 0.9  # Wilson's interval for 0 of 2
