@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import cv2
@@ -285,7 +285,7 @@ def _build(
 def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes: Iterable[int]) -> None:
     arrays = {path.stem: np.load(path, mmap_mode="r+") for path in folder.glob("*.npy")}
     ends = None if moved is None else cache.moved_ends(moved)
-    dataset = Dataset(cache.dataset_root)
+    dataset = _opened(cache.dataset_root, cache.fingerprint)
     with closing(TargetRenderer(cache.rig)) as targets:
         for index in episodes:
             rows, part = (slice(*offsets[index : index + 2]) for offsets in (cache.row_offsets, cache.offsets))
@@ -296,6 +296,12 @@ def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes: I
                 _fill_moved(held, targets, ends[0][part], ends[1][part], cache.gripper_target[part])
     for array in arrays.values():
         array.flush()
+
+
+@lru_cache(maxsize=1)
+def _opened(root: Path, fingerprint: str) -> Dataset:
+    """Of the fingerprint; thousands of episodes take half a minute to open, and a process fills several shares."""
+    return Dataset(root)
 
 
 def _fill_episode(part: dict[str, np.ndarray], cache: WindowCache, targets: TargetRenderer, episode: Episode) -> None:

@@ -131,6 +131,8 @@ class DatasetWriter:
         if width % 2 or height % 2:
             raise ValueError(f"the rig's views are {width}x{height}; video needs an even width and height")
         self._rows: list[dict[str, Any]] = []
+        self._stats: dict[str, dict[str, list]] = {}
+        """Of all rows, summed up as they come: anew each time would be slow where there are thousands."""
         self._begin_or_resume()
 
     def __len__(self) -> int:
@@ -163,7 +165,7 @@ class DatasetWriter:
         stats = layout.statistics(values) | dict(zip(videos.values(), filmed, strict=True))
         row = layout.episode_row(episode, self.rig, self.fps, index, first_row, stats)
         self._replace_table(layout.episode_path(self.root, index), pa.Table.from_pylist([row]))
-        self._rows.append(row)
+        self._append(row)
         self._write_totals()
         return index
 
@@ -189,12 +191,13 @@ class DatasetWriter:
         if new:
             self.rig.save(self.root / layout.RIG)
         else:
-            self._check_same()
-            self._rows = _read_rows(self.root)
+            for row in self._rows_of_same():
+                self._append(row)
             self._remove_leftovers()
         self._write_totals()
 
-    def _check_same(self) -> None:
+    def _rows_of_same(self) -> list[dict[str, Any]]:
+        """The rows that are there, of a data set such as this writer would write; ValueError: of another one."""
         info, rig = _read_info(self.root), load_rig(self.root)
         if info["fps"] != self.fps:
             given = f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}"
@@ -203,11 +206,13 @@ class DatasetWriter:
             other = f"{', '.join(rig.names)}, {rig.size[0]}x{rig.size[1]}"
             raise ValueError(f"{self.root} was recorded with another camera rig ({other}); choose another folder")
         # A data set that was merged or edited elsewhere may keep several episodes per file, which must not be touched.
-        places = [(r["data/chunk_index"], r["data/file_index"]) for r in _read_rows(self.root)]
+        rows = _read_rows(self.root)
+        places = [(r["data/chunk_index"], r["data/file_index"]) for r in rows]
         ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
         if places != ours or info["features"] != layout.features(self.rig, self.fps):
             why = "was not written by this program, which can read but not extend it"
             raise ValueError(f"{self.root} {why}; choose another folder")
+        return rows
 
     def _check(self, episode: Episode) -> None:
         if tuple(episode.images) != self.rig.names:
@@ -226,15 +231,18 @@ class DatasetWriter:
         with replaced_file(path) as temporary:
             pq.write_table(table, temporary)
 
+    def _append(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        self._stats = layout.merge_statistics([part for part in (self._stats, _stats_of(row)) if part])
+
     def _write_totals(self) -> None:
         """What only sums up the episodes; rewritten on opening, in case a writer was killed before this."""
         instructions = self._instructions([])
-        stats = layout.merge_statistics([_stats_of(row) for row in self._rows])
         rows = sum(row["length"] for row in self._rows)
         info = layout.info(self.rig, self.fps, len(self), rows, len(instructions))
         if instructions:
             self._replace_table(self.root / layout.TASKS, layout.task_table(instructions))
-        write_json(self.root / layout.STATS, stats, indent=None)
+        write_json(self.root / layout.STATS, self._stats, indent=None)
         write_json(self.root / layout.INFO, info, indent=4)
 
     def _remove_leftovers(self) -> None:

@@ -174,7 +174,7 @@ def statistics(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]
     return result
 
 
-def merge_statistics(parts: list[dict[str, dict[str, np.ndarray]]]) -> dict[str, dict[str, list]]:
+def merge_statistics(parts: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, list]]:
     """The statistics of all episodes together, ready for stats.json."""
     result = {}
     for key in parts[0] if parts else ():
