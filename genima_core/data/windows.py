@@ -28,12 +28,11 @@ class FollowingWindows(TorchDataset):
         cache: WindowCache,
         split: Split = "train",
         variants: int = 1,
-        sigma_rad: float = 0.05,
         seed: int = 0,
         workers: int = 1,
         show_progress: bool = True,
     ) -> None:
-        """Moved targets go to the folder of `cache`; `sigma_rad`, `seed` of `MovedEnds`. ValueError: no variants."""
+        """Moved targets go to the folder of `cache`; `seed` of `MovedEnds`. ValueError: no variants."""
         if variants < 1:
             raise ValueError(f"variants is {variants}; each window gives at least one item")
         self.cache, self.variants, self.windows = cache, variants, cache.windows(split)
@@ -45,7 +44,7 @@ class FollowingWindows(TorchDataset):
         """(windows, K)."""
         starts, path = cache.q[cache.rows[part], None], cache.q[future][:, None]
         if variants > 1:
-            moved = MovedEnds(variants - 1, sigma_rad, seed)
+            moved = MovedEnds(variants - 1, seed=seed)
             self._moved_rgb, self._moved_alpha = cache.moved_targets(moved, workers, show_progress)
             q_now, q_goal = (ends[part] for ends in cache.moved_ends(moved))
             bent = moved_actions(cache.rig.arm, starts[:, 0], path[:, 0], q_now, q_goal)
