@@ -53,7 +53,8 @@ def collect(
     rig, size = policy.checkpoint.rig, policy.checkpoint.info.chunk_size
     agent_draws = size_px in (None, rig.size[0])
     rig = rig if agent_draws else default_rig(size_px, size_px)
-    cell, renderer = Cell(make_task(policy.checkpoint.info.tasks[0]), rig), TargetRenderer(rig)
+    cell = Cell(make_task(policy.checkpoint.info.tasks[0]), rig)
+    renderer = TargetRenderer(rig, look=policy.checkpoint.look)
     true, drawn = [], []
     for scene in track(range(seed, seed + scenes), "drawing"):
         cell.reset(scene, "home" if scene % 2 else "anywhere")

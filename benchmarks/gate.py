@@ -54,12 +54,13 @@ def main(
         size: of the views, px; in another size than the checkpoint's, all drawings are true ones
         json: where to write the results for machines
     """
-    info = Checkpoint.open(checkpoint).info
+    opened = Checkpoint.open(checkpoint)
+    info = opened.info
     true, drawn, rig = collect(checkpoint, seed, scenes=each, stride=stride, size_px=size)
     if not drawn:
         true, drawn = true[::2], true[1::2]
     sources = dict.fromkeys((true[0].source, drawn[0].source))
-    gate = Gate(rig, info.chunk_size * info.dt_s)
+    gate = Gate(rig, info.chunk_size * info.dt_s, look=opened.look)
     rng = np.random.default_rng(seed)
     good = [*_choose(true, 2 * each, rng), *_choose(drawn, 2 * each, rng)]
     everything = [*true, *drawn]

@@ -11,6 +11,7 @@ from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
 from genima_core.config import flat, from_overrides
 from genima_core.files import check_complete, check_replaceable, read_json, replaced_folder, write_json
+from genima_core.targets.look import LOOKS, OURS, Look
 
 if TYPE_CHECKING:
     from genima_core.targets.gate import Gate, GateConfig
@@ -57,6 +58,8 @@ class Checkpoint:
     path: Path
     info: CheckpointInfo
     rig: CameraRig
+    look: Look = OURS
+    """Of the targets that it draws and follows."""
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
@@ -73,7 +76,10 @@ class Checkpoint:
         if rig.fingerprint() != info.rig:
             given = f"{path}: rig.json has fingerprint {rig.fingerprint()}, the checkpoint was trained with {info.rig}"
             raise ValueError(f"{given}; restore the rig.json it came with")
-        return cls(path, info, rig)
+        drawn, followed = _part_info(path / "diffusion", "agent.json"), _part_info(path / "controller", "config.json")
+        if drawn.look != followed.look:
+            raise ValueError(f"{path}: the agent draws targets of another look than the controller follows")
+        return cls(path, info, rig, drawn.look)
 
     @property
     def arm(self) -> Arm:
@@ -92,7 +98,7 @@ class Checkpoint:
         from genima_core.targets.gate import Gate, GateConfig  # OpenCV and SciPy: not everybody judges drawings
 
         rig = replace(self.rig, arm=arm or self.rig.arm)
-        return Gate(rig, self.info.chunk_size * self.info.dt_s, config or GateConfig())
+        return Gate(rig, self.info.chunk_size * self.info.dt_s, config or GateConfig(), self.look)
 
 
 @dataclass(frozen=True)
@@ -130,11 +136,14 @@ def assemble(parts: Parts) -> None:
     dataset = Dataset(parts.data)
     agent = _part(parts.diffusion, "agent", "agent.json")
     controller = _part(parts.controller, "controller", "config.json")
-    drawn = from_overrides(_Sizes, read_json(agent / "agent.json"), str(agent), strict=False)
-    chunks = from_overrides(_Sizes, read_json(controller / "config.json"), str(controller), strict=False)
+    drawn, chunks = _part_info(agent, "agent.json"), _part_info(controller, "config.json")
     if drawn.size != chunks.size:
         given = f"the agent draws on views of {drawn.size} pixels, the controller reads {chunks.size}"
         raise ValueError(f"{given}; both need the same size")
+    if drawn.look != chunks.look:
+        names = [next((n for n, look in LOOKS.items() if look == part.look), "another") for part in (drawn, chunks)]
+        given = f"the agent draws targets of the look {names[0]}, the controller follows those of {names[1]}"
+        raise ValueError(f"{given}; train one of them with the other's --look")
     rig = dataset.rig.resize(*chunks.size)
     if differences := rig.differences(CameraRig.load(controller / "rig.json")):
         given = f"{controller} was made for other cameras than those of {parts.data}: {'; '.join(differences)}"
@@ -178,12 +187,17 @@ def assemble(parts: Parts) -> None:
 
 
 @dataclass(frozen=True)
-class _Sizes:
+class _PartInfo:
     """What a checkpoint takes from its agent's agent.json, and from its controller's config.json."""
 
     size: tuple[int, int]
     chunk_size: int = 0
     dt_s: float = 0.0
+    look: Look = OURS
+
+
+def _part_info(folder: Path, file: str) -> _PartInfo:
+    return from_overrides(_PartInfo, read_json(folder / file), str(folder / file), strict=False)
 
 
 def _plain(instruction: str) -> str:

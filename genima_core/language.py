@@ -104,6 +104,7 @@ class TextEncoder:
                     where[1],
                     local_files_only=True,
                     output_loading_info=True,
+                    variant="fp16" if nested and not any(Path(where[1]).glob("*model.[sb]*")) else None,
                     dtype=dtype or torch.float32,
                     trust_remote_code=False,
                 )

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from genima_core.data.dataset import DatasetWriter
 from genima_core.files import write_json
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
+from genima_core.targets.look import OURS, RELEASED
 
 from .data import synthetic as recorded
 
@@ -36,8 +38,9 @@ def info():
 
 @pytest.fixture
 def folder(tmp_path, info):
-    for part in ("diffusion", "controller"):
+    for part, file in (("diffusion", "agent.json"), ("controller", "config.json")):
         (tmp_path / part).mkdir()
+        (tmp_path / part / file).write_text(json.dumps({"size": [64, 64]}))
     default_rig(64, 64).save(tmp_path / "rig.json")
     (tmp_path / "checkpoint.json").write_text(json.dumps(asdict(info)))
     return tmp_path
@@ -64,9 +67,20 @@ def test_the_shipped_checkpoint_knows_its_tasks_instruction():
 @pytest.mark.parametrize("part", ["checkpoint.json", "rig.json", "diffusion", "controller"])
 def test_names_the_missing_part_and_the_remedy(folder, part):
     path = folder / part
-    path.rmdir() if path.is_dir() else path.unlink()
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(FileNotFoundError, match=f"{part} is missing.*the shipped checkpoints/demo"):
         Checkpoint.open(folder)
+
+
+def test_parts_of_different_looks_are_refused(folder):
+    assert Checkpoint.open(folder).look == OURS
+    told = json.dumps({"size": [64, 64], "look": asdict(RELEASED)})
+    (folder / "diffusion/agent.json").write_text(told)
+    with pytest.raises(ValueError, match="draws targets of another look than the controller follows"):
+        Checkpoint.open(folder)
+    (folder / "controller/config.json").write_text(told)
+    assert Checkpoint.open(folder).look == RELEASED
+    assert Checkpoint.open(folder).gate().look == RELEASED
 
 
 def test_refuses_damage(folder):

@@ -50,6 +50,8 @@ def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
     run(
         "train",
         "diffusion",
+        "--look",
+        "released",
         "--data",
         place / "data",
         "--out",
@@ -78,6 +80,8 @@ def test_from_a_data_set_to_a_checkpoint_that_evaluates(place, rng):
         place / "data",
         "--out",
         place / "controller",
+        "--look",
+        "released",
         "--preset",
         "paper",
         "--text-encoder",

@@ -12,6 +12,7 @@ from genima_core.cameras import CameraRig
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.files import read_json, write_json
 from genima_core.geometry import checked_numbers
+from genima_core.targets.look import OURS, Look
 
 STATE = ACTION = 8
 """Seven joints and the gripper; in `act` it comes first in the state, everywhere else last."""
@@ -32,6 +33,8 @@ class ControllerConfig:
     """Time between two actions; training takes it from the data set's rate."""
     text_dim: int = 512
     """Width of the instruction's embedding (CLIP's pooled text embedding)."""
+    look: Look = OURS
+    """Of the targets that it follows."""
 
     def save(self, path: Path) -> None:
         write_json(path, {"network": self.network, **asdict(self)})

@@ -26,6 +26,7 @@ from genima_core.device import out_of_memory
 from genima_core.diffusion.autoencoder import load_autoencoder, to_latents, to_pictures
 from genima_core.language import TextEncoder
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
+from genima_core.targets.look import LOOKS
 from genima_core.training.config import ControllerTraining
 from genima_core.training.run import Run, count_steps, follow, frozen_copy, relative_rate, set_up
 
@@ -104,13 +105,14 @@ def train_controller(training: ControllerTraining) -> None:
     dataset = Dataset(training.data)
     preset = replace(
         preset,
-        model=replace(preset.model, dt_s=1 / dataset.fps),
+        model=replace(preset.model, dt_s=1 / dataset.fps, look=pick(LOOKS, training.look, "look")),
         **given(backbone=training.backbone, text_encoder=training.text_encoder),
         train=replace(preset.train, **given(batch_size=training.batch_size, variants=training.variants)),
     )
     model, seed, workers = preset.model, training.seed, training.workers
     text = TextEncoder.of_width(preset.text_encoder, model.text_dim, dataset.instructions, device)
-    cache = WindowCache.build(dataset, model.chunk_size, model.size, preset.train.stride, workers=workers)
+    steps = model.chunk_size, model.size, preset.train.stride
+    cache = WindowCache.build(dataset, *steps, workers=workers, look=model.look)
     text.check_distinct(cache.instructions)
     following, validation = (
         FollowingWindows(cache, split, preset.train.variants, seed=seed, workers=workers) for split in ("train", "val")

@@ -21,7 +21,8 @@ from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
 from genima_core.processes import rendering_processes
-from genima_core.targets import palette, renderer
+from genima_core.targets import renderer
+from genima_core.targets.look import OURS, Look
 from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 VERSION = 2
@@ -79,6 +80,8 @@ class WindowCache:
     tasks: tuple[str, ...]
     """Of each episode, as the instructions."""
     fingerprint: str
+    look: Look = OURS
+    """Of the targets."""
 
     images = _Mapped()
     """(N, 4, H, W, 3) uint8 RGB, in the order of the rig."""
@@ -105,6 +108,7 @@ class WindowCache:
         folder: Path | None = None,
         workers: int = 1,
         show_progress: bool = True,
+        look: Look = OURS,
     ) -> "WindowCache":
         """Opens the cache of a data set, after building it, in so many processes, in a temporary folder renamed at the
         end.
@@ -123,7 +127,7 @@ class WindowCache:
         fingerprint = dataset.fingerprint()
         folder = Path(folder) if folder else dataset.root / ".cache"
         cache = cls(
-            folder / f"{fingerprint}-k{horizon}-{width}x{height}-s{stride}-{_renderer_version()}",
+            folder / f"{fingerprint}-k{horizon}-{width}x{height}-s{stride}-{_renderer_version(look)}",
             dataset.root,
             horizon,
             stride,
@@ -133,6 +137,7 @@ class WindowCache:
             tuple(dataset.instructions[i] for i in numbers),
             tuple(dataset.tasks[i] for i in numbers),
             fingerprint,
+            look,
         )
         if not cache.folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
@@ -286,7 +291,7 @@ def _fill(folder: Path, cache: WindowCache, moved: MovedEnds | None, episodes: I
     arrays = {path.stem: np.load(path, mmap_mode="r+") for path in folder.glob("*.npy")}
     ends = None if moved is None else cache.moved_ends(moved)
     dataset = _opened(cache.dataset_root, cache.fingerprint)
-    with closing(TargetRenderer(cache.rig)) as targets:
+    with closing(TargetRenderer(cache.rig, look=cache.look)) as targets:
         for index in episodes:
             rows, part = (slice(*offsets[index : index + 2]) for offsets in (cache.row_offsets, cache.offsets))
             held = {name: array[rows if name in BY_ROW else part] for name, array in arrays.items()}
@@ -349,7 +354,7 @@ def resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
 
 
-def _renderer_version() -> str:
-    """Changes whenever the code that decides what targets look like does."""
-    text = b"".join(Path(str(module.__file__)).read_bytes() for module in (renderer, palette))
+def _renderer_version(look: Look) -> str:
+    """Changes whenever the look does, or the code that renders it."""
+    text = Path(str(renderer.__file__)).read_bytes() + repr(look).encode()
     return hashlib.sha256(text + bytes([VERSION])).hexdigest()[:8]

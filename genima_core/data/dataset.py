@@ -8,10 +8,13 @@ import fcntl
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -43,7 +46,7 @@ class Dataset:
         ValueError: another version of the format, a damaged table, or a camera of the rig that was not recorded.
         """
         self.root = Path(root)
-        self.info = _read_info(self.root)
+        self.info = read_info(self.root)
         self.rig = load_rig(self.root)
         self.fps: int = self.info["fps"]
         for name in self.rig.names:
@@ -51,14 +54,21 @@ class Dataset:
                 recorded = [key for key in self.info["features"] if key.startswith(layout.video_key(""))]
                 named = ", ".join(recorded) or "none"
                 raise ValueError(f"{self.root} has no images of camera {name!r} of its rig; recorded are {named}")
-        self._rows = _read_rows(self.root)
-        episodes = [_episode_of(row, self.root) for row in self._rows]
+        for key in ("observation.state", "action"):
+            names = self.info["features"].get(key, {}).get("names")
+            if names != [*self.rig.arm.joint_names, layout.GRIPPER]:
+                needed = f"the joints of {self.rig.arm.name} and {layout.GRIPPER}"
+                remedy = "genima convert lerobot reads data sets of others"
+                raise ValueError(f"{self.root}: the elements of {key} are {short(names)}, not {needed}; {remedy}")
+        self._rows = read_rows(self.root)
+        episodes = [episode_of(row, self.root) for row in self._rows]
         self.lengths = tuple(episode.length for episode in episodes)
         """Rows of each episode."""
         self.seeds = tuple(episode.seed for episode in episodes)
         """-1 where no seed made the episode."""
         self.successes = tuple(episode.success for episode in episodes)
         self.tasks = tuple(episode.task for episode in episodes)
+        """Their names, or their instructions where others wrote the episode."""
         self.instructions = tuple(episode.tasks[0] for episode in episodes)
 
     def __len__(self) -> int:
@@ -66,6 +76,11 @@ class Dataset:
 
     def episode(self, index: int) -> Episode:
         """Episode `index`, images decoded; IndexError: none such, FileNotFoundError, ValueError: a file is damaged."""
+        episode = self.recorded(index)
+        return replace(episode, images={name: np.stack(list(frames)) for name, frames in episode.images.items()})
+
+    def recorded(self, index: int) -> Episode:
+        """The same with images that are decoded while they are taken, one at a time."""
         if not 0 <= index < len(self):
             raise IndexError(f"no episode {index}; {self.root} holds {len(self)}")
         row = self._rows[index]
@@ -97,8 +112,8 @@ class Dataset:
 
     def _columns(self, row: dict[str, Any]) -> dict[str, np.ndarray]:
         """The columns of the episode's rows that an `Episode` needs, in float64; vectors (T, n)."""
-        path = layout.place(self.root, self.info["data_path"], **_numbers(row, "data"))
-        table = _read_table(path)
+        path = layout.place(self.root, self.info["data_path"], **numbers_of(row, "data"))
+        table = read_table(path)
         needed = ["observation.state", "action", "timestamp", "episode_index"]
         if missing := [name for name in needed if name not in table.column_names]:
             raise ValueError(f"{path} has no column {', '.join(missing)}")
@@ -114,11 +129,25 @@ class Dataset:
                 values[name] = checked_numbers(table[name].to_pylist(), (length, *width), f"{name} in {path}")
         return values
 
-    def _frames(self, row: dict[str, Any], camera: str) -> np.ndarray:
+    def _frames(self, row: dict[str, Any], camera: str) -> video.VideoFrames:
         key = layout.video_key(camera)
-        path = layout.place(self.root, self.info["video_path"], video_key=key, **_numbers(row, f"videos/{key}"))
+        path = self._video_path(row, key)
         from_s = float(checked_numbers(row.get(f"videos/{key}/from_timestamp"), (), f"from_timestamp of {key}"))
-        return video.decode(path, round(from_s * self.fps), row["length"], self.rig.size)
+        copyable = self._is_ours and self._in_file[path] == 1 and from_s == 0
+        return video.VideoFrames(path, round(from_s * self.fps), row["length"], self.rig.size, self.fps, copyable)
+
+    def _video_path(self, row: dict[str, Any], key: str) -> Path:
+        return layout.place(self.root, self.info["video_path"], video_key=key, **numbers_of(row, f"videos/{key}"))
+
+    @cached_property
+    def _is_ours(self) -> bool:
+        return self.info["features"] == layout.features(self.rig, self.fps)
+
+    @cached_property
+    def _in_file(self) -> Counter[Path]:
+        """How many episodes each video file holds."""
+        keys = map(layout.video_key, self.rig.names)
+        return Counter(self._video_path(row, key) for key in keys for row in self._rows)
 
 
 class DatasetWriter:
@@ -198,7 +227,7 @@ class DatasetWriter:
 
     def _rows_of_same(self) -> list[dict[str, Any]]:
         """The rows that are there, of a data set such as this writer would write; ValueError: of another one."""
-        info, rig = _read_info(self.root), load_rig(self.root)
+        info, rig = read_info(self.root), load_rig(self.root)
         if info["fps"] != self.fps:
             given = f"{self.root} was recorded at {info['fps']} frames per second, not at {self.fps}"
             raise ValueError(f"{given}; choose another folder")
@@ -206,7 +235,7 @@ class DatasetWriter:
             other = f"{', '.join(rig.names)}, {rig.size[0]}x{rig.size[1]}"
             raise ValueError(f"{self.root} was recorded with another camera rig ({other}); choose another folder")
         # A data set that was merged or edited elsewhere may keep several episodes per file, which must not be touched.
-        rows = _read_rows(self.root)
+        rows = read_rows(self.root)
         places = [(r["data/chunk_index"], r["data/file_index"]) for r in rows]
         ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
         if places != ours or info["features"] != layout.features(self.rig, self.fps):
@@ -270,14 +299,16 @@ class _Info:
             raise ValueError(f"fps is {self.fps}; valid is 1 to 1000")
 
 
-def _read_info(root: Path) -> dict[str, Any]:
+def read_info(root: Path) -> dict[str, Any]:
     path = root / layout.INFO
     if not path.is_file():
         raise FileNotFoundError(f"{root} is not a data set: it has no {layout.INFO}; record, collect or convert one")
     info = read_json(path)
     version = info.get("codebase_version")
     if version != layout.VERSION:
-        raise ValueError(f"{root} is a LeRobotDataset of version {version}; lerobot converts it to {layout.VERSION}")
+        upgrade = f"--repo-id {root.name} --root {root} --push-to-hub false"
+        remedy = f"lerobot upgrades it: python -m lerobot.scripts.convert_dataset_v21_to_v30 {upgrade}"
+        raise ValueError(f"{root} is a LeRobotDataset of version {version}, not {layout.VERSION}; {remedy}")
     from_overrides(_Info, info, str(path), strict=False)
     return info
 
@@ -286,7 +317,8 @@ def load_rig(root: Path) -> CameraRig:
     """The cameras of a data set by its folder, or of a rig's file; FileNotFoundError, ValueError: none, damaged."""
     path = root / layout.RIG if root.is_dir() else root
     if not path.is_file():
-        raise FileNotFoundError(f"{root} has no {layout.RIG}; write the calibrated rig there with CameraRig.save")
+        remedy = "copy it from the data set that this was made of, or write the rig there with CameraRig.save"
+        raise FileNotFoundError(f"{root} has no {layout.RIG}; {remedy}")
     return CameraRig.load(path)
 
 
@@ -303,28 +335,34 @@ class _EpisodeRow:
             raise ValueError(f"tasks is {self.tasks}, length is {self.length}; one task and one row are needed")
 
 
-def _episode_of(row: Mapping[str, Any], root: Path) -> _EpisodeRow:
-    given = {name: value for name, value in row.items() if value is not None}
+def episode_of(row: Mapping[str, Any], root: Path) -> _EpisodeRow:
+    # Where lerobot merged or appended, columns of ours are empty for some episodes, and the others' numbers are floats.
+    given = {name: value for name, value in row.items() if value is not None and value == value}
+    for name, kind in (("seed", int), ("success", bool)):
+        if isinstance(given.get(name), float) and given[name].is_integer():
+            given[name] = kind(given[name])
+    if not given.get("task"):
+        given["task"] = (given.get("tasks") or [""])[0]
     return from_overrides(_EpisodeRow, given, f"episode {row['episode_index']} of {root}", strict=False)
 
 
-def _numbers(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
+def numbers_of(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
     numbers: dict[str, Any] = {name: row.get(f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
     if not all(isinstance(number, int) and 0 <= number < 10**6 for number in numbers.values()):
         raise ValueError(f"episode {row['episode_index']}: its meta data do not say where its {prefix} lie: {numbers}")
     return numbers
 
 
-def _read_rows(root: Path) -> list[dict[str, Any]]:
+def read_rows(root: Path) -> list[dict[str, Any]]:
     paths = sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
-    rows = [row for path in paths for row in _read_table(path).to_pylist()]
+    rows = [row for path in paths for row in read_table(path).to_pylist()]
     for expected, row in enumerate(rows):
         if (found := row.get("episode_index")) != expected:
             raise ValueError(f"{root} lacks the meta data of episode {expected} (found {found}); restore meta/episodes")
     return rows
 
 
-def _read_table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     with explained(f"{path} is damaged", (pa.ArrowException, OSError, ValueError)):

@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from genima_core.config import pick
 from genima_core.data.cache import resized, window_target
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
 from genima_core.pixels import tile
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
 from genima_core.targets.draw import over_backgrounds, over_observation
+from genima_core.targets.look import LOOKS
 from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 PICTURE_HEIGHT_PX = 512
@@ -25,7 +27,14 @@ FILM_FPS = 10
 
 
 def draw_windows(
-    dataset: Path, out: Path, count: int, seed: int, horizon: int, size: int | None, textures: Path | None
+    dataset: Path,
+    out: Path,
+    count: int,
+    seed: int,
+    horizon: int,
+    size: int | None,
+    textures: Path | None,
+    look: str = "ours",
 ) -> dict[str, Any]:
     """Windows as pictures (observation, with targets, the controller's input), one episode as GIF; ValueError: none."""
     if count < 1 or horizon < 1:
@@ -41,7 +50,7 @@ def draw_windows(
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"window_{i:02d}.png" for i in range(count)]
     read_episode = lru_cache(1)(data.episode)
-    with closing(TargetRenderer(rig)) as targets:
+    with closing(TargetRenderer(rig, look=pick(LOOKS, look, "look"))) as targets:
 
         def window(episode: Episode, t: int) -> tuple[np.ndarray, TargetViews]:
             """The pictures (4, H, W, 3) of one row, and what is to be drawn over them."""

@@ -1,5 +1,6 @@
 """Frames to and from mp4 files; those of all cameras of an episode at the same time."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -9,6 +10,7 @@ import av
 import numpy as np
 
 from genima_core.data.episode import Frames
+from genima_core.files import explained
 
 CODEC = "libx264"
 SAMPLED = 50
@@ -47,31 +49,46 @@ def encode(path: Path, frames: Frames, fps: int, crf: int = 12) -> None:
         container.mux(stream.encode())
 
 
-def decode(path: Path, first: int, count: int, size: tuple[int, int]) -> np.ndarray:
-    """Frames from `first` on, (count, H, W, 3) uint8 RGB; FileNotFoundError, ValueError: damaged, other size, fewer."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"video {path} is missing")
-    frames: list[np.ndarray] = []
-    shown = 0
-    try:
-        with av.open(str(path)) as container:
+class VideoFrames:
+    """Frames of a video, decoded one at a time; every iteration reads the file again."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self, path: Path, first: int, count: int, size: tuple[int, int], fps: int, copyable: bool = False
+    ) -> None:
+        """`count` frames of width and height `size` from `first` on; frame t is the one shown at t / fps.
+
+        `copyable`: the file holds just these, as `encode` writes them.
+        """
+        self.path, self.first, self.fps, self.copyable = path, first, fps, copyable
+        self.shape = (count, size[1], size[0], 3)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """FileNotFoundError, ValueError: no such video; it is damaged, of another size, or lacks a frame."""
+        if not Path(self.path).is_file():
+            raise FileNotFoundError(f"video {self.path} is missing")
+        wanted, end = self.first, self.first + self.shape[0]
+        with explained(f"video {self.path} is damaged", av.FFmpegError), av.open(str(self.path)) as container:
             if not container.streams.video:
-                raise ValueError(f"video {path} is damaged: it shows nothing")
+                raise ValueError(f"video {self.path} is damaged: it shows nothing")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            if wanted and stream.time_base is not None:
+                container.seek(int(wanted / self.fps / stream.time_base), stream=stream)
             for frame in container.decode(stream):
-                if (frame.width, frame.height) != size:
-                    raise ValueError(f"video {path} is {frame.width}x{frame.height}; the rig says {size[0]}x{size[1]}")
-                if shown >= first:
-                    frames.append(frame.to_ndarray(format="rgb24"))
-                shown += 1
-                if len(frames) == count:
+                if frame.time is None or round(frame.time * self.fps) < wanted:
+                    continue
+                if (frame.width, frame.height) != self.shape[2:0:-1]:
+                    needed = f"the rig says {self.shape[2]}x{self.shape[1]}"
+                    raise ValueError(f"video {self.path} is {frame.width}x{frame.height}; {needed}")
+                if round(frame.time * self.fps) > wanted:
                     break
-    except av.FFmpegError as error:
-        raise ValueError(f"video {path} is damaged: {error}") from error
-    if len(frames) < count:
-        raise ValueError(f"video {path} holds {shown} frames; {first + count} are needed")
-    return np.stack(frames)
+                yield frame.to_ndarray(format="rgb24")
+                wanted += 1
+                if wanted == end:
+                    return
+        raise ValueError(f"video {self.path} has no frame {wanted}; {end} are needed")
 
 
 def encode_all(frames: Mapping[Path, Frames], fps: int) -> list[dict[str, np.ndarray]]:
@@ -81,7 +98,7 @@ def encode_all(frames: Mapping[Path, Frames], fps: int) -> list[dict[str, np.nda
     try:
         with ThreadPoolExecutor(len(passing)) as pool:
             try:
-                futures = [pool.submit(encode, *job, fps) for job in zip(frames, passing, strict=True)]
+                futures = [pool.submit(_write, *job, fps) for job in zip(frames, passing, strict=True)]
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             finally:
                 stop.set()
@@ -94,17 +111,27 @@ def encode_all(frames: Mapping[Path, Frames], fps: int) -> list[dict[str, np.nda
     return [some.statistics() for some in passing]
 
 
+def _write(path: Path, frames: "_Passing", fps: int) -> None:
+    source = frames.source
+    if not (isinstance(source, VideoFrames) and source.copyable):
+        encode(path, frames, fps)
+        return
+    for _ in frames:  # for their statistics; a damaged file is found out as well
+        pass
+    shutil.copyfile(source.path, path)
+
+
 class _Passing:
     """Frames on their way to be encoded; counted, and cut off when another camera failed."""
 
     def __init__(self, frames: Frames, stop: Event) -> None:
         self.shape, self.dtype = frames.shape, frames.dtype
-        self._frames, self._stop = frames, stop
+        self.source, self._stop = frames, stop
         self._histogram = np.zeros((3, 256), np.int64)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         every = max(1, self.shape[0] // SAMPLED)
-        for t, frame in enumerate(self._frames):
+        for t, frame in enumerate(self.source):
             if self._stop.is_set():
                 raise CancelledError("another camera's video failed")
             if t % every == 0:

@@ -18,16 +18,16 @@ from genima_core.config import from_overrides, pick
 from genima_core.device import choose_device, out_of_memory
 from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
-from genima_core.diffusion.networks import FAMILIES, SUFFIXES, Networks, Prompts, cast
+from genima_core.diffusion.networks import FAMILIES, SCHEDULERS, SUFFIXES, Networks, Prompts, cast
 from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
 from genima_core.pixels import check_views
+from genima_core.targets.look import OURS, Look
 from genima_core.weights import load_part, read_config
 
 PARTS = ("agent.json", "vae", "unet", "scheduler", "text_encoder", "tokenizer")
 OF_AGENT = ("agent.json", (*PARTS, "controlnet", "text_encoder_2", "tokenizer_2"), "a diffusion agent")
 """How `files.replaced_folder` recognises an older one."""
 INCOMPLETE = "is not a complete diffusion agent:"
-SCHEDULERS = {kind.__name__: kind for kind in (diffusers.EulerAncestralDiscreteScheduler, diffusers.DDIMScheduler)}
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MAX_SIDE_PX, MAX_STEPS = 4096, 1000
 
@@ -40,6 +40,7 @@ class AgentInfo:
     size: tuple[int, int]
     """Width and height of one view in pixels."""
     steps: int
+    look: Look = OURS
 
     def __post_init__(self) -> None:
         if not (1 <= min(self.size) and max(self.size) <= MAX_SIDE_PX and 1 <= self.steps <= MAX_STEPS):
@@ -60,11 +61,13 @@ class DiffusionAgent:
     """Width and height of one view in pixels."""
     steps: int
     """Denoising steps when `draw` is not told otherwise."""
+    look: Look = OURS
+    """Of the targets that it draws."""
 
     @classmethod
-    def assemble(cls, networks: Networks, size: tuple[int, int], steps: int) -> "DiffusionAgent":
+    def assemble(cls, networks: Networks, size: tuple[int, int], steps: int, look: Look = OURS) -> "DiffusionAgent":
         """From networks whose weights may still change."""
-        return cls(networks, Engine(networks, tuned=False), size, steps)
+        return cls(networks, Engine(networks, tuned=False), size, steps, look)
 
     @classmethod
     def load(
@@ -96,7 +99,7 @@ class DiffusionAgent:
         networks.cast(dtype)
         for network in networks.parts().values():
             channels_last(network.eval().requires_grad_(False), device)
-        return cls(networks, Engine(networks, compiled=compiled), agent.size, agent.steps)
+        return cls(networks, Engine(networks, compiled=compiled), agent.size, agent.steps, agent.look)
 
     def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
         """Writes all parts in float16, in place of an older folder; of its networks only those `changed`, if any."""
@@ -109,7 +112,8 @@ class DiffusionAgent:
                     save_half(part, temporary / name)
             self.networks.scheduler.save_pretrained(temporary / "scheduler")
             self.networks.prompts.save(temporary)
-            write_json(temporary / "agent.json", asdict(AgentInfo(self.networks.family, self.size, self.steps)), None)
+            info = AgentInfo(self.networks.family, self.size, self.steps, self.look)
+            write_json(temporary / "agent.json", asdict(info), None)
 
     def pipeline(self) -> diffusers.DiffusionPipeline:
         """The stock diffusers pipeline of the same networks: what the engine must agree with."""

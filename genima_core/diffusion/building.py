@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from genima_core.capture import channels_last
+from genima_core.config import pick
 from genima_core.diffusion.autoencoder import PATCH, load_autoencoder
 from genima_core.diffusion.config import BaseConfig, DiffusionConfig
-from genima_core.diffusion.networks import FAMILIES, Networks, Prompts, cast
+from genima_core.diffusion.networks import FAMILIES, SCHEDULERS, Networks, Prompts, cast
 from genima_core.language import TextEncoder, prompt
 from genima_core.weights import load_part, read_config
 
@@ -101,8 +102,13 @@ def from_scratch(
     return TrainableNetworks(networks, ("unet", "controlnet"), noising)
 
 
-def load_base(family: str, base: str, controlnet: Path | None = None, device: str = "cpu") -> Networks:
-    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32; errors as `build`."""
+def load_base(
+    family: str, base: str, controlnet: Path | None = None, device: str = "cpu", own_scheduler: bool = False
+) -> Networks:
+    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32; errors as `build`.
+
+    It draws with Euler Ancestral, as the paper says, or with its own scheduler, as the published evaluation does.
+    """
     controlled = FAMILIES[family].controlled
     if controlnet is not None and not controlled:
         raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet out")
@@ -115,7 +121,8 @@ def load_base(family: str, base: str, controlnet: Path | None = None, device: st
         parts = "a folder that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base"
         remedy = f"download them with `hf download {base}`, or name {parts}"
         raise FileNotFoundError(f"no pretrained weights at {base}: {remedy}") from error
-    scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(config)
+    name = config.get("_class_name") if own_scheduler else diffusers.EulerAncestralDiscreteScheduler.__name__
+    scheduler = pick(SCHEDULERS, name, f"the scheduler of {base}").from_config(config)
     prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)
     control = None
     if controlnet is not None:

@@ -9,6 +9,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from genima_core.config import pick
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
 from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents, untiled
@@ -16,6 +17,7 @@ from genima_core.diffusion.config import DiffusionConfig
 from genima_core.pixels import tile
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY
+from genima_core.targets.look import LOOKS
 from genima_core.training.config import Training
 
 TEXTURE_SHARE = 0.35
@@ -38,8 +40,9 @@ class Batch:
 
 def windows_of(training: Training, config: DiffusionConfig) -> WindowCache:
     """The windows of a run's data set, rendered if need be; ValueError: no episodes to train on."""
-    dataset, workers = Dataset(training.data), training.workers
-    return WindowCache.build(dataset, config.horizon, config.size, config.stride, workers=workers)
+    dataset, look = Dataset(training.data), pick(LOOKS, training.look, "look")
+    steps, workers = (config.horizon, config.size, config.stride), training.workers
+    return WindowCache.build(dataset, *steps, workers=workers, look=look)
 
 
 class DrawingExamples:

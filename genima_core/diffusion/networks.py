@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import diffusers
 import torch
@@ -13,7 +13,10 @@ from genima_core.config import pick
 from genima_core.diffusion.autoencoder import Autoencoder, encode
 from genima_core.language import TextEncoder, prompt
 
-Scheduler: TypeAlias = diffusers.EulerAncestralDiscreteScheduler | diffusers.DDIMScheduler
+Scheduler: TypeAlias = (
+    diffusers.EulerAncestralDiscreteScheduler | diffusers.EulerDiscreteScheduler | diffusers.DDIMScheduler
+)
+SCHEDULERS: dict[str, type[Scheduler]] = {kind.__name__: kind for kind in get_args(Scheduler)}
 SUFFIXES = ("", "_2")
 """Of the folders of the first and the second text encoder."""
 

@@ -22,7 +22,7 @@ from genima_core.diffusion.networks import PromptEmbeddings
 from genima_core.pixels import tile
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
-from genima_core.targets.palette import GRIPPER_OPEN_ABOVE
+from genima_core.targets.look import GRIPPER_OPEN_ABOVE
 from genima_core.training.config import DiffusionTraining
 from genima_core.training.run import (
     Run,
@@ -109,7 +109,7 @@ def fit_diffusion(
     average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
     parameters, decay = learner.parameters(), config.weight_decay
     optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
-    agent = DiffusionAgent.assemble(replace(networks, **given(**average)), config.size, config.draw_steps)
+    agent = DiffusionAgent.assemble(replace(networks, **given(**average)), config.size, config.draw_steps, cache.look)
     # The scaling factor is measured after an autoencoder's training, so it tells one from another.
     coder = networks.vae.config.scaling_factor
     options = {"config": asdict(config), "dataset": cache.fingerprint, "autoencoder": coder, "parts": parts}
@@ -197,7 +197,7 @@ def score_agent(agent: DiffusionAgent, cache: WindowCache, picture: Path, count:
     for w in windows:
         images, views = np.array(cache.images[w]), cache.views(w)
         drawing = agent.draw(images, cache.instructions[cache.episode_index[w]], seed=int(w))
-        score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > GRIPPER_OPEN_ABOVE))
+        score = score_drawing(drawing, views, images, bool(cache.gripper_target[w] > GRIPPER_OPEN_ABOVE), cache.look)
         task = cache.tasks[cache.episode_index[w]]
         visible[task] += int(score.visible.sum())
         found[task] += int(score.found.sum())

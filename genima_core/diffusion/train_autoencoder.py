@@ -26,7 +26,7 @@ from genima_core.diffusion.examples import CodingPictures, windows_of
 from genima_core.pixels import tile
 from genima_core.targets.detect import find_centres, visible_targets
 from genima_core.targets.draw import over_observation
-from genima_core.targets.palette import GRIPPER_OPEN_ABOVE
+from genima_core.targets.look import GRIPPER_OPEN_ABOVE
 from genima_core.training.config import Training
 from genima_core.training.run import Run, learning_rate, set_up, write_pictures
 
@@ -103,7 +103,8 @@ def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path, count
     shifts = []
     for w, one, coded in zip(windows, truth, back, strict=True):
         opened = bool(cache.gripper_target[w] > GRIPPER_OPEN_ABOVE)
-        shift = np.linalg.norm(find_centres(coded, opened) - find_centres(one, opened), axis=-1)
+        before, after = (find_centres(views, opened, look=cache.look) for views in (one, coded))
+        shift = np.linalg.norm(after - before, axis=-1)
         shifts.append(shift[visible_targets(cache.views(w)) & np.isfinite(shift)])
     shown = slice(None, None, max(1, count // 8))
     write_pictures(picture, [(tile(t), tile(b)) for t, b in zip(truth[shown], back[shown], strict=True)])

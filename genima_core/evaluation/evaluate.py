@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
 from genima_core.config import check_positive
 from genima_core.data.video import encode
@@ -152,7 +151,7 @@ def run(job: Job) -> Rollout | list[StateScore] | None:
     policy = _policy(evaluation.checkpoint, device, evaluation.precision, evaluation.compiled)
     if evaluation.denoising_steps is not None:
         policy = policy.with_steps(evaluation.denoising_steps)
-    environment, true_targets = _kept.get(task, policy.checkpoint.rig, choose(evaluation.perturb))
+    environment, true_targets = _kept.get(task, policy.checkpoint, choose(evaluation.perturb))
     gate = policy.checkpoint.gate() if evaluation.gate else None
     config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
     try:
@@ -191,11 +190,12 @@ class _Kept:
         self._key: tuple[Any, ...] | None = None
         self._parts: tuple[Environment, TrueTargets] | None = None
 
-    def get(self, task: str, rig: CameraRig, perturbations: tuple[str, ...]) -> tuple[Environment, TrueTargets]:
-        if (key := (task, rig.fingerprint(), perturbations)) != self._key or self._parts is None:
+    def get(self, task: str, checkpoint: Checkpoint, perturbations: tuple[str, ...]) -> tuple[Environment, TrueTargets]:
+        key = task, checkpoint.rig.fingerprint(), checkpoint.look, perturbations
+        if key != self._key or self._parts is None:
             self.close()
-            environment = make_environment(task, rig, perturbations)
-            self._key, self._parts = key, (environment, TrueTargets(environment))
+            environment = make_environment(task, checkpoint.rig, perturbations)
+            self._key, self._parts = key, (environment, TrueTargets(environment, checkpoint.look))
         return self._parts
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from genima_core.evaluation.sources import TrueTargets
 from genima_core.policy import Policy
 from genima_core.targets.detect import DrawingScore, score_drawing
 from genima_core.targets.draw import over_observation
-from genima_core.targets.palette import GRIPPER_OPEN_ABOVE, TARGET_NAMES
+from genima_core.targets.look import GRIPPER_OPEN_ABOVE, TARGET_NAMES
 
 STRIDE = 10
 """Every so many states, 0.05 s apart, of a demonstration are scored."""
@@ -53,7 +53,8 @@ def score_scene(
         opening = float(trajectory.gripper[min(k + size, len(states)) - 1])  # commanded for that moment
         views, images = true_targets.render(observation.q, goal, opening), observation.views(environment.rig.names)
         drawing = policy.draw(observation, seed * 1000 + k)
-        drawn = score_drawing(drawing, views, images, opening > GRIPPER_OPEN_ABOVE)
+        look = policy.checkpoint.look
+        drawn = score_drawing(drawing, views, images, opening > GRIPPER_OPEN_ABOVE, look)
         drawings = over_observation(views, images), drawing
         ends = np.stack([policy.act(drawing, observation).positions[-1] for drawing in drawings])
         away_m = np.linalg.norm(arm.frame_pose(ends, "tcp")[:, :3, 3] - arm.frame_pose(goal, "tcp")[:3, 3], axis=-1)

@@ -9,6 +9,7 @@ from genima_core.environment import Environment, follow
 from genima_core.evaluation.config import Targets
 from genima_core.policy import Policy
 from genima_core.targets.draw import TargetViews, over_observation
+from genima_core.targets.look import OURS, Look
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.types import Observation
 
@@ -24,15 +25,15 @@ SHOWN_EVERY = 4
 class TrueTargets:
     """Renders targets onto what the cameras of an environment see, wherever they are in the present scene."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self._renderer = TargetRenderer(environment.seen_rig)
+    def __init__(self, environment: Environment, look: Look = OURS) -> None:
+        self._environment, self._look = environment, look
+        self._renderer = TargetRenderer(environment.seen_rig, look=look)
 
     def render(self, q_now: np.ndarray, q_target: np.ndarray, gripper_target: float) -> TargetViews:
         """As `TargetRenderer.render`."""
         if self._renderer.rig.fingerprint() != self._environment.seen_rig.fingerprint():
             self._renderer.close()
-            self._renderer = TargetRenderer(self._environment.seen_rig)
+            self._renderer = TargetRenderer(self._environment.seen_rig, look=self._look)
         return self._renderer.render(q_now, q_target, gripper_target)
 
     def close(self) -> None:

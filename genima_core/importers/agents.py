@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from genima_core.config import given
 from genima_core.files import check_replaceable
+from genima_core.targets.look import LOOKS
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,15 @@ class Options:
     """Width and height of each view in pixels; the preset's by default."""
     denoising_steps: int | None = None
     """Denoising steps of a drawing; the preset's by default."""
+    look: Literal["released", "ours"] = "released"
+    """What the targets look like that it was trained to draw."""
 
 
 def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict[str, Any]:
-    """Writes an agent's folder from one that `find_trained` accepts; an older agent is replaced. Returns a summary."""
+    """Writes an agent's folder from one that `find_trained` accepts; an older agent is replaced. Returns a summary.
+
+    It draws with the base's own scheduler, as the published evaluation does (SD-Turbo's: Euler).
+    """
     from diffusers import UNet2DConditionModel  # takes seconds, and the command line needs the options at once
 
     from genima_core.diffusion.agent import OF_AGENT, DiffusionAgent
@@ -37,17 +43,18 @@ def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict
     check_replaceable(out, *OF_AGENT)
     family, base = FAMILIES[config.family], str(config.base)
     trained = find_trained(source, family.trained)
-    networks = load_base(config.family, base, trained if family.controlled else None)
+    networks = load_base(config.family, base, trained if family.controlled else None, own_scheduler=True)
     if not family.controlled:
         networks = replace(networks, unet=load_part(UNet2DConditionModel, trained).eval())
     if options.autoencoder is not None:
         networks = with_autoencoder(networks, options.autoencoder)
-    DiffusionAgent.assemble(networks, config.size, config.draw_steps).save(out)
+    DiffusionAgent.assemble(networks, config.size, config.draw_steps, LOOKS[options.look]).save(out)
     return {
         "preset": options.preset,
         "base": base,
         "trained": str(trained),
         "size": config.size,
         "steps": config.draw_steps,
+        "scheduler": type(networks.scheduler).__name__,
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in networks.parts().items()},
     }

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from genima_core.files import read_json, read_yaml
 from genima_core.geometry import checked_numbers
 from genima_core.importers.rlbench.rig import Q_ZERO
 from genima_core.language import TextEncoder
+from genima_core.targets.look import RELEASED
 from genima_core.weights import read_torch
 
 CONFIGS = ("config.yaml", ".hydra/config.yaml", "../.hydra/config.yaml", "../../.hydra/config.yaml")
@@ -77,7 +79,7 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     if not snapshot.is_file():
         raise FileNotFoundError(f"{snapshot} is not a file; give a snapshot, e.g. latest.pt of GENIMA's controller_act")
     settings_path = find_config(snapshot)
-    config = read_config(settings_path, rig)
+    config = replace(read_config(settings_path, rig), look=RELEASED)
     agent = read_agent(snapshot)
     kept, ignored = rename(agent)
     model = Act(config, rig.resize(*config.size), read_statistics(snapshot.parent))

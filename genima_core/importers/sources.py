@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from genima_core.data import layout
 from genima_core.data.bags.reader import find_bags
 from genima_core.files import read_text
 from genima_core.importers.rlbench.layout import EXPECTED, find_variations, listing
 
 
 def check_kind(src: Path, kind: str) -> None:
-    """Checks that `src` is of a kind: bags, rlbench, agent or controller.
+    """Checks that `src` is of a kind: bags, rlbench, lerobot, agent or controller.
 
     Raises:
         FileNotFoundError: it does not exist.
@@ -59,6 +60,7 @@ _KINDS: dict[str, tuple[Callable[[Path], bool], str]] = {
         lambda src: bool(find_variations(src)),
         f"a folder with {EXPECTED}, or the part of that below a task or a variation",
     ),
+    "lerobot": (lambda src: (src / layout.INFO).is_file(), f"a LeRobotDataset ({layout.INFO})"),
     "controller": (lambda src: find_snapshot(src) is not None, "a .pt file or the folder that holds it"),
     "agent": (_holds_network, "a folder with a ControlNet (config.json, controlnet/ or checkpoint-<step>/)"),
 }

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from genima_core.targets import palette
 from genima_core.targets.draw import TargetViews
+from genima_core.targets.look import OURS, TARGET_NAMES, Look
 
 HUE_SURE_DEG, HUE_LIMIT_DEG = 18.0, 35.0
 """A pixel this close to a target's hue counts fully, one beyond the limit not at all."""
@@ -45,7 +45,7 @@ def label_centres(labels: np.ndarray) -> np.ndarray:
 
 
 def find_centres(
-    drawn: np.ndarray, gripper_open: bool | None = None, observation: np.ndarray | None = None
+    drawn: np.ndarray, gripper_open: bool | None = None, observation: np.ndarray | None = None, look: Look = OURS
 ) -> np.ndarray:
     """Centres (4 views, 4 targets, 2) px of the targets in a drawing (4, H, W, 3) uint8, by their colours; NaN for
     none.
@@ -56,8 +56,8 @@ def find_centres(
     if observation is not None and observation.shape != drawn.shape:
         raise ValueError(f"the observation is {observation.shape}, not of the size of the drawing, {drawn.shape}")
     states = (True, False) if gripper_open is None else (gripper_open,)
-    grippers = [palette.gripper_colour(state) for state in states]
-    candidates = [[palette.BASE], [palette.ELBOW], [palette.WRIST], grippers]
+    grippers = [look.gripper(float(state)) for state in states]
+    candidates = [[look.base], [look.elbow], [look.wrist], grippers]
     centres = np.full((len(drawn), len(candidates), 2), np.nan)
     for view, picture in enumerate(drawn):
         hue, coloured = _hue_and_weight(picture, None if observation is None else observation[view])
@@ -68,11 +68,15 @@ def find_centres(
 
 
 def score_drawing(
-    drawn: np.ndarray, truth: TargetViews, observation: np.ndarray | None = None, gripper_open: bool | None = None
+    drawn: np.ndarray,
+    truth: TargetViews,
+    observation: np.ndarray | None = None,
+    gripper_open: bool | None = None,
+    look: Look = OURS,
 ) -> DrawingScore:
     """A drawing (4, H, W, 3) uint8 against the centroids of what is visible of the targets that it should show."""
     visible = visible_targets(truth)
-    found_at, true_at = find_centres(drawn, gripper_open, observation), label_centres(truth.labels)
+    found_at, true_at = find_centres(drawn, gripper_open, observation, look), label_centres(truth.labels)
     distance = np.linalg.norm(found_at - true_at, axis=-1)
     found = visible & (distance <= FOUND_WITHIN * truth.labels.shape[-1])
     return DrawingScore(visible, found, np.where(found, distance, np.nan))
@@ -80,7 +84,7 @@ def score_drawing(
 
 def _label_sums(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number of pixels and sums of their coordinates, each (views, targets) float64."""
-    count, bins = len(labels), len(palette.TARGET_NAMES) + 1
+    count, bins = len(labels), len(TARGET_NAMES) + 1
     view, v, u = np.nonzero(labels)
     index = view * bins + labels[view, v, u]
     sums = (np.bincount(index, weights, minlength=count * bins) for weights in (np.ones(len(u)), u, v))

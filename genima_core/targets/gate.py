@@ -13,12 +13,13 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
+from genima_core.arm import frame_index
 from genima_core.cameras import CameraRig
 from genima_core.config import check_positive
 from genima_core.geometry import checked_numbers
 from genima_core.pixels import check_views
 from genima_core.targets.detect import find_centres, label_centres
-from genima_core.targets.palette import TARGET_NAMES
+from genima_core.targets.look import OURS, TARGET_NAMES, Look
 from genima_core.targets.triangulation import Reach, camera_poses, outline_labels, project, reach, triangulate
 
 
@@ -101,6 +102,7 @@ class Gate:
     duration_s: float
     """Time that the arm has to get to what is drawn: chunk size times its period."""
     config: GateConfig = GateConfig()
+    look: Look = OURS
 
     def check(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None = None) -> Verdict:
         """The verdict on a drawing (4, H, W, 3) uint8, made while the arm was at `q_now` (7,) rad, with the
@@ -112,8 +114,9 @@ class Gate:
             check_views(observation, self.rig.size, "the observation is")
         checked_numbers(q_now, (7,), "joint positions of the moment of capture")
         T_base_cam = camera_poses(self.rig, q_now)
-        centres = find_centres(drawing)
-        points, error_px, allowed_px = self._locate(T_base_cam, centres)
+        # What the observation shows already is no sphere, be it as red as one.
+        centres = find_centres(drawing, observation=observation, look=self.look)
+        points, error_px, allowed_px = self._locate(T_base_cam, centres, self.rig.arm.target_poses(q_now)[:, :3, 3])
         arm = reach(self.rig.arm, points, q_now)
         drawn = np.isfinite(centres[..., 0]) | ~np.isfinite(points[:, 0])  # what is nowhere has been said already
         unseen = np.where(drawn, 0.0, _parts(outline_labels(self.rig, T_base_cam, arm.points)))
@@ -150,12 +153,17 @@ class Gate:
         """Part of each view that a sphere must take up to be needed there, (views, 1)."""
         return np.where(self._on_hand, self.config.hand_pixels, self.config.seen_pixels)[:, None]
 
-    def _locate(self, T_base_cam: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points (4, 3) m, distances (views, 4) px of the drawn from their centres, and what is allowed there."""
-        points = triangulate(self.rig, T_base_cam, centres)
+    def _locate(
+        self, T_base_cam: np.ndarray, centres: np.ndarray, now: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points (4, 3) m, distances (views, 4) px of the drawn from their centres, and what is allowed there.
+
+        `now` (4, 3) m are the frames of the arm at present: those that never move, the base's, need no second view.
+        """
+        points = self._known(triangulate(self.rig, T_base_cam, centres), centres, now)
         # Where another sphere hides a part, or the view ends, the rest has another centre: known once they are located.
         shift = self._shift(T_base_cam, points)
-        points = triangulate(self.rig, T_base_cam, centres - shift)
+        points = self._known(triangulate(self.rig, T_base_cam, centres - shift), centres, now)
         pixels, radii = project(self.rig, T_base_cam, points)
         error_px = np.linalg.norm(centres - pixels - self._shift(T_base_cam, points), axis=-1)
         # Models colour a view from the hand where no sphere can be; what nothing is located by, endangers nothing.
@@ -164,6 +172,16 @@ class Gate:
         error_px[on_hand & absent] = np.nan
         carelessness_px = np.where(on_hand, self.config.hand_radii * np.nan_to_num(radii), 0.0)
         return points, error_px, self.config.reprojection * self.rig.size[0] + carelessness_px
+
+    def _known(self, points: np.ndarray, centres: np.ndarray, now: np.ndarray) -> np.ndarray:
+        """The points, but those of frames that never move where they are, if they are drawn at all."""
+        still = np.isfinite(centres[..., 0]).any(axis=0) & self._still
+        return np.where(still[:, None], now, points)
+
+    @property
+    def _still(self) -> np.ndarray:
+        """Which of the drawn frames no joint moves."""
+        return np.array([frame_index(name) <= 1 for name in self.rig.arm.drawn_frames])
 
     def _shift(self, T_base_cam: np.ndarray, points: np.ndarray) -> np.ndarray:
         """From the spheres' centres to those of their visible parts, (views, 4, 2) px; 0 where nothing is visible."""
@@ -184,7 +202,8 @@ class Gate:
     ) -> Iterator[str]:
         for target in np.flatnonzero(~np.isfinite(points).all(axis=-1)):
             views = [self.rig.names[view] for view in np.flatnonzero(np.isfinite(centres[:, target, 0]))]
-            seen = f"it is drawn in {len(views)} of {len(centres)} views ({', '.join(views) or 'none'}), 2 are needed"
+            needed = "1 is needed" if self._still[target] else "2 are needed"
+            seen = f"it is drawn in {len(views)} of {len(centres)} views ({', '.join(views) or 'none'}), {needed}"
             yield f"the {TARGET_NAMES[target]} sphere cannot be located: {seen}"
         for view, target in np.argwhere(error_px > allowed_px):
             what = f"the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} view"

@@ -8,14 +8,14 @@ import numpy as np
 from genima_core import gl  # noqa: F401  (selects EGL; OpenGL and pyrender read that when they are imported)
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.geometry import opencv_to_opengl
-from genima_core.targets import palette
 from genima_core.targets.draw import TargetViews
+from genima_core.targets.look import OURS, TARGET_NAMES, Look, Stripes, TargetColour
 
 import pyrender  # isort: skip
 from OpenGL import GL  # isort: skip
 
-STACKS = 12
-"""Rings of a sphere's mesh; with `palette.SECTORS` around, its outline is within 1 % of the radius."""
+STACKS, SECTORS = 12, 24
+"""Of a sphere's mesh, along its axis and around it; its outline is within 1 % of the radius."""
 Z_NEAR_M, Z_FAR_M = 0.003, 10.0
 FIRST_CODE = 252
 """The alpha channel of a sphere's colour is 252 plus its index, so that one rendering yields colours and labels.
@@ -23,6 +23,9 @@ FIRST_CODE = 252
 So close to 255 that averages of it still tell how many of up to 8×8 samples lay on spheres.
 """
 MAX_SUPERSAMPLE = 8
+COLOURS = {"base": 0, "elbow": 1, "wrist": 2, "gripper_open": 3, "gripper_closed": 3}
+"""Of a look, and the indices of their targets."""
+TEXTURE_PX = 256
 
 __all__ = ["TargetRenderer", "TargetViews"]
 
@@ -30,17 +33,23 @@ __all__ = ["TargetRenderer", "TargetViews"]
 class TargetRenderer:
     """Draws where four of the arm's frames should be; built once and moved, in the thread that made it."""
 
-    def __init__(self, rig: CameraRig, supersample: int = 2) -> None:
-        """`supersample` pixels are rendered per pixel and axis; 1 to 8."""
-        self.rig, self.supersample = rig, supersample
+    def __init__(self, rig: CameraRig, supersample: int | None = None, look: Look = OURS) -> None:
+        """`supersample` pixels are rendered per pixel and axis; 1 to 8, by default as the look needs."""
+        self._textured = look.stripes.around == "x"
+        supersample = (3 if self._textured else 2) if supersample is None else supersample
+        self.rig, self.look, self.supersample = rig, look, supersample
         if not 1 <= supersample <= MAX_SUPERSAMPLE:
             raise ValueError(f"supersample is {supersample}; valid are 1 to {MAX_SUPERSAMPLE}")
         views, (width, height) = len(rig.cameras), rig.size
-        self._offscreen = _ColumnRenderer(width * supersample, height * supersample, views)
+        self._offscreen = _ColumnRenderer(width * supersample, height * supersample, views, supersample)
         self._scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0))
         self._cameras = [self._scene.add(_gl_camera(c.intrinsics, supersample, views)) for c in rig.cameras]
-        self._joints = [self._add_sphere(colour, index) for index, colour in enumerate(palette.target_colours(1.0)[:3])]
-        self._grippers = {c: self._add_sphere(c, 3) for c in (palette.GRIPPER_OPEN, palette.GRIPPER_CLOSED)}
+        spheres = {
+            name: self._scene.add(pyrender.Mesh([_striped(getattr(look, name), look.stripes, index)]))
+            for name, index in COLOURS.items()
+        }
+        self._joints = [spheres[name] for name in TARGET_NAMES[:3]]
+        self._grippers = {look.gripper_open: spheres["gripper_open"], look.gripper_closed: spheres["gripper_closed"]}
 
     def render(self, q_now: np.ndarray, q_target: np.ndarray, gripper_target: float) -> TargetViews:
         """The targets of `q_target` (7,) rad and an opening 0 to 1 for the arm at `q_now` (7,) rad, which carries
@@ -59,11 +68,11 @@ class TargetRenderer:
                 self._scene.set_pose(sphere, pose @ scale)
             self._scene.main_camera_node = node
             self._offscreen.draw(self._scene, view)
-        return _downsample(self._offscreen.read(), self.supersample)
+        return _downsample(self._offscreen.read(), self.supersample, at_centre=self._textured)
 
     def sphere_nodes(self, gripper_opening: float) -> list[pyrender.Node]:
         """Nodes of the spheres in the order of `TARGET_NAMES`; the gripper's other sphere becomes invisible."""
-        shown = palette.gripper_colour(gripper_opening)
+        shown = self.look.gripper(gripper_opening)
         for colour, node in self._grippers.items():
             node.mesh.is_visible = colour is shown
         return [*self._joints, self._grippers[shown]]
@@ -71,9 +80,6 @@ class TargetRenderer:
     def close(self) -> None:
         """Frees the GL context; harmless when called twice."""
         self._offscreen.delete()
-
-    def _add_sphere(self, colour: palette.TargetColour, index: int) -> pyrender.Node:
-        return self._scene.add(pyrender.Mesh([_striped_sphere(colour, index)]))
 
 
 class _ColumnRenderer(pyrender.OffscreenRenderer):
@@ -86,13 +92,13 @@ class _ColumnRenderer(pyrender.OffscreenRenderer):
     _platform: Any
     _renderer: Any
 
-    def __init__(self, width: int, height: int, views: int) -> None:
-        self._view_size = width, height
+    def __init__(self, width: int, height: int, views: int, supersample: int) -> None:
+        self._view_size, self._supersample = (width, height), supersample
         super().__init__(width, height * views)
 
     def _create(self) -> None:
         super()._create()
-        self._renderer = _ColumnPass(self.viewport_width, self.viewport_height, self._view_size)
+        self._renderer = _ColumnPass(self.viewport_width, self.viewport_height, self._view_size, self._supersample)
 
     def draw(self, scene: pyrender.Scene, view: int) -> None:
         if self._platform is None:
@@ -126,11 +132,12 @@ class _ColumnRenderer(pyrender.OffscreenRenderer):
 class _ColumnPass(pyrender.Renderer):
     """Forward pass into one view of the column, without multisampling and without reading back."""
 
-    def __init__(self, width: int, height: int, view_size: tuple[int, int]) -> None:
+    def __init__(self, width: int, height: int, view_size: tuple[int, int], supersample: int) -> None:
         super().__init__(width, height)
         self.view = 0
-        self._view_size = view_size
+        self._view_size, self._supersample = view_size, supersample
         self._prepared = False
+        self._textures: set[pyrender.Texture] = set()
 
     def _configure_forward_pass_viewport(self, flags: int) -> None:
         super()._configure_forward_pass_viewport(flags)
@@ -141,7 +148,16 @@ class _ColumnPass(pyrender.Renderer):
         GL.glScissor(0, self.view * height, width, height)
 
     def _bind_and_draw_primitive(self, primitive: pyrender.Primitive, pose: np.ndarray, program, flags: int) -> None:
-        # All spheres share one material and one program, whose uniforms and GL state stay as the first draw set them.
+        if (texture := primitive.material.baseColorTexture) is not None:
+            if texture not in self._textures:
+                self._textures.add(texture)
+                texture._bind()
+                # As blurred as it would be without supersampling.
+                GL.glTexParameterf(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_LOD_BIAS, np.log2(self._supersample))
+                texture._unbind()
+            super()._bind_and_draw_primitive(primitive, pose, program, flags)
+            return
+        # All spheres' materials are alike, so uniforms and GL state stay as the first draw set them.
         if not self._prepared:
             super()._bind_and_draw_primitive(primitive, pose, program, flags)
             self._prepared = True
@@ -169,28 +185,45 @@ def _gl_camera(camera: PinholeCamera, supersample: int, views: int) -> pyrender.
     )
 
 
-def _striped_sphere(colour: palette.TargetColour, index: int) -> pyrender.Primitive:
-    """Unit sphere whose stripes run from pole to pole; the alpha channel of its colours tells which it is."""
-    polar, azimuth = np.meshgrid(
-        np.linspace(0, np.pi, STACKS + 1), np.linspace(0, 2 * np.pi, palette.SECTORS + 1), indexing="ij"
-    )
+def _sphere(around: np.ndarray, stacks: int = STACKS) -> np.ndarray:
+    """Triangles (stacks, sectors, 2, 3, 3) of a unit sphere with grid lines `around` (sectors + 1,) it, from 0 to 1."""
+    polar, azimuth = np.meshgrid(np.linspace(0, np.pi, stacks + 1), 2 * np.pi * around, indexing="ij")
     grid = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=-1)
     upper_left, lower_left = grid[:-1, :-1], grid[1:, :-1]
     upper_right, lower_right = grid[:-1, 1:], grid[1:, 1:]
     halves = [upper_left, lower_left, lower_right], [upper_left, lower_right, upper_right]
-    triangles = np.stack([np.stack(half, axis=-2) for half in halves], axis=2)
-    stripes = [colour.dark if sector in palette.STRIPE_SECTORS else colour.light for sector in range(palette.SECTORS)]
-    tones = np.array([(*tone, FIRST_CODE + index) for tone in stripes], dtype=np.float32) / 255
-    colours = np.broadcast_to(tones[None, :, None, None], (*triangles.shape[:-1], 4))
+    return np.stack([np.stack(half, axis=-2) for half in halves], axis=2)
+
+
+def _striped(colour: TargetColour, stripes: Stripes, index: int) -> pyrender.Primitive:
+    """A unit sphere; the alpha channel of its colours tells which it is."""
+    light, dark = (np.array([*tone, FIRST_CODE + index], np.uint8) for tone in (colour.light, colour.dark))
+    around = np.linspace(0, 1, SECTORS + 1)
+    plain = {"alphaMode": "OPAQUE", "baseColorFactor": (1.0, 1.0, 1.0, 1.0)}
+    if stripes.around == "z":  # sharp: with a grid line at each border
+        around = np.unique(np.concatenate([around, *stripes.dark]).round(9))
+        is_dark, triangles = stripes.is_dark((around[1:] + around[:-1]) / 2), _sphere(around)
+        tones = np.where(is_dark[:, None], dark, light).astype(np.float32) / 255
+        colours = np.broadcast_to(tones[None, :, None, None], (*triangles.shape[:-1], 4))
+        material = pyrender.MetallicRoughnessMaterial(**plain)
+        return pyrender.Primitive(triangles.reshape(-1, 3), color_0=colours.reshape(-1, 4), material=material)
+    # By a texture, as the published code has them: far away and at the rim they blur as there.
+    is_dark = stripes.is_dark((np.arange(TEXTURE_PX) + 0.5) / TEXTURE_PX)
+    row = np.where(is_dark[:, None], dark, light)
+    texture = pyrender.Texture(source=np.tile(row, (TEXTURE_PX, 1, 1)), source_channels="RGBA")
+    positions = _sphere(np.linspace(0, 1, 65), 31).reshape(-1, 3)
+    material = pyrender.MetallicRoughnessMaterial(**plain, baseColorTexture=texture)
+    low = positions[:, :2].min(0)
     return pyrender.Primitive(
-        positions=triangles.reshape(-1, 3),
-        color_0=colours.reshape(-1, 4),
-        material=pyrender.MetallicRoughnessMaterial(alphaMode="OPAQUE", baseColorFactor=(1.0, 1.0, 1.0, 1.0)),
+        positions, texcoord_0=(positions[:, :2] - low) / (positions[:, :2].max(0) - low), material=material
     )
 
 
-def _downsample(rgba: np.ndarray, factor: int) -> TargetViews:
-    """Averages what is `factor` times larger, (views, height, width, 4) with rows from bottom to top."""
+def _downsample(rgba: np.ndarray, factor: int, at_centre: bool = False) -> TargetViews:
+    """Averages what is `factor` times larger, (views, height, width, 4) with rows from bottom to top.
+
+    `at_centre` takes colours from the sample in the middle, as multisampling does.
+    """
     count, height, width = rgba.shape[0], rgba.shape[1] // factor, rgba.shape[2] // factor
     # For even factors no sample lies at the pixel's centre: the two beside it on the diagonal share the decision.
     first, second = (rgba[:, i::factor, i::factor, 3] for i in ((factor - 1) // 2, factor // 2))
@@ -206,6 +239,9 @@ def _downsample(rgba: np.ndarray, factor: int) -> TargetViews:
     edge = np.flatnonzero((alpha > 0) & (alpha < 255))
     flat = rgb.reshape(-1, 3)
     flat[edge] = np.minimum(flat[edge] * (255.0 / alpha.reshape(-1)[edge, None]) + 0.5, 255)
+    if at_centre:
+        middle = rgba[:, factor // 2 :: factor, factor // 2 :: factor][:, ::-1].reshape(-1, 4)
+        flat[middle[:, 3] > 0] = middle[middle[:, 3] > 0, :3]
     alpha = alpha.reshape(count, height, width)
     labels = np.where((alpha > 127) & (codes > 0), codes - (FIRST_CODE - 1), 0).astype(np.uint8)
     return TargetViews(rgb.reshape(count, height, width, 3), alpha, labels)
@@ -213,6 +249,6 @@ def _downsample(rgba: np.ndarray, factor: int) -> TargetViews:
 
 def _coverage(factor: int) -> np.ndarray:
     """Alpha (256,) uint8 of each average code: how many of the factor² samples lay on any sphere."""
-    mean_code = FIRST_CODE + (len(palette.TARGET_NAMES) - 1) / 2
+    mean_code = FIRST_CODE + (len(TARGET_NAMES) - 1) / 2
     samples = np.minimum(np.rint(np.arange(256) / mean_code * factor**2), factor**2)
     return np.rint(samples * 255 / factor**2).astype(np.uint8)

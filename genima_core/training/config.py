@@ -17,6 +17,8 @@ class Training:
     """Folder for the result, training.pt, loss.png, scores.json, validation.png and tensorboard/."""
     preset: str = "demo"
     """Name of a set of networks, sizes and rates; a wrong name lists the valid ones."""
+    look: str = "ours"
+    """What the targets look like: ours, or released as in the published models. One for all parts of a checkpoint."""
     steps: int | None = None
     """Length of the run; the preset's by default."""
     minutes: float | None = None

@@ -40,7 +40,7 @@ def info(path: tyro.conf.Positional[Path], json: Path | None = None) -> int:
     if lost:
         text = f"{len(lost)} without a message that can be read: remove the folder, or record it again"
         console.print(text, highlight=False)
-    return 1 if broken or lost else 0
+    return 1 if broken or lost or any(row["state"] == "no bag" for row in described) else 0
 
 
 def repair(path: tyro.conf.Positional[Path]) -> int:
@@ -60,7 +60,7 @@ def repair(path: tyro.conf.Positional[Path]) -> int:
     for folder in _found(path):
         try:
             result = core.repair(folder)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             print(f"{folder.name}: {error}")
             status = 1
             continue
@@ -101,8 +101,10 @@ def describe(folder: Path) -> dict[str, Any]:
             row["state"] = "interrupted"
         elif not row["problem"]:
             row["state"] = "finished"
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         return row | {"problem": str(error)}
+    except FileNotFoundError as error:
+        return row | {"problem": str(error), "state": "no bag"}
     try:
         if (about := bag.about) is not None:
             shown = ("task", "instruction", "label", "suspect", "seed", "begun_at", "quality")
@@ -114,6 +116,8 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def _found(path: Path) -> list[Path]:
+    if path.is_file():
+        raise ValueError(f"{path} is a file; a bag is a folder: give {path.parent}")
     bags = find_bags(path)
     if not bags:
         raise FileNotFoundError(f"there is no bag in {path}; give the folder of an episode, or one that holds episodes")

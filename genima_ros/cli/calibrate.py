@@ -230,10 +230,17 @@ def install(
         raise ValueError("nothing to install; give a solution.json or .calib files")
     before = load_rig(rig)
     poses: dict[str, tuple[str, np.ndarray]] = {}
+    stored: dict[str, Calib] = {}
     for source in sources:
         if source.suffix == ".calib":
-            stored = Calib.load(source)
-            poses[stored.name] = (stored.mount, stored.T_mount_cam())
+            given = Calib.load(source)
+            mm, deg = distance(poses.get(given.name, ("", given.T_mount_cam()))[1], given.T_mount_cam())
+            if max(mm, deg) > 1e-3:
+                other = f"is another calibration of camera {given.name!r}, {mm:.1f} mm and {deg:.2f} degrees away"
+                raise ValueError(f"{source} {other}: give one of them")
+            if source.stem != given.name:
+                print(f"{source} calibrates camera {given.name!r}, by the name in it")
+            poses[given.name], stored[given.name] = (given.mount, given.T_mount_cam()), given
             continue
         for name, solution in load_solutions(source).items():
             verdict = judge(solution)
@@ -251,7 +258,12 @@ def install(
     for name in poses:
         mm, deg = distance(before[name].T_mount_cam, after[name].T_mount_cam)
         file = (calib or out.parent) / f"{name}.calib"
-        Calib.of(after[name], after.arm).save(file)
+        if file.resolve() not in {source.resolve() for source in sources}:
+            written = Calib.of(after[name], after.arm)
+            if its := stored.get(name):
+                camera, marker = its.tracking_base_frame, its.tracking_marker_frame
+                written = replace(written, tracking_base_frame=camera, tracking_marker_frame=marker)
+            written.save(file)
         print(f"{name}: moved by {mm:.1f} mm, {deg:.2f} degrees; {file}")
     print(f"{out}: fingerprint {before.fingerprint()} became {after.fingerprint()}")
 

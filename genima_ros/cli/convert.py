@@ -1,4 +1,4 @@
-"""`genima convert bags`, `rlbench`, `agent` and `controller`: what others recorded or trained, into our formats."""
+"""`genima convert bags`, `rlbench`, `lerobot`, `agent`, `controller`: what others made, into our formats."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from genima_core.data.bags.episodes import Options as BagOptions
 from genima_core.files import write_json
 from genima_core.importers.agents import Options as AgentOptions
 from genima_core.importers.agents import convert_agent
+from genima_core.importers.lerobot import Options as LeRobotOptions
 from genima_core.importers.rlbench.conversion import Options as RLBenchOptions
 from genima_core.importers.sources import check_kind, find_snapshot
 
@@ -60,6 +61,29 @@ def rlbench(
     write_json(json, convert_rlbench(src, dst, conversion))
 
 
+def lerobot(
+    src: tyro.conf.Positional[Path],
+    dst: tyro.conf.Positional[Path],
+    conversion: tyro.conf.OmitArgPrefixes[LeRobotOptions] = LeRobotOptions(),  # noqa: B008 (frozen)
+    json: Path | None = None,
+) -> None:
+    """Turns a LeRobotDataset v3.0 of a Franka into a data set.
+
+    Joints and gripper are found by the names of its features. Continues an interrupted conversion.
+
+    Example: genima convert lerobot droid data/droid --rig rig.json --cameras front=exterior_1_left,wrist=wrist_left
+
+    Args:
+        src: Its folder.
+        dst: Folder of the data set.
+        json: Where to write what was done.
+    """
+    from genima_core.importers.lerobot import convert_lerobot
+
+    check_kind(src, "lerobot")
+    write_json(json, convert_lerobot(src, dst, conversion))
+
+
 def agent(
     src: tyro.conf.Positional[Path],
     dst: tyro.conf.Positional[Path],
@@ -106,4 +130,4 @@ def controller(
     print(f"{dst} holds the controller; genima checkpoint --controller {dst} ... takes it")
 
 
-VERBS = (bags, rlbench, agent, controller)
+VERBS = (bags, rlbench, lerobot, agent, controller)

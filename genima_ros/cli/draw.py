@@ -16,6 +16,7 @@ def draw(
     horizon: int = 20,
     size: int | None = None,
     textures: Path | None = None,
+    look: str = "ours",
     json: Path | None = None,
 ) -> dict[str, Any]:
     """Writes what the models train on, as pictures.
@@ -32,11 +33,12 @@ def draw(
         horizon: How many rows ahead the targets lie.
         size: Width and height of a view in pixels; as recorded by default.
         textures: Folder of images for the controller's backgrounds; generated ones by default.
+        look: What the targets look like: ours, or released as in the published models.
         json: File for what was drawn.
     """
     from genima_core.data.preview import draw_windows
 
-    result = draw_windows(dataset, out, count, seed, horizon, size, textures)
+    result = draw_windows(dataset, out, count, seed, horizon, size, textures, look)
     write_json(json, result)
     print(f"{out}: {count} pictures (observation | with targets | controller's input) and {Path(result['film']).name}")
     return result

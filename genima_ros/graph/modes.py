@@ -124,8 +124,8 @@ _LEARNED = (
         "controller", ("checkpoint", "device", "execution", "instruction", "gate", "arm"), niceness=4, respawn=True
     ),
 )
-_MARKERS = NodeEntry("markers", ("arm",), niceness=5, respawn=True)
-_MARKERS_IN_RVIZ = replace(_MARKERS, condition="rviz")
+_MARKERS = NodeEntry("markers", ("arm", "checkpoint"), niceness=5, respawn=True)
+_MARKERS_IN_RVIZ = replace(_MARKERS, parameters=("arm",), condition="rviz")
 _STREAMER = NodeEntry("streamer", ("execution", "arm"), niceness=0)
 _TELEOP = NodeEntry("teleop", ("arm", "leader_arm"), niceness=0)
 _ARM_MONITOR = NodeEntry("arm_monitor", ("arm",), niceness=1, respawn=True, condition="robot_state")

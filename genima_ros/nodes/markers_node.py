@@ -4,6 +4,7 @@ import textwrap
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from visualization_msgs.msg import Marker
 
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.checkpoint import Checkpoint
 from genima_core.geometry import transform_points
 from genima_core.pixels import untile
 from genima_core.streaming.states import Refusal, Status
 from genima_core.targets.detect import find_centres
 from genima_core.targets.gate import GateState
-from genima_core.targets.palette import TARGET_NAMES, target_colours
+from genima_core.targets.look import OURS, TARGET_NAMES, Look
 from genima_core.targets.triangulation import camera_poses, triangulate
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
@@ -68,6 +70,8 @@ class MarkersParameters(ArmParameters):
     """Rate of the markers."""
     fade_s: float = 4.0
     """Targets fade out until the pictures they come from are this old."""
+    checkpoint: str = ""
+    """Folder of the trained models, whose targets these are; "" for ours."""
 
 
 class MarkersNode(GraphNode[MarkersParameters]):
@@ -81,6 +85,8 @@ class MarkersNode(GraphNode[MarkersParameters]):
     def __init__(self, **options: Any) -> None:
         super().__init__("markers", MarkersParameters, **options)
         self._arm = self.parameters.setup.arm
+        checkpoint = self.parameters.checkpoint
+        self._look = Checkpoint.open(Path(checkpoint)).look if checkpoint else OURS
         self._chunk: ActionChunk | None = None
         self._drawn: Drawn | None = None
         self._rig: CameraRig | None = None
@@ -109,7 +115,7 @@ class MarkersNode(GraphNode[MarkersParameters]):
         stamp_s = conversions.seconds(message.header.stamp)
         _, q = min(self._states, key=lambda state: abs(state[0] - stamp_s))
         with self.using("drawing"):
-            self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, stamp_s)
+            self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, stamp_s, self._look)
             self.diagnostics.received("drawing", stamp_s)
 
     def _on_joint_state(self, message: JointState) -> None:
@@ -136,9 +142,10 @@ class MarkersNode(GraphNode[MarkersParameters]):
     def _target_markers(self, builder: MarkerBuilder, now_s: float) -> Iterator[Marker]:
         radius_m, fade_s = self.parameters.radius_m, self.parameters.fade_s
         if self._chunk is not None and (age_s := now_s - self._chunk.stamp_s) < fade_s:
-            yield from planned_markers(builder, self._arm, self._chunk, radius_m / 2, fade_s, max(age_s, 0.0))
+            how = radius_m / 2, fade_s, max(age_s, 0.0), self._look
+            yield from planned_markers(builder, self._arm, self._chunk, *how)
         if self._drawn is not None and (age_s := now_s - self._drawn.stamp_s) < fade_s:
-            yield from drawn_markers(builder, self._drawn, radius_m, fade_s, max(age_s, 0.0))
+            yield from drawn_markers(builder, self._drawn, radius_m, fade_s, max(age_s, 0.0), self._look)
         if self._gate is not None and self._gate.state is GateState.CLOSED:
             yield builder.text("gate", 0, np.array([0.0, 0.0, 1.1]), gate_words(self._gate), 0.04, to_colour(OLD))
 
@@ -148,22 +155,29 @@ def gate_words(status: Status) -> str:
     return textwrap.fill(textwrap.shorten(f"gate {status}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
 
 
-def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float) -> Drawn:
+def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float, look: Look = OURS) -> Drawn:
     """The targets of a drawing (4, H, W, 3) uint8, drawn while the arm was at q (7,) rad.
 
     The gripper is open or closed as more of the views show it.
     """
-    closed, opened = (find_centres(drawing, gripper_open) for gripper_open in (False, True))
+    closed, opened = (find_centres(drawing, gripper_open, look=look) for gripper_open in (False, True))
     views = [np.isfinite(centres[:, GRIPPER]).all(axis=-1).sum() for centres in (closed, opened)]
     opening = float(views[1] >= views[0])
     return Drawn(triangulate(rig, camera_poses(rig, q), opened if opening else closed), opening, stamp_s)
 
 
 def planned_markers(
-    builder: MarkerBuilder, arm: Arm, chunk: ActionChunk, radius_m: float, fade_s: float, age_s: float
+    builder: MarkerBuilder,
+    arm: Arm,
+    chunk: ActionChunk,
+    radius_m: float,
+    fade_s: float,
+    age_s: float,
+    look: Look = OURS,
 ) -> Iterator[Marker]:
     """Four solid spheres where the chunk ends, an arrow along each joint's axis, and the gripper's way there."""
-    colours = _colours(1.0 if chunk.gripper is None else float(chunk.gripper[-1]), _strength(age_s, fade_s))
+    opening = 1.0 if chunk.gripper is None else float(chunk.gripper[-1])
+    colours = _colours(look, opening, _strength(age_s, fade_s))
     poses = arm.target_poses(chunk.positions)
     for i, (name, T_base_target, colour) in enumerate(zip(TARGET_NAMES, poses[-1], colours, strict=True)):
         position = T_base_target[:3, 3]
@@ -177,10 +191,10 @@ def planned_markers(
 
 
 def drawn_markers(
-    builder: MarkerBuilder, drawn: Drawn, radius_m: float, fade_s: float, age_s: float
+    builder: MarkerBuilder, drawn: Drawn, radius_m: float, fade_s: float, age_s: float, look: Look = OURS
 ) -> Iterator[Marker]:
     """Translucent spheres where the drawing's are; those that cannot be located are left out."""
-    colours = _colours(drawn.opening, DRAWN_ALPHA * _strength(age_s, fade_s))
+    colours = _colours(look, drawn.opening, DRAWN_ALPHA * _strength(age_s, fade_s))
     located = np.flatnonzero(np.isfinite(drawn.points).all(axis=1))
     for i in located:
         yield builder.sphere("drawn", int(i), drawn.points[i], radius_m, colours[i])
@@ -192,9 +206,9 @@ def _strength(age_s: float, fade_s: float) -> float:
     return max(FAINTEST, 1.0 - age_s / fade_s)
 
 
-def _colours(opening: float, alpha: float) -> list[ColorRGBA]:
+def _colours(look: Look, opening: float, alpha: float) -> list[ColorRGBA]:
     """Of the four targets."""
-    return [to_colour(tuple(np.array(colour.light) / 255), alpha) for colour in target_colours(opening)]
+    return [to_colour(tuple(np.array(colour.light) / 255), alpha) for colour in look.colours(opening)]
 
 
 def _age(builder: MarkerBuilder, what: str, position: np.ndarray, age_s: float, fade_s: float) -> Marker:

@@ -78,7 +78,7 @@ def test_from_samples_to_a_rig(rig, cell, capsys):
 
 
 def test_a_calib_file_is_installed_elsewhere(rig, cell):
-    Calib.of(rig["front"]).save(cell / "given.calib")
+    Calib.of(rig["front"], marker_frame="my_board").save(cell / "given.calib")
     replace(CameraRig.load(cell / "rig.json"), arm=FR3).save(cell / "rig.json")
     before = (cell / "rig.json").read_bytes()
     assert (
@@ -96,7 +96,32 @@ def test_a_calib_file_is_installed_elsewhere(rig, cell):
     )
     np.testing.assert_allclose(CameraRig.load(cell / "new.json")["front"].T_mount_cam, rig["front"].T_mount_cam)
     assert (cell / "rig.json").read_bytes() == before
-    assert Calib.load(cell / "calibrations" / "front.calib").robot_base_frame == FR3.base_frame
+    written = Calib.load(cell / "calibrations" / "front.calib")
+    assert (written.robot_base_frame, written.tracking_marker_frame) == (FR3.base_frame, "my_board")
+
+
+def test_a_calib_file_beside_the_rig_stays_as_it_is(rig, cell, capsys):
+    Calib.of(rig["front"], marker_frame="my_board").save(cell / "front.calib")
+    before = (cell / "front.calib").read_bytes()
+    assert run("install", cell / "front.calib", "--rig", cell / "rig.json") == 0
+    assert (cell / "front.calib").read_bytes() == before
+    np.testing.assert_allclose(CameraRig.load(cell / "rig.json")["front"].T_mount_cam, rig["front"].T_mount_cam)
+
+
+def test_two_calib_files_of_one_camera_must_agree(rig, cell, capsys):
+    front = Calib.of(rig["front"])
+    front.save(cell / "old.calib")
+    front.save(cell / "same.calib")
+    there = front.T_robot_cam.copy()
+    there[0, 3] += 0.5
+    replace(front, T_robot_cam=there).save(cell / "new.calib")
+    before = (cell / "rig.json").read_bytes()
+    assert run("install", cell / "old.calib", cell / "new.calib", "--rig", cell / "rig.json") == 1
+    told = capsys.readouterr()
+    assert "old.calib calibrates camera 'front', by the name in it" in told.out
+    assert "new.calib is another calibration of camera 'front', 500.0 mm and 0.00 degrees away" in told.err
+    assert (cell / "rig.json").read_bytes() == before
+    assert run("install", cell / "old.calib", cell / "same.calib", "--rig", cell / "rig.json") == 0
 
 
 def test_the_rig_of_another_arm_is_not_checked(cell, capsys):

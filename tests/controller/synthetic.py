@@ -12,7 +12,7 @@ from genima_core.cameras import CameraRig
 from genima_core.controller.config import DEMO, DIFFUSION_POLICY, PAPER, Preset
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import TrainingBatch
-from genima_core.targets import palette
+from genima_core.targets.look import OURS
 
 SMALL = {
     "size": (32, 32),
@@ -154,7 +154,7 @@ def spheres(rig: CameraRig, q_now: np.ndarray, q_target: np.ndarray, gripper: np
                 t = along[hit] - np.sqrt(square[hit])
                 normal = (rays[hit] * t[:, None] - centre) @ T_cam_frame[i, :3, :3].astype(np.float32)
                 stripe = np.cos(4 * np.arctan2(normal[:, 1], normal[:, 0])) > 0
-                tones = palette.target_colours(gripper[n])[i]
+                tones = OURS.colours(gripper[n])[i]
                 colour[hit] = np.where(stripe[:, None], tones.light, tones.dark)
                 depth[hit] = t
             mask = np.isfinite(depth).astype(np.float32)

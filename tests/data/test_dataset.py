@@ -268,7 +268,7 @@ def test_unusable_folders_are_refused_clearly(tmp_path):
         return Path(shutil.copytree(tmp_path / "set", tmp_path / name))
 
     (broken("version") / "meta/info.json").write_text(json.dumps({**info, "codebase_version": "v2.1"}))
-    with pytest.raises(ValueError, match=r"version v2\.1; lerobot converts it to v3\.0"):
+    with pytest.raises(ValueError, match=r"version v2\.1, not v3\.0; lerobot upgrades it"):
         Dataset(tmp_path / "version")
     (broken("json") / "meta/info.json").write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
@@ -319,3 +319,14 @@ def test_an_episode_of_wrong_shapes_is_refused():
         type(good)(**{**fields, "stamps_s": good.stamps_s[::-1]})
     with pytest.raises(ValueError, match="NaN"):
         type(good)(**{**fields, "dq": good.dq * np.nan})
+
+
+@pytest.mark.parametrize("names", [None, ["x", "y", "z", "roll", "pitch", "yaw", "gripper"], {"motors": ["a"] * 8}])
+def test_numbers_that_are_not_this_arms_joints_are_refused_by_name(tmp_path, names):
+    write(tmp_path, (0,))
+    path = tmp_path / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"]["observation.state"]["names"] = names
+    path.write_text(json.dumps(info))
+    with pytest.raises(ValueError, match="elements of observation.state are .*, not the joints of panda and gripper"):
+        Dataset(tmp_path)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from genima_core.data import video
-from genima_core.data.video import encode_all
+from genima_core.data.video import VideoFrames, encode_all
 
 from . import synthetic
 
@@ -37,7 +36,7 @@ def test_statistics_are_those_of_the_frames_that_pass(tmp_path, rng):
         ):
             np.testing.assert_allclose(found[name], wanted.reshape(3, 1, 1), atol=1e-9)
         assert found["count"] == [12]
-    assert all(len(video.decode(path, 0, 12, (some.shape[2], some.shape[1]))) == 12 for path, some in frames.items())
+    assert all(len(list(VideoFrames(path, 0, 12, some.shape[2:0:-1], 20))) == 12 for path, some in frames.items())
 
 
 def test_frames_that_are_made_one_at_a_time_give_the_same(tmp_path):
@@ -46,7 +45,7 @@ def test_frames_that_are_made_one_at_a_time_give_the_same(tmp_path):
     (whole,) = encode_all({tmp_path / "whole.mp4": np.stack(list(made))}, 20)
     assert {name: value.tolist() for name, value in lazy.items()} == {name: v.tolist() for name, v in whole.items()}
     np.testing.assert_array_equal(
-        *(video.decode(tmp_path / f"{name}.mp4", 0, 130, made.shape[2:0:-1]) for name in ("lazy", "whole"))
+        *(list(VideoFrames(tmp_path / f"{name}.mp4", 0, 130, made.shape[2:0:-1], 20)) for name in ("lazy", "whole"))
     )
 
 

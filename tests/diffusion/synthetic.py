@@ -6,7 +6,7 @@ import numpy as np
 
 from genima_core.cameras import CameraRig
 from genima_core.data.cache import WindowCache
-from genima_core.targets import palette
+from genima_core.targets.look import OURS
 
 
 def cache(folder: Path, rig: CameraRig, episodes: int = 4, length: int = 10, size: int = 32) -> WindowCache:
@@ -26,7 +26,7 @@ def cache(folder: Path, rig: CameraRig, episodes: int = 4, length: int = 10, siz
                 + (corner[0, 1] - corner[0, 0]) * u[..., None] / size
                 + (corner[1, 0] - corner[0, 0]) * v[..., None] / size
             ).clip(0, 255)
-            for i, colour in enumerate(palette.target_colours(gripper[n])):
+            for i, colour in enumerate(OURS.colours(gripper[n])):
                 x, y = rng.uniform(0.2, 0.8, 2) * size
                 inside = (u - x) ** 2 + (v - y) ** 2 < (size / 9) ** 2
                 labels[n, view][inside] = i + 1

@@ -2,15 +2,20 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderTiny, EulerAncestralDiscreteScheduler
+from diffusers import AutoencoderTiny, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from genima_core.diffusion.agent import DiffusionAgent
 from genima_core.diffusion.building import build, find_trained, load_base, with_autoencoder
 from genima_core.diffusion.config import PRESETS
 from genima_core.diffusion.train import fit_diffusion
+from genima_core.importers.agents import Options, convert_agent
+from genima_core.language import prompt
+from genima_core.pixels import tile, untile
 from genima_core.training.config import DiffusionTraining
 
 from .bases import save_base, save_tiny_autoencoder
@@ -109,9 +114,37 @@ def test_half_a_download_is_an_error(bases, tmp_path):
 def test_weights_downloaded_in_half_precision_only_are_taken(bases, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(bases["sd"], base)
-    for part in ("unet", "vae"):
-        (base / part / WEIGHTS).rename(base / part / WEIGHTS.replace("model.", "model.fp16."))
-    assert load_base("sd", str(base)).unet.dtype == torch.float32
+    for part in ("unet", "vae", "text_encoder"):
+        (whole,) = (base / part).glob("*model.safetensors")
+        whole.rename(whole.with_name(whole.name.replace("model.", "model.fp16.")))
+    networks = load_base("sd", str(base))
+    assert networks.unet.dtype == networks.prompts.encoders[0].model.dtype == torch.float32
+
+
+def test_a_released_agent_draws_as_its_authors_run_it(bases, tmp_path, rng):
+    """With the scheduler of its base; the stock pipeline of the converted folder must agree."""
+    control = load_base("sd", str(bases["sd"])).controlnet
+    torch.nn.init.normal_(control.controlnet_mid_block.weight)
+    control.save_pretrained(tmp_path / "released")
+    options = Options(base=str(bases["sd"]), size=32, denoising_steps=3)
+    summary = convert_agent(tmp_path / "released", tmp_path / "agent", options)
+    assert summary["scheduler"] == "EulerDiscreteScheduler"
+    agent = DiffusionAgent.load(tmp_path / "agent")
+    assert type(agent.networks.scheduler) is EulerDiscreteScheduler
+    images = rng.integers(0, 256, (4, 32, 32, 3), dtype="uint8")
+    call = {"num_inference_steps": 3, "guidance_scale": 0.0, "generator": torch.Generator().manual_seed(5)}
+    picture = Image.fromarray(tile(images))
+    stock = untile(np.array(agent.pipeline()(prompt("push the button"), image=picture, **call).images[0]))
+    assert np.abs(stock.astype(int) - agent.draw(images, "push the button", seed=5)).max() <= 1
+
+
+def test_a_scheduler_that_cannot_draw_is_named(bases, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(bases["sd"], base)
+    path = base / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "_class_name": "PNDMScheduler"}))
+    with pytest.raises(ValueError, match="the scheduler of .* is 'PNDMScheduler'; valid are EulerAncestral"):
+        load_base("sd", str(base), own_scheduler=True)
 
 
 def test_the_decoder_can_be_a_tiny_one(bases, tmp_path, rng):

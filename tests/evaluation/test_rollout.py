@@ -18,6 +18,7 @@ from genima_core.sim.task import make_task
 from genima_core.streaming.config import StreamerConfig
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
+from genima_core.targets.look import OURS
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.types import ActionChunk
 
@@ -44,7 +45,7 @@ class Oracle:
 
     def __init__(self, cell, renderer, moves=True):
         self.cell, self.renderer, self.moves = cell, renderer, moves
-        self.checkpoint = SimpleNamespace(info=SimpleNamespace(chunk_size=K), rig=cell.rig)
+        self.checkpoint = SimpleNamespace(info=SimpleNamespace(chunk_size=K), rig=cell.rig, look=OURS)
         self.controller, self.dt_s = self, 0.05
 
     def draw(self, observation, seed):
@@ -135,7 +136,7 @@ class Memory:
     """A policy that remembers the true drawing and the true joints of every state of some demonstrations."""
 
     def __init__(self, cell, renderer, seeds):
-        self.checkpoint = SimpleNamespace(info=SimpleNamespace(chunk_size=K, dt_s=0.05), rig=cell.rig)
+        self.checkpoint = SimpleNamespace(info=SimpleNamespace(chunk_size=K, dt_s=0.05), rig=cell.rig, look=OURS)
         self.known = {}
         for seed in seeds:
             cell.reset(seed)

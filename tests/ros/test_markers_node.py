@@ -12,9 +12,9 @@ from genima_core.arm import FR3, PANDA
 from genima_core.geometry import invert, transform_points
 from genima_core.pixels import tile
 from genima_core.streaming.states import Reason, Status
-from genima_core.targets import palette
 from genima_core.targets.draw import over_observation
 from genima_core.targets.gate import GateState
+from genima_core.targets.look import OURS, TARGET_NAMES
 from genima_core.targets.triangulation import camera_poses
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
@@ -66,11 +66,11 @@ def true_drawing(rig):
     return drawing
 
 
-@pytest.mark.parametrize(("opening", "colour"), [(1.0, palette.GRIPPER_OPEN), (0.0, palette.GRIPPER_CLOSED)])
+@pytest.mark.parametrize(("opening", "colour"), [(1.0, OURS.gripper_open), (0.0, OURS.gripper_closed)])
 def test_planned_targets_are_where_the_chunk_ends(opening, colour):
     chunk = chunk_to(Q_TARGET, 100.0, opening)
     markers = by_ns(planned_markers(BUILDER, PANDA, chunk, 0.03, 4.0, 0.5))
-    for name, T_base_target in zip(palette.TARGET_NAMES, PANDA.target_poses(Q_TARGET), strict=True):
+    for name, T_base_target in zip(TARGET_NAMES, PANDA.target_poses(Q_TARGET), strict=True):
         np.testing.assert_allclose(position(markers[name][0]), T_base_target[:3, 3], atol=1e-9)
     gripper = markers["gripper"][0].color
     assert [gripper.r, gripper.g, gripper.b] == pytest.approx(np.array(colour.light) / 255)
@@ -100,7 +100,7 @@ def test_drawn_targets_are_where_the_drawing_says(rig, true_drawing):
         assert np.linalg.norm(planned_px - drawn_px, axis=1).max() < 2.0
 
 
-@pytest.mark.parametrize(("opening", "colour"), [(1.0, palette.GRIPPER_OPEN), (0.0, palette.GRIPPER_CLOSED)])
+@pytest.mark.parametrize(("opening", "colour"), [(1.0, OURS.gripper_open), (0.0, OURS.gripper_closed)])
 def test_the_drawn_gripper_has_the_colour_of_the_drawing(rig, opening, colour):
     renderer = pytest.importorskip("genima_core.targets.renderer").TargetRenderer(rig)
     drawing = over_observation(renderer.render(PANDA.home, Q_TARGET, opening), np.full((4, 64, 64, 3), 150, np.uint8))

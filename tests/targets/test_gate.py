@@ -7,7 +7,7 @@ from genima_core.arm import PANDA, Arm
 from genima_core.geometry import invert, transform_points
 from genima_core.targets.draw import over_observation
 from genima_core.targets.gate import Gate, GateConfig
-from genima_core.targets.palette import TARGET_NAMES
+from genima_core.targets.look import TARGET_NAMES
 from genima_core.targets.triangulation import camera_poses, outline_labels, project, reach, triangulate
 
 DRAWINGS = 20

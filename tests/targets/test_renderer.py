@@ -10,8 +10,8 @@ import pytest
 from genima_core.arm import PANDA
 from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, look_at, transform_points
-from genima_core.targets import palette
 from genima_core.targets.detect import label_centres
+from genima_core.targets.look import OURS
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.targets.triangulation import camera_poses, project
 
@@ -125,7 +125,7 @@ def test_stripes_run_from_pole_to_pole(rig):
 
 
 def test_tones_are_the_palette(views):
-    for index, colour in enumerate(palette.target_colours(1.0)):
+    for index, colour in enumerate(OURS.colours(1.0)):
         pixels = views.rgb[(views.labels == index + 1) & (views.alpha == 255)]
         tones = {tuple(int(c) for c in p) for p in pixels}
         assert colour.light in tones
@@ -136,7 +136,7 @@ def test_gripper_colour_tells_open_from_closed(renderer):
     for opening in (0.0, 1.0, 0.0):
         views = renderer.render(PANDA.home, PANDA.home, opening)
         tones = views.rgb[(views.labels == 4) & (views.alpha == 255)].reshape(-1, 3)
-        assert (tones == palette.gripper_colour(opening).light).all(-1).sum() > 10
+        assert (tones == OURS.gripper(opening).light).all(-1).sum() > 10
 
 
 def test_the_nearer_sphere_hides_the_farther(rig):

@@ -1,22 +1,21 @@
 """One recording as an episode of a data set: its streams on a regular time grid, its images cropped and resized."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from genima_core.camera_sources.lens import Lens, View, parse_crop
-from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.camera_sources.lens import View
+from genima_core.cameras import CameraRig
 from genima_core.data.bags import stamps
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.messages import Message, image_to_rgb
 from genima_core.data.bags.reader import open_bag
 from genima_core.data.bags.series import Recording, info_of, read_recording
-from genima_core.data.dataset import load_rig
 from genima_core.data.episode import Episode
+from genima_core.data.framing import Framing, framed
 from genima_core.files import explained
 
 LONGEST_GAP_S = 0.25
@@ -26,17 +25,11 @@ CALIBRATED = 0.02
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Framing):
     """What decides what ends up in the data set."""
 
     fps: int = 20
     """Rows per second: the step of the demo preset and of the paper."""
-    crop: str | None = None
-    """Part of each recorded image to keep: square (the middle), or left,top,width,height in px; all by default."""
-    size: int | None = None
-    """Width and height of each view in pixels; as recorded by default."""
-    rig: Path | None = None
-    """The cameras, as a rig's file or a data set's folder; by default, what each recording says."""
     instruction: str | None = None
     """Instruction of recordings that contain none."""
     include_suspect: bool = False
@@ -45,31 +38,9 @@ class Options:
     """Also failed demonstrations, marked as such."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.fps < 1:
             raise ValueError(f"fps is {self.fps}; it must be at least 1")
-        if self.size is not None and self.size < 16:
-            raise ValueError(f"size is {self.size}; it must be at least 16")
-        parse_crop(self.crop or "", 1, 1)  # refuses another form
-
-    @cached_property
-    def cameras(self) -> CameraRig | None:
-        return None if self.rig is None else load_rig(self.rig)
-
-    def arguments(self) -> dict[str, object]:
-        """All options by name, for `Origin`."""
-        return asdict(self) | {"rig": self.cameras and self.cameras.fingerprint()}
-
-    def view_of(self, camera: PinholeCamera) -> View:
-        """How a camera's images become views; ValueError if the crop leaves them, or is not square, as `size` needs."""
-        crop = parse_crop(self.crop or "", camera.width, camera.height)
-        view = View(Lens(camera), crop)
-        if self.size is None:
-            return view
-        if (wide := view.camera.width) != (high := view.camera.height):
-            side = min(camera.width, camera.height)
-            remedy = f"--crop square, which keeps the middle {side}x{side}, or --crop left,top,width,height"
-            raise ValueError(f"--size {self.size} makes square views, and these are {wide}x{high}: add {remedy}")
-        return replace(view, size=(self.size, self.size))
 
 
 def read_episode(
@@ -86,7 +57,7 @@ def read_episode(
         raise ValueError(f"its recording was interrupted; repair it with `genima bag repair {folder}`")
     about = info_of(bag)
     _check_wanted(about, options)
-    rig = options.cameras or _rig(about)
+    rig = options.given_rig or _rig(about)
     if missing := [name for name in rig.names if f"camera/{name}" not in about.streams]:
         raise ValueError(f"it has no camera {', '.join(missing)}, which its rig lists")
     recording = read_recording(bag, about, rig.names)
@@ -122,7 +93,7 @@ def read_episode(
         task=about.task,
         seed=about.seed,
         success=success,
-    ), replace(rig, cameras=tuple(replace(c, intrinsics=views[c.name].camera) for c in rig.cameras))
+    ), framed(rig, views)
 
 
 def _check_wanted(about: EpisodeInfo, options: Options) -> None:

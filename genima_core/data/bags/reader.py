@@ -104,9 +104,9 @@ class Bag:
             return ""
         found = 0
         for file in self.mcap_files():
-            if (statistics := file.statistics()) is None:
+            if (count := file.message_count()) is None:
                 return f"the end of {file.path.name} is missing or damaged"
-            found += statistics.message_count
+            found += count
         told = self.metadata.message_count
         return "" if told == found else f"{METADATA} lists {told} messages, its files hold {found}"
 
@@ -149,6 +149,9 @@ def open_bag(folder: Path) -> Bag:
     if not (files := mcap_files(folder)):
         remedy = ": ros2 bag reindex makes a bag of its .db3 files" if any(folder.glob("*.db3")) else ""
         raise FileNotFoundError(f"{folder} is not a bag: it has neither {METADATA} nor an MCAP file{remedy}")
+    if len(files) > 1:
+        remedy = f"give each a folder, or make one bag of them: ros2 bag reindex {folder}"
+        raise FileNotFoundError(f"{folder} holds {len(files)} MCAP files and no {METADATA}; {remedy}")
     return Bag(folder, files)
 
 

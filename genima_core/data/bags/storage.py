@@ -121,16 +121,27 @@ class McapFile:
         return (record for record in self._records() if isinstance(record, Note))
 
     def statistics(self) -> Statistics | None:
-        """The counts in the file's summary; None if there is no readable one."""
+        """The counts in the file's summary; None if there is no readable one, or it has none."""
         return self._summary.statistics if self._summary else None
 
-    @cached_property
+    def message_count(self) -> int | None:
+        """From the summary, or by reading the file where that does not say; None where its end is missing."""
+        if statistics := self.statistics():
+            return statistics.message_count
+        return sum(1 for _ in self.messages()) if self._ending[1] else None
+
+    @property
     def _summary(self) -> Summary | None:
+        return self._ending[0]
+
+    @cached_property
+    def _ending(self) -> tuple[Summary | None, bool]:
+        """The summary, which a file may lack, and whether the file's end can be read."""
         with self.path.open("rb") as file:
             try:
-                return make_reader(file).get_summary()
+                return make_reader(file).get_summary(), True
             except (*UNREADABLE, OSError):
-                return None
+                return None, False
 
     def _records(self) -> Iterator[McapRecord]:
         """Records up to the end of the data, chunks unpacked. After damage, it continues at the next known chunk."""

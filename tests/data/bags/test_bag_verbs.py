@@ -51,6 +51,18 @@ def test_a_mended_recording_needs_no_leader(tmp_path):
     assert state(folder, tmp_path)["about"]["suspect"] == []
 
 
+def test_loose_files_are_not_one_bag(tmp_path, capsys):
+    for number in range(2):
+        (file,) = recorded.write(tmp_path / f"episode_{number}", recorded.Plan(seconds=1.0)).glob("*.mcap")
+        (tmp_path / "loose").mkdir(exist_ok=True)
+        file.rename(tmp_path / "loose" / f"run{number}.mcap")
+    row = state(tmp_path / "loose", tmp_path)
+    assert row["state"] == "no bag" and "holds 2 MCAP files and no metadata.yaml" in row["problem"]
+    assert "ros2 bag reindex" in row["problem"] and "genima bag repair" not in capsys.readouterr().out
+    assert cli.run(["bag", "info", str(tmp_path / "loose" / "run0.mcap")]) == 1
+    assert f"is a file; a bag is a folder: give {tmp_path / 'loose'}" in capsys.readouterr().err
+
+
 def test_a_damaged_description_is_told_and_is_not_for_repair(tmp_path):
     folder = recorded.write(tmp_path / "episode_000000")
     (folder / "episode.json").write_text("{")

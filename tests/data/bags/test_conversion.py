@@ -382,7 +382,7 @@ def test_a_recording_without_episode_json_is_understood_by_its_topics(tmp_path, 
         run(folder, tmp_path / "set", rig=rig_file(tmp_path))
     run(folder, tmp_path / "set", rig=rig_file(tmp_path), instruction="open the box")
     dataset = Dataset(tmp_path / "set")
-    assert (dataset.instructions, dataset.seeds, dataset.tasks) == (("open the box",), (-1,), ("",))
+    assert (dataset.instructions, dataset.seeds, dataset.tasks) == (("open the box",), (-1,), ("open the box",))
     np.testing.assert_allclose(dataset.episode(0).q, recorded.q(dataset.episode(0).stamps_s), atol=1e-4)
 
 

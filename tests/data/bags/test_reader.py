@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mcap.reader import make_reader
+from mcap.writer import IndexType
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import Reader
 
@@ -109,6 +110,26 @@ def test_types_that_only_the_file_knows_are_kept(tmp_path):
 def test_an_end_that_is_missing_shows_without_reading_all(bag):
     data = file_of(bag).read_bytes()
     file_of(bag).write_bytes(data[: len(data) // 2])
+    assert "the end of bag_0.mcap is missing" in open_bag(bag).flaw()
+
+
+@pytest.mark.parametrize("lacking", [("use_statistics",), ("use_summary_offsets", "use_statistics", "use_chunking")])
+def test_a_file_without_the_records_that_are_optional_is_whole(bag, lacking):
+    with file_of(bag).open("rb") as file:
+        kept = list(make_reader(file).iter_messages())
+    options = dict.fromkeys(lacking, False) | ({"index_types": IndexType.NONE} if len(lacking) > 1 else {})
+    with file_of(bag).open("wb") as file:
+        writer = McapWriter(file, **options)
+        writer.start(profile="ros2")
+        schema = writer.register_schema(STRING, "ros2msg", kept[0][0].data)
+        channel = writer.register_channel("/text", "cdr", schema, {})
+        for _, _, message in kept:
+            writer.add_message(channel, message.log_time, message.data, message.publish_time)
+        writer.finish()
+    assert open_bag(bag).flaw() == ""
+    assert read(bag) == (list(range(100)), "")
+    with file_of(bag).open("r+b") as file:
+        file.truncate(file_of(bag).stat().st_size - 20)
     assert "the end of bag_0.mcap is missing" in open_bag(bag).flaw()
 
 
