@@ -131,13 +131,9 @@ class Dataset:
 
     def _frames(self, row: dict[str, Any], camera: str) -> video.VideoFrames:
         key = layout.video_key(camera)
-        path = self._video_path(row, key)
-        from_s = float(checked_numbers(row.get(f"videos/{key}/from_timestamp"), (), f"from_timestamp of {key}"))
+        path, from_s = film_of(self.root, self.info, row, key), film_begins_s(row, key)
         copyable = self._is_ours and self._in_file[path] == 1 and from_s == 0
         return video.VideoFrames(path, round(from_s * self.fps), row["length"], self.rig.size, self.fps, copyable)
-
-    def _video_path(self, row: dict[str, Any], key: str) -> Path:
-        return layout.place(self.root, self.info["video_path"], video_key=key, **numbers_of(row, f"videos/{key}"))
 
     @cached_property
     def _is_ours(self) -> bool:
@@ -147,7 +143,7 @@ class Dataset:
     def _in_file(self) -> Counter[Path]:
         """How many episodes each video file holds."""
         keys = map(layout.video_key, self.rig.names)
-        return Counter(self._video_path(row, key) for key in keys for row in self._rows)
+        return Counter(film_of(self.root, self.info, row, key) for key in keys for row in self._rows)
 
 
 class DatasetWriter:
@@ -351,6 +347,16 @@ def numbers_of(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
     if not all(isinstance(number, int) and 0 <= number < 10**6 for number in numbers.values()):
         raise ValueError(f"episode {row['episode_index']}: its meta data do not say where its {prefix} lie: {numbers}")
     return numbers
+
+
+def film_of(root: Path, info: Mapping[str, Any], row: Mapping[str, Any], key: str) -> Path:
+    """The video that shows the episode of a row."""
+    return layout.place(root, info["video_path"], video_key=key, **numbers_of(row, f"videos/{key}"))
+
+
+def film_begins_s(row: Mapping[str, Any], key: str) -> float:
+    """Where in the video the episode of a row begins."""
+    return float(checked_numbers(row.get(f"videos/{key}/from_timestamp"), (), f"from_timestamp of {key}"))
 
 
 def read_rows(root: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,17 @@ from genima_core.camera_sources.lens import View
 from genima_core.cameras import CameraRig
 from genima_core.config import pick
 from genima_core.data import layout
-from genima_core.data.dataset import Dataset, DatasetWriter, episode_of, load_rig, numbers_of, read_info, read_rows
+from genima_core.data.dataset import (
+    Dataset,
+    DatasetWriter,
+    episode_of,
+    film_begins_s,
+    film_of,
+    load_rig,
+    numbers_of,
+    read_info,
+    read_rows,
+)
 from genima_core.data.episode import Episode
 from genima_core.data.framing import Framing, framed
 from genima_core.data.origin import Origin, resume
@@ -273,9 +283,8 @@ class LeRobot:
         size, length = self._size(key), row["length"]
         if self.features[key]["dtype"] == "image":
             return StoredPictures(self, row, key, (length, size[1], size[0], 3))
-        path = layout.place(self.root, self.info["video_path"], video_key=key, **numbers_of(row, f"videos/{key}"))
-        from_s = float(checked_numbers(row.get(f"videos/{key}/from_timestamp"), (), f"from_timestamp of {key}"))
-        return VideoFrames(path, round(from_s * self.fps), length, size, self.fps)
+        path, begins_s = film_of(self.root, self.info, row, key), film_begins_s(row, key)
+        return VideoFrames(path, round(begins_s * self.fps), length, size, self.fps)
 
 
 @dataclass(frozen=True)
