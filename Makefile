@@ -61,29 +61,31 @@ docs: env
 bench: env
 	$(BIN)/genima bench
 
-# What the shipped checkpoint was made with: about an hour and three quarters on two cores. Every step goes on where
-# it stopped, so an interrupted run is simply started again.
-TASK ?= push_button
+# What the shipped checkpoint was made with, on two cores. Every step goes on where it stopped, so an interrupted run is
+# simply started again.
+SUITE ?= demo
 EPISODES ?= 500
+DISTURBED ?= 0.6
 VIEW ?= 64
+PRECISION ?= bfloat16
 AUTOENCODER_MINUTES ?= 8
-DIFFUSION_MINUTES ?= 46
-CONTROLLER_MINUTES ?= 15
+DIFFUSION_MINUTES ?= 190
+CONTROLLER_MINUTES ?= 22
 WORK ?= runs/demo-checkpoint
 PARTS = --data $(WORK)/data --autoencoder $(WORK)/autoencoder --diffusion $(WORK)/diffusion \
 	--controller $(WORK)/controller --out checkpoints/demo --licence Apache-2.0 --repeated-by 'make demo-checkpoint'
 
 demo-checkpoint: env
-	$(BIN)/genima collect $(TASK) --episodes $(EPISODES) --seed 0 --size $(VIEW) --workers 2 --out $(WORK)/data
+	$(BIN)/genima collect --suite $(SUITE) --episodes $(EPISODES) --seed 0 --size $(VIEW) --disturbed $(DISTURBED) --workers 2 \
+		--out $(WORK)/data
 	$(BIN)/genima train autoencoder --data $(WORK)/data --out $(WORK)/autoencoder --minutes $(AUTOENCODER_MINUTES)
 	$(BIN)/genima train diffusion --data $(WORK)/data --out $(WORK)/diffusion --minutes $(DIFFUSION_MINUTES) \
-		--autoencoder $(WORK)/autoencoder
+		--autoencoder $(WORK)/autoencoder --precision $(PRECISION)
 	$(BIN)/genima train controller --data $(WORK)/data --out $(WORK)/controller --minutes $(CONTROLLER_MINUTES) \
 		--autoencoder $(WORK)/autoencoder --variants 2
 	$(BIN)/genima checkpoint $(PARTS)
-	for targets in drawn truth shuffled blank; do \
-		$(BIN)/genima eval $(TASK) --targets $$targets --json $(WORK)/$$targets.json || exit 1; done
-	$(BIN)/genima checkpoint $(PARTS) --results $(foreach t,drawn truth shuffled blank,$(WORK)/$(t).json)
+	$(BIN)/genima eval --suite $(SUITE) --controls --workers 2 --json $(WORK)/results.json
+	$(BIN)/genima checkpoint $(PARTS) --results $(WORK)/results.json
 
 clean:
 	rm -rf build install log dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,20 +1,20 @@
 """Drawings for `benchmarks/gate.py`: good ones, and what a broken model, a broken cable or a mix-up makes of them."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 from rich.progress import track
 
 from genima_core.arm import PANDA
-from genima_core.cameras import CameraRig
+from genima_core.cameras import CameraRig, PinholeCamera, RigCamera
 from genima_core.environment import follow
+from genima_core.environments.make import make_environment
+from genima_core.geometry import look_at
 from genima_core.policy import Policy
-from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
-from genima_core.sim.task import make_task
 from genima_core.targets.draw import over_observation
+from genima_core.targets.look import Look
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.targets.triangulation import camera_poses, outline_labels, project
 
@@ -22,6 +22,8 @@ NOISE_LEVELS = (25.0, 80.0)
 """Range of the deviation, of 255."""
 MOVED_PART = (0.2, 0.4)
 """Of the view's width, in one view."""
+CLEAR_PART = 0.01
+"""Of a view, that a sphere takes up where it is well seen."""
 MOVED_M = (0.15, 0.3)
 """In space, in all views."""
 
@@ -42,19 +44,32 @@ class Sample:
     gripper_target: float
 
 
+PAPER_PERTURB = ("background", "lighting", "table_texture")
+"""In the paper's geometry, so that wood and walls of any colour are seen."""
+
+
+def paper_rig(size_px: int) -> CameraRig:
+    """RLBench's four cameras and the paper's radii, in the base's frame: only the front camera sees the base."""
+    at = {"front": (1.62, 0.0, 0.83), "right_shoulder": (0.09, -0.7, 1.15), "left_shoulder": (0.09, 0.7, 1.15)}
+    intrinsics = PinholeCamera.from_fov(size_px, size_px, np.deg2rad(40.0))
+    wrist = default_rig(size_px, size_px)["wrist"]
+    looking = {name: look_at(place, (0.5, 0.0, 0.12)) for name, place in at.items()}
+    radii_m = {"front": 0.08, "right_shoulder": 0.065, "left_shoulder": 0.065}
+    cameras = (RigCamera(name, intrinsics, "base", looking[name], radii_m[name]) for name in at)
+    return CameraRig((wrist, *cameras))
+
+
 def collect(
-    checkpoint: Path, seed: int, scenes: int, stride: int, size_px: int | None = None
-) -> tuple[list[Sample], list[Sample], CameraRig]:
+    policy: Policy, rig: CameraRig, look: Look, perturb: tuple[str, ...], seed: int, scenes: int, stride: int
+) -> tuple[list[Sample], list[Sample]]:
     """True drawings, and the agent's of the same states: every `stride`-th of the expert's in each scene.
 
-    In views of `size_px`; the agent draws none in another size than its own.
+    Where rig or look are not the agent's own, it draws none.
     """
-    policy = Policy.load(checkpoint)
-    rig, size = policy.checkpoint.rig, policy.checkpoint.info.chunk_size
-    agent_draws = size_px in (None, rig.size[0])
-    rig = rig if agent_draws else default_rig(size_px, size_px)
-    cell = Cell(make_task(policy.checkpoint.info.tasks[0]), rig)
-    renderer = TargetRenderer(rig, look=policy.checkpoint.look)
+    size = policy.checkpoint.info.chunk_size
+    agent_draws = (rig, look) == (policy.checkpoint.rig, policy.checkpoint.look)
+    cell = make_environment(policy.checkpoint.info.tasks[0], rig, perturb)
+    renderer = TargetRenderer(rig, look=look)
     true, drawn = [], []
     for scene in track(range(seed, seed + scenes), "drawing"):
         cell.reset(scene, "home" if scene % 2 else "anywhere")
@@ -78,7 +93,7 @@ def collect(
                 drawn.append(replace(sample, source="drawn", drawing=policy.draw(observation, scene * 1000 + k)))
     cell.close()
     renderer.close()
-    return true, drawn, rig
+    return true, drawn
 
 
 def noisy(sample: Sample, rng: np.random.Generator) -> np.ndarray:
@@ -92,7 +107,7 @@ def noisy(sample: Sample, rng: np.random.Generator) -> np.ndarray:
 
 def without_sphere(sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.random.Generator) -> np.ndarray:
     """One sphere painted over with the observation, in all views or in one fixed view that shows it well."""
-    target = rng.integers(len(points))
+    target = _clear_target(sample, points, rig, rng)
     discs = _discs(sample, points, target, rig)
     if rng.random() < 0.5:
         discs &= (np.arange(len(discs)) == _clear_view(sample, points, target, rig, rng))[:, None, None]
@@ -101,7 +116,7 @@ def without_sphere(sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.r
 
 def with_moved_sphere(sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.random.Generator) -> np.ndarray:
     """One sphere elsewhere: in one fixed view by `MOVED_PART` of it, or in all views by `MOVED_M` in space."""
-    target, width = rng.integers(len(points)), rig.size[0]
+    target, width = _clear_target(sample, points, rig, rng), rig.size[0]
     discs, direction = _discs(sample, points, target, rig), rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
     if rng.random() < 0.5:
@@ -154,9 +169,19 @@ def _discs(sample: Sample, points: np.ndarray, target: int, rig: CameraRig) -> n
     )
 
 
+def _clear_target(sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.random.Generator) -> int:
+    """A sphere that some camera on the base shows well: nobody misses another one."""
+    parts = _parts(sample, points, rig)
+    return int(rng.choice(np.flatnonzero((parts >= CLEAR_PART).any(axis=0))))
+
+
 def _clear_view(sample: Sample, points: np.ndarray, target: int, rig: CameraRig, rng: np.random.Generator) -> int:
-    """A camera on the base in which a sphere takes up at least one hundredth of the view, or the most of all."""
+    """A camera on the base that shows a sphere well."""
+    return int(rng.choice(np.flatnonzero(_parts(sample, points, rig)[:, target] >= CLEAR_PART)))
+
+
+def _parts(sample: Sample, points: np.ndarray, rig: CameraRig) -> np.ndarray:
+    """Which part of each view of a camera on the base each sphere covers, (views, spheres)."""
     labels = outline_labels(rig, camera_poses(rig, sample.q), points)
-    parts = (labels == target + 1).mean(axis=(1, 2)) * [camera.mount == "base" for camera in rig.cameras]
-    clear = np.flatnonzero(parts >= 0.01)
-    return int(rng.choice(clear)) if len(clear) else int(np.argmax(parts))
+    parts = np.stack([(labels == target + 1).mean(axis=(1, 2)) for target in range(len(points))], axis=1)
+    return parts * np.array([[camera.mount == "base"] for camera in rig.cameras])

@@ -6,22 +6,25 @@ Good drawings are half true ones and half the checkpoint's own, as they come; ba
 missing in all views, or in one fixed view; it is moved in one fixed view by 20 to 40 % of it, or in space by 15 to 30
 cm, and then in all views. "Other scene" is a whole drawing made in another scene, which the observation tells. Spheres
 of another scene over this scene's picture are a row of their own and not counted: where they are consistent and within
-reach in time, nothing but the task distinguishes them from a good drawing. The limits of `GateConfig` were chosen on
-scenes 10000 to 14060: measure on others.
+reach in time, nothing but the task distinguishes them from a good drawing. The usual limits were chosen on scenes 10000
+to 14060: measure on others.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
 from _drawings import (
+    PAPER_PERTURB,
     Sample,
     collect,
     noisy,
     of_another_scene,
+    paper_rig,
     with_moved_sphere,
     with_spheres_of_another_scene,
     without_sphere,
@@ -31,9 +34,15 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from genima_core.arm import PANDA
-from genima_core.checkpoint import Checkpoint
 from genima_core.files import write_json
+from genima_core.policy import Policy
+from genima_core.sim.scene import default_rig
 from genima_core.targets.gate import Gate, GateConfig, Measures, Verdict
+from genima_core.targets.limits import limits_of
+from genima_core.targets.look import RELEASED
+
+FITTED_FROM = 1000
+"""After the first scene."""
 
 
 def main(
@@ -41,6 +50,7 @@ def main(
     seed: int = 16000,
     each: int = 50,
     stride: int = 12,
+    geometry: Literal["checkpoint", "paper"] = "checkpoint",
     size: int | None = None,
     json: Path | None = None,
 ) -> None:
@@ -51,16 +61,27 @@ def main(
         seed: first scene; the limits were chosen on 10000 to 14060
         each: bad drawings of each kind; four times as many good ones
         stride: every so-manieth state of a demonstration
+        geometry: where the cameras are, and the look; in RLBench's geometry, all drawings are true ones of the
+            released look, over tables, walls and light of every colour
         size: of the views, px; in another size than the checkpoint's, all drawings are true ones
         json: where to write the results for machines
     """
-    opened = Checkpoint.open(checkpoint)
-    info = opened.info
-    true, drawn, rig = collect(checkpoint, seed, scenes=each, stride=stride, size_px=size)
+    policy = Policy.load(checkpoint)
+    info, rig, look, perturb = policy.checkpoint.info, policy.checkpoint.rig, policy.checkpoint.look, ()
+    if geometry == "paper":
+        rig, look, perturb = paper_rig(size or 128), RELEASED, PAPER_PERTURB
+    elif size not in (None, rig.size[0]):
+        rig = default_rig(size, size)
+    true, drawn = collect(policy, rig, look, perturb, seed, each, stride)
     if not drawn:
         true, drawn = true[::2], true[1::2]
     sources = dict.fromkeys((true[0].source, drawn[0].source))
-    gate = Gate(rig, info.chunk_size * info.dt_s, look=opened.look)
+    gate = Gate(rig, info.chunk_size * info.dt_s, look=look)
+    if (rig, look) == (policy.checkpoint.rig, policy.checkpoint.look):
+        gate = policy.checkpoint.gate()
+    else:  # as for a checkpoint of this geometry, from scenes that are not judged
+        fitted, _ = collect(policy, rig, look, perturb, seed + FITTED_FROM, each // 2, stride)
+        gate = replace(gate, config=limits_of(gate, ((s.drawing, s.q, s.observation) for s in fitted)))
     rng = np.random.default_rng(seed)
     good = [*_choose(true, 2 * each, rng), *_choose(drawn, 2 * each, rng)]
     everything = [*true, *drawn]

@@ -237,7 +237,7 @@ class Bench:
 def frames(folder: Path, published: dict[str, dict]) -> tuple[int, int]:
     """How many images were published from the first that was recorded until the last of all, and lost of these."""
     bag = open_bag(folder)
-    cameras = {topic: role for role, topic in bag.about.streams.items() if role.startswith("camera/")}
+    cameras = {topic: role for role, topic in bag.info.streams.items() if role.startswith("camera/")}
     stamps: dict[str, set[int]] = {topic: set() for topic in cameras}
     for message in bag.messages(set(cameras)):
         stamps[message.topic].add(header_stamp_ns(message.data, message.type))
@@ -268,7 +268,7 @@ def inspect(folder: Path, killed_ns: int) -> tuple[float | None, str]:
     age_s = 1e-9 * (killed_ns - np.datetime64(begun.removesuffix("+00:00")).astype("datetime64[ns]").astype(int))
     if age_s < LIMIT_LAST_S:
         return None, ""
-    roles = {role: topic for role, topic in bag.about.streams.items() if role.partition("/")[0] in FAST}
+    roles = {role: topic for role, topic in bag.info.streams.items() if role.partition("/")[0] in FAST}
     missing_s = {role: 1e-9 * (killed_ns - last_ns.get(topic, 0)) for role, topic in roles.items()}
     worst = max(missing_s, key=missing_s.get)
     problem = f"{worst} ends {missing_s[worst]:.2f} s before the kill" if missing_s[worst] > LIMIT_LAST_S else ""

@@ -11,9 +11,9 @@ import genima_core as genima
 
 
 def main(checkpoint: Path = Path("checkpoints/demo"), seed: int = 20000, timeout_s: float = 12.0) -> bool:
-    """Runs the shipped policy in the simulated cell; returns whether the button was pressed."""
+    """Runs the shipped policy on one task in the simulated cell; returns whether it was done."""
     policy = genima.Policy.load(checkpoint)
-    cell = genima.Cell(genima.make_task("push_button"), policy.checkpoint.rig)
+    cell = genima.Cell(genima.make_task("press_switch"), policy.checkpoint.rig)
     cell.reset(seed)
     streamer, loop = genima.Streamer(cell.arm), genima.ControlLoop(policy.controller, "sync")
     loop.instruction = cell.instruction

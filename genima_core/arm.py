@@ -95,6 +95,8 @@ class Arm:
     gripper: Gripper
     drawn_frames: tuple[str, ...] = ("joint2", "joint4", "joint6", "tcp")
     """As in the paper: base, elbow and wrist joints, and the gripper."""
+    joints_turn: bool = True
+    """Whether a joint's drawn frame turns with the joint; in CoppeliaSim, and so in RLBench, it does not."""
     shapes: Literal["franka"] | tuple[Capsule, ...] = ()
     """For the collision check: the vendor's meshes, or capsules; none where nobody has described them."""
 
@@ -138,7 +140,14 @@ class Arm:
 
     def target_poses(self, q: np.ndarray) -> np.ndarray:
         """Poses (..., 4, 4, 4) of the four drawn frames in the base frame."""
-        return self.forward_kinematics(q)[..., [frame_index(name) for name in self.drawn_frames], :, :]
+        index = [frame_index(name) for name in self.drawn_frames]
+        poses = self.forward_kinematics(q)[..., index, :, :]
+        if not self.joints_turn:
+            back = np.append(np.asarray(q), np.zeros((*np.shape(q)[:-1], 2)), axis=-1)[..., index]
+            c, s = np.cos(back)[..., None], np.sin(back)[..., None]
+            x, y = poses[..., 0].copy(), poses[..., 1].copy()
+            poses[..., 0], poses[..., 1] = c * x - s * y, s * x + c * y
+        return poses
 
     def jacobian(self, q: np.ndarray, frame: str = "tcp") -> np.ndarray:
         """Geometric Jacobian (6, 7) of a frame in the base frame: linear velocity (m/rad) above angular."""
@@ -199,6 +208,7 @@ class Arm:
             "tcp": self.T_hand_tcp.ravel().tolist(),
             "gripper": {**asdict(self.gripper), "joints": list(self.gripper.joints)},
             "drawn_frames": list(self.drawn_frames),
+            "joints_turn": self.joints_turn,
             "meshes": self.shapes if isinstance(self.shapes, str) else "",
             "capsules": [asdict(shape) for shape in self.shapes if isinstance(shape, Capsule)],
         }

@@ -42,6 +42,7 @@ class ArmDescription:
     hand_frame: str = "hand"
     gripper: Gripper = field(default_factory=lambda: Gripper("none"))
     drawn_frames: tuple[str, ...] = ("joint2", "joint4", "joint6", "tcp")
+    joints_turn: bool = True
     meshes: Literal["", "franka"] = ""
     capsules: tuple[Capsule, ...] = ()
 
@@ -81,6 +82,7 @@ def arm_from(value: object, folder: Path = Path()) -> Arm:
         T_hand_tcp=pose_from(d.tcp, "tcp"),
         gripper=d.gripper,
         drawn_frames=d.drawn_frames,
+        joints_turn=d.joints_turn,
         shapes="franka" if d.meshes == "franka" else d.capsules,
     )
 

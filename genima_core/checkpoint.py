@@ -1,4 +1,6 @@
-"""A checkpoint folder: checkpoint.json, rig.json, diffusion/ (diffusers folders), controller/ and its model card."""
+"""A checkpoint folder: checkpoint.json, rig.json, gate.json (limits), diffusion/ (diffusers folders), controller/ and
+its model card.
+"""
 
 import shutil
 import subprocess
@@ -7,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
 from genima_core.config import flat, from_overrides
@@ -14,10 +18,13 @@ from genima_core.files import check_complete, check_replaceable, read_json, repl
 from genima_core.targets.look import LOOKS, OURS, Look
 
 if TYPE_CHECKING:
+    from genima_core.data.dataset import Dataset
     from genima_core.targets.gate import Gate, GateConfig
 
 FORMAT = 1
-PARTS = ("checkpoint.json", "rig.json", "diffusion", "controller")
+GATE_DRAWINGS = 100
+"""True drawings that the limits of the gate are found from."""
+PARTS = ("checkpoint.json", "rig.json", "gate.json", "diffusion", "controller")
 OF_CHECKPOINT = ("checkpoint.json", (*PARTS, "README.md"), "a checkpoint")
 """How `files.replaced_folder` recognises an older one."""
 COLLECTED = "collected"
@@ -93,12 +100,19 @@ class Checkpoint:
         known = ", ".join(map(repr, taught[:5])) + (f" and {len(taught) - 5} more" if len(taught) > 5 else "")
         return f"the checkpoint was never taught {instruction!r} and may do anything; it knows {known}"
 
-    def gate(self, config: "GateConfig | None" = None, arm: Arm | None = None) -> "Gate":
-        """The target gate for its drawings, and for another arm than the one of training, if that follows them."""
+    def gate(self, given: "GateConfig | None" = None, arm: Arm | None = None) -> "Gate":
+        """The target gate for its drawings, and for another arm than the one of training, if that follows them.
+
+        Limits are those found when the checkpoint was made, but for those of `given` that are not the usual ones.
+        ValueError where gate.json is damaged.
+        """
         from genima_core.targets.gate import Gate, GateConfig  # OpenCV and SciPy: not everybody judges drawings
 
+        path, usual = self.path / "gate.json", asdict(GateConfig())
+        chosen = {name: value for name, value in asdict(given or GateConfig()).items() if value != usual[name]}
+        limits = from_overrides(GateConfig, {**read_json(path), **chosen}, str(path))
         rig = replace(self.rig, arm=arm or self.rig.arm)
-        return Gate(rig, self.info.chunk_size * self.info.dt_s, config or GateConfig(), self.look)
+        return Gate(rig, self.info.chunk_size * self.info.dt_s, limits, self.look)
 
 
 @dataclass(frozen=True)
@@ -167,6 +181,7 @@ def assemble(parts: Parts) -> None:
         for name, folder in trained.items()
         if folder is not None and (folder / "scores.json").exists()
     }
+    limits = _gate_limits(dataset, rig, drawn.look, info.chunk_size * info.dt_s)
     origin = read_origin(dataset.root)
     card = model_card(
         info,
@@ -181,9 +196,22 @@ def assemble(parts: Parts) -> None:
         shutil.copytree(agent, temporary / "diffusion")
         shutil.copytree(controller, temporary / "controller")
         rig.save(temporary / "rig.json")
+        write_json(temporary / "gate.json", asdict(limits))
         write_json(temporary / "checkpoint.json", asdict(info))
         (temporary / "README.md").write_text(card)
         Checkpoint.open(temporary)
+
+
+def _gate_limits(dataset: "Dataset", rig: CameraRig, look: Look, duration_s: float) -> "GateConfig":
+    """What true drawings of the data set keep, whatever its cameras, its arm and its pace."""
+    from genima_core.data.truth import random_windows, true_drawings
+    from genima_core.targets.gate import Gate
+    from genima_core.targets.limits import limits_of
+
+    windows = random_windows(dataset, GATE_DRAWINGS, np.random.default_rng(0))
+    true = true_drawings(dataset, rig, look, max(1, round(duration_s * dataset.fps)), windows)
+    gate = Gate(rig, duration_s, look=look)
+    return limits_of(gate, ((drawing.drawing, drawing.q, drawing.observation) for drawing in true))
 
 
 @dataclass(frozen=True)
@@ -240,6 +268,9 @@ chunks of {info.chunk_size} actions every {info.dt_s} s.{f" Licence: {licence}."
 - Data: {length[0]} {data} ({length[1]} frames), fingerprint `{info.dataset}`, camera rig `{info.rig}`.
 - Code: revision `{info.revision}`{f"; `{repeated_by}` repeats it." if repeated_by else "."}
 """
+    for part, score in scores.items():
+        if (other := score.get("dataset") or info.dataset) != info.dataset:
+            text += f"- The {part} was trained on another data set, with fingerprint `{other}`.\n"
     if imported := [part for part in ("diffusion", "controller") if part not in scores]:
         text += f"- Imported, not trained here: {' and '.join(imported)}.\n"
     if scores:

@@ -18,7 +18,7 @@ from genima_core.files import one_line, restore
 from genima_core.weights import check_finite, read_config
 
 PROMPT = "tiled perspectives of a robot arm executing '{}'"
-"""What the diffusion agent is told, as in the paper."""
+"""What a diffusion agent is told, as in the paper; the instruction takes the place of {}."""
 
 MAX_TOKENS = 77
 EMPHASIS = 10.0
@@ -26,8 +26,8 @@ EMPHASIS = 10.0
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def prompt(instruction: str) -> str:
-    return PROMPT.format(instruction)
+def prompt(instruction: str, template: str = PROMPT) -> str:
+    return template.replace("{}", instruction)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import pytest
 from genima_core import checkpoint as module
 from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, Parts, assemble, git_revision, model_card
 from genima_core.data.dataset import DatasetWriter
+from genima_core.evaluation.config import SUITES
 from genima_core.files import write_json
 from genima_core.sim.scene import default_rig
 from genima_core.sim.task import make_task
+from genima_core.targets.gate import GateConfig
 from genima_core.targets.look import OURS, RELEASED
 
 from .data import synthetic as recorded
@@ -43,6 +45,7 @@ def folder(tmp_path, info):
         (tmp_path / part / file).write_text(json.dumps({"size": [64, 64]}))
     default_rig(64, 64).save(tmp_path / "rig.json")
     (tmp_path / "checkpoint.json").write_text(json.dumps(asdict(info)))
+    (tmp_path / "gate.json").write_text(json.dumps(asdict(GateConfig(reach_m=0.07, noise_levels=20.0))))
     return tmp_path
 
 
@@ -59,12 +62,16 @@ def test_an_instruction_that_was_not_taught_is_named(folder):
     assert "it knows 'push the button'" in checkpoint.unknown_instruction("push the button and wait")
 
 
-def test_the_shipped_checkpoint_knows_its_tasks_instruction():
+def test_the_shipped_checkpoint_knows_every_instruction_of_its_tasks():
     checkpoint = Checkpoint.open(ROOT / "checkpoints/demo")
-    assert [checkpoint.unknown_instruction(make_task(name).instructions[0]) for name in checkpoint.info.tasks] == [""]
+    assert checkpoint.info.tasks == tuple(sorted(SUITES["demo"]))
+    for task in map(make_task, checkpoint.info.tasks):
+        for text in (text.format(variation) for text in task.instructions for variation in task.variations):
+            assert checkpoint.unknown_instruction(text) == ""
+        assert all(checkpoint.unknown_instruction(text.format(task.variations[0])) for text in task.paraphrases)
 
 
-@pytest.mark.parametrize("part", ["checkpoint.json", "rig.json", "diffusion", "controller"])
+@pytest.mark.parametrize("part", ["checkpoint.json", "rig.json", "gate.json", "diffusion", "controller"])
 def test_names_the_missing_part_and_the_remedy(folder, part):
     path = folder / part
     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -81,6 +88,14 @@ def test_parts_of_different_looks_are_refused(folder):
     (folder / "controller/config.json").write_text(told)
     assert Checkpoint.open(folder).look == RELEASED
     assert Checkpoint.open(folder).gate().look == RELEASED
+
+
+def test_the_gate_has_the_checkpoints_limits_but_for_those_that_are_given(folder):
+    gate = Checkpoint.open(folder).gate(GateConfig(reach_m=0.03))
+    assert gate.config == GateConfig(reach_m=0.03, noise_levels=20.0)
+    (folder / "gate.json").write_text('{"reach_m": -1.0}')
+    with pytest.raises(ValueError, match="reach_m is -1.0; it must be positive"):
+        Checkpoint.open(folder).gate()
 
 
 def test_refuses_damage(folder):

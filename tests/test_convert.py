@@ -62,7 +62,7 @@ def test_an_rlbench_folder_becomes_a_data_set_that_can_be_drawn(tmp_path):
 
 def test_recordings_become_a_data_set_that_can_be_drawn(tmp_path, capsys):
     for name, label in (("episode_0", "success"), ("episode_1", "failure")):
-        recorded.write(tmp_path / "bags" / name, about={"label": label})
+        recorded.write(tmp_path / "bags" / name, info={"label": label})
     place = tmp_path / "results/convert.json"
     command = [
         "convert",

@@ -62,7 +62,7 @@ def test_stream_commands():
 
 
 def test_read_recording(tmp_path, capsys):
-    recorded.write(tmp_path / "episode_0", about={"label": "success"})
+    recorded.write(tmp_path / "episode_0", info={"label": "success"})
     example("read_recording").main(tmp_path / "episode_0")
     assert "success" in capsys.readouterr().out
 

@@ -126,27 +126,27 @@ def open_realsense(
     rs: ModuleType, config: RealSenseConfig, lens: Lens | None, ros_s: Callable[[], float], reset: bool = False
 ) -> "SensorSource":
     """The camera with a serial number, `lens` in place of its own; SourceLost: not there, busy; ValueError: cannot."""
-    found = {about.serial: (device, about) for device, about in devices(rs)}
+    found = {details.serial: (device, details) for device, details in devices(rs)}
     if config.serial not in found:
-        there = "; ".join(str(about) for _, about in found.values()) or "none"
+        there = "; ".join(str(details) for _, details in found.values()) or "none"
         raise SourceLost(f"there is no camera with serial number {config.serial!r}; connected are: {there}")
-    device, about = found[config.serial]
+    device, details = found[config.serial]
     if reset:
         device.hardware_reset()
-        raise SourceLost(f"{about} restarts")
+        raise SourceLost(f"{details} restarts")
     sensor = color_sensor(rs, device)
     if sensor is None:
-        raise ValueError(f"camera {about.name} {about.serial} has no colour stream; take a model that has one")
+        raise ValueError(f"camera {details.name} {details.serial} has no colour stream; take a model that has one")
     profile = color_profiles(rs, sensor).get(config.profile)
     if profile is None:
-        likely = ", ".join(map(str, nearest(about.profiles, config.profile))) or "none"
-        raise ValueError(f"{about} has no colour profile {config.profile}; the nearest are {likely}")
+        likely = ", ".join(map(str, nearest(details.profiles, config.profile))) or "none"
+        raise ValueError(f"{details} has no colour profile {config.profile}; the nearest are {likely}")
     try:
         set_options(rs, sensor, config)
         source = SensorSource(rs, device, sensor, profile, lens, ros_s)
     except RuntimeError as error:
-        raise SourceLost(f"{about} cannot be opened: {error}; does another program use it?") from error
-    source.warning = f"{about} is connected by USB 2: use a USB 3 port and cable" if about.slow else ""
+        raise SourceLost(f"{details} cannot be opened: {error}; does another program use it?") from error
+    source.warning = f"{details} is connected by USB 2: use a USB 3 port and cable" if details.slow else ""
     return source
 
 

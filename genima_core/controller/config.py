@@ -149,6 +149,7 @@ DEMO = Preset(
         final_rate=0.01,
         ema=0.995,
         clip=1.0,
+        stride=3,
         variants=4,
     ),
 )

@@ -20,6 +20,10 @@ from genima_core.controller.network import (
     Statistics,
     TrainingBatch,
 )
+from genima_core.controller.stripes import GRIPPER, LAST, StripeReader
+
+STRIPES_RAD = 0.1
+"""How exactly the stripes tell the last joint, about."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class KeypointActConfig(ControllerConfig):
     joint_dropout: float = 0.0
     """Inside the joint state's projection; none, because a joint error of 0.01 rad is a pixel's tenth."""
     latent: int = 32
-    gripper_weight: float = 0.05
+    gripper_weight: float = 0.5
     kl_weight: float = 10.0
     position_weight: float = 5.0
     """Of the drawn frames' position error (L1, metres) at the predicted joints: what the drawing shows and what the
@@ -56,6 +60,8 @@ class KeypointActConfig(ControllerConfig):
     keypoint_weight: float = 0.1
     """Of the keypoints' cross-entropy against the projected frames; localises the spheres within a minute instead of
     an hour."""
+    turn_weight: float = 0.05
+    """Of the cross-entropy of the last joint's turn, which the stripes show."""
 
     def __post_init__(self) -> None:
         if len({len(self.widths), len(self.blocks), len(self.strides)}) != 1:
@@ -72,19 +78,23 @@ class KeypointActConfig(ControllerConfig):
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read off the pictures and the joints before the transformer: tokens (B, 4, hidden), keypoints, the
-    normalised state (B, 8), the goal (B, 7) rad and the straight way to it (B, K, 7), to which actions are relative.
+    """What is read off the pictures and the joints before the transformer: tokens (B, 4, hidden), keypoints, the goal
+    that they show (B, 7) rad, logits of the last joint's turn from there (B, TURNS), the normalised state (B, 8), the
+    goal with that turn (B, 7) rad, and the straight way to it (B, K, 7), to which actions are relative.
     """
 
     tokens: Tensor
     keypoints: Keypoints
+    solved: Tensor
+    turns: Tensor
     state: Tensor
     goal: Tensor
     way: Tensor
 
 
 class KeypointAct(Network):
-    """Where the spheres are is learned; what joints that means is geometry, and exact (`GoalSolver`).
+    """Where the spheres are, and how the gripper's one is turned, is learned; what joints that means is geometry, and
+    exact (`GoalSolver`).
 
     Actions after a demonstration's end are learned as well, as standing still: the last ones before it are those that
     press, and they need their goal learned too.
@@ -101,7 +111,7 @@ class KeypointAct(Network):
     def __init__(self, config: KeypointActConfig, rig: CameraRig, statistics: Statistics | None = None) -> None:
         super().__init__(config, rig, statistics)
         hidden, K = config.hidden, config.chunk_size
-        self.solver = GoalSolver(self.frames)
+        self.solver, self.stripes = GoalSolver(self.frames), StripeReader(self.frames)
         self.backbone = PatchResNet(config.widths, config.blocks, config.strides, config.film_stages, config.text_dim)
         self.image_tokens = KeypointTokens(self.backbone.channels, config.size, config.descriptor, hidden)
         self.state = nn.Sequential(
@@ -154,6 +164,7 @@ class KeypointAct(Network):
         noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
         prior = ones.float() @ goal_from_q.float()
         found = GoalSolver(frames)(q, pixels + 0.5 * noise, shown.float(), prior, precision)
+        found[:, LAST] = actions[:, -1, LAST] + STRIPES_RAD * noise[:, 0, 0, 0]
         # Their mean is not taken off: standing still stays at zero, whatever demonstrations do on average.
         rest = (actions - straight(q, found, actions.shape[1])).double()
         keep = (~is_pad).double()[..., None]
@@ -195,6 +206,7 @@ class KeypointAct(Network):
             "kl": c.kl_weight * divergence.mean(),
             "position": c.position_weight * away.mean(),
             "keypoints": c.keypoint_weight * -(expected * heat.log_softmax(-1)).sum(-1).mean(),
+            "turn": c.turn_weight * self.stripes.loss(reading.turns, (batch.actions[:, -1] - reading.solved)[:, LAST]),
         }
 
     def read(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Reading:
@@ -207,8 +219,11 @@ class KeypointAct(Network):
         prior = torch.cat([q, torch.ones_like(q[:, :1])], -1) @ self.goal_from_q
         # Where arms usually go counts once some spheres are seen; without any, the arm stays.
         prior = torch.lerp(q, prior, (weight.sum((1, 2)) / 3).clamp(max=1)[:, None])
-        goal = self.solver(q, keypoints.pixels.detach(), weight, prior, self.goal_precision)
-        return Reading(tokens, keypoints, state, goal, straight(q, goal, self.config.chunk_size))
+        solved = self.solver(q, keypoints.pixels.detach(), weight, prior, self.goal_precision)
+        turns = self.stripes(images, q, solved, weight[:, :, GRIPPER])
+        goal = self.solver.clip(torch.cat([solved[:, :LAST], solved[:, LAST:] + self.stripes.turn(turns.detach())], -1))
+        way = straight(q, goal, self.config.chunk_size)
+        return Reading(tokens, keypoints, solved, turns, state, goal, way)
 
     def decode(self, reading: Reading, q: Tensor, text: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised actions (B, K, 7), and logits (B, K, 2) of a closed and an open gripper."""

@@ -93,7 +93,8 @@ class DrawnFrames(torch.nn.Module):
 class GoalSolver(torch.nn.Module):
     """Most probable goal given keypoints in four views and a Gaussian prior, by a few Gauss-Newton steps.
 
-    Four spheres fix six joints; the prior decides the seventh, and what few, faint or contradictory spheres leave open.
+    Four spheres fix six joints. The prior decides the last, which only the stripes show (`StripeReader`), and what
+    few, faint or contradictory spheres leave open.
     """
 
     lower: Tensor
@@ -131,8 +132,12 @@ class GoalSolver(torch.nn.Module):
             A = (J.transpose(-1, -2) @ (trust * J)).sum((1, 2)) + precision
             b = (J.transpose(-1, -2) @ (trust * error[..., None])).sum((1, 2))[..., 0] + (prior - q) @ precision
             step = torch.linalg.solve_ex(A, b)[0].clamp(-0.5, 0.5)
-            q = torch.minimum(torch.maximum(q + step, self.lower), self.upper)
+            q = self.clip(q + step)
         return q
+
+    def clip(self, q: Tensor) -> Tensor:
+        """Joint positions (..., 7) within the limits."""
+        return torch.minimum(torch.maximum(q, self.lower), self.upper)
 
     def _project(self, q: Tensor, R: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels (B, 4, 4, 2), depths (B, 4, 4), and pixels' derivatives by the joints (B, 4, 4, 2, 7)."""

@@ -112,7 +112,7 @@ def train_controller(training: ControllerTraining) -> None:
     model, seed, workers = preset.model, training.seed, training.workers
     text = TextEncoder.of_width(preset.text_encoder, model.text_dim, dataset.instructions, device)
     steps = model.chunk_size, model.size, preset.train.stride
-    cache = WindowCache.build(dataset, *steps, workers=workers, look=model.look)
+    cache = WindowCache.build(dataset, *steps, folder=training.cache_folder, workers=workers, look=model.look)
     text.check_distinct(cache.instructions)
     following, validation = (
         FollowingWindows(cache, split, preset.train.variants, seed=seed, workers=workers) for split in ("train", "val")

@@ -47,6 +47,8 @@ class MovedEnds:
     """Moved copies of each window, besides the window itself."""
     sigma_rad: float = 0.05
     """Standard deviation of each joint's offset, at the start and at the goal."""
+    sigma_last_rad: float = 0.4
+    """Of the last joint's: only stripes show it, and demonstrations turn the hand too seldom to teach reading them."""
     seed: int = 0
 
 
@@ -241,7 +243,8 @@ class WindowCache:
     def moved_ends(self, moved: MovedEnds) -> tuple[np.ndarray, np.ndarray]:
         """Starts and goals (N, count, 7) rad of the moved windows, within the limits of the joints."""
         shape = (2, len(self), moved.count, 7)
-        offset = np.random.default_rng(moved.seed).normal(0, moved.sigma_rad, shape).astype(np.float32)
+        sigma_rad = [moved.sigma_rad] * 6 + [moved.sigma_last_rad]
+        offset = np.random.default_rng(moved.seed).normal(0, sigma_rad, shape).astype(np.float32)
         starts, goals = self.q[self.rows][:, None] + offset[0], self.q_target[:, None] + offset[1]
         return self.rig.arm.clip(starts).astype(np.float32), self.rig.arm.clip(goals).astype(np.float32)
 

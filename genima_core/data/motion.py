@@ -53,15 +53,15 @@ def load_motion(path: Path, index: int = 0) -> Motion:
     if (path / "meta" / "info.json").is_file():
         return _of_dataset(path, index)
     bag = open_bag(path)
-    about = info_of(bag)
+    info = info_of(bag)
     with explained(f"{path} cannot be replayed"):
-        recording = read_recording(bag, about, ())
+        recording = read_recording(bag, info, ())
         measured = Series(recording.arm.stamps_s, recording.arm.values[:, :7])
         whole = _covers(recording.commands, measured)
         openings = recording.gripper_commands if len(recording.gripper_commands) else recording.gripper
         motion = _on_grid(recording.commands if whole else measured, openings, measured)
     source = "joint_commands" if whole else "joint_states"
-    return replace(motion, task=about.task, seed=about.seed, source=source, arm=about.arm)
+    return replace(motion, task=info.task, seed=info.seed, source=source, arm=info.arm)
 
 
 def approach(q: np.ndarray, goal: np.ndarray, speed: float = APPROACH_SPEED) -> tuple[np.ndarray, float]:

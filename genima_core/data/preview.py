@@ -1,7 +1,6 @@
 """What the two models train on, as pictures for people."""
 
-from contextlib import closing
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,12 @@ from PIL import Image
 from rich.progress import track
 
 from genima_core.config import pick
-from genima_core.data.cache import resized, window_target
 from genima_core.data.dataset import Dataset
-from genima_core.data.episode import Episode
+from genima_core.data.truth import TrueDrawing, random_windows, true_drawings
 from genima_core.pixels import tile
 from genima_core.targets.backgrounds import FolderBackgrounds, ProceduralBackgrounds
-from genima_core.targets.draw import over_backgrounds, over_observation
+from genima_core.targets.draw import over_backgrounds
 from genima_core.targets.look import LOOKS
-from genima_core.targets.renderer import TargetRenderer, TargetViews
 
 PICTURE_HEIGHT_PX = 512
 GAP_PX = 8
@@ -40,31 +37,24 @@ def draw_windows(
     if count < 1 or horizon < 1:
         raise ValueError(f"count {count} and horizon {horizon} must be at least 1")
     data = Dataset(dataset)
-    if len(data) == 0:
-        raise ValueError(f"{dataset} holds no episodes yet; record or collect some")
     backgrounds = FolderBackgrounds(textures) if textures else ProceduralBackgrounds()
     rig = data.rig.resize(size, size) if size else data.rig
     width, height = rig.size
     rng = np.random.default_rng(seed)
-    windows = sorted((int(e), int(rng.integers(data.lengths[e]))) for e in rng.integers(len(data), size=count))
+    windows = random_windows(data, count, rng)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"window_{i:02d}.png" for i in range(count)]
-    read_episode = lru_cache(1)(data.episode)
-    with closing(TargetRenderer(rig, look=pick(LOOKS, look, "look"))) as targets:
 
-        def window(episode: Episode, t: int) -> tuple[np.ndarray, TargetViews]:
-            """The pictures (4, H, W, 3) of one row, and what is to be drawn over them."""
-            images = np.concatenate([resized(episode.frames(name)[t : t + 1], rig.size) for name in rig.names])
-            return images, targets.render(episode.q[t], *window_target(episode, t, horizon))
+    def drawn(windows: list[tuple[int, int]], what: str) -> Iterator[TrueDrawing]:
+        drawings = true_drawings(data, rig, pick(LOOKS, look, "look"), horizon, windows)
+        yield from track(drawings, what, total=len(windows))
 
-        for file, (index, t) in zip(files, track(windows, "drawing windows"), strict=True):
-            images, views = window(read_episode(index), t)
-            controller = over_backgrounds(views, backgrounds.sample(rng, 4, height, width), rng)
-            _side_by_side(tile(images), tile(over_observation(views, images)), tile(controller)).save(file)
-        episode, frames = read_episode(index), []
-        for t in track(range(len(episode)), "drawing one episode"):
-            images, views = window(episode, t)
-            frames.append(np.hstack([tile(images), tile(over_observation(views, images))]))
+    for file, true in zip(files, drawn(windows, "drawing windows"), strict=True):
+        controller = over_backgrounds(true.views, backgrounds.sample(rng, 4, height, width), rng)
+        _side_by_side(tile(true.observation), tile(true.drawing), tile(controller)).save(file)
+    index, _ = windows[-1]
+    rows = [(index, t) for t in range(data.lengths[index])]
+    frames = [np.hstack([tile(true.observation), tile(true.drawing)]) for true in drawn(rows, "drawing one episode")]
     film = out / f"episode_{index:03d}.gif"
     _save_film(film, frames, data.fps)
     return {

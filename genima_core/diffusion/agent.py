@@ -20,6 +20,7 @@ from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, SCHEDULERS, SUFFIXES, Networks, Prompts, cast
 from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
+from genima_core.language import PROMPT
 from genima_core.pixels import check_views
 from genima_core.targets.look import OURS, Look
 from genima_core.weights import load_part, read_config
@@ -41,6 +42,7 @@ class AgentInfo:
     """Width and height of one view in pixels."""
     steps: int
     look: Look = OURS
+    prompt: str = PROMPT
 
     def __post_init__(self) -> None:
         if not (1 <= min(self.size) and max(self.size) <= MAX_SIDE_PX and 1 <= self.steps <= MAX_STEPS):
@@ -93,7 +95,7 @@ class DiffusionAgent:
                 load_autoencoder(path / "vae"),
                 load_part(diffusers.UNet2DConditionModel, path / "unet"),
                 load_part(diffusers.ControlNetModel, path / "controlnet") if family.controlled else None,
-                Prompts.load(path, family.text_encoders, device, dtype),
+                Prompts.load(path, family.text_encoders, device, dtype, agent.prompt),
                 pick(SCHEDULERS, config.get("_class_name"), "scheduler").from_config(config),
             )
         networks.cast(dtype)
@@ -112,7 +114,7 @@ class DiffusionAgent:
                     save_half(part, temporary / name)
             self.networks.scheduler.save_pretrained(temporary / "scheduler")
             self.networks.prompts.save(temporary)
-            info = AgentInfo(self.networks.family, self.size, self.steps, self.look)
+            info = AgentInfo(self.networks.family, self.size, self.steps, self.look, self.networks.prompts.template)
             write_json(temporary / "agent.json", asdict(info), None)
 
     def pipeline(self) -> diffusers.DiffusionPipeline:

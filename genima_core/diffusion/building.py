@@ -64,16 +64,17 @@ def build(
 def from_scratch(
     config: DiffusionConfig, base: BaseConfig, autoencoder: Path, instructions: Sequence[str], seed: int, device: str
 ) -> TrainableNetworks:
-    """A small UNet and its ControlNet, both to be trained, around an autoencoder that is trained already."""
+    """A small UNet to be trained, which reads the observation, around a trained autoencoder."""
     vae = load_autoencoder(autoencoder, device)
+    channels = vae.config.latent_channels
     text = TextEncoder.tiny(base.text_width, map(prompt, instructions))
     text.model.to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = diffusers.UNet2DConditionModel(
             sample_size=2 * max(config.size) // PATCH,
-            in_channels=vae.config.latent_channels,
-            out_channels=vae.config.latent_channels,
+            in_channels=2 * channels,
+            out_channels=channels,
             block_out_channels=base.block_out_channels,
             layers_per_block=base.layers_per_block,
             down_block_types=base.down_block_types,
@@ -81,25 +82,18 @@ def from_scratch(
             cross_attention_dim=base.text_width,
             norm_num_groups=16,
             attention_head_dim=base.heads,  # diffusers' name for the number of heads
+            # The sentence reaches every block, as what it scales and shifts there: which of the things in a scene it
+            # names is told by their colours, and those are gone at the resolutions that attend to words.
+            addition_embed_type="text",
+            addition_embed_type_num_heads=base.heads,
+            resnet_time_scale_shift="scale_shift",
         )
-        controlnet = diffusers.ControlNetModel.from_unet(
-            unet, conditioning_embedding_out_channels=base.conditioning_channels, load_weights_from_unet=False
-        )
-        # ControlNet begins with zeros so as not to disturb a pretrained base. Here nothing is pretrained, and with
-        # zeros in its way the condition is not found for thousands of steps.
-        for layer in (
-            *controlnet.controlnet_down_blocks,
-            controlnet.controlnet_mid_block,
-            controlnet.controlnet_cond_embedding.conv_out,
-        ):
-            layer.reset_parameters()
-    # The networks predict the picture, not the noise: from scratch that draws the first spheres within minutes.
+    channels_last(unet, device)
+    # The network predicts the picture, not the noise: from scratch that draws the first spheres within minutes.
     noising = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False)
     # Euler Ancestral, which the paper uses, is not implemented in diffusers for networks that predict the picture.
     drawing = diffusers.DDIMScheduler.from_config(noising.config, timestep_spacing="trailing")
-    unet, controlnet = (channels_last(part, device) for part in (unet, controlnet))
-    networks = Networks("sd", vae, unet, controlnet, Prompts((text,)), drawing)
-    return TrainableNetworks(networks, ("unet", "controlnet"), noising)
+    return TrainableNetworks(Networks(config.family, vae, unet, None, Prompts((text,)), drawing), ("unet",), noising)
 
 
 def load_base(

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from genima_core.config import pick
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
-from genima_core.diffusion.autoencoder import PATCH, Autoencoder, tiled, to_latents, untiled
+from genima_core.diffusion.autoencoder import PATCH, tiled, to_latents, untiled
 from genima_core.diffusion.config import DiffusionConfig
+from genima_core.diffusion.networks import Networks
 from genima_core.pixels import tile
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY
@@ -28,11 +29,11 @@ BARE_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Batch:
-    """Tiled observations (B, 3, 2H, 2W) in [0, 1], latents (B, C, 2H/8, 2W/8) of deviation 1 of them with targets, and
-    how much of each patch shows a target (B, 1, 2H/8, 2W/8).
+    """What the networks see of tiled observations (`Networks.observe`), latents (B, C, 2H/8, 2W/8) of deviation 1 of
+    them with targets, and how much of each patch shows a target (B, 1, 2H/8, 2W/8).
     """
 
-    condition: Tensor
+    observed: Tensor
     latents: Tensor
     spheres: Tensor
     instructions: list[str]
@@ -42,25 +43,25 @@ def windows_of(training: Training, config: DiffusionConfig) -> WindowCache:
     """The windows of a run's data set, rendered if need be; ValueError: no episodes to train on."""
     dataset, look = Dataset(training.data), pick(LOOKS, training.look, "look")
     steps, workers = (config.horizon, config.size, config.stride), training.workers
-    return WindowCache.build(dataset, *steps, workers=workers, look=look)
+    return WindowCache.build(dataset, *steps, folder=training.cache_folder, workers=workers, look=look)
 
 
 class DrawingExamples:
     """Observations and what should be drawn onto them.
 
-    Without augmentation the latents are encoded once, at the start, and kept as float16: a training step then needs no
-    autoencoder. With it, condition and target are augmented alike and encoded in every step.
+    Without augmentation latents are encoded once, at the start, and kept as float16: a training step then needs no
+    autoencoder. With it, observation and target are augmented alike and encoded in every step.
     """
 
     def __init__(
         self,
         cache: WindowCache,
-        autoencoder: Autoencoder,
+        networks: Networks,
         crop_px: int = 0,
         jitter: tuple[float, float, float, float] | None = None,
         show_progress: bool = True,
     ) -> None:
-        self.cache, self.autoencoder, self.device = cache, autoencoder, autoencoder.device
+        self.cache, self.networks, self.device = cache, networks, networks.vae.device
         self.crop_px, self.jitter = crop_px, jitter
         self.windows = cache.windows("train")
         augmented = crop_px > 0 or jitter is not None
@@ -74,13 +75,15 @@ class DrawingExamples:
         windows = [self.windows[i] for i in index]
         instructions = [self.cache.instructions[self.cache.episode_index[w]] for w in windows]
         if self._encoded is not None:
-            latents, spheres = (kept[index].to(self.device).float() for kept in self._encoded)
-            return Batch(self._tiled(self.cache.images, windows), latents, spheres, instructions)
+            latents, spheres, *observed = (kept[index].to(self.device).float() for kept in self._encoded)
+            seen = observed[0] if observed else self.networks.observe(self._tiled(self.cache.images, windows))
+            return Batch(seen, latents, spheres, instructions)
         pictures = self._augmented(torch.cat(self._read(windows), 1), generator)
         observed, drawn, alpha = pictures.split([3, 3, 1], 1)
         with torch.no_grad():
-            latents = to_latents(self.autoencoder, drawn).float()
-        return Batch(observed, latents, F.avg_pool2d(alpha, PATCH), instructions)
+            latents = to_latents(self.networks.vae, drawn).float()
+            seen = self.networks.observe(observed)
+        return Batch(seen, latents, F.avg_pool2d(alpha, PATCH), instructions)
 
     def _tiled(self, views: np.ndarray, windows: Sequence[int]) -> Tensor:
         """(B, C, 2H, 2W) in [0, 1] from an array of all windows."""
@@ -93,14 +96,18 @@ class DrawingExamples:
         return observed, torch.lerp(observed, rgb, alpha), alpha
 
     @torch.no_grad()
-    def _encode(self, show_progress: bool) -> tuple[Tensor, Tensor]:
-        """Latents (N, C, 2H/8, 2W/8) of all drawings, and how much of each patch shows a target, float16."""
-        latents, spheres = [], []
+    def _encode(self, show_progress: bool) -> list[Tensor]:
+        """Latents (N, C, 2H/8, 2W/8) of all drawings, how much of each patch shows a target, and the latents of the
+        observations where the networks see those; float16.
+        """
+        kept: list[list[Tensor]] = []
         for begin in track(range(0, len(self), 32), "encoding drawings", disable=not show_progress):
-            _, drawn, alpha = self._read(self.windows[begin : begin + 32])
-            latents.append(to_latents(self.autoencoder, drawn).half().cpu())
-            spheres.append(F.avg_pool2d(alpha, PATCH).half().cpu())
-        return torch.cat(latents), torch.cat(spheres)
+            observed, drawn, alpha = self._read(self.windows[begin : begin + 32])
+            parts = [to_latents(self.networks.vae, drawn), F.avg_pool2d(alpha, PATCH)]
+            if self.networks.controlnet is None:
+                parts.append(self.networks.observe(observed))
+            kept.append([part.half().cpu() for part in parts])
+        return [torch.cat(part) for part in zip(*kept, strict=True)]
 
     def _augmented(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Observation, drawing and coverage (B, 7, 2H, 2W) moved and coloured alike, each view by its own shift."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genima_core.config import pick
 from genima_core.diffusion.autoencoder import Autoencoder, encode
-from genima_core.language import TextEncoder, prompt
+from genima_core.language import PROMPT, TextEncoder, prompt
 
 Scheduler: TypeAlias = (
     diffusers.EulerAncestralDiscreteScheduler | diffusers.EulerDiscreteScheduler | diffusers.DDIMScheduler
@@ -36,11 +36,19 @@ class PromptEmbeddings:
 @dataclass(frozen=True)
 class Prompts:
     encoders: tuple[TextEncoder, ...]
+    template: str = PROMPT
 
     @classmethod
-    def load(cls, folder: Path | str, count: int, device: str = "cpu", dtype: torch.dtype | None = None) -> "Prompts":
+    def load(
+        cls,
+        folder: Path | str,
+        count: int,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        template: str = PROMPT,
+    ) -> "Prompts":
         """Reads tokenizer/ and text_encoder/, and for two tokenizer_2/ and text_encoder_2/."""
-        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in SUFFIXES[:count]))
+        return cls(tuple(TextEncoder.load(folder, device, suffix, dtype) for suffix in SUFFIXES[:count]), template)
 
     def save(self, folder: Path) -> None:
         for encoder, suffix in zip(self.encoders, SUFFIXES, strict=False):
@@ -48,11 +56,12 @@ class Prompts:
 
     def check_distinct(self, instructions: Sequence[str]) -> None:
         """ValueError if two instructions are the same to it; see `TextEncoder.check_distinct`."""
-        self.encoders[0].check_distinct([prompt(instruction) for instruction in instructions])
+        self.encoders[0].check_distinct([prompt(instruction, self.template) for instruction in instructions])
 
     def embed(self, instructions: Sequence[str]) -> PromptEmbeddings:
         """What the networks are told for these instructions."""
-        encoded = [[encoder.encode(prompt(i)) for i in instructions] for encoder in self.encoders]
+        texts = [prompt(instruction, self.template) for instruction in instructions]
+        encoded = [[encoder.encode(text) for text in texts] for encoder in self.encoders]
         if len(encoded) == 1:
             return PromptEmbeddings(torch.cat([text.tokens for text in encoded[0]]))
         # SDXL reads both encoders' last layers but one, and the second one's pooled embedding.

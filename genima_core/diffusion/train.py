@@ -1,7 +1,7 @@
 """Trains the drawing agent with accelerate: on one process, or under `accelerate launch` on many."""
 
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genima_core.config import given, pick
 from genima_core.data.cache import WindowCache
@@ -64,6 +65,11 @@ def make_accelerator(training: DiffusionTraining) -> Accelerator:
     return Accelerator(cpu=device == "cpu", mixed_precision=MIXED[training.precision])
 
 
+def attention(device: torch.device) -> AbstractContextManager[None]:
+    """On CPUs the plain attention: torch's fused one has a slow way back, in bfloat16 a fifth of a whole step."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
 class Learner(nn.Module):
     """The networks that learn, as one module whose forward pass is their prediction; the frozen ones stand aside."""
 
@@ -102,7 +108,7 @@ def fit_diffusion(
     show_progress = show_progress and main
     networks = trainable.networks
     prepare_frozen(trainable, training)
-    examples = DrawingExamples(cache, networks.vae, config.crop_px, config.jitter, show_progress)
+    examples = DrawingExamples(cache, networks, config.crop_px, config.jitter, show_progress)
     if len(examples) < parts:
         raise ValueError(f"{len(examples)} training windows cannot be shared in {parts} parts; record more episodes")
     learner = Learner(trainable).train()
@@ -139,7 +145,8 @@ def fit_diffusion(
                 part = accelerator.process_index * training.accumulate + i
                 generator = run.generator(part)
                 last = i == training.accumulate - 1
-                with nullcontext() if last else accelerator.no_sync(model), out_of_memory(OUT_OF_MEMORY):
+                sync = nullcontext() if last else accelerator.no_sync(model)
+                with sync, attention(accelerator.device), out_of_memory(OUT_OF_MEMORY):
                     batch = examples.batch(index[part::parts], generator)
                     with accelerator.autocast():
                         loss = drawing_loss(model, trainable, batch, config, generator)
@@ -173,8 +180,7 @@ def drawing_loss(
     t = (u * last).long().clamp(max=last - 1).to(clean.device)
     noisy = noising.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
     prompts = networks.prompts.embed(batch.instructions).to(clean.device)
-    with torch.no_grad():
-        observed = networks.observe(batch.condition).contiguous(memory_format=torch.channels_last)
+    observed = batch.observed.contiguous(memory_format=torch.channels_last)
     predicted = model(noisy, t, prompts, observed).float()
     targets = {
         "sample": lambda: clean,

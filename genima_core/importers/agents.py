@@ -23,6 +23,9 @@ class Options:
     """Denoising steps of a drawing; the preset's by default."""
     look: Literal["released", "ours"] = "released"
     """What the targets look like that it was trained to draw."""
+    prompt: str | None = None
+    """What it was told in training, with {} for the instruction; the paper's by default. Without {}, one that draws
+    whatever was asked for, as an agent is that was trained on the pictures alone."""
 
 
 def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict[str, Any]:
@@ -46,6 +49,8 @@ def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict
     networks = load_base(config.family, base, trained if family.controlled else None, own_scheduler=True)
     if not family.controlled:
         networks = replace(networks, unet=load_part(UNet2DConditionModel, trained).eval())
+    if options.prompt is not None:
+        networks = replace(networks, prompts=replace(networks.prompts, template=options.prompt))
     if options.autoencoder is not None:
         networks = with_autoencoder(networks, options.autoencoder)
     DiffusionAgent.assemble(networks, config.size, config.draw_steps, LOOKS[options.look]).save(out)
@@ -55,6 +60,7 @@ def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict
         "trained": str(trained),
         "size": config.size,
         "steps": config.draw_steps,
+        "prompt": networks.prompts.template,
         "scheduler": type(networks.scheduler).__name__,
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in networks.parts().items()},
     }

@@ -2,10 +2,8 @@
 
 import io
 import re
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,8 @@ from genima_core.camera_sources.lens import View
 from genima_core.cameras import CameraRig
 from genima_core.config import pick
 from genima_core.data import layout
+from genima_core.data.conversion import Conversion
 from genima_core.data.dataset import (
-    Dataset,
-    DatasetWriter,
     episode_of,
     film_begins_s,
     film_of,
@@ -31,7 +28,7 @@ from genima_core.data.dataset import (
 )
 from genima_core.data.episode import Episode
 from genima_core.data.framing import Framing, framed
-from genima_core.data.origin import Origin, resume
+from genima_core.data.origin import Origin
 from genima_core.data.video import VideoFrames
 from genima_core.files import explained, read_json
 from genima_core.geometry import checked_numbers
@@ -130,8 +127,8 @@ class LeRobot:
     def episode(self, index: int) -> Episode:
         """ValueError, FileNotFoundError: it cannot be used."""
         row = self.rows[index]
-        about = episode_of(row, self.root)
-        success = self._success(row, about.success)
+        info = episode_of(row, self.root)
+        success = self._success(row, info.success)
         if not success and not self.options.include_failures:
             raise ValueError("a failed demonstration (--include-failures includes it)")
         q, opening = self._values(row, self.state), self._opening(row, self.gripper)
@@ -150,9 +147,9 @@ class LeRobot:
             gripper=opening,
             action_q=q[after] if self.action is None else self._values(row, self.action),
             action_gripper=opening[after] if self.gripper_action is None else self._opening(row, self.gripper_action),
-            instruction=about.tasks[0],
-            task=self.options.task or about.task,
-            seed=about.seed,
+            instruction=info.tasks[0],
+            task=self.options.task or info.task,
+            seed=info.seed,
             success=success,
         )
 
@@ -311,50 +308,14 @@ def convert_lerobot(source: Path, out: Path, options: Options, show_progress: bo
     An episode that cannot be used is left out, with its reason. Where there are no joint actions, an action is what is
     measured in the next row. ValueError, FileNotFoundError: nothing can be converted, or `out` holds something else.
     """
-    begun_s, lerobot = time.monotonic(), LeRobot(source, options)
+    lerobot = LeRobot(source, options)
     origin = Origin("converted from LeRobot", {"source": str(Path(source).resolve()), **options.arguments()})
-    known, before = resume(out, origin)
-    done, skipped = list(before.episodes[:known]), dict[str, str]()
-    with ExitStack() as stack:
-        writer: DatasetWriter | None = None
+    with Conversion(source, out, origin) as conversion:
+        conversion.report = lerobot.report
         for index in track(range(len(lerobot.rows)), "converting", disable=not show_progress):
-            if (name := f"episode_{index:06d}") in done:
-                continue
-            try:
-                episode = lerobot.episode(index)
-                if writer is None:
-                    writer = stack.enter_context(DatasetWriter(out, lerobot.rig, lerobot.fps))
-                # Before the episode, so that a kill in between leaves a name too many and none too few.
-                replace(origin, episodes=(*done, name), report=lerobot.report).save(out)
-                writer.add(episode)
-            except (ValueError, FileNotFoundError) as error:
-                skipped[name] = str(error)
-                continue
-            done.append(name)
-    if not done:
-        reasons = "; ".join(dict.fromkeys(skipped.values())) or "it holds no episodes"
-        raise ValueError(f"nothing of {source} can be converted: {reasons}")
-    return _summary(source, out, lerobot.report, len(done) - known, skipped, time.monotonic() - begun_s)
-
-
-def _summary(
-    source: Path, out: Path, report: Mapping[str, Any], added: int, skipped: Mapping[str, str], seconds: float
-) -> dict[str, Any]:
-    dataset = Dataset(out)
-    for name, reason in skipped.items():
-        print(f"left out {name}: {reason}")
-    for what, where in report.items():
+            if (name := f"episode_{index:06d}") not in conversion.done:
+                with conversion.leaving_out(name):
+                    conversion.add(name, lerobot.episode(index), lerobot.rig, lerobot.fps)
+    for what, where in lerobot.report.items():
         print(f"{what}: {where}")
-    count = f"{len(dataset)} episodes, {sum(dataset.lengths)} frames"
-    print(f"{out}: {count}; {added} new in {seconds:.0f} s, {len(skipped)} left out")
-    return {
-        "source": str(source),
-        "out": str(out),
-        "episodes": len(dataset),
-        "added": added,
-        "skipped": dict(skipped),
-        "frames": sum(dataset.lengths),
-        **report,
-        "seconds": round(seconds, 2),
-        "fingerprint": dataset.fingerprint(),
-    }
+    return conversion.summary(**lerobot.report)

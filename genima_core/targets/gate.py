@@ -1,8 +1,9 @@
 """Checks a drawing before it becomes motion: can these spheres be the arm, a second from now?
 
 What is checked, in this order: the picture is no noise; it shows the observation that it was drawn over; each sphere is
-found; its views agree on one point in space; the four points are those of one configuration of the arm; they lie in the
-workspace; and the arm can get there in time. Spheres are told by colour alone, which needs no observation. The
+found, and found in every view that shows enough of it; its views agree on one point in space; the points are those of
+one configuration of the arm; they lie in the workspace; and the arm can get there in time. One sphere beside the
+gripper's may be out of sight of all cameras but one. Spheres are told by colour alone, which needs no observation. The
 observation, where it is given, is what tells a drawing of another scene, because that can be geometrically perfect.
 """
 
@@ -37,7 +38,8 @@ class GateConfig:
     scene_levels: float = 13.0
     """Difference from the observation beside the spheres, of 255 levels, mean over the cameras on the base."""
     reprojection: float = 0.1
-    """Of the view's width: a drawn centre and its point seen from that camera."""
+    """Of the view's width: a drawn centre and its point seen from that camera. Half of it for the base, which does not
+    move, and twice for a sphere that only one view shows, which the others locate through the arm."""
     hand_radii: float = 1.0
     """In views from the hand in addition, of the sphere's radius there: one that fills the view is drawn carelessly."""
     seen_pixels: float = 0.008
@@ -116,10 +118,13 @@ class Gate:
         T_base_cam = camera_poses(self.rig, q_now)
         # What the observation shows already is no sphere, be it as red as one.
         centres = find_centres(drawing, observation=observation, look=self.look)
-        points, error_px, allowed_px = self._locate(T_base_cam, centres, self.rig.arm.target_poses(q_now)[:, :3, 3])
+        points = self._locate(T_base_cam, centres, self.rig.arm.target_poses(q_now)[:, :3, 3])
         arm = reach(self.rig.arm, points, q_now)
-        drawn = np.isfinite(centres[..., 0]) | ~np.isfinite(points[:, 0])  # what is nowhere has been said already
-        unseen = np.where(drawn, 0.0, _parts(outline_labels(self.rig, T_base_cam, arm.points)))
+        error_px, allowed_px = self._errors(T_base_cam, centres, points, arm)
+        parts = _parts(outline_labels(self.rig, T_base_cam, arm.points))
+        lost = self._lost(points, parts)
+        drawn = np.isfinite(centres[..., 0]) | lost  # what is lost is said of all views together
+        unseen = np.where(drawn, 0.0, parts)
         speed = np.abs(arm.q - q_now) / self.duration_s / self.rig.arm.limits.velocity
         tcp_speed = float(np.linalg.norm(arm.points[3] - self.rig.arm.target_poses(q_now)[3, :3, 3])) / self.duration_s
         noise = np.array([_noise(view) for view in drawing])
@@ -130,7 +135,7 @@ class Gate:
             scene = float(np.mean([_difference(*view) for view in views]))
         reasons = (
             *self._of_pictures(noise, scene),
-            *self._of_points(points, centres, error_px, allowed_px),
+            *self._of_points(lost, centres, error_px, allowed_px),
             *self._of_arm(arm, points, unseen, speed, tcp_speed),
         )
         measures = Measures(
@@ -153,30 +158,41 @@ class Gate:
         """Part of each view that a sphere must take up to be needed there, (views, 1)."""
         return np.where(self._on_hand, self.config.hand_pixels, self.config.seen_pixels)[:, None]
 
-    def _locate(
-        self, T_base_cam: np.ndarray, centres: np.ndarray, now: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points (4, 3) m, distances (views, 4) px of the drawn from their centres, and what is allowed there.
-
-        `now` (4, 3) m are the frames of the arm at present: those that never move, the base's, need no second view.
-        """
-        points = self._known(triangulate(self.rig, T_base_cam, centres), centres, now)
+    def _locate(self, T_base_cam: np.ndarray, centres: np.ndarray, now: np.ndarray) -> np.ndarray:
+        """Points (4, 3) m; `now` are the frames of the arm at present: those that never move, the base's, are known."""
+        points = np.where(self._still[:, None], now, triangulate(self.rig, T_base_cam, centres))
         # Where another sphere hides a part, or the view ends, the rest has another centre: known once they are located.
         shift = self._shift(T_base_cam, points)
-        points = self._known(triangulate(self.rig, T_base_cam, centres - shift), centres, now)
+        return np.where(self._still[:, None], now, triangulate(self.rig, T_base_cam, centres - shift))
+
+    def _errors(
+        self, T_base_cam: np.ndarray, centres: np.ndarray, points: np.ndarray, arm: Reach
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Distances (views, 4) px of the drawn spheres from where they should be, and what is allowed there."""
+        located = np.isfinite(points)
+        points = np.where(located, points, arm.points)
         pixels, radii = project(self.rig, T_base_cam, points)
         error_px = np.linalg.norm(centres - pixels - self._shift(T_base_cam, points), axis=-1)
         # Models colour a view from the hand where no sphere can be; what nothing is located by, endangers nothing.
         on_hand = self._on_hand[:, None]
         absent = _parts(outline_labels(self.rig, T_base_cam, points)) <= self._needed
         error_px[on_hand & absent] = np.nan
-        carelessness_px = np.where(on_hand, self.config.hand_radii * np.nan_to_num(radii), 0.0)
-        return points, error_px, self.config.reprojection * self.rig.size[0] + carelessness_px
+        sure = np.where(self._still, 0.5, np.where(located[:, 0], 1.0, 2.0))
+        # A camera within a sphere sees no radius, and nothing but it.
+        radii_px = np.nan_to_num(radii, nan=self.rig.size[0])
+        carelessness_px = np.where(on_hand, self.config.hand_radii * radii_px, 0.0)
+        return error_px, sure * self.config.reprojection * self.rig.size[0] + carelessness_px
 
-    def _known(self, points: np.ndarray, centres: np.ndarray, now: np.ndarray) -> np.ndarray:
-        """The points, but those of frames that never move where they are, if they are drawn at all."""
-        still = np.isfinite(centres[..., 0]).any(axis=0) & self._still
-        return np.where(still[:, None], now, points)
+    def _lost(self, points: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        """Which spheres (4,) would have to be located and are not: the gripper's, those that two views should show
+        (`parts` (views, 4) of them, where the arm puts them), and any if that leaves less than two that move.
+        """
+        absent = ~np.isfinite(points[:, 0])
+        needed = (parts > self._needed).sum(axis=0) >= 2
+        needed[TARGET_NAMES.index("gripper")] = True
+        if (absent & ~needed).sum() > 1:
+            needed[:] = True
+        return absent & needed
 
     @property
     def _still(self) -> np.ndarray:
@@ -198,12 +214,11 @@ class Gate:
             yield f"the drawing shows another scene than the cameras: beside the spheres it differs by {levels}"
 
     def _of_points(
-        self, points: np.ndarray, centres: np.ndarray, error_px: np.ndarray, allowed_px: np.ndarray
+        self, lost: np.ndarray, centres: np.ndarray, error_px: np.ndarray, allowed_px: np.ndarray
     ) -> Iterator[str]:
-        for target in np.flatnonzero(~np.isfinite(points).all(axis=-1)):
+        for target in np.flatnonzero(lost):
             views = [self.rig.names[view] for view in np.flatnonzero(np.isfinite(centres[:, target, 0]))]
-            needed = "1 is needed" if self._still[target] else "2 are needed"
-            seen = f"it is drawn in {len(views)} of {len(centres)} views ({', '.join(views) or 'none'}), {needed}"
+            seen = f"it is drawn in {len(views)} of {len(centres)} views ({', '.join(views) or 'none'}), 2 are needed"
             yield f"the {TARGET_NAMES[target]} sphere cannot be located: {seen}"
         for view, target in np.argwhere(error_px > allowed_px):
             what = f"the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} view"

@@ -1,5 +1,6 @@
 """What a training is given: light, so that the command line can show it at once."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,8 @@ class Training:
     """Threads of torch on the CPU; torch's own choice by default."""
     workers: int = 2
     """Processes that prepare the data, once, before the training."""
+    cache: Path | None = None
+    """Folder of what is prepared; by default the data set's .cache, or that of `out` where nothing can be written."""
     every: int = 100
     """Steps between two validations."""
     checked: int = 64
@@ -42,6 +45,10 @@ class Training:
             raise ValueError(f"steps is {self.steps} and minutes is {self.minutes}; give one of them, above 0")
         if self.every < 1 or self.checked < 1:
             raise ValueError(f"every is {self.every} and checked is {self.checked}; both must be at least 1")
+
+    @property
+    def cache_folder(self) -> Path:
+        return self.cache or (self.data if os.access(self.data, os.W_OK) else self.out) / ".cache"
 
 
 @dataclass(frozen=True)

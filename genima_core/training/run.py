@@ -124,8 +124,9 @@ class Run:
         )
 
     def finish(self, scores: Mapping[str, Any], model: nn.Module) -> None:
-        """Writes scores.json: how long, how fast, how large, how good."""
+        """Writes scores.json: on what, how long, how fast, how large, how good."""
         content = {
+            "dataset": self.options.get("dataset"),
             "steps": self.step,
             "minutes": self.elapsed_s / 60,
             "samples_per_s": self.samples_per_s,

@@ -74,18 +74,18 @@ def _judge(folder: Path, changed: bool) -> None:
     """Measures a recording of ours that was mended, or whose recorder died before; what was against it before stays."""
     bag = open_bag(folder)
     try:
-        about = bag.about
+        info = bag.info
     except ValueError:  # `info` tells
         return
-    if about is not None and (changed or not about.quality):
-        quality = quality_of_bag(bag)
-        reasons = dict.fromkeys((*about.suspect, *suspect(quality, QualityBounds())))
-        replace(about, quality=quality.to_dict(), suspect=tuple(reasons)).save(folder)
+    if info is not None and (changed or not info.quality):
+        quality = quality_of_bag(bag, info)
+        reasons = dict.fromkeys((*info.suspect, *suspect(quality, QualityBounds())))
+        replace(info, quality=quality.to_dict(), suspect=tuple(reasons)).save(folder)
 
 
 def describe(folder: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"folder": str(folder), "name": folder.name, "state": "damaged", "problem": ""}
-    row |= {"duration_s": 0.0, "size_bytes": 0, "topics": {}, "about": None}
+    row |= {"duration_s": 0.0, "size_bytes": 0, "topics": {}, "info": None}
     try:
         bag = open_bag(folder)
         row |= {"size_bytes": sum(path.stat().st_size for path in bag.files), "duration_s": bag.duration_s}
@@ -106,9 +106,9 @@ def describe(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         return row | {"problem": str(error), "state": "no bag"}
     try:
-        if (about := bag.about) is not None:
+        if (info := bag.info) is not None:
             shown = ("task", "instruction", "label", "suspect", "seed", "begun_at", "quality")
-            row["about"] = {name: getattr(about, name) for name in shown}
+            row["info"] = {name: getattr(info, name) for name in shown}
     except ValueError as error:  # the messages are whole, and repair mends only those
         problems = [row["problem"], f"{error}; without the file it is read as a foreign bag"]
         row["problem"] = "; ".join(filter(None, problems))
@@ -125,20 +125,20 @@ def _found(path: Path) -> list[Path]:
 
 
 def _show_one(row: dict, console: Console) -> None:
-    about: dict = row["about"] or {}
+    info: dict = row["info"] or {}
     lines = [
         ("bag", row["folder"]),
         ("state", row["state"] + (f": {row['problem']}" if row["problem"] else "")),
         ("length", f"{row['duration_s']:.1f} s, {row['size_bytes'] / 1e6:.1f} MB"),
     ]
-    if about:
+    if info:
         lines += [
-            ("task", f"{about['task']}: {about['instruction']}"),
-            ("label", about["label"] or "none"),
-            ("suspect", "; ".join(about["suspect"]) or "no"),
-            ("begun", about["begun_at"]),
+            ("task", f"{info['task']}: {info['instruction']}"),
+            ("label", info["label"] or "none"),
+            ("suspect", "; ".join(info["suspect"]) or "no"),
+            ("begun", info["begun_at"]),
         ]
-        for name, value in about["quality"].items():
+        for name, value in info["quality"].items():
             if not isinstance(value, dict):
                 lines.append((name, f"{value:.2f}" if isinstance(value, float) else str(value)))
     for name, value in lines:
@@ -152,15 +152,15 @@ def _show_one(row: dict, console: Console) -> None:
 def _show_many(rows: list[dict], console: Console) -> None:
     table = Table("episode", "length", "MB", "state", "label", "task", "suspect", box=None)
     for row in rows:
-        about: dict = row["about"] or {}
+        info: dict = row["info"] or {}
         table.add_row(
             row["name"],
             f"{row['duration_s']:.1f} s",
             f"{row['size_bytes'] / 1e6:.1f}",
             row["state"],
-            about.get("label", ""),
-            about.get("task", ""),
-            "; ".join(about.get("suspect", ())) or row["problem"],
+            info.get("label", ""),
+            info.get("task", ""),
+            "; ".join(info.get("suspect", ())) or row["problem"],
         )
     console.print(table)
 

@@ -42,37 +42,37 @@ def cameras(save: Path | None = None, json: Path | None = None) -> int:
         json: File for the same as JSON.
     """
     rs = import_realsense()
-    found = [about for _, about in devices(rs)]
+    found = [info for _, info in devices(rs)]
     if not found:
         text = "no RealSense camera is connected; check cable and port, and on Linux librealsense's udev rules"
         raise RuntimeError(text)
     problems = {}
     if save is not None:
-        for about in found:
+        for info in found:
             try:
-                save_picture(rs, about, save / about.serial)
+                save_picture(rs, info, save / info.serial)
             except (OSError, RuntimeError, ValueError) as error:
-                problems[about.serial] = f"no picture: {error}"
+                problems[info.serial] = f"no picture: {error}"
     table, rows = Table("camera", "serial", "USB", "firmware", "colour profiles", box=None), []
-    for about in found:
-        table.add_row(about.name, about.serial, about.usb or "?", about.firmware, in_short(about.profiles) or "none")
-        problem, profiles = problems.get(about.serial, ""), [str(profile) for profile in about.profiles]
-        rows.append({**asdict(about), "profiles": profiles, "usb2": about.slow, "problem": problem})
+    for info in found:
+        table.add_row(info.name, info.serial, info.usb or "?", info.firmware, in_short(info.profiles) or "none")
+        problem, profiles = problems.get(info.serial, ""), [str(profile) for profile in info.profiles]
+        rows.append({**asdict(info), "profiles": profiles, "usb2": info.slow, "problem": problem})
     Console().print(table)
-    for about in found:
-        if about.slow:
-            print(f"{about.serial} is connected by USB {about.usb}: use a USB 3 port and a USB 3 cable")
-        if about.serial in problems:
-            print(f"{about.serial}: {problems[about.serial]}")
+    for info in found:
+        if info.slow:
+            print(f"{info.serial} is connected by USB {info.usb}: use a USB 3 port and a USB 3 cable")
+        if info.serial in problems:
+            print(f"{info.serial}: {problems[info.serial]}")
     write_json(json, {"cameras": rows})
     return 1 if problems else 0
 
 
-def save_picture(rs: ModuleType, about: Device, folder: Path) -> None:
+def save_picture(rs: ModuleType, info: Device, folder: Path) -> None:
     """A settled picture of a camera; ValueError, OSError or RuntimeError if it cannot be opened, or none comes."""
-    if not about.profiles:
+    if not info.profiles:
         raise ValueError("it has no colour stream")
-    config = RealSenseConfig(about.serial, nearest(about.profiles, PREFERRED, 1)[0])
+    config = RealSenseConfig(info.serial, nearest(info.profiles, PREFERRED, 1)[0])
     frame, count, end_s = None, 0, time.monotonic() + WITHIN_S
     with closing(open_realsense(rs, config, None, time.time)) as source:
         while count < SETTLED and time.monotonic() < end_s:

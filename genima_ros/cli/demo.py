@@ -28,7 +28,7 @@ REST_S = 5.0
 SETTLE_S = 0.4
 MEMORY_EVERY_S = 2.0
 SPIN_S = 0.1
-SHOWN = ("push_button", "open_drawer", "pick_up_cup", "turn_tap")
+SHOWN = ("press_switch", "turn_tap", "take_lid_off_saucepan", "pick_up_cup")
 """The tasks that are done if none is asked for."""
 AFTERWARDS_S = 1.0
 """The film goes on for this long after success."""

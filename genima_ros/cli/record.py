@@ -207,11 +207,11 @@ def summarise(task: str, out: Path, first: int, discarded: int) -> dict:
         if number_of(folder) < first:
             continue
         try:
-            about = EpisodeInfo.load(folder)
+            info = EpisodeInfo.load(folder)
         except (FileNotFoundError, ValueError) as error:
-            about = EpisodeInfo(task=task, instruction="", suspect=(str(error),))
-        seconds, lost = about.quality.get("duration_s"), about.quality.get("frames_lost")
-        row = {"episode": number_of(folder), "label": about.label, "suspect": list(about.suspect)}
+            info = EpisodeInfo(task=task, instruction="", suspect=(str(error),))
+        seconds, lost = info.quality.get("duration_s"), info.quality.get("frames_lost")
+        row = {"episode": number_of(folder), "label": info.label, "suspect": list(info.suspect)}
         kept.append({**row, "seconds": seconds, "frames_lost": lost})
     counts = {"kept": len(kept), "suspect": sum(bool(e["suspect"]) for e in kept), "discarded": discarded}
     return {"task": task, "out": str(out), **counts, "episodes": kept}

@@ -71,8 +71,8 @@ def replay(
             renamed = setup.remappings(arm_namespace).items()
             replayer = stack.enter_context(Replayer(join_domain(domain), setup.arm, renamed))
         result = run(replayer, motion, sim)
-    about = {name: getattr(motion, name) for name in ("task", "seed", "source", "duration_s")}
-    write_json(json, {"episode": str(episode), "index": index, "speed": speed, **about, **result})
+    info = {name: getattr(motion, name) for name in ("task", "seed", "source", "duration_s")}
+    write_json(json, {"episode": str(episode), "index": index, "speed": speed, **info, **result})
     solved = "" if result["success"] is None else f"; the task is {'' if result['success'] else 'not '}solved"
     most = f"{result['max_error_rad']:.4f} rad (max, at {result['max_error_at_s']:.1f} s)"
     off = f"{result['median_error_rad']:.4f} rad (median), {most} from where it was recorded"

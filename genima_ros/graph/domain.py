@@ -139,9 +139,9 @@ def abandoned_segments(shm: Path = SHM) -> Iterator[Path]:
     """Segments of killed processes of this user: one that lives holds a lock on a file beside its segment."""
     for path in sorted(shm.glob("fastrtps_*")):
         with suppress(OSError):  # gone meanwhile, somebody else's, or held
-            about = path.stat()
-            young = time.time() - about.st_mtime < YOUNG_S
-            if not SEGMENT.fullmatch(path.name) or about.st_uid != os.getuid() or young:
+            info = path.stat()
+            young = time.time() - info.st_mtime < YOUNG_S
+            if not SEGMENT.fullmatch(path.name) or info.st_uid != os.getuid() or young:
                 continue
             with _lock_file(path).open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,11 +49,11 @@ class Package:
 def extras() -> dict[str, list[Package]]:
     """Each extra's packages, the core's under ""; RuntimeError where the distribution itself is not installed."""
     try:
-        about = metadata(DISTRIBUTION)
+        info = metadata(DISTRIBUTION)
     except PackageNotFoundError as error:
         raise RuntimeError(f"{DISTRIBUTION} is not installed; in its source tree: pip install -e .") from error
-    groups: dict[str, list[Package]] = {extra: [] for extra in ("", *(about.get_all("Provides-Extra") or ()))}
-    for requirement in map(Requirement, about.get_all("Requires-Dist") or ()):
+    groups: dict[str, list[Package]] = {extra: [] for extra in ("", *(info.get_all("Provides-Extra") or ()))}
+    for requirement in map(Requirement, info.get_all("Requires-Dist") or ()):
         # The core's has no marker, or one that holds without any extra.
         for extra, packages in groups.items():
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):

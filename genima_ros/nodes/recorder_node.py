@@ -136,9 +136,9 @@ class RecorderNode(GraphNode[RecorderParameters]):
         ended_ns = time.time_ns()
         self.say(interfaces.RECORDING, data=False)
         self._episode = None
-        about = episode.finish(ended_ns, self._instruction())
+        info = episode.finish(ended_ns, self._instruction())
         self._last = episode
-        self._kept[episode.number] = bool(about.suspect)
+        self._kept[episode.number] = bool(info.suspect)
         self.diagnostics.publish()
         return episode.verdict
 
@@ -172,7 +172,7 @@ class RecorderNode(GraphNode[RecorderParameters]):
             episode.relabel("success" if success else "failure")
         except OSError as error:
             raise RuntimeError(f"{episode.name} cannot be labelled: {error}") from error
-        return f"{episode.name} is labelled {episode.about.label}"
+        return f"{episode.name} is labelled {episode.info.label}"
 
     def _about(self) -> EpisodeInfo:
         rig = self._rig
@@ -204,11 +204,11 @@ class RecorderNode(GraphNode[RecorderParameters]):
             "episode": episode.number if episode else next_number(self.parameters.out),
             "seconds": now_s - self._begun_s if episode else 0.0,
             "again_in_s": 0.0 if self._again_s is None else max(0.0, self._again_s - now_s),
-            "label": newest.about.label if newest else "",
+            "label": newest.info.label if newest else "",
             "instruction": self._instruction(),
             "kept": len(self._kept),
             "suspect": sum(self._kept.values()),
-            "last_suspect": int(last is not None and bool(last.about.suspect)),
+            "last_suspect": int(last is not None and bool(last.info.suspect)),
             "discarded": self._discarded,
             "verdict": last.verdict if last else "",
             "free_gb": free_bytes(self.parameters.out) / 1e9,

@@ -45,7 +45,7 @@ def test_the_end_of_a_demonstration_is_learned_as_standing_still(model, batch):
     terms = model.losses(batch)
     torch.manual_seed(0)
     padded = model.losses(replace(batch, is_pad=torch.ones_like(batch.is_pad)))
-    assert set(terms) == {"joints", "gripper", "kl", "position", "keypoints"}
+    assert set(terms) == {"joints", "gripper", "kl", "position", "keypoints", "turn"}
     for name, value in terms.items():
         torch.testing.assert_close(value, padded[name], msg=name)
 

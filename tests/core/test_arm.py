@@ -215,3 +215,15 @@ def test_a_gripper_knows_its_widths():
     assert PANDA.gripper.joint_positions(0.5).tolist() == pytest.approx([0.02, 0.02])
     with pytest.raises(ValueError, match="moves one joint"):
         Gripper("gripper_command", ("a", "b"))
+
+
+def test_drawn_frames_of_joints_may_stay_as_they_are_at_zero(rng):
+    """As CoppeliaSim has them: only the joints before turn them."""
+    still, q = replace(PANDA, joints_turn=False), rng.uniform(-1, 1, (5, 7)) + PANDA.home
+    np.testing.assert_allclose(still.target_poses(q)[..., :3, 3], PANDA.target_poses(q)[..., :3, 3])
+    np.testing.assert_allclose(still.target_poses(q)[:, 3], PANDA.target_poses(q)[:, 3])
+    for place, joint in enumerate((1, 3, 5)):
+        at_zero = q.copy()
+        at_zero[:, joint] = 0.0
+        np.testing.assert_allclose(still.target_poses(q)[:, place], PANDA.target_poses(at_zero)[:, place], atol=1e-12)
+    assert not arm_from(json.loads(json.dumps(still.to_dict()))).joints_turn

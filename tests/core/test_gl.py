@@ -36,3 +36,8 @@ def test_the_renderers_import_in_either_order(first):
     second = {"mujoco": "pyrender", "pyrender": "mujoco"}[first]
     result = run(f"from genima_core import gl; import {first}; import {second}")
     assert result.returncode == 0, result.stderr
+
+
+def test_a_task_alone_loads_where_egl_was_chosen_before():
+    result = run("from genima_core.sim.task import make_task; make_task('turn_tap')", MUJOCO_GL="egl")
+    assert result.returncode == 0, result.stderr

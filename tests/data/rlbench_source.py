@@ -20,12 +20,12 @@ from . import synthetic
 
 T_WORLD_BASE = geometry.make_transform(Rotation.from_euler("z", 20, degrees=True).as_matrix(), [-0.268, -0.006, 0.75])
 """RLBench's arm stands on a table; the turn is ours, so that nothing is parallel by chance."""
-T_TCP_TIP = geometry.make_transform(np.diag([-1.0, -1.0, 1.0]), [0.0004, 0.0021, 0.0070])
-"""Of RLBench's Panda, from its URDF."""
-Q_ZERO = np.radians([0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0])
-"""By how much RLBench's joints are further than it says."""
+T_TCP_TIP = geometry.make_transform(np.diag([-1.0, -1.0, 1.0]), [0.0010, 0.0026, 0.0064])
+"""Nearly that of RLBench's Panda, so that what is found is not what was known."""
+Q_ZERO = np.radians([0.0, 0.0, 0.0, 4.1, 0.0, 0.0, 0.0])
+"""By how much the joints are further than the recording says, likewise."""
 JOINT5_SHIFT = np.array([0.42e-3, 0.22e-3, -0.45e-3])
-"""By how much joints 5 to 7 lie off the vendor's DH parameters there."""
+"""By how much joints 5 to 7 of RLBench's Panda lie off the vendor's DH parameters, in the frame of link 4."""
 DESCRIPTIONS = ["open the box", "grip the lid and lift it"]
 
 
@@ -60,11 +60,9 @@ def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: b
     """The attributes of each row's observation, of an arm at `q` (T, 7) rad in the vendor's convention."""
     rows = []
     for t in range(len(q)):
-        misc = {"variation_index": 0, "joint_poses": joint_poses(q[t])}
+        misc = {"variation_index": 0}
         for camera in rig.cameras:
-            T_world_cam = (
-                T_WORLD_BASE @ camera.T_base_cam(PANDA.frame_pose(q[t], "hand")) @ np.diag([-1.0, -1.0, 1.0, 1.0])
-            )
+            T_world_cam = T_WORLD_BASE @ camera.T_base_cam(hand_pose(q[t])) @ np.diag([-1.0, -1.0, 1.0, 1.0])
             k = camera.intrinsics
             K = np.array([[-k.fx, 0.0, k.width / 2], [0.0, -k.fy, k.height / 2], [0.0, 0.0, 1.0]])
             misc |= {
@@ -74,14 +72,14 @@ def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: b
             }
         if commands and t > 0:
             misc["joint_position_action"] = np.append(q[t] - Q_ZERO + 0.001, gripper[t])
-        T_world_tip = T_WORLD_BASE @ PANDA.frame_pose(q[t], "tcp") @ T_TCP_TIP
+        T_world_tip = T_WORLD_BASE @ hand_pose(q[t]) @ PANDA.T_hand_tcp @ T_TCP_TIP
         rows.append(
             {
                 "front_rgb": None,
                 "wrist_depth": None,
                 "joint_forces": np.ones(7),
                 "joint_positions": q[t] - Q_ZERO,
-                "joint_velocities": np.full(7, 0.125),
+                "joint_velocities": np.full(7, 0.125),  # wrong, as in many data sets
                 "gripper_open": float(gripper[t]),
                 "gripper_matrix": T_world_tip,
                 "task_low_dim_state": np.arange(3.0),
@@ -91,19 +89,12 @@ def observations(q: np.ndarray, gripper: np.ndarray, rig: CameraRig, commands: b
     return rows
 
 
-def joint_poses(q: np.ndarray) -> list[np.ndarray]:
-    """x, y, z and quaternion x, y, z, w of the joints. CoppeliaSim's frame of a joint does not turn with it."""
-    T_base_joint = PANDA.forward_kinematics(q)[:7]
-    poses = []
-    for i, T in enumerate(T_base_joint):
-        T_base_fixed = T @ geometry.make_transform(Rotation.from_euler("z", -q[i]).as_matrix(), np.zeros(3))
-        if i == 4:
-            R_base_link4 = T_base_fixed[:3, :3]
-        if i >= 4:
-            T_base_fixed[:3, 3] += R_base_link4 @ JOINT5_SHIFT
-        T_world_fixed = T_WORLD_BASE @ T_base_fixed
-        poses.append(np.concatenate([T_world_fixed[:3, 3], geometry.to_quat_xyzw(T_world_fixed)]))
-    return poses
+def hand_pose(q: np.ndarray) -> np.ndarray:
+    """T_base_hand of RLBench's Panda."""
+    T_base_link4 = PANDA.forward_kinematics(np.append(q[:4], np.zeros(3)))[4]
+    T_base_hand = PANDA.frame_pose(q, "hand").copy()
+    T_base_hand[:3, 3] += T_base_link4[:3, :3] @ JOINT5_SHIFT
+    return T_base_hand
 
 
 def write_episode(folder: Path, rows: list[dict], images: dict[str, np.ndarray], protocol: int = 4) -> None:

@@ -164,5 +164,5 @@ def test_an_older_version_is_told_how_to_upgrade(tmp_path, rig):
 def test_a_damaged_episode_is_left_out(tmp_path, rig, capsys):
     root = source.write(tmp_path / "set")
     (root / "videos/observation.images.wrist_left/chunk-000/file-000.mp4").write_bytes(b"no video")
-    with pytest.raises(ValueError, match="nothing of .*can be converted: video .*is damaged"):
+    with pytest.raises(ValueError, match="nothing of .*could be converted: episode_000000: video .*is damaged"):
         convert(root, rig)

@@ -19,7 +19,7 @@ from . import synthetic
 @pytest.fixture(scope="session")
 def tiny() -> DiffusionConfig:
     """The demo preset, shrunk."""
-    base = BaseConfig((16, 16, 16), heads=2, conditioning_channels=(4, 4, 4, 8), text_width=16)
+    base = BaseConfig((16, 16, 16), heads=2, text_width=16)
     autoencoder = replace(
         DEMO.autoencoder, latent_channels=8, width=16, encoder_blocks=1, decoder_blocks=1, batch_size=8
     )

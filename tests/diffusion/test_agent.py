@@ -10,9 +10,12 @@ from diffusers import AutoencoderKL, ControlNetModel, EulerAncestralDiscreteSche
 from safetensors.torch import load_file, save_file
 
 from genima_core.diffusion.agent import PARTS, DiffusionAgent
+from genima_core.diffusion.building import load_base
 from genima_core.diffusion.networks import Networks, Prompts
 from genima_core.language import TextEncoder, prompt
 from genima_core.pixels import tile, untile
+
+from .bases import save_base
 
 INSTRUCTION = "push the red button"
 
@@ -89,10 +92,18 @@ def test_refuses_to_draw_in_no_steps(agent, images):
         agent.draw(images, INSTRUCTION, seed=0, steps=0)
 
 
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory):
+    """The folder of an agent with a ControlNet."""
+    folder = tmp_path_factory.mktemp("controlled")
+    DiffusionAgent.assemble(load_base("sd", str(save_base(folder / "base", "sd"))), (32, 32), 2).save(folder / "agent")
+    return folder / "agent"
+
+
 @pytest.mark.parametrize("part", [*PARTS, "controlnet"])
-def test_a_missing_part_is_named(trained, tmp_path, part):
+def test_a_missing_part_is_named(controlled, tmp_path, part):
     folder = tmp_path / "agent"
-    shutil.copytree(trained / "agent", folder)
+    shutil.copytree(controlled, folder)
     shutil.rmtree(folder / part) if (folder / part).is_dir() else (folder / part).unlink()
     with pytest.raises(FileNotFoundError, match=f"{part} is missing.*the shipped checkpoints/demo"):
         DiffusionAgent.load(folder)
@@ -109,9 +120,9 @@ def test_a_missing_part_is_named(trained, tmp_path, part):
         "text_encoder/model.safetensors",
     ],
 )
-def test_a_damaged_part_is_an_error(trained, tmp_path, file):
+def test_a_damaged_part_is_an_error(controlled, tmp_path, file):
     folder = tmp_path / "agent"
-    shutil.copytree(trained / "agent", folder)
+    shutil.copytree(controlled, folder)
     (folder / file).write_bytes(b"{ not what it was")
     with pytest.raises((ValueError, FileNotFoundError), match=str(folder)):
         DiffusionAgent.load(folder)
@@ -138,7 +149,7 @@ def test_weights_are_stored_in_half_precision_and_used_in_single(trained, agent)
     assert agent.networks.unet.dtype == agent.networks.vae.dtype == torch.float32
     assert not list(trained.glob(".agent.*"))
     told = json.loads((trained / "agent" / "agent.json").read_text())
-    assert (told["family"], told["size"], told["steps"]) == ("sd", [32, 32], 2)
+    assert (told["family"], told["size"], told["steps"]) == ("pix2pix", [32, 32], 2)
 
 
 def test_an_agent_around_other_diffusers_classes_is_saved_and_loaded(tmp_path, images):

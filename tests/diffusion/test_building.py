@@ -121,12 +121,13 @@ def test_weights_downloaded_in_half_precision_only_are_taken(bases, tmp_path):
     assert networks.unet.dtype == networks.prompts.encoders[0].model.dtype == torch.float32
 
 
-def test_a_released_agent_draws_as_its_authors_run_it(bases, tmp_path, rng):
-    """With the scheduler of its base; the stock pipeline of the converted folder must agree."""
+@pytest.mark.parametrize("template", [None, "a robot that should {}", "tiled perspectives"])
+def test_a_released_agent_draws_as_its_authors_run_it(bases, tmp_path, rng, template):
+    """With the scheduler of its base, and what it was told; the stock pipeline of the converted folder must agree."""
     control = load_base("sd", str(bases["sd"])).controlnet
     torch.nn.init.normal_(control.controlnet_mid_block.weight)
     control.save_pretrained(tmp_path / "released")
-    options = Options(base=str(bases["sd"]), size=32, denoising_steps=3)
+    options = Options(base=str(bases["sd"]), size=32, denoising_steps=3, prompt=template)
     summary = convert_agent(tmp_path / "released", tmp_path / "agent", options)
     assert summary["scheduler"] == "EulerDiscreteScheduler"
     agent = DiffusionAgent.load(tmp_path / "agent")
@@ -134,7 +135,9 @@ def test_a_released_agent_draws_as_its_authors_run_it(bases, tmp_path, rng):
     images = rng.integers(0, 256, (4, 32, 32, 3), dtype="uint8")
     call = {"num_inference_steps": 3, "guidance_scale": 0.0, "generator": torch.Generator().manual_seed(5)}
     picture = Image.fromarray(tile(images))
-    stock = untile(np.array(agent.pipeline()(prompt("push the button"), image=picture, **call).images[0]))
+    told = prompt("push the button") if template is None else prompt("push the button", template)
+    assert ("push the button" in told) == (template != "tiled perspectives")
+    stock = untile(np.array(agent.pipeline()(told, image=picture, **call).images[0]))
     assert np.abs(stock.astype(int) - agent.draw(images, "push the button", seed=5)).max() <= 1
 
 

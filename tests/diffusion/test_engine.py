@@ -87,9 +87,9 @@ def test_the_observation_is_looked_at(agents, images):
 
 def test_drawing_leaves_the_networks_as_they_are(agents, images):
     agent = DiffusionAgent.load(agents["demo"])
-    before = {k: v.clone() for k, v in agent.networks.controlnet.state_dict().items()}
+    before = {k: v.clone() for k, v in agent.networks.unet.state_dict().items()}
     agent.draw(images, INSTRUCTION, 0)
-    after = agent.networks.controlnet.state_dict()
+    after = agent.networks.unet.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(v, after[k]) for k, v in before.items())
 
@@ -110,7 +110,7 @@ def test_fused_projections_predict_the_same_and_leave_the_original_alone(agents)
     twin.fuse_qkv_projections()
     assert any("to_qkv" in name for name, _ in twin.named_parameters())
     assert not any("to_qkv" in name for name, _ in networks.unet.named_parameters())
-    noisy, words = torch.randn(1, 8, 8, 8), networks.prompts.embed([INSTRUCTION])
+    noisy, words = torch.randn(1, 16, 8, 8), networks.prompts.embed([INSTRUCTION])
     with torch.no_grad():
         plain, fused = (unet(noisy, torch.tensor(3), words.tokens).sample for unet in (networks.unet, twin))
     torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-5)

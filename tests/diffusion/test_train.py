@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from genima_core.diffusion import train
-from genima_core.diffusion.autoencoder import load_autoencoder
+from genima_core.diffusion.autoencoder import load_autoencoder, tiled
 from genima_core.diffusion.building import build
 from genima_core.diffusion.config import SD_TURBO
 from genima_core.diffusion.examples import CodingPictures, DrawingExamples
 from genima_core.diffusion.train import fit_diffusion, train_diffusion
 from genima_core.diffusion.train_autoencoder import train_autoencoder
-from genima_core.pixels import tile
 from genima_core.training.config import DiffusionTraining, Training
 from genima_core.training.run import STATE, Run, learning_rate, shuffled
 
@@ -84,7 +83,7 @@ def test_refuses_to_resume_with_other_options_or_from_a_damaged_state(trained, c
 
 def test_training_lowers_the_loss(cache, tiny, autoencoder, tmp_path):
     trainable = build(tiny, autoencoder)
-    examples = DrawingExamples(cache, trainable.networks.vae, show_progress=False)
+    examples = DrawingExamples(cache, trainable.networks, show_progress=False)
     batch = examples.batch(list(range(16)), torch.Generator())
     config = replace(tiny, learning_rate=3e-3, warmup_steps=1)
 
@@ -132,13 +131,14 @@ def test_every_epoch_shows_every_example_in_another_order():
 
 def test_examples_are_what_the_agent_will_see(cache, tiny, autoencoder):
     trainable = build(tiny, autoencoder)
-    examples = DrawingExamples(cache, trainable.networks.vae, show_progress=False)
+    examples = DrawingExamples(cache, trainable.networks, show_progress=False)
     batch = examples.batch([3, 17], torch.Generator())
     window = cache.windows("train")[17]
-    np.testing.assert_array_equal((batch.condition[1] * 255).byte().permute(1, 2, 0), tile(cache.images[window]))
+    observation = tiled(torch.from_numpy(np.array(cache.images[window]))[None]).float() / 255
+    torch.testing.assert_close(batch.observed[1:], trainable.networks.observe(observation), rtol=0.01, atol=0.02)
     assert batch.instructions[1] == cache.instructions[cache.episode_index[window]]
     assert batch.spheres.max() > 0.5
-    live = DrawingExamples(cache, trainable.networks.vae, jitter=(0.0, 0.0, 0.0, 0.0), show_progress=False)
+    live = DrawingExamples(cache, trainable.networks, jitter=(0.0, 0.0, 0.0, 0.0), show_progress=False)
     again = live.batch([3, 17], torch.Generator())
     torch.testing.assert_close(again.latents, batch.latents, rtol=0.01, atol=0.02)
     torch.testing.assert_close(again.spheres, batch.spheres, rtol=0, atol=1 / 128)
@@ -147,7 +147,7 @@ def test_examples_are_what_the_agent_will_see(cache, tiny, autoencoder):
 def test_augmentation_moves_and_colours_condition_and_target_alike(cache, tiny, autoencoder):
     """Outside the spheres, the drawing stays the observation."""
     trainable = build(tiny, autoencoder)
-    examples = DrawingExamples(cache, trainable.networks.vae, 4, (0.4, 0.4, 0.4, 0.1), show_progress=False)
+    examples = DrawingExamples(cache, trainable.networks, 4, (0.4, 0.4, 0.4, 0.1), show_progress=False)
     pictures = torch.rand(2, 7, 64, 64)
     pictures[:, 3:6] = pictures[:, :3]
     changed = examples._augmented(pictures, torch.Generator().manual_seed(1))

@@ -24,7 +24,7 @@ from ..data.rlbench_source import Q_ZERO
 from . import rlbench_standin as standin
 
 RIG = default_rig(24, 24)
-FIT_RAD = 1e-3
+FIT_RAD = 2e-3
 """How well joint 4's zero is found, as RLBench's joints 5 to 7 lie 0.7 mm off."""
 OPEN_BOX, PUSH_BUTTON = "rlbench/open_box", "rlbench/push_button"
 

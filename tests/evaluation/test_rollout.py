@@ -107,7 +107,8 @@ def test_true_targets_show_where_the_expert_goes(cell, renderer):
     observation = cell.observe()
     trajectory = cell.plan()
     views = renderer.render(cell.q, trajectory.q[K - 1], float(trajectory.gripper[K - 1]))
-    scored = score_drawing(sources.truth(cell, renderer, K)(observation, 0), views)
+    drawing = sources.truth(cell, renderer, K)(observation, 0)
+    scored = score_drawing(drawing, views, observation.views(cell.rig.names))
     assert scored.found[scored.visible].all()
     assert np.nanmedian(scored.error_px) < 0.5
 

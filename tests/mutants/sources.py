@@ -85,7 +85,7 @@ def _read_calibration(folder: Path, out: Path) -> None:
 
 
 def _checkpoint(folder: Path) -> None:
-    for name in ("checkpoint.json", "rig.json"):
+    for name in ("checkpoint.json", "rig.json", "gate.json"):
         shutil.copy(DEMO / name, folder)
     for name in ("diffusion", "controller"):
         (folder / name).mkdir()

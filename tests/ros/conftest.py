@@ -173,6 +173,7 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
     from genima_core.diffusion.building import build
     from genima_core.diffusion.config import PRESETS
     from genima_core.language import TextEncoder
+    from genima_core.targets.gate import GateConfig
 
     torch.manual_seed(0)
     diffusion = replace(PRESETS["demo"], size=rig.size)
@@ -205,6 +206,7 @@ def save_untrained(folder: Path, rig: CameraRig) -> Path:
         revision="unknown",
     )
     rig.save(folder / "rig.json")
+    (folder / "gate.json").write_text(json.dumps(asdict(GateConfig())))
     (folder / "checkpoint.json").write_text(json.dumps(asdict(info)))
     return folder
 

@@ -196,9 +196,9 @@ def test_a_running_episode_is_finished_when_it_is_ended(cell, tmp_path, operator
     operator.process.send_signal(number)
     assert operator.end() == 0
     assert open_bag(operator.out / "episode_000000").finished
-    about = EpisodeInfo.load(operator.out / "episode_000000")
-    assert about.label == ""
-    assert UNFINISHED not in about.suspect
+    info = EpisodeInfo.load(operator.out / "episode_000000")
+    assert info.label == ""
+    assert UNFINISHED not in info.suspect
 
 
 def test_at_a_terminal_it_shows_a_table_and_puts_the_terminal_back(cell, tmp_path, operators):

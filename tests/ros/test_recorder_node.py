@@ -95,8 +95,8 @@ def test_an_episode_holds_every_stream_and_is_judged(recording, bench, rig):
     assert message.endswith("ok")
     assert recording.states[-1].data is False
     folder = recording.out / "episode_000000"
-    about, bag = EpisodeInfo.load(folder), open_bag(folder)
-    assert (about.task, about.instruction, about.seed, about.rig) == (
+    info, bag = EpisodeInfo.load(folder), open_bag(folder)
+    assert (info.task, info.instruction, info.seed, info.rig) == (
         "push_button",
         "push the button",
         42,
@@ -105,12 +105,12 @@ def test_an_episode_holds_every_stream_and_is_judged(recording, bench, rig):
     assert bag.finished
     counts = {name: topic.count for name, topic in bag.topics.items()}
     for name in CAMERAS:
-        assert counts[about.streams[f"camera/{name}"]] >= 4
+        assert counts[info.streams[f"camera/{name}"]] >= 4
         assert counts[f"/{name}/color/camera_info"] >= 4
     for topic in ("/joint_states", "/leader/joint_states", "/joint_commands"):
         assert counts[topic] > 4
     assert [counts[topic] for topic in ("/instruction", "/scene", "/camera_rig", "/success")] == [1, 1, 1, 1]
-    assert about.quality["cameras"]["front"]["messages"] == counts["/front/color/image_raw/compressed"]
+    assert info.quality["cameras"]["front"]["messages"] == counts["/front/color/image_raw/compressed"]
     for stored in bag.messages({"/joint_states"}):
         assert 0 <= stored.received_ns - stored.published_ns < 60e9
 
@@ -241,9 +241,9 @@ def test_close_finishes_what_runs(recording):
     recording.call("start")
     recording.record()
     recording.node.close()
-    about = EpisodeInfo.load(recording.out / "episode_000000")
+    info = EpisodeInfo.load(recording.out / "episode_000000")
     assert open_bag(recording.out / "episode_000000").finished
-    assert (about.label, about.suspect) == ("", ())
+    assert (info.label, info.suspect) == ("", ())
 
 
 def test_a_camera_that_stops_is_told_and_makes_it_suspect(recording, bench):
@@ -304,8 +304,8 @@ def test_damaged_messages_are_named_and_end_nothing(recording, bench):
     bench.until(lambda: "/camera_rig not used" in str(recording.value("last_problem")))
     recording.cell.arms["joint_states"].publish(damaged)
     assert recording.episode().startswith("episode 0: ")
-    about = EpisodeInfo.load(recording.out / "episode_000000")
-    assert (about.instruction, about.seed, about.rig) == ("push the button", -1, None)
+    info = EpisodeInfo.load(recording.out / "episode_000000")
+    assert (info.instruction, info.seed, info.rig) == ("push the button", -1, None)
 
 
 def test_diagnostics_tell_every_stream(recording, bench):

@@ -159,7 +159,7 @@ def test_wrong_arguments_are_explained(tmp_path, episode):
         replay(episode, speed=9.0)
     with pytest.raises(FileNotFoundError):
         replay(tmp_path / "none")
-    real = recorded.write(tmp_path / "real", recorded.Plan(seconds=1.0, camera_hz=5.0), about={"seed": -1})
+    real = recorded.write(tmp_path / "real", recorded.Plan(seconds=1.0, camera_hz=5.0), info={"seed": -1})
     with pytest.raises(ValueError, match="names no scene"):
         replay(real, sim=True)
 

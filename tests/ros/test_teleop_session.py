@@ -169,12 +169,12 @@ def test_the_kept_episodes_are_whole_and_labelled(session):
     assert [path.name for path in bags] == [f"episode_{i:06d}" for i in range(3)]
     seeds = []
     for path in bags:
-        bag, about = open_bag(path), EpisodeInfo.load(path)
+        bag, info = open_bag(path), EpisodeInfo.load(path)
         assert bag.finished
-        assert (about.task, about.label, about.suspect) == ("push_button", "success", ())
-        assert about.quality["overflow"] == 0
+        assert (info.task, info.label, info.suspect) == ("push_button", "success", ())
+        assert info.quality["overflow"] == 0
         assert any(m.topic == "/joint_commands" for m in bag.messages(["/joint_commands"]))
-        seeds.append(about.seed)
+        seeds.append(info.seed)
     assert seeds[0] == SEED
     assert len(set(seeds)) == 3
     assert max(seeds) < 10000  # for training

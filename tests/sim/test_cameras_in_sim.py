@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from genima_core.geometry import invert, transform_points
 from genima_core.sim.arm import VISUAL_GROUP
 from genima_core.sim.cell import Cell
 from genima_core.sim.scene import default_rig
-from genima_core.sim.task import Task
+from genima_core.sim.task import Task, make_task
 
 import mujoco  # isort: skip
 
@@ -91,14 +92,12 @@ def test_static_cameras_see_all_targets_at_home(cell):
         assert camera.intrinsics.contains(uv).all(), name
 
 
-def test_nothing_in_the_scene_has_a_target_colour(cell):
-    """Red, green, purple, cyan and yellow are saturated; of the scene only the blue button is."""
-    cell.reset(1)
-    for image in cell.observe().images.values():
-        rgb = image.reshape(-1, 3).astype(float) / 255
-        chroma = rgb.max(axis=1) - rgb.min(axis=1)
-        assert np.all(rgb[chroma > 0.35].argmax(axis=1) == 2)
-        assert np.all(rgb[chroma > 0.35, :2].max(axis=1, initial=0.0) < 0.6)
+def test_only_objects_have_saturated_colours():
+    """Red, green, purple, cyan and yellow targets stand out against arm, table and walls."""
+    with closing(Cell(make_task("open_microwave"), default_rig(64, 64))) as cell:
+        cell.reset(1)
+        for image in cell.observe().images.values():
+            assert np.ptp(image.astype(int), axis=-1).max() < 0.35 * 255
 
 
 def test_unknown_camera(cell):

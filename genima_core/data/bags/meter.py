@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from genima_core.data.bags import messages, stamps
+from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.quality import NAMES, CameraQuality, Quality, StreamQuality
 from genima_core.data.bags.reader import Bag
-from genima_core.data.bags.series import info_of
 from genima_core.files import one_line
 from genima_core.pixels import picture_size
 
@@ -152,13 +152,12 @@ def _thumbnail(message: Any, payload: np.ndarray) -> tuple[np.ndarray, str]:
     return pixels[::EVERY_PX, ::EVERY_PX], f"{message.width}x{message.height}"
 
 
-def quality_of_bag(bag: Bag) -> Quality:
-    """Measures a recording that was interrupted, repaired or made by others; ValueError as of `info_of`."""
-    about = info_of(bag)
-    roles = {topic: role for role, topic in about.streams.items() if role in NAMES or role.startswith("camera/")}
-    own_fingers = ("gripper_state",) if about.finger_names else ()
+def quality_of_bag(bag: Bag, info: EpisodeInfo) -> Quality:
+    """Measures a recording that was interrupted, repaired or made by others."""
+    roles = {topic: role for role, topic in info.streams.items() if role in NAMES or role.startswith("camera/")}
+    own_fingers = ("gripper_state",) if info.finger_names else ()
     expected = [role for role in roles.values() if role not in (*UNEXPECTED, *own_fingers)]
-    meter, received_ns = QualityMeter(about.fps, expected, about.arm.joint_names), array("q")
+    meter, received_ns = QualityMeter(info.fps, expected, info.arm.joint_names), array("q")
     for message in bag.messages():
         received_ns.append(message.received_ns)
         if (role := roles.get(message.topic)) is not None:

@@ -94,6 +94,8 @@ class QualityBounds:
     """An expected stream may begin or end this long after or before the episode."""
     delay_s: float = 0.5
     """Longest time from capture to reception, or the other way round; more means that clocks differ."""
+    delay_spread_s: float = 0.25
+    """Largest difference of that time between two streams; more means that one of them is stamped wrongly."""
     bad_share: float = 0.02
     """Share of a camera's images that may be frozen; likewise black, overexposed or repeated."""
     least_s: float = 0.5
@@ -119,6 +121,12 @@ def _reasons(quality: Quality, bounds: QualityBounds) -> Iterator[str]:
     ):
         if skew_ms is not None and skew_ms > most_ms:
             yield f"{what.format(skew_ms)} (p99; valid is {most_ms:g} ms)"
+    measured = {**quality.cameras, **{NAMES[role]: stream for role, stream in quality.streams.items()}}
+    delays_s = {name: stream.delay_s for name, stream in measured.items() if stream.delay_s is not None}
+    if delays_s and max(map(abs, delays_s.values())) <= bounds.delay_s:  # else it has been said
+        early, late = min(delays_s, key=delays_s.__getitem__), max(delays_s, key=delays_s.__getitem__)
+        if (spread_s := delays_s[late] - delays_s[early]) > bounds.delay_spread_s:
+            yield f"{late}: stamps are {spread_s:.2f} s earlier than those of {early}, against when they came"
     if quality.overflow:
         slow = "the disk or the processor is too slow"
         yield f"{quality.overflow} messages did not fit into the recorder's queue: {slow}"

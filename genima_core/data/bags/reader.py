@@ -1,6 +1,7 @@
 """Reads rosbag2 bags, ours and others': finished, interrupted or damaged ones."""
 
 import fcntl
+import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -44,7 +45,7 @@ class Bag:
         return self.metadata.storage_identifier + compressed
 
     @cached_property
-    def about(self) -> EpisodeInfo | None:
+    def info(self) -> EpisodeInfo | None:
         """Contents of episode.json, ValueError if it is damaged; None if `genima record` did not make the bag."""
         return EpisodeInfo.load(self.folder) if (self.folder / episode_info.FILE).is_file() else None
 
@@ -77,7 +78,7 @@ class Bag:
         """Whether a process is writing it at this moment."""
         if self.finished or not self.files:
             return False
-        with self.files[0].open("rb") as file:
+        with self.files[-1].open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -149,14 +150,27 @@ def open_bag(folder: Path) -> Bag:
     if not (files := mcap_files(folder)):
         remedy = ": ros2 bag reindex makes a bag of its .db3 files" if any(folder.glob("*.db3")) else ""
         raise FileNotFoundError(f"{folder} is not a bag: it has neither {METADATA} nor an MCAP file{remedy}")
-    if len(files) > 1:
+    if len(files) > 1 and not _is_split(files):
         remedy = f"give each a folder, or make one bag of them: ros2 bag reindex {folder}"
         raise FileNotFoundError(f"{folder} holds {len(files)} MCAP files and no {METADATA}; {remedy}")
     return Bag(folder, files)
 
 
 def mcap_files(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in folder.glob("*.mcap") if path.is_file()))
+    """By name, and those that end in numbers by these."""
+    files = [path for path in folder.glob("*.mcap") if path.is_file()]
+    return tuple(sorted(files, key=_name_and_number))
+
+
+def _name_and_number(path: Path) -> tuple[str, int]:
+    found = re.fullmatch(r"(.*)_(\d+)", path.stem)
+    return (found[1], int(found[2])) if found else (path.stem, -1)
+
+
+def _is_split(files: Collection[Path]) -> bool:
+    """Whether these are the parts of one bag, which rosbag2 names alike and numbers from 0."""
+    names, numbers = zip(*map(_name_and_number, files), strict=True)
+    return len(set(names)) == 1 and numbers == tuple(range(len(files)))
 
 
 def find_bags(path: Path) -> list[Path]:

@@ -58,7 +58,7 @@ class EpisodeRecorder:
     def __init__(
         self,
         folder: Path,
-        about: EpisodeInfo,
+        info: EpisodeInfo,
         expected: tuple[str, ...],
         config: RecordingConfig,
         begun_ns: int,
@@ -70,7 +70,7 @@ class EpisodeRecorder:
 
         Args:
             folder: To be made; FileExistsError if it exists, another OSError if it cannot be made.
-            about: Its streams are the topics on which messages arrive, those of images as the cameras send them.
+            info: Its streams are the topics on which messages arrive, those of images as the cameras send them.
             expected: Roles of streams without which the episode is suspect.
             config: How it is written and judged.
             begun_ns: When it begins, by the clock of reception.
@@ -79,12 +79,12 @@ class EpisodeRecorder:
             free: Says how many bytes are free on the disk of a folder.
         """
         self.folder = folder
-        self._arriving = {topic: role for role, topic in about.streams.items()}
+        self._arriving = {topic: role for role, topic in info.streams.items()}
         stored = {
             role: f"{topic}/compressed" if role.startswith("camera/") and config.images == "jpeg" else topic
-            for role, topic in about.streams.items()
+            for role, topic in info.streams.items()
         }
-        self.about = replace(about, streams=stored, fps=config.fps, suspect=(UNFINISHED,))
+        self.info = replace(info, streams=stored, fps=config.fps, suspect=(UNFINISHED,))
         self.problem = ""
         """Why nothing is written any more; "" while all is well."""
         self.minutes_left: float | None = None
@@ -94,12 +94,12 @@ class EpisodeRecorder:
         self._config, self._begun_ns, self._flush_s, self._free = config, begun_ns, flush_s, free
         self._writer = BagWriter(folder, compression=config.compression)
         try:
-            self.about.save(folder)
+            self.info.save(folder)
         except OSError:
             self._writer.close()
             shutil.rmtree(folder)
             raise
-        self._meter = QualityMeter(config.fps, expected, about.arm.joint_names)
+        self._meter = QualityMeter(config.fps, expected, info.arm.joint_names)
         self._queue: deque[Message] = deque()
         self._begun_s = self._flushed_s = time.monotonic()
         self._added = self._taken = 0  # bytes: each is counted by one thread only, so neither needs a lock
@@ -127,10 +127,10 @@ class EpisodeRecorder:
 
     @property
     def verdict(self) -> str:
-        counts = sorted({camera["messages"] for camera in self.about.quality["cameras"].values()}) or [0]
+        counts = sorted({camera["messages"] for camera in self.info.quality["cameras"].values()}) or [0]
         frames = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-        why = f"suspect: {'; '.join(self.about.suspect)}" if self.about.suspect else "ok"
-        return f"{self.name}: {self.about.quality['duration_s']:.1f} s, {frames} frames a camera, {why}"
+        why = f"suspect: {'; '.join(self.info.suspect)}" if self.info.suspect else "ok"
+        return f"{self.name}: {self.info.quality['duration_s']:.1f} s, {frames} frames a camera, {why}"
 
     @property
     def waiting_mb(self) -> float:
@@ -144,20 +144,20 @@ class EpisodeRecorder:
         """Writes what is waiting, closes the bag and says how good it is; a full disk is no error here."""
         self._end()
         quality = self._meter.result(self._begun_ns, ended_ns, self.overflow)
-        about = replace(self.about, instruction=instruction or self.about.instruction, quality=quality.to_dict())
+        info = replace(self.info, instruction=instruction or self.info.instruction, quality=quality.to_dict())
         reasons = suspect(quality, self._config)
-        self.about = replace(about, suspect=(self.problem, *reasons) if self.problem else reasons)
+        self.info = replace(info, suspect=(self.problem, *reasons) if self.problem else reasons)
         with self._noting_problems():
-            self.about.save(self.folder)
-        if self.problem and self.problem not in self.about.suspect:  # it could not be saved
-            self.about = replace(about, suspect=(self.problem, *reasons))
-        return self.about
+            self.info.save(self.folder)
+        if self.problem and self.problem not in self.info.suspect:  # it could not be saved
+            self.info = replace(info, suspect=(self.problem, *reasons))
+        return self.info
 
     def relabel(self, label: Label) -> None:
         """Changes the label, during the recording or afterwards; OSError if that fails: then the old label stays."""
-        about = replace(self.about, label=label)
-        about.save(self.folder)
-        self.about = about
+        info = replace(self.info, label=label)
+        info.save(self.folder)
+        self.info = info
 
     def discard(self) -> None:
         """Ends the writing if need be, and removes the folder; OSError if that fails."""
@@ -202,7 +202,7 @@ class EpisodeRecorder:
             if message.type == messages.IMAGE and self._config.images == "jpeg" and not isinstance(image, ValueError):
                 try:
                     data = messages.serialize(messages.to_jpeg(image, self._config.jpeg_quality), messages.JPEG)
-                    stored = message._replace(topic=self.about.streams[role], type=messages.JPEG, data=data)
+                    stored = message._replace(topic=self.info.streams[role], type=messages.JPEG, data=data)
                 except ValueError:
                     pass  # written as it came; the meter counts it as unreadable
         self._writer.write(*stored)

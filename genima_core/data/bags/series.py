@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,13 +29,22 @@ _JOINT, _FINGER = re.compile(r".*joint_?[1-7]"), re.compile(r".*finger_?joint_?\
 EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, and joint_states"
 
 
-def info_of(bag: Bag) -> EpisodeInfo:
-    """What a recording is about: from its episode.json, else from the usual names of topics.
+def roles_of(given: str) -> dict[str, str]:
+    """Role to topic, from role=topic,...; a role that is none of `_ROLES` is a camera's name."""
+    pairs = [part.partition("=")[::2] for part in given.split(",") if part]
+    if bad := [role for role, topic in pairs if not role or not topic]:
+        example = "joint_states=/panda/joint_states,front=/cam0/image_raw"
+        raise ValueError(f"--topics {given!r} lacks a role or a topic at {bad[0]!r}; write them as in {example}")
+    return {role if role in _ROLES.values() else f"camera/{role}": topic for role, topic in pairs}
+
+
+def info_of(bag: Bag, given: Mapping[str, str] | None = None) -> EpisodeInfo:
+    """What a recording is about: from its episode.json, else from the usual names of topics, or those that are `given`.
 
     ValueError if the file is damaged, or there is none and topics are missing.
     """
-    if bag.about is not None:
-        return bag.about
+    if bag.info is not None:
+        return bag.info
     streams: dict[str, str] = {}
     for topic in sorted(bag.topics):
         if (found := _CAMERA.fullmatch(topic)) is not None:
@@ -43,25 +52,34 @@ def info_of(bag: Bag) -> EpisodeInfo:
             streams.setdefault(f"{role}/{found['name']}", topic)
         elif topic.strip("/") in _ROLES:
             streams[_ROLES[topic.strip("/")]] = topic
+    streams |= given or {}
+    if absent := sorted({*streams.values()} - {*bag.topics}):
+        raise ValueError(f"it has no topic {', '.join(absent)}; it has {', '.join(sorted(bag.topics)) or 'none'}")
     if "joint_states" not in streams or not any(role.startswith("camera/") for role in streams):
         lacks = f"it has no episode.json, and lacks the topics that are needed to interpret it: {EXPECTED}"
-        raise ValueError(f"{lacks}; it has {', '.join(sorted(bag.topics)) or 'none'}")
-    joints, fingers = _find_joints(bag, streams["joint_states"])
+        raise ValueError(
+            f"{lacks}; it has {', '.join(sorted(bag.topics)) or 'none'}: say which are which with --topics"
+        )
+    joints, fingers = _find_joints(bag, streams["joint_states"], "gripper_state" not in streams)
     known = [arm for arm in ARMS.values() if (arm.joint_names, arm.gripper.joints) == (joints, fingers)]
-    arm = known[0] if known else replace(PANDA, name="recorded", joint_names=joints, gripper=Gripper("topic", fingers))
-    return EpisodeInfo(task="", instruction="", streams=streams, arm=arm)
+    gripper = Gripper("topic", fingers) if fingers else replace(PANDA.gripper, kind="parallel_gripper_command")
+    arm = known[0] if known else replace(PANDA, name="recorded", joint_names=joints, gripper=gripper)
+    return EpisodeInfo(task="", instruction="", streams=streams, arm=arm, fps=0.0)
 
 
-def _find_joints(bag: Bag, topic: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _find_joints(bag: Bag, topic: str, with_fingers: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the seven joints and of the fingers, from the messages; arm and hand may be in separate ones."""
     names: dict[str, None] = {}
     for message in bag.messages({topic}):
         names |= dict.fromkeys(message.decode().name)
         fingers = tuple(name for name in names if _FINGER.fullmatch(name))
         joints = tuple(sorted(name for name in names if _JOINT.fullmatch(name) and name not in fingers))
-        if len(joints) == 7 and fingers:
+        if len(joints) == 7 and (fingers or not with_fingers):
             return joints, fingers
-    raise ValueError(f"{topic} lacks joints 1 to 7 or fingers of one arm; it has {', '.join(names) or 'none'}")
+    missing = (
+        " or fingers of one arm (--topics gripper_state=... says where else its gripper is)" if with_fingers else ""
+    )
+    raise ValueError(f"{topic} lacks joints 1 to 7{missing}; it has {', '.join(names) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -113,18 +131,23 @@ class Recording:
     """The last one; "" if there was none."""
     success: bool | None
     """The last message on it; None if there was none."""
+    marks: tuple[tuple[float, Any], ...]
+    """Times and contents of the messages that divide it into episodes."""
 
 
-def read_recording(bag: Bag, about: EpisodeInfo, cameras: Sequence[str]) -> Recording:
-    """All but the pixels, of the cameras named.
+def read_recording(bag: Bag, info: EpisodeInfo, cameras: Sequence[str], marks: str = "") -> Recording:
+    """All but the pixels, of the cameras named; `marks` is the topic that divides it.
 
     ValueError if the bag is damaged, a camera or a joint is missing, a clock jumps back, or images are distorted.
     """
-    reading = _Reading(about, cameras)
+    reading = _Reading(info, cameras)
     wanted = {*_ROLES.values(), *(f"{kind}/{name}" for kind in ("camera", "camera_info") for name in cameras)}
-    roles = {topic: role for role, topic in about.streams.items() if role in wanted}
-    for message in bag.messages(roles):
-        reading.take(roles[message.topic], message)
+    roles = {topic: role for role, topic in info.streams.items() if role in wanted}
+    for message in bag.messages({*roles, marks}):
+        if message.topic == marks:
+            reading.marks.append((message.captured_ns * 1e-9, getattr(message.decode(), "data", None)))
+        if message.topic in roles:
+            reading.take(roles[message.topic], message)
     if bag.damage:
         raise ValueError(f"it is damaged ({bag.damage}): genima bag repair {bag.folder}")
     return reading.result()
@@ -133,14 +156,15 @@ def read_recording(bag: Bag, about: EpisodeInfo, cameras: Sequence[str]) -> Reco
 class _Reading:
     """Collects what the messages of each role say; rows are pairs of a time in s and values."""
 
-    def __init__(self, about: EpisodeInfo, cameras: Sequence[str]) -> None:
-        self.about = about
+    def __init__(self, info: EpisodeInfo, cameras: Sequence[str]) -> None:
+        self.info = info
         self.cameras: dict[str, PinholeCamera] = {}
         self.images: dict[str, list[float]] = {name: [] for name in cameras}
         self.rows: dict[str, list[tuple[float, Any]]] = defaultdict(list)
         """Of the arm, the gripper, and the commands to both."""
         self.instruction = ""
         self.success: bool | None = None
+        self.marks: list[tuple[float, Any]] = []
         self.joints_seen: dict[str, None] = {}
 
     def take(self, role: str, message: Message) -> None:
@@ -151,14 +175,14 @@ class _Reading:
             return
         if camera in self.cameras:
             return
-        content, to_opening = message.decode(), self.about.arm.gripper.to_opening
+        content, to_opening = message.decode(), self.info.arm.gripper.to_opening
         match kind:
             case "camera_info":
                 self.cameras[camera] = PinholeCamera.from_camera_info(content, camera)
             case "joint_states":
                 self._take_joints(stamp_s, content)
             case "joint_commands":
-                if (columns := _columns(content, self.about.arm.joint_names)) is not None:
+                if (columns := _columns(content, self.info.arm.joint_names)) is not None:
                     self.rows["joint_commands"].append((stamp_s, content.position[columns]))
             case "gripper_state":
                 if len(content.position):
@@ -172,11 +196,11 @@ class _Reading:
 
     def _take_joints(self, stamp_s: float, state: Any) -> None:
         self.joints_seen |= dict.fromkeys(state.name)
-        if (columns := _columns(state, self.about.arm.joint_names)) is not None:
+        if (columns := _columns(state, self.info.arm.joint_names)) is not None:
             velocity = state.velocity if len(state.velocity) == len(state.name) else np.full(len(state.name), np.nan)
             self.rows["arm"].append((stamp_s, np.concatenate([state.position[columns], velocity[columns]])))
-        if (columns := _columns(state, self.about.finger_names)) is not None:
-            gripper = self.about.arm.gripper
+        if (columns := _columns(state, self.info.finger_names)) is not None:
+            gripper = self.info.arm.gripper
             width_m = gripper.to_width_m(state.position[columns].sum())
             self.rows["gripper"].append((stamp_s, gripper.to_opening(width_m)))
 
@@ -185,8 +209,8 @@ class _Reading:
             if not stamps_s:
                 raise ValueError(f"it has no images of camera {name}")
         for kind, names, rows in (
-            ("joints", self.about.arm.joint_names, self.rows["arm"]),
-            ("fingers", self.about.finger_names, self.rows["gripper"]),
+            ("joints", self.info.arm.joint_names, self.rows["arm"]),
+            ("fingers", self.info.finger_names, self.rows["gripper"]),
         ):
             if not rows and not names:
                 raise ValueError("it has no messages on gripper/state, and its arm's joint states have no fingers")
@@ -202,6 +226,7 @@ class _Reading:
             _series("gripper_command", self.rows["gripper_command"], 1),
             self.instruction,
             self.success,
+            tuple(sorted(self.marks, key=lambda mark: mark[0])),
         )
 
 

@@ -138,30 +138,30 @@ class Repair:
 
 
 def repair(folder: Path) -> Repair:
-    """Makes a finished bag of what can be read, which replaces the old one when it is on the disk.
+    """Makes a finished bag of one file of what can be read, which replaces the old one when it is on the disk.
 
-    The old file is kept as .broken if parts of it could not be read. A complete bag stays as it is, byte for byte.
+    An old file is kept as .broken if parts of it could not be read. A complete bag stays as it is, byte for byte.
 
     Raises:
         FileNotFoundError: there is no bag.
-        ValueError: it is being recorded, nothing in it can be read, or it is not one MCAP file.
+        ValueError: it is being recorded, nothing in it can be read, or it is not stored as MCAP.
     """
     bag = _open(Path(folder))
-    if bag.storage != "mcap" or len(bag.files) != 1:
-        valid = "only a bag of one MCAP file, as genima record writes it, can be repaired: use ros2 bag reindex"
-        raise ValueError(f"{bag.folder} holds {len(bag.files)} files of {bag.storage}; {valid}")
+    if bag.storage != "mcap":
+        raise ValueError(f"{bag.folder} is stored as {bag.storage}; only MCAP can be repaired: use ros2 bag reindex")
     if bag.being_recorded:
         raise ValueError(f"{bag.folder} is being recorded; repair it when that has ended")
     found = Counter(message.topic for message in bag.messages())
     whole = bag.finished and not bag.damage and not bag.flaw()
     if whole and {name: topic.count for name, topic in bag.topics.items() if topic.count} == found:
         return Repair(False, found.total(), "")
-    if not found and (bag.damage or bag.mcap_files()[0].statistics() is None):
+    if not found and (bag.damage or any(file.statistics() is None for file in bag.mcap_files())):
         raise ValueError(f"nothing can be read from {bag.folder}: {bag.damage or 'it ends before the first message'}")
     scratch = bag.folder / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        writer = _copy(bag, scratch / bag.folder.name)
+        # A name of its own beside several files, so that none is overwritten before all is done.
+        writer = _copy(bag, scratch / (bag.folder.name if len(bag.files) == 1 else f"{bag.folder.name}_whole"))
         _swap(bag, writer)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -171,28 +171,31 @@ def repair(folder: Path) -> Repair:
 def _copy(bag: Bag, folder: Path) -> BagWriter:
     """Copies what can be read into a finished bag, and makes sure that it is on the disk."""
     writer = BagWriter(folder)
-    (file,) = bag.mcap_files()
-    for channel, schema, message in file.messages():
-        if channel.topic not in writer.counts:
-            if channel.message_encoding != "cdr":
-                raise ValueError(f"{channel.topic} is encoded as {channel.message_encoding!r}; valid is ROS 2's cdr")
-            writer.declare(channel.topic, schema, channel.metadata)
-        writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
-    for note in file.notes():
-        writer.note(note.name, note.metadata)
+    for file in bag.mcap_files():
+        for channel, schema, message in file.messages():
+            if channel.topic not in writer.counts:
+                if channel.message_encoding != "cdr":
+                    encoded = f"{channel.topic} is encoded as {channel.message_encoding!r}"
+                    raise ValueError(f"{encoded}; valid is ROS 2's cdr")
+                writer.declare(channel.topic, schema, channel.metadata)
+            writer.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
+        for note in file.notes():
+            writer.note(note.name, note.metadata)
     writer.close()
     return writer
 
 
 def _swap(bag: Bag, writer: BagWriter) -> None:
-    """Replaces the old file by the new one; whenever this is interrupted, one of them is left where it is found."""
-    (old,) = bag.files
+    """Replaces the old files by the new one; whenever this is interrupted, either is left where it is found."""
     if bag.damage:
-        _keep(old)
-    os.replace(writer.path, bag.folder / writer.path.name)
+        for old in bag.files:
+            _keep(old)
+    # The metadata first: until the file that they name is there, the old files count.
     os.replace(writer.folder / METADATA, bag.folder / METADATA)
-    if old.name != writer.path.name:
-        old.unlink()
+    os.replace(writer.path, bag.folder / writer.path.name)
+    for old in bag.files:
+        if old.name != writer.path.name:
+            old.unlink()
     sync(bag.folder)
 
 

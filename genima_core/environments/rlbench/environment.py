@@ -191,8 +191,11 @@ class RlbenchEnvironment(Environment):
                 f"RLBench's arm hardly follows joint positions: a joint has turned by {moved_rad:.3f} rad instead of "
                 f"{np.abs(SURVEY_RAD).min():.1f}; run RLBench's own examples to see whether they work"
             )
-        fit = fit_arm([demo])
-        return fit, find_rig([demo], rig.names, rig.size, fit)[0]
+        fit, (reason,) = fit_arm([demo])
+        found, _, (unusable,) = find_rig([demo], rig.names, rig.size, fit)
+        if reason or found is None:
+            raise RuntimeError(f"{self.name} cannot be measured: {reason or unusable}")
+        return fit, found
 
     def _array(self, name: str) -> np.ndarray:
         return np.asarray(self._row.get(name), dtype=np.float64)

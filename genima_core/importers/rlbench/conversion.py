@@ -1,9 +1,8 @@
 """RLBench demonstrations become a data set."""
 
-import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,10 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from genima_core.cameras import CameraRig
-from genima_core.data.dataset import Dataset, DatasetWriter
+from genima_core.data.conversion import Conversion
+from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
-from genima_core.data.origin import Origin, resume
+from genima_core.data.origin import Origin
 from genima_core.importers.rlbench import layout
 from genima_core.importers.rlbench.demo import Demo, read_demo
 from genima_core.importers.rlbench.layout import DemoFolder
@@ -72,47 +72,32 @@ def convert_rlbench(source: Path, out: Path, options: Options, show_progress: bo
         FileNotFoundError: `source` is not RLBench's, or holds no episodes.
         ValueError: no episode can be converted, the arm is another one, or `out` holds something else.
     """
-    begun_s = time.monotonic()
     folders = layout.find_demos(source, options.tasks, options.episodes)
     origin = Origin("converted from RLBench", {"source": str(Path(source).resolve()), **asdict(options)})
-    known, before = resume(out, origin)
-    done, report = list(before.episodes[:known]), dict(before.report)
-    if gone := set(done) - {folder.name for folder in folders}:
-        raise ValueError(f"{out} holds {', '.join(sorted(gone))}, which {source} no longer has; choose another folder")
-    skipped = dict[str, str]()
-    if all(folder.name in done for folder in folders):
-        print(f"{out} holds all {known} episodes of {source} already; there is nothing to do")
-        return _summary(source, out, report, 0, skipped, time.monotonic() - begun_s)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not show_progress) as progress:
+    with Conversion(source, out, origin) as conversion, Progress(*columns, disable=not show_progress) as progress:
+        if gone := set(conversion.done) - {folder.name for folder in folders}:
+            raise ValueError(
+                f"{out} holds {', '.join(sorted(gone))}, which {source} no longer has; choose another folder"
+            )
+        if all(folder.name in conversion.done for folder in folders):
+            print(f"{out} holds all {conversion.known} episodes of {source} already; there is nothing to do")
+            return _summary(conversion)
         demos = {}
         for folder in progress.track(folders, description="reading numbers"):
-            try:
+            with conversion.leaving_out(folder.name):
                 demos[folder] = _examine(folder, options)
-            except (ValueError, OSError) as error:
-                skipped[folder.name] = str(error)
-        if not demos:
-            raise ValueError(f"nothing of {source} can be converted: {'; '.join(skipped.values())}")
-        arm, rig, size, report = _frames(demos, options)
-        if known:
-            found, rig = rig, Dataset(out).rig
-            if different := rig.differences(found):
+        arm, rig, size, report = _frames(demos, options, conversion.left_out)
+        if (before := conversion.rig) is not None:
+            if different := before.differences(rig):
                 raise ValueError(f"its cameras are not those of {out}: {'; '.join(different)}; choose another folder")
-        with DatasetWriter(out, rig, fps=options.fps) as writer:
-            if len(writer) != known:
-                raise RuntimeError(f"another process has added to {out} meanwhile; run this again")
-            waiting = [folder for folder in demos if folder.name not in done]
-            for folder in progress.track(waiting, description="converting"):
-                # Before the episode, so that a kill in between leaves a name too many and none too few.
-                replace(origin, episodes=(*done, folder.name), report=report).save(out)
-                try:
-                    writer.add(_episode(folder, options, arm, rig, size))
-                except (ValueError, OSError) as error:
-                    skipped[folder.name] = str(error)
-                    continue
-                done.append(folder.name)
-            replace(origin, episodes=tuple(done), report=report).save(out)
-    return _summary(source, out, report, len(done) - known, skipped, time.monotonic() - begun_s)
+            rig = before
+        conversion.report = report
+        waiting = [folder for folder in demos if folder.name not in (*conversion.done, *conversion.left_out)]
+        for folder in progress.track(waiting, description="converting"):
+            with conversion.leaving_out(folder.name):
+                conversion.add(folder.name, _episode(folder, options, arm, rig, size), rig, options.fps)
+    return _summary(conversion)
 
 
 def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int]]:
@@ -123,23 +108,41 @@ def _examine(folder: DemoFolder, options: Options) -> tuple[Demo, tuple[int, int
 
 
 def _frames(
-    examined: Mapping[DemoFolder, tuple[Demo, tuple[int, int]]], options: Options
+    examined: Mapping[DemoFolder, tuple[Demo, tuple[int, int]]], options: Options, skipped: dict[str, str]
 ) -> tuple["ArmFit", CameraRig, tuple[int, int], dict[str, Any]]:
-    """The arm, the rig of the data set, the size of the recorded pictures, and how well it all fits."""
+    """The arm, the rig of the data set, the size of the recorded pictures, and how well it all fits.
+
+    Adds to `skipped` the episodes that do not fit to most others, with the reasons; ValueError if none is left.
+    """
     from genima_core.importers.rlbench.rig import find_rig, fit_arm  # not at the top: `--help` answers at once
 
-    demos = [demo for demo, _ in examined.values()]
-    (first, (_, size)), *others = examined.items()
-    for folder, (_, other) in others:
-        if other != size:
-            there = f"those of {first.path} {size[0]}x{size[1]}; convert them into separate data sets"
-            raise ValueError(f"the pictures of {folder.path} are {other[0]}x{other[1]}, {there}")
-    arm = fit_arm(demos)
-    rig, cameras = find_rig(demos, options.cameras, size, arm)
+    demos = {folder: demo for folder, (demo, _) in examined.items()}
+
+    def leave_out(reasons: Iterable[str]) -> None:
+        for folder, reason in zip(tuple(demos), reasons, strict=True):
+            if reason:
+                skipped[folder.name] = reason
+                del demos[folder]
+        if not demos:
+            raise ValueError(f"no episode can be converted: {'; '.join(dict.fromkeys(skipped.values()))}")
+
+    leave_out([""] * len(demos))
+    sizes = [size for _, size in examined.values()]
+    ((width, height), _), *_ = Counter(sizes).most_common(1)
+    apart = f"those of most episodes {width}x{height}; convert them into separate data sets"
+    leave_out("" if (w, h) == (width, height) else f"its pictures are {w}x{h}, {apart}" for w, h in sizes)
+    arm, reasons = fit_arm([*demos.values()])
+    leave_out(reasons)
+    if any(reasons):
+        arm, _ = fit_arm([*demos.values()])
+    rig, cameras, reasons = find_rig([*demos.values()], options.cameras, (width, height), arm)
+    leave_out(reasons)
+    assert rig is not None, "an episode is left"
     if options.size is not None:
         rig = rig.resize(options.size, options.size)
-    commanded = sum(demo.command is not None for demo in demos)
-    return arm, rig, size, {"arm": arm.report, "cameras": cameras, "episodes_with_commands": commanded}
+    commanded = sum(demo.command is not None for demo in demos.values())
+    report = {"arm": arm.report, "cameras": cameras, "episodes_with_commands": commanded}
+    return arm, rig, (width, height), report
 
 
 def _episode(folder: DemoFolder, options: Options, arm: "ArmFit", rig: CameraRig, size: tuple[int, int]) -> Episode:
@@ -154,7 +157,7 @@ def _episode(folder: DemoFolder, options: Options, arm: "ArmFit", rig: CameraRig
         image_stamps_s=np.repeat(stamps_s[:, None], len(options.cameras), axis=1),
         images={name: resized(layout.read_images(folder.path, name, T, size), rig.size) for name in options.cameras},
         q=q,
-        dq=np.gradient(q, 1 / options.fps, axis=0) if demo.dq is None else demo.dq,
+        dq=np.gradient(q, 1 / options.fps, axis=0),  # recorded velocities are doubled in some data sets
         gripper=demo.gripper,
         action_q=action[:, :7],
         action_gripper=action[:, 7],
@@ -165,27 +168,10 @@ def _episode(folder: DemoFolder, options: Options, arm: "ArmFit", rig: CameraRig
     )
 
 
-def _summary(
-    source: Path, out: Path, report: dict[str, Any], added: int, skipped: dict[str, str], seconds: float
-) -> dict[str, Any]:
-    dataset = Dataset(out)
-    arm, tasks = report["arm"], Counter(dataset.tasks)
-    for name, reason in skipped.items():
-        print(f"left out {name}: {reason}")
+def _summary(conversion: Conversion) -> dict[str, Any]:
+    arm = conversion.report["arm"]
     print(
-        f"{out}: {len(dataset)} episodes of {len(tasks)} tasks, {sum(dataset.lengths)} frames; {added} new in "
-        f"{seconds:.0f} s. The recorded joints are within {arm['residual_mm_median']:.1f} mm (median; "
-        f"{arm['residual_mm_max']:.1f} at most) of ours, with {arm['joint4_zero_deg']:.2f}° added to joint 4"
+        f"The recorded gripper is within {arm['residual_mm_median']:.1f} mm (median; {arm['residual_mm_max']:.1f} at "
+        f"most) of ours, with {arm['joint4_zero_deg']:.2f}° added to joint 4"
     )
-    return {
-        "source": str(source),
-        "out": str(out),
-        "episodes": len(dataset),
-        "added": added,
-        "skipped": skipped,
-        "frames": sum(dataset.lengths),
-        "tasks": dict(tasks),
-        **report,
-        "seconds": round(seconds, 2),
-        "fingerprint": dataset.fingerprint(),
-    }
+    return conversion.summary(tasks=dict(Counter(Dataset(conversion.out).tasks)), **conversion.report)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from genima_core.files import explained
+from genima_core.geometry import checked_pose
 from genima_core.importers.rlbench.pickles import Record, read_pickle
 
 _FILE = "low_dim_obs.pkl"
@@ -22,12 +23,8 @@ class Demo:
     """(T, 7) measured."""
     gripper: np.ndarray
     """(T,) 1 where it is open by more than nine tenths, else 0."""
-    dq: np.ndarray | None
-    """(T, 7) measured; None if not recorded."""
     command: np.ndarray | None
     """(T, 8) joints and opening that were commanded to reach row t, NaN in row 0; None if not recorded."""
-    p_world_joint: np.ndarray
-    """(T, 7, 3) origins of the joints' frames."""
     T_world_tip: np.ndarray
     """(T, 4, 4) pose of the point between the fingertips."""
     K: np.ndarray
@@ -94,9 +91,7 @@ def make_demo(rows: list[Record], cameras: tuple[str, ...], what: str) -> Demo:
     return Demo(
         q=column("joint_positions", (7,)),
         gripper=gripper,
-        dq=column("joint_velocities", (7,)) if _recorded(rows, "joint_velocities") else None,
         command=command,
-        p_world_joint=column("joint_poses", (7, 7))[..., :3],
         T_world_tip=column("gripper_matrix", (4, 4)),
         K=np.stack([column(f"{camera}_camera_intrinsics", (3, 3)) for camera in cameras], axis=1),
         T_world_cam=np.stack([column(f"{camera}_camera_extrinsics", (4, 4)) for camera in cameras], axis=1),
@@ -121,13 +116,11 @@ def _column(source: str, rows: list[Record], name: str, shape: tuple[int, ...], 
             raise ValueError(f"{what} has shape {value.shape}, not {shape}{robot}")
         if not np.isfinite(value).all():
             raise ValueError(f"{what} holds NaN or infinite numbers; record the episode again or remove its folder")
-        result[t] = value
+        result[t] = checked_pose(value, what) if shape == (4, 4) else value
     return result
 
 
 def _remedy(name: str) -> str:
-    if name == "joint_poses":
-        return "RLBench records it since commit 8fc31bfa (July 2024); record with that version or a later one"
     if "_camera_" in name:
         return "record with that camera switched on in RLBench's ObservationConfig, or choose others with --cameras"
     return f"record with {name}=True in RLBench's ObservationConfig, as its dataset_generator.py does"

@@ -1,31 +1,28 @@
-"""Push the button: a big round cap on a spring, anywhere on the table."""
+"""Push the button: one of three big round caps on springs, told apart by their colour."""
 
 from typing import TYPE_CHECKING
 
+import mujoco
 import numpy as np
 
-from genima_core import gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
-from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M, FIXED, UNTOUCHED
+from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
 from genima_core.sim.inverse_kinematics import point_down
-from genima_core.sim.task import Task
-from genima_core.sim.waypoints import Waypoint
-
-import mujoco  # isort: skip
-from mujoco import mjtGeom as Geom  # isort: skip
+from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, cylinder, fixed, yawed
+from genima_core.sim.task import Task, scatter
+from genima_core.sim.waypoints import Waypoint, rise
 
 if TYPE_CHECKING:
     from genima_core.sim.cell import Cell
 
-X_RANGE_M = (0.34, 0.68)
-Y_RANGE_M = (-0.32, 0.32)
+X_RANGE_M, Y_RANGE_M = (0.34, 0.68), (-0.32, 0.32)
+APART_M = 0.19
+"""Between the middles of two buttons."""
 BASE_HALF_M, BASE_HEIGHT_M = 0.06, 0.03
 CAP_RADIUS_M, CAP_HEIGHT_M = 0.04, 0.042
 CAP_TOP_M = BASE_HEIGHT_M + CAP_HEIGHT_M
-TRAVEL_M = 0.03
+TRAVEL_M, SPRING_N_M, PRELOAD_M = 0.03, 250.0, 0.02
 PRESSED_M = 0.012
 """Pressed in by this much at any time since the reset is success, as in RLBench: it latches."""
-
-SPRING_N_M, PRELOAD_M = 250.0, 0.02
 
 HOVER_M = 0.09
 CLEARANCE_M = 0.05
@@ -36,56 +33,50 @@ PRESS_DEPTH_M, DESCENT_M_S, HOLD_S = 0.026, 0.08, 0.4
 
 
 class PushButton(Task):
-    instructions = ("push the button",)
-    paraphrases = ("press the button", "hit the button")
-    goal = f"the cap was pressed in by {1e3 * PRESSED_M:.0f} mm"
+    variations = ("red", "green", "blue")
+    instructions = ("push the {} button", "press the {} button", "push down on the {} button", "press the {} one")
+    paraphrases = ("hit the button that is {}", "hold down the {} switch")
+    goal = f"the cap of the named button was pressed in by {1e3 * PRESSED_M:.0f} mm"
 
     def __init__(self) -> None:
         self._deepest_m = 0.0
 
     def build(self, spec: mujoco.MjSpec) -> None:
-        button = spec.worldbody.add_body(name="button")
-        base = button.add_geom(name="button_base", type=Geom.mjGEOM_BOX, rgba=[0.12, 0.12, 0.14, 1], **FIXED)
-        base.pos, base.size = [0, 0, BASE_HEIGHT_M / 2], [BASE_HALF_M, BASE_HALF_M, BASE_HEIGHT_M / 2]
-        ring = button.add_geom(name="button_ring", type=Geom.mjGEOM_CYLINDER, rgba=[0.95, 0.95, 0.95, 1], **UNTOUCHED)
-        ring.pos, ring.size = [0, 0, BASE_HEIGHT_M], [CAP_RADIUS_M + 0.012, 0.002, 0]
-        body = button.add_body(name="button_cap", pos=[0, 0, BASE_HEIGHT_M], gravcomp=1)
-        # The cap reaches down into the base, so that no gap opens when it is pressed in.
-        cap = body.add_geom(name="button_cap", type=Geom.mjGEOM_CYLINDER, rgba=[0.05, 0.25, 0.95, 1], **FIXED)
-        cap.pos, cap.size = [0, 0, CAP_HEIGHT_M / 2], [CAP_RADIUS_M, CAP_HEIGHT_M / 2, 0]
-        cap.mass, cap.friction = 0.1, [1.0, 0.02, 0.0001]
-        slide = {"type": mujoco.mjtJoint.mjJNT_SLIDE, "axis": [0, 0, 1], "limited": True, "range": [-TRAVEL_M, 0]}
-        body.add_joint(name="button_cap", stiffness=SPRING_N_M, springref=PRELOAD_M, damping=8.0, **slide)
+        for colour in self.variations:
+            button, half = fixed(spec, f"{colour}_button"), BASE_HEIGHT_M / 2
+            box(button, (BASE_HALF_M, BASE_HALF_M, half), (0, 0, half), COLOURS["black"])
+            cylinder(button, CAP_RADIUS_M + 0.012, 0.002, (0, 0, BASE_HEIGHT_M), COLOURS["white"], **UNTOUCHED)
+            # The cap reaches down into the base, so that no gap opens when it is pressed in.
+            cap = button.add_body(name=_cap(colour), pos=[0, 0, BASE_HEIGHT_M], gravcomp=1)
+            cylinder(cap, CAP_RADIUS_M, CAP_HEIGHT_M / 2, (0, 0, CAP_HEIGHT_M / 2), COLOURS[colour], mass=0.1)
+            slide = {"type": mujoco.mjtJoint.mjJNT_SLIDE, "axis": [0, 0, 1], "limited": True, "range": [-TRAVEL_M, 0]}
+            cap.add_joint(name=_cap(colour), stiffness=SPRING_N_M, springref=PRELOAD_M, damping=8.0, **slide)
 
     def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
-        body = cell.model.body("button")
-        body.pos[:] = [rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0]
-        yaw = rng.uniform(-np.pi, np.pi)
-        body.quat[:] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+        places = scatter(rng, len(self.variations), X_RANGE_M, Y_RANGE_M, APART_M)
+        for colour, place in zip(self.variations, places, strict=True):
+            cell.place(f"{colour}_button", (*place, 0.0), yawed(rng.uniform(-np.pi, np.pi)))
         self._deepest_m = 0.0
 
     def update(self, cell: "Cell") -> None:
-        self._deepest_m = max(self._deepest_m, -cell.joint_position("button_cap"))
+        self._deepest_m = max(self._deepest_m, -cell.joint_position(_cap(self.variation)))
 
     def success(self, cell: "Cell") -> bool:
         return self._deepest_m >= PRESSED_M
 
     def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
-        x, y, table = cell.model.body("button").pos
-        contact = np.array([x, y, table + CAP_TOP_M + FINGERTIP_BELOW_TCP_M])
-        start = cell.arm.frame_pose(cell.q, "tcp")[:3, 3]
+        contact = cell.body_pose(f"{self.variation}_button")[:3, 3] + [0, 0, CAP_TOP_M + FINGERTIP_BELOW_TCP_M]
+        start = cell.T_base_tcp()[:3, 3]
         press = Waypoint(_above(contact, -PRESS_DEPTH_M), gripper=0.0, dwell_s=HOLD_S)
         hover = Waypoint(_above(contact, HOVER_M), gripper=0.0, velocity=(0.0, 0.0, -DESCENT_M_S))
-        height, beside = start[2] - contact[2], np.linalg.norm(contact[:2] - start[:2])
-        if beside < OVER_CAP_M and height < HOVER_M:
+        height_m, beside_m = start[2] - contact[2], np.linalg.norm(contact[:2] - start[:2])
+        if beside_m < OVER_CAP_M and height_m < HOVER_M:
             return (press,)
-        if height < CLEARANCE_M:
-            point = 0.65 * start + 0.35 * hover.T_base_tcp[:3, 3]
-            point[2] = contact[2] + HOVER_M
-            direction = (contact - start)[:2] / max(beside, 1e-6)
-            velocity = (0.12 * direction[0], 0.12 * direction[1], 0.0)
-            return Waypoint(point_down(point), gripper=0.0, velocity=velocity), hover, press
-        return hover, press
+        return *(rise(cell, contact[2] + HOVER_M, 0.0) if height_m < CLEARANCE_M else ()), hover, press
+
+
+def _cap(colour: str) -> str:
+    return f"{colour}_cap"
 
 
 def _above(point: np.ndarray, height_m: float) -> np.ndarray:

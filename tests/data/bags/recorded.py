@@ -1,6 +1,6 @@
 """Recordings for tests, whose every value is a known function of time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -77,6 +77,18 @@ class Plan:
     raw: bool = False
     edit: Callable[[str, int, float], float] = lambda topic, number, stamp_s: stamp_s
     """Changes stamps."""
+    kept: Callable[[str, float], bool] = lambda topic, after_s: True
+    """Which messages are recorded, by topic and seconds after the beginning."""
+    arm_time_s: Callable[[float], float] = lambda stamp_s: stamp_s
+    """When the arm was where it is now, for an arm that rests."""
+    rad: float = 1.0
+    """Unit of joint positions."""
+    dark: str = ""
+    """A camera whose pictures are black."""
+    frozen: str = ""
+    """One that sends its first picture again and again."""
+    extra: tuple[tuple[float, str, str, object], ...] = ()
+    """Other messages: s after the beginning, topic, type (of std_msgs), data."""
     damaged_image: int = -1
     """Number of an image of the last camera that is no JPEG."""
     infos: dict[str, PinholeCamera] | None = None
@@ -84,7 +96,7 @@ class Plan:
     """Of the open gripper, if that speaks for itself, on gripper/state; 0 where the arm's joint states hold it."""
 
 
-def write(folder: Path, plan: Plan | None = None, about: dict | None = None, finished: bool = True) -> Path:
+def write(folder: Path, plan: Plan | None = None, info: dict | None = None, finished: bool = True) -> Path:
     """Writes a recording; `about` replaces fields of its episode.json."""
     plan = plan or Plan()
     streams = {}
@@ -96,7 +108,7 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
         intrinsics = (plan.infos or {}).get(name, plan.rig[name].intrinsics)
         stamps_s = BEGUN_S + plan.delays_s[i] + np.arange(0, plan.seconds, 1 / plan.camera_hz)
         for number, stamp_s in enumerate(stamps_s):
-            pixels = picture(number, i, size)
+            pixels = picture(0 if name == plan.frozen else number, i, size) * (name != plan.dark)
             broken = number == plan.damaged_image and i == 3
             lines += [
                 (
@@ -114,7 +126,8 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
         shifted = plan.edit("/joint_states", number, stamp_s)
         fingers = PANDA.gripper.joint_positions(opening([stamp_s])[0])
         velocity = np.append(dq([stamp_s])[0], [0.0, 0.0]) if plan.velocities else np.zeros(0)
-        names, positions = (*PANDA.joint_names, *FINGERS), np.append(q([stamp_s])[0], fingers)
+        joints = q([plan.arm_time_s(stamp_s)])[0] / plan.rad
+        names, positions = (*PANDA.joint_names, *FINGERS), np.append(joints, fingers)
         if plan.gripper_width_m:
             names, positions, velocity = PANDA.joint_names, positions[:7], velocity[:7]
             lines.append(
@@ -147,6 +160,8 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
             )
         )
     lines.append((BEGUN_S, "/instruction", "std_msgs/msg/String", TYPES["std_msgs/msg/String"](data="push it")))
+    for after_s, topic, kind, value in plan.extra:
+        lines.append((BEGUN_S + after_s, topic, f"std_msgs/msg/{kind}", TYPES[f"std_msgs/msg/{kind}"](data=value)))
     if plan.success is not None:
         lines.append(
             (BEGUN_S + plan.seconds, "/success", "std_msgs/msg/Bool", TYPES["std_msgs/msg/Bool"](data=plan.success))
@@ -162,7 +177,7 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
     left_out = {streams[role] for role in plan.without}
     writer = BagWriter(folder)
     for time_s, topic, kind, message in sorted(lines, key=lambda line: line[:2]):
-        if topic not in left_out:
+        if topic not in left_out and plan.kept(topic, time_s - BEGUN_S):
             writer.write(topic, kind, messages.serialize(message, kind), round(time_s * 1e9), round(time_s * 1e9))
     known = EpisodeInfo(
         task="push_button",
@@ -174,7 +189,7 @@ def write(folder: Path, plan: Plan | None = None, about: dict | None = None, fin
         seed=7,
         begun_at="2026-01-01T10:00:00+00:00",
     )
-    replace(known, **(about or {})).save(folder)
+    replace(known, **(info or {})).save(folder)
     if finished:
         writer.close()
     else:
@@ -188,15 +203,14 @@ def of_its_own_gripper(width_m: float) -> Arm:
     return replace(PANDA, name="other", gripper=gripper)
 
 
-def as_sqlite3(folder: Path, copy: Path) -> Path:
-    """The same messages as rosbag2 stored them before MCAP."""
+def as_sqlite3(folder: Path, copy: Path, names: Mapping[str, str] | None = None) -> Path:
+    """The same messages as rosbag2 stored them before MCAP, some topics by other names."""
     with Writer(copy, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
         connections = {}
         for message in open_bag(folder).messages():
             if message.topic not in connections:
-                connections[message.topic] = writer.add_connection(
-                    message.topic, message.type, typestore=messages.typestore()
-                )
+                topic = (names or {}).get(message.topic, message.topic)
+                connections[message.topic] = writer.add_connection(topic, message.type, typestore=messages.typestore())
             writer.write(connections[message.topic], message.received_ns, message.data)
     return copy
 

@@ -34,21 +34,21 @@ def test_a_mended_recording_is_measured_and_stays_suspect(tmp_path):
     folder = recorded.write(
         tmp_path / "episode_000000",
         recorded.Plan(seconds=2.0, without=("camera/front",)),
-        about={"suspect": (interrupted,)},
+        info={"suspect": (interrupted,)},
         finished=False,
     )
     assert cli.run(["bag", "repair", str(folder)]) == 0
-    about = state(folder, tmp_path)["about"]
-    assert about["suspect"] == [interrupted, "front sent no image"]
-    assert about["quality"]["cameras"]["wrist"]["messages"] == 60
+    info = state(folder, tmp_path)["info"]
+    assert info["suspect"] == [interrupted, "front sent no image"]
+    assert info["quality"]["cameras"]["wrist"]["messages"] == 60
 
 
 def test_a_mended_recording_needs_no_leader(tmp_path):
     folder = recorded.write(tmp_path / "episode_000000", recorded.Plan(seconds=1.0), finished=False)
-    about = EpisodeInfo.load(folder)  # a leader would have been recorded, had there been one
-    replace(about, streams={**about.streams, "leader_joint_states": "/leader/joint_states"}).save(folder)
+    info = EpisodeInfo.load(folder)  # a leader would have been recorded, had there been one
+    replace(info, streams={**info.streams, "leader_joint_states": "/leader/joint_states"}).save(folder)
     assert cli.run(["bag", "repair", str(folder)]) == 0
-    assert state(folder, tmp_path)["about"]["suspect"] == []
+    assert state(folder, tmp_path)["info"]["suspect"] == []
 
 
 def test_loose_files_are_not_one_bag(tmp_path, capsys):
@@ -67,7 +67,7 @@ def test_a_damaged_description_is_told_and_is_not_for_repair(tmp_path):
     folder = recorded.write(tmp_path / "episode_000000")
     (folder / "episode.json").write_text("{")
     row = state(folder, tmp_path)
-    assert row["state"] == "finished" and "episode.json is damaged" in row["problem"] and row["about"] is None
+    assert row["state"] == "finished" and "episode.json is damaged" in row["problem"] and row["info"] is None
 
 
 def test_rosbags_converts_what_we_write(tmp_path, monkeypatch):

@@ -15,8 +15,9 @@ import pytest
 
 from genima_core.arm import FR3, PANDA
 from genima_core.cameras import CameraRig
+from genima_core.data import conversion
 from genima_core.data.bags.conversion import convert_recordings
-from genima_core.data.bags.episodes import Options, read_episode
+from genima_core.data.bags.episodes import Options, open_recording
 from genima_core.data.dataset import Dataset
 from genima_core.data.layout import data_path
 from genima_core.geometry import invert, transform_points
@@ -35,9 +36,9 @@ def rig_file(folder, rig=None):
     return folder / "rig.json"
 
 
-def reason(tmp_path: Path, plan: Plan | None = None, about: dict | None = None, **options) -> str:
+def reason(tmp_path: Path, plan: Plan | None = None, info: dict | None = None, **options) -> str:
     """Why a recording is left out."""
-    folder = recorded.write(tmp_path / "bags/odd", plan, about)
+    folder = recorded.write(tmp_path / "bags/odd", plan, info)
     with pytest.raises(ValueError) as error:
         run(folder, tmp_path / "set", **options)
     assert str(error.value).startswith(f"nothing of {folder} could be converted: odd: ")
@@ -109,7 +110,8 @@ def test_raw_images_convert_as_well(tmp_path):
 
 def test_frames_are_read_when_they_are_taken_and_as_often_as_they_are(tmp_path):
     count = []
-    episode, _ = read_episode(recorded.write(tmp_path / "one"), Options(), lambda: count.append(1))
+    bag = open_recording(recorded.write(tmp_path / "one"))
+    episode = bag.episode(bag.spans[0], lambda: count.append(1))
     assert not count
     frames = episode.images["wrist"]
     passing = iter(frames)
@@ -174,7 +176,7 @@ def test_bad_options(options, message):
 
 
 def test_another_rig_can_be_given(tmp_path):
-    folder = recorded.write(tmp_path / "bags/one", about={"rig": None})
+    folder = recorded.write(tmp_path / "bags/one", info={"rig": None})
     moved = synthetic.rig()
     moved = CameraRig((replace(moved.cameras[0], target_radius_m=0.05), *moved.cameras[1:]))
     run(folder, tmp_path / "set", rig=rig_file(tmp_path, moved))
@@ -191,11 +193,11 @@ def test_another_rig_can_be_given(tmp_path):
 def test_each_episode_that_is_left_out_has_its_reason(tmp_path, capsys):
     bags = tmp_path / "bags"
     recorded.write(bags / "episode_0")
-    recorded.write(bags / "episode_1", about={"label": "failure"})
-    recorded.write(bags / "episode_2", about={"suspect": ("front stood still for 0.4 s",)})
-    recorded.write(bags / "episode_3", about={"label": ""})
-    recorded.write(bags / "episode_4", Plan(success=False), about={"label": ""})
-    recorded.write(bags / "episode_5", Plan(success=False), about={"label": "success"})
+    recorded.write(bags / "episode_1", info={"label": "failure"})
+    recorded.write(bags / "episode_2", info={"suspect": ("front stood still for 0.4 s",)})
+    recorded.write(bags / "episode_3", info={"label": ""})
+    recorded.write(bags / "episode_4", Plan(success=False), info={"label": ""})
+    recorded.write(bags / "episode_5", Plan(success=False), info={"label": "success"})
     recorded.write(bags / "episode_6", finished=False)
     recorded.write(bags / "episode_7", Plan(damaged_image=7))
     result = run(bags, tmp_path / "set")
@@ -225,7 +227,7 @@ def test_a_cameras_name_does_not_lead_out_of_the_data_set(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("plan", "about", "message"),
+    ("plan", "info", "message"),
     [
         (Plan(without=("joint_states",)), None, "no joint states with the joints panda_joint1, .*; there are none"),
         (
@@ -263,8 +265,8 @@ def test_a_cameras_name_does_not_lead_out_of_the_data_set(tmp_path):
         (Plan(without=("instruction",)), {"instruction": ""}, "it has no instruction; give --instruction"),
     ],
 )
-def test_what_cannot_be_converted_is_refused(tmp_path, plan, about, message):
-    text = reason(tmp_path, plan, about)
+def test_what_cannot_be_converted_is_refused(tmp_path, plan, info, message):
+    text = reason(tmp_path, plan, info)
     assert re.search(message, text), text
 
 
@@ -318,7 +320,7 @@ def test_again_adds_nothing_and_new_episodes_are_appended(tmp_path):
     with pytest.raises(ValueError, match="with source"):
         run(recorded.write(tmp_path / "elsewhere/episode_1").parent, tmp_path / "set")
     shutil.rmtree(bags / "episode_2")
-    recorded.write(bags / "episode_2", about={"label": "failure"})
+    recorded.write(bags / "episode_2", info={"label": "failure"})
     with pytest.raises(ValueError, match="episode_2 changed after being converted"):
         run(bags, tmp_path / "set")
 
@@ -401,3 +403,117 @@ def test_a_recording_of_something_else_is_refused(tmp_path, role, message):
     (folder / "episode.json").unlink()
     with pytest.raises(ValueError, match=message):
         run(folder, tmp_path / "set", rig=rig_file(tmp_path))
+
+
+OTHERS = ("joint_commands", "gripper_command")
+
+
+def of_others(folder, plan):
+    """A recording without episode.json."""
+    recorded.write(folder, plan)
+    (folder / "episode.json").unlink()
+    return folder
+
+
+FLAWS = {
+    "black": (Plan(seconds=2.0, dark="front"), "front: 60 of 60 images are black"),
+    "frozen": (
+        Plan(seconds=2.0, raw=True, frozen="front"),
+        "front: .* images show the same picture while the arm moved",
+    ),
+    "slow": (
+        Plan(seconds=3.0, kept=lambda topic, s: "/front/" not in topic or s % 1.0 < 1 / 60),
+        "front was silent for 1.00 s",
+    ),
+    "hole": (
+        Plan(seconds=4.0, kept=lambda topic, s: "/front/color/image" not in topic or not 1.0 < s < 2.5),
+        "front was silent for 1.5",
+    ),
+    "joint hole": (
+        Plan(seconds=4.0, kept=lambda topic, s: topic != "/joint_states" or not 1.0 < s < 2.5),
+        "joint states were silent for 1.5",
+    ),
+    "degrees": (Plan(seconds=2.0, rad=np.pi / 180, velocities=False), "beyond the limits of a panda; are they in rad"),
+    "early": (
+        Plan(seconds=2.0, edit=lambda topic, number, stamp_s: stamp_s - 0.4 * ("/front/color/image" in topic)),
+        "front: stamps are 0.4. s earlier than those of .*, against when they came",
+    ),
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_recording_of_others_is_judged_by_the_recorders_bounds(flaw, tmp_path):
+    plan, message = FLAWS[flaw]
+    of_others(tmp_path / "bags/bad", plan)
+    of_others(tmp_path / "bags/good", Plan(seconds=2.0, without=OTHERS))
+    options = {"rig": rig_file(tmp_path), "instruction": "push it"}
+    result = run(tmp_path / "bags", tmp_path / "set", **options)
+    assert result["added"] == 1 and re.search(f"suspect: .*{message}", result["skipped"]["bad"])
+    assert run(tmp_path / "bags", tmp_path / "all", **options, include_suspect=True)["added"] == 2
+
+
+def test_topics_of_other_names_are_given(tmp_path):
+    folder = of_others(tmp_path / "bags/one", Plan(without=OTHERS))
+    renamed = recorded.as_sqlite3(
+        folder, tmp_path / "renamed", {"/joint_states": "/arm/q", "/front/color/image_raw/compressed": "/cam0"}
+    )
+    options = {"rig": rig_file(tmp_path), "instruction": "push it"}
+    with pytest.raises(ValueError, match="lacks the topics .* /arm/q, /cam0, .*--topics"):
+        run(renamed, tmp_path / "set", **options)
+    with pytest.raises(ValueError, match="it has no topic /arm/w; it has"):
+        run(renamed, tmp_path / "set", **options, topics="joint_states=/arm/w")
+    with pytest.raises(ValueError, match="lacks a role or a topic at 'front'"):
+        run(renamed, tmp_path / "set", **options, topics="front")
+    run(renamed, tmp_path / "set", **options, topics="joint_states=/arm/q,front=/cam0")
+    run(folder, tmp_path / "original", **options)
+    assert Dataset(tmp_path / "set").fingerprint() == Dataset(tmp_path / "original").fingerprint()
+
+
+def test_a_long_recording_is_cut_where_a_topic_says(tmp_path):
+    said = ((0.5, "push it"), (1.5, "open it"))
+    marks = tuple((s, "/demo/instruction", "String", text) for s, text in said)
+    runs = ((0.2, True), (1.0, False), (1.6, True))
+    folder = recorded.write(
+        tmp_path / "bags/long", Plan(seconds=2.5, extra=(*marks, *((s, "/demo/runs", "Bool", on) for s, on in runs)))
+    )
+    result = run(folder, tmp_path / "said", split_on="/demo/instruction")
+    dataset = Dataset(tmp_path / "said")
+    assert (result["added"], dataset.instructions) == (2, ("push it", "open it"))
+    first, second = (dataset.episode(i).stamps_s - BEGUN_S for i in range(2))
+    assert 0.5 <= first[0] < 0.55 and 1.45 <= first[-1] < 1.5 <= second[0] < 1.55 and 2.4 < second[-1] < 2.5
+    np.testing.assert_allclose(dataset.episode(1).q, recorded.q(second + BEGUN_S), atol=1e-4)
+    run(folder, tmp_path / "runs", split_on="/demo/runs")
+    first, second = (Dataset(tmp_path / "runs").episode(i).stamps_s - BEGUN_S for i in range(2))
+    assert 0.2 <= first[0] < 0.25 and first[-1] < 1.0 and 1.6 <= second[0] < 1.65
+    with pytest.raises(ValueError, match="--split-on /demo: it has no such topic; it has /demo/instruction"):
+        run(folder, tmp_path / "none", split_on="/demo")
+
+
+def test_a_long_recording_is_cut_where_the_arm_rests_and_a_killed_run_goes_on(tmp_path, monkeypatch):
+    def rests(stamp_s):  # from 1.5 s to 3 s, and for a moment at 0.5 s
+        after_s = stamp_s - BEGUN_S
+        return BEGUN_S + after_s - np.clip(after_s - 0.5, 0, 0.1) - np.clip(after_s - 1.5, 0, 1.5)
+
+    folder = recorded.write(tmp_path / "bags/long", Plan(seconds=4.5, arm_time_s=rests))
+    add, calls = conversion.DatasetWriter.add, []
+
+    def stop_at_the_second(self, episode):
+        calls.append(episode)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        add(self, episode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion.DatasetWriter, "add", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, tmp_path / "set", split_on="pause")
+    assert run(folder, tmp_path / "set", split_on="pause")["added"] == 1
+    assert run(folder, tmp_path / "set", split_on="pause")["added"] == 0
+    first, second = (Dataset(tmp_path / "set").episode(i).stamps_s - BEGUN_S for i in range(2))
+    assert first[0] < 0.1 and 1.6 < first[-1] < 1.8 and 2.7 < second[0] < 2.85 and 4.4 < second[-1] < 4.5
+    with pytest.raises(ValueError, match="leaves no episode"):
+        run(
+            recorded.write(tmp_path / "still", Plan(arm_time_s=lambda stamp_s: BEGUN_S)),
+            tmp_path / "no",
+            split_on="pause",
+        )

@@ -24,8 +24,13 @@ BEGUN_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 33_333_333
 CONFIG = RecordingConfig(reserve_mb=0.0)
 STREAMS = {"camera/front": "/front/color/image_raw", "joint_states": "/joint_states", "instruction": "/instruction"}
-ABOUT = EpisodeInfo(task="push_button", instruction="push it", streams=STREAMS)
+INFO = EpisodeInfo(task="push_button", instruction="push it", streams=STREAMS)
 ROOT = Path(__file__).parents[3]
+
+
+def quality_of(folder):
+    bag = open_bag(folder)
+    return quality_of_bag(bag, bag.info)
 
 
 def image(k: int, size: int = 32) -> Message:
@@ -38,7 +43,7 @@ def image(k: int, size: int = 32) -> Message:
 def joint_state(k: int) -> Message:
     stamp_ns = BEGUN_NS + k * PERIOD_NS // 3
     message = messages.typestore().types[JOINT_STATE](
-        header(stamp_ns), list(ABOUT.arm.joint_names), np.full(7, 0.01 * k), np.zeros(7), np.zeros(0)
+        header(stamp_ns), list(INFO.arm.joint_names), np.full(7, 0.01 * k), np.zeros(7), np.zeros(0)
     )
     return Message("/joint_states", JOINT_STATE, messages.serialize(message, JOINT_STATE), stamp_ns + 10**6, stamp_ns)
 
@@ -63,7 +68,7 @@ def feed(recorder: EpisodeRecorder, frames: int) -> int:
 
 
 def start(folder: Path, config: RecordingConfig = CONFIG, **more) -> EpisodeRecorder:
-    return EpisodeRecorder(folder, ABOUT, ("camera/front", "joint_states"), config, BEGUN_NS, **more)
+    return EpisodeRecorder(folder, INFO, ("camera/front", "joint_states"), config, BEGUN_NS, **more)
 
 
 def test_what_came_is_in_the_bag(tmp_path):
@@ -71,9 +76,9 @@ def test_what_came_is_in_the_bag(tmp_path):
     recorder = start(tmp_path / "episode_000000", latched=[latched])
     recorder.relabel("success")
     assert EpisodeInfo.load(recorder.folder).label == "success"  # at once: a killed recorder loses no label
-    about = recorder.finish(feed(recorder, 30), "push the red one")
-    assert about == EpisodeInfo.load(recorder.folder)
-    assert (about.label, about.instruction, about.suspect) == ("success", "push the red one", ())
+    info = recorder.finish(feed(recorder, 30), "push the red one")
+    assert info == EpisodeInfo.load(recorder.folder)
+    assert (info.label, info.instruction, info.suspect) == ("success", "push the red one", ())
     bag = open_bag(recorder.folder)
     stored = list(bag.messages())
     assert bag.finished
@@ -88,7 +93,7 @@ def test_what_came_is_in_the_bag(tmp_path):
     first = next(m for m in stored if m.type == JPEG)
     assert (first.received_ns, first.published_ns) == (BEGUN_NS + 10**6, BEGUN_NS)
     assert messages.header_stamp_ns(first.data, JPEG) == BEGUN_NS
-    assert about.streams["camera/front"] == "/front/color/image_raw/compressed"
+    assert info.streams["camera/front"] == "/front/color/image_raw/compressed"
 
 
 def test_raw_images_are_stored_byte_by_byte(tmp_path):
@@ -103,9 +108,9 @@ def test_an_image_that_cannot_be_read_is_kept_as_it_came(tmp_path):
     broken = messages.typestore().types[IMAGE](header(BEGUN_NS), 2, 2, "32FC1", 0, 4, np.zeros(8, np.uint8))
     message = image(0)._replace(data=messages.serialize(broken, IMAGE))
     recorder.add(message)
-    about = recorder.finish(BEGUN_NS + 10**9)
+    info = recorder.finish(BEGUN_NS + 10**9)
     assert [m.data for m in open_bag(recorder.folder).messages()] == [message.data]
-    assert any("32FC1" in reason for reason in about.suspect)
+    assert any("32FC1" in reason for reason in info.suspect)
 
 
 @pytest.mark.parametrize("images", ["jpeg", "raw"])
@@ -114,23 +119,23 @@ def test_bytes_that_are_no_image_are_counted_and_the_recording_goes_on(tmp_path,
     recorder.add(image(0))
     for data in (b"", b"\x00\x01\x00\x00", b"\xff" * 50, image(1).data[:60], image(1).data[:-1]):
         recorder.add(image(1)._replace(data=data))
-    about = recorder.finish(feed(recorder, 30))
+    info = recorder.finish(feed(recorder, 30))
     assert recorder.problem == ""
-    front = about.quality["cameras"]["front"]
+    front = info.quality["cameras"]["front"]
     assert (front["messages"], front["unreadable"]) == (36, 5)
-    assert any("front: 5 images cannot be read" in reason for reason in about.suspect)
+    assert any("front: 5 images cannot be read" in reason for reason in info.suspect)
     assert sum(topic.count for topic in open_bag(recorder.folder).topics.values()) == 36 + 90
-    again = quality_of_bag(open_bag(recorder.folder)).cameras["front"]
+    again = quality_of(recorder.folder).cameras["front"]
     assert again.unreadable == (5 if images == "raw" else 0)  # what cannot be compressed lies on the camera's own topic
 
 
 def test_the_quality_of_the_bag_is_the_one_measured_on_the_way(tmp_path):
     recorder = start(tmp_path / "e")
-    about = recorder.finish(feed(recorder, 40))
-    again = quality_of_bag(open_bag(recorder.folder)).to_dict()
+    info = recorder.finish(feed(recorder, 40))
+    again = quality_of(recorder.folder).to_dict()
     for key in ("frames_expected", "frames_lost", "skew_ms_p99", "joint_skew_ms_p99", "joint_skew_ms_max"):
-        assert again[key] == about.quality[key]
-    assert again["cameras"]["front"]["rate_hz"] == about.quality["cameras"]["front"]["rate_hz"]
+        assert again[key] == info.quality[key]
+    assert again["cameras"]["front"]["rate_hz"] == info.quality["cameras"]["front"]["rate_hz"]
 
 
 def test_an_existing_folder_is_not_touched(tmp_path):
@@ -155,7 +160,7 @@ def test_a_label_can_be_given_later(tmp_path):
     recorder.finish(feed(recorder, 3))
     recorder.relabel("failure")
     assert EpisodeInfo.load(recorder.folder).label == "failure"
-    assert EpisodeInfo.load(recorder.folder).quality == recorder.about.quality
+    assert EpisodeInfo.load(recorder.folder).quality == recorder.info.quality
 
 
 def test_too_little_space_stops_it_and_keeps_what_there_is(tmp_path):
@@ -169,8 +174,8 @@ def test_too_little_space_stops_it_and_keeps_what_there_is(tmp_path):
     ended_ns = feed(recorder, 5)
     while not recorder.problem:
         asked.wait()
-    about = recorder.finish(ended_ns)
-    assert "500 MB" in about.suspect[0]
+    info = recorder.finish(ended_ns)
+    assert "500 MB" in info.suspect[0]
     assert open_bag(recorder.folder).finished
 
 
@@ -187,10 +192,10 @@ def test_a_full_queue_is_counted_and_makes_it_suspect(tmp_path):
     recorder = start(tmp_path / "e", replace(CONFIG, queue_mb=0.0))
     for k in range(2000):
         recorder.add(image(0, 8)._replace(received_ns=BEGUN_NS + k))
-    about = recorder.finish(BEGUN_NS + 10**9)
+    info = recorder.finish(BEGUN_NS + 10**9)
     stored = open_bag(recorder.folder).topics["/front/color/image_raw/compressed"].count
-    assert recorder.overflow == about.quality["overflow"] == 2000 - stored > 0
-    assert any("queue" in reason for reason in about.suspect)
+    assert recorder.overflow == info.quality["overflow"] == 2000 - stored > 0
+    assert any("queue" in reason for reason in info.suspect)
 
 
 def child(script: str, *arguments: object) -> subprocess.Popen:
@@ -229,9 +234,9 @@ def test_kill_9_leaves_all_that_was_flushed(tmp_path):
     bag = open_bag(tmp_path / "e")
     assert not bag.finished
     assert sum(m.type == JPEG for m in bag.messages()) >= told
-    assert bag.about.suspect == (UNFINISHED,)
-    assert bag.about.instruction == "push it"
-    assert quality_of_bag(open_bag(tmp_path / "e")).cameras["front"].messages >= told
+    assert bag.info.suspect == (UNFINISHED,)
+    assert bag.info.instruction == "push it"
+    assert quality_of(tmp_path / "e").cameras["front"].messages >= told
 
 
 def test_a_disk_error_stops_it_and_keeps_what_was_written(tmp_path):
@@ -245,8 +250,8 @@ def test_a_disk_error_stops_it_and_keeps_what_was_written(tmp_path):
         while not recorder.problem:
             recorder.add(image(k, 64))
             k += 1
-        about = recorder.finish(BEGUN_NS + k * PERIOD_NS)
-        print(about.suspect[0], flush=True)
+        info = recorder.finish(BEGUN_NS + k * PERIOD_NS)
+        print(info.suspect[0], flush=True)
         """,
         tmp_path / "e",
     )
@@ -257,7 +262,7 @@ def test_a_disk_error_stops_it_and_keeps_what_was_written(tmp_path):
     bag = open_bag(tmp_path / "e")
     stored = sum(1 for _ in bag.messages())
     assert stored > 10
-    assert "writing stopped" in bag.about.suspect[0]
+    assert "writing stopped" in bag.info.suspect[0]
 
 
 def test_numbers_go_on_after_what_is_there(tmp_path):
@@ -272,5 +277,5 @@ def test_the_verdict_is_one_line(tmp_path):
     recorder = start(tmp_path / "episode_000003")
     recorder.finish(feed(recorder, 30))
     assert recorder.verdict == "episode 3: 1.0 s, 30 frames a camera, ok"
-    recorder.about = replace(recorder.about, suspect=("a", "b"))
+    recorder.info = replace(recorder.info, suspect=("a", "b"))
     assert recorder.verdict.endswith("suspect: a; b")

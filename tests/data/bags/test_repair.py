@@ -1,8 +1,10 @@
 """Bags that were cut off or damaged, found and mended."""
 
 import json
+import os
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,7 +165,7 @@ def test_bags_of_others_are_read(tmp_path):
         for i in range(5):
             writer.write(connection, i, store.serialize_cdr(text(str(i)), "std_msgs/msg/String"))
     bag = open_bag(tmp_path / "bag")
-    assert bag.about is None
+    assert bag.info is None
     assert bag.topics["/text"].count == 5
     assert [m.received_ns for m in bag.messages(["/text"])] == list(range(5))
     with pytest.raises(ValueError, match="ros2 bag reindex"):
@@ -180,7 +182,7 @@ def test_bags_are_found_by_name(whole, tmp_path):
 
 
 def test_what_is_known_of_an_episode_is_kept(tmp_path):
-    about = EpisodeInfo(
+    info = EpisodeInfo(
         task="push_button",
         instruction="push",
         streams={"joint_states": "/joint_states"},
@@ -189,8 +191,8 @@ def test_what_is_known_of_an_episode_is_kept(tmp_path):
         quality={"x": 1.5},
         seed=3,
     )
-    about.save(tmp_path)
-    assert EpisodeInfo.load(tmp_path) == about
+    info.save(tmp_path)
+    assert EpisodeInfo.load(tmp_path) == info
     (tmp_path / "episode.json").write_text(json.dumps({"format": 1, "task": "x"}))
     with pytest.raises(ValueError, match="is damaged: the arm is None; valid are"):
         EpisodeInfo.load(tmp_path)
@@ -209,7 +211,7 @@ def test_a_bag_of_which_nothing_can_be_read_is_not_sent_to_repair(tmp_path, caps
 
 
 def test_the_verbs_show_and_mend(whole, tmp_path, capsys):
-    recorded.write(tmp_path / "a" / "episode_000000", about={"suspect": ("front is frozen",)})
+    recorded.write(tmp_path / "a" / "episode_000000", info={"suspect": ("front is frozen",)})
     recorded.write(tmp_path / "a" / "episode_000001", finished=False)
     assert cli.run(["bag", "info", str(tmp_path / "a"), "--json", str(tmp_path / "info.json")]) == 1
     shown = capsys.readouterr().out
@@ -222,3 +224,46 @@ def test_the_verbs_show_and_mend(whole, tmp_path, capsys):
     assert "/joint_commands" in capsys.readouterr().out
     assert cli.run(["bag", "info", str(tmp_path)]) == 1
     assert "there is no bag in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stopped_at", [None, 1, 2, 3])
+def test_several_files_of_one_bag_become_one(tmp_path, monkeypatch, stopped_at):
+    """The second is cut; also where the repair itself is killed at any of its steps."""
+    folder, contents = tmp_path / "session", []
+    folder.mkdir()
+    for i in range(2):
+        part = recorded.write(tmp_path / f"part_{i}", recorded.Plan(seconds=0.5))
+        contents.append([(m.topic, m.data) for m in open_bag(part).messages()])
+        shutil.move(next(part.glob("*.mcap")), folder / f"session_{i}.mcap")
+    cut = folder / "session_1.mcap"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    left = [(m.topic, m.data) for m in open_bag(folder).messages()]
+    assert left[: len(contents[0])] == contents[0] and len(left) < len(contents[0]) + len(contents[1])
+    if stopped_at is not None:
+        steps = []
+
+        def stop(*arguments, original):
+            steps.append(arguments)
+            if len(steps) == stopped_at:
+                raise KeyboardInterrupt
+            return original(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", partial(stop, original=os.replace))
+            patch.setattr(Path, "unlink", lambda path, original=Path.unlink: stop(path, original=original))
+            with pytest.raises(KeyboardInterrupt):
+                repair(folder)
+    repair(folder)
+    bag = open_bag(folder)
+    assert bag.finished and not bag.flaw()
+    assert [(m.topic, m.data) for m in bag.messages()] == left
+    assert (folder / "session_1.mcap.broken").exists()
+    assert not repair(folder).changed
+
+
+def test_files_that_do_not_belong_together_are_not_joined(tmp_path):
+    for name in ("monday", "tuesday"):
+        recorded.write(tmp_path / name, recorded.Plan(seconds=0.3))
+        shutil.move(next((tmp_path / name).glob("*.mcap")), tmp_path / f"{name}.mcap")
+    with pytest.raises(FileNotFoundError, match="holds 2 MCAP files and no metadata.yaml; give each a folder"):
+        open_bag(tmp_path)
