@@ -109,7 +109,7 @@ class Checkpoint:
         from genima_core.targets.gate import Gate, GateConfig  # OpenCV and SciPy: not everybody judges drawings
 
         path, usual = self.path / "gate.json", asdict(GateConfig())
-        chosen = {name: value for name, value in asdict(given or GateConfig()).items() if value != usual[name]}
+        chosen = {name: value for name in usual if (value := getattr(given, name, usual[name])) != usual[name]}
         limits = from_overrides(GateConfig, {**read_json(path), **chosen}, str(path))
         rig = replace(self.rig, arm=arm or self.rig.arm)
         return Gate(rig, self.info.chunk_size * self.info.dt_s, limits, self.look)

@@ -1,7 +1,7 @@
 import json
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -91,7 +91,11 @@ def test_parts_of_different_looks_are_refused(folder):
 
 
 def test_the_gate_has_the_checkpoints_limits_but_for_those_that_are_given(folder):
-    gate = Checkpoint.open(folder).gate(GateConfig(reach_m=0.03))
+    @dataclass(frozen=True)
+    class OfANode(GateConfig):
+        device: str = "cpu"
+
+    gate = Checkpoint.open(folder).gate(OfANode(reach_m=0.03))
     assert gate.config == GateConfig(reach_m=0.03, noise_levels=20.0)
     (folder / "gate.json").write_text('{"reach_m": -1.0}')
     with pytest.raises(ValueError, match="reach_m is -1.0; it must be positive"):

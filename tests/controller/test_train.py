@@ -50,7 +50,7 @@ def test_overfits_one_batch(rig, windows):
         rgb.float() / 255, *frames.visible(q, goal)
     )
     torch.manual_seed(0)
-    history = [learner.step(i, 1.0) for i in range(60)]
+    history = [learner.step(i, 1.0) for i in range(120)]  # the turn of the hand is learned last
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
     assert history[-1]["keypoints"] < 0.6 * history[0]["keypoints"]
     model, a = learner.model.eval(), windows.arrays
