@@ -38,8 +38,8 @@ class GateConfig:
     scene_levels: float = 13.0
     """Difference from the observation beside the spheres, of 255 levels, mean over the cameras on the base."""
     reprojection: float = 0.1
-    """Of the view's width: a drawn centre and its point seen from that camera. Half of it for the base, which does not
-    move, and twice for a sphere that only one view shows, which the others locate through the arm."""
+    """Of the view's width: a drawn centre and its point seen from that camera; twice as much for a sphere that only one
+    view shows, which the others locate through the arm. The base, which does not move, need only be there."""
     hand_radii: float = 1.0
     """In views from the hand in addition, of the sphere's radius there: one that fills the view is drawn carelessly."""
     seen_pixels: float = 0.008
@@ -177,7 +177,8 @@ class Gate:
         on_hand = self._on_hand[:, None]
         absent = _parts(outline_labels(self.rig, T_base_cam, points)) <= self._needed
         error_px[on_hand & absent] = np.nan
-        sure = np.where(self._still, 0.5, np.where(located[:, 0], 1.0, 2.0))
+        error_px[:, self._still] = np.nan  # nothing is located by them, and things of their colour change nearby
+        sure = np.where(located[:, 0], 1.0, 2.0)
         # A camera within a sphere sees no radius, and nothing but it.
         radii_px = np.nan_to_num(radii, nan=self.rig.size[0])
         carelessness_px = np.where(on_hand, self.config.hand_radii * radii_px, 0.0)

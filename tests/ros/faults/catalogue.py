@@ -142,7 +142,7 @@ PICTURES = (
         "policy",
         draws_nothing,
         END_OF_CHUNK,
-        ("gate", "closed: the base sphere cannot be located: it is drawn in 0 of 4 views"),
+        ("gate", "closed: the elbow sphere cannot be located: it is drawn in 0 of 4 views"),
         RESUME,
     ),
     Fault(
