@@ -38,7 +38,14 @@ def running_cell(checkpoint: Path, folder: Path, environment: Mapping[str, str],
     config.write_text(yaml.safe_dump(real_limits()))
     values = graph.argument_values(
         "sim",
-        {"checkpoint": str(checkpoint), "execution": "async", "gate": "true", "config": str(config), "seed": str(SEED)},
+        {
+            "checkpoint": str(checkpoint),
+            "task": "press_switch",
+            "execution": "async",
+            "gate": "true",
+            "config": str(config),
+            "seed": str(SEED),
+        },
     )
     with ExitStack() as stack:
         clock = ShiftedClock(folder)
