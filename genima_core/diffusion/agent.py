@@ -156,4 +156,5 @@ def save_half(model: nn.Module, folder: Path) -> None:
     half: Any = cast(copy.deepcopy(model).to("cpu"), torch.float16)
     for parameter in half.parameters():
         parameter.data = parameter.data.contiguous()
+    half.register_to_config(_name_or_path="")  # where it was loaded from is nobody else's business
     half.save_pretrained(folder)

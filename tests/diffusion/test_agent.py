@@ -181,3 +181,9 @@ def test_an_agent_around_other_diffusers_classes_is_saved_and_loaded(tmp_path, i
     assert type(loaded.networks.vae) is AutoencoderKL
     first, again = (loaded.draw(images, INSTRUCTION, seed=1) for _ in range(2))
     np.testing.assert_array_equal(first, again)  # this scheduler draws noise in every step
+
+
+def test_no_folder_of_this_machine_is_written(agent, tmp_path):
+    agent.save(tmp_path / "first")
+    DiffusionAgent.load(tmp_path / "first").save(tmp_path / "second")
+    assert not [path for path in (tmp_path / "second").glob("*/config.json") if str(tmp_path) in path.read_text()]
