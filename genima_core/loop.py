@@ -29,6 +29,8 @@ CLOCK_SET_S = 0.5
 """The wall clock has been set if it has moved against the steady one by more than this."""
 LONGEST_REASONS = 3
 """A bad drawing breaks many rules at once; the first ones say enough."""
+MOST_REFUSED = 3
+"""So many drawings in a row are refused before the loop pauses: a model that samples may draw better the next time."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class ControlLoop:
     streamer came to rest is acted upon, and action 0 is due one step from now. If the chunk is refused, the streamer
     still wants one and the next drawing is acted upon; nothing locks up when either side is restarted.
 
-    With a gate, a drawing is checked before it is acted upon. One that fails pauses the loop: no chunk follows, so the
-    streamer brings the arm to rest, until `resume`; then only what is captured afterwards counts.
+    With a gate, a drawing is checked before it is acted upon. One that fails is refused, and the next is waited for;
+    `MOST_REFUSED` in a row pause the loop: no chunk follows, so the streamer brings the arm to rest, until `resume`;
+    then only what is captured afterwards counts.
 
     All times are seconds of the observations' clock and given by the caller.
     """
@@ -58,7 +61,8 @@ class ControlLoop:
         self.controller, self.execution, self.gate = controller, execution, gate
         self.instruction = ""
         self.status = Status(GateState.OPEN)
-        """Of the gate; while it is closed, no drawing is acted upon."""
+        """Of the gate; while it is closed, no drawing is acted upon. An open one says why it refused the last one."""
+        self._refused = 0
         self._states: deque[_JointState] = deque(maxlen=HISTORY)
         self._wanted_since_s: float | None = None
         self._used_s = -np.inf
@@ -113,7 +117,7 @@ class ControlLoop:
         return self.execution == "async" or stamp_s >= self._wanted_since_s
 
     def act(self, drawing: np.ndarray, stamp_s: float, observation: np.ndarray | None = None) -> ActionChunk | None:
-        """The chunk of a drawing (4, H, W, 3) uint8 captured at stamp_s; None if it is not due or the gate closes.
+        """The chunk of a drawing (4, H, W, 3) uint8 captured at stamp_s; None if it is not due or the gate refuses it.
 
         The gate compares it with the `observation` (4, H, W, 3) uint8 that it was drawn over. ValueError,
         RuntimeError: nothing that can be acted upon, such as no joint state of that time.
@@ -122,6 +126,7 @@ class ControlLoop:
             return None
         state = self._state_at(stamp_s)
         if not self._admits(drawing, state.q, observation):
+            self._used_s = stamp_s
             return None
         if not self.instruction:
             raise ValueError("no instruction yet: send one, or set the parameter instruction")
@@ -152,25 +157,28 @@ class ControlLoop:
 
     def pause(self, kind: Reason, *reasons: str) -> None:
         """Acts upon nothing until `resume`."""
-        more = len(reasons) - LONGEST_REASONS
-        text = "; ".join(reasons[:LONGEST_REASONS]) + (f"; and {more} more" if more > 0 else "")
-        self.status = Status(GateState.CLOSED, kind, text)
+        self.status = Status(GateState.CLOSED, kind, _first(reasons))
 
     def resume(self, now_s: float) -> None:
         """Acts again, upon what is captured from now on."""
         if self.paused:
-            self.status, self._used_s = Status(GateState.OPEN), now_s
+            self.status, self._used_s, self._refused = Status(GateState.OPEN), now_s, 0
 
     def _admits(self, drawing: np.ndarray, q: np.ndarray, observation: np.ndarray | None) -> bool:
-        """Whether a drawing may become motion; a check that cannot be made pauses too."""
+        """Whether a drawing may become motion; one that cannot be checked may not."""
         if self.gate is None:
             return True
         try:
             reasons = self.gate.check(drawing, q, observation).reasons
         except (ValueError, ArithmeticError) as error:  # LinAlgError is a ValueError
             reasons = (f"the drawing cannot be checked: {error}",)
-        if reasons:
+        self._refused = self._refused + 1 if reasons else 0
+        if self._refused >= MOST_REFUSED:
             self.pause(Reason.DRAWING, *reasons)
+        elif reasons:
+            self.status = Status(GateState.OPEN, Reason.DRAWING, _first(reasons))
+        else:
+            self.status = Status(GateState.OPEN)
         return not reasons
 
     def _state_at(self, stamp_s: float) -> _JointState:
@@ -184,6 +192,11 @@ class ControlLoop:
                 "are cameras and robot on one clock?"
             )
         return state
+
+
+def _first(reasons: tuple[str, ...]) -> str:
+    more = len(reasons) - LONGEST_REASONS
+    return "; ".join(reasons[:LONGEST_REASONS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def find_ending(success: bool, elapsed_s: float, timeout_s: float, stuck: bool = False) -> Ending | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
-from genima_core.loop import ControlLoop, find_ending
+from genima_core.loop import MOST_REFUSED, ControlLoop, find_ending
 from genima_core.streaming.states import Reason, Status
 from genima_core.targets.gate import GateState
 
@@ -76,11 +76,27 @@ def test_async_starts_at_the_capture_unless_the_arm_stands_still(turned, start_s
     assert not loop.is_due(1.0) and loop.is_due(1.01)
 
 
-def test_a_failed_check_pauses_until_resume_and_then_only_new_captures_count():
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_a_refused_drawing_is_not_acted_upon_and_the_next_one_is_waited_for(execution):
+    gate = FakeGate()
+    loop = make_loop(execution, gate)
+    for begin_s in (1.0, 1.05):  # a good one in between starts the count anew
+        gate.reasons = ("a",)
+        for stamp_s in begin_s + 0.01 * np.arange(MOST_REFUSED - 1):
+            assert loop.act(DRAWING, stamp_s, DRAWING) is None and not loop.is_due(stamp_s)
+            assert loop.status == Status(GateState.OPEN, Reason.DRAWING, "a")
+        gate.reasons = ()
+        assert loop.act(DRAWING, begin_s + 0.04, DRAWING) is not None
+        assert loop.status == Status(GateState.OPEN)
+
+
+def test_refused_drawings_in_a_row_pause_until_resume_and_then_only_new_captures_count():
     gate = FakeGate()
     loop = make_loop("async", gate)
     gate.reasons = ("a", "b", "c", "d", "e")
-    assert loop.act(DRAWING, 1.0, DRAWING) is None
+    for k in range(MOST_REFUSED):
+        assert not loop.paused
+        assert loop.act(DRAWING, 1.0 + 0.01 * k, DRAWING) is None
     assert loop.status == Status(GateState.CLOSED, Reason.DRAWING, "a; b; c; and 2 more")
     gate.reasons = ()
     assert not loop.is_due(1.2)
@@ -93,7 +109,8 @@ def test_a_failed_check_pauses_until_resume_and_then_only_new_captures_count():
 def test_a_check_that_cannot_be_made_pauses_too():
     gate = SimpleNamespace(check=lambda *_: 1 / 0)
     loop = make_loop(gate=gate)
-    assert loop.act(DRAWING, 1.0) is None
+    for k in range(MOST_REFUSED):
+        assert loop.act(DRAWING, 1.0 + 0.01 * k) is None
     assert loop.paused and loop.status.text.startswith("the drawing cannot be checked")
 
 

@@ -107,7 +107,7 @@ class Evaluation:
     latency_s: float | None = None
     """Simulated seconds from capture to chunk; by default 0 in sync mode, where the arm waits, and 0.2 in async."""
     gate: bool = False
-    """Check each drawing before it moves the arm; one that fails ends the episode, as nobody is here to resume."""
+    """Check each drawing before it moves the arm; three refused in a row end the episode: nobody is here to resume."""
     timeout_s: float = 25.0
     """Simulated seconds an episode may take."""
     denoising_steps: int | None = None

@@ -46,7 +46,7 @@ TARGETS = Topic("targets/image", Image, RELIABLE)
 OBSERVATION = Topic("targets/observation", Image, RELIABLE)
 """The four images that a drawing was drawn over, tiled and stamped like it; for the target gate."""
 GATE = Topic("gate", DiagnosticStatus, LATCHED)
-"""The target gate, see `status.read_status`: a `GateState`, and why it is closed."""
+"""The target gate, see `status.read_status`: a `GateState`, and why it is closed or refused the last drawing."""
 TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)
 """Drawn and planned targets."""
 CAMERA_MARKERS = Topic("cameras/markers", MarkerArray, RELIABLE)

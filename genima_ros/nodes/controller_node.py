@@ -54,7 +54,8 @@ class ControllerParameters(GateConfig, ArmParameters):
     instruction: str = ""
     """What to do, until one arrives on the topic."""
     gate: bool = True
-    """Whether drawings are checked; one that fails pauses the policy until ~/resume. Simulation does without."""
+    """Whether drawings are checked. One that fails is refused; three in a row pause the policy until ~/resume.
+    Simulation does without."""
 
 
 def load_controller(parameters: ControllerParameters) -> tuple["Controller", Checkpoint]:
@@ -69,7 +70,8 @@ def load_controller(parameters: ControllerParameters) -> tuple["Controller", Che
 class ControllerNode(GraphNode[ControllerParameters]):
     """Turns drawings into chunks by a `ControlLoop`, which decides which drawing is acted upon, and when.
 
-    With `gate`, drawings wait for what they were drawn over. The loop pauses on a bad one until ~/resume.
+    With `gate`, drawings wait for what they were drawn over. The loop refuses bad ones, and pauses until ~/resume if
+    they go on.
 
     Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched), diagnostics.
     Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (of a
@@ -150,12 +152,14 @@ class ControllerNode(GraphNode[ControllerParameters]):
         begin_s = self.clock_s()
         try:
             drawing, *observed = (untile(conversions.image_to_rgb(picture)) for picture in pictures)
+            before = self.loop.status
             chunk = self.loop.act(drawing, stamp_s, *observed)
         except (ValueError, RuntimeError) as error:
             self.diagnostics.warn(f"drawing not followed: {error}", "drawing")
             return
-        if chunk is None:
+        if self.loop.status != before:
             self._publish_gate()
+        if chunk is None:
             return
         self.diagnostics.worked(self.clock_s() - begin_s)
         self.diagnostics.received("drawing", stamp_s)
@@ -179,18 +183,20 @@ class ControllerNode(GraphNode[ControllerParameters]):
         return f"the gate is open again; it was closed because: {reason}" if reason else "the gate is open already"
 
     def _publish_gate(self) -> None:
-        level = Level.WARN if self.loop.paused else Level.OK
+        level = Level.WARN if self.loop.status.text else Level.OK
         self.say(interfaces.GATE, status_to_message("gate", self.loop.status, level))
-        self._warn_of_pause()
+        self._warn_of_gate()
 
-    def _warn_of_pause(self) -> None:
+    def _warn_of_gate(self) -> None:
         if self.loop.paused:
             remedy = f"Look at {self.full_name(interfaces.TARGETS)}; to continue: genima resume"
             text = f"the target gate is closed, the policy pauses: {self.loop.status.text}. {remedy}"
             self.diagnostics.warn(text, "gate")
+        elif self.loop.status.text:
+            self.diagnostics.warn(f"drawing refused, the next one is waited for: {self.loop.status.text}", "gate")
 
     def _watch_inputs(self) -> None:
-        self._warn_of_pause()
+        self._warn_of_gate()
         if unknown_instruction := self.checkpoint.unknown_instruction(self.loop.instruction):
             self.diagnostics.warn(unknown_instruction, "instruction")
         now_s, state_s, drawn_s, observed_s = self.clock_s(), *self._arrived_s.values()

@@ -10,6 +10,7 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import Bool, String
 
 from genima_core.arm import PANDA
+from genima_core.loop import MOST_REFUSED
 from genima_core.pixels import tile
 from genima_core.targets.gate import Gate
 from genima_ros.messages import conversions, interfaces
@@ -110,13 +111,19 @@ def test_a_good_drawing_is_followed(graph, gate, drawing, observation_first):
 
 def test_a_bad_drawing_pauses_the_policy_until_the_operator_resumes(graph, gate, drawing):
     gate.reasons = (BAD,)
+    for _ in range(MOST_REFUSED - 1):
+        graph.draw(drawing, drawing)
+        graph.gate_says(f"open: {BAD}")
+    graph.bench.until(
+        graph.bench.problem("controller", graph.diagnostics, f"drawing refused, the next one is waited for: {BAD}")
+    )
     graph.draw(drawing, drawing)
     graph.gate_says(f"closed: {BAD}")
     graph.bench.until(graph.bench.problem("controller", graph.diagnostics, f"the policy pauses: {BAD}"))
     gate.reasons = ()
     graph.draw(drawing, drawing)  # a good one does not open it
     assert not graph.chunks
-    assert len(gate.calls) == 1
+    assert len(gate.calls) == MOST_REFUSED
     response = graph.bench.call("controller", "resume")
     assert response.success
     assert BAD in response.message
@@ -129,18 +136,21 @@ def test_a_bad_drawing_pauses_the_policy_until_the_operator_resumes(graph, gate,
 
 def test_it_closes_again_while_the_cause_lasts(graph, gate, drawing):
     gate.reasons = BAD, "b", "c", "d", "e"
-    graph.draw(drawing, drawing)
+    for _ in range(MOST_REFUSED):
+        graph.draw(drawing, drawing)
     graph.gate_says(f"closed: {BAD}; b; c; and 2 more")
     graph.bench.call("controller", "resume")
     graph.gate_says("open")
-    graph.draw(drawing, drawing)
+    for _ in range(MOST_REFUSED):
+        graph.draw(drawing, drawing)
     graph.gate_says(f"closed: {BAD}; b; c; and 2 more")
     assert not graph.chunks
 
 
 def test_what_cannot_be_checked_closes_it(bench, rig, drawing):
     graph = Graph(bench, Gate(rig, duration_s=1.0), "async")
-    graph.draw(drawing, drawing[:, :32, :32])
+    for _ in range(MOST_REFUSED):
+        graph.draw(drawing, drawing[:, :32, :32])
     graph.bench.until(
         lambda: (
             graph.states
