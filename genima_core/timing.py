@@ -53,6 +53,22 @@ class ClockPair:
         return self._ros_minus_steady_s
 
 
+class DeviceClock:
+    """Host times of a device's own stamps: its clock, less the shortest delay seen in the last `window` stamps."""
+
+    def __init__(self, window: int) -> None:
+        self._delays_s: deque[float] = deque(maxlen=window)
+        self._last_s = -math.inf
+
+    def to_host(self, device_s: float, now_s: float) -> float:
+        """When a stamp `device_s` that arrived at `now_s` was taken, by the host's clock."""
+        if device_s < self._last_s:  # it has started again
+            self._delays_s.clear()
+        self._last_s = device_s
+        self._delays_s.append(now_s - device_s)
+        return device_s + min(self._delays_s)
+
+
 class PeriodMeter:
     """Periods of a loop that should tick every `nominal_s`; keeps the last `window` of them."""
 

@@ -44,13 +44,15 @@ class Recovery:
 class ArmDriver:
     """What the driver of an arm is called and understands. Names are relative to the namespace of the driver."""
 
+    node: Literal["franka", ""] = ""
+    """Our own node that drives the arm; "" where somebody else's driver does."""
     joint_states: str = "joint_states"
     command: Literal["joint_trajectory", "joint_state", "float64_array"] = "joint_trajectory"
     command_topic: str = "arm_controller/joint_trajectory"
     receiver_follows_horizon: bool = True
     """Whether it moves on along a trajectory when no command comes."""
     robot_state: str = ""
-    """Topic with the arm's mode and errors; "" where the driver itself publishes arm_status, as the simulated cell."""
+    """Topic with the arm's mode and errors; "" where the driver itself publishes arm_status, as ours do."""
     robot_state_type: str = "franka_msgs/msg/FrankaRobotState"
     lower_position_limits: tuple[float, ...] = ()
     upper_position_limits: tuple[float, ...] = ()

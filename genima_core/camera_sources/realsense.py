@@ -2,7 +2,6 @@
 
 import importlib
 import re
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from genima_core.camera_sources.lens import Lens
 from genima_core.camera_sources.source import Frame, SourceLost, Timing
 from genima_core.cameras import PinholeCamera
+from genima_core.timing import DeviceClock
 
 QUEUE = 2
 """Pictures that wait for a busy reader; the oldest is dropped."""
@@ -192,7 +192,7 @@ class SensorSource:
             profiled = f"the profile is {video.width()}x{video.height()}"
             raise ValueError(f"{profiled}, {given}; give intrinsics of this profile")
         self._rs, self._device, self._sensor, self._ros_s = rs, device, sensor, ros_s
-        self._delays_s: deque[float] = deque(maxlen=DELAYS)
+        self._device_clock = DeviceClock(DELAYS)
         self._queue = rs.frame_queue(QUEUE)
         sensor.open(profile)
         try:
@@ -223,8 +223,7 @@ class SensorSource:
             return stamp_s, "device"
         if domain == self._rs.timestamp_domain.system_time:
             return stamp_s, "host"
-        self._delays_s.append(now_s - stamp_s)
-        return stamp_s + min(self._delays_s), "estimated"
+        return self._device_clock.to_host(stamp_s, now_s), "estimated"
 
 
 def lens_of(intrinsics: Any) -> Lens:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
@@ -16,11 +17,16 @@ from genima_ros.graph.modes import NodeEntry, get_mode, spoken
 from genima_ros.graph.packages import apt_package
 from genima_ros.share import CALIBRATION, PACKAGE, find_checkpoint, share_folder
 
+if TYPE_CHECKING:
+    from genima_ros.arms import ArmSetup
+
 READY_S = 120.0
 """Loading the models from a slow disk on busy cores takes a while."""
 RESPAWN_AFTER_S = 1.0
 SETTLED_S = 10.0
 """A node that ends by itself sooner than this has a reason that a new start will not cure."""
+REHEARSAL = "sim"
+"""In place of a file with cameras: rendered ones."""
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
 
@@ -136,8 +142,10 @@ def argument_values(mode: str, given: Mapping[str, str]) -> dict[str, object]:
 def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     """The nodes to start for these `argument_values`; ValueError or FileNotFoundError for a file that they name."""
     entry, rig, renamed = get_mode(mode), find_rig(values["rig"]) if "rig" in values else None, dict[str, str]()
-    cameras = camera_entries(Path(str(values["cameras"])).absolute()) if values.get("cameras") else []
+    rehearsed = values.get("cameras") == REHEARSAL
+    cameras = [] if rehearsed or not values.get("cameras") else camera_entries(Path(str(values["cameras"])).absolute())
     known: dict[str, object] = {**values, "leave_out": [values["camera"]] if values.get("camera") else None}
+    known |= {"rehearsed": rehearsed, "identical_frames": 0 if rehearsed else None}  # rendered pictures have no noise
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
@@ -154,9 +162,9 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         NodeProcess(
             name=node.name,
             executable=node.executable,
-            parameters={name: value for name, value in known.items() if name in node.parameters and value is not None},
+            parameters=_parameters(node, known),
             parameter_files=(node.parameter_file,) if node.parameter_file else tuple(files),
-            remappings=(*node.remappings, *renamed.items()),
+            remappings=_remappings(node, known, renamed),
             niceness=node.niceness,
             respawn=node.respawn and bool(values.get("respawn")),
             environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))},
@@ -164,6 +172,19 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         for node in (*entry.nodes, *cameras)
         if node.condition is None or known[node.condition]
     ]
+
+
+def _parameters(node: NodeEntry, known: Mapping[str, object]) -> dict[str, object]:
+    pairs = [(own, source or own) for own, _, source in (text.partition("=") for text in node.parameters)]
+    return {own: known[source] for own, source in pairs if known.get(source) is not None}
+
+
+def _remappings(
+    node: NodeEntry, known: Mapping[str, object], renamed: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    if not node.namespace:
+        return (*node.remappings, *renamed.items())
+    return (*node.remappings, ("__ns", "/" + str(known[node.namespace]).strip("/")))
 
 
 def find_rig(given: object) -> Path | None:
@@ -185,12 +206,22 @@ def arm_values(values: Mapping[str, object]) -> tuple[dict[str, object], dict[st
         "robot_state": setup.driver.robot_state,
         "gripper": setup.gripper_has_node,
         "action": absolute(namespace, action) if action else None,
+        "franka": setup.driver.node == "franka",
     }
+    _check_address(setup, "robot_ip", values)
     if "leader_arm" in values:
         leader = str(values["leader_arm"] or name)
-        parameters["leader_arm"] = arm_argument(leader)
-        renamed |= find_arm(leader).remappings(str(values["leader_namespace"]), "leader/")
+        leads = find_arm(leader)
+        parameters |= {"leader_arm": arm_argument(leader), "leader_franka": leads.driver.node == "franka"}
+        _check_address(leads, "leader_robot_ip", values)
+        renamed |= leads.remappings(str(values["leader_namespace"]), "leader/")
     return parameters, renamed
+
+
+def _check_address(setup: "ArmSetup", argument: str, values: Mapping[str, object]) -> None:
+    """ValueError where an arm that we drive ourselves has no address."""
+    if setup.driver.node and not values.get(argument):
+        raise ValueError(f"our own driver of the {setup.arm.name} needs {argument}:=ADDRESS of its control box")
 
 
 def camera_entries(path: Path) -> list[NodeEntry]:

@@ -38,8 +38,8 @@ class NodeEntry:
 
     name: str
     parameters: tuple[str, ...]
-    """Parameters that take their values from the arguments of the same names, the checkpoint (`rig`), or the arm; in a
-    graph without these the node's own default holds."""
+    """Parameters that take their values from the arguments of the same names, the checkpoint (`rig`), or the arm; from
+    another one where it says so (`arm=leader_arm`). In a graph without these the node's own default holds."""
     niceness: int
     """The streamer runs at 0 and everything slow above it: that keeps commands regular when all cores are busy."""
     respawn: bool = False
@@ -49,11 +49,14 @@ class NodeEntry:
     it again and again: on two cores that run a whole graph, one thread draws faster than two."""
     remappings: tuple[tuple[str, str], ...] = ()
     condition: str | None = None
-    """Argument that must be true, or what the arm must have (`robot_state`, a `gripper` with a node)."""
+    """Argument that must be true, or what the arm must have (`robot_state`, a `gripper` with a node, `franka`: our own
+    driver; `rehearsed`: no cameras)."""
     parameter_file: Path | None = None
     """Read instead of the mode's and the user's."""
     kind: str = ""
     """Where it is not the name: there may be several of one kind."""
+    namespace: str = ""
+    """Argument with the namespace of a driver that is apart from the graph: its topics are renamed by nothing else."""
 
     @property
     def executable(self) -> str:
@@ -79,8 +82,8 @@ class Mode:
         return any(argument.name == "checkpoint" for argument in self.arguments)
 
 
-_TASK = Argument("task", str, "the task of the arm")
-_SEED = Argument("seed", int, "scene to start with")
+_TASK = Argument("task", str, "the task of the simulated cell")
+_SEED = Argument("seed", int, "its scene to start with")
 _FPS = Argument("fps", float, "images per second of each camera")
 _SIZE = Argument("size", int, "width and height of the images, px")
 _PRACTICE = Argument(
@@ -105,10 +108,13 @@ _OF_A_CELL = (
     ),
     Argument("arm_namespace", str, "namespace of the arm's driver, e.g. /follower; none by default", ""),
     Argument(
+        "robot_ip", str, "address of the arm's control box, for arms that our own driver moves (fr3_fci, panda_fci)"
+    ),
+    Argument(
         "cameras",
         str,
         "YAML file with a section of parameters for each camera node, as config/cameras.yaml; "
-        "none where other drivers publish the images",
+        "none where other drivers publish the images; sim: rendered, in a cell around the arm, to rehearse",
         "",
     ),
     _RESPAWN,
@@ -116,10 +122,11 @@ _OF_A_CELL = (
 _OF_A_LEADER = (
     Argument("leader_arm", str, "the leader arm, likewise; by default one like the follower", ""),
     Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
+    Argument("leader_robot_ip", str, "address of the leader's control box, likewise"),
 )
 _DRAWING = ("checkpoint", "device", "compiled", "denoising_steps", "instruction")
 _LEARNED = (
-    NodeEntry("diffusion", _DRAWING, niceness=5, respawn=True, threads=0),
+    NodeEntry("diffusion", (*_DRAWING, "identical_frames"), niceness=5, respawn=True, threads=0),
     NodeEntry(
         "controller", ("checkpoint", "device", "execution", "instruction", "gate", "arm"), niceness=4, respawn=True
     ),
@@ -130,6 +137,16 @@ _STREAMER = NodeEntry("streamer", ("execution", "arm"), niceness=0)
 _TELEOP = NodeEntry("teleop", ("arm", "leader_arm"), niceness=0)
 _ARM_MONITOR = NodeEntry("arm_monitor", ("arm",), niceness=1, respawn=True, condition="robot_state")
 _GRIPPER = NodeEntry("gripper", ("arm", "action"), niceness=1, respawn=True, condition="gripper")
+_FRANKA = NodeEntry("franka", ("arm", "robot_ip"), niceness=0, condition="franka")
+_LEADER_FRANKA = NodeEntry(
+    "leader_franka",
+    ("arm=leader_arm", "robot_ip=leader_robot_ip"),
+    niceness=0,
+    condition="leader_franka",
+    kind="franka",
+    namespace="leader_namespace",
+    remappings=(("__node", "leader_franka"), ("diagnostics", "/diagnostics")),
+)
 _RIG_NODE = NodeEntry("rig", ("rig", "arm", "leave_out"), niceness=5, respawn=True, condition="rig")
 _BOARD = NodeEntry("board", ("camera", "marker_frame"), niceness=5, respawn=True, condition="camera")
 _RIG = Argument(
@@ -137,6 +154,9 @@ _RIG = Argument(
     str,
     "rig.json with where the cameras are; by default calibration/rig.json if it is there, else the checkpoint's, where "
     "the graph runs one",
+)
+_REHEARSAL = NodeEntry(
+    "sim", ("task", "seed", "rig", "arm", "arm_is_elsewhere=rehearsed"), niceness=2, condition="rehearsed"
 )
 _ENABLE = "when nobody is near the arm: genima enable"
 
@@ -168,15 +188,25 @@ MODES = {
     ),
     "real": Mode(
         help="a checkpoint on a real cell",
-        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG),
-        nodes=(_STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED, _MARKERS),
+        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG, _TASK, _SEED),
+        nodes=(_FRANKA, _REHEARSAL, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED, _MARKERS),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
     ),
     "teleop_real": Mode(
         help="teleoperation of a real cell",
-        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG),
-        nodes=(_TELEOP, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, _MARKERS_IN_RVIZ),
+        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG, _TASK, _SEED),
+        nodes=(
+            _FRANKA,
+            _LEADER_FRANKA,
+            _REHEARSAL,
+            _TELEOP,
+            _STREAMER,
+            _ARM_MONITOR,
+            _GRIPPER,
+            _RIG_NODE,
+            _MARKERS_IN_RVIZ,
+        ),
         parameter_file="teleop_real.yaml",
         rviz="teleop.rviz",
         next_step=f"{_ENABLE}; then, in another terminal: genima record TASK",
@@ -191,7 +221,7 @@ MODES = {
             _CONFIG,
             _RVIZ,
         ),
-        nodes=(replace(_RIG_NODE, condition=None), _BOARD),
+        nodes=(_FRANKA, replace(_RIG_NODE, condition=None), _BOARD),
         parameter_file="calibrate.yaml",
         rviz="teleop.rviz",
         next_step="genima calibrate collect takes samples of the board",

@@ -96,7 +96,8 @@ CAMERA_RIG = Topic("camera_rig", String, LATCHED)
 """The rig that the images are taken with, as JSON (`CameraRig.to_dict`)."""
 
 TRIGGERS = (
-    "reset stop emergency_stop reset_fault engage pause start discard rerecord perform resume reflex error_recovery"
+    "reset stop emergency_stop reset_fault engage pause start discard rerecord perform resume reflex error_recovery "
+    "homing"
 )
 SERVICES = {name: Service(f"~/{name}", Trigger) for name in TRIGGERS.split()} | {
     name: Service(f"~/{name}", SetBool) for name in ("enable", "label")

@@ -3,11 +3,11 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
@@ -20,10 +20,11 @@ from genima_core.arm_status import MODES, ArmStatus, read_status
 from genima_core.cameras import CameraRig
 from genima_core.config import check_positive
 from genima_core.sim.task import DEFAULT_TASK, make_task
-from genima_core.sim.trajectory_follower import TrajectoryFollower
 from genima_core.timing import PeriodMeter
+from genima_core.trajectory_follower import TrajectoryFollower
+from genima_ros.arms import find_arm
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.conversions import seconds
+from genima_ros.messages.commands import COMMANDS, Points
 from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.markers import robot_markers
@@ -38,8 +39,6 @@ SLICE_S = 0.01
 RENDER_UNTIL_S = 0.006
 """A step that has taken this long leaves the other cameras to the next one, so that physics waits for one view at
 most; small views are drawn all in one step."""
-COMMAND_S = 0.02
-"""In which the arm moves to a position that is commanded without a time."""
 CATCH_UP_S = 0.1
 """Simulated time that lags further behind than this is given up, and counted as slip."""
 SCENES_TRIED = 100
@@ -66,6 +65,11 @@ class SimParameters:
     """Rate of physics and joint states."""
     fps: float = 10.0
     """Images per second of each camera."""
+    arm: str = "sim"
+    """Name in config/arms, or a file like those; of an arm that is elsewhere."""
+    arm_is_elsewhere: bool = False
+    """Whether the arm has a driver of its own, as in a rehearsal: it is where joint_states says, and this node shows it
+    in the cell."""
     board: Literal["", "table", "hand"] = ""
     """Where a ChArUco board is, to practise calibration with: on the table, or in the hand."""
 
@@ -85,6 +89,8 @@ def make_cell(parameters: SimParameters) -> "Cell":
 
     size = parameters.size
     rig = default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig)
+    if parameters.arm_is_elsewhere:
+        rig = replace(rig, arm=find_arm(parameters.arm).arm)
     return Cell(task, rig, partial(place_board, place=parameters.board))
 
 
@@ -96,6 +102,8 @@ class SimNode(GraphNode[SimParameters]):
     success (on change), arm_status, diagnostics, and where tf2_msgs is installed /tf_static (the cameras).
     Subscribes: arm_controller/joint_trajectory, arm_controller/joint_commands, arm_controller/commands,
     gripper/command (width in m).
+    With arm_is_elsewhere it publishes no joint_states and no arm_status, and takes no commands: it subscribes to
+    joint_states.
     Changes while running: the parameter task, which counts from the next reset on.
     Services: ~/reset places the next scene. The arm is back at its start, which arm_status tells the streamer, so it
     begins again there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
@@ -119,23 +127,33 @@ class SimNode(GraphNode[SimParameters]):
         self._periods = PeriodMeter(1 / self.parameters.rate_hz)
         names = self.cell.rig.names
         self.announce(*map(interfaces.camera_image, names), *map(interfaces.camera_info, names))
-        self.announce(interfaces.JOINT_STATES, interfaces.INSTRUCTION, interfaces.SUCCESS, interfaces.SCENE)
+        self.announce(interfaces.INSTRUCTION, interfaces.SUCCESS, interfaces.SCENE)
         self.announce(interfaces.CAMERA_RIG, interfaces.ROBOT_MARKERS)
         self.say(interfaces.CAMERA_RIG, data=json.dumps(self.cell.rig.to_dict()))
         self._frames = publish_frames(self, self.cell.rig, self.cell.arm)
-        self._status, self._teller = MOVE, StatusTeller(self)
-        self._placed = 0
+        self._status, self._placed = MOVE, 0
+        self._teller: StatusTeller | None = None
         self._strange = False
         """Whether the arm was put here and no command has begun here since."""
+        self.serve("reset", self._on_reset)
+        if self.parameters.arm_is_elsewhere:
+            self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
+            self.diagnostics.expect("joint_states")
+        else:
+            self._drive_arm()
+        self._place_arm()
+        self._timer = self.every(1 / self.parameters.rate_hz, self._tick)
+
+    def _drive_arm(self) -> None:
+        """Speaks as an arm's driver."""
+        self._teller = StatusTeller(self)
+        self.announce(interfaces.JOINT_STATES)
         for kind, (what, read) in COMMANDS.items():
             self.subscribe(interfaces.ARM_COMMANDS[kind], partial(self._on_command, what, read))
         self.subscribe(interfaces.GRIPPER_COMMAND, self._on_gripper)
-        self.serve("reset", self._on_reset)
         self.serve("reflex", partial(self._enter, REFLEX, "the arm is in reflex"))
         self.serve("error_recovery", partial(self._enter, MOVE, "recovered"))
         self.diagnostics.expect("command")
-        self._place_arm()
-        self._timer = self.every(1 / self.parameters.rate_hz, self._tick)
 
     def close(self) -> None:
         self.cell.close()
@@ -205,9 +223,10 @@ class SimNode(GraphNode[SimParameters]):
 
     def _publish_state(self, begin_s: float) -> None:
         stamp_s = self.clocks.to_ros(self._simulated_s)
-        names, fingers = self.cell.arm.all_joints, self.cell.arm.gripper.joint_positions(self.cell.gripper)
-        q, dq = np.concatenate([self.cell.q, fingers]), np.concatenate([self.cell.dq, np.zeros_like(fingers)])
-        self.say(interfaces.JOINT_STATES, conversions.to_joint_state(names, q, stamp_s, dq))
+        if self._teller is not None:
+            names, fingers = self.cell.arm.all_joints, self.cell.arm.gripper.joint_positions(self.cell.gripper)
+            q, dq = np.concatenate([self.cell.q, fingers]), np.concatenate([self.cell.dq, np.zeros_like(fingers)])
+            self.say(interfaces.JOINT_STATES, conversions.to_joint_state(names, q, stamp_s, dq))
         if self.cell.success() and not self._succeeded:
             self._succeeded = True
             self.say(interfaces.SUCCESS, data=True)
@@ -261,6 +280,18 @@ class SimNode(GraphNode[SimParameters]):
         self.diagnostics.warn(text, "reflex")
         return True
 
+    def _on_joint_state(self, message: JointState) -> None:
+        """Of an arm that is elsewhere."""
+        arm = self.cell.arm
+        with self.using("joint_states"):
+            q = arm.clip(conversions.positions_by_name(message, arm.joint_names))
+            if set(arm.gripper.joints) <= set(message.name):
+                self._opening = conversions.gripper_opening(message, arm.gripper)
+            if np.abs(q - self.cell.q).max() > FAR_RAD:  # the first time
+                self.cell.place_arm(q, self._opening)
+            self._arm.hold(q)
+            self.diagnostics.received("joint_states", conversions.seconds(message.header.stamp))
+
     def _on_gripper(self, message: Float64) -> None:
         most_m = self.cell.arm.gripper.max_width_m
         if not 0.0 <= message.data <= most_m:
@@ -270,7 +301,7 @@ class SimNode(GraphNode[SimParameters]):
 
     def _on_reset(self) -> str:
         self._seed += 1
-        if self.parameters.reset_arm:
+        if self.parameters.reset_arm and not self.parameters.arm_is_elsewhere:
             self._place_arm()
             self._placed, self._strange = self._placed + 1, True
             self._tell(self.clock_s())
@@ -288,7 +319,8 @@ class SimNode(GraphNode[SimParameters]):
         return said
 
     def _tell(self, now_s: float) -> None:
-        self._teller.tell(replace(self._status, placed=self._placed), now_s)
+        if self._teller is not None:
+            self._teller.tell(replace(self._status, placed=self._placed), now_s)
 
     def values(self) -> dict[str, object]:
         return {
@@ -298,40 +330,3 @@ class SimNode(GraphNode[SimParameters]):
             "slip_s": self._slip_s,
             **self._periods.summary(),
         }
-
-
-class Points(NamedTuple):
-    """What an arm controller is told: q (n, 7) rad, dq (n, 7) rad/s where it is said, times_s (n,) after stamp_s."""
-
-    q: np.ndarray
-    dq: np.ndarray | None
-    times_s: np.ndarray
-    stamp_s: float
-    """0 for now."""
-
-
-def read_trajectory(message: JointTrajectory, names: Sequence[str]) -> Points:
-    given, points = list(message.joint_names), message.points
-    columns = [given.index(name) for name in names]
-    q = np.array([point.positions for point in points], dtype=np.float64)[:, columns]
-    dq = None
-    if all(len(point.velocities) == len(given) for point in points):
-        dq = np.array([point.velocities for point in points], dtype=np.float64)[:, columns]
-    times_s = np.array([seconds(point.time_from_start) for point in points])
-    return Points(q, dq, times_s, seconds(message.header.stamp))
-
-
-def read_joint_command(message: JointState, names: Sequence[str]) -> Points:
-    return Points(conversions.positions_by_name(message, names)[None], None, np.array([COMMAND_S]), 0.0)
-
-
-def read_positions(message: Float64MultiArray, names: Sequence[str]) -> Points:
-    return Points(np.array([message.data], dtype=np.float64), None, np.array([COMMAND_S]), 0.0)
-
-
-COMMANDS = {
-    "joint_trajectory": ("trajectory", read_trajectory),
-    "joint_state": ("joint command", read_joint_command),
-    "float64_array": ("joint command", read_positions),
-}
-"""By the kind of `interfaces.ARM_COMMANDS`: what it is called, and how it is read."""

@@ -15,14 +15,14 @@ ARMS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def test_the_arms_that_people_have_are_there():
-    assert ARMS == ["fr3", "panda", "sim"]
+    assert ARMS == ["fr3", "fr3_fci", "panda", "panda_fci", "sim"]
 
 
 @pytest.mark.parametrize("name", ARMS)
 def test_a_shipped_arm_is_read(name):
     setup = find_arm(name)
-    assert setup.arm.name == ("panda" if name == "sim" else name)
-    assert setup.gripper_has_node is (name != "sim")
+    assert setup.arm.name == ("panda" if name == "sim" else name.removesuffix("_fci"))
+    assert setup.gripper_has_node is (name in ("fr3", "panda"))
     assert arm_argument(name) == name
 
 
@@ -75,7 +75,7 @@ def test_a_file_of_ones_own(tmp_path):
     [
         ({"arm": "ur5"}, "no arm 'ur5'; valid are panda, fr3"),
         ({"arm": {"name": "mine"}}, "needs a value for parameter joint_names"),
-        ({"colour": "white"}, "no parameter colour; valid are joint_states"),
+        ({"colour": "white"}, "no parameter colour; valid are node, joint_states"),
         (
             {"upper_position_limits": [3.0] * 7},
             "upper position limit of joint 1 is 3, wider than the fr3's 2.7437",

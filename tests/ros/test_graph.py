@@ -16,6 +16,7 @@ from genima_ros.nodes.board_node import BoardParameters
 from genima_ros.nodes.camera_node import CameraParameters
 from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.diffusion_node import DiffusionParameters
+from genima_ros.nodes.franka_node import FrankaParameters
 from genima_ros.nodes.gripper_node import GripperParameters
 from genima_ros.nodes.leader_node import LeaderParameters
 from genima_ros.nodes.markers_node import MarkersParameters
@@ -38,11 +39,13 @@ PARAMETERS = {
     "rig": RigParameters,
     "gripper": GripperParameters,
     "board": BoardParameters,
+    "franka": FrankaParameters,
 }
 ROOT = Path(__file__).parents[2]
 MOVING = [name for name, mode in MODES.items() if "streamer" in {node.name for node in mode.nodes}]
 NEEDED = dict.fromkeys(("real", "teleop_real", "calibrate"), ("arm:=fr3",))
-OF_ARMS = {"arm", "leader_arm", "action"}
+FOUND_OUT = {"rig", "leave_out", "arm", "leader_arm", "action", "rehearsed", "identical_frames"}
+"""Parameters that follow from other things than arguments of the same name."""
 DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
 """Topics that only some drivers have."""
 
@@ -56,15 +59,17 @@ def test_every_node_exists_and_has_its_parameters(mode):
     arguments = {argument.name for argument in MODES[mode].arguments}
     for node in MODES[mode].nodes:
         assert find_spec(f"genima_ros.nodes.{node.executable}")
-        assert set(node.parameters) <= {field.name for field in fields(PARAMETERS[node.name])}
-        assert set(node.parameters) - {"rig", "leave_out"} - OF_ARMS <= arguments
+        pairs = [text.partition("=") for text in node.parameters]
+        assert {own for own, _, _ in pairs} <= {field.name for field in fields(PARAMETERS[node.kind or node.name])}
+        assert {source or own for own, _, source in pairs} - FOUND_OUT <= arguments
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_parameter_files_are_valid(mode):
     sections = yaml.safe_load((ROOT / "config" / MODES[mode].parameter_file).read_text())
+    kinds = {node.name: node.kind or node.name for node in MODES[mode].nodes}
     for node, section in sections.items():
-        from_overrides(PARAMETERS[node], section["ros__parameters"], node)
+        from_overrides(PARAMETERS[kinds[node]], section["ros__parameters"], node)
 
 
 @pytest.mark.parametrize("mode", MOVING)
@@ -113,7 +118,7 @@ def test_teleoperation_needs_no_checkpoint():
 def test_a_real_cell_needs_an_arm():
     with pytest.raises(ValueError, match="teleop real needs arm:="):
         resolve(mode="teleop_real")
-    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are fr3, panda, sim"):
+    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are fr3, fr3_fci, panda, panda_fci, sim"):
         resolve("arm:=ur5", mode="teleop_real")
 
 

@@ -313,7 +313,7 @@ def test_the_steps_come_from_the_arms_file(interface_packages):
 
 
 def test_an_unknown_arm_is_refused():
-    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are fr3, panda, sim"):
+    with pytest.raises(FileNotFoundError, match="no arm 'ur5'; valid are fr3, fr3_fci, panda, panda_fci, sim"):
         recover("ur5")
 
 

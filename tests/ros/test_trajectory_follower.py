@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genima_core.sim.trajectory_follower import TrajectoryFollower
+from genima_core.trajectory_follower import TrajectoryFollower
 
 HERE = np.zeros(7)
 

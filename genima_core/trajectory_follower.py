@@ -8,7 +8,7 @@ LARGEST = 1e3
 
 
 class TrajectoryFollower:
-    """Samples the newest trajectory; the simulated cell's stand-in for `joint_trajectory_controller`.
+    """Samples the newest trajectory, as `joint_trajectory_controller` does; for the simulated cell and our own driver.
 
     Positions alone are joined by lines, positions with velocities by cubics; the first piece starts at the desired
     state at the moment the message came (`interpolate_from_desired_state`). After the last point it is held.
@@ -53,7 +53,15 @@ class TrajectoryFollower:
 
     def sample(self, now_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Desired positions (7,) rad and velocities (7,) rad/s at `now_s`."""
-        if self._path is None or now_s >= self._path.x[-1]:
-            return self._end.copy(), np.zeros_like(self._end)
-        at_s = max(now_s, self._path.x[0])
-        return self._path(at_s), self._path(at_s, 1)
+        q, dq = self.samples(np.array([now_s]))
+        return q[0], dq[0]
+
+    def samples(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (n, 7) rad and velocities (n, 7) rad/s at `times_s` (n,)."""
+        q = np.tile(self._end, (len(times_s), 1))
+        dq = np.zeros_like(q)
+        if self._path is not None:
+            moving = times_s < self._path.x[-1]
+            at_s = np.maximum(times_s[moving], self._path.x[0])
+            q[moving], dq[moving] = self._path(at_s), self._path(at_s, 1)
+        return q, dq
