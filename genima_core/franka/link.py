@@ -18,12 +18,13 @@ import numpy as np
 from genima_core.arm import Arm
 from genima_core.arm_status import MODES, ArmStatus, Level, read_status
 from genima_core.config import check_positive, check_within
+from genima_core.franka.sent import SentMeter
 from genima_core.trajectory_follower import TrajectoryFollower
 
 FCI_VERSIONS = {"panda": 5, "fr3": 10}
 """Of the protocol that each arm speaks."""
-READ_S = 0.002
-"""Between two looks at the newest state while control runs; the arm itself sends one each millisecond."""
+READ_S = 0.001
+"""Between two looks at the newest state while control runs; the arm sends one each millisecond."""
 ROW_S = 0.005
 """Between two targets of a trajectory that is handed to the 1 kHz loop."""
 RETRY_S = 1.0
@@ -147,6 +148,7 @@ class FrankaLink:
         """The `franka.Robot`, once connected."""
         self.aborted: dict[str, int] = {}
         """How often control was ended, by reason."""
+        self.sent = SentMeter(arm, config.guided or config.backend == "impedance")
         self._connect, self._clock_s = connect, clock_s
         self._control: Any = None
         self._follower: TrajectoryFollower | None = None
@@ -286,7 +288,9 @@ class FrankaLink:
         if control is None:
             self._take(self.robot.read_once())
             return
-        self._take(control.state())
+        state = control.state()
+        self._take(state)
+        self.sent.add(state)
         if not control.running:
             self._end_control()
         else:

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from genima_core.arm import FR3, Arm
-from genima_core.sim.arm import add_arm
+from genima_core.sim.arm import UNTOUCHED, add_arm
 
 import mujoco  # isort: skip
 
@@ -36,10 +34,10 @@ def write_hand(path: Path) -> None:
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     hand = spec.worldbody.add_body(name="hand", quat=[0, 0, 0, 1])
-    _weigh(hand, 0.73, (0.001, 0.0025, 0.0017))
+    _weigh(hand, 0.73, (0.03, 0.1, 0.03))
     for side in range(2):
         finger = hand.add_body(name=f"finger{side + 1}", pos=[0, 0, 0.0584], quat=[float(not side), 0, 0, float(side)])
-        _weigh(finger, 0.015, (2e-6, 2e-6, 1e-6))
+        _weigh(finger, 0.015, (0.01, 0.01, 0.02))
         finger.add_joint(
             name=f"finger_joint{side + 1}",
             type=mujoco.mjtJoint.mjJNT_SLIDE,
@@ -53,5 +51,5 @@ def write_hand(path: Path) -> None:
     path.write_text(spec.to_xml())
 
 
-def _weigh(body: mujoco.MjsBody, mass_kg: float, inertia: tuple[float, float, float]) -> None:
-    body.mass, body.inertia, body.explicitinertial = mass_kg, np.array(inertia), True
+def _weigh(body: mujoco.MjsBody, mass_kg: float, half_size_m: tuple[float, float, float]) -> None:
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half_size_m, mass=mass_kg, **UNTOUCHED)

@@ -146,5 +146,6 @@ class FrankaNode(GraphNode[FrankaParameters]):
         return {
             "mode": status.mode,
             "success_rate": "" if reading is None else reading.success_rate,
+            **{f"share_of_{name}": share for name, share in self.link.sent.shares.items()},
             "ended": "; ".join(f"{reason} ({count})" for reason, count in self.link.aborted.items()),
         }

@@ -56,7 +56,13 @@ class Robot:
             raise ConnectionError(self.broken)
         time.sleep(0.001)
         self.time_s += 0.001
-        state = {"q": self.q, "dq": np.zeros(7), "time": self.time_s, "control_command_success_rate": 1.0}
+        state = {
+            "q": self.q,
+            "dq": np.zeros(7),
+            "tau_J_d": np.zeros(7),
+            "time": self.time_s,
+            "control_command_success_rate": 1.0,
+        }
         return SimpleNamespace(**state, robot_mode=self.mode, current_errors=self.errors, last_motion_errors=self.last)
 
     def joint_targets(self, **options):
