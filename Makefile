@@ -13,12 +13,16 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Where a ROS 2 is sourced, the environment uses it instead of the wheels: two of them must not be mixed.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-EXTRAS := sim,train,record,realsense,dev,docs
+EXTRAS := sim,train,record,realsense,franka,dev,docs
 else
-EXTRAS := sim,train,record,realsense,ros,rosidl,dev,docs
+EXTRAS := sim,train,record,realsense,franka,ros,rosidl,dev,docs
 endif
 
-.PHONY: help env demo test lint docs bench demo-checkpoint clean
+# An FR3 in software, to rehearse on and to test against; it needs other versions of NumPy and MuJoCo.
+FRANKA_SIM := .venv-franka-sim
+FRANKA_SIM_STAMP := $(FRANKA_SIM)/.made
+
+.PHONY: help env demo test lint docs bench demo-checkpoint franka-sim clean
 
 help:
 	@echo "make demo             simulated cell, node graph and shipped checkpoint; results in runs/demo/"
@@ -27,6 +31,7 @@ help:
 	@echo "make docs             the documentation, in site/"
 	@echo "make bench            the benchmarks"
 	@echo "make demo-checkpoint  trains checkpoints/demo anew, from demonstrations on"
+	@echo "make franka-sim       an FR3 in software, for genima rehearse and the tests, in $(FRANKA_SIM)"
 	@echo "make env              only the environment, in .venv"
 	@echo "make clean            removes what builds and tests leave behind"
 
@@ -41,6 +46,13 @@ $(STAMP): Makefile setup.cfg setup.py package.xml constraints.txt
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
+franka-sim: $(FRANKA_SIM_STAMP)
+
+$(FRANKA_SIM_STAMP): Makefile
+	$(PYTHON) -m venv $(FRANKA_SIM)
+	$(FRANKA_SIM)/bin/python -m pip --quiet --disable-pip-version-check install franka-sim==1.1.7
+	@touch $@
+
 demo: env
 	$(BIN)/genima demo
 
@@ -50,7 +62,7 @@ lint: env
 	$(BIN)/mypy
 
 # Two workers; tests that start node graphs share one of them, so that no two graphs compete.
-test: lint
+test: lint franka-sim
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # The reference is read from the code; nothing is fetched, and a warning is an error. The variable keeps an advertisement
