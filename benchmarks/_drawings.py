@@ -14,7 +14,7 @@ from genima_core.geometry import look_at
 from genima_core.policy import Policy
 from genima_core.sim.scene import default_rig
 from genima_core.targets.draw import over_observation
-from genima_core.targets.look import Look
+from genima_core.targets.look import TARGET_NAMES, Look
 from genima_core.targets.renderer import TargetRenderer
 from genima_core.targets.triangulation import camera_poses, outline_labels, project
 
@@ -57,6 +57,12 @@ def paper_rig(size_px: int) -> CameraRig:
     radii_m = {"front": 0.08, "right_shoulder": 0.065, "left_shoulder": 0.065}
     cameras = (RigCamera(name, intrinsics, "base", looking[name], radii_m[name]) for name in at)
     return CameraRig((wrist, *cameras))
+
+
+def two_cameras(names: tuple[str, str], size_px: int) -> CameraRig:
+    """The fewest that a gate takes, of the simulated cell's."""
+    rig = default_rig(size_px, size_px)
+    return CameraRig(tuple(rig[name] for name in names))
 
 
 def collect(
@@ -115,8 +121,8 @@ def without_sphere(sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.r
 
 
 def with_moved_sphere(sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.random.Generator) -> np.ndarray:
-    """One sphere elsewhere: in one fixed view by `MOVED_PART` of it, or in all views by `MOVED_M` in space."""
-    target, width = _clear_target(sample, points, rig, rng), rig.size[0]
+    """One that joints move is elsewhere: in one fixed view by `MOVED_PART` of it, or in all by `MOVED_M` in space."""
+    target, width = _clear_target(sample, points, rig, rng, moving=True), rig.size[0]
     discs, direction = _discs(sample, points, target, rig), rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
     if rng.random() < 0.5:
@@ -169,9 +175,12 @@ def _discs(sample: Sample, points: np.ndarray, target: int, rig: CameraRig) -> n
     )
 
 
-def _clear_target(sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.random.Generator) -> int:
-    """A sphere that some camera on the base shows well: nobody misses another one."""
+def _clear_target(
+    sample: Sample, points: np.ndarray, rig: CameraRig, rng: np.random.Generator, moving: bool = False
+) -> int:
+    """A sphere that some camera on the base shows well: nobody misses another one; if `moving`, not the base's."""
     parts = _parts(sample, points, rig)
+    parts[:, TARGET_NAMES.index("base")] *= not moving
     return int(rng.choice(np.flatnonzero((parts >= CLEAR_PART).any(axis=0))))
 
 

@@ -83,7 +83,7 @@ def _rows(name: str, agent: DiffusionAgent, steps: int, precision: str, compiled
                 guidance_scale=0.0,
                 generator=torch.Generator().manual_seed(0),
             ).images[0]
-        return untile(np.array(drawn))
+        return untile(np.array(drawn), len(images))
 
     agents = {"": agent}
     if compiled:

@@ -14,6 +14,7 @@ from genima_core.arm_description import arm_from
 from genima_core.config import from_overrides
 from genima_core.files import check_name, explained, read_json, write_json
 from genima_core.geometry import checked_pose, distance
+from genima_core.pixels import MAX_VIEWS
 
 Mount = Literal["base", "hand"]
 MAX_SIDE_PX = 8192
@@ -145,15 +146,15 @@ class RigCamera:
 
 @dataclass(frozen=True)
 class CameraRig:
-    """The cameras in tile order (top left, top right, bottom left, bottom right), and the arm that they watch."""
+    """One to six cameras in tile order (row by row from the top left), and the arm that they watch."""
 
     cameras: tuple[RigCamera, ...]
     arm: Arm = PANDA
     """Whose base and hand the cameras are mounted on, and whose frames are drawn."""
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) != 4 or len(self.cameras) != 4:
-            raise ValueError(f"a rig needs 4 cameras with different names, not {list(self.names)}")
+        if not 1 <= len(self.cameras) <= MAX_VIEWS or len(set(self.names)) != len(self.cameras):
+            raise ValueError(f"a rig needs 1 to {MAX_VIEWS} cameras with different names, not {list(self.names)}")
         sizes = {camera.intrinsics.size for camera in self.cameras}
         if len(sizes) != 1:
             raise ValueError(f"the cameras of a rig share one image size; given are {sorted(sizes)}: crop and resize")

@@ -15,6 +15,7 @@ from genima_core.arm import Arm
 from genima_core.cameras import CameraRig
 from genima_core.config import flat, from_overrides
 from genima_core.files import check_complete, check_replaceable, read_json, replaced_folder, write_json
+from genima_core.pixels import USUAL_VIEWS
 from genima_core.targets.look import LOOKS, OURS, Look
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Checkpoint:
             given = f"{path}: rig.json has fingerprint {rig.fingerprint()}, the checkpoint was trained with {info.rig}"
             raise ValueError(f"{given}; restore the rig.json it came with")
         drawn, followed = _part_info(path / "diffusion", "agent.json"), _part_info(path / "controller", "config.json")
+        _check_views(drawn, rig, str(path / "rig.json"))
         if drawn.look != followed.look:
             raise ValueError(f"{path}: the agent draws targets of another look than the controller follows")
         return cls(path, info, rig, drawn.look)
@@ -104,7 +106,7 @@ class Checkpoint:
         """The target gate for its drawings, and for another arm than the one of training, if that follows them.
 
         Limits are those found when the checkpoint was made, but for those of `given` that are not the usual ones.
-        ValueError where gate.json is damaged.
+        ValueError where gate.json is damaged, or the cameras are too few.
         """
         from genima_core.targets.gate import Gate, GateConfig  # OpenCV and SciPy: not everybody judges drawings
 
@@ -162,6 +164,7 @@ def assemble(parts: Parts) -> None:
     if differences := rig.differences(CameraRig.load(controller / "rig.json")):
         given = f"{controller} was made for other cameras than those of {parts.data}: {'; '.join(differences)}"
         raise ValueError(f"{given}; give the data set that it was trained on")
+    _check_views(drawn, rig, str(parts.data))
     info = CheckpointInfo(
         FORMAT,
         parts.preset,
@@ -203,11 +206,15 @@ def assemble(parts: Parts) -> None:
 
 
 def _gate_limits(dataset: "Dataset", rig: CameraRig, look: Look, duration_s: float) -> "GateConfig":
-    """What true drawings of the data set keep, whatever its cameras, its arm and its pace."""
+    """What true drawings of the data set keep, whatever its cameras, its arm and its pace; the usual limits where its
+    cameras are too few for a gate.
+    """
     from genima_core.data.truth import random_windows, true_drawings
-    from genima_core.targets.gate import Gate
+    from genima_core.targets.gate import Gate, GateConfig, can_judge
     from genima_core.targets.limits import limits_of
 
+    if not can_judge(rig):
+        return GateConfig()
     windows = random_windows(dataset, GATE_DRAWINGS, np.random.default_rng(0))
     true = true_drawings(dataset, rig, look, max(1, round(duration_s * dataset.fps)), windows)
     gate = Gate(rig, duration_s, look=look)
@@ -222,6 +229,14 @@ class _PartInfo:
     chunk_size: int = 0
     dt_s: float = 0.0
     look: Look = OURS
+    views: int = USUAL_VIEWS
+
+
+def _check_views(drawn: _PartInfo, rig: CameraRig, what: str) -> None:
+    """ValueError: the agent draws onto another number of views than there are cameras; `what` names their rig."""
+    if drawn.views != len(rig.cameras):
+        given = f"the agent draws onto {drawn.views} views, and {what} has the cameras {', '.join(rig.names)}"
+        raise ValueError(f"{given}; an agent draws only for as many as it was trained with")
 
 
 def _part_info(folder: Path, file: str) -> _PartInfo:

@@ -117,9 +117,9 @@ class ControlLoop:
         return self.execution == "async" or stamp_s >= self._wanted_since_s
 
     def act(self, drawing: np.ndarray, stamp_s: float, observation: np.ndarray | None = None) -> ActionChunk | None:
-        """The chunk of a drawing (4, H, W, 3) uint8 captured at stamp_s; None if it is not due or the gate refuses it.
+        """The chunk of a drawing (V, H, W, 3) uint8 captured at stamp_s; None if it is not due or the gate refuses it.
 
-        The gate compares it with the `observation` (4, H, W, 3) uint8 that it was drawn over. ValueError,
+        The gate compares it with the `observation` (V, H, W, 3) uint8 that it was drawn over. ValueError,
         RuntimeError: nothing that can be acted upon, such as no joint state of that time.
         """
         if not self.is_due(stamp_s):

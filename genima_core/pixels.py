@@ -1,4 +1,4 @@
-"""Pictures: the pixels of an image message, whatever encoding a driver chose; files; four views in one."""
+"""Pictures: the pixels of an image message, whatever encoding a driver chose; files; all views in one."""
 
 import io
 from collections.abc import Sequence
@@ -11,6 +11,11 @@ from genima_core.files import check_regular, one_line
 
 MAX_PIXELS, MAX_PICTURE_BYTES = 100_000_000, 256 << 20
 """Of a picture that is decoded; one that claims more is refused before memory is taken for it."""
+
+MAX_VIEWS = 6
+"""Of a tiled picture."""
+USUAL_VIEWS = 4
+"""Of the published models, and of an agent whose folder does not say."""
 
 _COLOURS = {"rgb": (3, ""), "bgr": (3, "BGR2RGB"), "rgba": (4, "RGBA2RGB"), "bgra": (4, "BGRA2RGB")}
 _GREYS = {"mono": (1, "GRAY2RGB")}
@@ -93,25 +98,42 @@ def read_picture(path: Path) -> np.ndarray:
     return decode_picture(path.read_bytes(), str(path))
 
 
+def tile_grid(count: int) -> tuple[int, int]:
+    """Rows and columns of a tiled picture of `count` views: two rows from three views on; ValueError: not 1 to 6."""
+    if not 1 <= count <= MAX_VIEWS:
+        raise ValueError(f"a tiled picture shows 1 to {MAX_VIEWS} views, not {count}")
+    rows = 1 if count <= 2 else 2
+    return rows, -(-count // rows)
+
+
 def tile(views: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """(2H, 2W, C) from four views (H, W, C), top left, top right, bottom left, bottom right; ValueError for others."""
-    shapes = [np.shape(v) for v in views]
-    if len(shapes) != 4 or len(set(shapes)) != 1:
-        raise ValueError(f"tiling needs 4 views of one shape (H, W, C), not {shapes}")
-    return np.vstack([np.hstack(list(views[:2])), np.hstack(list(views[2:]))])
+    """One picture of 1 to 6 views (H, W, C), row by row from the top left; a place that is left over is black.
+
+    ValueError: another number of views, or views of several shapes.
+    """
+    shapes = [np.shape(view) for view in views]
+    rows, columns = tile_grid(len(shapes))
+    if len(set(shapes)) != 1:
+        raise ValueError(f"tiling needs views of one shape (H, W, C), not {shapes}")
+    parts = [*views, *[np.zeros_like(views[0])] * (rows * columns - len(shapes))]
+    return np.vstack([np.hstack(parts[row * columns : (row + 1) * columns]) for row in range(rows)])
 
 
-def untile(tiled: np.ndarray) -> np.ndarray:
-    """Four views (4, H, W, C) from a tiled picture (2H, 2W, C); ValueError: height or width is odd."""
-    height, width = tiled.shape[0] // 2, tiled.shape[1] // 2
-    if tiled.shape[:2] != (2 * height, 2 * width):
-        raise ValueError(f"a tiled picture has even height and width, not {tiled.shape[:2]}")
-    return tiled.reshape(2, height, 2, width, -1).swapaxes(1, 2).reshape(4, height, width, -1)
+def untile(tiled: np.ndarray, count: int) -> np.ndarray:
+    """The views (count, H, W, C) of a tiled picture; ValueError: its size is that of no such picture."""
+    rows, columns = tile_grid(count)
+    height, width = tiled.shape[0] // rows, tiled.shape[1] // columns
+    if tiled.shape[:2] != (rows * height, columns * width):
+        needed = f"a height that {rows} divides and a width that {columns} divides"
+        raise ValueError(f"a tiled picture of {count} views has {needed}, not {tiled.shape[:2]}")
+    parts = tiled.reshape(rows, height, columns, width, -1).swapaxes(1, 2)
+    return parts.reshape(rows * columns, height, width, -1)[:count]
 
 
-def check_views(views: np.ndarray, size: tuple[int, int], what: str) -> None:
-    """ValueError: not four views of a width and height, (4, H, W, 3) uint8; `what` names them."""
+def check_views(views: np.ndarray, count: int, size: tuple[int, int], what: str) -> None:
+    """ValueError: not `count` views of a width and height, (count, H, W, 3) uint8; `what` names them."""
     width, height = size
     kind = getattr(views, "dtype", type(views).__name__)
-    if np.shape(views) != (4, height, width, 3) or kind != np.uint8:
-        raise ValueError(f"{what} {np.shape(views)} {kind}; four views are needed, (4, {height}, {width}, 3) uint8")
+    if np.shape(views) != (count, height, width, 3) or kind != np.uint8:
+        needed = f"({count}, {height}, {width}, 3) uint8, a view of each camera"
+        raise ValueError(f"{what} {np.shape(views)} {kind}; needed is {needed}")

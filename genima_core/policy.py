@@ -34,7 +34,7 @@ class Policy:
         return replace(self, agent=replace(self.agent, steps=steps))
 
     def draw(self, observation: Observation, seed: int) -> np.ndarray:
-        """Targets drawn onto the four views, (4, H, W, 3) uint8; the same seed gives the same drawing."""
+        """Targets drawn onto all views, (V, H, W, 3) uint8; the same seed gives the same drawing."""
         return self.agent.draw(observation.views(self.checkpoint.rig.names), observation.instruction, seed)
 
     def act(self, drawing: np.ndarray, observation: Observation) -> ActionChunk:

@@ -18,7 +18,7 @@ LATE_S = 0.5
 FUTURE_S = 0.02
 LEAST_CAMERA_HZ, LEAST_JOINT_HZ = 5.0, 50.0
 SLACK_S = 0.06
-"""Between the four pictures of a drawing, where the diffusion node does not say its own."""
+"""Between the pictures of a drawing, where the diffusion node does not say its own."""
 JOINT_SKEW_S = 0.025
 """Between a picture and the nearest joint state."""
 STILL_RAD = 0.01

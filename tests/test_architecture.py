@@ -19,10 +19,10 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
     ("files", "geometry", "types", "gl", "processes", "timing", "device", "arm_status"),
-    ("config", "weights"),
+    ("config", "weights", "pixels"),
     ("arm",),
     ("arm_description",),
-    ("cameras", "pixels"),
+    ("cameras",),
     ("environment",),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
     ("data", "language", "capture", "calibration"),

@@ -90,6 +90,14 @@ def test_parts_of_different_looks_are_refused(folder):
     assert Checkpoint.open(folder).gate().look == RELEASED
 
 
+def test_an_agent_for_another_number_of_cameras_is_refused(folder):
+    (folder / "diffusion/agent.json").write_text(json.dumps({"size": [64, 64], "views": 2}))
+    with pytest.raises(
+        ValueError, match=r"draws onto 2 views, and .*rig.json has the cameras wrist, front, .*as many as"
+    ):
+        Checkpoint.open(folder)
+
+
 def test_the_gate_has_the_checkpoints_limits_but_for_those_that_are_given(folder):
     @dataclass(frozen=True)
     class OfANode(GateConfig):

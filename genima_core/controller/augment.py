@@ -13,12 +13,12 @@ from genima_core.controller.config import AugmentConfig
 from genima_core.controller.kinematics import DrawnFrames
 
 Recode = Callable[[Tensor, Tensor], Tensor]
-"""Views (B, 4, 3, H, W) in [0, 1] and the noise's deviation (B,) -> the views, encoded, disturbed and decoded."""
+"""Views (B, V, 3, H, W) in [0, 1] and the noise's deviation (B,) -> the views, encoded, disturbed and decoded."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the network sees (B, 4, 3, H, W) in [0, 1], its spheres (B, 4 views, 4 targets, 2) px, which are seen."""
+    """What the network sees (B, V, 3, H, W) in [0, 1], its spheres (B, V, 4 targets, 2) px, which are seen."""
 
     images: Tensor
     pixels: Tensor
@@ -33,7 +33,7 @@ class Augmentation:
         self.jitter = K.ColorJitter(*config.jitter)
 
     def __call__(self, rgb: Tensor, alpha: Tensor, q: Tensor, q_target: Tensor, backgrounds: Tensor) -> Pictures:
-        """Pictures of spheres rgb (B, 4, 3, H, W), alpha (B, 4, 1, H, W) over backgrounds; arm and goal (B, 7)."""
+        """Pictures of spheres rgb (B, V, 3, H, W), alpha (B, V, 1, H, W) over backgrounds; arm and goal (B, 7)."""
         c = self.config
         B, V, _, H, W = rgb.shape
         device = rgb.device
@@ -57,7 +57,7 @@ class Augmentation:
             warp = K.RandomElasticTransform((size, size), (smooth, smooth), (2 * reach / W, 2 * reach / H), p=1.0)
             _change(images, torch.rand(B, device=device) < c.elastic_share, warp)
         if c.crop_px > 0:
-            # One shift for all four views; geometry across views stays as consistent as it can.
+            # One shift for all views; geometry across views stays as consistent as it can.
             images = K.RandomCrop((H, W), padding=c.crop_px)(images.flatten(1, 2)).reshape(images.shape)
         _change(images, torch.rand(B, device=device) < c.jitter_share, self.jitter)
         if c.recode > 0 and self.recode is not None:

@@ -16,7 +16,7 @@ from diffusers.models.resnet import Conv1dBlock, Downsample1D, Upsample1D
 from torch import Tensor, nn
 
 from genima_core.cameras import CameraRig
-from genima_core.controller.keypoints import VIEWS, cell_centres
+from genima_core.controller.keypoints import cell_centres
 from genima_core.controller.kinematics import DrawnFrames
 from genima_core.controller.network import ACTION, STATE, Network, Prediction, Statistics, TrainingBatch
 from genima_core.controller.resnet import FilmResNet, ResNetConfig
@@ -167,7 +167,7 @@ class DiffusionPolicy(Network):
         self.backbone = FilmResNet(c.widths, c.blocks, c.film_stages, c.hidden)
         self.text = nn.Linear(c.text_dim, c.hidden)
         self.heat = nn.Conv2d(self.backbone.channels, c.keypoints, 1)
-        condition = VIEWS * 2 * c.keypoints + STATE + c.hidden
+        condition = len(rig.cameras) * 2 * c.keypoints + STATE + c.hidden
         self.unet = ConditionalUNet1D(ACTION, c.unet_widths, condition, c.kernel_size, c.step_dim)
         self.scheduler = DDIMScheduler(
             c.train_steps,

@@ -78,8 +78,8 @@ class KeypointActConfig(ControllerConfig):
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read off the pictures and the joints before the transformer: tokens (B, 4, hidden), keypoints, the goal
-    that they show (B, 7) rad, logits of the last joint's turn from there (B, TURNS), the normalised state (B, 8), the
+    """What is read off pictures and joints before the transformer: tokens (B, views, hidden), keypoints, the goal that
+    they show (B, 7) rad, logits of the last joint's turn from there (B, TURNS), the normalised state (B, 8), the
     goal with that turn (B, 7) rad, and the straight way to it (B, K, 7), to which actions are relative.
     """
 
@@ -113,7 +113,8 @@ class KeypointAct(Network):
         hidden, K = config.hidden, config.chunk_size
         self.solver, self.stripes = GoalSolver(self.frames), StripeReader(self.frames)
         self.backbone = PatchResNet(config.widths, config.blocks, config.strides, config.film_stages, config.text_dim)
-        self.image_tokens = KeypointTokens(self.backbone.channels, config.size, config.descriptor, hidden)
+        views = len(rig.cameras)
+        self.image_tokens = KeypointTokens(self.backbone.channels, views, config.size, config.descriptor, hidden)
         self.state = nn.Sequential(
             nn.Linear(STATE, hidden), nn.Dropout(config.joint_dropout), nn.Linear(hidden, hidden)
         )

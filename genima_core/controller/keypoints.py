@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from genima_core.controller.resnet import ResNet
 
-VIEWS = KEYPOINTS = 4
-"""One heat map for each drawn frame in each view."""
+KEYPOINTS = 4
+"""One heat map for each drawn frame, in each view."""
 
 
 class PatchResNet(ResNet):
@@ -51,8 +51,8 @@ def _norm(channels: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Keypoints:
-    """What the heat maps of a batch say: logits (B, 4 views, 4 targets, h * w + 1), the last of "not in this view", the
-    expected position (B, 4, 4, 2) around the highest peak, and the probability (B, 4, 4) that it is there.
+    """What the heat maps of a batch say: logits (B, views, 4 targets, h * w + 1), the last of "not in this view", the
+    expected position (B, views, 4, 2) around the highest peak, and the probability (B, views, 4) that it is there.
     """
 
     heat: Tensor
@@ -67,7 +67,7 @@ class KeypointTokens(nn.Module):
     precision, and a second peak, from something of a sphere's colour, does not pull it away.
     """
 
-    def __init__(self, channels: int, size: tuple[int, int], descriptor: int, hidden: int) -> None:
+    def __init__(self, channels: int, views: int, size: tuple[int, int], descriptor: int, hidden: int) -> None:
         """`size` is a view's width and height in pixels; `descriptor` numbers say what a keypoint looks like."""
         super().__init__()
         n, d = KEYPOINTS, descriptor
@@ -77,7 +77,7 @@ class KeypointTokens(nn.Module):
         self.heat = nn.Conv2d(channels, n, 1)
         self.absent = nn.Parameter(torch.zeros(n))
         self.describe = nn.Conv2d(channels, d, 1)
-        self.project = nn.ModuleList(nn.Linear(n * (_POSITION + 3 + d), hidden) for _ in range(VIEWS))
+        self.project = nn.ModuleList(nn.Linear(n * (_POSITION + 3 + d), hidden) for _ in range(views))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Keypoints]:
         """Tokens (B, views, hidden) and the keypoints, from features (B, views, C, h, w)."""

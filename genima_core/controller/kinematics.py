@@ -72,7 +72,7 @@ class DrawnFrames(torch.nn.Module):
         return T_base_cam[..., :3, :3], T_base_cam[..., None, :3, 3]
 
     def pixels(self, q_now: Tensor, q_target: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (B, 4 views, 4 targets, 2) and depths (B, 4, 4) m of the frames at `q_target`, seen at `q_now`."""
+        """Pixels (B, views, 4 targets, 2) and depths (B, views, 4) m of the frames at `q_target`, seen at `q_now`."""
         R, p = self.cameras(q_now)
         points_cam = (self(q_target)[:, None] - p) @ R
         z = points_cam[..., 2:]
@@ -80,7 +80,7 @@ class DrawnFrames(torch.nn.Module):
         return torch.where(z > 1e-3, uv, BEHIND_PX), z[..., 0]
 
     def visible(self, q_now: Tensor, q_target: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels, and whether (B, 4, 4) bool a sphere's centre lies in the view and not behind another sphere."""
+        """Pixels, and whether (B, views, 4) bool a sphere's centre lies in the view and not behind another sphere."""
         uv, depth = self.pixels(q_now, q_target)
         inside = ((uv > -0.5) & (uv < self.size - 0.5)).all(-1)
         radius_px = self.radii[:, None] / depth.clamp(min=1e-3)
@@ -91,7 +91,7 @@ class DrawnFrames(torch.nn.Module):
 
 
 class GoalSolver(torch.nn.Module):
-    """Most probable goal given keypoints in four views and a Gaussian prior, by a few Gauss-Newton steps.
+    """Most probable goal given keypoints in all views and a Gaussian prior, by a few Gauss-Newton steps.
 
     Four spheres fix six joints. The prior decides the last, which only the stripes show (`StripeReader`), and what
     few, faint or contradictory spheres leave open.
@@ -116,9 +116,9 @@ class GoalSolver(torch.nn.Module):
     def forward(self, q_now: Tensor, pixels: Tensor, weight: Tensor, prior: Tensor, precision: Tensor) -> Tensor:
         """Goals (B, 7) rad.
 
-        `q_now` (B, 7) rad places the hand's camera; keypoints `pixels` (B, 4 views, 4 targets, 2), `weight` (B, 4, 4) 0
-        to 1 the confidence in each; the search begins at `prior` (B, 7) rad, the expected goal, with `precision` (7, 7)
-        1/rad², the inverse covariance of the goal about it.
+        `q_now` (B, 7) rad places the hand's camera; keypoints `pixels` (B, views, 4 targets, 2), `weight` (B, views,
+        4) 0 to 1 the confidence in each; the search begins at `prior` (B, 7) rad, the expected goal, with `precision`
+        (7, 7) 1/rad², the inverse covariance of the goal about it.
         """
         R, p = self.frames.cameras(q_now)
         q = prior
@@ -140,7 +140,7 @@ class GoalSolver(torch.nn.Module):
         return torch.minimum(torch.maximum(q, self.lower), self.upper)
 
     def _project(self, q: Tensor, R: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels (B, 4, 4, 2), depths (B, 4, 4), and pixels' derivatives by the joints (B, 4, 4, 2, 7)."""
+        """Pixels (B, views, 4, 2), depths (B, views, 4), and pixels' derivatives by the joints (B, views, 4, 2, 7)."""
         poses = self.frames.poses(q)
         points = self.frames.origins(poses)
         axes, origins = poses[:, None, :, :3, 2], poses[:, None, :, :3, 3]

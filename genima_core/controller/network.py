@@ -49,7 +49,7 @@ class Prediction:
     """A chunk for each sample of a batch: joints (B, K, 7) rad, and the probability (B, K) that the gripper should be
     open.
 
-    If the network says, the pixels (B, 4 views, 4 targets, 2) where spheres were found, and the goal (B, 7) rad solved
+    If the network says, the pixels (B, views, 4 targets, 2) where spheres were found, and the goal (B, 7) rad solved
     from them.
     """
 
@@ -61,12 +61,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What the losses are computed from: images (B, 4, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1 and text
+    """What the losses are computed from: images (B, V, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1 and text
     (B, text_dim) now; actions (B, K, 7) rad, of which also the last is the pose that the spheres show, and
     action_gripper (B, K).
 
-    `is_pad` (B, K) is true after the demonstration's end, where its last action is repeated; `pixels` (B, 4 views, 4
-    targets, 2) are those of the spheres, `shown` (B, 4, 4) where they can be seen.
+    `is_pad` (B, K) is true after the demonstration's end, where its last action is repeated; `pixels` (B, V, 4
+    targets, 2) are those of the spheres, `shown` (B, V, 4) where they can be seen.
     """
 
     images: Tensor
@@ -136,7 +136,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> Prediction:
-        """The chunk of images (B, 4, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1 and text (B, text_dim)."""
+        """The chunk of images (B, V, 3, H, W) in [0, 1], q (B, 7) rad, gripper (B,) 0 to 1 and text (B, text_dim)."""
 
     @abstractmethod
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ MARGIN_RAD = 0.01
 
 
 class Engine:
-    """One batched pass for the four views, norms folded into the convolutions, and on a GPU one captured graph."""
+    """One batched pass for all views, norms folded into the convolutions, and on a GPU one captured graph."""
 
     def __init__(self, network: Network, tuned: bool = True, compiled: bool = False) -> None:
         """`tuned` folds norms and captures graphs, `compiled` takes minutes at first; weights must then stay."""
@@ -39,7 +39,7 @@ class Engine:
         self._captured = Captured(self.device, tuned)
 
     def act(self, targets: Tensor, q: Tensor, gripper: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Joints (B, K, 7), openings (B, K) on the CPU, of targets (B, 4, H, W, 3) uint8, q (B, 7), gripper, text."""
+        """Joints (B, K, 7), openings (B, K) on the CPU, of targets (B, V, H, W, 3) uint8, q (B, 7), gripper, text."""
         with torch.no_grad():
             joints, opened = self._captured(len(targets), self._act, [targets, q, gripper, text])
         return joints.cpu(), opened.cpu()
@@ -122,13 +122,13 @@ class Controller:
         """The chunk that leads to what is drawn: joint positions (K, 7) float64 rad within the limits, and openings
         (K,) 0 or 1.
 
-        Action k is due `(k + 1) * dt_s` after the drawing's observation. `targets` (4, H, W, 3) uint8 RGB is the
+        Action k is due `(k + 1) * dt_s` after the drawing's observation. `targets` (V, H, W, 3) uint8 RGB is the
         drawing, views in the order of the rig, of `size`; `q` (7,) rad and `gripper`, 0 closed to 1 open, are those of
         now.
 
         ValueError: inputs of another shape or type, or not finite; RuntimeError: the network gave numbers that are not.
         """
-        check_views(targets, self.size, "targets are")
+        check_views(targets, len(self.model.frames.rig.cameras), self.size, "targets are")
         q = np.asarray(q, dtype=np.float64)
         if q.shape != (7,) or not np.isfinite(q).all():
             raise ValueError(f"joint positions are {q.tolist()}; the controller needs 7 finite numbers in rad")

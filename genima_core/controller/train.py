@@ -60,7 +60,7 @@ class Score:
 def score(
     model: Network, batch: Mapping[str, Tensor], text: Tensor, backgrounds: Tensor, augmentation: Augmentation
 ) -> dict[str, Score]:
-    """Scores of a batch of windows over backgrounds (B, 4, 3, H, W) uint8.
+    """Scores of a batch of windows over backgrounds (B, V, 3, H, W) uint8.
 
     "clean" shows opaque spheres, "degraded" what training shows, "shuffled" another window's spheres, "blank" none.
     With the last two the error must grow manifold, or the controller does not read the drawing.
@@ -165,9 +165,10 @@ class Learner:
         self.optimizer = torch.optim.AdamW(groups, lr=t.learning_rate, weight_decay=t.weight_decay, fused=True)
 
     def pick_backgrounds(self, count: int) -> Tensor:
-        """(count, 4, 3, H, W) uint8 at random, mirrored at random."""
-        chosen = self.backgrounds[torch.randint(len(self.backgrounds), (count, 4))]
-        return torch.where(torch.rand(count, 4, 1, 1, 1) < 0.5, chosen, chosen.flip(-1)).to(self.device)
+        """(count, V, 3, H, W) uint8 at random, mirrored at random."""
+        views = len(self.model.frames.rig.cameras)
+        chosen = self.backgrounds[torch.randint(len(self.backgrounds), (count, views))]
+        return torch.where(torch.rand(count, views, 1, 1, 1) < 0.5, chosen, chosen.flip(-1)).to(self.device)
 
     def embed(self, instructions: Sequence[str]) -> Tensor:
         return self.text.pooled(instructions).to(self.device)

@@ -86,7 +86,7 @@ class WindowCache:
     """Of the targets."""
 
     images = _Mapped()
-    """(N, 4, H, W, 3) uint8 RGB, in the order of the rig."""
+    """(N, V, H, W, 3) uint8 RGB, in the order of the rig."""
     q = _Mapped()
     """(R, 7) float32, measured in each row."""
     gripper = _Mapped()
@@ -94,11 +94,11 @@ class WindowCache:
     action_gripper = _Mapped()
     """(R,) float32, opening commanded from each row on."""
     target_rgb = _Mapped()
-    """(N, 4, H, W, 3) uint8, see `TargetViews`."""
+    """(N, V, H, W, 3) uint8, see `TargetViews`."""
     target_alpha = _Mapped()
-    """(N, 4, H, W) uint8."""
+    """(N, V, H, W) uint8."""
     target_labels = _Mapped()
-    """(N, 4, H, W) uint8."""
+    """(N, V, H, W) uint8."""
 
     @classmethod
     def build(
@@ -146,7 +146,7 @@ class WindowCache:
             for old in folder.iterdir():
                 if _CACHE.fullmatch(old.name) and not old.name.startswith(f"{fingerprint}-") and not old.is_symlink():
                     shutil.rmtree(old, ignore_errors=True)
-            R, views = int(cache.row_offsets[-1]), (len(cache), 4, height, width)
+            R, views = int(cache.row_offsets[-1]), (len(cache), len(cache.rig.cameras), height, width)
             arrays: dict[str, _Kind] = dict.fromkeys(("images", "target_rgb"), ((*views, 3), np.uint8))
             arrays |= dict.fromkeys(("target_alpha", "target_labels"), (views, np.uint8))
             arrays |= {"q": ((R, 7), np.float32)} | dict.fromkeys(("gripper", "action_gripper"), ((R,), np.float32))
@@ -251,12 +251,12 @@ class WindowCache:
     def moved_targets(
         self, moved: MovedEnds, workers: int = 1, show_progress: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Colours (N, count, 4, H, W, 3) and coverage (N, count, 4, H, W) of the moved windows' targets, cached too."""
+        """Colours (N, count, V, H, W, 3) and coverage (N, count, V, H, W) of the moved windows' targets, cached too."""
         name = hashlib.sha256(json.dumps(asdict(moved), sort_keys=True).encode()).hexdigest()[:8]
         folder = self.folder.with_name(f"{self.folder.name}-moved-{moved.count}-{name}")
         if not folder.is_dir():
             width, height = self.rig.size
-            shape = (len(self), moved.count, 4, height, width)
+            shape = (len(self), moved.count, len(self.rig.cameras), height, width)
             arrays: dict[str, _Kind] = {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)}
             _build(folder, arrays, self, moved, workers, show_progress)
         return tuple(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("target_rgb", "target_alpha"))

@@ -30,7 +30,7 @@ class Episode:
     stamps_s: np.ndarray
     """(T,) capture time of the joint state, strictly increasing."""
     image_stamps_s: np.ndarray
-    """(T, 4) capture time of each camera's image, in the order of `images`."""
+    """(T, cameras) capture time of each camera's image, in the order of `images`."""
     images: Mapping[str, Frames]
     """Camera name to (T, H, W, 3) uint8 RGB; the names in the order of the rig. Arrays where it was read."""
     q: np.ndarray

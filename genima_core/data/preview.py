@@ -50,7 +50,7 @@ def draw_windows(
         yield from track(drawings, what, total=len(windows))
 
     for file, true in zip(files, drawn(windows, "drawing windows"), strict=True):
-        controller = over_backgrounds(true.views, backgrounds.sample(rng, 4, height, width), rng)
+        controller = over_backgrounds(true.views, backgrounds.sample(rng, len(rig.cameras), height, width), rng)
         _side_by_side(tile(true.observation), tile(true.drawing), tile(controller)).save(file)
     index, _ = windows[-1]
     rows = [(index, t) for t in range(data.lengths[index])]

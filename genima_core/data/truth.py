@@ -20,13 +20,13 @@ class TrueDrawing:
     q: np.ndarray
     """(7,) rad at capture."""
     observation: np.ndarray
-    """(4, H, W, 3) uint8 RGB."""
+    """(V, H, W, 3) uint8 RGB."""
     views: TargetViews
     """What is to be drawn over it."""
 
     @property
     def drawing(self) -> np.ndarray:
-        """(4, H, W, 3) uint8 RGB."""
+        """(V, H, W, 3) uint8 RGB."""
         return over_observation(self.views, self.observation)
 
 

@@ -15,7 +15,7 @@ Split = Literal["train", "val", "all"]
 class FollowingWindows(TorchDataset):
     """What the controller trains on: targets without the scene, the joints now, and the way there.
 
-    An item is a dict of ``rgb`` (4, 3, H, W) uint8 and ``alpha`` (4, 1, H, W) uint8 (for putting the targets over
+    An item is a dict of ``rgb`` (V, 3, H, W) uint8 and ``alpha`` (V, 1, H, W) uint8 (for putting the targets over
     random backgrounds), ``q`` (7,), ``gripper`` (), ``actions`` (K, 7) absolute joint positions for steps 1 to K,
     ``action_gripper`` (K,), ``is_pad`` (K,) bool, all rad or opening in float32, and ``instruction``, str. The last
     action is the pose that the targets show, also where it is padding.

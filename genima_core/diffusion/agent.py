@@ -1,4 +1,4 @@
-"""Draws joint targets onto the four views."""
+"""Draws joint targets onto all views."""
 
 import copy
 import os
@@ -21,7 +21,7 @@ from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, SCHEDULERS, SUFFIXES, Networks, Prompts, cast
 from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
 from genima_core.language import PROMPT
-from genima_core.pixels import check_views
+from genima_core.pixels import MAX_VIEWS, USUAL_VIEWS, check_views
 from genima_core.targets.look import OURS, Look
 from genima_core.weights import load_part, read_config
 
@@ -43,8 +43,12 @@ class AgentInfo:
     steps: int
     look: Look = OURS
     prompt: str = PROMPT
+    views: int = USUAL_VIEWS
+    """That it draws onto at once."""
 
     def __post_init__(self) -> None:
+        if not 1 <= self.views <= MAX_VIEWS:
+            raise ValueError(f"views is {self.views}; an agent draws onto 1 to {MAX_VIEWS}")
         if not (1 <= min(self.size) and max(self.size) <= MAX_SIDE_PX and 1 <= self.steps <= MAX_STEPS):
             raise ValueError(f"size {self.size} and steps {self.steps} must be 1 to {MAX_SIDE_PX} and 1 to {MAX_STEPS}")
 
@@ -65,11 +69,15 @@ class DiffusionAgent:
     """Denoising steps when `draw` is not told otherwise."""
     look: Look = OURS
     """Of the targets that it draws."""
+    views: int = USUAL_VIEWS
+    """That it draws onto at once."""
 
     @classmethod
-    def assemble(cls, networks: Networks, size: tuple[int, int], steps: int, look: Look = OURS) -> "DiffusionAgent":
+    def assemble(
+        cls, networks: Networks, size: tuple[int, int], steps: int, look: Look = OURS, views: int = USUAL_VIEWS
+    ) -> "DiffusionAgent":
         """From networks whose weights may still change."""
-        return cls(networks, Engine(networks, tuned=False), size, steps, look)
+        return cls(networks, Engine(networks, tuned=False), size, steps, look, views)
 
     @classmethod
     def load(
@@ -101,7 +109,8 @@ class DiffusionAgent:
         networks.cast(dtype)
         for network in networks.parts().values():
             channels_last(network.eval().requires_grad_(False), device)
-        return cls(networks, Engine(networks, compiled=compiled), agent.size, agent.steps, agent.look)
+        engine = Engine(networks, compiled=compiled)
+        return cls(networks, engine, agent.size, agent.steps, agent.look, agent.views)
 
     def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
         """Writes all parts in float16, in place of an older folder; of its networks only those `changed`, if any."""
@@ -114,7 +123,8 @@ class DiffusionAgent:
                     save_half(part, temporary / name)
             self.networks.scheduler.save_pretrained(temporary / "scheduler")
             self.networks.prompts.save(temporary)
-            info = AgentInfo(self.networks.family, self.size, self.steps, self.look, self.networks.prompts.template)
+            family, prompt = self.networks.family, self.networks.prompts.template
+            info = AgentInfo(family, self.size, self.steps, self.look, prompt, self.views)
             write_json(temporary / "agent.json", asdict(info), None)
 
     def pipeline(self) -> diffusers.DiffusionPipeline:
@@ -133,15 +143,15 @@ class DiffusionAgent:
         return pipeline
 
     def draw(self, images: np.ndarray, instruction: str, seed: int, steps: int | None = None) -> np.ndarray:
-        """The views with the targets drawn onto them, (4, H, W, 3) uint8 RGB; the same seed gives the same drawing.
+        """The views with the targets drawn onto them, (V, H, W, 3) uint8 RGB; the same seed gives the same drawing.
 
-        `images` (4, H, W, 3) uint8 RGB are in the order of the rig, of `size`. ValueError: images of another shape or
+        `images` (V, H, W, 3) uint8 RGB are in the order of the rig, of `size`. ValueError: images of another shape or
         type, less than one step; RuntimeError: the networks gave numbers that are not finite, or out of GPU memory.
         """
         steps = self.steps if steps is None else steps
         if steps < 1:
             raise ValueError(f"steps is {steps}; at least one is needed")
-        check_views(images, self.size, "images are")
+        check_views(images, self.views, self.size, "images are")
         views, prompts = torch.from_numpy(images.copy())[None], self.networks.prompts.embed([instruction])
         with out_of_memory("out of GPU memory while drawing: use --precision float16, or the tiny autoencoder"):
             drawings, finite = self.engine.draw(views, prompts, [seed], steps)

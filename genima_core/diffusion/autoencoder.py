@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from genima_core.capture import channels_last
 from genima_core.config import pick
 from genima_core.files import told_as_damage
+from genima_core.pixels import tile_grid
 from genima_core.weights import load_part, read_config
 
 PATCH = 8
@@ -152,12 +153,19 @@ def to_pictures(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
 
 
 def tiled(views: Tensor) -> Tensor:
-    """Tiled pictures (B, C, 2H, 2W) of views (B, 4, H, W, C): `pixels.tile` for batches, on their device."""
-    B, _, H, W, C = views.shape
-    return views.reshape(B, 2, 2, H, W, C).permute(0, 5, 1, 3, 2, 4).reshape(B, C, 2 * H, 2 * W)
+    """Tiled pictures (B, C, height, width) of views (B, V, H, W, C): `pixels.tile` for batches, on their device."""
+    B, V, H, W, C = views.shape
+    rows, columns = tile_grid(V)
+    if blank := rows * columns - V:
+        views = torch.cat([views, views.new_zeros(B, blank, H, W, C)], 1)
+    parts = views.reshape(B, rows, columns, H, W, C).permute(0, 5, 1, 3, 2, 4)
+    return parts.reshape(B, C, rows * H, columns * W)
 
 
-def untiled(pictures: Tensor) -> Tensor:
-    """Views (B, 4, H, W, C) of tiled pictures (B, C, 2H, 2W)."""
-    B, C, H, W = pictures.shape
-    return pictures.reshape(B, C, 2, H // 2, 2, W // 2).permute(0, 2, 4, 3, 5, 1).reshape(B, 4, H // 2, W // 2, C)
+def untiled(pictures: Tensor, count: int) -> Tensor:
+    """The views (B, count, H, W, C) of tiled pictures (B, C, height, width)."""
+    B, C, height, width = pictures.shape
+    rows, columns = tile_grid(count)
+    H, W = height // rows, width // columns
+    parts = pictures.reshape(B, C, rows, H, columns, W).permute(0, 2, 4, 3, 5, 1)
+    return parts.reshape(B, rows * columns, H, W, C)[:, :count]

@@ -72,7 +72,7 @@ def from_scratch(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = diffusers.UNet2DConditionModel(
-            sample_size=2 * max(config.size) // PATCH,
+            sample_size=2 * max(config.size) // PATCH,  # of pictures that nobody gives: drawings have the observation's
             in_channels=2 * channels,
             out_channels=channels,
             block_out_channels=base.block_out_channels,

@@ -10,8 +10,9 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 from genima_core.capture import Captured, compile_frozen, shared_twin
-from genima_core.diffusion.autoencoder import tiled, to_pictures, untiled
+from genima_core.diffusion.autoencoder import PATCH, tiled, to_pictures, untiled
 from genima_core.diffusion.networks import Networks, PromptEmbeddings, Scheduler
+from genima_core.pixels import tile_grid
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,11 @@ class Engine:
         self._schedules: dict[int, Schedule] = {}
 
     def draw(self, views: Tensor, prompts: PromptEmbeddings, seeds: Sequence[int], steps: int) -> tuple[Tensor, bool]:
-        """Drawings (B, 4, H, W, 3) uint8 on the CPU of views, prompts and seeds, and whether all was finite."""
+        """Drawings (B, V, H, W, 3) uint8 on the CPU of views, prompts and seeds, and whether all was finite."""
         if steps not in self._schedules:
             self._schedules[steps] = Schedule.of(self._scheduler, steps, self.device)
         schedule = self._schedules[steps]
-        height, width = (2 * s // 8 for s in views.shape[2:4])
+        height, width = (n * s // PATCH for n, s in zip(tile_grid(views.shape[1]), views.shape[2:4], strict=True))
         noise = schedule.draw_noise((self._channels, height, width), list(seeds), self.dtype)
         # Compiled code with frozen weights must not meet inference tensors.
         with torch.no_grad():
@@ -124,4 +125,5 @@ class Engine:
                 latents = latents + schedule.noise[i] * noise[i + 1].float()
             latents = latents.to(self.dtype)
         pictures = self._decode(latents).float()
-        return untiled(pictures.mul(255).round().nan_to_num().byte()), torch.isfinite(pictures).all()
+        drawings = untiled(pictures.mul(255).round().nan_to_num().byte(), views.shape[1])
+        return drawings, torch.isfinite(pictures).all()

@@ -15,7 +15,7 @@ from genima_core.data.dataset import Dataset
 from genima_core.diffusion.autoencoder import PATCH, tiled, to_latents, untiled
 from genima_core.diffusion.config import DiffusionConfig
 from genima_core.diffusion.networks import Networks
-from genima_core.pixels import tile
+from genima_core.pixels import tile, tile_grid
 from genima_core.targets.backgrounds import ProceduralBackgrounds
 from genima_core.targets.draw import OPACITY
 from genima_core.targets.look import LOOKS
@@ -29,8 +29,8 @@ BARE_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Batch:
-    """What the networks see of tiled observations (`Networks.observe`), latents (B, C, 2H/8, 2W/8) of deviation 1 of
-    them with targets, and how much of each patch shows a target (B, 1, 2H/8, 2W/8).
+    """What the networks see of tiled observations (`Networks.observe`), latents (B, C, h, w) of deviation 1 of them
+    with targets, and how much of each patch shows a target (B, 1, h, w).
     """
 
     observed: Tensor
@@ -86,18 +86,18 @@ class DrawingExamples:
         return Batch(seen, latents, F.avg_pool2d(alpha, PATCH), instructions)
 
     def _tiled(self, views: np.ndarray, windows: Sequence[int]) -> Tensor:
-        """(B, C, 2H, 2W) in [0, 1] from an array of all windows."""
+        """Tiled pictures (B, C, height, width) in [0, 1] from an array of all windows."""
         return tiled(torch.from_numpy(np.stack([views[w] for w in windows])).to(self.device)).float() / 255
 
     def _read(self, windows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Observation (B, 3, 2H, 2W), drawing and the targets' coverage (B, 1, 2H, 2W)."""
+        """Observation (B, 3, height, width), drawing and the targets' coverage (B, 1, height, width)."""
         arrays = self.cache.images, self.cache.target_rgb, self.cache.target_alpha[..., None]
         observed, rgb, alpha = (self._tiled(array, windows) for array in arrays)
         return observed, torch.lerp(observed, rgb, alpha), alpha
 
     @torch.no_grad()
     def _encode(self, show_progress: bool) -> list[Tensor]:
-        """Latents (N, C, 2H/8, 2W/8) of all drawings, how much of each patch shows a target, and the latents of the
+        """Latents (N, C, h, w) of all drawings, how much of each patch shows a target, and the latents of the
         observations where the networks see those; float16.
         """
         kept: list[list[Tensor]] = []
@@ -110,8 +110,9 @@ class DrawingExamples:
         return [torch.cat(part) for part in zip(*kept, strict=True)]
 
     def _augmented(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """Observation, drawing and coverage (B, 7, 2H, 2W) moved and coloured alike, each view by its own shift."""
-        views = untiled(pictures).permute(0, 1, 4, 2, 3).flatten(0, 1)
+        """Observation, drawing and coverage (B, 7, height, width) changed alike, each view by its own shift."""
+        count = self.cache.images.shape[1]
+        views = untiled(pictures, count).permute(0, 1, 4, 2, 3).flatten(0, 1)
         height, width = views.shape[2:]
         if self.crop_px:
             p = self.crop_px
@@ -128,7 +129,7 @@ class DrawingExamples:
                 # The same jitter for both, or the drawing would have to guess the colours.
                 drawn = jitter(views[:, 3:6], params=jitter._params)
             views = torch.cat([observed, drawn, views[:, 6:]], 1)
-        return tiled(views.unflatten(0, (-1, 4)).permute(0, 1, 3, 4, 2))
+        return tiled(views.unflatten(0, (-1, count)).permute(0, 1, 3, 4, 2))
 
 
 class CodingPictures:
@@ -143,20 +144,22 @@ class CodingPictures:
     def batch(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Pictures (count, 3, H, W) in [0, 1], and where they show targets (count, 1, H, W) in [0, 1]."""
         height, width = self.textures.shape[1:3]
+        views = self.cache.images.shape[1]
+        rows, columns = tile_grid(views)
         pictures, coverage = [], []
         for window in rng.integers(self.windows.start, self.windows.stop, count):
             textured, bare = rng.random() < TEXTURE_SHARE, rng.random() < BARE_SHARE
-            background = (
-                self.textures[rng.integers(0, len(self.textures), 4)] if textured else self.cache.images[window]
-            )
+            background = self.cache.images[window]
+            if textured:
+                background = self.textures[rng.integers(0, len(self.textures), views)]
             alpha = self.cache.target_alpha[window].astype(np.float32) / 255
             alpha = alpha * (0.0 if bare else rng.uniform(*OPACITY) if textured else 1.0)
-            y, x = rng.integers(0, height + 1), rng.integers(0, width + 1)
+            y, x = rng.integers(0, (rows - 1) * height + 1), rng.integers(0, (columns - 1) * width + 1)
             if rng.random() < 0.5:  # whole views, as the controller has them
-                y, x = height * rng.integers(0, 2), width * rng.integers(0, 2)
+                y, x = height * rng.integers(0, rows), width * rng.integers(0, columns)
             cut = np.s_[y : y + height, x : x + width]
             picture, rgb, a = (
-                tile(views)[cut] for views in (background, self.cache.target_rgb[window], alpha[..., None])
+                tile(layer)[cut] for layer in (background, self.cache.target_rgb[window], alpha[..., None])
             )
             pictures.append(picture * (1 - a) + rgb * a)
             coverage.append(a)

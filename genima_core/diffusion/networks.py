@@ -136,7 +136,7 @@ class Networks:
                 cast(part, dtype)
 
     def observe(self, pictures: Tensor) -> Tensor:
-        """What the networks see of tiled observations (B, 3, 2H, 2W) in [0, 1]: these, or their latents."""
+        """What the networks see of tiled observations (B, 3, height, width) in [0, 1]: these, or their latents."""
         return pictures if self.controlnet is not None else encode(self.vae, pictures)
 
     def predict(self, noisy: Tensor, t: Tensor, prompts: PromptEmbeddings, observed: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def score_autoencoder(model: nn.Module, cache: WindowCache, picture: Path, count
     truth = np.stack([over_observation(cache.views(w), np.array(cache.images[w])) for w in windows])
     x = tiled(torch.from_numpy(truth)).float() / 255
     decoded = to_pictures(model, to_latents(model, x.to(next(model.parameters()).device))).cpu()
-    back = untiled(decoded.mul(255).round().byte()).numpy()
+    back = untiled(decoded.mul(255).round().byte(), truth.shape[1]).numpy()
     spheres = tiled(torch.from_numpy(np.stack([cache.target_alpha[w][..., None] for w in windows])))[:, 0] > 127
     error = (decoded - x).square().mean(1)
     shifts = []

@@ -47,7 +47,7 @@ class Rollout:
     """Why the gate closed; empty if it did not."""
     limit_violations: int
     frames: list[np.ndarray]
-    """Pictures (2H, 4W, 3): the tiled observation beside the tiled drawing, `FRAMES_PER_S`; empty unless asked for."""
+    """Tiled observation beside tiled drawing, (height, width, 3), `FRAMES_PER_S`; empty unless asked for."""
 
     @property
     def success(self) -> bool:

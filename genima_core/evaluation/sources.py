@@ -14,7 +14,7 @@ from genima_core.targets.renderer import TargetRenderer
 from genima_core.types import Observation
 
 Draw = Callable[[Observation, int], np.ndarray]
-"""From an observation and a seed to four views (4, H, W, 3) uint8 with targets."""
+"""From an observation and a seed to all views (V, H, W, 3) uint8 with targets."""
 
 OTHER = 2
 """A shuffled episode is shown the scene so many seeds later: where a task has variations, another one."""

@@ -140,7 +140,7 @@ class LeRobot:
         stamps_s = self._values(row, Column("timestamp", (0,)))[:, 0]
         return Episode(
             stamps_s=stamps_s,
-            image_stamps_s=np.repeat(stamps_s[:, None], 4, axis=1),
+            image_stamps_s=np.repeat(stamps_s[:, None], len(self.keys), axis=1),
             images={name: ViewedFrames(self._frames(row, key), self.views[name]) for name, key in self.keys.items()},
             q=q,
             dq=np.gradient(q, 1 / self.fps, axis=0) if len(q) > 1 else np.zeros_like(q),

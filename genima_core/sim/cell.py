@@ -1,4 +1,4 @@
-"""The simulated cell: an arm on a table, four cameras and a task."""
+"""The simulated cell: an arm on a table, cameras and a task."""
 
 from collections.abc import Callable, Iterable
 from typing import Literal

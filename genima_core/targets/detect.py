@@ -33,12 +33,12 @@ class DrawingScore:
 
 
 def visible_targets(views: TargetViews, min_pixels: int | None = None) -> np.ndarray:
-    """Which targets show at least `min_pixels` pixels, (4, 4) bool; by default 0.15 % of the view, 6 at 64×64."""
+    """Which targets show at least `min_pixels` pixels, (views, 4) bool; by default 0.15 % of the view, 6 at 64×64."""
     return _label_sums(views.labels)[0] >= (min_pixels or max(1, round(0.0015 * views.labels[0].size)))
 
 
 def label_centres(labels: np.ndarray) -> np.ndarray:
-    """Centroids (4 views, 4 targets, 2) px of what `labels` (4, H, W) show; NaN where a target is absent."""
+    """Centroids (views, 4 targets, 2) px of what `labels` (views, H, W) show; NaN where a target is absent."""
     count, sum_u, sum_v = _label_sums(labels)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.stack([sum_u / count, sum_v / count], axis=-1)
@@ -47,7 +47,7 @@ def label_centres(labels: np.ndarray) -> np.ndarray:
 def find_centres(
     drawn: np.ndarray, gripper_open: bool | None = None, observation: np.ndarray | None = None, look: Look = OURS
 ) -> np.ndarray:
-    """Centres (4 views, 4 targets, 2) px of the targets in a drawing (4, H, W, 3) uint8, by their colours; NaN for
+    """Centres (views, 4 targets, 2) px of the targets in a drawing (views, H, W, 3) uint8, by their colours; NaN for
     none.
 
     Without `gripper_open` it is the more prominent of cyan and yellow; with an `observation` only what differs from it
@@ -74,7 +74,7 @@ def score_drawing(
     gripper_open: bool | None = None,
     look: Look = OURS,
 ) -> DrawingScore:
-    """A drawing (4, H, W, 3) uint8 against the centroids of what is visible of the targets that it should show."""
+    """A drawing (views, H, W, 3) uint8 against the centroids of what is visible of the targets that it should show."""
     visible = visible_targets(truth)
     found_at, true_at = find_centres(drawn, gripper_open, observation, look), label_centres(truth.labels)
     distance = np.linalg.norm(found_at - true_at, axis=-1)

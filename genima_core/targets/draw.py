@@ -10,18 +10,18 @@ OPACITY = (0.7, 1.0)
 
 @dataclass(frozen=True)
 class TargetViews:
-    """Four views of the spheres, in the order of the rig."""
+    """All views of the spheres, in the order of the rig."""
 
     rgb: np.ndarray
-    """(4, H, W, 3) uint8, not multiplied by alpha; white where there is no sphere."""
+    """(V, H, W, 3) uint8, not multiplied by alpha; white where there is no sphere."""
     alpha: np.ndarray
-    """(4, H, W) uint8, how much of the pixel the spheres cover, 0 to 255."""
+    """(V, H, W) uint8, how much of the pixel the spheres cover, 0 to 255."""
     labels: np.ndarray
-    """(4, H, W) uint8, front-most sphere at the pixel's centre: 0 none, else 1 + index into `TARGET_NAMES`."""
+    """(V, H, W) uint8, front-most sphere at the pixel's centre: 0 none, else 1 + index into `TARGET_NAMES`."""
 
 
 def over_observation(views: TargetViews, images: np.ndarray) -> np.ndarray:
-    """The targets over what the cameras see, (4, H, W, 3) uint8: what the agent learns; ValueError: another size."""
+    """The targets over what the cameras see, (V, H, W, 3) uint8: what the agent learns; ValueError: another size."""
     return _composite(views, images, views.alpha.astype(np.uint16))
 
 

@@ -5,6 +5,9 @@ found, and found in every view that shows enough of it; its views agree on one p
 one configuration of the arm; they lie in the workspace; and the arm can get there in time. One sphere beside the
 gripper's may be out of sight of all cameras but one. Spheres are told by colour alone, which needs no observation. The
 observation, where it is given, is what tells a drawing of another scene, because that can be geometrically perfect.
+
+Two cameras at the base locate spheres by themselves. With one there, and others on the hand, the arm helps: its links
+say how far along their lines of sight the spheres are. With less, nothing can be judged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +24,18 @@ from genima_core.geometry import checked_numbers
 from genima_core.pixels import check_views
 from genima_core.targets.detect import find_centres, label_centres
 from genima_core.targets.look import OURS, TARGET_NAMES, Look
-from genima_core.targets.triangulation import Reach, camera_poses, outline_labels, project, reach, triangulate
+from genima_core.targets.triangulation import (
+    Reach,
+    camera_poses,
+    outline_labels,
+    project,
+    reach,
+    reach_in_sight,
+    triangulate,
+)
+
+ROUNDS = 3
+"""Of locating in sight: what hides a part of a sphere is known once all are located."""
 
 
 class GateState(StrEnum):
@@ -88,9 +102,9 @@ class Verdict:
     reasons: tuple[str, ...]
     """Why not, each a sentence; empty if it passed."""
     points: np.ndarray
-    """(4, 3) m in the base frame; NaN where fewer than two views show a sphere."""
+    """(4, 3) m in the base frame; NaN where a sphere is not located."""
     error_px: np.ndarray
-    """(4 views, 4 targets) between the drawn centre and its point seen from that camera; NaN where not drawn."""
+    """(views, 4 targets) between the drawn centre and its point seen from that camera; NaN where not drawn."""
     q: np.ndarray
     """(7,) rad, the configuration nearest to the points."""
     measures: Measures
@@ -106,19 +120,26 @@ class Gate:
     config: GateConfig = GateConfig()
     look: Look = OURS
 
+    def __post_init__(self) -> None:
+        if not can_judge(self.rig):
+            given = ", ".join(f"{camera.name} (on the {camera.mount})" for camera in self.rig.cameras)
+            needed = "the target gate needs two cameras to locate spheres, at least one of them on the base"
+            raise ValueError(f"{needed}; the rig has {given}: add a camera, or do without the gate (gate:=false)")
+
     def check(self, drawing: np.ndarray, q_now: np.ndarray, observation: np.ndarray | None = None) -> Verdict:
-        """The verdict on a drawing (4, H, W, 3) uint8, made while the arm was at `q_now` (7,) rad, with the
+        """The verdict on a drawing (views, H, W, 3) uint8, made while the arm was at `q_now` (7,) rad, with the
         `observation` also on whether it shows that scene. ValueError: pictures of another size than the rig's, or not 7
         finite numbers.
         """
-        check_views(drawing, self.rig.size, "the drawing is")
+        check_views(drawing, len(self.rig.cameras), self.rig.size, "the drawing is")
         if observation is not None:
-            check_views(observation, self.rig.size, "the observation is")
+            check_views(observation, len(self.rig.cameras), self.rig.size, "the observation is")
         checked_numbers(q_now, (7,), "joint positions of the moment of capture")
         T_base_cam = camera_poses(self.rig, q_now)
         # What the observation shows already is no sphere, be it as red as one.
         centres = find_centres(drawing, observation=observation, look=self.look)
-        points = self._locate(T_base_cam, centres, self.rig.arm.target_poses(q_now)[:, :3, 3])
+        locate = self._locate_in_sight if self._one_at_base else self._locate
+        points = locate(T_base_cam, centres, q_now)
         arm = reach(self.rig.arm, points, q_now)
         error_px, allowed_px = self._errors(T_base_cam, centres, points, arm)
         parts = _parts(outline_labels(self.rig, T_base_cam, arm.points))
@@ -154,16 +175,34 @@ class Gate:
         return np.array([camera.mount == "hand" for camera in self.rig.cameras])
 
     @property
+    def _one_at_base(self) -> bool:
+        return int((~self._on_hand).sum()) == 1
+
+    @property
     def _needed(self) -> np.ndarray:
         """Part of each view that a sphere must take up to be needed there, (views, 1)."""
         return np.where(self._on_hand, self.config.hand_pixels, self.config.seen_pixels)[:, None]
 
-    def _locate(self, T_base_cam: np.ndarray, centres: np.ndarray, now: np.ndarray) -> np.ndarray:
-        """Points (4, 3) m; `now` are the frames of the arm at present: those that never move, the base's, are known."""
+    def _locate(self, T_base_cam: np.ndarray, centres: np.ndarray, q_now: np.ndarray) -> np.ndarray:
+        """Points (4, 3) m, NaN where a sphere is in less than two views; that of a frame that never moves is known."""
+        now = self.rig.arm.target_poses(q_now)[:, :3, 3]
         points = np.where(self._still[:, None], now, triangulate(self.rig, T_base_cam, centres))
         # Where another sphere hides a part, or the view ends, the rest has another centre: known once they are located.
         shift = self._shift(T_base_cam, points)
         return np.where(self._still[:, None], now, triangulate(self.rig, T_base_cam, centres - shift))
+
+    def _locate_in_sight(self, T_base_cam: np.ndarray, centres: np.ndarray, q_now: np.ndarray) -> np.ndarray:
+        """The same with one camera at the base, where hardly a sphere is in two views: by the arm that comes nearest to
+        all lines of sight; a view from the hand counts for what it should show.
+        """
+        drawn = np.isfinite(centres[..., 0]) & ~self._still
+        used, points, shift = drawn & ~self._on_hand[:, None], np.full((4, 3), np.nan), np.zeros_like(centres)
+        for _ in range(ROUNDS):
+            points = reach_in_sight(self.rig, T_base_cam, centres - shift, used, q_now)
+            shift = self._shift(T_base_cam, points)
+            shows = _parts(outline_labels(self.rig, T_base_cam, points)) > self._needed
+            used = drawn & (~self._on_hand[:, None] | shows)
+        return np.where((self._still | used.any(axis=0))[:, None], points, np.nan)
 
     def _errors(
         self, T_base_cam: np.ndarray, centres: np.ndarray, points: np.ndarray, arm: Reach
@@ -219,8 +258,9 @@ class Gate:
     ) -> Iterator[str]:
         for target in np.flatnonzero(lost):
             views = [self.rig.names[view] for view in np.flatnonzero(np.isfinite(centres[:, target, 0]))]
-            seen = f"it is drawn in {len(views)} of {len(centres)} views ({', '.join(views) or 'none'}), 2 are needed"
-            yield f"the {TARGET_NAMES[target]} sphere cannot be located: {seen}"
+            seen = f"it is drawn in {len(views)} of {len(centres)} views ({', '.join(views) or 'none'})"
+            needed = f"{self.rig.names[int(self._on_hand.argmin())]} is" if self._one_at_base else "2 are"
+            yield f"the {TARGET_NAMES[target]} sphere cannot be located: {seen}, {needed} needed"
         for view, target in np.argwhere(error_px > allowed_px):
             what = f"the {TARGET_NAMES[target]} sphere of the {self.rig.names[view]} view"
             away, allowed = f"{error_px[view, target]:.1f} px from where all views put it", allowed_px[view, target]
@@ -246,6 +286,11 @@ class Gate:
             yield f"{too_far} {turn}, allowed are {100 * config.joint_speed:.0f}"
         if tcp_speed > config.tcp_speed_m_s:
             yield (f"{too_far} the gripper would move at {tcp_speed:.2f} m/s, allowed are {config.tcp_speed_m_s:.2f}")
+
+
+def can_judge(rig: CameraRig) -> bool:
+    """Whether its cameras locate spheres: two or more, of which one is at the base."""
+    return len(rig.cameras) >= 2 and any(camera.mount == "base" for camera in rig.cameras)
 
 
 def _noise(view: np.ndarray) -> float:

@@ -20,7 +20,7 @@ def limits_of(gate: Gate, drawings: Iterable[tuple[np.ndarray, np.ndarray, np.nd
 
     Args:
         gate: of the rig, the look and the duration, with the usual limits.
-        drawings: each a drawing (4, H, W, 3) uint8, the joints (7,) rad at capture, and what it was drawn over.
+        drawings: each a drawing (V, H, W, 3) uint8, the joints (7,) rad at capture, and what it was drawn over.
 
     Raises:
         ValueError: there are no drawings, they do not fit the rig, or nothing is located by them.

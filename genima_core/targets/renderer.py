@@ -1,4 +1,4 @@
-"""Renders the targets: four striped spheres in each of the rig's four views."""
+"""Renders the targets: four striped spheres in each of the rig's views."""
 
 from typing import Any
 

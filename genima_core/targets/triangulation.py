@@ -73,7 +73,7 @@ def _meet(rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray) -> np.nda
     origins, cameras = T_base_cam[seen, :3, 3], [rig.cameras[view] for view in seen]
     rays = np.stack([camera.intrinsics.rays(centres[view]) for camera, view in zip(cameras, seen, strict=True)])
     rays = (T_base_cam[seen, :3, :3] @ (rays / np.linalg.norm(rays, axis=-1, keepdims=True))[..., None])[..., 0]
-    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
+    across = _across(rays)
     focal = np.array([camera.intrinsics.fx for camera in cameras])
     radius_m = np.array([camera.target_radius_m for camera in cameras])
     pixel, distance = rig.size[0] / 64, np.ones(len(seen))
@@ -99,19 +99,47 @@ class Reach:
 
 def reach(arm: Arm, points: np.ndarray, q_start: np.ndarray) -> Reach:
     """The configuration whose drawn frames come nearest to `points` (4, 3) m, NaN for any; it stays at `q_start`."""
-    asked = np.isfinite(points).all(axis=-1)
+    asked = np.flatnonzero(np.isfinite(points).all(axis=-1))
+    q, origins = _nearest(arm, asked, points[asked], np.broadcast_to(np.eye(3), (len(asked), 3, 3)), q_start)
+    return Reach(q, origins, np.linalg.norm(points - origins, axis=-1))
+
+
+def reach_in_sight(
+    rig: CameraRig, T_base_cam: np.ndarray, centres: np.ndarray, shown: np.ndarray, q_start: np.ndarray
+) -> np.ndarray:
+    """Points (4, 3) m of the arm whose drawn frames come nearest to the lines of sight through `centres` (views, 4, 2)
+    px, where `shown` (views, 4); it stays at `q_start`.
+    """
+    seen = np.nonzero(shown)
+    rays = [rig.cameras[view].intrinsics.rays(centres[view, target]) for view, target in zip(*seen, strict=True)]
+    towards = (T_base_cam[seen[0], :3, :3] @ np.reshape(rays, (-1, 3, 1)))[..., 0]
+    across = _across(towards / np.linalg.norm(towards, axis=-1, keepdims=True))
+    return _nearest(rig.arm, seen[1], T_base_cam[seen[0], :3, 3], across, q_start)[1]
+
+
+def _across(rays: np.ndarray) -> np.ndarray:
+    """(N, 3, 3): from a vector to its part across each of the rays (N, 3), of length 1."""
+    return np.eye(3) - rays[:, :, None] * rays[:, None, :]
+
+
+def _nearest(
+    arm: Arm, asked: np.ndarray, places: np.ndarray, counted: np.ndarray, q_start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The configuration (7,) rad, and the drawn frames (4, 3) m, whose frames `asked` (N,) come nearest to `places`
+    (N, 3) m; of each distance counts what `counted` (N, 3, 3) makes of it.
+    """
 
     def distances(q: np.ndarray) -> np.ndarray:
-        return np.append((_frames(arm, q)[0] - points)[asked], STAY_M_PER_RAD * (q - q_start))
+        away = counted @ (_frames(arm, q)[0][asked] - places)[..., None]
+        return np.append(away, STAY_M_PER_RAD * (q - q_start))
 
     def derivatives(q: np.ndarray) -> np.ndarray:
-        return np.concatenate([_frames(arm, q)[1][asked].reshape(-1, 7), STAY_M_PER_RAD * np.eye(7)])
+        return np.concatenate([(counted @ _frames(arm, q)[1][asked]).reshape(-1, 7), STAY_M_PER_RAD * np.eye(7)])
 
     bounds = arm.limits.lower, arm.limits.upper
     found = [least_squares(distances, arm.clip(start), derivatives, bounds, ftol=1e-5) for start in (q_start, arm.home)]
     q = min(found, key=lambda fit: fit.cost).x
-    origins, _ = _frames(arm, q)
-    return Reach(q, origins, np.linalg.norm(points - origins, axis=-1))
+    return q, _frames(arm, q)[0]
 
 
 def _frames(arm: Arm, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -209,7 +209,7 @@ def write_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def write_pictures(path: Path, rows: Sequence[tuple[np.ndarray, ...]]) -> None:
-    """Rows of tiled pictures (2H, 2W, 3), two rows beside each other, enlarged to be looked at."""
+    """Rows of tiled pictures (height, width, 3), two rows beside each other, enlarged to be looked at."""
     strips = [np.hstack(row) for row in rows]
     if len(strips) % 2:
         strips.append(np.zeros_like(strips[0]))

@@ -384,7 +384,7 @@ def _write_overlay(rig: CameraRig, moment: Moment, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise OSError(f"cannot write {out}; the name must end in .png")
-    print(f"{out}: each sphere should sit on its joint, in all four views")
+    print(f"{out}: each sphere should sit on its joint, in all views")
 
 
 VERBS = (board, collect, solve, install, check)

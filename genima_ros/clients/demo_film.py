@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genima_ros.clients.demo_observer import Episode, Frame
 
 FPS = 10
-SIDE_PX = 384
+WIDTH_PX = 384
 CAPTION_PX = 36
 GIF_WIDTH_PX = 480
 GIF_PICTURES = 100
@@ -49,16 +49,16 @@ def at_even_times(frames: list["Frame"]) -> list["Frame"]:
 
 def compose(frame: "Frame", instruction: str, success: bool) -> np.ndarray:
     """Left the tiled observation, right the drawing of that moment, a caption above."""
-    blank = np.full((SIDE_PX, SIDE_PX, 3), _PAPER, np.uint8)
-    views = np.hstack([enlarge(frame.observation), blank if frame.drawing is None else enlarge(frame.drawing)])
+    left = enlarge(frame.observation)
+    views = np.hstack([left, np.full_like(left, _PAPER) if frame.drawing is None else enlarge(frame.drawing)])
     caption = np.full((CAPTION_PX, views.shape[1], 3), _PAPER, np.uint8)
     if frame.success:
         state, colour = "success", _GREEN
     else:
         state, colour = ("running" if success else "no success in this episode"), _GREY
     write(caption, instruction, 8, _INK)
-    write(caption, "drawn targets" if frame.drawing is not None else "no drawing yet", SIDE_PX + 8, _INK)
-    write(caption, f"{frame.time_s:4.1f} s   {state}", SIDE_PX + 150, colour)
+    write(caption, "drawn targets" if frame.drawing is not None else "no drawing yet", WIDTH_PX + 8, _INK)
+    write(caption, f"{frame.time_s:4.1f} s   {state}", WIDTH_PX + 150, colour)
     return np.vstack([caption, views])
 
 
@@ -67,7 +67,9 @@ def write(picture: np.ndarray, text: str, left: int, colour: tuple[int, int, int
 
 
 def enlarge(tiled: np.ndarray) -> np.ndarray:
-    return cv2.resize(tiled, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    """As wide as all are; of even height, as films need it."""
+    height = 2 * round(WIDTH_PX / 2 * tiled.shape[0] / tiled.shape[1])
+    return cv2.resize(tiled, (WIDTH_PX, height), interpolation=cv2.INTER_CUBIC)
 
 
 def write_gif(path: Path, pictures: list[np.ndarray]) -> None:

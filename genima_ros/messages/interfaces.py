@@ -42,9 +42,9 @@ JOINT_STATES = Topic("joint_states", JointState, NEWEST)
 INSTRUCTION = Topic("instruction", String, LATCHED)
 """What to do, in one sentence."""
 TARGETS = Topic("targets/image", Image, RELIABLE)
-"""The drawing: four views, tiled, with the capture time as stamp."""
+"""The drawing: all views, tiled, with the capture time as stamp."""
 OBSERVATION = Topic("targets/observation", Image, RELIABLE)
-"""The four images that a drawing was drawn over, tiled and stamped like it; for the target gate."""
+"""The images that a drawing was drawn over, tiled and stamped like it; for the target gate."""
 GATE = Topic("gate", DiagnosticStatus, LATCHED)
 """The target gate, see `status.read_status`: a `GateState`, and why it is closed or refused the last drawing."""
 TARGET_MARKERS = Topic("targets/markers", MarkerArray, RELIABLE)

@@ -151,7 +151,8 @@ class ControllerNode(GraphNode[ControllerParameters]):
     def _act(self, stamp_s: float, pictures: list[Image]) -> None:
         begin_s = self.clock_s()
         try:
-            drawing, *observed = (untile(conversions.image_to_rgb(picture)) for picture in pictures)
+            views = len(self.checkpoint.rig.cameras)
+            drawing, *observed = (untile(conversions.image_to_rgb(picture), views) for picture in pictures)
             before = self.loop.status
             chunk = self.loop.act(drawing, stamp_s, *observed)
         except (ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Draws the next joint targets onto the four camera images."""
+"""Draws the next joint targets onto all camera images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class DiffusionParameters:
     seed: int = 0
     """Of the first drawing; the next ones count up."""
     slack_s: float = 0.06
-    """The four images of one drawing must be captured within this time."""
+    """The images of one drawing must be captured within this time."""
     instruction: str = ""
     """What to do, until one arrives on the topic."""
     identical_frames: int = 0
@@ -63,7 +63,7 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
 
     Publishes: targets/observation and targets/image (what was drawn over, and the drawing; both tiled),
     targets/<camera>/image, diagnostics.
-    Subscribes: <camera>/color/image_raw, <camera>/color/camera_info (of the checkpoint's four cameras), camera_rig,
+    Subscribes: <camera>/color/image_raw, <camera>/color/camera_info (of the checkpoint's cameras), camera_rig,
     instruction.
     """
 
@@ -148,7 +148,7 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
             self.diagnostics.warn(text, "silent")
         elif (spread_s := self._images.spread_s or 0.0) > self.parameters.slack_s and now_s - self._drawn_s > SILENT_S:
             given = f"{1e3 * spread_s:.0f} ms apart, allowed are {1e3 * self.parameters.slack_s:.0f}"
-            text = f"the four images lie {given}: synchronise the cameras or raise slack_s"
+            text = f"the images lie {given}: synchronise the cameras or raise slack_s"
             self.diagnostics.warn(text, "slack")
 
 

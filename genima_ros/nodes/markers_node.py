@@ -115,7 +115,8 @@ class MarkersNode(GraphNode[MarkersParameters]):
         stamp_s = conversions.seconds(message.header.stamp)
         _, q = min(self._states, key=lambda state: abs(state[0] - stamp_s))
         with self.using("drawing"):
-            self._drawn = locate(untile(conversions.image_to_rgb(message)), self._rig, q, stamp_s, self._look)
+            drawing = untile(conversions.image_to_rgb(message), len(self._rig.cameras))
+            self._drawn = locate(drawing, self._rig, q, stamp_s, self._look)
             self.diagnostics.received("drawing", stamp_s)
 
     def _on_joint_state(self, message: JointState) -> None:
@@ -156,7 +157,7 @@ def gate_words(status: Status) -> str:
 
 
 def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float, look: Look = OURS) -> Drawn:
-    """The targets of a drawing (4, H, W, 3) uint8, drawn while the arm was at q (7,) rad.
+    """The targets of a drawing (views, H, W, 3) uint8, drawn while the arm was at q (7,) rad.
 
     The gripper is open or closed as more of the views show it.
     """

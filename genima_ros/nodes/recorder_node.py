@@ -1,4 +1,4 @@
-"""Records episodes of four cameras, both arms and the commands, as they arrive."""
+"""Records episodes of all cameras, both arms and the commands, as they arrive."""
 
 import time
 from collections import deque

@@ -139,10 +139,11 @@ def test_damaged_rig_files_are_named(rig, tmp_path):
 
 
 def test_impossible_rigs_are_refused(rig):
-    with pytest.raises(ValueError, match="4 cameras with different names"):
-        CameraRig(rig.cameras[:3])
-    with pytest.raises(ValueError, match="4 cameras with different names"):
-        CameraRig((rig.cameras[1], *rig.cameras[1:]))
+    many = tuple(dataclasses.replace(rig.cameras[0], name=f"camera_{i}") for i in range(7))
+    assert CameraRig(many[:6]).names[5] == "camera_5"
+    for cameras in ((), many, (rig.cameras[1], *rig.cameras[1:])):
+        with pytest.raises(ValueError, match="1 to 6 cameras with different names"):
+            CameraRig(cameras)
     with pytest.raises(ValueError, match="one image size"):
         CameraRig((dataclasses.replace(rig.cameras[0], intrinsics=CAMERA), *rig.cameras[1:]))
     with pytest.raises(ValueError, match="'gripper'; valid are 'base' and 'hand'"):

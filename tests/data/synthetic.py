@@ -57,7 +57,7 @@ def episode(
     gripper = (np.arange(T) < T // 2).astype(float)
     return Episode(
         stamps_s=stamps,
-        image_stamps_s=stamps[:, None] - rng.uniform(0, 0.02, (T, 4)),
+        image_stamps_s=stamps[:, None] - rng.uniform(0, 0.02, (T, len(names))),
         images={name: frames(rng, T, size) for name in names},
         q=q,
         dq=np.gradient(q, 0.05, axis=0).astype(np.float32).astype(float),

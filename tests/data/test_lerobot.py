@@ -54,6 +54,13 @@ def test_pictures_are_cropped_and_resized_and_the_rig_with_them(tmp_path, rig):
     assert dataset.tasks == ("stack",) * 3
 
 
+def test_a_rig_of_two_cameras_takes_two(tmp_path, rig):
+    four = CameraRig.load(rig)
+    CameraRig((four["front"], four["wrist"])).save(rig)
+    dataset = convert(source.write(tmp_path / "set"), rig, cameras=source.MAPPED.partition(",right")[0])
+    assert dataset.rig.names == tuple(dataset.episode(0).images) == ("front", "wrist")
+
+
 def test_an_interrupted_conversion_goes_on(tmp_path, rig, monkeypatch):
     root = source.write(tmp_path / "set")
     with monkeypatch.context() as patch:

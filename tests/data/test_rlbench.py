@@ -241,16 +241,17 @@ def test_targets_lie_on_what_the_pictures_show(tmp_path):
     assert np.median(distances) < 1
 
 
-def test_the_models_can_train_on_it(tmp_path):
+@pytest.mark.parametrize("cameras", [layout.CAMERAS[:4], ("wrist", "front")], ids=len)
+def test_the_models_can_train_on_it(tmp_path, cameras):
     pytest.importorskip("torch")
     from genima_core.data.cache import WindowCache
     from genima_core.data.windows import FollowingWindows
 
     rlbench_source.write_variation(tmp_path / "source", episodes=2)
-    run(tmp_path / "source", tmp_path / "set", size=16)
+    run(tmp_path / "source", tmp_path / "set", size=16, cameras=cameras)
     cache = WindowCache.build(Dataset(tmp_path / "set"), horizon=4, show_progress=False)
     following = FollowingWindows(cache, "all")[0]
-    assert following["rgb"].shape == (4, 3, 16, 16) and following["instruction"] == "open the box"
+    assert following["rgb"].shape == (len(cameras), 3, 16, 16) and following["instruction"] == "open the box"
     assert following["alpha"].any()
     np.testing.assert_allclose(following["actions"][-1], rlbench_source.motion(6)[4], atol=2e-3)
 
@@ -299,7 +300,8 @@ def test_root_task_and_variation_are_accepted_and_options_choose(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cameras": ("wrist", "front", "front", "overhead")}, "4 different"),
+        ({"cameras": ("wrist", "front", "front", "overhead")}, "name at least one of wrist, front, .*, each once"),
+        ({"cameras": ()}, "cameras are none"),
         ({"cameras": ("wrist", "front", "top", "overhead")}, "unknown camera top; RLBench has wrist, front"),
         ({"size": 4}, "size is 4"),
         ({"episodes": 0}, "episodes is 0"),

@@ -52,7 +52,7 @@ def test_draws_what_the_stock_pipeline_draws(agent, images):
         generator=torch.Generator().manual_seed(3),
         output_type="np",
     ).images[0]
-    expected = untile((picture * 255).round().astype(np.uint8))
+    expected = untile((picture * 255).round().astype(np.uint8), 4)
     np.testing.assert_allclose(
         agent.draw(images, INSTRUCTION, seed=3, steps=2).astype(int), expected.astype(int), atol=1
     )

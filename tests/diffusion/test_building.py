@@ -137,7 +137,7 @@ def test_a_released_agent_draws_as_its_authors_run_it(bases, tmp_path, rng, temp
     picture = Image.fromarray(tile(images))
     told = prompt("push the button") if template is None else prompt("push the button", template)
     assert ("push the button" in told) == (template != "tiled perspectives")
-    stock = untile(np.array(agent.pipeline()(told, image=picture, **call).images[0]))
+    stock = untile(np.array(agent.pipeline()(told, image=picture, **call).images[0]), 4)
     assert np.abs(stock.astype(int) - agent.draw(images, "push the button", seed=5)).max() <= 1
 
 

@@ -61,7 +61,7 @@ def stock(agent, images, seed, steps):
         "num_inference_steps": steps,
         "generator": torch.Generator().manual_seed(seed),
     }
-    return untile(np.array(agent.pipeline()(prompt(INSTRUCTION), **call).images[0]))
+    return untile(np.array(agent.pipeline()(prompt(INSTRUCTION), **call).images[0]), 4)
 
 
 @pytest.mark.parametrize("family", ["demo", "sd", "sdxl", "pix2pix", "tiny decoder"])
@@ -140,10 +140,12 @@ def test_unknown_precisions_are_listed(agents):
         DiffusionAgent.load(agents["demo"], precision="int8")
 
 
-def test_tiling_on_the_device_is_tiling(images):
-    there = tiled(torch.from_numpy(images)[None])
-    np.testing.assert_array_equal(there[0].permute(1, 2, 0), tile(images))
-    np.testing.assert_array_equal(untiled(there)[0], images)
+@pytest.mark.parametrize("count", range(1, 7))
+def test_tiling_on_the_device_is_tiling(rng, count):
+    views = rng.integers(0, 256, (count, 4, 6, 3), dtype=np.uint8)
+    there = tiled(torch.from_numpy(views)[None])
+    np.testing.assert_array_equal(there[0].permute(1, 2, 0), tile(views))
+    np.testing.assert_array_equal(untiled(there, count)[0], views)
 
 
 @pytest.mark.parametrize("kind", [DDIMScheduler, EulerAncestralDiscreteScheduler])

@@ -62,7 +62,11 @@ class Graph:
             ControllerNode,
             lambda _: (
                 FakeController(),
-                SimpleNamespace(gate=lambda config, arm: gate, unknown_instruction=lambda text: ""),
+                SimpleNamespace(
+                    gate=lambda config, arm: gate,
+                    unknown_instruction=lambda text: "",
+                    rig=SimpleNamespace(cameras=(None,) * 4),
+                ),
             ),
             parameters={"execution": execution, "instruction": "push"},
         )

@@ -39,12 +39,15 @@ class Graph:
         self.chunks = bench.listen(interfaces.ACTION_CHUNK)
         self.diagnostics = bench.listen(interfaces.DIAGNOSTICS)
 
-    def start(self, execution: str, clock_s=time.monotonic, **parameters) -> None:
+    def start(self, execution: str, clock_s=time.monotonic, cameras: int = 4, **parameters) -> None:
         self.bench.node(
             ControllerNode,
             lambda _: (
                 self.controller,
-                SimpleNamespace(unknown_instruction=lambda text: text * ("milk" in text)),
+                SimpleNamespace(
+                    unknown_instruction=lambda text: text * ("milk" in text),
+                    rig=SimpleNamespace(cameras=(None,) * cameras),
+                ),
             ),
             clock_s=clock_s,
             parameters={"execution": execution, "instruction": "push", "gate": False, **parameters},
@@ -69,6 +72,18 @@ class Graph:
 @pytest.fixture
 def graph(bench):
     return Graph(bench, FakeController())
+
+
+@pytest.mark.parametrize("cameras", [1, 2, 5])
+def test_the_views_of_any_rig_reach_the_controller(graph, drawing, cameras):
+    views = np.concatenate([drawing, 255 - drawing])[:cameras]
+    graph.start("async", cameras=cameras)
+    graph.want()
+    t_s = graph.bench.now_s()
+    graph.feel(t_s)
+    graph.draw(views, t_s)
+    graph.bench.until(lambda: graph.controller.calls)
+    assert (graph.controller.calls[0][0] == views).all()
 
 
 def test_async_acts_with_the_joints_of_the_capture_time(graph, drawing):

@@ -74,10 +74,10 @@ def test_four_images_become_one_drawing_with_their_stamp(graph, drawing):
     assert (images == drawing).all()
     assert (instruction, seed, steps) == ("push the button", 5, None)
     assert (conversions.image_to_rgb(graph.tiled[0]) == tile(255 - drawing)).all()
-    assert (untile(conversions.image_to_rgb(graph.tiled[0])) == 255 - drawing).all()
+    assert (untile(conversions.image_to_rgb(graph.tiled[0]), 4) == 255 - drawing).all()
     for name, view in zip(graph.rig.names, 255 - drawing, strict=True):
         assert (conversions.image_to_rgb(graph.views[name][0]) == view).all()
-    assert (untile(conversions.image_to_rgb(observed[0])) == drawing).all()
+    assert (untile(conversions.image_to_rgb(observed[0]), 4) == drawing).all()
     for message in (observed[0], graph.tiled[0], *(messages[0] for messages in graph.views.values())):
         assert conversions.seconds(message.header.stamp) == pytest.approx(100.01)
 

@@ -135,7 +135,7 @@ def wait_for_motion(witness: Witness) -> ActionChunk:
 
 def gripper_distance_px(rig: CameraRig, drawing: np.ndarray, q: np.ndarray) -> float:
     """How far the gripper is from where it is drawn, the median over the views that stand still."""
-    drawn = find_centres(untile(drawing))[1:, 3]
+    drawn = find_centres(untile(drawing, 4))[1:, 3]
     there = project(rig, camera_poses(rig, q), rig.arm.target_poses(q)[:, :3, 3])[0][1:, 3]
     return float(np.nanmedian(np.linalg.norm(drawn - there, axis=1)))
 
@@ -150,7 +150,7 @@ def test_targets_are_drawn_and_followed_and_a_killed_node_comes_back(up, checkpo
 
         chunk = wait_for_motion(witness)
         drawing = witness.drawings[min(witness.drawings, key=lambda stamp_s: abs(stamp_s - chunk.stamp_s))]
-        assert untile(drawing).shape == (4, rig.size[1], rig.size[0], 3)
+        assert untile(drawing, 4).shape == (4, rig.size[1], rig.size[0], 3)
         assert chunk.stamp_s in witness.drawings
         goal = PANDA.frame_pose(chunk.positions[-1], "tcp")[:3, 3]
         start = witness.q

@@ -1,13 +1,16 @@
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from genima_core.arm import PANDA, Arm
+from genima_core.cameras import CameraRig
 from genima_core.geometry import invert, transform_points
 from genima_core.targets.draw import over_observation
 from genima_core.targets.gate import Gate, GateConfig
 from genima_core.targets.look import TARGET_NAMES
+from genima_core.targets.renderer import TargetRenderer
 from genima_core.targets.triangulation import camera_poses, outline_labels, project, reach, triangulate
 
 DRAWINGS = 20
@@ -183,9 +186,47 @@ def test_nothing_drawn_and_only_noise(gate, scene, rng):
 
 
 @pytest.mark.parametrize(
+    ("names", "off_m"),
+    [(("front", "left_shoulder"), 0.05), (("right_shoulder", "front"), 0.05), (("front", "wrist"), 0.12)],
+)
+def test_two_cameras_are_enough(rig, scene, rng, names, off_m):
+    two = CameraRig(tuple(rig[name] for name in names))
+    gate, scene = Gate(two, duration_s=1.0), scene[:2]
+    with closing(TargetRenderer(two)) as renderer:
+        for i in range(DRAWINGS):
+            q_now = Q_NOW + 0.1 * rng.standard_normal(7)
+            q_target = q_now + 0.07 * rng.standard_normal(7)
+            drawing = over_observation(renderer.render(q_now, q_target, i % 2), scene)
+            verdict = gate.check(drawing, q_now, scene)
+            assert verdict.passed, verdict.reasons
+            # A sphere that the other hides is not located.
+            assert np.nanmax(np.abs(verdict.points - PANDA.target_poses(q_target)[:, :3, 3])) < off_m
+        drawing = over_observation(renderer.render(Q_NOW, Q_NOW, 1.0), scene)
+    for target in (2, 3):  # the front camera sees hardly anything of the others here
+        missing = painted_over(two, drawing, scene, Q_NOW, target)
+        assert any(
+            f"the {TARGET_NAMES[target]} sphere" in reason for reason in gate.check(missing, Q_NOW, scene).reasons
+        )
+
+
+def test_with_one_camera_at_the_base_that_is_the_one_that_is_needed(rig, scene):
+    two = CameraRig((rig["wrist"], rig["front"]))
+    reasons = Gate(two, duration_s=1.0).check(scene[:2], Q_NOW, scene[:2]).reasons
+    assert "the elbow sphere cannot be located: it is drawn in 0 of 2 views (none), front is needed" in reasons
+
+
+@pytest.mark.parametrize("names", [("front",), ("wrist",), ("wrist", "other")])
+def test_too_few_cameras_for_a_gate_are_named(rig, names):
+    given = {**{camera.name: camera for camera in rig.cameras}, "other": replace(rig["wrist"], name="other")}
+    with pytest.raises(ValueError, match=r"needs two cameras .*at least one of them on the base; .*gate:=false"):
+        Gate(CameraRig(tuple(given[name] for name in names)), duration_s=1.0)
+
+
+@pytest.mark.parametrize(
     ("drawing_shape", "q", "words"),
     [
         ((4, 32, 32, 3), Q_NOW, "the drawing is"),
+        ((2, 64, 64, 3), Q_NOW, "the drawing is"),
         ((4, 64, 64, 3), np.full(7, np.nan), "finite"),
         ((4, 64, 64, 3), np.zeros(6), "7 finite numbers"),
     ],

@@ -54,7 +54,7 @@ class Quality:
     overflow: int
     """Messages that the recorder lost because its queue was full."""
     skew_ms_p50: float | None
-    """Between the four images nearest to one moment."""
+    """Between the images of all cameras nearest to one moment."""
     skew_ms_p99: float | None
     skew_ms_max: float | None
     joint_skew_ms_p50: float | None

@@ -26,7 +26,7 @@ _ROLES = {
 }
 """Topic to its role in a recording; beside these there are camera/<name> and camera_info/<name>."""
 _JOINT, _FINGER = re.compile(r".*joint_?[1-7]"), re.compile(r".*finger_?joint_?\d?")
-EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of four cameras, and joint_states"
+EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of 1 to 6 cameras, and joint_states"
 
 
 def roles_of(given: str) -> dict[str, str]:

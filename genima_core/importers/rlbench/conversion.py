@@ -17,6 +17,7 @@ from genima_core.data.origin import Origin
 from genima_core.importers.rlbench import layout
 from genima_core.importers.rlbench.demo import Demo, read_demo
 from genima_core.importers.rlbench.layout import DemoFolder
+from genima_core.pixels import USUAL_VIEWS
 
 if TYPE_CHECKING:
     from genima_core.importers.rlbench.rig import ArmFit
@@ -29,8 +30,8 @@ FITTED_ROWS = 32
 class Options:
     """What decides what ends up in the data set."""
 
-    cameras: tuple[str, str, str, str] = layout.CAMERAS[:4]
-    """Names of four cameras, in tile order."""
+    cameras: tuple[str, ...] = layout.CAMERAS[:USUAL_VIEWS]
+    """Names of the cameras, in tile order."""
     size: int | None = None
     """Width and height of each view in pixels; RLBench's by default."""
     tasks: tuple[str, ...] | None = None
@@ -45,8 +46,9 @@ class Options:
     def __post_init__(self) -> None:
         if unknown := [camera for camera in self.cameras if camera not in layout.CAMERAS]:
             raise ValueError(f"unknown camera {', '.join(unknown)}; RLBench has {', '.join(layout.CAMERAS)}")
-        if len(self.cameras) != 4 or len(set(self.cameras)) != 4:
-            raise ValueError(f"cameras {', '.join(self.cameras)}: 4 different ones are needed")
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            given = ", ".join(self.cameras) or "none"
+            raise ValueError(f"cameras are {given}; name at least one of {', '.join(layout.CAMERAS)}, each once")
         if self.tasks is not None and not self.tasks:
             raise ValueError("tasks is empty; leave it out to convert all")
         for name, least in (("size", 16), ("episodes", 1), ("fps", 1), ("description", 0)):
