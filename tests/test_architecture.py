@@ -19,13 +19,13 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.py"))
 # Lower layers first. A module imports its own part (the first folder below genima_core) and lower layers, no other.
 LAYERS = (
     ("files", "geometry", "types", "gl", "processes", "timing", "device", "arm_status"),
-    ("config", "weights", "pixels"),
+    ("config", "weights", "pixels", "trajectory_follower"),
     ("arm",),
     ("arm_description",),
     ("cameras",),
     ("environment",),
     ("targets", "streaming", "sim", "camera_sources", "gripper"),
-    ("data", "language", "capture", "calibration"),
+    ("data", "language", "capture", "calibration", "franka"),
     ("training",),
     ("diffusion",),
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
@@ -67,7 +67,13 @@ ROS_ONLY = re.compile(r"rclpy|launch|launch_ros|ament_.*|tf2_ros|message_filters
 OPTIONAL = ("launch", "launch_ros", "ament_index_python", "pyrep", "rlbench")
 """Of a full ROS 2 installation, or on no package index; nothing may need them unless it is used where they are."""
 
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "OpenGL": "pyrender", "PIL": "pillow", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "franka": "franka-rs",
+    "cv2": "opencv-python-headless",
+    "OpenGL": "pyrender",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+}
 """Modules that are not called like what brings them."""
 
 ENTRY_POINTS = {

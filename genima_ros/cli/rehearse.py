@@ -11,7 +11,7 @@ LOOK_S = 0.5
 
 
 def rehearse(server: Path | None = None, object_width_m: float | None = None, limits: bool = True) -> int:
-    """Simulates a Franka Research 3 with its hand at 127.0.0.1, by franka-sim, until Ctrl-C.
+    """Simulates an FR3 with its hand at 127.0.0.1, by franka-sim, until Ctrl-C.
 
     It aborts motions for the reasons that the arm does.
 

@@ -108,7 +108,7 @@ _OF_A_CELL = (
     ),
     Argument("arm_namespace", str, "namespace of the arm's driver, e.g. /follower; none by default", ""),
     Argument(
-        "robot_ip", str, "address of the arm's control box, for arms that our own driver moves (fr3_fci, panda_fci)"
+        "robot_ip", str, "address of the arm's control box, for arms that our own driver moves (fr3_fci, panda_fci)", ""
     ),
     Argument(
         "cameras",
@@ -122,7 +122,7 @@ _OF_A_CELL = (
 _OF_A_LEADER = (
     Argument("leader_arm", str, "the leader arm, likewise; by default one like the follower", ""),
     Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
-    Argument("leader_robot_ip", str, "address of the leader's control box, likewise"),
+    Argument("leader_robot_ip", str, "address of the leader's control box, likewise", ""),
 )
 _DRAWING = ("checkpoint", "device", "compiled", "denoising_steps", "instruction")
 _LEARNED = (

@@ -13,6 +13,7 @@ DISTRIBUTION = "genima_ros"
 
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
+    "franka": "franka-rs",
     "OpenGL": "pyrender",
     "PIL": "pillow",
     "rclpy": "ros-jazzy-rclpy",
