@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from genima_core.cameras import CameraRig
-from genima_core.streaming.states import Reason, Status
+from genima_core.streaming.states import Reason, Refusal, Status
 from genima_core.targets.gate import Gate, GateState
 from genima_core.types import ActionChunk, Execution
 
@@ -40,6 +40,16 @@ class _JointState:
     opening: float
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """A chunk that waits for a person."""
+
+    chunk: ActionChunk
+    q: np.ndarray
+    """(7,) rad, where the arm stood."""
+    since_s: float
+
+
 class ControlLoop:
     """Feed joint states, what the streamer wants, and drawings; `act` and `start` make the next chunk of a drawing.
 
@@ -54,6 +64,9 @@ class ControlLoop:
     `MOST_REFUSED` in a row pause the loop: no chunk follows, so the streamer brings the arm to rest, until `resume`;
     then only what is captured afterwards counts.
 
+    In **confirm** mode, which else is sync, a chunk is proposed (`propose`) instead of sent, and nothing else is acted
+    upon until a person approves of it or rejects it, or until it is too old; then the loop looks again.
+
     All times are seconds of the observations' clock and given by the caller.
     """
 
@@ -63,6 +76,8 @@ class ControlLoop:
         self.status = Status(GateState.OPEN)
         """Of the gate; while it is closed, no drawing is acted upon. An open one says why it refused the last one."""
         self._refused = 0
+        self.proposal: Proposal | None = None
+        """What waits for a person's yes or no."""
         self._states: deque[_JointState] = deque(maxlen=HISTORY)
         self._wanted_since_s: float | None = None
         self._used_s = -np.inf
@@ -77,7 +92,7 @@ class ControlLoop:
     def on_wanted(self, wanted: bool, now_s: float) -> None:
         """Whether the streamer takes a chunk: in sync mode, whether the arm is at rest."""
         if not wanted:
-            self._wanted_since_s = None
+            self._wanted_since_s = self.proposal = None
         elif self._wanted_since_s is None:
             self._wanted_since_s = now_s
 
@@ -103,6 +118,7 @@ class ControlLoop:
         if abs(set_by_s) < CLOCK_SET_S:
             return 0.0
         self._states.clear()
+        self.proposal = None
         self._used_s += set_by_s
         if self._wanted_since_s is not None:
             self._wanted_since_s += set_by_s
@@ -112,7 +128,7 @@ class ControlLoop:
 
     def is_due(self, stamp_s: float) -> bool:
         """Whether a drawing captured then is acted upon: whether now is the time to look."""
-        if self.paused or self._wanted_since_s is None or stamp_s <= self._used_s:
+        if self.paused or self.proposal or self._wanted_since_s is None or stamp_s <= self._used_s:
             return False
         return self.execution == "async" or stamp_s >= self._wanted_since_s
 
@@ -142,12 +158,38 @@ class ControlLoop:
         """The chunk that `act` made, to be sent now: with the time at which its first action is due."""
         moved = np.abs(self._states[-1].q - self._state_at(chunk.stamp_s).q).max() > STILL_RAD
         self._used_s = chunk.stamp_s
-        if self._wanted_since_s is not None and self.execution == "sync":
+        if self._wanted_since_s is not None and self.execution != "async":
             # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
             self._wanted_since_s = now_s
         if self.execution == "async" and moved:
             return chunk
         return replace(chunk, start_s=now_s + chunk.dt_s)
+
+    # ---- a person's yes or no
+
+    def propose(self, chunk: ActionChunk, now_s: float) -> None:
+        """The chunk that `act` made, to be looked at first."""
+        self.proposal = Proposal(chunk, self._states[-1].q, now_s)
+
+    def approve(self, now_s: float) -> ActionChunk | Refusal:
+        """What was proposed, to be sent now; not if the arm has moved meanwhile: then the loop looks again."""
+        proposal = self.proposal
+        if proposal is None:
+            return Refusal(Reason.WAITING, "nothing waits for approval; the next drawing will")
+        if (silent_s := now_s - self._states[-1].stamp_s) > STATE_SLACK_S:
+            return Refusal(Reason.JOINT_STATES, f"no joint state for {silent_s:.1f} s; where is the arm? Try again")
+        self.reject(now_s)
+        away = float(np.abs(self._states[-1].q - proposal.q).max())
+        if away > STILL_RAD:
+            return Refusal(Reason.STALE, f"the arm has moved by {away:.3f} rad since; the next drawing will wait again")
+        return self.start(replace(proposal.chunk, stamp_s=now_s), now_s)
+
+    def reject(self, now_s: float) -> str | Refusal:
+        """Forgets what was proposed, and acts upon what is captured from now on."""
+        if self.proposal is None:
+            return Refusal(Reason.WAITING, "nothing waits for approval")
+        self.proposal, self._used_s = None, now_s
+        return "rejected; the next drawing will wait again"
 
     # ---- the gate
 

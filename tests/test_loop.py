@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
 from genima_core.loop import MOST_REFUSED, ControlLoop, find_ending
-from genima_core.streaming.states import Reason, Status
+from genima_core.streaming.states import Reason, Refusal, Status
 from genima_core.targets.gate import GateState
 
 DRAWING = np.zeros((4, 8, 8, 3), np.uint8)
@@ -112,6 +112,49 @@ def test_a_check_that_cannot_be_made_pauses_too():
     for k in range(MOST_REFUSED):
         assert loop.act(DRAWING, 1.0 + 0.01 * k) is None
     assert loop.paused and loop.status.text.startswith("the drawing cannot be checked")
+
+
+def proposed(states=((1.0, 0.0),)) -> ControlLoop:
+    """A loop whose chunk of 1.0 waits since 1.1."""
+    loop = make_loop("confirm", states=states)
+    loop.propose(loop.act(DRAWING, 1.0), 1.1)
+    return loop
+
+
+def test_what_is_proposed_is_sent_only_when_it_is_approved_of_and_as_if_it_were_new():
+    loop = proposed()
+    assert not loop.is_due(1.2), "nothing else is acted upon meanwhile"
+    assert loop.approve(9.0).kind is Reason.JOINT_STATES and loop.proposal is not None
+    loop.on_joint_state(PANDA.home, 0.5, 9.0)
+    sent = loop.approve(9.0)
+    assert (sent.stamp_s, sent.start_s) == (9.0, pytest.approx(9.0 + DT_S))
+    assert loop.proposal is None and not loop.is_due(9.0) and loop.is_due(9.1)
+    assert loop.approve(9.2) == Refusal(Reason.WAITING, "nothing waits for approval; the next drawing will")
+
+
+def test_after_a_no_only_what_is_captured_later_counts():
+    loop = proposed()
+    assert loop.reject(5.0) == "rejected; the next drawing will wait again"
+    assert loop.proposal is None and not loop.is_due(4.9) and loop.is_due(5.1)
+    assert loop.reject(5.2) == Refusal(Reason.WAITING, "nothing waits for approval")
+
+
+def test_an_arm_that_has_moved_meanwhile_does_not_go_where_it_would_have_gone_from_elsewhere():
+    loop = proposed()
+    loop.on_joint_state(PANDA.home + 0.1, 0.5, 5.0)
+    refusal = loop.approve(5.0)
+    assert refusal.kind is Reason.STALE and "moved by 0.100 rad" in refusal.text
+    assert loop.proposal is None and loop.is_due(5.1)
+
+
+def test_what_is_proposed_is_forgotten_where_the_streamer_wants_nothing_or_the_clock_is_set():
+    loop = proposed()
+    loop.on_wanted(False, 2.0)
+    assert loop.proposal is None
+    loop = proposed()
+    loop.on_clock(100.0, 0.0)
+    loop.on_clock(200.0, 0.1)
+    assert loop.proposal is None
 
 
 def test_what_cannot_be_acted_upon_is_refused_and_tried_again():

@@ -1,9 +1,10 @@
 """Every number the streamer depends on."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 from genima_core.config import check_positive, check_within
+from genima_core.types import Execution
 
 SLOWEST_SCALE = 0.01
 """Least velocity_scale: slower than this nobody tells motion from rest, and numbers lose their meaning."""
@@ -13,7 +14,7 @@ SLOWEST_SCALE = 0.01
 class StreamerConfig:
     """Defaults suit a chunk of 20 actions at 20 Hz and a policy that may take a second or two on a laptop."""
 
-    execution: Literal["sync", "async"] = "sync"
+    execution: Execution = "sync"
     execution_horizon: int = 0
     """Actions of a chunk that sync mode executes before it wants the next; 0 means all."""
 
@@ -75,8 +76,8 @@ class StreamerConfig:
     """A pause between two steps longer than this ends in a stop."""
 
     def __post_init__(self) -> None:
-        if self.execution not in ("sync", "async"):
-            raise ValueError(f"execution is {self.execution!r}; valid are sync, async")
+        if self.execution not in get_args(Execution):
+            raise ValueError(f"execution is {self.execution!r}; valid are {', '.join(get_args(Execution))}")
         shares = "velocity_factor acceleration_factor jerk_factor"
         check_positive(
             self,

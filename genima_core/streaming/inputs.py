@@ -32,7 +32,7 @@ def plan_chunk(
     arm: Arm, config: StreamerConfig, chunk: ActionChunk, step_s: float, now_s: float
 ) -> ChunkPath | Refusal:
     """The path of a chunk that came at now_s, the last step having been at step_s."""
-    sync, positions, dt_s = config.execution == "sync", chunk.positions, chunk.dt_s / config.velocity_scale
+    sync, positions, dt_s = config.execution != "async", chunk.positions, chunk.dt_s / config.velocity_scale
     start_s = step_s if sync else chunk.stamp_s + (chunk.start_s - chunk.stamp_s) / config.velocity_scale
     if sync and config.execution_horizon:
         positions = positions[: max(config.execution_horizon, 2)]

@@ -299,7 +299,7 @@ class Streamer:
         if chunk.stamp_s < self._accepted_stamp_s:
             given = f"({chunk.stamp_s:.3f} s) is older than the one in use ({self._accepted_stamp_s:.3f} s)"
             return Refusal(Reason.OLDER, f"The chunk's observation {given}; only newer ones are used.")
-        if self.config.execution == "sync" and (self._mode is not Mode.HOLDING or chunk.stamp_s < self._rest_since_s):
+        if self.config.execution != "async" and (self._mode is not Mode.HOLDING or chunk.stamp_s < self._rest_since_s):
             remedy = "in sync mode, observe again when the arm has come to rest."
             return Refusal(Reason.BUSY, f"The chunk was observed before the arm came to rest; {remedy}")
         return None

@@ -36,6 +36,16 @@ GraphOptions = tyro.conf.OmitArgPrefixes[Graph]
 DEFAULT = Graph()
 
 
+def approve(graph: GraphOptions = DEFAULT) -> None:
+    """Lets the arm do what waits for approval (execution:=confirm).
+
+    Look at the drawing and at the planned path first.
+
+    Example: genima approve
+    """
+    graph.call("controller", "approve")
+
+
 def disable(graph: GraphOptions = DEFAULT) -> None:
     """Ends motion smoothly, and keeps the arm still until `genima enable`.
 
@@ -54,6 +64,14 @@ def enable(graph: GraphOptions = DEFAULT) -> None:
     Example: genima enable
     """
     graph.call("streamer", "enable", data=True)
+
+
+def reject(graph: GraphOptions = DEFAULT) -> None:
+    """Forgets what waits for approval (execution:=confirm); the policy draws again.
+
+    Example: genima reject
+    """
+    graph.call("controller", "reject")
 
 
 def reset(graph: GraphOptions = DEFAULT) -> None:
@@ -96,4 +114,4 @@ def stop(emergency: bool = False, graph: GraphOptions = DEFAULT) -> None:
     graph.call("streamer", "emergency_stop" if emergency else "stop", again=True)
 
 
-COMMANDS = (disable, enable, reset, resume, scene, stop)
+COMMANDS = (approve, disable, enable, reject, reset, resume, scene, stop)

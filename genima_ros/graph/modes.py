@@ -91,8 +91,11 @@ _PRACTICE = Argument(
 )
 _CONFIG = Argument("config", str, "YAML file with further parameters", "")
 _RVIZ = Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False)
-_EXECUTION = "sync: execute a chunk, then look again; async: splice in every new chunk"
-_SHARED = (Argument("execution", str, _EXECUTION, choices=("sync", "async")), _CONFIG, _RVIZ)
+_EXECUTION = (
+    "sync: execute a chunk, then look again; async: splice in every new chunk; "
+    "confirm: as sync, and each chunk waits for genima approve"
+)
+_SHARED = (Argument("execution", str, _EXECUTION, choices=("sync", "async", "confirm")), _CONFIG, _RVIZ)
 _RESPAWN = Argument("respawn", bool, "restart nodes that die, except those that hold state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),

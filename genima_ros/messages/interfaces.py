@@ -55,6 +55,8 @@ ROBOT_MARKERS = Topic("robot/markers", MarkerArray, RELIABLE)
 """The simulated arm; a real one has a robot_description and TF."""
 ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
 """Joint positions and the gripper's width in m, with the times at which they are due."""
+PROPOSAL = Topic("proposal", JointTrajectory, LATCHED)
+"""The chunk that waits for a person's yes, in the form of an action chunk; without points: none does."""
 GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
 """Width in m."""
 GRIPPER_STATE = Topic("gripper/state", JointState, NEWEST)
@@ -97,7 +99,7 @@ CAMERA_RIG = Topic("camera_rig", String, LATCHED)
 
 TRIGGERS = (
     "reset stop emergency_stop reset_fault engage pause start discard rerecord perform resume reflex error_recovery "
-    "homing"
+    "homing approve reject"
 )
 SERVICES = {name: Service(f"~/{name}", Trigger) for name in TRIGGERS.split()} | {
     name: Service(f"~/{name}", SetBool) for name in ("enable", "label")

@@ -14,10 +14,10 @@ from genima_core.checkpoint import Checkpoint
 from genima_core.device import choose_device
 from genima_core.loop import ControlLoop
 from genima_core.pixels import untile
-from genima_core.streaming.states import Reason
+from genima_core.streaming.states import Reason, Refusal
 from genima_core.targets.gate import GateConfig
 from genima_core.timing import Synchroniser
-from genima_core.types import Execution
+from genima_core.types import ActionChunk, Execution
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.base import ArmParameters, GraphNode
@@ -50,7 +50,10 @@ class ControllerParameters(GateConfig, ArmParameters):
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto is cuda where there is one."""
     execution: Execution = "sync"
-    """sync: execute a chunk, then look again; async: splice in every new chunk."""
+    """sync: execute a chunk, then look again; async: splice in every new chunk; confirm: as sync, and each chunk waits
+    for ~/approve."""
+    confirm_timeout_s: float = 60.0
+    """A chunk that nobody approves of within this time is forgotten, and another one is drawn."""
     instruction: str = ""
     """What to do, until one arrives on the topic."""
     gate: bool = True
@@ -73,10 +76,11 @@ class ControllerNode(GraphNode[ControllerParameters]):
     With `gate`, drawings wait for what they were drawn over. The loop refuses bad ones, and pauses until ~/resume if
     they go on.
 
-    Publishes: action_chunk (7 joints and `gripper` width in m), gate (latched), diagnostics.
+    Publishes: action_chunk (7 joints and `gripper` width in m), proposal (the same, while it waits for a yes), gate
+    (latched), diagnostics.
     Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (of a
     gripper with a node), instruction, chunk_wanted.
-    Services: ~/resume (with `gate`).
+    Services: ~/resume (with `gate`); ~/approve, ~/reject (of what is proposed in confirm mode).
     """
 
     def __init__(
@@ -99,6 +103,10 @@ class ControllerNode(GraphNode[ControllerParameters]):
             self.subscribe(interfaces.GRIPPER_STATE, self._on_gripper_state)
         self.subscribe(interfaces.CHUNK_WANTED, self._on_wanted)
         names = ("drawing", "observation") if p.gate else ("drawing",)
+        if p.execution == "confirm":
+            self.announce(interfaces.PROPOSAL)
+            self.serve("approve", self._approve)
+            self.serve("reject", self._reject)
         self._pictures: Synchroniser[Image] = Synchroniser(names, SAME_STAMP_S)
         self.subscribe(interfaces.TARGETS, partial(self._on_picture, "drawing"))
         if p.gate:
@@ -164,8 +172,56 @@ class ControllerNode(GraphNode[ControllerParameters]):
             return
         self.diagnostics.worked(self.clock_s() - begin_s)
         self.diagnostics.received("drawing", stamp_s)
-        chunk = self.loop.start(chunk, self.ros_now_s())
+        if self.parameters.execution == "confirm":
+            self.loop.propose(chunk, self.ros_now_s())
+            self._show_proposal()
+            self.get_logger().info(f"proposed: {self._proposed()}; genima approve, or genima reject")
+            return
+        self._send(self.loop.start(chunk, self.ros_now_s()))
+
+    def _send(self, chunk: ActionChunk) -> None:
         self.say(interfaces.ACTION_CHUNK, conversions.chunk_to_trajectory(chunk, self.setup.arm))
+
+    def _proposed(self) -> str:
+        """What waits, in words."""
+        proposal = self.loop.proposal
+        if proposal is None:
+            return "nothing"
+        x, y, z = self.setup.arm.frame_pose(proposal.chunk.positions[-1], "tcp")[:3, 3]
+        return f"{self.loop.instruction!r}, the gripper to ({x:.2f}, {y:.2f}, {z:.2f}) m"
+
+    def _show_proposal(self) -> None:
+        """What waits, as of now, or that nothing does."""
+        if self.loop.proposal is None:
+            self.say(interfaces.PROPOSAL)
+        else:
+            shown = replace(self.loop.proposal.chunk, stamp_s=self.ros_now_s())
+            self.say(interfaces.PROPOSAL, conversions.chunk_to_trajectory(shown, self.setup.arm))
+
+    def _approve(self) -> str | Refusal:
+        """The log keeps what was approved of, and when."""
+        proposed, answer = self._proposed(), self.loop.approve(self.ros_now_s())
+        self._show_proposal()
+        if isinstance(answer, Refusal):
+            return answer
+        self._send(answer)
+        self.get_logger().info(f"approved: {proposed}")
+        return f"approved: {proposed}"
+
+    def _reject(self) -> str | Refusal:
+        proposed, answer = self._proposed(), self.loop.reject(self.ros_now_s())
+        self._show_proposal()
+        if not isinstance(answer, Refusal):
+            self.get_logger().info(f"rejected: {proposed}")
+        return answer
+
+    def _watch_proposal(self) -> None:
+        """Shows it again, and gives it up when it has waited too long."""
+        waiting, limit_s = self.loop.proposal, self.parameters.confirm_timeout_s
+        if waiting is not None and self.ros_now_s() - waiting.since_s > limit_s:
+            self.get_logger().info(f"not approved within {limit_s:g} s: {self._proposed()}")
+            self.loop.reject(self.ros_now_s())
+        self._show_proposal()
 
     def _note_arrival(self, name: str) -> None:
         """Of an input; and looks whether the wall clock was set meanwhile."""
@@ -198,6 +254,8 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _watch_inputs(self) -> None:
         self._warn_of_gate()
+        if self.parameters.execution == "confirm":
+            self._watch_proposal()
         if unknown_instruction := self.checkpoint.unknown_instruction(self.loop.instruction):
             self.diagnostics.warn(unknown_instruction, "instruction")
         now_s, state_s, drawn_s, observed_s = self.clock_s(), *self._arrived_s.values()

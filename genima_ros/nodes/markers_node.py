@@ -79,7 +79,7 @@ class MarkersNode(GraphNode[MarkersParameters]):
 
     Publishes: targets/markers (drawn targets translucent, planned ones solid with their joints' axes and the gripper's
     way, the age of each, and why the target gate is closed), cameras/markers, diagnostics.
-    Subscribes: action_chunk, targets/image, joint_states, camera_rig, gate.
+    Subscribes: action_chunk, proposal (shown likewise), targets/image, joint_states, camera_rig, gate.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -95,6 +95,7 @@ class MarkersNode(GraphNode[MarkersParameters]):
         self.announce(interfaces.TARGET_MARKERS, interfaces.CAMERA_MARKERS)
         self.diagnostics.expect("action_chunk", "drawing")
         self.subscribe(interfaces.ACTION_CHUNK, self._on_chunk)
+        self.subscribe(interfaces.PROPOSAL, self._on_proposal)
         self.subscribe(interfaces.TARGETS, self._on_drawing)
         self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
         self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
@@ -108,6 +109,10 @@ class MarkersNode(GraphNode[MarkersParameters]):
             return
         self._chunk = chunk
         self.diagnostics.received("action_chunk", chunk.stamp_s)
+
+    def _on_proposal(self, message: JointTrajectory) -> None:
+        if message.points:
+            self._on_chunk(message)
 
     def _on_drawing(self, message: Image) -> None:
         if self._rig is None or not self._states or not self.is_heard(interfaces.TARGET_MARKERS):

@@ -86,6 +86,36 @@ def test_the_views_of_any_rig_reach_the_controller(graph, drawing, cameras):
     assert (graph.controller.calls[0][0] == views).all()
 
 
+def test_in_confirm_mode_a_chunk_waits_for_a_yes(graph, drawing):
+    proposals = graph.bench.listen(interfaces.PROPOSAL)
+    graph.start("confirm")
+    graph.want()
+    for answer, said in (("reject", "rejected; the next drawing"), ("approve", "approved: 'push', the gripper to (")):
+        t_s = graph.bench.now_s()
+        graph.feel(t_s)
+        graph.draw(drawing, t_s)
+        graph.bench.until(lambda: proposals and proposals[-1].points)
+        assert len(proposals[-1].points) == 20 and not graph.chunks
+        response = graph.bench.call("controller", answer)
+        assert response.success and response.message.startswith(said)
+        graph.bench.until(lambda: not proposals[-1].points)
+    graph.bench.until(lambda: graph.chunks)
+    assert len(graph.controller.calls) == 2
+    assert not graph.bench.call("controller", "approve").success
+
+
+def test_a_chunk_that_nobody_approves_of_is_forgotten(graph, drawing):
+    proposals = graph.bench.listen(interfaces.PROPOSAL)
+    graph.start("confirm", confirm_timeout_s=0.1)
+    graph.want()
+    t_s = graph.bench.now_s()
+    graph.feel(t_s)
+    graph.draw(drawing, t_s)
+    graph.bench.until(lambda: any(message.points for message in proposals))
+    graph.bench.until(lambda: not proposals[-1].points)
+    assert not graph.bench.call("controller", "approve").success and not graph.chunks
+
+
 def test_async_acts_with_the_joints_of_the_capture_time(graph, drawing):
     graph.start("async")
     graph.want()
