@@ -216,6 +216,7 @@ def summarise(results: list[dict], observer: "DemoObserver") -> dict:
             "stream": stage("streamer"),
             "capture_to_drawing": quantiles(observer.drawing_latencies_s),
             "capture_to_chunk": quantiles(observer.chunk_latencies_s),
+            "capture_to_command": quantiles(observer.command_latency.values_s),
         },
         "observer": commands,
         "streamer": {key: measured(key) for key in OF_STREAMER},
@@ -236,12 +237,14 @@ def quantiles(values_s: list[float]) -> dict:
 
 def print_summary(summary: dict, folder: Path) -> None:
     draw_ms, act_ms = (number(summary["latency_ms"][stage]["median"]) for stage in ("draw", "act"))
+    reflected_ms = number(summary["latency_ms"]["capture_to_command"]["median"])
     jitter_ms, gap_ms = number(summary["command_jitter_p99_ms"]), number(summary["command_gap_max_ms"])
     print(
         f"""
 {summary["successes"]} of {summary["episodes"]} scenes solved, in {summary["wall_s"]:.0f} s altogether
   targets drawn      {summary["target_rate_hz"]:6.2f} Hz   (a drawing takes {draw_ms} ms, its chunk {act_ms} ms)
   commands           {summary["command_rate_hz"]:6.2f} Hz   (jitter p99 {jitter_ms} ms, longest gap {gap_ms} ms)
+  camera to command  {reflected_ms:>6} ms   (median, from the exposure to the first command that reflects it)
   limits exceeded    {summary["limit_violations"]:6d}
   memory             {summary["memory_peak_mb"]:6.0f} MB
 look at

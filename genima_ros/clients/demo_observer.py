@@ -14,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 from genima_core.arm import PANDA, JointLimits
 from genima_core.pixels import tile
 from genima_core.timing import PeriodMeter
+from genima_ros.clients.latency import CommandLatency
 from genima_ros.clients.observer import Observer
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import image_to_rgb, seconds
@@ -82,6 +83,7 @@ class DemoObserver(Observer):
         """Of the newest joint state."""
         self.drawing_latencies_s: list[float] = []
         self.chunk_latencies_s: list[float] = []
+        self.command_latency = CommandLatency()
         self._cameras = cameras
         self._images: dict[str, np.ndarray] = {}
         """The newest of each camera, since the last frame."""
@@ -142,7 +144,9 @@ class DemoObserver(Observer):
         if self.episode is None or not self.episode.counting:
             return
         self.episode.chunks += 1
-        self.chunk_latencies_s.append(self.now_s() - seconds(message.header.stamp))
+        stamp_s = seconds(message.header.stamp)
+        self.chunk_latencies_s.append(self.now_s() - stamp_s)
+        self.command_latency.on_chunk(stamp_s)
         self.episode.followed += [drawing for stamp, drawing in self._drawings if stamp == message.header.stamp]
 
     def _on_success(self, message: Bool) -> None:
@@ -157,6 +161,7 @@ class DemoObserver(Observer):
             self._meter.pause()
         self._streams[-1].append(command)
         self._meter.tick(self._last_command_s)
+        self.command_latency.on_command(float(np.abs(command.dq).max(initial=0.0)), self.now_s())
 
 
 def violations(stream: list[CommandSet], limits: JointLimits) -> int:
