@@ -66,8 +66,8 @@ def read_torch(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read ({one_line(error)}); copy or download it again") from error
 
 
-def load_part(kind: Any, folder: Path) -> Any:
-    """A diffusers model in float32, in which no tensor is missing or unknown.
+def load_part(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """A diffusers model, in which no tensor is missing or unknown.
 
     Raises:
         FileNotFoundError: there is none in the folder.
@@ -87,11 +87,10 @@ def load_part(kind: Any, folder: Path) -> Any:
         check_size(lambda: kind.from_config(config), [f for p in WEIGHTS for f in folder.glob(p)], str(folder))
         model, report = kind.from_pretrained(
             folder,
-            torch_dtype=torch.float32,
+            torch_dtype=dtype,
             local_files_only=True,
             variant=variant,
             output_loading_info=True,
-            low_cpu_mem_usage=False,
         )
     except Exception as error:  # safetensors, json and diffusers raise different kinds
         raise ValueError(f"{folder} is damaged ({one_line(error)}); restore or download it again") from error

@@ -163,7 +163,9 @@ class DiffusionAgent:
 
 def save_half(model: nn.Module, folder: Path) -> None:
     """Writes a diffusers model in float16, half the size; loaders read it as float32 again."""
-    half: Any = cast(copy.deepcopy(model).to("cpu"), torch.float16)
+    half: Any = model
+    if not all(p.dtype == torch.float16 and p.device.type == "cpu" for p in model.parameters()):
+        half = cast(copy.deepcopy(model).to("cpu"), torch.float16)
     for parameter in half.parameters():
         parameter.data = parameter.data.contiguous()
     half.register_to_config(_name_or_path="")  # where it was loaded from is nobody else's business

@@ -1,6 +1,6 @@
 """Networks to be trained: from nothing, or around a pretrained base that stays frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def build(
     networks = load_base(config.family, base or config.base, controlnet, device)
     trained = FAMILIES[config.family].trained
     for name, part in networks.parts().items():
-        part.train(name == trained).requires_grad_(name == trained)
+        channels_last(part.train(name == trained).requires_grad_(name == trained), device)
     return TrainableNetworks(networks, (trained,), diffusers.DDPMScheduler.from_config(networks.scheduler.config))
 
 
@@ -97,19 +97,27 @@ def from_scratch(
 
 
 def load_base(
-    family: str, base: str, controlnet: Path | None = None, device: str = "cpu", own_scheduler: bool = False
+    family: str,
+    base: str,
+    controlnet: Path | None = None,
+    device: str = "cpu",
+    own_scheduler: bool = False,
+    dtype: torch.dtype = torch.float32,
+    tell: Callable[[str], object] = lambda text: None,
 ) -> Networks:
-    """A pretrained base by name or folder, with a trained ControlNet or a new one, in float32; errors as `build`.
+    """A pretrained base by name or folder, with a trained ControlNet or a new one; errors as `build`.
 
     It draws with Euler Ancestral, as the paper says, or with its own scheduler, as the published evaluation does.
+    `tell` hears what is read.
     """
     controlled = FAMILIES[family].controlled
     if controlnet is not None and not controlled:
         raise ValueError(f"family {family!r} has no ControlNet; leave --controlnet out")
     try:
         folder = _folder(base)
-        unet = load_part(diffusers.UNet2DConditionModel, folder / "unet")
-        vae = load_part(diffusers.AutoencoderKL, folder / "vae")
+        tell(f"reading {folder}")
+        unet = load_part(diffusers.UNet2DConditionModel, folder / "unet", dtype)
+        vae = load_part(diffusers.AutoencoderKL, folder / "vae", dtype)
         config = read_config(folder / "scheduler", "scheduler_config.json")
     except OSError as error:
         parts = "a folder that holds unet/, vae/, scheduler/, text_encoder/ and tokenizer/ with --base"
@@ -117,17 +125,18 @@ def load_base(
         raise FileNotFoundError(f"no pretrained weights at {base}: {remedy}") from error
     name = config.get("_class_name") if own_scheduler else diffusers.EulerAncestralDiscreteScheduler.__name__
     scheduler = pick(SCHEDULERS, name, f"the scheduler of {base}").from_config(config)
-    prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device)
+    prompts = Prompts.load(folder, FAMILIES[family].text_encoders, device, dtype)
     control = None
     if controlnet is not None:
-        control = load_part(diffusers.ControlNetModel, find_trained(controlnet))
+        tell(f"reading {find_trained(controlnet)}")
+        control = load_part(diffusers.ControlNetModel, find_trained(controlnet), dtype)
     elif controlled:
         control = diffusers.ControlNetModel.from_unet(unet)
     else:
         add_input_channels(unet, 2 * vae.config.latent_channels)
     networks = Networks(family, vae, unet, control, prompts, scheduler)
     for part in networks.parts().values():
-        channels_last(part.eval(), device)
+        part.eval().to(device)
     return networks
 
 

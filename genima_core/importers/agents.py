@@ -1,5 +1,6 @@
 """Makes a drawing agent from a base model and the network that was trained to draw with it, in diffusers' layout."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,11 +29,15 @@ class Options:
     whatever was asked for, as an agent is that was trained on the pictures alone."""
 
 
-def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict[str, Any]:
+def convert_agent(
+    source: Path, out: Path, options: Options = Options(), tell: Callable[[str], object] = lambda text: None
+) -> dict[str, Any]:
     """Writes an agent's folder from one that `find_trained` accepts; an older agent is replaced. Returns a summary.
 
-    It draws with the base's own scheduler, as the published evaluation does (SD-Turbo's: Euler).
+    All is read in half precision, as it is written, which takes half of the memory. `tell` hears what is done. It draws
+    with the base's own scheduler, as the published evaluation does (SD-Turbo's: Euler).
     """
+    import torch
     from diffusers import UNet2DConditionModel  # takes seconds, and the command line needs the options at once
 
     from genima_core.diffusion.agent import OF_AGENT, DiffusionAgent
@@ -46,13 +51,15 @@ def convert_agent(source: Path, out: Path, options: Options = Options()) -> dict
     check_replaceable(out, *OF_AGENT)
     family, base = FAMILIES[config.family], str(config.base)
     trained = find_trained(source, family.trained)
-    networks = load_base(config.family, base, trained if family.controlled else None, own_scheduler=True)
+    half, controlnet = torch.float16, trained if family.controlled else None
+    networks = load_base(config.family, base, controlnet, own_scheduler=True, dtype=half, tell=tell)
     if not family.controlled:
-        networks = replace(networks, unet=load_part(UNet2DConditionModel, trained).eval())
+        networks = replace(networks, unet=load_part(UNet2DConditionModel, trained, half).eval())
     if options.prompt is not None:
         networks = replace(networks, prompts=replace(networks.prompts, template=options.prompt))
     if options.autoencoder is not None:
         networks = with_autoencoder(networks, options.autoencoder)
+    tell(f"writing {out}")
     DiffusionAgent.assemble(networks, config.size, config.draw_steps, LOOKS[options.look]).save(out)
     return {
         "preset": options.preset,

@@ -1,5 +1,6 @@
 """`genima convert bags`, `rlbench`, `lerobot`, `agent`, `controller`: what others made, into our formats."""
 
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -100,7 +101,7 @@ def agent(
         json: Where to write what was done.
     """
     check_kind(src, "agent")
-    write_json(json, convert_agent(src, dst, conversion))
+    write_json(json, convert_agent(src, dst, conversion, partial(print, flush=True)))
     print(f"{dst} holds the drawing agent; genima checkpoint --diffusion {dst} ... takes it")
 
 
