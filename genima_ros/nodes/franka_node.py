@@ -66,7 +66,7 @@ class FrankaNode(GraphNode[FrankaParameters]):
         self.link = connect(p) if connect else FrankaLink(p, self.arm, clock_s=self.clock_s)
         self._device_clock = DeviceClock(DELAYS)
         self._published_s = -1.0
-        self._commanders = 0
+        self.commanders = 0
         self._look_s = -np.inf
         self._teller = StatusTeller(self)
         self.announce(interfaces.JOINT_STATES)
@@ -111,7 +111,7 @@ class FrankaNode(GraphNode[FrankaParameters]):
         if self.hand is not None:
             self._step_hand(self.hand, now_s)
         if now_s - self._look_s > LOOK_ROUND_S:
-            self._look_s, self._commanders = now_s, self.count_publishers(self.full_name(interfaces.ARM_TRAJECTORY))
+            self._look_s, self.commanders = now_s, self.count_publishers(self.full_name(interfaces.ARM_TRAJECTORY))
         self.diagnostics.worked(self.clock_s() - now_s)
 
     def _step_hand(self, hand: FrankaHand, now_s: float) -> None:
@@ -121,8 +121,8 @@ class FrankaNode(GraphNode[FrankaParameters]):
             self.diagnostics.warn(f"hand: {hand.problem or self.gripper.problem}", "hand")
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        if self._commanders > 1:
-            text = f"{self._commanders} nodes publish {self.full_name(interfaces.ARM_TRAJECTORY)}; end all but one"
+        if self.commanders > 1:
+            text = f"{self.commanders} nodes publish {self.full_name(interfaces.ARM_TRAJECTORY)}; end all but one"
             self.diagnostics.warn(f"trajectory not followed: {text}", "commanders")
             return
         try:
