@@ -150,6 +150,9 @@ def ready(rehearsal: Rehearsal) -> bool:
         return False
     if rehearsal.streamer is not None and not rehearsal.wanted:
         try:
+            if rehearsal.streamer.state is State.FAULT:
+                print(f"fault: {rehearsal.streamer}")
+                rehearsal.call("streamer", "reset_fault", ANSWER_S)
             rehearsal.enable()
         except RuntimeError as error:
             print(error)

@@ -78,7 +78,10 @@ class Conversion:
             print(f"left out {name}: {reason}")
         dataset, added = Dataset(self.out), len(self.done) - self.known
         frames = sum(dataset.lengths)
-        new = f"{added} new in {self.seconds:.0f} s, {len(self.left_out)} left out"
+        new_s = sum(dataset.lengths[len(dataset) - added :]) / dataset.fps
+        ratio = round(new_s / self.seconds, 2) if added else None
+        at = f" ({ratio:g} x real time)" if ratio is not None else ""
+        new = f"{added} new in {self.seconds:.0f} s{at}, {len(self.left_out)} left out"
         print(f"{self.out}: {len(dataset)} episodes, {frames} frames; {new}")
         return {
             "source": str(self.source),
@@ -88,6 +91,7 @@ class Conversion:
             "skipped": self.left_out,
             "frames": frames,
             "seconds": round(self.seconds, 2),
+            "real_time_ratio": ratio,
             "fingerprint": dataset.fingerprint(),
             **more,
         }

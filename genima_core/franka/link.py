@@ -36,6 +36,8 @@ BEGIN_S = 3.0
 RECOVER_S = 15.0
 FAR_RAD = 0.2
 """A trajectory that begins further from where the arm is, is not for this arm as it stands."""
+LONGEST_S = 5.0
+"""Of a trajectory: the streamer's, up to where it rests, takes less than a second."""
 INSIDE_RAD = 0.01
 """Targets stay so far inside the arm's position limits."""
 ANYWHERE_RAD = 7.0
@@ -58,11 +60,14 @@ class FrankaConfig:
     limits_share: float = 0.95
     """Of the vendor's velocity, acceleration and jerk limits; more than the streamer's own shares."""
     joint_stiffness: tuple[float, ...] = (600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0)
-    joint_damping: tuple[float, ...] = (50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0)
-    """Nm/rad and Nms/rad of joints 1 to 7, as in the vendor's example of joint impedance control."""
+    joint_damping: tuple[float, ...] = (50.0, 50.0, 50.0, 50.0, 20.0, 12.0, 4.0)
+    """Nm/rad and Nms/rad of joints 1 to 7. The stiffness, and the damping of joints 1 to 4, is that of the vendor's
+    example of joint impedance control; with its damping of the others (30, 25, 15) joint 7 would lag by 0.3 s."""
     velocity_feedforward: bool = False
     """Damp the difference from the wanted velocity instead of the velocity. The arm follows more closely, and any
     roughness of what is wanted is felt."""
+    torque_cutoff_hz: float = 30.0
+    """Of the filter on the torques: without it they change as fast as the vendor allows."""
     leash_rad: float = 0.4
     """How far the target may be ahead of a joint; beyond that the arm is held by something, and pushes no harder."""
     guiding_damping: float = 1.0
@@ -72,7 +77,7 @@ class FrankaConfig:
     """External torques of the joints, and force (N) and torque (Nm) at the gripper, that count as a collision."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "leash_rad guiding_damping")
+        check_positive(self, "torque_cutoff_hz leash_rad guiding_damping")
         check_within(self, 0.05, 1.0, "limits_share")
         for name, count in {
             "joint_stiffness": 7,
@@ -190,9 +195,11 @@ class FrankaLink:
             raise ValueError(f"the arm is not controlled: {self.status.message or 'it is starting'}")
         if self.config.guided:
             raise ValueError("the arm is guided by hand; set guided to false to command it")
+        if len(times_s) and not times_s[-1] <= LONGEST_S:
+            raise ValueError(f"the trajectory takes {times_s[-1]:g} s; valid are up to {LONGEST_S:g}")
         first = np.asarray(q, np.float64)[:1]
-        if first.shape == (1, 7) and not (away := np.abs(first[0] - reading.q) <= FAR_RAD).all():
-            joint = int(np.argmin(away))
+        if first.shape == (1, 7) and not (near := np.abs(first[0] - reading.q) <= FAR_RAD).all():
+            joint = int(np.argmin(near))
             told = abs(first[0, joint] - reading.q[joint])
             where = f"joint {joint + 1} is told to be {told:.2f} rad from where it is"
             raise ValueError(f"{where}; valid are {FAR_RAD:g}: is this trajectory for another arm?")
@@ -274,6 +281,7 @@ class FrankaLink:
                     "joint_damping": list(config.joint_damping),
                     "velocity_feedforward": config.velocity_feedforward,
                     "leash": config.leash_rad,
+                    "torque_cutoff": config.torque_cutoff_hz,
                 }
         try:
             control = self.robot.joint_targets(fraction=config.limits_share, max_deviation=ANYWHERE_RAD, **options)
@@ -300,7 +308,8 @@ class FrankaLink:
         if self.reading is None or state.time != self.reading.time_s:
             q, dq = np.array(state.q, np.float64), np.array(state.dq, np.float64)
             self.reading = Reading(q, dq, state.time, self._clock_s(), state.control_command_success_rate)
-        self._mode, self._errors = state.robot_mode, tuple(state.current_errors)
+        self._mode = state.robot_mode if state.robot_mode in MODES else "other"
+        self._errors = tuple(state.current_errors)
         self._last_errors = tuple(state.last_motion_errors)
 
     def _end_control(self) -> None:

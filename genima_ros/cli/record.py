@@ -55,7 +55,8 @@ def record(
 
     Keys, from a terminal or, one after the other, from a pipe: e engages joint mirroring, p pauses it, space starts and
     stops an episode, y and n label it success or failure, x discards it, r records it again, i asks for another
-    instruction, b turns the bell on and off, q quits. Ctrl-X is an emergency stop of the arm, whatever else is
+    instruction, b turns the bell on and off, q quits. While a policy asks (execution:=confirm), a approves of what it
+    plans, and d has it draw again. Ctrl-X is an emergency stop of the arm, whatever else is
     under way; it does not replace the button on the robot.
 
     Example: genima record push_button --episodes 5

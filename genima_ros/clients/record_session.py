@@ -18,7 +18,7 @@ from genima_ros.messages import interfaces
 from genima_ros.messages.status import read_status
 
 STATES = {"teleop": (interfaces.TELEOP_STATE, Mirroring), "streamer": (interfaces.STREAMER_STATE, State)}
-RECORDER, TELEOP, STREAMER = "recorder", "teleop", "streamer"
+RECORDER, TELEOP, STREAMER, CONTROLLER = "recorder", "teleop", "streamer", "controller"
 CALLS: dict[str, tuple[str, str, dict[str, object]]] = {
     "e": (TELEOP, "engage", {}),
     "p": (TELEOP, "pause", {}),
@@ -26,6 +26,8 @@ CALLS: dict[str, tuple[str, str, dict[str, object]]] = {
     "r": (RECORDER, "rerecord", {}),
     "y": (RECORDER, "label", {"data": True}),
     "n": (RECORDER, "label", {"data": False}),
+    "a": (CONTROLLER, "approve", {}),
+    "d": (CONTROLLER, "reject", {}),
 }
 """Key to the node and its service, and what is asked of it."""
 ENTER, ESCAPE, BACKSPACE = ("\n", "\r"), "\x1b", ("\x7f", "\b")
@@ -37,6 +39,7 @@ MISSING = {
     TELEOP: "there is no node teleop: start `genima up teleop sim` or, for a robot, `genima up teleop real`",
     STREAMER: "there is no node streamer: press the button on the robot",
     RECORDER: "the recorder does not answer yet",
+    CONTROLLER: "no policy asks for approval: start one with execution:=confirm",
 }
 
 

@@ -118,7 +118,8 @@ class FrankaNode(GraphNode[FrankaParameters]):
         hand.deliver(self.gripper, now_s)
         self.gripper.step(now_s)
         if hand.problem or self.gripper.problem:
-            self.diagnostics.warn(f"hand: {hand.problem or self.gripper.problem}", "hand")
+            remedy = "; an arm with another tool has gripper kind none in its file" if hand.problem else ""
+            self.diagnostics.warn(f"hand: {hand.problem or self.gripper.problem}{remedy}", "hand")
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         if self.commanders > 1:

@@ -145,6 +145,24 @@ def test_a_trajectory_that_begins_elsewhere_is_refused(start, q, message):
     assert not robot.controls[-1].rows
 
 
+@pytest.mark.parametrize("seconds", [1e9, np.inf, np.nan])
+def test_a_trajectory_without_end_takes_no_memory(start, seconds):
+    robot = Robot()
+    link = start(robot)
+    until(lambda: held(link))
+    with pytest.raises(ValueError, match="valid are up to 5"):
+        link.follow(np.array([seconds]), FR3.home[None], None)
+    assert not robot.controls[-1].rows
+
+
+def test_a_mode_that_nobody_knows_is_another_mode(start):
+    robot = Robot()
+    robot.mode = "dancing"
+    link = start(robot)
+    until(lambda: link.reading is not None)
+    assert link.status.level is Level.WARN and not link.controlled
+
+
 def test_after_a_reflex_nothing_moves_until_it_is_recovered(start):
     robot = Robot()
     link = start(robot)

@@ -107,6 +107,40 @@ def test_bare_words_name_the_graph(words, expected):
     assert graph.split_words(words) == expected
 
 
+def test_an_arm_that_we_drive_ourselves_needs_an_address_and_no_other_driver():
+    with pytest.raises(ValueError, match="our own driver of the fr3 needs robot_ip:=ADDRESS of its control box"):
+        resolve("arm:=fr3_fci", mode="real")
+    processes = resolve("arm:=fr3_fci", "robot_ip:=172.16.0.2", mode="real")
+    assert processes["franka"].parameters == {"arm": "fr3_fci", "robot_ip": "172.16.0.2"}
+    assert not processes["franka"].respawn
+    assert not {"arm_monitor", "gripper", "sim", "leader_franka"} & set(processes)
+
+
+def test_a_leader_of_ours_has_a_namespace_and_an_address_of_its_own():
+    given = ("arm:=fr3_fci", "robot_ip:=172.16.0.2", "arm_namespace:=/follower")
+    with pytest.raises(ValueError, match="needs leader_robot_ip:=ADDRESS"):
+        resolve(*given, mode="teleop_real")
+    processes = resolve(*given, "leader_robot_ip:=172.16.1.2", "leader_namespace:=/guide", mode="teleop_real")
+    leader = processes["leader_franka"]
+    assert leader.parameters == {"arm": "fr3_fci", "robot_ip": "172.16.1.2"}
+    assert dict(leader.remappings) == {
+        "__node": "leader_franka",
+        "__ns": "/guide",
+        "diagnostics": "/diagnostics",
+    }
+    assert dict(processes["teleop"].remappings)["leader/joint_states"] == "/guide/joint_states"
+    assert dict(processes["franka"].remappings)["joint_states"] == "/follower/joint_states"
+
+
+def test_a_rehearsal_renders_a_cell_around_the_arm():
+    given = ("arm:=fr3_fci", "robot_ip:=127.0.0.1", "cameras:=sim", "task:=press_switch", "seed:=7")
+    processes = resolve(*given, mode="real")
+    expected = {"arm": "fr3_fci", "arm_is_elsewhere": True, "task": "press_switch", "seed": 7}
+    assert {k: v for k, v in processes["sim"].parameters.items() if k != "rig"} == expected
+    assert processes["diffusion"].parameters["identical_frames"] == 0, "rendered pictures have no noise"
+    assert "identical_frames" not in resolve(*given[:2], mode="real")["diffusion"].parameters
+
+
 def test_teleoperation_needs_no_checkpoint():
     processes = resolve("seed:=7", "size:=128", mode="teleop_sim")
     assert list(processes) == ["sim", "leader", "teleop", "streamer"]

@@ -155,6 +155,8 @@ def test_a_session_over_a_pipe(cell, tmp_path, operators):
     assert operator.begin() == "episode 0"
     operator.type("e")
     assert "no node teleop" in operator.read_line()
+    operator.type("a")
+    assert operator.read_line().startswith("no policy asks for approval")
     operator.type(" y")
     assert operator.read_line().startswith("episode 0: ")
     assert operator.read_line() == "episode 0 is labelled success"

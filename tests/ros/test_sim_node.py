@@ -241,6 +241,21 @@ def test_where_tf_is_installed_its_cameras_are_frames(bench, cell, interface_pac
     assert {t.header.frame_id for t in heard[0].transforms} == {"panda_link0", "panda_hand"}
 
 
+def test_an_arm_that_is_elsewhere_is_shown_where_it_says_and_driven_by_nobody_here(bench, cell):
+    """As in a rehearsal: the arm has a driver of its own."""
+    node = start(bench, cell, arm_is_elsewhere=True, reset_arm=True)
+    states = bench.talk(interfaces.JOINT_STATES)
+    q = PANDA.home + 0.3
+    states.publish(conversions.to_joint_state(PANDA.all_joints, np.array([*q, 0.01, 0.01]), bench.now_s()))
+    bench.until(lambda: np.allclose(cell.q, q) and cell.gripper == pytest.approx(0.25))
+    assert bench.call("sim", "reset").success and np.allclose(cell.q, q), "a new scene is laid out around it"
+    states.publish(conversions.to_joint_state(("elbow",), np.zeros(1), bench.now_s()))
+    bench.settle("sim")
+    topics = dict(node.get_publisher_names_and_types_by_node("sim", "/"))
+    assert "/joint_states" not in topics and "/arm_status" not in topics
+    assert "/arm_controller/joint_trajectory" not in dict(node.get_subscriber_names_and_types_by_node("sim", "/"))
+
+
 def test_close_closes_the_cell(bench, cell):
     start(bench, cell).close()
     assert cell.closed

@@ -65,7 +65,7 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
                         progress.reset(bar, total=len(episode) * len(rig.names))
                         conversion.add(tag, episode, rig, options.fps)
                         added.append(episode)
-    return _summary(conversion, added, options.fps)
+    return _summary(conversion, added)
 
 
 def _waiting(bags: list[Path], done: list[str], out: Path, split: bool) -> list[Path]:
@@ -89,11 +89,9 @@ def _spaceless(bag: Path) -> str:
     return bag.name.replace(" ", "_")
 
 
-def _summary(conversion: Conversion, added: list[Episode], fps: int) -> dict[str, Any]:
+def _summary(conversion: Conversion, added: list[Episode]) -> dict[str, Any]:
     if not added:
-        return conversion.summary(real_time_ratio=None, skew_ms=None)
+        return conversion.summary(skew_ms=None)
     late_ms = np.concatenate([1e3 * np.abs(e.image_stamps_s - e.stamps_s[:, None]).ravel() for e in added])
     p50, p99, most = np.percentile(late_ms, [50, 99, 100]).round(2).tolist()
-    ratio = round(sum(map(len, added)) / fps / conversion.seconds, 2)
-    print(f"converted at {ratio:g} x real time")
-    return conversion.summary(real_time_ratio=ratio, skew_ms={"p50": p50, "p99": p99, "max": most})
+    return conversion.summary(skew_ms={"p50": p50, "p99": p99, "max": most})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 KEYS = (
     "[e] engage  [p] pause  [space] start/stop  [y] success  [n] failure  [x] discard  [r] re-record  "
-    "[i] instruction  [b] bell  [q] quit  [Ctrl-X] EMERGENCY STOP"
+    "[i] instruction  [a] approve  [d] draw again  [b] bell  [q] quit  [Ctrl-X] EMERGENCY STOP"
 )
 COLUMNS = {
     "rate Hz": ("rate_hz", ".1f"),
