@@ -71,7 +71,7 @@ def test_the_table_is_shown_without_importing_anything_heavy():
     ("arguments", "message"),
     [
         (["evla"], "did you mean `genima eval`?"),
-        (["dance"], "valid are bag info"),
+        (["dance"], "valid are approve, bag info"),
         (["train"], "`train` needs one of: autoencoder, diffusion, controller"),
         (["train", "everything"], "`train` needs one of"),
     ],

@@ -57,7 +57,7 @@ def test_a_missing_package_names_its_extra():
 
 
 def test_every_extra_is_known():
-    known = ["", "sim", "train", "record", "ros", "rosidl", "realsense", "rlbench", "ray", "dev", "docs"]
+    known = ["", "sim", "train", "record", "ros", "rosidl", "realsense", "franka", "rlbench", "ray", "dev", "docs"]
     assert list(packages.extras()) == known
 
 

@@ -9,8 +9,9 @@ from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.config import check_positive
+from genima_core.franka.config import FrankaConfig
 from genima_core.franka.hand import FrankaHand
-from genima_core.franka.link import FrankaConfig, FrankaLink, franka_package
+from genima_core.franka.link import FrankaLink, franka_package
 from genima_core.gripper import GripperConfig, GripperControl
 from genima_core.timing import DeviceClock
 from genima_ros.messages import conversions, interfaces

@@ -9,7 +9,8 @@ import pytest
 
 from genima_core.arm import FR3, PANDA
 from genima_core.arm_status import Level
-from genima_core.franka.link import FAR_RAD, ROW_S, FrankaConfig, FrankaLink
+from genima_core.franka.config import FrankaConfig
+from genima_core.franka.link import FAR_RAD, ROW_S, FrankaLink
 
 LIMIT_S = 30.0
 

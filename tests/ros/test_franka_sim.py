@@ -19,7 +19,8 @@ pytest.importorskip("franka")
 
 from genima_core.arm import FR3, PANDA
 from genima_core.arm_status import Level
-from genima_core.franka.link import FrankaConfig, FrankaLink, connect
+from genima_core.franka.config import FrankaConfig
+from genima_core.franka.link import FrankaLink, connect
 from genima_core.franka.server import find_server, running_server
 from genima_core.streaming.states import State
 from genima_ros.arms import find_arm
@@ -33,6 +34,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 PATIENCE_S = 60.0
 """Reached only by a test that fails."""
 TRIES = 10
+RESEND_S = 2.0
+"""A chunk takes a second."""
 LOST = "communication_constraints_violation"
 DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "0"))
 AWAY = 0.1 * np.array([1.0, 0.5, -1.0, 0.5, 1.0, 1.0, -1.0])
@@ -106,11 +109,19 @@ class Session:
         assert "reflex" not in status.message or LOST in status.message, f"a motion was aborted: {status}"
         return LOST in status.message
 
-    def move(self, goal: np.ndarray, width_m: float = 0.08) -> None:
-        """A chunk to `goal`, followed to its end."""
-        self.wait(lambda: self.rehearsal.wanted or self.lost(), "no chunk is wanted")
-        self.rehearsal.send_chunk(ramp(self.rehearsal.q, goal), width_m)
-        self.wait(lambda: bool(np.abs(self.rehearsal.q - goal).max() < 0.01) or self.lost(), f"{goal} is not reached")
+    def move(self, goal: np.ndarray, width_m: float = 0.08, done: Callable[[], bool] | None = None) -> None:
+        """Chunks to `goal`, sent whenever one is wanted, until it is reached (or `done` says so)."""
+        r, sent_s = self.rehearsal, -np.inf
+
+        def reached() -> bool:
+            nonlocal sent_s
+            if self.lost() or (done() if done else np.abs(r.q - goal).max() < 0.01):
+                return True
+            if r.wanted and r.now_s() - sent_s > RESEND_S:  # what it wants may have changed on the way here
+                sent_s = r.send_chunk(ramp(r.q, goal), width_m)
+            return False
+
+        self.wait(reached, f"{goal} is not reached")
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +200,7 @@ def test_the_hand_opens_and_closes(session):
 
     def grip():
         for width_m in (0.02, 0.06):
-            session.move(r.q, width_m)
-            session.wait(lambda width_m=width_m: session.lost() or abs(widths_m[-1] - width_m) < 0.004, "it stands")
+            session.move(r.q, width_m, lambda width_m=width_m: abs(widths_m[-1] - width_m) < 0.004)
 
     r.listen(interfaces.JOINT_STATES, keep)
     session.attempt(grip)
