@@ -34,6 +34,8 @@ MOVED_RAD = 1e-4
 """The arm of franka-sim has no noise: less than this is rest."""
 ANSWER_S = 20.0
 PEAK_RAD_S, SWING_RAD = 1.0, 0.35
+AWAY_RAD = 0.6
+"""From the position limits: near them an FR3 must be slower than elsewhere, which the streamer does not know."""
 PAUSE_S = 0.008
 """Between two targets."""
 STEP_S = 1e-3
@@ -191,7 +193,7 @@ def teleoperate(rehearsal: Rehearsal, phase: Phase, seconds: float) -> None:
     rehearsal.commands.clear()
     rehearsal.joints.clear()
     rehearsal.spin_until(lambda: bool(rehearsal.joints), ANSWER_S)
-    begin_s, middle = rehearsal.now_s(), rehearsal.arm.clip(rehearsal.q, SWING_RAD + 0.05)
+    begin_s, middle = rehearsal.now_s(), rehearsal.arm.clip(rehearsal.q, SWING_RAD + AWAY_RAD)
     start = rehearsal.q
     rates = PEAK_RAD_S / SWING_RAD * np.linspace(0.8, 1.0, 7)
 
