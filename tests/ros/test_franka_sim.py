@@ -169,6 +169,22 @@ def test_a_whole_chunk_is_followed_and_another_one_after_it(session):
     session.attempt(there_and_back)
 
 
+def test_the_hand_opens_and_closes(session):
+    r = session.rehearsal
+
+    widths_m = [0.08]
+
+    def keep(message) -> None:
+        widths_m.append(sum(p for name, p in zip(message.name, message.position, strict=True) if "finger" in name))
+
+    def grip():
+        for width_m in (0.02, 0.06):
+            session.move(r.q, width_m, lambda width_m=width_m: abs(widths_m[-1] - width_m) < 0.004)
+
+    r.listen(interfaces.JOINT_STATES, keep)
+    session.attempt(grip)
+
+
 def test_targets_of_teleoperation_are_followed(session):
     r = session.rehearsal
     errors: list[float] = []
@@ -188,22 +204,6 @@ def test_targets_of_teleoperation_are_followed(session):
     session.attempt(follow)
     assert len(errors) > 20
     assert np.median(errors) < 0.08, "0.4 rad/s, and the arm is some tens of milliseconds behind"
-
-
-def test_the_hand_opens_and_closes(session):
-    r = session.rehearsal
-
-    widths_m = [0.08]
-
-    def keep(message) -> None:
-        widths_m.append(sum(p for name, p in zip(message.name, message.position, strict=True) if "finger" in name))
-
-    def grip():
-        for width_m in (0.02, 0.06):
-            session.move(r.q, width_m, lambda width_m=width_m: abs(widths_m[-1] - width_m) < 0.004)
-
-    r.listen(interfaces.JOINT_STATES, keep)
-    session.attempt(grip)
 
 
 def test_a_reflex_stops_and_is_recovered_from_by_the_documented_steps(session):
