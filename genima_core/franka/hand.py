@@ -44,7 +44,7 @@ class FrankaHand:
         speed_m_s, force_n, slack_m = self._speed_m_s, self._force_n, self._max_width_m
 
         def act(gripper: Any) -> object:
-            if goal.closing:  # holds whatever is between the fingers, however wide it is
+            if goal.closing:  # holds whatever is between the fingers, however wide it is; without anything: to 0
                 return gripper.grasp(goal.width_m, speed_m_s, force_n, slack_m, slack_m)
             return gripper.move(goal.width_m, speed_m_s)
 

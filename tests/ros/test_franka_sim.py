@@ -68,14 +68,15 @@ class Session:
         self._server.close()
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        r = self.rehearsal
-        said = f"{what}; arm {r.status}, streamer {r.streamer}, driver {r.diagnostics.get('franka')}"
 
         def checked() -> bool:
             self.graph.check()
             return condition()
 
-        r.wait_until(checked, PATIENCE_S, said)
+        r = self.rehearsal
+        if not r.spin_until(checked, PATIENCE_S):
+            nodes = {name: r.diagnostics.get(name) for name in ("franka", "streamer")}
+            raise RuntimeError(f"{what}; arm {r.status}, streamer {r.streamer}, wanted {r.wanted}, {nodes}")
 
     def held(self) -> None:
         self.wait(lambda: self.rehearsal.level == Level.OK, "the arm is not held")
@@ -178,7 +179,7 @@ def test_the_hand_opens_and_closes(session):
         widths_m.append(sum(p for name, p in zip(message.name, message.position, strict=True) if "finger" in name))
 
     def grip():
-        for width_m in (0.02, 0.06):
+        for width_m in (0.0, 0.06):  # closing goes on until something is met, and nothing is there
             session.move(r.q, width_m, lambda width_m=width_m: abs(widths_m[-1] - width_m) < 0.004)
 
     r.listen(interfaces.JOINT_STATES, keep)
