@@ -7,7 +7,6 @@ nothing else, so that it delays nobody; it lays out the next scene when one is s
 """
 
 import os
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,9 +22,8 @@ from genima_core.timing import PeriodMeter
 from genima_core.types import Execution
 from genima_ros.clients.latency import MOVING_RAD_S, CommandLatency
 from genima_ros.clients.observer import Observer
-from genima_ros.graph.domain import join_domain, node_environment
+from genima_ros.clients.running import start, wait_ready
 from genima_ros.graph.graph import READY_S, argument_values, describe_graph
-from genima_ros.graph.processes import ProcessOutput, RunningGraph
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import seconds as to_seconds
 
@@ -83,11 +81,8 @@ def measure(checkpoint: Path, execution: Execution, task: str, seconds: float, d
     description = describe_graph("sim", values)
     with ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile("w"))
-        listener = stack.enter_context(Listener(join_domain(domain)))
-        output = ProcessOutput(sys.stdout, description.names, log)
-        environment = node_environment(os.environ, domain)
-        running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
-        listener.wait_for_nodes(description.names, READY_S, running.check)
+        running, listener = start(description, stack, domain, Listener, log)
+        wait_ready(running, listener, READY_S)
         begin_s = scene_s = listener.now_s()
         while listener.now_s() - begin_s < seconds:
             listener.spin(SPIN_S)

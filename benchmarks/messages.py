@@ -29,8 +29,8 @@ from rich.table import Table
 
 from genima_core.cameras import CameraRig, PinholeCamera
 from genima_core.files import write_json
-from genima_ros.cli.up import start, wait_ready
 from genima_ros.clients.observer import Observer
+from genima_ros.clients.running import start, wait_ready
 from genima_ros.graph.domain import own_domain
 from genima_ros.graph.graph import READY_S, GraphDescription, NodeProcess, describe_graph, parse_arguments
 from genima_ros.messages import conversions

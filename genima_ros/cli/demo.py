@@ -13,7 +13,7 @@ import psutil
 
 from genima_core.files import write_json
 from genima_core.sim.task import make_task
-from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
+from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph import graph
 from genima_ros.graph.domain import own_domain
 from genima_ros.graph.graph import READY_S, describe_graph
@@ -76,6 +76,7 @@ def demo(
     from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once, and works without ROS
     from genima_ros.clients.demo_film import write_films
     from genima_ros.clients.demo_observer import DemoObserver
+    from genima_ros.clients.running import start, wait_ready
 
     opened = Checkpoint.open(find_checkpoint(checkpoint))
     rig, tasks = opened.rig, choose_tasks(task, opened.info.tasks)

@@ -11,7 +11,7 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from genima_core.files import write_json
-from genima_ros.cli.up import start, terminate_as_interrupt, wait_ready
+from genima_ros.cli.up import terminate_as_interrupt
 from genima_ros.graph import graph
 from genima_ros.graph.domain import join_domain, own_domain
 from genima_ros.graph.graph import READY_S, describe_graph
@@ -112,6 +112,7 @@ def start_cell(stack: ExitStack, domain: int | None, **given: str) -> "Replayer"
     """A simulated cell with these arguments of `genima up teleop sim`, and a streamer; by default in its own domain."""
     from genima_ros.arms import find_arm
     from genima_ros.clients.replayer import Replayer
+    from genima_ros.clients.running import start, wait_ready
 
     if domain is None:
         domain = stack.enter_context(own_domain())

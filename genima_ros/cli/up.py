@@ -1,18 +1,15 @@
 """`genima up`: a node graph as processes, without ros2 launch."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -20,19 +17,16 @@ from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros import nodes
 from genima_ros.graph import graph
-from genima_ros.graph.domain import claim, join_domain, node_environment, remove_abandoned
-from genima_ros.graph.graph import READY_S, GraphDescription, describe_graph
+from genima_ros.graph.graph import READY_S, describe_graph
 from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
-from genima_ros.graph.processes import ProcessOutput, RunningGraph
 from genima_ros.share import share_folder
 
 if TYPE_CHECKING:
-    from genima_ros.clients.observer import Observer
+    pass
 
 SPIN_S = 0.1
 SOLVED = "solved; for the next one: genima scene"
 VALUES = {bool: "true|false", int: "N", float: "NUMBER", str: "TEXT"}
-ObserverT = TypeVar("ObserverT", bound="Observer")
 
 
 def up(
@@ -55,6 +49,7 @@ def up(
     description = describe_graph(mode, graph.parse_arguments(mode, arguments))
     with terminate_as_interrupt(), ExitStack() as stack:
         from genima_ros.clients.observer import Observer  # not at the top: `--help` works without ROS
+        from genima_ros.clients.running import start, wait_ready
         from genima_ros.messages import interfaces
 
         running, observer = start(description, stack, None, Observer)
@@ -68,38 +63,6 @@ def up(
                 running.check()
         except KeyboardInterrupt:
             print("ending all nodes", flush=True)
-
-
-def start(
-    description: GraphDescription,
-    stack: ExitStack,
-    domain: int | None,
-    make_observer: Callable[[int], ObserverT],
-    log: TextIO | None = None,
-) -> tuple[RunningGraph, ObserverT]:
-    """Starts the nodes and an observer in this process; `stack` ends both. With a `log`, only problems are shown.
-
-    RuntimeError if another graph on this machine has one of the nodes in the same domain.
-    """
-    if removed := remove_abandoned():
-        print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
-    domain = join_domain(domain)  # the observer in this process must meet the nodes
-    for name in description.names:
-        if not stack.enter_context(claim(name, domain)):
-            raise RuntimeError(f"{name} runs already in ROS domain {domain}: end that graph, or set ROS_DOMAIN_ID")
-    environment = node_environment(os.environ, domain)
-    output = ProcessOutput(sys.stdout, description.names, log=log)
-    observer = make_observer(domain)
-    stack.enter_context(observer)
-    running = stack.enter_context(RunningGraph(description.processes, environment, output.line, output.show_last))
-    if description.rviz:
-        stack.callback(subprocess.Popen(description.rviz, env=environment).terminate)
-    return running, observer
-
-
-def wait_ready(running: RunningGraph, observer: "Observer", timeout_s: float) -> None:
-    """Returns when all nodes are ready; RuntimeError where one ended, or was not heard of in time."""
-    observer.wait_for_nodes([process.name for process in running.processes], timeout_s, running.check)
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Commands an arm through the streamer and our own driver, and sees what comes of it; for benchmarks and tests."""
 
-import os
-import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,9 +16,9 @@ from genima_core.streaming.states import Refusal, State, Status
 from genima_core.types import ActionChunk
 from genima_ros.arms import find_arm
 from genima_ros.clients.observer import Observer
-from genima_ros.graph.domain import join_domain, node_environment
+from genima_ros.clients.running import start, wait_ready
 from genima_ros.graph.graph import READY_S, argument_values, describe_graph
-from genima_ros.graph.processes import ProcessOutput, RunningGraph
+from genima_ros.graph.processes import RunningGraph
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_arm_status, read_status
 
@@ -115,11 +113,8 @@ def rehearsing(
         {"arm": arm, "leader_arm": "sim", "robot_ip": address, "config": str(config), "execution": "sync"},
     )
     with ExitStack() as stack:
-        rehearsal = stack.enter_context(Rehearsal(join_domain(domain)))
-        processes = describe_graph("teleop_real", values, NODES).processes
-        environment, output = node_environment(os.environ, domain), ProcessOutput(sys.stdout, NODES, log)
-        running = stack.enter_context(RunningGraph(processes, environment, output.line, output.show_last))
-        rehearsal.wait_for_nodes(NODES, READY_S, running.check)
+        running, rehearsal = start(describe_graph("teleop_real", values, NODES), stack, domain, Rehearsal, log)
+        wait_ready(running, rehearsal, READY_S)
         yield rehearsal, running
 
 

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from genima_ros.cli.up import wait_ready
 from genima_ros.clients.observer import Observer
+from genima_ros.clients.running import wait_ready
 from genima_ros.graph.domain import node_environment
 from genima_ros.graph.graph import NodeProcess
 from genima_ros.graph.processes import ProcessOutput, RunningGraph

@@ -16,9 +16,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 from genima_core.streaming.states import State
 from genima_core.targets.gate import GateState
-from genima_ros.cli.up import READY_S, wait_ready
 from genima_ros.clients.observer import Observer
+from genima_ros.clients.running import wait_ready
 from genima_ros.graph import graph
+from genima_ros.graph.graph import READY_S
 from genima_ros.graph.processes import RunningGraph
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import seconds

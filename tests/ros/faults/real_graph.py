@@ -10,9 +10,10 @@ from typing import TextIO
 import yaml
 
 from genima_core.checkpoint import Checkpoint
-from genima_ros.cli.up import READY_S, wait_ready
+from genima_ros.clients.running import wait_ready
 from genima_ros.graph import graph
 from genima_ros.graph.domain import choose_transport
+from genima_ros.graph.graph import READY_S
 from genima_ros.graph.processes import ProcessOutput, RunningGraph
 from genima_ros.messages import interfaces
 from genima_ros.nodes.controller_node import ControllerParameters
