@@ -99,7 +99,8 @@ class Checker:
             self.violations["position"] += 1
         for order, name in enumerate(("velocity", "acceleration", "jerk")[: len(self._recent) - 1], start=1):
             rates = np.diff(self._recent[-order - 1 :], order, axis=0)[0] / self.period_s**order
-            if (np.abs(rates) > getattr(limits, name) * (1 + 1e-6)).any():
+            most = getattr(limits, name)
+            if (limits.too_fast(self._recent[-2], rates) if order == 1 else np.abs(rates) > most * (1 + 1e-6)).any():
                 self.violations[name] += 1
 
     def _look_at_horizon(self, command: Command) -> None:
@@ -110,7 +111,7 @@ class Checker:
             self.violations["horizon does not rest"] += 1
         if ((command.horizon_q < limits.lower - 1e-6) | (command.horizon_q > limits.upper + 1e-6)).any():
             self.violations["horizon position"] += 1
-        if (np.abs(command.horizon_dq) > limits.velocity * (1 + 1e-6)).any():
+        if limits.too_fast(command.horizon_q, command.horizon_dq).any():
             self.violations["horizon velocity"] += 1
 
 

@@ -10,6 +10,10 @@ from genima_core.geometry import checked_numbers, from_rpy
 
 FRAMES = ("joint1", "joint2", "joint3", "joint4", "joint5", "joint6", "joint7", "hand", "tcp")
 """Frames of every arm, in order. A joint's frame turns about its own z axis."""
+SLOW_RAD_S = 0.1
+"""At a position limit the velocity limit is 0: a slower joint never uses more of its limit than the share of this."""
+TOLERANCE_RAD_S = 1e-3
+"""By which a velocity may exceed limits that depend on the position, when it is judged."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,41 @@ class JointLimits:
     velocity: np.ndarray
     acceleration: np.ndarray
     jerk: np.ndarray
+    slowing: np.ndarray | None = None
+    """(4, 7) of an arm that must be slower near its position limits: for each joint an offset o (rad/s), a deceleration
+    a (rad/s²), and a lowest and a highest position p (rad). Towards p it may be as fast as √(2 a |p - q|) - o."""
+
+    def velocity_at(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest velocity (..., 7) rad/s at positions (..., 7) rad."""
+        if self.slowing is None:
+            return -self.velocity, self.velocity
+        offset, deceleration, lowest, highest = self.slowing
+        down, up = (np.sqrt(2 * deceleration * np.maximum(way, 0.0)) - offset for way in (q - lowest, highest - q))
+        return -np.clip(down, 0.0, self.velocity), np.clip(up, 0.0, self.velocity)
+
+    def too_fast(self, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+        """Whether each of some velocities (..., 7) rad/s exceeds the limits at positions (..., 7) rad."""
+        lowest, highest = self.velocity_at(q)
+        tolerance = 1e-6 * self.velocity if self.slowing is None else TOLERANCE_RAD_S
+        return (dq < lowest - tolerance) | (dq > highest + tolerance)
+
+    def velocity_shares(self, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+        """Shares (..., 7) that velocities (..., 7) rad/s use of the limits at positions (..., 7) rad."""
+        lowest, highest = self.velocity_at(q)
+        return np.abs(dq) / np.maximum(np.where(dq > 0, highest, -lowest), SLOW_RAD_S)
+
+    def scaled(self, velocity: float, acceleration: float, jerk: float) -> "JointLimits":
+        """With shares of the limits; positions stay."""
+        slowing = None
+        if self.slowing is not None:
+            slowing = self.slowing * np.array([velocity, velocity**2, 1.0, 1.0])[:, None]
+        return replace(
+            self,
+            velocity=self.velocity * velocity,
+            acceleration=self.acceleration * acceleration,
+            jerk=self.jerk * jerk,
+            slowing=slowing,
+        )
 
 
 @dataclass(frozen=True)
@@ -202,7 +241,7 @@ class Arm:
             "base_frame": self.base_frame,
             "hand_frame": self.hand_frame,
             "home": self.home.tolist(),
-            **{name: limits.tolist() for name, limits in asdict(self.limits).items()},
+            **{name: values.tolist() for name, values in asdict(self.limits).items() if values is not None},
             "links": self.links.reshape(7, 16).tolist(),
             "hand": self.T_joint7_hand.ravel().tolist(),
             "tcp": self.T_hand_tcp.ravel().tolist(),
@@ -295,8 +334,16 @@ FR3 = _franka(
         velocity=np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26]),
         acceleration=np.full(7, 10.0),
         jerk=np.full(7, 5000.0),
+        slowing=np.array(
+            [
+                [0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35],
+                [6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0],
+                [-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196],
+                [2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196],
+            ]
+        ),
     ),
 )
-"""The Franka Research 3. It lowers its velocity limits near its position limits, which is not modelled."""
+"""The Franka Research 3; `slowing` by the vendor's URDF."""
 
 ARMS = {arm.name: arm for arm in (PANDA, FR3)}

@@ -28,6 +28,8 @@ class ArmDescription:
     upper: tuple[float, ...] = ()
     velocity: tuple[float, ...] = ()
     """These three may come from the URDF."""
+    slowing: tuple[tuple[float, ...], ...] = ()
+    """Of an arm that must be slower near its position limits: `JointLimits.slowing`, four rows of seven numbers."""
     dh: tuple[tuple[float, ...], ...] = ()
     """Craig's (modified) DH parameters a (m), d (m), alpha (rad) of joint 1 to 7."""
     urdf: str = ""
@@ -60,16 +62,21 @@ def arm_from(value: object, folder: Path = Path()) -> Arm:
     given = [name for name in ("dh", "urdf", "links") if getattr(d, name)]
     if len(given) != 1:
         raise ValueError(f"the arm {d.name} has {' and '.join(given) or 'no'} kinematics; give one of dh, urdf, links")
-    T_joint7_link, numbers = np.eye(4), {field.name: getattr(d, field.name) for field in fields(JointLimits)}
+    T_joint7_link, slowing = np.eye(4), checked_numbers(d.slowing, (4, 7), "slowing") if d.slowing else None
+    numbers = {field.name: getattr(d, field.name) for field in fields(JointLimits) if field.name != "slowing"}
     if d.urdf:
         links, T_joint7_link, of_urdf = _read_urdf(folder / d.urdf, d.joint_names)
         numbers = {name: own or of_urdf.get(name, ()) for name, own in numbers.items()}
     else:
         links = links_from_dh(d.dh) if d.dh else checked_numbers(d.links, (7, 16), "links").reshape(7, 4, 4)
-    limits = JointLimits(**{name: checked_numbers(values, (7,), name) for name, values in numbers.items()})
+    vectors = {name: checked_numbers(values, (7,), name) for name, values in numbers.items()}
+    limits = JointLimits(**vectors, slowing=slowing)
     least = min(limits.velocity.min(), limits.acceleration.min(), limits.jerk.min())
     if (limits.lower >= limits.upper).any() or least <= 0:
         raise ValueError(f"the arm {d.name}: lower limits must be below upper ones, all other limits positive")
+    if slowing is not None and ((slowing[:2] <= 0).any() or (slowing[2] >= slowing[3]).any()):
+        valid = "offsets and decelerations must be positive, lowest positions below highest ones"
+        raise ValueError(f"the arm {d.name}: slowing is {slowing.tolist()}; {valid}")
     return Arm(
         name=d.name,
         joint_names=d.joint_names,

@@ -38,13 +38,14 @@ class SentMeter:
         for before in self._values:
             differences.append((differences[-1] - before) / CYCLE_S)
         self._values = differences[: 2 if self._torques else 4]
-        limits = self._arm.limits
+        limits, q = self._arm.limits, np.asarray(state.q)
         if self._torques:
-            self._note("velocity", np.asarray(state.dq) / limits.velocity)
+            self._note("velocity", limits.velocity_shares(q, np.asarray(state.dq)))
             named = zip(("torque", "torque_rate"), self._values, (TORQUE_NM, TORQUE_RATE_NM_S), strict=False)
         else:
-            bounds = limits.velocity, limits.acceleration, limits.jerk
-            named = zip(("velocity", "acceleration", "jerk"), self._values[1:], bounds, strict=False)
+            for velocity in self._values[1:2]:
+                self._note("velocity", limits.velocity_shares(q, velocity))
+            named = zip(("acceleration", "jerk"), self._values[2:], (limits.acceleration, limits.jerk), strict=False)
         for name, values, bound in named:
             self._note(name, values / bound)
 

@@ -37,7 +37,9 @@ def plan_chunk(
     if sync and config.execution_horizon:
         positions = positions[: max(config.execution_horizon, 2)]
     with np.errstate(all="ignore"):  # of positions that are no numbers, which are refused below
-        speed = np.abs(np.diff(positions, axis=0)) / dt_s / shaping_limits(arm.limits, config).velocity
+        limits, steps = shaping_limits(arm.limits, config), np.diff(positions, axis=0) / dt_s
+        speed = np.abs(steps) / limits.velocity
+        near = limits.velocity_shares(positions[1:], steps)
 
     def problems() -> Iterator[tuple[Reason, str]]:
         yield from _outside(arm, "Action {} of the chunk", chunk.positions, OF_CHUNK)
@@ -64,7 +66,9 @@ def plan_chunk(
     widths_m = None
     if chunk.gripper is not None:
         widths_m = arm.gripper.max_width_m * np.clip(chunk.gripper[: len(positions)], 0.0, 1.0)
-    dt_s *= max(1.0, float(speed.max()) / STRETCHED_SHARE)
+    # Where the arm must be slow near its position limits, a chunk is played slower, but not refused.
+    fastest = max(float(speed.max()), min(float(near.max()), config.max_speed_ratio))
+    dt_s *= max(1.0, fastest / STRETCHED_SHARE)
     path = ChunkPath(positions, dt_s, start_s, config.settle_s, config.smoothing, from_rest=sync, widths_m=widths_m)
     if sync or path.end_s >= now_s:
         return path

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -22,13 +23,10 @@ ROUNDING_RAD = 1e-9
 
 def shaping_limits(limits: JointLimits, config: StreamerConfig) -> JointLimits:
     """The part of an arm's limits that commands use."""
-    return JointLimits(
-        limits.lower + config.position_margin_rad,
-        limits.upper - config.position_margin_rad,
-        limits.velocity * (config.velocity_factor * config.velocity_scale),
-        limits.acceleration * config.acceleration_factor,
-        limits.jerk * config.jerk_factor,
-    )
+    margin_rad = config.position_margin_rad
+    shares = limits.scaled(config.velocity_factor, config.acceleration_factor, config.jerk_factor)
+    velocity = shares.velocity * config.velocity_scale  # `slowing` is no matter of pace
+    return replace(shares, lower=limits.lower + margin_rad, upper=limits.upper - margin_rad, velocity=velocity)
 
 
 class Clearance(Protocol):
@@ -214,9 +212,9 @@ class Playback:
         self._recent.append(q)
         last = np.array([self._recent[-k] for k in range(min(4, len(self._recent)), 0, -1)])
         broken = ((q < limits.lower - ROUNDING_RAD) | (q > limits.upper + ROUNDING_RAD)).any()
-        for order, most in enumerate((limits.velocity, limits.acceleration, limits.jerk)[: len(last) - 1], start=1):
+        for order, most in enumerate((None, limits.acceleration, limits.jerk)[: len(last) - 1], start=1):
             rates = np.diff(last[-order - 1 :], order, axis=0)[0] / self._config.period_s**order
-            broken |= (np.abs(rates) > most * (1 + 1e-6)).any()
+            broken |= (limits.too_fast(last[-2], rates) if most is None else np.abs(rates) > most * (1 + 1e-6)).any()
         self.violations += bool(broken)
 
     @property

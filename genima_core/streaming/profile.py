@@ -3,9 +3,10 @@
 Ruckig finds every motion. Two rules make the limits hold by construction:
 
 - Each new state can be reached within the velocity, acceleration and jerk limits in one period.
-- From each new state a jerk-limited stop fits: before the position limits, and before the time by which the arm has
-  to be at rest. Where a wanted state breaks this, the joint takes the next state of its present stop instead, which
-  by induction always fits. (Ruckig's free edition does not look at position limits itself.)
+- From each new state a jerk-limited stop fits: before the position limits, within the lower velocity limits near
+  them, and before the time by which the arm has to be at rest. Where a wanted state breaks this, the joint takes the
+  next state of its present stop instead, which by induction always fits. (Ruckig's free edition does not look at
+  position limits itself.)
 """
 
 from collections.abc import Callable
@@ -36,6 +37,16 @@ BRAKE_ACCELERATION, BRAKE_JERK = 5.0, 150.0
 GLIDE_PERIOD_S = 0.01
 """Of its steps; the streamer interpolates."""
 
+SLOWING_SHARE = 0.9
+"""Of the lower velocity limits near position limits: what is wanted. The rest is for braking as they fall."""
+LEAST_RAD_S = 0.01
+"""Ruckig needs a velocity limit above 0."""
+STOP_SHARES = 1 - np.linspace(1.0, 0.0, 21) ** 2
+"""Of a stop's time: when its velocity is looked at; more often at its end, where the limit may be nearly 0."""
+SLOWING_SLACK_RAD_S = 0.02
+"""Distance from those lower limits, for between these moments."""
+CREEP_RAD_S = 0.05
+
 _TINY_RAD = 1e-9
 _SUCCESS = (ruckig.Result.Working, ruckig.Result.Finished)
 _FAILURES = (ruckig.RuckigError, ValueError, RuntimeError, ArithmeticError)
@@ -62,6 +73,17 @@ class Profile:
         # A start within the margin (or on the limit itself) is where the arm is: it must not be a reason to step.
         lower, upper = np.minimum(limits.lower, start), np.maximum(limits.upper, start)
         self._limits = limits = replace(limits, lower=lower, upper=upper)
+        self._nearest = lower, upper
+        """How far a motion is led; where it would have to creep, not quite to the position limits."""
+        if limits.slowing is not None:
+            offset, deceleration, lowest, highest = limits.slowing
+            slowing = np.array([offset + SLOWING_SLACK_RAD_S, deceleration, lowest, highest])
+            self._limits = limits = replace(limits, slowing=slowing)
+            way = (slowing[0] + CREEP_RAD_S) ** 2 / (2 * deceleration)
+            self._nearest = (
+                np.minimum(np.maximum(lower, lowest + way), start),
+                np.maximum(np.minimum(upper, highest - way), start),
+            )
         self._reacher, self._stopper = ruckig.Ruckig(1), ruckig.Ruckig(7)
         self._reaches = [_joint_input(limits, i) for i in range(7)]
         self._stop_input = _stop_input(limits)
@@ -89,9 +111,12 @@ class Profile:
     def limit_velocity(self, velocity: np.ndarray) -> None:
         """Another limit (7,) rad/s from now on; a joint that is faster slows down within its other limits."""
         self._limits = replace(self._limits, velocity=velocity)
-        for request, most in zip(self._reaches, velocity, strict=True):
-            request.max_velocity = [most]
+        self._limit_reaches(-velocity, velocity)
         self._stop_input.max_velocity = velocity
+
+    def _limit_reaches(self, lowest: np.ndarray, highest: np.ndarray) -> None:
+        for request, low, high in zip(self._reaches, lowest.tolist(), highest.tolist(), strict=True):
+            request.min_velocity, request.max_velocity = [min(low, -LEAST_RAD_S)], [max(high, LEAST_RAD_S)]
 
     def track(self, reference: Reference, rest_within_s: float = np.inf) -> Motion:
         """Advance one period towards the reference, able to be at rest rest_within_s from now."""
@@ -139,6 +164,9 @@ class Profile:
         slower = plan.later(self.period_s)
         prepared, now = np.array(slower.motion), np.array(plan.motion).T.tolist()
         states, hints = prepared.copy(), [0] * 7
+        if self._limits.slowing is not None:
+            lowest, highest = self._limits.velocity_at(plan.motion.q + self.period_s * plan.motion.dq)
+            self._limit_reaches(SLOWING_SHARE * lowest, SLOWING_SHARE * highest)
         for i in range(7):
             if not self._reach(i, now[i], wanted[0], 1, states):
                 hints[i] = self._chase(i, now[i], wanted, plan.hints[i], states)
@@ -150,6 +178,7 @@ class Profile:
             (lowest >= self._limits.lower - _TINY_RAD)
             & (highest <= self._limits.upper + _TINY_RAD)
             & (np.array(stop.independent_min_durations) <= rest_within_s - self.period_s + _TINY_RAD)
+            & self._slow_enough(candidate, stop, lowest, highest)
         )
         if wrong.all():
             return slower
@@ -163,8 +192,12 @@ class Profile:
         """Write the joint's state one period on into states (3, 7); False if it will not be as wanted on time."""
         request, trajectory, duration_s = self._reaches[joint], ruckig.Trajectory(1), periods * self.period_s
         request.current_position, request.current_velocity, request.current_acceleration = now[:1], now[1:2], now[2:]
-        request.target_position, request.target_velocity = [wanted[0][joint]], [wanted[1][joint]]
-        request.target_acceleration, request.minimum_duration = [wanted[2][joint]], duration_s
+        low, high = request.min_velocity[0], request.max_velocity[0]
+        dq, ddq = min(max(wanted[1][joint], low), high), wanted[2][joint]
+        if ddq * ddq > 2 * request.max_jerk[0] * (high - dq if ddq > 0 else dq - low):
+            ddq = 0.0  # with it the velocity limit would be broken just before or after
+        request.target_position, request.target_velocity = [wanted[0][joint]], [dq]
+        request.target_acceleration, request.minimum_duration = [ddq], duration_s
         try:
             if self._reacher.calculate(request, trajectory) not in _SUCCESS:
                 return False
@@ -186,9 +219,9 @@ class Profile:
     def _clamp(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> list[list[list[float]]]:
         """Wanted states that a motion within the limits can pass through: [period][q, dq, ddq][joint]."""
         limits = self._limits
-        inside = np.clip(q, limits.lower, limits.upper)
+        inside = np.clip(q, *self._nearest)
         free = inside == q
-        dq = np.clip(dq, -limits.velocity, limits.velocity) * free
+        dq = np.clip(dq, *limits.velocity_at(inside)) * free
         # With more acceleration than this the velocity limit would be broken just before or after.
         most = np.sqrt(2 * limits.jerk * (limits.velocity - np.abs(dq)))
         most = np.minimum(limits.acceleration, most * (1 - 1e-9))
@@ -206,6 +239,22 @@ class Profile:
             turn = np.where(turns, q + t * (dq + t * (ddq / 2 - t * np.sign(ddq) * jerk / 6)), q)
             lowest, highest = np.minimum(lowest, turn), np.maximum(highest, turn)
         return lowest, highest
+
+    def _slow_enough(
+        self, motion: Motion, stop: ruckig.Trajectory, lowest: np.ndarray, highest: np.ndarray
+    ) -> np.ndarray:
+        """Whether each joint (7,) keeps the velocity limits of where it is, on a stop between two positions (7,)."""
+        limits, (_, dq, ddq) = self._limits, motion
+        if limits.slowing is None:
+            return np.ones(7, bool)
+        gain = ddq * np.abs(ddq) / (2 * limits.jerk)  # until the acceleration is 0
+        least, most = dq + np.minimum(gain, 0.0), dq + np.maximum(gain, 0.0)
+        fine = (least >= limits.velocity_at(lowest)[0]) & (most <= limits.velocity_at(highest)[1])
+        if not fine.all():
+            q, dq, _ = np.array([stop.at_time(t) for t in stop.duration * STOP_SHARES]).transpose(1, 0, 2)
+            low, high = limits.velocity_at(q)
+            fine |= ((dq >= low - _TINY_RAD) & (dq <= high + _TINY_RAD)).all(axis=0)
+        return fine
 
     def _find_stop(self, motion: Motion) -> ruckig.Trajectory | None:
         request, trajectory = self._stop_input, ruckig.Trajectory(7)
@@ -251,7 +300,7 @@ def _snap(states: np.ndarray) -> Motion:
 
 def _joint_input(limits: JointLimits, joint: int) -> ruckig.InputParameter:
     request = ruckig.InputParameter(1)
-    request.max_velocity = [limits.velocity[joint]]
+    request.min_velocity, request.max_velocity = [-limits.velocity[joint]], [limits.velocity[joint]]
     request.max_acceleration = [limits.acceleration[joint]]
     request.max_jerk = [limits.jerk[joint]]
     return request

@@ -175,6 +175,6 @@ def violations(stream: list[CommandSet], limits: JointLimits) -> int:
     periods = np.maximum(1, np.rint(np.diff([c.stamp_s for c in stream]) / PERIOD_S))
     dt_s = (periods * PERIOD_S)[:, None]
     outside = (q[1:] < limits.lower - TOLERANCE) | (q[1:] > limits.upper + TOLERANCE)
-    fast = abs(np.diff(q, axis=0)) / dt_s > limits.velocity * (1 + TOLERANCE)
+    fast = limits.too_fast(q[:-1], np.diff(q, axis=0) / dt_s / (1 + TOLERANCE))
     hard = abs(np.diff(dq, axis=0)) / dt_s > limits.acceleration * (1 + TOLERANCE)
     return int((outside | fast | hard).any(axis=1).sum())

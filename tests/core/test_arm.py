@@ -181,6 +181,9 @@ def test_what_is_wrong_with_a_urdf_is_explained(tmp_path, text, words):
         ({"links": []}, "has no kinematics"),
         ({"drawn_frames": ["joint1", "elbow", "hand", "tcp"]}, "four of joint1"),
         ({"capsules": [{"link": 9, "start_m": [0, 0, 0], "end_m": [0, 0, 1], "radius_m": 0.1}]}, "link of 0 to 7"),
+        ({"slowing": [[0.3] * 7] * 3}, "slowing"),
+        ({"slowing": [[0.0] * 7, [6.0] * 7, [-3.0] * 7, [3.0] * 7]}, "offsets and decelerations must be positive"),
+        ({"slowing": [[0.3] * 7, [6.0] * 7, [3.0] * 7, [-3.0] * 7]}, "lowest positions below highest ones"),
         ({"colour": "red"}, "has no parameter colour"),
     ],
 )
@@ -227,3 +230,21 @@ def test_drawn_frames_of_joints_may_stay_as_they_are_at_zero(rng):
         at_zero[:, joint] = 0.0
         np.testing.assert_allclose(still.target_poses(q)[:, place], PANDA.target_poses(at_zero)[:, place], atol=1e-12)
     assert not arm_from(json.loads(json.dumps(still.to_dict()))).joints_turn
+
+
+def test_an_fr3_must_be_slower_near_its_position_limits():
+    """Numbers by the vendor's formula for joint 1, min(2.62, √(2 · 6 · (2.7501 - q)) - 0.3), towards the limit only."""
+    q = np.tile(FR3.home, (3, 1))
+    q[:, 0] = 2.0, 2.6, FR3.limits.upper[0]
+    lowest, highest = FR3.limits.velocity_at(q)
+    np.testing.assert_allclose(highest[:, 0], [2.62, 1.0421, 0.0], atol=1e-4)
+    np.testing.assert_allclose(lowest[:, 0], -2.62)
+    np.testing.assert_allclose(PANDA.limits.velocity_at(q)[1], PANDA.limits.velocity)
+    assert FR3.limits.too_fast(q[1], np.full(7, 1.1))[0] and not FR3.limits.too_fast(q[1], np.full(7, -1.1))[0]
+    assert FR3.limits.velocity_shares(q[1], np.full(7, 0.521))[0] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_shares_of_limits_that_fall_are_shares_everywhere():
+    q = np.linspace(FR3.limits.lower, FR3.limits.upper, 200)
+    shares = FR3.limits.scaled(0.9, 0.8, 0.1)
+    np.testing.assert_allclose(shares.velocity_at(q), np.multiply(FR3.limits.velocity_at(q), 0.9), atol=1e-12)

@@ -231,7 +231,7 @@ def test_an_arm_that_does_not_answer_says_that_it_may_have_another_client(start)
 def test_a_guided_arm_takes_no_commands(start):
     robot = Robot()
     link = start(robot, guided=True)
-    until(lambda: link.controlled)
+    until(lambda: link.status.mode == "guiding")
     assert robot.controls[-1].options["joint_stiffness"] == [0.0] * 7
     assert link.status.level is Level.WARN and link.status.message == "it is guided by hand and takes no commands"
     with pytest.raises(ValueError, match="the arm is guided by hand"):

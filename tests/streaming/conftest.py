@@ -112,6 +112,8 @@ def broken_limits() -> Callable[..., dict[str, float]]:
         for order, name in enumerate(("velocity", "acceleration", "jerk"), start=1):
             rates = np.diff(q, order, axis=0) / period_s**order
             share[name] = float(np.max(np.abs(rates) / getattr(limits, name), initial=0.0))
+        if limits.too_fast(q[:-1], np.diff(q, axis=0) / period_s).any():
+            share["velocity"] = max(share["velocity"], np.inf)
         return {name: value for name, value in share.items() if value > 1 + 1e-6}
 
     return measure

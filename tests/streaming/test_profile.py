@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,6 +74,33 @@ def test_no_reference_breaks_a_limit(limits, seed, hold, rest, broken_limits):
         q.append(profile.stop().q)
     assert profile.motion.at_rest
     assert not broken_limits(np.array(q), limits)
+
+
+def test_near_its_limit_an_fr3_is_led_no_faster_than_it_may_be(broken_limits):
+    """A wave of joint 6 that turns at its limit: its way down is too fast, and is met on the way up."""
+    shaping = shaping_limits(FR3.limits, StreamerConfig())
+    start = FR3.home.copy()
+    start[5] = FR3.limits.lower[5] + 0.7
+
+    def wave_at(times, start_s):
+        size, angle = np.where(np.arange(7) == 5, 0.35, 0.0), (2.9 * (start_s + times))[:, None]
+        return (
+            start - size * (1 - np.cos(angle)),
+            -size * 2.9 * np.sin(angle),
+            -size * 2.9**2 * np.cos(angle),
+        )
+
+    profile, q, away = Profile(shaping, PERIOD_S, start), [start], []
+    for k in range(110):
+        q.append(profile.track(lambda times, k=k: wave_at(times, k * PERIOD_S)).q)
+        away.append(np.abs(q[-1] - wave_at(np.zeros(1), (k + 1) * PERIOD_S)[0][0]).max())
+    assert not broken_limits(np.array(q), FR3.limits)
+    assert max(away) < 0.05 and max(away[-15:]) < 1e-6
+    careless = replace(shaping, slowing=None)
+    profile, q = Profile(careless, PERIOD_S, start), [start]
+    for k in range(110):
+        q.append(profile.track(lambda times, k=k: wave_at(times, k * PERIOD_S)).q)
+    assert "velocity" in broken_limits(np.array(q), FR3.limits)
 
 
 @given(seed=st.integers(0, 2**32 - 1))
