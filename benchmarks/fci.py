@@ -4,12 +4,14 @@
 
 The streamer and our driver run as processes at full speed, on franka-sim with all of its limits enforced. Half of the
 time goes to chunks that the checkpoint made in the simulated cell, episode by episode; half to targets of teleoperation
-with peaks of 1 rad/s. A motion that is aborted is recovered from, and counted.
+with peaks of 1 rad/s. A motion that is aborted is recovered from, and counted. At the end each error that the simulated
+arm knows ends a motion, and the time is taken until the arm moves again by the documented steps.
 """
 
 import itertools
 import os
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,9 +24,11 @@ from rich.table import Table
 from genima_core.environments.make import make_environment
 from genima_core.evaluation.rollout import roll_out
 from genima_core.files import write_json
-from genima_core.franka.server import find_server, running_server
+from genima_core.franka.server import SimulatedArm, find_errors, find_server, running_server
 from genima_core.policy import Policy
 from genima_core.streaming.states import State
+from genima_ros.arms import find_arm
+from genima_ros.clients.recovery_client import RecoveryLink
 from genima_ros.clients.rehearsal import DT_S, Rehearsal, ramp, rehearsing
 
 TASKS = ("press_switch", "turn_tap", "take_lid_off_saucepan")
@@ -36,6 +40,8 @@ ANSWER_S = 20.0
 PEAK_RAD_S, SWING_RAD = 1.0, 0.35
 AWAY_RAD = 0.6
 """From the position limits: near them an FR3 must be slower than elsewhere, which the streamer does not know."""
+REFLEX_STEP_RAD = 0.2
+MOVING_RAD_S = 0.05
 PAUSE_S = 0.008
 """Between two targets."""
 STEP_S = 1e-3
@@ -61,6 +67,7 @@ def main(
     minutes: float = 10.0,
     backend: Literal["impedance", "robot"] = "impedance",
     velocity_feedforward: bool = False,
+    reflexes: bool = True,
     seed: int = 20000,
     domain: int = 79,
     json: Path | None = None,
@@ -72,6 +79,7 @@ def main(
         minutes: of chunks and targets together
         backend: of the driver
         velocity_feedforward: of the driver
+        reflexes: whether to go through the arm's errors
         seed: first scene
         domain: ROS domain that nobody else uses
         json: where to write the results for machines
@@ -87,20 +95,24 @@ def main(
     phases = {"chunks": Phase(), "targets": Phase()}
     options = {"backend": backend, "velocity_feedforward": velocity_feedforward}
     with (
+        ExitStack() as stack,
         tempfile.TemporaryDirectory() as folder,
         open(Path(folder) / "log", "w") as log,
-        running_server(program, Path(folder) / "server.log"),
+        running_server(program, Path(folder) / "server.log") as arm,
         rehearsing(Path(folder), domain, log, **options) as (rehearsal, _),
     ):
+        link = stack.enter_context(RecoveryLink(domain))
         rehearsal.wait_until(lambda: rehearsal.level == 0, ANSWER_S, f"the arm is not held: {rehearsal.status}")
         begin_s, turn = rehearsal.now_s(), itertools.cycle(episodes)
         while rehearsal.now_s() - begin_s < 30 * minutes:
-            play(rehearsal, phases["chunks"], next(turn))
+            play(rehearsal, link, phases["chunks"], next(turn))
         begin_s = rehearsal.now_s()
         while rehearsal.now_s() - begin_s < 30 * minutes:
-            teleoperate(rehearsal, phases["targets"], min(30.0, 30 * minutes))
+            teleoperate(rehearsal, link, phases["targets"], min(30.0, 30 * minutes))
         rehearsal.spin(1.5)  # for the last diagnostics
         driver = dict(rehearsal.diagnostics["franka"])
+        errors = find_errors(program) if reflexes else []
+        recoveries = {error: recover_from(rehearsal, arm, link, error) for error in errors}
     rows = [row(name, phase) for name, phase in phases.items()]
     aborted = driver["ended"] or "none"
     margins = {
@@ -108,8 +120,17 @@ def main(
         for name, share in driver.items()
         if name.startswith("share_of_")
     }
-    write_json(json, {"rows": rows, "aborted": aborted, "margins": margins, "backend": backend})
+    recovered_s = [seconds for seconds in recoveries.values() if seconds is not None]
+    for name, seconds in recoveries.items():
+        if seconds is None:
+            print(f"not recovered from {name}")
+    result = {"rows": rows, "aborted": aborted, "margins": margins, "backend": backend, "recoveries_s": recoveries}
+    write_json(json, result)
     show(rows, str(aborted), margins)
+    if recovered_s:
+        median, most = np.median(recovered_s), max(recovered_s)
+        told = f"{len(recovered_s)} of {len(recoveries)} errors, {median:.2f} s p50, {most:.2f} s at most"
+        print(f"reflex to moving again: {told}")
 
 
 def chunks_of(checkpoint: Path, seed: int) -> list[list[np.ndarray]]:
@@ -139,31 +160,27 @@ def chunks_of(checkpoint: Path, seed: int) -> list[list[np.ndarray]]:
     return result
 
 
-def ready(rehearsal: Rehearsal) -> bool:
-    """Recovers where a motion was aborted, and enables; whether a chunk is wanted now."""
-    if rehearsal.level != 0:
-        rehearsal.spin(0.5)
-        try:
-            rehearsal.call("franka", "error_recovery", ANSWER_S)
-            rehearsal.call("streamer", "reset_fault", ANSWER_S)
-        except RuntimeError as error:
-            print(error)
+def ready(rehearsal: Rehearsal, link: RecoveryLink) -> bool:
+    """Recovers by the documented steps where a motion was aborted, and enables; whether a chunk is wanted now."""
+    fault = rehearsal.streamer is not None and rehearsal.streamer.state is State.FAULT
+    if rehearsal.level != 0 or fault:
+        print(f"{rehearsal.status}; {rehearsal.streamer}")
+        for outcome in link.recover(find_arm("fr3_fci")):
+            if not outcome.ok:
+                print(f"not recovered: {outcome}")
     if not rehearsal.spin_until(lambda: rehearsal.level == 0, ANSWER_S):
         return False
-    if rehearsal.streamer is not None and not rehearsal.wanted:
+    if not rehearsal.wanted:
         try:
-            if rehearsal.streamer.state is State.FAULT:
-                print(f"fault: {rehearsal.streamer}")
-                rehearsal.call("streamer", "reset_fault", ANSWER_S)
             rehearsal.enable()
         except RuntimeError as error:
             print(error)
     return rehearsal.spin_until(lambda: rehearsal.wanted, ANSWER_S)
 
 
-def play(rehearsal: Rehearsal, phase: Phase, chunks: list[np.ndarray]) -> None:
+def play(rehearsal: Rehearsal, link: RecoveryLink, phase: Phase, chunks: list[np.ndarray]) -> None:
     """Goes to where the first chunk begins, and follows all."""
-    if not chunks or not ready(rehearsal):
+    if not chunks or not ready(rehearsal, link):
         return
     begin_s = rehearsal.now_s()
     rehearsal.commands.clear()
@@ -186,9 +203,9 @@ def play(rehearsal: Rehearsal, phase: Phase, chunks: list[np.ndarray]) -> None:
     note(rehearsal, phase, begin_s)
 
 
-def teleoperate(rehearsal: Rehearsal, phase: Phase, seconds: float) -> None:
+def teleoperate(rehearsal: Rehearsal, link: RecoveryLink, phase: Phase, seconds: float) -> None:
     """Swings all joints about where they are, each with a period of its own."""
-    if not ready(rehearsal):
+    if not ready(rehearsal, link):
         return
     rehearsal.commands.clear()
     rehearsal.joints.clear()
@@ -210,6 +227,31 @@ def teleoperate(rehearsal: Rehearsal, phase: Phase, seconds: float) -> None:
             break
     rehearsal.spin(1.0)
     note(rehearsal, phase, begin_s)
+
+
+def recover_from(rehearsal: Rehearsal, arm: SimulatedArm, link: RecoveryLink, error: str) -> float | None:
+    """Seconds from a reflex in mid motion until the arm moves again; None where it does not."""
+    if not ready(rehearsal, link):
+        return None
+    start = rehearsal.q
+    if not begins_to_move(rehearsal, rehearsal.arm.clip(start + REFLEX_STEP_RAD, AWAY_RAD)):
+        return None
+    begin_s = rehearsal.now_s()
+    arm.tell(f"reflex {error}")
+    rehearsal.spin_until(lambda: rehearsal.level not in (0, None), ANSWER_S)
+    if not ready(rehearsal, link) or not begins_to_move(rehearsal, start):
+        return None
+    return round(rehearsal.now_s() - begin_s, 3)
+
+
+def begins_to_move(rehearsal: Rehearsal, goal: np.ndarray) -> bool:
+    rehearsal.send_chunk(ramp(rehearsal.q, goal))
+    return rehearsal.spin_until(lambda: speed(rehearsal) > MOVING_RAD_S, ANSWER_S)
+
+
+def speed(rehearsal: Rehearsal) -> float:
+    """Of the fastest joint, rad/s."""
+    return float(np.abs(rehearsal.joints[-1].dq).max())
 
 
 def note(rehearsal: Rehearsal, phase: Phase, begin_s: float) -> None:

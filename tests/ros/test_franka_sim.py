@@ -6,6 +6,8 @@ motion is recovered from and done again, as an operator would do; any other reas
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -62,7 +64,7 @@ class Session:
         self.rehearsal, self.graph = stack.enter_context(rehearsing(folder, DOMAIN, log, **franka))
 
     def start_server(self) -> None:
-        self.process = self._server.enter_context(running_server(self.program, self.folder / "server.log"))
+        self.arm = self._server.enter_context(running_server(self.program, self.folder / "server.log"))
 
     def stop_server(self) -> None:
         self._server.close()
@@ -145,6 +147,68 @@ def test_where_nobody_answers_the_remedy_is_said(program):
         assert "127.0.0.1 is not reached" in link.status.message and "activate FCI in Desk" in link.status.message
         with pytest.raises(RuntimeError, match=r"not recovered: 127.0.0.1 is not reached"):
             link.recover()
+
+
+def test_a_guided_arm_goes_where_it_is_pushed_and_stays_there(program, tmp_path):
+    """A leader, at an address of its own."""
+    with (
+        running_server(program, tmp_path / "leader.log", "127.0.0.2") as arm,
+        closing(FrankaLink(FrankaConfig(robot_ip="127.0.0.2", guided=True), FR3)) as link,
+    ):
+        until(lambda: link.status.mode == "guiding" and link.controlled)
+        before = link.reading.q
+        arm.tell("push 4 2.0")
+        until(lambda: link.reading.q[3] > before[3] + 0.1)
+        arm.tell("push 4 0.0")
+        until(lambda: np.abs(link.reading.dq).max() < 1e-3)
+        assert link.reading.q[3] > before[3] + 0.1 and link.controlled
+        with pytest.raises(ValueError, match="guided by hand"):
+            link.follow(np.array([1.0]), before[None], None)
+
+
+def test_a_rehearsal_has_several_arms_and_takes_what_is_typed(program):
+    command = [sys.executable, "-m", "genima_ros.cli.main", "rehearse", "--arms", "2", "--server", str(program)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            answers = [process.stdout.readline() for _ in range(2)]
+            assert answers == ["an FR3 answers at 127.0.0.1\n", "an FR3 answers at 127.0.0.2; Ctrl-C ends it\n"]
+            robots = [connect(FrankaConfig(robot_ip=f"127.0.0.{k}")) for k in (1, 2)]
+            process.stdin.write("2 user_stopped\n7 guiding\nfall over\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "there is no arm 7; valid are 1 to 2\n"
+            assert "'fall over' is not understood" in process.stdout.readline()
+            until(lambda: robots[1].read_once().robot_mode == "user_stopped")
+            assert robots[0].read_once().robot_mode == "idle"
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_what_an_operator_does_at_the_arm_is_respected(program, tmp_path):
+    """User stop, guiding by the vendor's buttons, and a system version that is not ours."""
+    with running_server(program, tmp_path / "arm.log", "127.0.0.2") as arm:
+        arm.tell("refuse")
+        with closing(FrankaLink(FrankaConfig(robot_ip="127.0.0.2"), FR3)) as link:
+            until(lambda: link.status.level is Level.ERROR)
+            assert "Incompatible library version" in link.status.message
+            assert "its system version and this franka-rs do not fit" in link.status.message
+            arm.tell("accept")
+            until(lambda: link.controlled and link.status.level is Level.OK)
+            arm.tell("user_stopped")
+            until(lambda: not link.controlled)
+            assert link.status.level is Level.ERROR
+            for mode, words in (("user_stopped", "user stop"), ("guiding", "guid")):
+                arm.tell(mode)
+                until(lambda mode=mode: link.status.mode == mode)
+                assert not link.controlled and link.status.level is not Level.OK
+                with pytest.raises(RuntimeError, match=words):
+                    link.recover()
+                with pytest.raises(ValueError, match="the arm is not controlled"):
+                    link.follow(np.array([1.0]), FR3.home[None], None)
+            arm.tell("idle")
+            until(lambda: link.status.mode == "idle")
+            assert not link.controlled, "it begins again only when it is told to"
+            assert link.recover() == "recovered: it holds where it is"
 
 
 def test_the_arm_is_held_and_nothing_moves_before_it_is_enabled(session):
@@ -233,6 +297,24 @@ def test_an_arm_whose_cable_was_pulled_comes_back_by_recovery_only(session):
     session.wait(lambda: r.level == Level.ERROR and "genima recover" in r.status.message, "it is not found again")
     session.recover()
     session.attempt(lambda: session.move(r.q + AWAY))
+
+
+@pytest.mark.parametrize("error", ["joint_motion_generator_velocity_limits_violation", "joint_velocity_violation"])
+def test_a_reflex_in_mid_motion_stops_the_arm_until_it_is_recovered(session, error):
+    """Raised by the simulated arm itself, as all of its reasons are; `genima bench fci` goes through them."""
+    r = session.rehearsal
+
+    def begin():
+        session.wait(lambda: r.wanted or session.lost(), "no chunk is wanted")
+        r.send_chunk(ramp(r.q, r.q + AWAY))
+        session.wait(lambda: np.abs(r.joints[-1].dq).max() > 0.05 or session.lost(), "it does not move")
+
+    session.attempt(begin)
+    session.arm.tell(f"reflex {error}")
+    session.wait(lambda: r.level == Level.ERROR and error in r.status.message, "there is no reflex")
+    session.wait(lambda: np.abs(r.joints[-1].dq).max() < 1e-2, "it does not rest")
+    session.recover()
+    session.attempt(lambda: session.move(r.q - AWAY))
 
 
 def test_a_second_driver_waits_and_says_so(session):
