@@ -10,8 +10,9 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -287,21 +288,7 @@ def slug(name: str) -> str:
 
 def printed(run: Callable[[], object]) -> str:
     """What a call prints before it ends."""
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), columns(HELP_COLUMNS), contextlib.suppress(SystemExit):
+    output, wide = io.StringIO(), patch.dict(os.environ, COLUMNS=str(HELP_COLUMNS))
+    with contextlib.redirect_stdout(output), wide, contextlib.suppress(SystemExit):
         run()
     return re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue()).strip()
-
-
-@contextlib.contextmanager
-def columns(number: int) -> Iterator[None]:
-    """Inside, help is as wide as a terminal of that many columns."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(number)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
