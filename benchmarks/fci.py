@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
+from _rehearsal import DT_S, Rehearsal, ramp, rehearsing
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +26,6 @@ from genima_core.files import write_json
 from genima_core.franka.server import find_server, running_server
 from genima_core.policy import Policy
 from genima_core.streaming.states import State
-from genima_ros.clients.rehearsal import DT_S, Rehearsal, ramp, rehearsing
 
 TASKS = ("press_switch", "turn_tap", "take_lid_off_saucepan")
 EPISODES = 4
