@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
+from _rehearsal import DT_S, Rehearsal, ramp, rehearsing
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +30,6 @@ from genima_core.policy import Policy
 from genima_core.streaming.states import State
 from genima_ros.arms import find_arm
 from genima_ros.clients.recovery_client import RecoveryLink
-from genima_ros.clients.rehearsal import DT_S, Rehearsal, ramp, rehearsing
 
 TASKS = ("press_switch", "turn_tap", "take_lid_off_saucepan")
 EPISODES = 4

@@ -50,11 +50,8 @@ def read_text(path: Path, most_bytes: int = MAX_JSON_BYTES) -> str:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise ValueError(f"{path} is larger than {most_bytes / 1e6:.1f} MB, the most that is read of such a file")
-    try:
-        with explained(f"{path} is damaged: it is not UTF-8 text"):
-            return data.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: it is not UTF-8 text ({error})") from error
+    with explained(f"{path} is damaged: it is not UTF-8 text"):
+        return data.decode()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -58,8 +58,6 @@ SHORT = {
     "genima_ros.nodes.cameras": "a camera source is a file",
     "genima_ros.nodes.__main__": "what `python -m genima_ros.nodes NAME` runs",
     "launch": "a launch file is a graph",
-    "genima_core.sim.meshes": "used by the scene, the collision check and the markers",
-    "genima_core.targets.views": "used by rendering and by drawing, which do not know each other",
 }
 """Module, or folder of modules, of fewer than 25 lines, and the reason."""
 

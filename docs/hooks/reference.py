@@ -1,6 +1,5 @@
 """Writes the reference from the code: command line, graphs, nodes, topics, the library's names and all modules."""
 
-import ast
 import contextlib
 import dataclasses
 import importlib
@@ -9,10 +8,12 @@ import io
 import json
 import os
 import re
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -86,10 +87,10 @@ def nodes_page() -> str:
     for file in node_files():
         lines += ["", f"## {file.stem}", "", indent_lists(docstring_of(file)), ""]
         kind = parameters_of(file)
-        comments = comments_of(kind)
+        members = code()[f"{kind.__module__}.{kind.__name__}"].all_members
         lines += ["| parameter | type | default | |", "|---|---|---|---|"]
         for field in dataclasses.fields(kind):
-            comment = comments.get(field.name, "")
+            comment = comment_on(members[field.name])
             lines.append(row(f"`{field.name}`", f"`{type_of(field)}`", f"`{shown(field)}`", comment))
     return "\n".join(lines)
 
@@ -107,7 +108,7 @@ def topics_page() -> str:
         "| topic | type | QoS | from | to | |",
         "|---|---|---|---|---|---|",
     ]
-    comments = comments_in(ast.parse(Path(interfaces.__file__).read_text()))
+    comments = {name: comment_on(item) for name, item in code()[interfaces.__name__].attributes.items()}
     for name, topic in topics().items():
         ends = [
             ", ".join(node_link(node) for node, text in documents.items() if names(section(text, title), topic.name))
@@ -136,7 +137,8 @@ def library_page() -> str:
     ]
     for name in genima_core.__all__:
         module = genima_core._modules()[name]
-        lines.append(row(f"[`{name}`][{module}.{name}]", summary_of(module, name)))
+        summary = comment_on(code()[f"{module}.{name}"]).partition("\n\n")[0]
+        lines.append(row(f"[`{name}`][{module}.{name}]", summary))
     return "\n".join(lines)
 
 
@@ -176,11 +178,24 @@ def node_files() -> list[Path]:
     return sorted(NODES.glob("*_node.py"))
 
 
+@cache
+def code() -> griffe.ModulesCollection:
+    """Both packages, read without importing them."""
+    loader = griffe.GriffeLoader(search_paths=[ROOT])
+    for package in ("genima_core", "genima_ros"):
+        loader.load(package)
+    return loader.modules_collection
+
+
+def comment_on(item: griffe.Object | griffe.Alias) -> str:
+    """The docstring of a class or function, the string below an assignment; "" without one."""
+    return item.docstring.value if item.docstring else ""
+
+
 def docstring_of(file: Path) -> str:
     """Of the class of the node that a file holds."""
-    body = ast.parse(file.read_text()).body
-    node = next(item for item in body if isinstance(item, ast.ClassDef) and item.name.endswith("Node"))
-    return inspect.cleandoc(ast.get_docstring(node) or "")
+    kinds = code()[f"genima_ros.nodes.{file.stem}"].classes.items()
+    return next(comment_on(kind) for name, kind in kinds if name.endswith("Node") and not kind.is_alias)
 
 
 def section(text: str, title: str) -> str:
@@ -207,40 +222,12 @@ def parameters_of(file: Path) -> type:
     return getattr(importlib.import_module(f"genima_ros.nodes.{file.stem}"), found[1])
 
 
-def comments_of(kind: type) -> dict[str, str]:
-    """The strings below the fields of a dataclass and of its bases."""
-    comments: dict[str, str] = {}
-    for base in reversed(kind.__mro__[:-1]):
-        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        comments |= comments_in(body)
-    return comments
-
-
-def comments_in(tree: ast.Module | ast.ClassDef) -> dict[str, str]:
-    """The string below each assignment."""
-    comments = {}
-    for item, below in zip(tree.body, tree.body[1:], strict=False):
-        target = getattr(item, "target", None) or getattr(item, "targets", [None])[0]
-        if isinstance(target, ast.Name) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            comments[target.id] = inspect.cleandoc(str(below.value.value))
-    return comments
-
-
 def topics() -> dict[str, interfaces.Topic]:
     """Constants by their names, and those of each camera."""
     found = {name: value for name, value in vars(interfaces).items() if isinstance(value, interfaces.Topic)}
     for make in (interfaces.camera_image, interfaces.camera_info, interfaces.target_image):
         found[make.__name__] = make("<camera>")
     return found
-
-
-def summary_of(module: str, name: str) -> str:
-    """First line of the docstring of a name, or the string below its assignment, read without importing."""
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
-    for item in tree.body:
-        if isinstance(item, ast.ClassDef | ast.FunctionDef) and item.name == name:
-            return (ast.get_docstring(item) or "").partition("\n\n")[0]
-    return comments_in(tree).get(name, "").partition("\n\n")[0]
 
 
 def node_link(node: str) -> str:
@@ -287,21 +274,7 @@ def slug(name: str) -> str:
 
 def printed(run: Callable[[], object]) -> str:
     """What a call prints before it ends."""
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), columns(HELP_COLUMNS), contextlib.suppress(SystemExit):
+    output, wide = io.StringIO(), patch.dict(os.environ, COLUMNS=str(HELP_COLUMNS))
+    with contextlib.redirect_stdout(output), wide, contextlib.suppress(SystemExit):
         run()
     return re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue()).strip()
-
-
-@contextlib.contextmanager
-def columns(number: int) -> Iterator[None]:
-    """Inside, help is as wide as a terminal of that many columns."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(number)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before

@@ -111,21 +111,21 @@ def moved(T_a_b: np.ndarray, x: np.ndarray) -> np.ndarray:
     return make_transform(T_a_b[:3, :3] @ Rotation.from_rotvec(x[:3]).as_matrix(), T_a_b[:3, 3] + x[3:6])
 
 
-def best_guess(views: Sequence[PoseView]) -> tuple[str, Poses]:
-    """Closed-form method and poses with the smallest reprojection errors.
+def best_guess(views: Sequence[PoseView]) -> Poses:
+    """The closed form's poses with the smallest reprojection errors.
 
-    Methods are tried on all views and on parts of them, because a bad view may spoil those that contain it. ValueError
-    if there are too few views, or too little rotation.
+    It is tried on all views and on parts of them, because a bad view may spoil those that contain it. ValueError if
+    there are too few views, or too little rotation.
     """
     if len(views) < MIN_VIEWS:
         raise ValueError(f"{len(views)} views of the board do not determine where it is; take {MIN_VIEWS} or more")
-    guesses = [guess for part in _parts(views) for guess in closed_forms(part)]
+    guesses = [poses for part in _parts(views) if (poses := closed_form(part)) is not None]
     if not guesses:
         why = "the hand hardly turned, or about one axis only; turn it by 30 degrees or more about different axes"
         raise ValueError(f"{len(views)} views of the board determine nothing: {why}")
     reprojection = Reprojection(views)
     # The median: half of the views may be wrong.
-    return min(guesses, key=lambda guess: np.median(reprojection.rms_px(*guess[1])))
+    return min(guesses, key=lambda poses: np.median(reprojection.rms_px(*poses)))
 
 
 def _parts(views: Sequence[PoseView]) -> Iterator[Sequence[PoseView]]:
@@ -136,18 +136,12 @@ def _parts(views: Sequence[PoseView]) -> Iterator[Sequence[PoseView]]:
                 yield part
 
 
-def closed_forms(views: Sequence[PoseView]) -> Iterator[tuple[str, Poses]]:
-    """Name and poses of each method that solves T_mount_other @ T_other_board = T_mount_cam @ T_cam_board."""
+def closed_form(views: Sequence[PoseView]) -> Poses | None:
+    """What solves T_mount_other @ T_other_board = T_mount_cam @ T_cam_board, from the motions between views (AX = XB;
+    Park and Martin 1994); None where they turn about one axis only.
+    """
     T_mount_other = np.stack([view.T_mount_other for view in views])
-    T_cam_board = np.stack([view.T_cam_board for view in views])
-    for method, solver in {"motions": from_motions, "rotations": from_rotations}.items():
-        if (poses := solver(T_mount_other, T_cam_board)) is not None:
-            yield method, poses
-
-
-def from_motions(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Poses | None:
-    """From the motions between views (AX = XB; Park and Martin 1994); None where they turn about one axis only."""
-    T_other_mount = invert(T_mount_other)
+    T_cam_board, T_other_mount = np.stack([view.T_cam_board for view in views]), invert(T_mount_other)
     i, j = np.triu_indices(len(T_mount_other), 1)
     A = T_mount_other[j] @ T_other_mount[i]
     B = T_cam_board[j] @ invert(T_cam_board[i])
@@ -164,27 +158,6 @@ def from_motions(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Poses | 
     return T_mount_cam, mean_pose(T_other_mount @ T_mount_cam @ T_cam_board)
 
 
-def from_rotations(T_mount_other: np.ndarray, T_cam_board: np.ndarray) -> Poses | None:
-    """Both rotations at once, then both positions (Shah 2013); None where they are not determined."""
-    R_a, R_b = T_mount_other[:, :3, :3], T_cam_board[:, :3, :3]
-    K = sum(np.kron(b, a) for a, b in zip(R_a, R_b, strict=True))
-    U, size, Vt = np.linalg.svd(K)
-    if size[1] > (1 - 1e-6) * size[0]:
-        return None
-    # R_a R_other_board = R_mount_cam R_b; vec() stacks columns.
-    R_mount_cam, R_other_board = (_nearest_rotation(vector.reshape(3, 3).T) for vector in (U[:, 0], Vt[0]))
-    left = np.concatenate([np.broadcast_to(np.eye(3), R_a.shape), -R_a], axis=2).reshape(-1, 6)
-    right = (T_mount_other[:, :3, 3] - T_cam_board[:, :3, 3] @ R_mount_cam.T).reshape(-1)
-    positions = np.linalg.lstsq(left, right)[0]
-    return make_transform(R_mount_cam, positions[:3]), make_transform(R_other_board, positions[3:])
-
-
 def mean_pose(T_a_b: np.ndarray) -> np.ndarray:
     """One pose for several measured ones (n, 4, 4): mean rotation, median position."""
     return make_transform(Rotation.from_matrix(T_a_b[:, :3, :3]).mean().as_matrix(), np.median(T_a_b[:, :3, 3], axis=0))
-
-
-def _nearest_rotation(M: np.ndarray) -> np.ndarray:
-    """The rotation in a matrix that is one times any number, which may be negative."""
-    U, _, Vt = np.linalg.svd(np.sign(np.linalg.det(M)) * M)
-    return U @ Vt

@@ -57,8 +57,6 @@ class Solution:
     T_mount_cam: np.ndarray
     T_other_board: np.ndarray
     """The board in what carries it: the base for a camera on the hand, else the hand."""
-    method: str
-    """Closed form whose result was refined."""
     rms_px: float
     """Over all corners of the views that were used."""
     residuals: tuple[Residual, ...]
@@ -87,8 +85,7 @@ class Solution:
 def solve(camera: RigCamera, samples: SampleSet) -> Solution:
     """Extrinsics of a camera from all views that agree; ValueError if they are too few, or the hand hardly turned."""
     views = pose_views(camera, samples)
-    method, guess = best_guess(views)
-    used, poses = _agreeing(views, guess)
+    used, poses = _agreeing(views, best_guess(views))
     while True:
         kept = list(compress(views, used))
         without = [Reprojection(kept[:i] + kept[i + 1 :]).refine(*poses) for i in range(len(kept))]
@@ -106,7 +103,6 @@ def solve(camera: RigCamera, samples: SampleSet) -> Solution:
         camera.mount,
         views[0].camera,
         *poses,
-        method,
         reprojection.total_rms_px(*poses),
         tuple(
             next(of_kept) if flag else _residual(view, *poses, used=False)
@@ -180,5 +176,5 @@ class _Solutions:
 def load_solutions(path: Path) -> dict[str, Solution]:
     """Camera name to solution; FileNotFoundError or ValueError if it is not a file of `save_solutions`."""
     with explained(f"{path} holds no solutions of genima calibrate solve"):
-        stored = from_overrides(_Solutions, read_json(path), "the file")
+        stored = from_overrides(_Solutions, read_json(path), "the file", strict=False)
     return {solution.camera: solution for solution in stored.solutions}

@@ -13,7 +13,7 @@ from genima_core.geometry import make_transform, opencv_to_opengl, to_quat_wxyz
 from genima_core.sim import experts
 from genima_core.sim.arm import HAND_BODY, TCP_SITE
 from genima_core.sim.inverse_kinematics import InverseKinematics, point_down
-from genima_core.sim.perturbations import Perturbations
+from genima_core.sim.perturbations import PERTURBATIONS, choose
 from genima_core.sim.scene import PHYSICS_STEP_S, build_scene
 from genima_core.sim.task import Task
 
@@ -51,7 +51,7 @@ class Cell(Environment):
         ValueError: an unknown perturbation. RuntimeError: the task's ranges leave no room for its objects.
         """
         self.task, self.name, self.rig = task, task.name, rig
-        self._perturbations = Perturbations(perturbations)
+        self._perturbations = {name: PERTURBATIONS[name]() for name in choose(perturbations)}
         width, height = rig.size
         self._supersample = 2 if max(rig.size) <= SMALL_VIEW_PX else 1
         self._buffer_size = width * self._supersample, height * self._supersample
@@ -61,7 +61,8 @@ class Cell(Environment):
         objects = [geom for geom in spec.geoms if geom not in room]
         if add is not None:
             add(spec)
-        self._perturbations.build(spec)
+        for perturbation in self._perturbations.values():
+            perturbation.build(spec)
         self.model = spec.compile()
         self.task_geoms = np.array([geom.id for geom in objects], dtype=int)
         self.data = mujoco.MjData(self.model)
@@ -80,7 +81,7 @@ class Cell(Environment):
     @property
     def perturbations(self) -> tuple[str, ...]:
         """Names of this cell's perturbations."""
-        return self._perturbations.names
+        return tuple(self._perturbations)
 
     @property
     def seen_rig(self) -> CameraRig:
@@ -137,7 +138,8 @@ class Cell(Environment):
         before = self.data.qpos[self._q], self.data.qvel[self._dq], self.data.ctrl[self._ctrl]
         self.task.variation = self.variations[variation_of(seed, len(self.variations))]
         self.instruction = self.task.say(word_rng, wording)
-        self._perturbations.clear(self)
+        for perturbation in self._perturbations.values():
+            perturbation.clear(self)
         self._place_objects(task_rng)
         if start == "here":
             self._set_arm(*before)
@@ -145,7 +147,9 @@ class Cell(Environment):
             self.place_arm(self.arm.home + start_rng.normal(0.0, HOME_NOISE_RAD, 7), 1.0)
         else:
             self._place_arm_anywhere(start_rng)
-        self._perturbations.apply(self, perturbation_seeds)
+        for seeds, name in zip(perturbation_seeds.spawn(len(PERTURBATIONS)), PERTURBATIONS, strict=True):
+            if name in self._perturbations:
+                self._perturbations[name].apply(self, np.random.default_rng(seeds))
         mujoco.mj_forward(self.model, self.data)
 
     def step(self, q_command: np.ndarray, gripper_command: float, duration_s: float) -> None:
@@ -179,17 +183,13 @@ class Cell(Environment):
         return image if self._supersample == 1 else cv2.resize(image, self.rig.size, interpolation=cv2.INTER_AREA)
 
     def T_base_tcp(self) -> np.ndarray:
-        return self.site_pose(TCP_SITE)
+        site = self.data.site(TCP_SITE)
+        return make_transform(site.xmat.reshape(3, 3), site.xpos)
 
     def body_pose(self, name: str) -> np.ndarray:
         """T_base_body (4, 4)."""
         body = self.data.body(name)
         return make_transform(body.xmat.reshape(3, 3), body.xpos)
-
-    def site_pose(self, name: str) -> np.ndarray:
-        """T_base_site (4, 4)."""
-        site = self.data.site(name)
-        return make_transform(site.xmat.reshape(3, 3), site.xpos)
 
     def joint_position(self, name: str) -> float:
         """Position of a task's hinge (rad) or slide (m)."""

@@ -200,28 +200,6 @@ def choose(names: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in PERTURBATIONS if name in given or ALL in given)
 
 
-class Perturbations:
-    """The perturbations of one cell."""
-
-    def __init__(self, names: str | Iterable[str]) -> None:
-        """ValueError: an unknown name, see `choose`."""
-        self.names = choose(names)
-        self._kinds = [PERTURBATIONS[name]() for name in self.names]
-
-    def build(self, spec: mujoco.MjSpec) -> None:
-        for kind in self._kinds:
-            kind.build(spec)
-
-    def clear(self, cell: "Cell") -> None:
-        for kind in self._kinds:
-            kind.clear(cell)
-
-    def apply(self, cell: "Cell", seeds: np.random.SeedSequence) -> None:
-        streams = dict(zip(PERTURBATIONS, seeds.spawn(len(PERTURBATIONS)), strict=True))
-        for name, kind in zip(self.names, self._kinds, strict=True):
-            kind.apply(cell, np.random.default_rng(streams[name]))
-
-
 def recolour(model: mujoco.MjModel, geoms: np.ndarray, rng: np.random.Generator) -> None:
     """Gives geoms new colours; geoms of one body that shared a colour share the new one."""
     parts: dict[tuple, tuple[float, float, float]] = {}

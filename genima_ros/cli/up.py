@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -20,9 +20,6 @@ from genima_ros.graph import graph
 from genima_ros.graph.graph import READY_S, describe_graph
 from genima_ros.graph.modes import MODES, Argument, get_mode, spoken
 from genima_ros.share import share_folder
-
-if TYPE_CHECKING:
-    pass
 
 SPIN_S = 0.1
 SOLVED = "solved; for the next one: genima scene"

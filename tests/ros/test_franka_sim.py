@@ -19,6 +19,8 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("franka")
 
+from _rehearsal import Rehearsal, ramp, rehearsing
+
 from genima_core.arm import FR3, PANDA
 from genima_core.arm_status import Level
 from genima_core.franka.config import FrankaConfig
@@ -27,7 +29,6 @@ from genima_core.franka.server import find_server, running_server
 from genima_core.streaming.states import State
 from genima_ros.arms import find_arm
 from genima_ros.clients.recovery_client import RecoveryLink
-from genima_ros.clients.rehearsal import Rehearsal, ramp, rehearsing
 from genima_ros.graph.processes import RunningGraph
 from genima_ros.messages import interfaces
 

@@ -27,7 +27,7 @@ def test_every_frame_matches_forward_kinematics(cell, q):
     expected = PANDA.forward_kinematics(q)
     for i, frame in enumerate(FRAMES):
         pose = (
-            cell.site_pose("tcp")
+            cell.T_base_tcp()
             if frame == "tcp"
             else cell.body_pose("hand")
             if frame == "hand"

@@ -1,11 +1,10 @@
 """Put a basketball into a hoop: one of two balls, told apart by their colour."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import (
     COLOURS,
     LOOSE,
@@ -22,9 +21,6 @@ from genima_core.sim.shapes import (
 )
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, carry, down, let_go, pick, rise, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 HOOP_X_RANGE_M, HOOP_Y_RANGE_M, HOOP_YAW_RANGE_RAD = (0.52, 0.60), (-0.22, 0.22), (-0.5, 0.5)
 """Of the ring's middle; the board stands behind it as seen from the base, turned about the ring by the yaw."""
@@ -82,7 +78,7 @@ class BasketballInHoop(Task):
                 seam = turned(spec, body, profile, COLOURS["black"])
                 seam.quat = Rotation.from_euler("xz", angles, degrees=True).as_quat(scalar_first=True)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         middle = np.array([rng.uniform(*HOOP_X_RANGE_M), rng.uniform(*HOOP_Y_RANGE_M), 0.0])
         R_base_hoop = facing_away(middle, rng.uniform(*HOOP_YAW_RANGE_RAD))
         cell.place("hoop", middle, R_base_hoop)
@@ -92,15 +88,15 @@ class BasketballInHoop(Task):
             cell.place(f"{colour}_ball", (*place, BALL_RADIUS_M), Rotation.random(rng=rng).as_matrix())
         self._scored = False
 
-    def update(self, cell: "Cell") -> None:
+    def update(self, cell: Cell) -> None:
         x, y, z = cell.data.body(self._ball).xpos - cell.data.body("hoop").xpos
         if np.hypot(x, y) < RING_RADIUS_M and NET_M / 4 < RING_HEIGHT_M - z < NET_M:
             self._scored = self._scored or not cell.holds(self._ball)
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return self._scored
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self._scored:
             return (straight(cell.T_base_tcp(), 1.0),)
         p_ball = cell.body_pose(self._ball)[:3, 3]

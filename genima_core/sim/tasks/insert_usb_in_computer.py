@@ -1,11 +1,10 @@
 """Insert a USB stick into a computer: one of two sticks, told apart by their colour, pushed into the port in front."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
 from genima_core.geometry import invert, make_transform
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import (
     COLOURS,
     LOOSE,
@@ -20,9 +19,6 @@ from genima_core.sim.shapes import (
 )
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import SETTLE_S, Waypoint, carry, down, pick, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 COMPUTER_X_RANGE_M, COMPUTER_Y_RANGE_M = (0.56, 0.64), (-0.16, 0.16)
 """Of the middle of its front."""
@@ -79,7 +75,7 @@ class InsertUsbInComputer(Task):
             box(stick, tuple(np.array(STICK_M) / 2), colour=COLOURS[colour], mass=STICK_KG, **LOOSE)
             box(stick, tuple(np.array(TIP_M) / 2), (TIP_MIDDLE_M, 0, 0), COLOURS["steel"], mass=STICK_KG / 5, **LOOSE)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         front = np.array([rng.uniform(*COMPUTER_X_RANGE_M), rng.uniform(*COMPUTER_Y_RANGE_M), 0.0])
         R_base_computer = facing_away(front, rng.uniform(*YAW_RANGE_RAD))
         cell.place("computer", front, R_base_computer)
@@ -89,11 +85,11 @@ class InsertUsbInComputer(Task):
             R_base_stick = facing_away(place, rng.uniform(*YAW_RANGE_RAD))
             cell.place(f"{colour}_usb", (*place, STICK_M[2] / 2), R_base_stick)
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         x, y, z, _ = invert(self._port(cell)) @ cell.body_pose(self._stick) @ [TIP_MIDDLE_M, 0.0, 0.0, 1.0]
         return bool(x > INSERTED_M and abs(y) < PORT_M[1] / 2 and abs(z) < PORT_M[2] / 2)
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         T_base_stick, T_base_port = cell.body_pose(self._stick), self._port(cell)
         grasp = down(T_base_stick[:3, 3] + [0.0, 0.0, ABOVE_M], heading(T_base_stick))
         picked = pick(cell, self._stick, grasp, CLEAR_M)
@@ -107,7 +103,7 @@ class InsertUsbInComputer(Task):
         T_before = shifted(T_goal, -BEFORE_M * T_base_port[:3, 0])
         return *picked, *carry(cell, picked, T_before, CLEAR_M), push
 
-    def _port(self, cell: "Cell") -> np.ndarray:
+    def _port(self, cell: Cell) -> np.ndarray:
         """T_base_port; its x axis leads in."""
         return cell.body_pose("computer") @ make_transform(np.eye(3), (0.0, 0.0, CASE_M[2] / 2))
 

@@ -1,17 +1,13 @@
 """Turn the lamp on: one of two table lamps, told apart by their colour, by the button on its foot."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
 from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, UNTOUCHED, ball, box, cylinder, facing_away, fixed, heading, sliding, turned
 from genima_core.sim.task import Task, polar
 from genima_core.sim.waypoints import Waypoint, down, offset, rise, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 RADIUS_RANGE_M, ASIDE_RANGE_RAD, YAW_RANGE_RAD = (0.40, 0.54), (0.27, 0.55), (-0.3, 0.3)
 """Of the buttons, seen from the arm's base; one lamp to the left, one to the right, yawed from that direction."""
@@ -59,7 +55,7 @@ class LampOn(Task):
             cap = sliding(lamp, name, (0, 0, FOOT_M), (0, 0, -1), (0.0, TRAVEL_M), 8.0, 0.0, **spring)
             cylinder(cap, CAP_RADIUS_M, CAP_M / 2, (0, 0, CAP_M / 2), COLOURS["white"], mass=0.05)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         self._lit.clear()
         for name, side in zip(self.variations, rng.permutation([-1, 1]), strict=True):
             bearing_rad, radius_m = side * rng.uniform(*ASIDE_RANGE_RAD), rng.uniform(*RADIUS_RANGE_M)
@@ -67,16 +63,16 @@ class LampOn(Task):
             cell.place(f"{name}_lamp", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
             cell.model.geom(f"{name}_bulb").rgba[:3] = DARK
 
-    def update(self, cell: "Cell") -> None:
+    def update(self, cell: Cell) -> None:
         for name in self.variations:
             if name not in self._lit and cell.joint_position(name) > PRESSED_M:
                 self._lit.add(name)
                 cell.model.geom(f"{name}_bulb").rgba[:3] = LIT
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return self.variation in self._lit
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return (straight(cell.T_base_tcp(), 0.0),)
         T_base_lamp = cell.body_pose(f"{self.variation}_lamp")

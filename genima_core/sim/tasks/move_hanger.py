@@ -1,18 +1,15 @@
 """Move a clothes hanger to the other rack: one of two hangers on a rack, told apart by their colour."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
 from genima_core.geometry import invert, make_transform
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, LOOSE, bar, box, cylinder, facing_away, fixed, heading, loose
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, let_go, pick, remaining, rise, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.50, 0.58), (0.18, 0.22), (-0.4, 0.4)
 """Of the racks' middles, to the left and to the right; their rails lie across the direction away from the arm."""
@@ -64,7 +61,7 @@ class MoveHanger(Task):
                 for start, end in pairwise(np.array(points)):
                     bar(hanger, BAR_M, start, end, colour, mass=mass, **LOOSE)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         racks = list(rng.permutation(["left_rack", "right_rack"]))
         poses = {}
         for name in sorted(racks):
@@ -80,12 +77,12 @@ class MoveHanger(Task):
             if colour == self.variation:
                 self._place_m = along_m
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         x, y, z = (invert(cell.body_pose(self._empty)) @ cell.body_pose(self._hanger))[:3, 3]
         hangs = abs(x) < NEAR_M and abs(y) < RAIL_M and abs(z - RACK_M - HANGS_M) < NEAR_M
         return bool(hangs and not cell.touching(self._hanger) & cell.fingers)
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return rise(cell, CLEAR_M, OPENING)
         T_base_hanger = cell.body_pose(self._hanger)

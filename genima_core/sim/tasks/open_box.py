@@ -1,16 +1,12 @@
 """Open a box: one of two boxes, told apart by their colour, by the handle of its lid."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, box, container, facing_away, fixed, handle, heading, hinged
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.41, 0.50), (0.13, 0.22), (-0.3, 0.3)
 """Of the middle of a box's front: one box is on the left, one on the right; straight is towards the arm."""
@@ -47,15 +43,15 @@ class OpenBox(Task):
             box(lid, label, (-half[0], 0, LID_M), COLOURS["white"])
             handle(lid, _handle(), (HANDLE_M, 0, 0), 0.035, COLOURS["steel"])
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         for colour, side in zip(self.variations, rng.permutation([-1, 1]), strict=True):
             place = (rng.uniform(*X_RANGE_M), side * rng.uniform(*Y_RANGE_M), 0.0)
             cell.place(f"{colour}_box", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position(_lid(self.variation)) >= OPEN_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         lid = _lid(self.variation)
         p_handle = (cell.body_pose(lid) @ [*_handle(), 1.0])[:3]
         across = heading(cell.body_pose(f"{self.variation}_box")) + np.pi / 2

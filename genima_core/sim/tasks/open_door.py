@@ -1,16 +1,12 @@
 """Open the door: its handle is pressed down, which unlatches it, and the door is pulled open by it."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, crank, cylinder, facing_away, fixed, heading, hinged, latch
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_crank
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.56, 0.68), (-0.22, 0.22), (-0.40, 0.45)
 """Of the middle of the closed door; straight is towards the arm."""
@@ -57,18 +53,18 @@ class OpenDoor(Task):
         crank(door, "door_handle", pivot, (ARM_M, 0), KNOB_M, (-1, 0, 0), (0.0, 0.75), COLOURS["steel"])
         latch(spec, "door")
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
         cell.place("door_frame", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def update(self, cell: "Cell") -> None:
+    def update(self, cell: Cell) -> None:
         if cell.joint_position("door_handle") >= UNLATCHED_RAD:
             cell.unlatch("door")
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position("door") >= OPEN_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         p_knob = (cell.body_pose("door_handle") @ [-KNOB_M, ARM_M, 0, 1.0])[:3]
         grasp = down(p_knob, heading(cell.body_pose("door")), TILT_RAD)
         to_rad = PRESSED_RAD, LED_RAD

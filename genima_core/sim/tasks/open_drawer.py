@@ -1,16 +1,12 @@
 """Open a drawer: the top, middle or bottom one of a chest, pulled out by its knob."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, container, cylinder, facing_away, fixed, heading, sliding
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, pick, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.69, 0.73), (-0.12, 0.12), (-0.25, 0.25)
 """Of the middle of the chest's front."""
@@ -49,14 +45,14 @@ class OpenDrawer(Task):
             cylinder(drawer, 0.006, KNOB_M / 2, at, COLOURS["steel"], axis="x", **UNTOUCHED)
             box(drawer, (0.010, KNOB_RADIUS_M, KNOB_RADIUS_M), (-KNOB_M, 0, DRAWER_M / 2), COLOURS["black"], mass=0.02)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
         cell.place("chest", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position(self.variation) > OPEN_M
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         T_base_drawer = cell.body_pose(self.variation)
         p_knob = T_base_drawer[:3, :3] @ [-KNOB_M, 0, DRAWER_M / 2] + T_base_drawer[:3, 3]
         grasp = down(p_knob, heading(T_base_drawer), TILT_RAD)

@@ -1,10 +1,9 @@
 """Open the grill: the domed lid of a barbecue is raised by its handle."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import (
     COLOURS,
     UNTOUCHED,
@@ -19,9 +18,6 @@ from genima_core.sim.shapes import (
 )
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.41, 0.54), (-0.25, 0.25), (-0.6, 0.6)
 """Of the middle of its front; straight is towards the arm."""
@@ -63,14 +59,14 @@ class OpenGrill(Task):
         out = np.array([-np.cos(HANDLE_AT_RAD), 0, np.sin(HANDLE_AT_RAD)])
         handle(lid, _handle(), -HANDLE_M * out, 0.06, COLOURS["wood"])
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
         cell.place("grill", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position("grill_lid") >= OPEN_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         p_handle = (cell.body_pose("grill_lid") @ [*_handle(), 1.0])[:3]
         grasp = down(p_handle, heading(cell.body_pose("grill")) + np.pi / 2)
         return turn_by_handle(cell, "grill_lid", grasp, LED_RAD, CLEAR_M, OPENING)

@@ -1,16 +1,12 @@
 """Open the washing machine: its round door swings aside, led by the grip at its edge."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, cylinder, facing_away, fixed, handle, heading, hinged
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.50, 0.67), (-0.20, 0.22), (-0.5, 0.5)
 """Of the middle of its front; straight is towards the arm."""
@@ -54,14 +50,14 @@ class OpenWashingMachine(Task):
         foot = (HANDLE_M - DOOR_THICK_M, 0, 0)
         handle(door, _handle(), foot, HANDLE_HALF_M, COLOURS["black"], "z", inset=FREE_M)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
         cell.place("washing_machine", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position("washing_machine_door") >= OPEN_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         top = np.add(_handle(), (0, 0, HANDLE_HALF_M - 0.012))
         p_top = (cell.body_pose("washing_machine_door") @ [*top, 1.0])[:3]
         grasp = down(p_top, heading(cell.body_pose("washing_machine")))

@@ -1,16 +1,12 @@
 """Open a window: the handle of the left or right casement is turned up, which unlatches it, and it is pulled open."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, box, crank, facing_away, fixed, heading, hinged, latch
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_crank
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.58, 0.68), (-0.18, 0.18), (-0.35, 0.35)
 """Of the middle of the window; straight is towards the arm."""
@@ -63,19 +59,19 @@ class OpenWindow(Task):
             crank(casement, f"{name}_handle", pivot, arm, KNOB_M, (side, 0, 0), (0.0, 1.85), steel)
             latch(spec, f"{name}_window")
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
         cell.place("window_frame", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def update(self, cell: "Cell") -> None:
+    def update(self, cell: Cell) -> None:
         for name in self.variations:
             if cell.joint_position(f"{name}_handle") >= UNLATCHED_RAD:
                 cell.unlatch(f"{name}_window")
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position(f"{self.variation}_window") >= OPEN_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         window, handle = f"{self.variation}_window", f"{self.variation}_handle"
         p_knob = (cell.body_pose(handle) @ [-KNOB_M, 0, -ARM_M, 1.0])[:3]
         grasp = down(p_knob, heading(cell.body_pose(window)), TILT_RAD)

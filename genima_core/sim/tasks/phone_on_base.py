@@ -1,12 +1,12 @@
 """Put a phone's handset onto its base: one of two handsets, told apart by their colour."""
 
 import itertools
-from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
 from genima_core.geometry import invert, make_transform
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import (
     COLOURS,
     LOOSE,
@@ -20,9 +20,6 @@ from genima_core.sim.shapes import (
 )
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, carry, down, let_go, pick, rise
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.42, 0.60), (-0.30, 0.30), (-0.6, 0.6)
 """Of the middles of base and handsets; the yaw is about the direction away from the arm."""
@@ -70,17 +67,17 @@ class PhoneOnBase(Task):
                 box(phone, half, (x, 0, PAD_M / 2), COLOURS[colour], mass=MASS_KG / 4, **LOOSE)
                 cylinder(phone, 0.014, 0.001, (x, 0, 0.0), COLOURS["black"], **UNTOUCHED)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         phones = tuple(f"{colour}_phone" for colour in self.variations)
         places = scatter(rng, 1 + len(phones), X_RANGE_M, Y_RANGE_M, APART_M)
         for body, place in zip(("base", *phones), places, strict=True):
             cell.place(body, (*place, 0.0), facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         off = cell.body_pose(self._phone)[:3, 3] - self._seat(cell)[:3, 3]
         return bool(np.linalg.norm(off) < NEAR_M) and not cell.touching(self._phone) & cell.fingers
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return rise(cell, CLEAR_M, 1.0)
         T_base_phone = cell.body_pose(self._phone)
@@ -89,7 +86,7 @@ class PhoneOnBase(Task):
         T_goal = self._seat(cell) @ invert(T_base_phone) @ (grasp if picked else cell.T_base_tcp())
         return *picked, *carry(cell, picked, T_goal, CLEAR_M), *let_go(T_goal)
 
-    def _seat(self, cell: "Cell") -> np.ndarray:
+    def _seat(self, cell: Cell) -> np.ndarray:
         """T_base_phone of a handset that is just about to lie on the base."""
         return cell.body_pose("base") @ make_transform(np.eye(3), (0.0, CRADLE_Y_M, BASE_HEIGHT_M + DROP_M))
 

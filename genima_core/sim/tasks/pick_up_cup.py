@@ -1,16 +1,12 @@
 """Pick up the cup: one of the cups that stand on the table, told apart by their colour."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, loose, vessel
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M = (0.40, 0.62), (-0.26, 0.26)
 APART_M = 0.17
@@ -36,15 +32,15 @@ class PickUpCup(Task):
         for colour in self.variations:
             vessel(spec, loose(spec, f"{colour}_cup"), RADIUS_M, HEIGHT_M, WALL_M, COLOURS[colour], MASS_KG, FOOT_M)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         places = scatter(rng, len(self.variations), X_RANGE_M, Y_RANGE_M, APART_M)
         for colour, place in zip(self.variations, places, strict=True):
             cell.place(f"{colour}_cup", (*place, 0.001))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.holds(self._cup) and cell.body_pose(self._cup)[2, 3] > LIFTED_M
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         p_cup = cell.body_pose(self._cup)[:3, 3]
         grasp = down(p_cup + [0.0, 0.0, HEIGHT_M - GRASP_BELOW_RIM_M])
         picked = pick(cell, self._cup, grasp, CLEAR_M)

@@ -1,16 +1,12 @@
 """Play Jenga: pull one of two blocks that stick out of a tower, told apart by colour, and let the tower stand."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, LOOSE, box, facing_away, heading, loose, yawed
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import SETTLE_S, Waypoint, down, let_go, pick, rise, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.57, 0.66), (-0.20, 0.20), (-0.3, 0.3)
 """Of the tower's middle; turned by so much against the direction away from the arm."""
@@ -52,7 +48,7 @@ class PlayJenga(Task):
             colour = COLOURS[name] if name in self.variations else WOODS[i % 2]
             box(loose(spec, name), half, colour=colour, mass=BLOCK_KG, **LOOSE | {"friction": WOOD_FRICTION})
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         self._middle = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0])
         R_base_tower = facing_away(self._middle, rng.uniform(*YAW_RANGE_RAD))
         sides = iter(rng.permutation(self.variations))
@@ -66,13 +62,13 @@ class PlayJenga(Task):
                 self._before[name] = self._middle + R_base_tower @ R_tower_block @ beside
                 cell.place(name, self._before[name], R_base_tower @ R_tower_block)
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         others = self._before.keys() - {self.variation}
         stands = all(np.linalg.norm(cell.body_pose(name)[:3, 3] - self._before[name]) < STANDS_M for name in others)
         beside_m = np.linalg.norm(cell.body_pose(self.variation)[:2, 3] - self._middle[:2])
         return bool(beside_m > OUTSIDE_M and stands and not cell.touching(self.variation) & cell.fingers)
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return rise(cell, CLEAR_M, OPENING)
         T_base_block = cell.body_pose(self.variation)

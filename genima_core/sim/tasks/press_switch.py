@@ -1,16 +1,12 @@
 """Press the switch: one of two big levers, told apart by their colour, down until it lies flat."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, box, cylinder, facing_away, fixed, heading, hinged
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, offset, rise, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.42, 0.62), (-0.28, 0.28), (-0.35, 0.35)
 """Of the levers' hinges; the yaw is about the direction away from the arm's base."""
@@ -51,17 +47,17 @@ class PressSwitch(Task):
             turned = (np.cos(UP_RAD / 2), 0.0, np.sin(UP_RAD / 2), 0.0)
             box(lever, half, middle, COLOURS[colour], mass=0.1, quat=turned)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         places = np.zeros((len(self.variations), 2))
         while np.linalg.norm(places[0] - places[1]) < APART_M:
             places = np.stack([rng.uniform(*X_RANGE_M, 2), rng.uniform(*Y_RANGE_M, 2)], axis=1)
         for colour, place in zip(self.variations, places, strict=True):
             cell.place(f"{colour}_base", (*place, 0.0), facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position(f"{self.variation}_switch") > PRESSED_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return (straight(cell.T_base_tcp(), 0.0),)
         T_base_switch = cell.body_pose(f"{self.variation}_base")

@@ -1,18 +1,14 @@
 """Push the button: one of three big round caps on springs, told apart by their colour."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
 from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
+from genima_core.sim.cell import Cell
 from genima_core.sim.inverse_kinematics import point_down
 from genima_core.sim.shapes import COLOURS, UNTOUCHED, box, cylinder, fixed, yawed
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, rise
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M = (0.34, 0.68), (-0.32, 0.32)
 APART_M = 0.19
@@ -52,19 +48,19 @@ class PushButton(Task):
             slide = {"type": mujoco.mjtJoint.mjJNT_SLIDE, "axis": [0, 0, 1], "limited": True, "range": [-TRAVEL_M, 0]}
             cap.add_joint(name=_cap(colour), stiffness=SPRING_N_M, springref=PRELOAD_M, damping=8.0, **slide)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         places = scatter(rng, len(self.variations), X_RANGE_M, Y_RANGE_M, APART_M)
         for colour, place in zip(self.variations, places, strict=True):
             cell.place(f"{colour}_button", (*place, 0.0), yawed(rng.uniform(-np.pi, np.pi)))
         self._deepest_m = 0.0
 
-    def update(self, cell: "Cell") -> None:
+    def update(self, cell: Cell) -> None:
         self._deepest_m = max(self._deepest_m, -cell.joint_position(_cap(self.variation)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return self._deepest_m >= PRESSED_M
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         contact = cell.body_pose(f"{self.variation}_button")[:3, 3] + [0, 0, CAP_TOP_M + FINGERTIP_BELOW_TCP_M]
         start = cell.T_base_tcp()[:3, 3]
         press = Waypoint(_above(contact, -PRESS_DEPTH_M), gripper=0.0, dwell_s=HOLD_S)

@@ -1,16 +1,12 @@
 """Put a book on the bookshelf: one of three that stand on the table, told apart by its colour."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, facing_away, fixed, heading, loose
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick, rise, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 SHELF_X_RANGE_M, SHELF_Y_RANGE_M, SHELF_YAW_RANGE_RAD = (0.62, 0.66), (-0.14, 0.14), (-0.2, 0.2)
 HALF_DEPTH_M, HALF_WIDTH_M, BOARD_M, SIDE_M = 0.065, 0.15, 0.008, 0.22
@@ -55,20 +51,20 @@ class PutBooksOnBookshelf(Task):
             box(book, HALF_BOOK_M, colour=COLOURS[colour], mass=BOOK_KG, **LOOSE)
             box(book, (x - 0.003, y - 0.004, z + 0.0005), (0.0035, 0, 0), COLOURS["white"], **UNTOUCHED)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         p_shelf = np.array([rng.uniform(*SHELF_X_RANGE_M), rng.uniform(*SHELF_Y_RANGE_M), 0.0])
         cell.place("bookshelf", p_shelf, facing_away(p_shelf, rng.uniform(*SHELF_YAW_RANGE_RAD)))
         places = scatter(rng, len(self.variations), X_RANGE_M, Y_RANGE_M, APART_M)
         for colour, place in zip(self.variations, places, strict=True):
             cell.place(f"{colour}_book", (*place, HALF_BOOK_M[2]), facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         T_base_shelf = cell.body_pose("bookshelf")
         x, y, z = T_base_shelf[:3, :3].T @ (cell.body_pose(self._book)[:3, 3] - T_base_shelf[:3, 3])
         inside = abs(x) < HALF_DEPTH_M and abs(y) < HALF_WIDTH_M and TOP_SHELF_M < z < SIDE_M
         return bool(inside and not cell.holds(self._book))
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return rise(cell, CLEAR_M, 1.0)
         T_base_book, T_base_shelf = cell.body_pose(self._book), cell.body_pose("bookshelf")

@@ -1,17 +1,13 @@
 """Put the knife on the chopping board: one of two, told apart by the handle, slid out of a block and laid down."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
 from genima_core.geometry import invert
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, LOOSE, box, facing_away, fixed, heading, loose
 from genima_core.sim.task import Task, polar
 from genima_core.sim.waypoints import Waypoint, down, is_at, offset, pick, rise, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 BLOCK_RADIUS_RANGE_M, BLOCK_ASIDE_RANGE_RAD = (0.56, 0.61), (0.16, 0.34)
 """Of the middle of the knife block's front, seen from the arm's base; it stands to the left or to the right."""
@@ -62,7 +58,7 @@ class PutKnifeOnChoppingBoard(Task):
             half = (HANDLE_M / 2, HANDLE_HALF_M, HANDLE_HALF_M)
             box(knife, half, (-HANDLE_M / 2, 0, 0), COLOURS[colour], mass=HANDLE_KG, **LOOSE)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         side = rng.choice([-1, 1])
         for name, radii, asides, sign in (
             ("block", BLOCK_RADIUS_RANGE_M, BLOCK_ASIDE_RANGE_RAD, side),
@@ -76,12 +72,12 @@ class PutKnifeOnChoppingBoard(Task):
                     p_slot = R @ [0.0, slot * SLOT_AT_M, SLOT_M + BLADE_THICK_M / 2]
                     cell.place(f"{colour}_knife", place + p_slot, R)
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         p_middle = self._knife_in(cell, "board", (BLADE_M - HANDLE_M) / 2)
         lies = (np.abs(p_middle) < [*BOARD_HALF_M[:2], LYING_M]).all()
         return bool(lies) and not cell.holds(self._knife)
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return rise(cell, CLEAR_M, 1.0) or (straight(cell.T_base_tcp(), 1.0),)
         T_base_knife, T_base_block, T_base_board = (cell.body_pose(b) for b in (self._knife, "block", "board"))
@@ -111,6 +107,6 @@ class PutKnifeOnChoppingBoard(Task):
     def _knife(self) -> str:
         return f"{self.variation}_knife"
 
-    def _knife_in(self, cell: "Cell", body: str, along_m: float) -> np.ndarray:
+    def _knife_in(self, cell: Cell, body: str, along_m: float) -> np.ndarray:
         """The point (3,) m along the knife from where its blade begins, in the frame of a body."""
         return (invert(cell.body_pose(body)) @ cell.body_pose(self._knife) @ [along_m, 0.0, 0.0, 1.0])[:3]

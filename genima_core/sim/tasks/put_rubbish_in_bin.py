@@ -1,10 +1,9 @@
 """Put the rubbish in the bin: a crumpled ball of paper that lies beside two tomatoes, dropped into a wide bin."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import (
     COLLISION_GROUP,
     COLOURS,
@@ -20,9 +19,6 @@ from genima_core.sim.shapes import (
 )
 from genima_core.sim.task import Task, scatter
 from genima_core.sim.waypoints import Waypoint, down, pick, rise
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M = (0.38, 0.62), (-0.28, 0.28)
 """Of the rubbish and the tomatoes."""
@@ -63,18 +59,18 @@ class PutRubbishInBin(Task):
             ball(tomato, TOMATO_RADIUS_M, colour=COLOURS["red"], mass=TOMATO_KG, **LOOSE | ROLLING)
             cylinder(tomato, 0.010, 0.001, (0, 0, TOMATO_RADIUS_M), COLOURS["green"], **UNTOUCHED)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         p_bin = np.array([rng.uniform(*BIN_X_RANGE_M), rng.choice([-1, 1]) * rng.uniform(*BIN_Y_RANGE_M), 0.0])
         cell.place("bin", p_bin)
         places = scatter(rng, 3, X_RANGE_M, Y_RANGE_M, APART_M, [p_bin], BESIDE_BIN_M)
         for name, place in zip(("rubbish", "tomato1", "tomato2"), places, strict=True):
             cell.place(name, (*place, RUBBISH_RADIUS_M if name == "rubbish" else TOMATO_RADIUS_M))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         beside = cell.body_pose("rubbish")[:3, 3] - cell.body_pose("bin")[:3, 3]
         return bool(np.linalg.norm(beside[:2]) < BIN_RADIUS_M and beside[2] < BIN_HEIGHT_M / 2)
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         if self.success(cell):
             return rise(cell, CLEAR_M, 1.0)
         p_rubbish, over_bin = (cell.body_pose(name)[:3, 3] for name in ("rubbish", "bin"))

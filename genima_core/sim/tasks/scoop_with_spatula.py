@@ -1,17 +1,13 @@
 """Scoop with the spatula: one of two cubes, told apart by their colour, is taken up on the blade and lifted."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
 from genima_core.geometry import invert
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, LOOSE, box, facing_away, heading, loose, mesh, yawed
 from genima_core.sim.task import Task, polar
 from genima_core.sim.waypoints import Waypoint, down, offset, pick, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 SPATULA_RADIUS_RANGE_M, SPATULA_BEARING_RANGE_RAD, YAW_RANGE_RAD = (0.46, 0.50), (-0.12, 0.12), (-0.2, 0.2)
 """Of the end of the blade where the handle begins, seen from the arm's base; it points away from there."""
@@ -59,7 +55,7 @@ class ScoopWithSpatula(Task):
             cube = loose(spec, f"{colour}_cube")
             box(cube, 3 * (CUBE_HALF_M,), (0, 0, 0), COLOURS[colour], mass=CUBE_KG, **LOOSE)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         radius_m, bearing_rad = rng.uniform(*SPATULA_RADIUS_RANGE_M), rng.uniform(*SPATULA_BEARING_RANGE_RAD)
         place = polar(radius_m, bearing_rad)
         cell.place("spatula", place + [0.0, 0.0, 0.0005], facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
@@ -69,11 +65,11 @@ class ScoopWithSpatula(Task):
             R_base_cube = facing_away(place, rng.uniform(*YAW_RANGE_RAD))
             cell.place(f"{colour}_cube", place + [0.0, 0.0, CUBE_HALF_M], R_base_cube)
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         lifted = cell.body_pose(self._cube)[2, 3] > LIFTED_M
         return bool(lifted and self._behind_tip_m(cell) > 0.0) and cell.holds("spatula")
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         T_base_spatula, p_cube = cell.body_pose("spatula"), cell.body_pose(self._cube)[:3, 3]
         grasp = down(T_base_spatula[:3, :3] @ P_GRASP_M + T_base_spatula[:3, 3], heading(T_base_spatula))
         picked = pick(cell, "spatula", grasp, CLEAR_M)
@@ -98,7 +94,7 @@ class ScoopWithSpatula(Task):
     def _cube(self) -> str:
         return f"{self.variation}_cube"
 
-    def _behind_tip_m(self, cell: "Cell") -> float:
+    def _behind_tip_m(self, cell: Cell) -> float:
         """How far the blade's tip is past the middle of the cube; 0 if the cube is not on the blade."""
         x, y, z = (invert(cell.body_pose("spatula")) @ cell.body_pose(self._cube))[:3, 3]
         on_blade = x > 0.0 and abs(y) < BLADE_HALF_WIDTH_M and abs(z - CUBE_HALF_M) < 0.015

@@ -1,16 +1,12 @@
 """Slide the block to the target: one block is pushed over the table onto the square of the named colour."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, fixed, loose, yawed
 from genima_core.sim.task import Task, polar
 from genima_core.sim.waypoints import Waypoint, approach, down, offset, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 RADIUS_RANGE_M, BEARING_RANGE_RAD, YAW_RANGE_RAD = (0.42, 0.50), (-0.42, 0.42), (-0.25, 0.25)
 """Where the block begins, seen from the arm's base, and how far it is turned from that direction."""
@@ -48,7 +44,7 @@ class SlideBlockToTarget(Task):
         more = {**LOOSE, "mass": MASS_KG, "friction": BLOCK_FRICTION, "priority": 1}
         box(loose(spec, "block"), BLOCK_HALF_M, (0, 0, BLOCK_HALF_M[2]), COLOURS["white"], **more)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         bearing = rng.uniform(*BEARING_RANGE_RAD)
         p_block = polar(rng.uniform(*RADIUS_RANGE_M), bearing)
         cell.place("block", p_block + [0.0, 0.0, 0.0005], yawed(bearing + rng.uniform(*YAW_RANGE_RAD)))
@@ -57,10 +53,10 @@ class SlideBlockToTarget(Task):
             p_target = p_block + polar(rng.uniform(*DISTANCE_RANGE_M), aside)
             cell.place(f"{colour}_target", p_target, yawed(aside))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return self._left_m(cell) < NEAR_M
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         left_m = self._left_m(cell)
         if left_m < 0.5 * NEAR_M:
             return (straight(cell.T_base_tcp(), 1.0),)
@@ -77,7 +73,7 @@ class SlideBlockToTarget(Task):
         start = _pose(p_block - BEHIND_M * direction, direction)
         return *approach(cell, start, 1.0, CLEAR_M, HOVER_M), push
 
-    def _left_m(self, cell: "Cell") -> float:
+    def _left_m(self, cell: Cell) -> float:
         offset_m = cell.body_pose("block")[:2, 3] - cell.body_pose(f"{self.variation}_target")[:2, 3]
         return float(np.linalg.norm(offset_m))
 

@@ -1,16 +1,12 @@
 """Take the lid off the saucepan: gripped by its knob and lifted."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, LOOSE, UNTOUCHED, box, cylinder, facing_away, loose, vessel
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, pick, shifted, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M = (0.40, 0.62), (-0.26, 0.26)
 HANDLE_YAW_RANGE_RAD = (-2.4, 2.4)
@@ -48,17 +44,17 @@ class TakeLidOffSaucepan(Task):
         at = (0, 0, LID_M + KNOB_M / 2)
         cylinder(lid, KNOB_RADIUS_M, KNOB_M / 2, at, COLOURS["black"], mass=KNOB_KG, **LOOSE)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = np.array([rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0])
         R_base_pan = facing_away(place, rng.uniform(*HANDLE_YAW_RANGE_RAD))
         cell.place("saucepan", place, R_base_pan)
         cell.place("lid", place + [0.0, 0.0, HEIGHT_M], R_base_pan)
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         above = cell.body_pose("lid")[2, 3] - cell.body_pose("saucepan")[2, 3] - HEIGHT_M
         return bool(cell.holds("lid") and above > LIFTED_M)
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         p_lid = cell.body_pose("lid")[:3, 3]
         grasp = down(p_lid + [0.0, 0.0, LID_M + KNOB_M - GRASP_BELOW_TOP_M])
         picked = pick(cell, "lid", grasp, CLEAR_M)

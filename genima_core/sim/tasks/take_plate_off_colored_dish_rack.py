@@ -1,11 +1,10 @@
 """Take the plate off the coloured dish rack: one of three that stand between spokes, told apart by their colour."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import (
     COLLISION_GROUP,
     COLOURS,
@@ -20,9 +19,6 @@ from genima_core.sim.shapes import (
 )
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, pick, rise, straight
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.46, 0.56), (0.15, 0.20), (-0.25, 0.25)
 """Of the middle of the rack, on either side; the table's other side is free for the plate."""
@@ -73,7 +69,7 @@ class TakePlateOffColoredDishRack(Task):
             front = [(RADIUS_M, high), (RADIUS_M - 0.006, high), (RADIUS_M - 0.03, 0.0), (0.0, 0.0)]
             turned(spec, plate, [(0.0, low), (RADIUS_M, low), *front], COLOURS["white"])
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         p_rack = np.array([rng.uniform(*X_RANGE_M), rng.choice([-1, 1]) * rng.uniform(*Y_RANGE_M), 0.0])
         R_base_rack = facing_away(p_rack, rng.uniform(*YAW_RANGE_RAD))
         cell.place("rack", p_rack, R_base_rack)
@@ -82,11 +78,11 @@ class TakePlateOffColoredDishRack(Task):
             p_plate = p_rack + R_base_rack @ [0.0, (i - 1) * SLOT_M, STANDING_M]
             cell.place(f"{colour}_plate", p_plate, R_base_rack @ R_rack_plate)
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         lies = 0.0 < cell.body_pose(self._plate)[2, 3] < LYING_M
         return bool(lies and self._off_the_rack(cell) and not cell.holds(self._plate))
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         T_base_plate, T_base_rack = cell.body_pose(self._plate), cell.body_pose("rack")
         if self._off_the_rack(cell) and not cell.holds(self._plate):
             return rise(cell, CLEAR_M, 1.0)
@@ -102,7 +98,7 @@ class TakePlateOffColoredDishRack(Task):
         rest = lift if picked else rise(cell, CLEAR_M, 0.0)
         return *picked, *rest, Waypoint(T_above, 0.0), *let_go
 
-    def _off_the_rack(self, cell: "Cell") -> bool:
+    def _off_the_rack(self, cell: Cell) -> bool:
         beside = cell.body_pose(self._plate)[:2, 3] - cell.body_pose("rack")[:2, 3]
         return bool(np.linalg.norm(beside) > BESIDE_M)
 

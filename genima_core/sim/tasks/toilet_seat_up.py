@@ -1,10 +1,9 @@
 """Toilet seat up: the seat is lifted by its front until it stands; the lid above it is up already."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import (
     COLOURS,
     FIXED,
@@ -20,9 +19,6 @@ from genima_core.sim.shapes import (
 )
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, down, turn_by_handle
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.42, 0.54), (-0.25, 0.25), (-0.6, 0.6)
 """Of the middle of the bowl; straight is towards the arm."""
@@ -63,14 +59,14 @@ class ToiletSeatUp(Task):
         for y in (-0.03, 0.03):
             box(seat, (0.022, 0.008, 0.006), (-0.02, y, 0), COLOURS["steel"], mass=0.01)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
         cell.place("toilet", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position("toilet_seat") >= UP_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         p_front = (cell.body_pose("toilet_seat") @ [-HINGE_X_M - SEAT_RADIUS_M, 0, 0, 1.0])[:3]
         grasp = down(p_front, heading(cell.body_pose("toilet")) + np.pi / 2)
         return turn_by_handle(cell, "toilet_seat", grasp, LED_RAD, CLEAR_M, OPENING)

@@ -1,17 +1,13 @@
 """Turn the tap: the left or the right handle of a basin mixer, pushed round by a quarter turn."""
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import numpy as np
 
 from genima_core.sim.arm import FINGERTIP_BELOW_TCP_M
+from genima_core.sim.cell import Cell
 from genima_core.sim.shapes import COLOURS, box, cylinder, facing_away, fixed, heading, hinged
 from genima_core.sim.task import Task
 from genima_core.sim.waypoints import Waypoint, approach, down, straight, swing
-
-if TYPE_CHECKING:
-    from genima_core.sim.cell import Cell
 
 X_RANGE_M, Y_RANGE_M, YAW_RANGE_RAD = (0.44, 0.56), (-0.15, 0.15), (-0.3, 0.3)
 """Of the middle between the handles; the yaw is about the direction away from the arm's base."""
@@ -52,14 +48,14 @@ class TurnTap(Task):
             half = (HANDLE_HALF_WIDTH_M, HANDLE_M / 2, HANDLE_HALF_HEIGHT_M)
             box(handle, half, (0, side * HANDLE_M / 2, 0), COLOURS[colour], mass=0.1)
 
-    def reset(self, cell: "Cell", rng: np.random.Generator) -> None:
+    def reset(self, cell: Cell, rng: np.random.Generator) -> None:
         place = (rng.uniform(*X_RANGE_M), rng.uniform(*Y_RANGE_M), 0.0)
         cell.place("mixer", place, facing_away(place, rng.uniform(*YAW_RANGE_RAD)))
 
-    def success(self, cell: "Cell") -> bool:
+    def success(self, cell: Cell) -> bool:
         return cell.joint_position(self.variation) > TURNED_RAD
 
-    def waypoints(self, cell: "Cell") -> tuple[Waypoint, ...]:
+    def waypoints(self, cell: Cell) -> tuple[Waypoint, ...]:
         now_rad = cell.joint_position(self.variation)
         if now_rad > TURNED_RAD + 0.05:
             return (straight(cell.T_base_tcp(), 0.0),)

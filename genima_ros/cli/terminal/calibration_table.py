@@ -32,7 +32,6 @@ def row_of(solution: Solution, verdict: Verdict, rig: CameraRig) -> dict[str, An
         "name": solution.camera,
         "mount": solution.mount,
         "views": len(used),
-        "method": solution.method,
         "left_out": [residual.name for residual in solution.left_out],
         "rms_px": solution.rms_px,
         **{f"leave_one_out_{unit}": float(np.median([getattr(r, unit) for r in used])) for unit in UNITS},
