@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -173,6 +173,12 @@ class CameraRig:
             if camera.name == name:
                 return camera
         raise KeyError(f"no camera {name!r}; the rig has {', '.join(self.names)}")
+
+    def in_order(self, names: Sequence[str]) -> "CameraRig":
+        """With these names in tile order; as it is where they are not its cameras."""
+        if sorted(names) != sorted(self.names):
+            return self
+        return replace(self, cameras=tuple(self[name] for name in names))
 
     def resize(self, width: int, height: int) -> "CameraRig":
         cameras = tuple(replace(c, intrinsics=c.intrinsics.resize(width, height)) for c in self.cameras)

@@ -160,11 +160,9 @@ def assemble(parts: Parts) -> None:
         names = [next((n for n, look in LOOKS.items() if look == part.look), "another") for part in (drawn, chunks)]
         given = f"the agent draws targets of the look {names[0]}, the controller follows those of {names[1]}"
         raise ValueError(f"{given}; train one of them with the other's --look")
-    rig = dataset.rig.resize(*chunks.size)
-    if differences := rig.differences(CameraRig.load(controller / "rig.json")):
-        given = f"{controller} was made for other cameras than those of {parts.data}: {'; '.join(differences)}"
-        raise ValueError(f"{given}; give the data set that it was trained on")
+    rig = dataset.rig.resize(*chunks.size).in_order(drawn.cameras)
     _check_views(drawn, rig, str(parts.data))
+    followed = _followed_rig(controller, chunks.network, rig, parts.data)
     info = CheckpointInfo(
         FORMAT,
         parts.preset,
@@ -198,6 +196,7 @@ def assemble(parts: Parts) -> None:
     with replaced_folder(parts.out, *OF_CHECKPOINT) as temporary:
         shutil.copytree(agent, temporary / "diffusion")
         shutil.copytree(controller, temporary / "controller")
+        followed.save(temporary / "controller" / "rig.json")
         rig.save(temporary / "rig.json")
         write_json(temporary / "gate.json", asdict(limits))
         write_json(temporary / "checkpoint.json", asdict(info))
@@ -230,13 +229,38 @@ class _PartInfo:
     dt_s: float = 0.0
     look: Look = OURS
     views: int = USUAL_VIEWS
+    cameras: tuple[str, ...] = ()
+    network: str = ""
 
 
 def _check_views(drawn: _PartInfo, rig: CameraRig, what: str) -> None:
-    """ValueError: the agent draws onto another number of views than there are cameras; `what` names their rig."""
+    """ValueError: the agent draws for other cameras, or in another order; `what` names their rig."""
+    told = f"{what} has the cameras {', '.join(rig.names)}"
     if drawn.views != len(rig.cameras):
-        given = f"the agent draws onto {drawn.views} views, and {what} has the cameras {', '.join(rig.names)}"
+        given = f"the agent draws onto {drawn.views} views, and {told}"
         raise ValueError(f"{given}; an agent draws only for as many as it was trained with")
+    if drawn.cameras and drawn.cameras != rig.names:
+        given = f"the agent draws for the cameras {', '.join(drawn.cameras)}, and {told}"
+        remedy = "give the data set that it was trained on, or name them so when you convert (--cameras)"
+        raise ValueError(f"{given}; {remedy}")
+
+
+def _followed_rig(controller: Path, network: str, rig: CameraRig, data: Path) -> CameraRig:
+    """The rig of a controller, in the order of `rig` where its network takes views in any; ValueError: another rig."""
+    from genima_core.controller.config import NETWORKS  # torch takes seconds
+
+    followed = CameraRig.load(controller / "rig.json")
+    if network in NETWORKS and NETWORKS[network].any_order:
+        followed = followed.in_order(rig.names)
+    if followed.names != rig.names and followed.in_order(rig.names).names == rig.names:
+        given = (
+            f"the agent draws for the cameras {', '.join(rig.names)}, {controller} reads {', '.join(followed.names)}"
+        )
+        raise ValueError(f"{given}, and its network depends on their order; train one of them anew in the other's")
+    if differences := rig.differences(followed):
+        given = f"{controller} was made for other cameras than those of {data}: {'; '.join(differences)}"
+        raise ValueError(f"{given}; give the data set that it was trained on")
+    return followed
 
 
 def _part_info(folder: Path, file: str) -> _PartInfo:

@@ -101,6 +101,7 @@ class ControlLoop:
         if self.gate is None:
             return
         own = self.gate.rig
+        rig = rig.in_order(own.names)
         if (rig.names, rig.size) == (own.names, own.size):
             self.gate = replace(self.gate, rig=replace(rig, arm=own.arm))
         else:

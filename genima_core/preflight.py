@@ -172,7 +172,7 @@ def _rig(rig: CameraRig | None, trained: CameraRig | None) -> Judgement:
     if rig is None:
         found = "nobody publishes camera_rig" + ("" if trained is None else f"; assumed to be {trained.fingerprint()}")
         return "warning", found, "start with rig:=rig.json, which `genima calibrate check` can verify"
-    if trained is not None and (differences := trained.differences(rig)):
+    if trained is not None and (differences := trained.differences(rig.in_order(trained.names))):
         found = f"{rig.fingerprint()}, not {trained.fingerprint()}: {'; '.join(differences)}"
         remedy = "put the cameras back where they were in training, or train on recordings of this rig"
         return "warning", found, remedy

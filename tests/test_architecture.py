@@ -62,8 +62,9 @@ SHORT = {
 """Module, or folder of modules, of fewer than 25 lines, and the reason."""
 
 ROS_ONLY = re.compile(r"rclpy|launch|launch_ros|ament_.*|tf2_ros|message_filters|.*_(msgs|srvs|interfaces)")
-OPTIONAL = ("launch", "launch_ros", "ament_index_python", "pyrep", "rlbench")
-"""Of a full ROS 2 installation, or on no package index; nothing may need them unless it is used where they are."""
+OPTIONAL = ("launch", "launch_ros", "ament_index_python", "pyrep", "rlbench", "franka_sim")
+"""Of a full ROS 2 installation, on no package index, or in an environment of their own; nothing may need them unless it
+is used where they are."""
 
 DISTRIBUTIONS = {
     "franka": "franka-rs",

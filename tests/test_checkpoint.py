@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from genima_core import checkpoint as module
+from genima_core.cameras import CameraRig
 from genima_core.checkpoint import FORMAT, Checkpoint, CheckpointInfo, Parts, assemble, git_revision, model_card
 from genima_core.data.dataset import DatasetWriter
 from genima_core.evaluation.config import SUITES
@@ -140,6 +141,35 @@ def test_a_controller_for_other_cameras_is_refused(tmp_path):
     recorded.rig(32).save(tmp_path / "controller/rig.json")
     assemble(parts)
     assert Checkpoint.open(tmp_path / "out").info.seeds == (0,)
+
+
+def test_views_are_in_the_order_of_the_agents_tiles(tmp_path):
+    """Where the controller's network does not depend on it."""
+    rig = recorded.rig(32)
+    with DatasetWriter(tmp_path / "data", rig) as writer:
+        writer.add(recorded.episode(0))
+    order = rig.names[::-1]
+    agent = {"size": [32, 32], "cameras": order}
+    chunks = {"size": [32, 32], "chunk_size": 20, "dt_s": 0.05, "network": "act"}
+    write_json(tmp_path / "agent/agent.json", agent)
+    write_json(tmp_path / "controller/config.json", chunks)
+    rig.save(tmp_path / "controller/rig.json")
+    parts = Parts(tmp_path / "data", tmp_path / "agent", tmp_path / "controller", tmp_path / "out")
+    assemble(parts)
+    checkpoint = Checkpoint.open(tmp_path / "out")
+    assert checkpoint.rig.names == checkpoint.gate().rig.names == order
+    assert CameraRig.load(tmp_path / "out/controller/rig.json").names == order
+    assert CameraRig.load(tmp_path / "controller/rig.json").names == rig.names
+    rig.save(tmp_path / "out/rig.json")
+    write_json(tmp_path / "out/checkpoint.json", {**asdict(checkpoint.info), "rig": rig.fingerprint()})
+    with pytest.raises(ValueError, match=f"draws for the cameras {', '.join(order)}, and .*rig.json has the cameras"):
+        Checkpoint.open(tmp_path / "out")
+    write_json(tmp_path / "controller/config.json", {**chunks, "network": "keypoint-act"})
+    with pytest.raises(ValueError, match="its network depends on their order; train one of them anew in the other's"):
+        assemble(parts)
+    write_json(tmp_path / "agent/agent.json", {**agent, "cameras": ["a", "b", "c", "d"]})
+    with pytest.raises(ValueError, match=r"draws for the cameras a, b, c, d, and .*data has .*\(--cameras\)"):
+        assemble(parts)
 
 
 def test_the_revision_is_that_of_a_tree_that_holds_the_code(tmp_path, monkeypatch):

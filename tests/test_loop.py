@@ -1,5 +1,6 @@
 """The rules of the control loop, with stand-ins for the controller and the gate; no clock runs here."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 
 from genima_core.arm import PANDA
 from genima_core.loop import MOST_REFUSED, ControlLoop, find_ending
+from genima_core.sim.scene import default_rig
 from genima_core.streaming.states import Reason, Refusal, Status
-from genima_core.targets.gate import GateState
+from genima_core.targets.gate import Gate, GateState
 
 DRAWING = np.zeros((4, 8, 8, 3), np.uint8)
 DT_S = 0.05
@@ -183,6 +185,16 @@ def test_setting_the_clock_changes_nothing_that_is_due(execution, set_by_s):
     assert not loop.is_due(0.9 + set_by_s) and loop.is_due(1.1 + set_by_s)
     with pytest.raises(ValueError, match="no joint state yet"):  # the old stamps mean another time
         loop.act(DRAWING, 1.1 + set_by_s)
+
+
+def test_a_rig_in_another_order_is_brought_into_the_checkpoints():
+    own = default_rig(64, 64)
+    loop = make_loop(gate=Gate(own, duration_s=1.0))
+    loop.on_rig(replace(own, cameras=own.cameras[::-1]))
+    assert loop.gate.rig.names == own.names and loop.gate.rig.differences(own) == ()
+    assert loop.status.state is GateState.OPEN
+    loop.on_rig(replace(own, cameras=own.cameras[:2]))
+    assert loop.status.state is GateState.CLOSED
 
 
 def test_endings():

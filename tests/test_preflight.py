@@ -75,6 +75,7 @@ def test_nothing_is_said_against_a_good_cell(seen, wanted):
 
 MOVED = RIG["front"].T_mount_cam.copy()
 MOVED[0, 3] += 0.012
+TURNED_RIG = type(RIG)(RIG.cameras[::-1])
 MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" else c for c in RIG.cameras))
 
 
@@ -109,6 +110,7 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: camera(s, pictures=stream(10.0, 100.04)), "skew of cameras", "ok", "ms"),
         (lambda s: camera(s, pictures=stream(10.0, 110.0)), "skew of cameras", "failed", "ms"),
         (lambda s: replace(s, rig=None), "rig", "warning", "nobody publishes camera_rig"),
+        (lambda s: replace(s, rig=TURNED_RIG), "rig", "ok", TURNED_RIG.fingerprint()),
         (lambda s: replace(s, rig=MOVED_RIG), "rig", "warning", "front: it is 12 mm and 0.0 degrees away"),
         (lambda s: arm(s, states=Stream()), "joint states", "failed", "nothing comes"),
         (lambda s: arm(s, names=("fr3_joint1",), q=[]), "joint states", "failed", "panda_joint1"),

@@ -149,9 +149,10 @@ class Posterior(nn.Module):
 
 
 class Act(Network):
-    """Tokens of latent, state, instruction and each view's cells in, K actions out; views may come in any order."""
+    """Tokens of latent, state, instruction and each view's cells in, K actions out."""
 
     config_type = ActConfig
+    any_order = True
     config: ActConfig
     training_only = ("posterior.",)
 

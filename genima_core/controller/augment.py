@@ -56,10 +56,11 @@ class Augmentation:
             size = min(2 * int(2 * smooth) + 1, H // 2 * 2 - 1)
             warp = K.RandomElasticTransform((size, size), (smooth, smooth), (2 * reach / W, 2 * reach / H), p=1.0)
             _change(images, torch.rand(B, device=device) < c.elastic_share, warp)
+        _change(images, torch.rand(B, device=device) < c.jitter_share, self.jitter)
         if c.crop_px > 0:
             # One shift for all views; geometry across views stays as consistent as it can.
-            images = K.RandomCrop((H, W), padding=c.crop_px)(images.flatten(1, 2)).reshape(images.shape)
-        _change(images, torch.rand(B, device=device) < c.jitter_share, self.jitter)
+            crop = K.RandomCrop((H, W), padding=c.crop_px)
+            _change(images.view(B, 1, 3 * V, H, W), torch.rand(B, device=device) < c.crop_share, crop)
         if c.recode > 0 and self.recode is not None:
             chosen = drawing & (torch.rand(B, device=device) < c.recode)
             if chosen.any():
@@ -70,7 +71,9 @@ class Augmentation:
             sigma = sigma[:, None].expand(B, V).reshape(-1, 1).expand(-1, 2)
             size = 2 * int(2 * c.blur_px + 0.5) + 1
             images = gaussian_blur2d(images.flatten(0, 1), (size, size), sigma).reshape(images.shape)
-        images = images + torch.randn_like(images) * (c.noise * torch.rand(B, V, 1, 1, 1, device=device))
+        least, largest = c.noise
+        deviation = least + (largest - least) * torch.rand(B, V, 1, 1, 1, device=device)
+        images = images + torch.randn_like(images) * deviation
         return Pictures(images.clamp(0, 1), pixels, shown)
 
     def _disturb(self, layer: Tensor, pixels: Tensor, shown: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor, Tensor]:

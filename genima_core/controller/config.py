@@ -15,7 +15,8 @@ from genima_core.weights import read_config
 class AugmentConfig:
     """How training images are degraded; probabilities are per sample unless said otherwise.
 
-    The values here are the paper's. Its code draws each augmentation once for a batch, here every sample has its own.
+    The values here are the paper's, and those of its code (controller/method/genima_act.py) where it names none. That
+    draws each augmentation once for a batch; here every sample has its own, of colours and elastic every view.
     """
 
     jitter: tuple[float, float, float, float] = (0.2, 0.2, 0.1, 0.05)
@@ -23,14 +24,14 @@ class AugmentConfig:
     jitter_share: float = 0.5
     """Share of the samples whose colours are jittered."""
     crop_px: int = 4
-    """Padding of the random crop, which all samples get (the published code: half of the batches)."""
+    """Padding of the random crop, black, the same shift for all views."""
+    crop_share: float = 0.5
     elastic: tuple[float, float] = (40.0, 10.0)
     """Alpha in pixels and sigma in pixels of the elastic deformation, for any size of view. Alpha is half of
     torchvision's, of which the paper's is 80: there a view is two wide."""
     elastic_share: float = 0.5
-    noise: float = 5 / 255
-    """Largest standard deviation of the Gaussian noise; each view draws its own below it (the published code: always
-    the largest)."""
+    noise: tuple[float, float] = (5 / 255, 5 / 255)
+    """Least and largest standard deviation of the Gaussian noise; each view draws its own in between."""
     opacity: tuple[float, float] = (0.7, 1.0)
     """Of the spheres over the random background."""
 
@@ -128,7 +129,7 @@ DEMO = Preset(
         crop_px=0,  # shifting a view breaks the camera geometry: at 64 px one pixel is two centimetres
         elastic=(0.6, 6.0),
         elastic_share=0.3,
-        noise=8 / 255,
+        noise=(0.0, 8 / 255),
         drawing_share=0.8,
         blur_px=1.2,
         fade=0.35,

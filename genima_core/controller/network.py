@@ -88,6 +88,8 @@ class Network(nn.Module, ABC):
     """
 
     config_type: ClassVar[type[ControllerConfig]]
+    any_order: ClassVar[bool] = False
+    """Whether the views may come in another order than in training."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Beginnings of the names of parameters that use does not need; they are not shipped."""
 

@@ -19,7 +19,7 @@ from genima_core.device import choose_device, out_of_memory
 from genima_core.diffusion.autoencoder import load_autoencoder
 from genima_core.diffusion.engine import Engine
 from genima_core.diffusion.networks import FAMILIES, SCHEDULERS, SUFFIXES, Networks, Prompts, cast
-from genima_core.files import check_complete, read_json, replaced_folder, told_as_damage, write_json
+from genima_core.files import check_complete, check_name, read_json, replaced_folder, told_as_damage, write_json
 from genima_core.language import PROMPT
 from genima_core.pixels import MAX_VIEWS, USUAL_VIEWS, check_views
 from genima_core.targets.look import OURS, Look
@@ -45,8 +45,14 @@ class AgentInfo:
     prompt: str = PROMPT
     views: int = USUAL_VIEWS
     """That it draws onto at once."""
+    cameras: tuple[str, ...] = ()
+    """Of these views, in tile order; () in folders of older versions, which do not say."""
 
     def __post_init__(self) -> None:
+        for name in self.cameras:
+            check_name(name, "a camera")
+        if self.cameras and (len(self.cameras) != self.views or len(set(self.cameras)) != self.views):
+            raise ValueError(f"cameras are {', '.join(self.cameras)}; {self.views} views need as many, each once")
         if not 1 <= self.views <= MAX_VIEWS:
             raise ValueError(f"views is {self.views}; an agent draws onto 1 to {MAX_VIEWS}")
         if not (1 <= min(self.size) and max(self.size) <= MAX_SIDE_PX and 1 <= self.steps <= MAX_STEPS):
@@ -71,13 +77,21 @@ class DiffusionAgent:
     """Of the targets that it draws."""
     views: int = USUAL_VIEWS
     """That it draws onto at once."""
+    cameras: tuple[str, ...] = ()
+    """Of these views, in tile order; () where nobody said."""
 
     @classmethod
     def assemble(
-        cls, networks: Networks, size: tuple[int, int], steps: int, look: Look = OURS, views: int = USUAL_VIEWS
+        cls,
+        networks: Networks,
+        size: tuple[int, int],
+        steps: int,
+        look: Look = OURS,
+        cameras: tuple[str, ...] = (),
     ) -> "DiffusionAgent":
         """From networks whose weights may still change."""
-        return cls(networks, Engine(networks, tuned=False), size, steps, look, views)
+        views = len(cameras) or USUAL_VIEWS
+        return cls(networks, Engine(networks, tuned=False), size, steps, look, views, cameras)
 
     @classmethod
     def load(
@@ -110,7 +124,7 @@ class DiffusionAgent:
         for network in networks.parts().values():
             channels_last(network.eval().requires_grad_(False), device)
         engine = Engine(networks, compiled=compiled)
-        return cls(networks, engine, agent.size, agent.steps, agent.look, agent.views)
+        return cls(networks, engine, agent.size, agent.steps, agent.look, agent.views, agent.cameras)
 
     def save(self, path: Path | str, changed: Collection[str] = ()) -> None:
         """Writes all parts in float16, in place of an older folder; of its networks only those `changed`, if any."""
@@ -124,7 +138,7 @@ class DiffusionAgent:
             self.networks.scheduler.save_pretrained(temporary / "scheduler")
             self.networks.prompts.save(temporary)
             family, prompt = self.networks.family, self.networks.prompts.template
-            info = AgentInfo(family, self.size, self.steps, self.look, prompt, self.views)
+            info = AgentInfo(family, self.size, self.steps, self.look, prompt, self.views, self.cameras)
             write_json(temporary / "agent.json", asdict(info), None)
 
     def pipeline(self) -> diffusers.DiffusionPipeline:

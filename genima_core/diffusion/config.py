@@ -73,11 +73,13 @@ class DiffusionConfig:
     """Extra weight of latents that show a target."""
     noise_bias: float = 0.0
     """Timesteps are drawn as T u^(1 / (1 + bias)), u uniform: 0 all alike, above it more of the noisy ones."""
-    crop_px: int = 8
-    """Largest random shift of each view, of condition and target alike; the paper names no size."""
+    crop_px: int = 2
+    """Largest random shift of the tiled picture in each direction, of condition and target alike, its borders
+    reflected. The paper names no size; this one and the jitter are those of its code (`augment_data` of
+    diffusion/train_controlnet_genima.py), which draws them once for a batch, here for each example."""
     jitter: tuple[float, float, float, float] | None = (0.2, 0.2, 0.1, 0.05)
-    """Brightness, contrast, saturation, hue of kornia's ColorJitter, of condition and target alike; the controller's
-    values, since the paper names none."""
+    """Brightness, contrast, saturation, hue of kornia's ColorJitter, of the condition only. The script of the paper's
+    pix2pix variant colours the target instead, which is not followed: the agent would draw in colours at random."""
     clip: float = 1.0
     """Largest norm of the gradient."""
 

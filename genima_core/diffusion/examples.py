@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from genima_core.config import pick
 from genima_core.data.cache import WindowCache
 from genima_core.data.dataset import Dataset
-from genima_core.diffusion.autoencoder import PATCH, tiled, to_latents, untiled
+from genima_core.diffusion.autoencoder import PATCH, tiled, to_latents
 from genima_core.diffusion.config import DiffusionConfig
 from genima_core.diffusion.networks import Networks
 from genima_core.pixels import tile, tile_grid
@@ -50,7 +50,7 @@ class DrawingExamples:
     """Observations and what should be drawn onto them.
 
     Without augmentation latents are encoded once, at the start, and kept as float16: a training step then needs no
-    autoencoder. With it, observation and target are augmented alike and encoded in every step.
+    autoencoder. With it, the pictures are encoded in every step.
     """
 
     def __init__(
@@ -110,26 +110,21 @@ class DrawingExamples:
         return [torch.cat(part) for part in zip(*kept, strict=True)]
 
     def _augmented(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """Observation, drawing and coverage (B, 7, height, width) changed alike, each view by its own shift."""
-        count = self.cache.images.shape[1]
-        views = untiled(pictures, count).permute(0, 1, 4, 2, 3).flatten(0, 1)
-        height, width = views.shape[2:]
-        if self.crop_px:
-            p = self.crop_px
-            padded = F.pad(views, (p, p, p, p), mode="replicate")
-            shift = torch.randint(0, 2 * p + 1, (len(views), 2), generator=generator).tolist()
-            views = torch.stack([v[:, y : y + height, x : x + width] for v, (x, y) in zip(padded, shift, strict=True)])
+        """Observation, drawing and coverage (B, 7, height, width): the first coloured anew, all shifted alike."""
         if self.jitter is not None:
             from kornia.augmentation import ColorJitter
 
             with torch.random.fork_rng(devices=[]):  # kornia draws from torch's global generator
                 torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
-                jitter = ColorJitter(*self.jitter, same_on_batch=False)
-                observed = jitter(views[:, :3])
-                # The same jitter for both, or the drawing would have to guess the colours.
-                drawn = jitter(views[:, 3:6], params=jitter._params)
-            views = torch.cat([observed, drawn, views[:, 6:]], 1)
-        return tiled(views.unflatten(0, (-1, count)).permute(0, 1, 3, 4, 2))
+                observed = ColorJitter(*self.jitter, same_on_batch=False)(pictures[:, :3])
+            pictures = torch.cat([observed, pictures[:, 3:]], 1)
+        if p := self.crop_px:
+            height, width = pictures.shape[2:]
+            padded = F.pad(pictures, (p, p, p, p), mode="reflect")
+            shift = torch.randint(0, 2 * p + 1, (len(pictures), 2), generator=generator).tolist()
+            cut = [each[:, y : y + height, x : x + width] for each, (x, y) in zip(padded, shift, strict=True)]
+            pictures = torch.stack(cut)
+        return pictures
 
 
 class CodingPictures:

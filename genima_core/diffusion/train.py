@@ -115,8 +115,8 @@ def fit_diffusion(
     average = nn.ModuleDict({name: frozen_copy(part) for name, part in learner.learning.items() if config.ema > 0})
     parameters, decay = learner.parameters(), config.weight_decay
     optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=decay, fused=True)
-    drawing, views = replace(networks, **given(**average)), len(cache.rig.cameras)
-    agent = DiffusionAgent.assemble(drawing, config.size, config.draw_steps, cache.look, views)
+    drawing = replace(networks, **given(**average))
+    agent = DiffusionAgent.assemble(drawing, config.size, config.draw_steps, cache.look, cache.rig.names)
     # The scaling factor is measured after an autoencoder's training, so it tells one from another.
     coder = networks.vae.config.scaling_factor
     options = {"config": asdict(config), "dataset": cache.fingerprint, "autoencoder": coder, "parts": parts}

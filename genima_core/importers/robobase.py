@@ -1,11 +1,9 @@
 """Reads the published controller's checkpoints (RoboBase's snapshots); nothing that a pickle asks for is executed."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,15 +13,16 @@ from genima_core.config import from_overrides
 from genima_core.controller.act import Act, ActConfig
 from genima_core.controller.network import Statistics
 from genima_core.controller.policy import Controller
-from genima_core.files import read_json, read_yaml
+from genima_core.files import read_json
 from genima_core.geometry import checked_numbers
 from genima_core.importers.rlbench.rig import Q_ZERO
+from genima_core.importers.settings import CAMERAS, Settings, find_settings
 from genima_core.language import TextEncoder
 from genima_core.targets.look import RELEASED
 from genima_core.weights import read_torch
 
-CONFIGS = ("config.yaml", ".hydra/config.yaml", "../.hydra/config.yaml", "../../.hydra/config.yaml")
-"""Where the configuration may be, relative to the snapshot: GENIMA's training writes it beside, hydra above it."""
+ABOVE = ("../.hydra/config.yaml", "../../.hydra/config.yaml")
+"""Where hydra writes the configuration, if it is not beside the snapshot."""
 CLIP = "openai/clip-vit-base-patch32"
 """What the published controller embeds instructions with."""
 
@@ -78,8 +77,9 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     snapshot = Path(source)
     if not snapshot.is_file():
         raise FileNotFoundError(f"{snapshot} is not a file; give a snapshot, e.g. latest.pt of GENIMA's controller_act")
-    settings_path = find_config(snapshot)
-    config = replace(read_config(settings_path, rig), look=RELEASED)
+    settings = read_settings(snapshot)
+    config = read_config(settings, rig)
+    rig = rig.in_order(settings.get(CAMERAS))  # makes no difference to this network, but to the agent that draws for it
     agent = read_agent(snapshot)
     kept, ignored = rename(agent)
     model = Act(config, rig.resize(*config.size), read_statistics(snapshot.parent))
@@ -91,7 +91,8 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     Controller(model.eval(), text).save(out, torch.float32)
     return {
         "snapshot": str(snapshot),
-        "config": str(settings_path),
+        "config": str(settings.path),
+        "cameras": list(rig.names),
         "text_encoder": name,
         "tensors": len(kept),
         "parameters": sum(agent[name].numel() for name in kept),
@@ -99,30 +100,16 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     }
 
 
-def find_config(snapshot: Path) -> Path:
-    for name in CONFIGS:
-        if (snapshot.parent / name).is_file():
-            return (snapshot.parent / name).resolve()
-    raise FileNotFoundError(f"config.yaml is missing; copy it to {snapshot.parent}, beside {snapshot.name}")
+def read_settings(snapshot: Path) -> Settings:
+    path = find_settings(snapshot.parent, *ABOVE)
+    if path is None:
+        raise FileNotFoundError(f"config.yaml is missing; copy it to {snapshot.parent}, beside {snapshot.name}")
+    return Settings.read(path)
 
 
-def read_config(path: Path, rig: CameraRig) -> ActConfig:
+def read_config(settings: Settings, rig: CameraRig) -> ActConfig:
     """The network that a config.yaml describes; ValueError if it is damaged, or asks for what `Act` does not do."""
-    settings = read_yaml(path)
-
-    def get(name: str) -> Any:
-        value: Any = settings
-        for key in name.split("."):
-            if not isinstance(value, Mapping) or key not in value:
-                raise ValueError(f"{path} has no {name}; it is not the configuration of a GENIMA controller")
-            value = value[key]
-        reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
-        return get(reference[1]) if reference else value
-
-    def need(name: str, *valid: object) -> None:
-        if get(name) not in valid:
-            raise ValueError(f"{path}: {name} is {get(name)!r}; only {' or '.join(map(repr, valid))} can be converted")
-
+    get, need = settings.get, settings.need
     need("method._target_", "method.genima_act.GenimaACT")
     need("env.action_mode", "JOINT_POSITION")
     need("frame_stack", 1)
@@ -133,12 +120,12 @@ def read_config(path: Path, rig: CameraRig) -> ActConfig:
     for name in ("hidden_dim", "use_lang_cond"):
         need(f"method.encoder_model.{name}", get(f"method.actor_model.{name}"))
     need("method.actor_model.num_queries", get("action_sequence"))
-    cameras = get("env.cameras")
-    # Their order makes no difference to the network (see `Act`).
+    cameras = get(CAMERAS)
     if not isinstance(cameras, list) or sorted(map(str, cameras)) != sorted(rig.names):
-        given = f"{path}: the checkpoint sees the cameras {cameras}, the rig has {list(rig.names)}"
+        given = f"{settings.path}: the checkpoint sees the cameras {cameras}, the rig has {list(rig.names)}"
         raise ValueError(f"{given}; give the rig that it was trained with, with the same names")
-    return from_overrides(ActConfig, {ours: get(theirs) for ours, theirs in VALUES.items()}, str(path))
+    config = from_overrides(ActConfig, {ours: get(theirs) for ours, theirs in VALUES.items()}, str(settings.path))
+    return replace(config, look=RELEASED)
 
 
 def read_statistics(folder: Path) -> Statistics:

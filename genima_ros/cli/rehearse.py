@@ -20,9 +20,9 @@ SHOWN = ("ERROR", "violat", "not understood")
 def rehearse(
     server: Path | None = None, arms: int = 1, object_width_m: float | None = None, limits: bool = True
 ) -> int:
-    """Simulates FR3s with their hands at 127.0.0.1, 127.0.0.2 and so on, by franka-sim, until Ctrl-C.
+    """Simulates one FR3 or several on this computer, by franka-sim, until Ctrl-C.
 
-    They abort motions for the reasons that the arm does. What else happens at an arm is typed in, a line each:
+    With their hands, at 127.0.0.1, 127.0.0.2 and so on. They abort motions for the reasons that the arm does. What else happens at an arm is typed in, a line each:
     user_stopped, guiding, idle; reflex joint_velocity_violation (any of the vendor's errors); push 4 2.0 (a torque in
     Nm at joint 4, to lead a guided arm); with several arms the arm's number goes before it: 2 push 4 2.0.
 

@@ -190,7 +190,7 @@ class RigWatch:
 
     def _on_rig(self, message: String) -> None:
         try:
-            rig = self._running = conversions.read_rig(message)
+            rig = self._running = conversions.read_rig(message).in_order(self._trained.names)
         except ValueError as error:
             self._changed = str(error)
             return

@@ -1,7 +1,9 @@
+import itertools
 from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from genima_core.controller.augment import Augmentation
 from genima_core.controller.config import DEMO, PAPER, AugmentConfig
@@ -9,7 +11,15 @@ from genima_core.controller.kinematics import DrawnFrames
 
 from . import synthetic
 
-PLAIN = AugmentConfig(jitter=(0, 0, 0, 0), jitter_share=0, crop_px=0, elastic_share=0, noise=0, opacity=(1, 1))
+
+class Unseen:
+    """In place of a rig: no sphere is seen."""
+
+    def visible(self, q, q_target):
+        return torch.zeros(len(q), 2, 4, 2), torch.zeros(len(q), 2, 4, dtype=torch.bool)
+
+
+PLAIN = AugmentConfig(jitter=(0, 0, 0, 0), jitter_share=0, crop_px=0, elastic_share=0, noise=(0, 0), opacity=(1, 1))
 
 
 @pytest.fixture
@@ -86,3 +96,35 @@ def test_recoding_reaches_a_share_of_the_drawings(rig, windows):
     pictures = Augmentation(config, DrawnFrames(rig), recode)(*windows)
     assert pictures.images.abs().max() == 0
     assert asked[0][0] == (4, 3, 64, 64) and asked[0][1] <= 0.5
+
+
+def test_half_of_the_samples_are_shifted_all_views_alike_with_black_borders():
+    """As the published crop does: by up to 4 pixels, each shift as likely as any other."""
+    samples, reach = 3000, PAPER.augment.crop_px
+    grid = torch.arange(1, 257.0).reshape(16, 16) / 256  # every pixel another, none black
+    images = grid.expand(samples, 2, 3, 16, 16)
+    config = replace(PLAIN, crop_px=reach, crop_share=PAPER.augment.crop_share)
+    nothing = torch.zeros(samples, 2, 1, 16, 16)
+    q = torch.zeros(samples, 7)
+    augmentation = Augmentation(config, Unseen())
+    torch.manual_seed(0)
+    changed = augmentation(torch.zeros_like(images), nothing, q, q, images * 255).images
+    padded = F.pad(images, (reach,) * 4)
+    counts = torch.zeros(2 * reach + 1, 2 * reach + 1)
+    for y, x in itertools.product(range(2 * reach + 1), repeat=2):
+        same = (changed - padded[..., y : y + 16, x : x + 16]).abs().flatten(1).amax(1) < 1e-3
+        counts[y, x] = same.sum()
+    assert counts.sum() == samples
+    still, moved = counts[reach, reach], counts.flatten()[torch.arange(81) != 40]
+    assert abs(still / samples - 0.5 - 0.5 / 81) < 0.03
+    assert moved.min() > 0 and abs(moved.mean() - samples / 162) < 1.5 and moved.std() < 2 * (samples / 162) ** 0.5
+
+
+def test_noise_is_as_strong_as_published(rig, windows):
+    *_, backgrounds = windows
+    config = replace(PLAIN, blank=1.0, noise=PAPER.augment.noise)
+    torch.manual_seed(0)
+    grey = torch.full_like(backgrounds, 128)
+    noise = 255 * Augmentation(config, DrawnFrames(rig))(*windows[:-1], grey).images - 128
+    deviations = noise.flatten(2).std(2)
+    assert ((deviations - 5).abs() < 0.2).all()

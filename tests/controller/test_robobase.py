@@ -6,6 +6,7 @@ import torch
 import yaml
 from transformers import CLIPTextModelWithProjection
 
+from genima_core.cameras import CameraRig
 from genima_core.controller.policy import Controller
 from genima_core.importers.rlbench.rig import Q_ZERO
 from genima_core.importers.robobase import convert_controller
@@ -66,6 +67,14 @@ def test_converted_controller_gives_the_originals_numbers(rig, agents, clip, tmp
     ignored = [name for names in summary["ignored"].values() for name in names]
     assert set(ignored) < set(agents[True]) and summary["tensors"] + len(ignored) == len(agents[True])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["controller_act", "out"]
+
+
+def test_cameras_are_in_the_order_of_the_configuration(rig, source, tmp_path):
+    rewrite(source, "env.cameras", ["left_shoulder", "wrist", "front", "right_shoulder"])
+    summary = convert_controller(source, tmp_path / "out", rig)
+    written = CameraRig.load(tmp_path / "out/rig.json")
+    assert list(written.names) == summary["cameras"] == ["left_shoulder", "wrist", "front", "right_shoulder"]
+    assert written.differences(rig.in_order(written.names)) == ()
 
 
 def test_without_language_no_text_encoder_is_needed(rig, source, tmp_path):
@@ -129,6 +138,7 @@ def test_damaged_files_are_refused(rig, source, tmp_path, name, content, message
             "only 'method.genima_act.GenimaACT' can be converted",
         ),
         ("frame_stack", 2, "frame_stack is 2; only 1"),
+        ("frame_stack", "${frame_stack}", "refers to other names, and never to a value"),
         ("env.cameras", ["front", "wrist"], r"sees the cameras \['front', 'wrist'\], the rig has \['wrist', 'front'"),
         ("env.cameras", ["front", "wrist", "left_shoulder", "overhead"], "overhead"),
         ("env.action_mode", "END_EFFECTOR_POSE", "only 'JOINT_POSITION'"),

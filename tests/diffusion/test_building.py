@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers import AutoencoderTiny, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -139,6 +140,60 @@ def test_a_released_agent_draws_as_its_authors_run_it(bases, tmp_path, rng, temp
     assert ("push the button" in told) == (template != "tiled perspectives")
     stock = untile(np.array(agent.pipeline()(told, image=picture, **call).images[0]), 4)
     assert np.abs(stock.astype(int) - agent.draw(images, "push the button", seed=5)).max() <= 1
+
+
+SAID = {"env": {"cameras": ["front", "wrist", "left_shoulder", "right_shoulder"]}, "visual_observation_shape": [48, 32]}
+"""By a config.yaml."""
+
+
+@pytest.fixture(scope="module")
+def release(bases, tmp_path_factory):
+    """As it is unpacked: an agent's folder, and a controller's."""
+    root = tmp_path_factory.mktemp("release")
+    load_base("sd", str(bases["sd"])).controlnet.save_pretrained(root / "diffusion")
+    (root / "controller_act").mkdir()
+    return root
+
+
+@pytest.mark.parametrize("place", ["diffusion", "diffusion/.hydra", "controller_act"])
+def test_a_released_agents_tiles_are_those_of_its_config(place, bases, release, tmp_path):
+    root = shutil.copytree(release, tmp_path / "release")
+    (root / place).mkdir(exist_ok=True)
+    (root / place / "config.yaml").write_text(yaml.safe_dump(SAID))
+    told = []
+    options = Options(base=str(bases["sd"]), denoising_steps=1)
+    summary = convert_agent(root / "diffusion", tmp_path / "agent", options, told.append)
+    assert summary["config"] == str(root / place / "config.yaml")
+    agent = DiffusionAgent.load(tmp_path / "agent")
+    assert (agent.cameras, agent.size, agent.views) == (tuple(SAID["env"]["cameras"]), (48, 32), 4)
+    assert not [text for text in told if text.startswith("warning")]
+
+
+def test_where_the_config_is_silent_the_tiles_are_assumed_and_said(bases, release, tmp_path):
+    base, told = str(bases["sd"]), []
+    convert_agent(release / "diffusion", tmp_path / "agent", Options(base=base, size=32), told.append)
+    assert DiffusionAgent.load(tmp_path / "agent").cameras == ("wrist", "front", "right_shoulder", "left_shoulder")
+    (warning,) = [text for text in told if text.startswith("warning")]
+    assert "no config.yaml in" in warning and "(--cameras says another)" in warning
+    options, told = Options(base=base, size=32, cameras="left,right"), []
+    convert_agent(release / "diffusion", tmp_path / "agent", options, told.append)
+    agent = DiffusionAgent.load(tmp_path / "agent")
+    assert (agent.cameras, agent.views) == (("left", "right"), 2)
+    assert not [text for text in told if text.startswith("warning")]
+    for cameras, message in (("a,../b", "is called '../b'"), ("a,b,a", "need as many, each once")):
+        with pytest.raises(ValueError, match=message):
+            convert_agent(release / "diffusion", tmp_path / "other", Options(base=base, cameras=cameras))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "config", ["env: {cameras: 7}", "env: [", "env: {cameras: [wrist]}\nvisual_observation_shape: 3"]
+)
+def test_a_damaged_config_of_an_agent_is_refused(config, bases, release, tmp_path):
+    root = shutil.copytree(release, tmp_path / "release")
+    (root / "diffusion/config.yaml").write_text(config)
+    with pytest.raises(ValueError, match="config.yaml"):
+        convert_agent(root / "diffusion", tmp_path / "agent", Options(base=str(bases["sd"])))
 
 
 def test_a_scheduler_that_cannot_draw_is_named(bases, tmp_path):

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import shutil
@@ -144,16 +145,41 @@ def test_examples_are_what_the_agent_will_see(cache, tiny, autoencoder):
     torch.testing.assert_close(again.spheres, batch.spheres, rtol=0, atol=1 / 128)
 
 
-def test_augmentation_moves_and_colours_condition_and_target_alike(cache, tiny, autoencoder):
-    """Outside the spheres, the drawing stays the observation."""
-    trainable = build(tiny, autoencoder)
-    examples = DrawingExamples(cache, trainable.networks, 4, (0.4, 0.4, 0.4, 0.1), show_progress=False)
-    pictures = torch.rand(2, 7, 64, 64)
-    pictures[:, 3:6] = pictures[:, :3]
+def test_condition_and_target_are_shifted_alike_as_in_the_published_training(cache, tiny, autoencoder):
+    """The tiled picture by up to 2 pixels, each shift as likely as any other, its borders reflected."""
+    reach, count, size = SD_TURBO.crop_px, 5000, 12
+    assert reach == 2
+    networks = build(tiny, autoencoder).networks
+    examples = DrawingExamples(cache, networks, reach, show_progress=False)
+    grid = torch.arange(7.0 * size * size).reshape(7, size, size)  # every pixel another
+    pictures = grid.expand(count, 7, size, size)
     changed = examples._augmented(pictures, torch.Generator().manual_seed(1))
-    torch.testing.assert_close(changed[:, :3], changed[:, 3:6])
-    assert (changed[:, :3] - pictures[:, :3]).abs().mean() > 0.05
-    assert torch.equal(changed, examples._augmented(pictures, torch.Generator().manual_seed(1)))
+    padded = np.pad(grid.numpy(), ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
+    places = itertools.product(range(2 * reach + 1), repeat=2)
+    shifted = [torch.from_numpy(padded[:, y : y + size, x : x + size]) for y, x in places]
+    counts = np.array([int((changed == each).flatten(1).all(1).sum()) for each in shifted])
+    assert counts.sum() == count
+    expected = count / len(shifted)
+    assert ((counts - expected) ** 2 / expected).sum() < 51  # chi-squared of 24 degrees of freedom: 0.1 %
+    assert torch.equal(
+        changed, examples._augmented(grid.expand(count, 7, size, size), torch.Generator().manual_seed(1))
+    )
+
+
+def test_only_the_condition_is_coloured_anew(cache, tiny, autoencoder):
+    networks = build(tiny, autoencoder).networks
+    pictures = torch.full((200, 7, 8, 8), 0.5)
+    brighter = DrawingExamples(cache, networks, jitter=(0.2, 0.0, 0.0, 0.0), show_progress=False)
+    changed = brighter._augmented(pictures, torch.Generator().manual_seed(1))
+    factors = changed[:, :3].mean((1, 2, 3)) / 0.5
+    assert 0.8 <= factors.min() < 0.83 and 1.17 < factors.max() <= 1.2
+    assert torch.equal(changed[:, 3:], pictures[:, 3:])
+    coloured = DrawingExamples(cache, networks, SD_TURBO.crop_px, SD_TURBO.jitter, show_progress=False)
+    pictures = torch.rand(4, 7, 32, 32, generator=torch.Generator().manual_seed(0))
+    changed = coloured._augmented(pictures, torch.Generator().manual_seed(1))
+    values = pictures[:, 3:].flatten().unique()
+    assert torch.isin(changed[:, 3:], values).all() and not torch.isin(changed[:, :3], pictures).all()
+    assert (changed[:, :3] - pictures[:, :3]).abs().mean() > 0.02
 
 
 def test_coding_pictures_show_targets_where_the_coverage_says(cache):
