@@ -22,9 +22,10 @@ def rehearse(
 ) -> int:
     """Simulates one FR3 or several on this computer, by franka-sim, until Ctrl-C.
 
-    With their hands, at 127.0.0.1, 127.0.0.2 and so on. They abort motions for the reasons that the arm does. What else happens at an arm is typed in, a line each:
-    user_stopped, guiding, idle; reflex joint_velocity_violation (any of the vendor's errors); push 4 2.0 (a torque in
-    Nm at joint 4, to lead a guided arm); with several arms the arm's number goes before it: 2 push 4 2.0.
+    With their hands, at 127.0.0.1, 127.0.0.2 and so on. They abort motions for the reasons that the arm does. What
+    else happens at an arm is typed in, a line each: user_stopped, guiding, idle; reflex joint_velocity_violation (any
+    of the vendor's errors); push 4 2.0 (a torque in Nm at joint 4, to lead a guided arm); with several arms the arm's
+    number goes before it: 2 push 4 2.0.
 
     Example: genima rehearse
 
