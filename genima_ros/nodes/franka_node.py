@@ -19,8 +19,8 @@ from genima_ros.messages.commands import read_trajectory
 from genima_ros.messages.status import StatusTeller
 from genima_ros.nodes.base import ArmParameters, GraphNode
 
-DELAYS = 100
-"""States over which the shortest delay is looked for."""
+DELAYS = 25
+"""States over which the shortest delay is looked for: few, because the clock of a simulated arm may run slow."""
 LOOK_ROUND_S = 0.3
 """How often the graph is asked who commands the arm."""
 
