@@ -22,7 +22,7 @@ from genima_core.arm import FR3, PANDA, Arm
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.files import write_json
 from genima_core.streaming.config import StreamerConfig
-from genima_core.streaming.mirror import ENGAGED, Mirror
+from genima_core.streaming.mirror import ENGAGED, Mirror, Mirroring
 from genima_core.streaming.playback import Clearance
 from genima_core.streaming.states import Command, Reason, Refusal, State
 from genima_core.streaming.streamer import Streamer
@@ -157,6 +157,7 @@ class Episode:
         self.follows = bool(rng.random() < 0.5)
         self.clearance = make_clearance(check, rng, arm, self.q)
         self.streamer = Streamer(arm, self.config, self.clearance, self.follows)
+        self.taken_over = False
         self.mirror = Mirror(arm, PANDA if rng.random() < 0.5 else FR3)
         self.checker = Checker(arm, self.config.period_s)
         self.now_s = self.due_s = float(rng.choice([0.0, 100.0, 1.8e9]))
@@ -297,6 +298,8 @@ class Episode:
         )
         refusal = self.streamer.on_chunk(BAD if rng.random() < 0.02 else chunk, self.now_s)
         self.seen["chunks taken" if refusal is None else "chunks refused"] += 1
+        if refusal is None and self.taken_over:
+            self.checker.violations["chunk taken in the operator's turn"] += 1
 
     def send_target(self) -> None:
         rng, limits = self.rng, self.arm.limits
@@ -339,6 +342,9 @@ class Episode:
         elif kind == 11:
             mirror.stop(self.now_s)
             self._targets_until_s = min(self._targets_until_s, self.now_s + TARGETS_REST_S)
+        elif 30 <= kind < 40:
+            mirror.disengage(self.now_s)
+            self._targets_until_s = min(self._targets_until_s, self.now_s + TARGETS_REST_S)
         elif kind == 12:
             mirror.on_leaders(int(rng.integers(3)))
         elif kind < 20:
@@ -355,9 +361,13 @@ class Episode:
             state = JointState(self.leader_q, None if kind % 2 else np.zeros(7), stamp_s, 0.04 if kind % 3 else None)
             mirror.on_leader(BAD if kind == 26 else state, self.now_s)
         if self.last is not None:
-            mirror.on_streamer(self.last.status, self.now_s)
+            mirror.on_streamer(self.last.status, self.now_s, self.last.taken_over)
         output = mirror.step(self.now_s)
         self.seen[f"mirror {output.status.state}"] += 1
+        if kind % 10:  # the others are lost
+            self.streamer.on_teleop(output.status, self.now_s)
+            given_back = (output.status.state, output.status.reason) == (Mirroring.IDLE, Reason.OPERATOR)
+            self.taken_over = not given_back and (self.taken_over or output.status.state is not Mirroring.IDLE)
         if output.status.state in ENGAGED:
             self._targets_until_s = np.inf
         if output.target is None:

@@ -67,6 +67,8 @@ class ControlLoop:
     In **confirm** mode, which else is sync, a chunk is proposed (`propose`) instead of sent, and nothing else is acted
     upon until a person approves of it or rejects it, or until it is too old; then the loop looks again.
 
+    While an operator has taken over nothing is acted upon, and afterwards only what is captured from then on.
+
     All times are seconds of the observations' clock and given by the caller.
     """
 
@@ -76,6 +78,7 @@ class ControlLoop:
         self.status = Status(GateState.OPEN)
         """Of the gate; while it is closed, no drawing is acted upon. An open one says why it refused the last one."""
         self._refused = 0
+        self._taken_over = False
         self.proposal: Proposal | None = None
         """What waits for a person's yes or no."""
         self._states: deque[_JointState] = deque(maxlen=HISTORY)
@@ -95,6 +98,14 @@ class ControlLoop:
             self._wanted_since_s = self.proposal = None
         elif self._wanted_since_s is None:
             self._wanted_since_s = now_s
+
+    def on_operator(self, taken_over: bool, now_s: float) -> None:
+        """Whether the operator has the arm; drawings that were refused before do not count any more afterwards."""
+        if taken_over:
+            self.proposal = None
+        elif self._taken_over:
+            self._used_s, self._refused = now_s, 0
+        self._taken_over = taken_over
 
     def on_rig(self, rig: CameraRig) -> None:
         """Where the cameras are now: the gate locates spheres by that. A rig of other cameras pauses the loop."""
@@ -129,7 +140,9 @@ class ControlLoop:
 
     def is_due(self, stamp_s: float) -> bool:
         """Whether a drawing captured then is acted upon: whether now is the time to look."""
-        if self.paused or self.proposal or self._wanted_since_s is None or stamp_s <= self._used_s:
+        if self.paused or self.proposal or self._taken_over:
+            return False
+        if self._wanted_since_s is None or stamp_s <= self._used_s:
             return False
         return self.execution == "async" or stamp_s >= self._wanted_since_s
 

@@ -159,6 +159,35 @@ def test_what_is_proposed_is_forgotten_where_the_streamer_wants_nothing_or_the_c
     assert loop.proposal is None
 
 
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_while_an_operator_has_the_arm_nothing_is_acted_upon_or_counted(execution):
+    gate = FakeGate()
+    loop = make_loop(execution, gate)
+    gate.reasons = ("a",)
+    for stamp_s in 1.0 + 0.01 * np.arange(MOST_REFUSED - 1):
+        assert loop.act(DRAWING, stamp_s, DRAWING) is None
+    loop.on_operator(True, 1.1)
+    for stamp_s in 1.1 + 0.01 * np.arange(MOST_REFUSED):
+        assert loop.act(DRAWING, stamp_s, DRAWING) is None
+    loop.on_operator(False, 2.0)
+    loop.on_operator(False, 3.0)  # repeated
+    assert not loop.paused and not loop.is_due(1.9), "what was captured in the operator's turn is not acted upon"
+    for k in range(MOST_REFUSED):
+        assert not loop.paused, "the count begins anew"
+        loop.on_joint_state(PANDA.home, 0.5, 2.1 + 0.1 * k)
+        assert loop.act(DRAWING, 2.1 + 0.1 * k, DRAWING) is None
+    assert loop.paused
+    loop.on_operator(True, 4.0)
+    loop.on_operator(False, 5.0)
+    assert loop.paused, "giving back is no look at the drawing"
+
+
+def test_what_is_proposed_is_forgotten_when_an_operator_takes_over():
+    loop = proposed()
+    loop.on_operator(True, 2.0)
+    assert loop.approve(2.1) == Refusal(Reason.WAITING, "nothing waits for approval; the next drawing will")
+
+
 def test_what_cannot_be_acted_upon_is_refused_and_tried_again():
     loop = make_loop()
     with pytest.raises(ValueError, match="nearest to the images is 0.50"):

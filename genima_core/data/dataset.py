@@ -101,6 +101,7 @@ class Dataset:
             task=self.tasks[index],
             seed=self.seeds[index],
             success=self.successes[index],
+            commander=values.get("commander"),
         )
 
     def fingerprint(self) -> str:
@@ -123,7 +124,7 @@ class Dataset:
             raise ValueError(f"{path} holds {len(table)} rows of episode {index}; its meta data says {length}")
         features = layout.features(self.rig, self.fps)
         values = {}
-        for name in [*needed, "observation.velocity", "stamp", *map(layout.stamp_key, self.rig.names)]:
+        for name in [*needed, "observation.velocity", "stamp", "commander", *map(layout.stamp_key, self.rig.names)]:
             if name in table.column_names:
                 width = [] if features[name]["shape"] == [1] else features[name]["shape"]
                 values[name] = checked_numbers(table[name].to_pylist(), (length, *width), f"{name} in {path}")
@@ -137,7 +138,9 @@ class Dataset:
 
     @cached_property
     def _is_ours(self) -> bool:
-        return self.info["features"] == layout.features(self.rig, self.fps)
+        films = (layout.video_key(name) for name in self.rig.names)
+        ours = layout.features(self.rig, self.fps)
+        return all(self.info["features"][film] == ours[film] for film in films)
 
     @cached_property
     def _in_file(self) -> Counter[Path]:
@@ -235,7 +238,7 @@ class DatasetWriter:
         places = [(r["data/chunk_index"], r["data/file_index"]) for r in rows]
         ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
         if places != ours or info["features"] != layout.features(self.rig, self.fps):
-            why = "was not written by this program, which can read but not extend it"
+            why = "was not written by this version of the program, which can read but not extend it"
             raise ValueError(f"{self.root} {why}; choose another folder")
         return rows
 

@@ -48,6 +48,8 @@ class Episode:
     seed: int
     """What the scene was drawn from; -1 where no seed made it."""
     success: bool
+    commander: np.ndarray | None = None
+    """(T,) from each row to the next, the place of a `Commander`; None where nobody noted that."""
 
     def __post_init__(self) -> None:
         T, cameras = len(self.stamps_s), len(self.images)
@@ -61,6 +63,8 @@ class Episode:
                 raise ValueError(f"{name} has shape {value.shape}; {T} rows and {cameras} cameras need {shape}")
             if not np.isfinite(value).all():
                 raise ValueError(f"{name} holds NaN or infinite values; an episode needs finite ones")
+        if self.commander is not None and self.commander.shape != (T,):
+            raise ValueError(f"commander has shape {self.commander.shape}; {T} rows need ({T},)")
         if (np.diff(self.stamps_s) <= 0).any():
             raise ValueError("stamps_s does not increase strictly; drop repeated or reordered rows")
         for name, frames in self.images.items():

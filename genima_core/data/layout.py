@@ -4,8 +4,9 @@ Every episode has its own files (the format allows any number of episodes per fi
 
 Beyond what the format asks for there are the columns ``stamp`` and ``stamp.<camera>`` (capture times; ``timestamp`` is
 frame_index / fps, as the format wants it), ``skew.<camera>`` (how much later than the joints the image was taken, in s;
-lerobot hands out float32, which a stamp does not survive but a skew does), ``seed``, ``success`` and ``task`` per
-episode, and ``meta/rig.json``.
+lerobot hands out float32, which a stamp does not survive but a skew does), ``commander`` (who commanded from this row
+to the next: 0 neither or unknown, 1 a policy, 2 a human), ``seed``, ``success`` and ``task`` per episode, and
+``meta/rig.json``.
 """
 
 import json
@@ -95,7 +96,7 @@ def features(rig: CameraRig, fps: int) -> dict[str, dict[str, Any]]:
     scalars = {
         "float64": ("stamp", *map(stamp_key, rig.names)),
         "float32": (*map(skew_key, rig.names), "timestamp"),
-        "int64": ("frame_index", "episode_index", "index", "task_index"),
+        "int64": ("commander", "frame_index", "episode_index", "index", "task_index"),
     }
     for dtype, keys in scalars.items():
         result |= {key: {"dtype": dtype, "shape": [1], "names": None} for key in keys}
@@ -130,6 +131,7 @@ def columns(
         "observation.velocity": episode.dq,
         "action": np.column_stack([episode.action_q, episode.action_gripper]),
         "stamp": episode.stamps_s,
+        "commander": np.zeros(T) if episode.commander is None else episode.commander,
     }
     for name, stamps_s in zip(rig.names, episode.image_stamps_s.T, strict=True):
         result |= {stamp_key(name): stamps_s, skew_key(name): stamps_s - episode.stamps_s}

@@ -91,7 +91,7 @@ class Mirror:
         self._follower: JointState | None = None
         self._follower_heard_s, self._follower_refusal = -np.inf, ""
         self._streamer: Status | None = None
-        self._streamer_heard_s = -np.inf
+        self._streamer_heard_s, self._yields = -np.inf, True
         self._status = Status(Mirroring.IDLE, Reason.WAITING, "Engage to begin.")
         self._glide: Glide | None = None
         self._target: Target | None = None
@@ -127,21 +127,20 @@ class Mirror:
         self._follower, self._follower_heard_s, self._follower_refusal = state, now_s, ""
         return None
 
-    def on_streamer(self, status: Status, now_s: float) -> None:
-        self._streamer, self._streamer_heard_s = status, now_s
+    def on_streamer(self, status: Status, now_s: float, yields: bool = True) -> None:
+        """`yields`: it knows that the operator has taken over, so no policy comes in between."""
+        self._streamer, self._streamer_heard_s, self._yields = status, now_s, yields
 
     # ---- the operator
 
     def engage(self, now_s: float) -> Refusal | None:
-        """Begin, or after a pause go on: approach the leader, then mirror it. None, or why not."""
+        """Take over from a policy, or after a pause go on: approach the leader, then mirror it. None, or why not."""
         if self._engaged:
             return Refusal(Reason.BUSY, f"The follower is {self._status.state} already.")
         if self._glide is not None:
             return Refusal(Reason.BUSY, "The follower is still coming to rest; engage it again.")
         if (problem := first_refusal(self._obstacles(now_s))) is not None:
             return problem
-        if self._streamer_state is not State.HOLDING and now_s - self._sent_s >= ANSWER_S:
-            return Refusal(Reason.STREAMER, f"The streamer is {self._streamer_state}; wait until it holds.")
         self._way_rad, self._progress = self._distance(), 0.0
         self._target, self._followed = None, False
         self._engaged_s, self._first_s, self._far_since_s = now_s, -np.inf, np.inf
@@ -160,6 +159,13 @@ class Mirror:
         why = Refusal(Reason.OPERATOR, "Stopped by the operator; engage to begin again.")
         self._end(now_s, Mirroring.STOPPED, why)
 
+    def disengage(self, now_s: float) -> Refusal | None:
+        """Come to rest, and give the arm back to a policy; None, or why that changes nothing."""
+        if (self._status.state, self._status.reason) == (Mirroring.IDLE, Reason.OPERATOR):
+            return Refusal(Reason.BUSY, "The arm is given back already.")
+        self._end(now_s, Mirroring.IDLE, Refusal(Reason.OPERATOR, "The arm is given back; engage to take over."))
+        return None
+
     def step(self, now_s: float) -> MirrorOutput:
         """Evaluate every watchdog, and say what to send now."""
         before_s, self._now_s = self._now_s, now_s
@@ -169,7 +175,8 @@ class Mirror:
         if now_s - before_s < -SET_BACK_S:
             self._leader.forget()
             self._sent_s = min(self._sent_s, now_s)
-            self._glide = None  # it would go on when its time comes again; the streamer stops by itself
+        if not -SET_BACK_S <= now_s - before_s <= self.config.leader_timeout_s:
+            self._glide = None  # it would go on after a while; the streamer stops by itself
         target = self._next(now_s)
         if target is not None:
             self._target, self._sent_s = target, now_s
@@ -197,7 +204,8 @@ class Mirror:
     def _approach(self, leader: JointState, follower: JointState, now_s: float) -> Target | None:
         """Nearer to the leader, once the streamer is ready for it; mirroring where that is done."""
         if self._glide is None:
-            if self._streamer_state is not State.HOLDING or now_s < self._sent_s + SENDER_PAUSE_S:
+            holds = self._streamer_state is State.HOLDING and self._yields
+            if not holds or now_s < self._sent_s + SENDER_PAUSE_S:
                 return None
             self._glide, self._first_s = Glide(follower.q, np.zeros(7), now_s, self._limits), now_s
         elif not self._glide.toward(leader.q, self.config.approach_speed, now_s):

@@ -144,10 +144,21 @@ class Reason(StrEnum):
     RIG = "rig"
 
 
+class Commander(StrEnum):
+    """Who commands the arm; data sets hold its place in this order."""
+
+    NONE = "none"
+    """Nobody yet, or neither: a stop, the approach to the leader, targets of another sender than the leader."""
+    POLICY = "policy"
+    """Its chunk is executed, or was, and the arm waits for the next one."""
+    HUMAN = "human"
+    """The follower mirrors the leader."""
+
+
 _R = Reason
 HARMLESS = frozenset(
     (_R.BUSY, _R.OLDER, _R.DISABLED, _R.EMERGENCY, _R.FAULT, _R.WAITING, _R.ARM, _R.COMMANDERS, _R.LATE, _R.LOCKED)
-)
+) | {_R.OPERATOR}
 """Refusals that say nothing against what the arm is doing now, so they stop nothing."""
 
 
@@ -175,6 +186,9 @@ WAITED = Refusal(Reason.PAST, "The chunk waited until all its actions were past;
 DISABLED = Trouble(Reason.DISABLED, "The streamer is disabled; to move the arm: genima enable.", Event.RETIRE)
 EMERGENCY = Refusal(
     Reason.EMERGENCY, "The emergency stop was called. When nobody is in danger: genima reset, then genima enable."
+)
+TAKEN_OVER = Refusal(
+    Reason.OPERATOR, "The operator has taken over; chunks are welcome when the arm is given back: genima disengage."
 )
 PLACED = Refusal(Reason.PLACED, "The simulated arm was put somewhere else; continuing from there.")
 
@@ -221,6 +235,9 @@ class Command(Status):
     """None until a chunk or a target has said something about the gripper."""
     restarted: bool = False
     """True for the first command of a stream, which equals the measured position."""
+    taken_over: bool = False
+    """By the operator, who has not given the arm back."""
+    commander: Commander = Commander.NONE
 
     @property
     def status(self) -> Status:

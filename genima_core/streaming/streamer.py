@@ -9,6 +9,7 @@ from genima_core.arm import Arm
 from genima_core.arm_status import ArmStatus
 from genima_core.streaming import states
 from genima_core.streaming.config import SLOWEST_SCALE, StreamerConfig
+from genima_core.streaming.control import Control
 from genima_core.streaming.inputs import TargetInput, find_jump, plan_chunk
 from genima_core.streaming.playback import Clearance, Playback, describe
 from genima_core.streaming.reference import Blend, ChunkPath, TargetPath
@@ -24,6 +25,7 @@ from genima_core.streaming.states import (
     Reason,
     Refusal,
     Statistics,
+    Status,
 )
 from genima_core.streaming.watchdogs import Watchdogs
 from genima_core.types import ActionChunk, JointState, Target
@@ -58,7 +60,7 @@ class Streamer:
         self._playback: Playback | None = None
         self._watchdogs = Watchdogs(arm, config, receiver_follows_horizon)
         self._clock, self._measured = self._watchdogs.clock, self._watchdogs.measured
-        self._targets = TargetInput(arm, config)
+        self._targets, self._control = TargetInput(arm, config), Control()
         self._relieved = False
         self._pending: ChunkPath | None = None
         self._blend = Blend(config.blend_acceleration, BLEND_SHORTEST_S, config.max_blend_s)
@@ -124,11 +126,22 @@ class Streamer:
             self._interrupt(Event.PLACE, states.PLACED)
             self._end_stream()
             self._measured.forget(now_s)
-            self._rest_since_s = self._accepted_stamp_s = now_s  # what was seen before is another scene
+            self._look_anew(now_s)
 
     def on_commanders(self, names: Sequence[str]) -> None:
         """Take the names of all other nodes that command this arm, or are called like this one."""
         self._watchdogs.commanders = tuple(names)
+
+    def on_teleop(self, status: Status, now_s: float) -> None:
+        """Take what teleoperation says of itself. Who engages takes over: the arm comes to rest, and chunks are refused
+        until it is given back; what was observed before that moves nothing.
+        """
+        before = self._control.taken_over
+        self._control.hear(status)
+        if before:
+            self._look_anew(now_s)
+        elif self._control.taken_over and self._mode not in FAULTS:
+            self._interrupt(Event.STOP, states.TAKEN_OVER)
 
     def on_chunk(self, chunk: ActionChunk | Refusal, now_s: float) -> Refusal | None:
         """Take a chunk; None if it will be executed, else why not. In sync mode the due times only space the actions:
@@ -168,6 +181,8 @@ class Streamer:
             self._playback.catch_up(missed, self._clock.now_s)
         if interruption is not None:
             self._interrupt(Event.STOP, interruption)
+        if self._control.taken_over or self._targets.active:
+            self._look_anew(self._clock.now_s)
         restarted = self._start_stream()
         self._watch()
         if self._playback is not None and not restarted:
@@ -213,6 +228,7 @@ class Streamer:
         changed = self._go(event)
         if was_fault and not changed:
             return
+        self._control.follow(None)
         if not was_fault:
             self._why = why
             self._targets.end(why.text)
@@ -243,6 +259,10 @@ class Streamer:
         if self._playback is not None:
             self._violations += self._playback.violations
         self._playback, self._width_m = None, None
+
+    def _look_anew(self, now_s: float) -> None:
+        """What a policy has observed so far shows another scene than it will find."""
+        self._rest_since_s = self._accepted_stamp_s = now_s
 
     def _forget_times(self) -> None:
         self._pending = None
@@ -283,6 +303,8 @@ class Streamer:
         return None
 
     def _plan(self, chunk: ActionChunk | Refusal, now_s: float) -> ChunkPath | Refusal:
+        if self._control.taken_over:
+            return states.TAKEN_OVER
         if self._targets.active:
             return Refusal(Reason.BUSY, "The arm follows targets; send chunks when it holds.")
         if isinstance(chunk, Refusal):
@@ -297,7 +319,7 @@ class Streamer:
     def _unwelcome(self, chunk: ActionChunk) -> Refusal | None:
         """Why a chunk with which nothing is wrong is not for now."""
         if chunk.stamp_s < self._accepted_stamp_s:
-            given = f"({chunk.stamp_s:.3f} s) is older than the one in use ({self._accepted_stamp_s:.3f} s)"
+            given = f"({chunk.stamp_s:.3f} s) is older than what moved the arm last ({self._accepted_stamp_s:.3f} s)"
             return Refusal(Reason.OLDER, f"The chunk's observation {given}; only newer ones are used.")
         if self.config.execution != "async" and (self._mode is not Mode.HOLDING or chunk.stamp_s < self._rest_since_s):
             remedy = "in sync mode, observe again when the arm has come to rest."
@@ -342,6 +364,7 @@ class Streamer:
 
     def _join(self, playback: Playback, path: ChunkPath | TargetPath, blend: Blend) -> None:
         playback.join(path, blend)
+        self._control.follow(path)
         self._go(Event.JOIN)
         self._why = states.NOTHING
 
@@ -369,10 +392,10 @@ class Streamer:
         )
 
     def _command(self, restarted: bool) -> Command:
-        state, why, playback = STATES[self._mode], self._why, self._playback
+        state, why, playback, control = STATES[self._mode], self._why, self._playback, self._control
         if playback is None:
-            return Command(state, why.kind, why.text)
-        free = self._pending is None and not self._targets.active
+            return Command(state, why.kind, why.text, taken_over=control.taken_over)
+        free = self._pending is None and not self._targets.active and not control.taken_over
         wants_chunk = free and (self.config.execution == "async" or self._mode is Mode.HOLDING)
         return Command(
             state,
@@ -383,4 +406,6 @@ class Streamer:
             *playback.profile.horizon(),
             self._width_m,
             restarted,
+            control.taken_over,
+            control.commander,
         )

@@ -35,6 +35,7 @@ def record(
     out: Path | None = None,
     episodes: int = 0,
     instruction: str = "",
+    operator: str = "",
     fps: float = 30.0,
     images: Literal["jpeg", "raw"] = "jpeg",
     bell: bool = False,
@@ -53,11 +54,11 @@ def record(
 
     Shows every stream, reads single keys, and judges each episode at once.
 
-    Keys, from a terminal or, one after the other, from a pipe: e engages joint mirroring, p pauses it, space starts and
-    stops an episode, y and n label it success or failure, x discards it, r records it again, i asks for another
-    instruction, b turns the bell on and off, q quits. While a policy asks (execution:=confirm), a approves of what it
-    plans, and d has it draw again. Ctrl-X is an emergency stop of the arm, whatever else is
-    under way; it does not replace the button on the robot.
+    Keys, from a terminal or, one after the other, from a pipe: e engages joint mirroring and takes over from a policy,
+    p pauses it, g ends it and gives the arm back to a policy, space starts and stops an episode, y and n label it
+    success or failure, x discards it, r records it again, i asks for another instruction, b turns the bell on and off,
+    q quits. While a policy asks (execution:=confirm), a approves of what it plans, and d has it draw again. Ctrl-X is
+    an emergency stop of the arm, whatever else is under way; it does not replace the button on the robot.
 
     Example: genima record push_button --episodes 5
 
@@ -66,6 +67,7 @@ def record(
         out: Folder for the episodes, recordings/<task> by default; numbering continues after existing ones.
         episodes: Ends after this many; 0 continues until q.
         instruction: Of the first episodes, until another one arrives; the simulated cell sends its own.
+        operator: Name that is kept with what is approved of; by default the user and the machine.
         fps: Rate that the cameras are set to.
         images: JPEG of quality 95, or the bytes as received.
         bell: Rings once when an episode starts or ends, three times when something is wrong.
@@ -100,7 +102,7 @@ def record(
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
         alone = stack.enter_context(claim("recorder", domain))
-        session = stack.enter_context(RecordSession(domain, ring, instruction, bell))
+        session = stack.enter_context(RecordSession(domain, ring, instruction, bell, operator))
         if not alone or session.spin_until(lambda: "recorder" in session.node.get_node_names(), LOOK_ROUND_S):
             raise RuntimeError(f"a recorder runs already in ROS domain {domain}: end it, or set ROS_DOMAIN_ID")
         running = stack.enter_context(RunningGraph([process], node_environment(os.environ), partial(notice, session)))

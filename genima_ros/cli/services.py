@@ -31,19 +31,29 @@ class Graph:
             answer = observer.call(absolute(self.namespace, node), service, ANSWER_S, again, **request)
             print(answer.message or "done")
 
+    def decide(self, service: str, by: str) -> None:
+        """Answers, in a person's name, what the controller proposes."""
+        from genima_ros.clients.observer import user_name
+        from genima_ros.messages.interfaces import BY
+
+        self.call("controller", service, False, **{BY: by or user_name()})
+
 
 GraphOptions = tyro.conf.OmitArgPrefixes[Graph]
 DEFAULT = Graph()
 
 
-def approve(graph: GraphOptions = DEFAULT) -> None:
+def approve(by: str = "", graph: GraphOptions = DEFAULT) -> None:
     """Lets the arm do what waits for approval (execution:=confirm).
 
     Look at the drawing and at the planned path first.
 
     Example: genima approve
+
+    Args:
+        by: Who approves, for the log and the recording; by default the user and the machine.
     """
-    graph.call("controller", "approve")
+    graph.decide("approve", by)
 
 
 def disable(graph: GraphOptions = DEFAULT) -> None:
@@ -56,6 +66,16 @@ def disable(graph: GraphOptions = DEFAULT) -> None:
     graph.call("streamer", "enable", data=False)
 
 
+def disengage(graph: GraphOptions = DEFAULT) -> None:
+    """Gives the arm back to the policy; ends teleoperation.
+
+    The policy looks anew, and goes on. If the target gate had paused it, `genima resume` is needed as well.
+
+    Example: genima disengage
+    """
+    graph.call("teleop", "disengage")
+
+
 def enable(graph: GraphOptions = DEFAULT) -> None:
     """Lets the streamer command the arm.
 
@@ -66,12 +86,25 @@ def enable(graph: GraphOptions = DEFAULT) -> None:
     graph.call("streamer", "enable", data=True)
 
 
-def reject(graph: GraphOptions = DEFAULT) -> None:
+def engage(graph: GraphOptions = DEFAULT) -> None:
+    """Takes over from the policy with the leader; begins teleoperation.
+
+    The arm comes to rest, approaches the leader slowly, then mirrors it, until `genima disengage`.
+
+    Example: genima engage
+    """
+    graph.call("teleop", "engage")
+
+
+def reject(by: str = "", graph: GraphOptions = DEFAULT) -> None:
     """Forgets what waits for approval (execution:=confirm); the policy draws again.
 
     Example: genima reject
+
+    Args:
+        by: Who rejects, for the log and the recording; by default the user and the machine.
     """
-    graph.call("controller", "reject")
+    graph.decide("reject", by)
 
 
 def reset(graph: GraphOptions = DEFAULT) -> None:
@@ -114,4 +147,4 @@ def stop(emergency: bool = False, graph: GraphOptions = DEFAULT) -> None:
     graph.call("streamer", "emergency_stop" if emergency else "stop", again=True)
 
 
-COMMANDS = (approve, disable, enable, reject, reset, resume, scene, stop)
+COMMANDS = (approve, disable, disengage, enable, engage, reject, reset, resume, scene, stop)

@@ -1,7 +1,9 @@
 """Listens to a running graph from outside: for `genima up`, `genima demo` and tests."""
 
+import getpass
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Self
@@ -21,6 +23,15 @@ from genima_ros.nodes.base import make_executor
 
 CALLS = 10
 """Of a service that may be called more than once: a middleware on busy cores loses an answer now and then."""
+
+
+def user_name() -> str:
+    """Who asks: the user, and the machine."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # in a container without names
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class Absent(RuntimeError):

@@ -56,9 +56,10 @@ def find_graph(domain: int) -> GraphFound:
         observer.wait_until(lambda: "streamer" in running(), FOUND_S, f"no streamer {where} graph, genima up ...")
         observer.wait_until(lambda: len(running()) > 1, FOUND_S, f"only a streamer {where} whole graph, genima up ...")
         arm = observer.parameters("streamer", ["arm"], PATIENCE_S)["arm"]
-        if "teleop" not in running():
+        led = ("teleop",) if "teleop" in running() else ()
+        if not led or observer.spin_until(lambda: "diffusion" in running(), DISCOVERED_S):
             checkpoint = observer.parameters("diffusion", ["checkpoint"], PATIENCE_S)["checkpoint"]
-            return GraphFound(("streamer", "diffusion", "controller"), (), arm, checkpoint)
+            return GraphFound(("streamer", "diffusion", "controller", *led), (), arm, checkpoint)
         cameras: tuple[str, ...] | None = None
         while cameras != (newer := _cameras(observer.node)):
             cameras = newer

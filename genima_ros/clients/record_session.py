@@ -13,7 +13,7 @@ from std_msgs.msg import Bool, String
 
 from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.states import State, Status
-from genima_ros.clients.observer import Observer
+from genima_ros.clients.observer import Observer, user_name
 from genima_ros.messages import interfaces
 from genima_ros.messages.status import read_status
 
@@ -22,6 +22,7 @@ RECORDER, TELEOP, STREAMER, CONTROLLER = "recorder", "teleop", "streamer", "cont
 CALLS: dict[str, tuple[str, str, dict[str, object]]] = {
     "e": (TELEOP, "engage", {}),
     "p": (TELEOP, "pause", {}),
+    "g": (TELEOP, "disengage", {}),
     "x": (RECORDER, "discard", {}),
     "r": (RECORDER, "rerecord", {}),
     "y": (RECORDER, "label", {"data": True}),
@@ -36,7 +37,7 @@ EMERGENCY_STOP = "\x18"
 ANSWER_S = 20.0
 """Finishing a long episode on a slow disk takes a while."""
 MISSING = {
-    TELEOP: "there is no node teleop: start `genima up teleop sim` or, for a robot, `genima up teleop real`",
+    TELEOP: "there is no node teleop: start `genima up teleop sim`, or a policy with `genima up sim leader:=true`",
     STREAMER: "there is no node streamer: press the button on the robot",
     RECORDER: "the recorder does not answer yet",
     CONTROLLER: "no policy asks for approval: start one with execution:=confirm",
@@ -46,9 +47,12 @@ MISSING = {
 class RecordSession(Observer):
     """The graph as the operator sees it, and the keys; `press` queues them, `step` acts on them one after the other."""
 
-    def __init__(self, domain: int, ring: Callable[[int], None], instruction: str = "", bell: bool = True) -> None:
-        """`ring(times)` sounds the bell, if that is on."""
+    def __init__(
+        self, domain: int, ring: Callable[[int], None], instruction: str = "", bell: bool = True, operator: str = ""
+    ) -> None:
+        """`ring(times)` sounds the bell, if that is on; the operator's name is kept with what is approved of."""
         super().__init__(domain, "record")
+        self._by = {interfaces.BY: operator or user_name()}
         self.states: dict[str, Status | None] = dict.fromkeys(STATES)
         """Of each node; None while it is absent."""
         self.recording = self.quitting = False
@@ -105,7 +109,7 @@ class RecordSession(Observer):
                 self._call(RECORDER, "stop" if self.recording else "start")
             elif key in CALLS:
                 node, service, request = CALLS[key]
-                self._call(node, service, request)
+                self._call(node, service, self._by if node == CONTROLLER else request)
             elif key == "i":
                 self.line = ""
             elif key == "b":

@@ -151,7 +151,8 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
     known["rig"] = str(rig.absolute()) if rig else None
     if "arm" in values:
-        of_arms, renamed = arm_values(values)
+        led = not entry.learned or values["leader_arm"]
+        of_arms, renamed = arm_values(values if led else {k: v for k, v in values.items() if k != "leader_arm"})
         known |= of_arms
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
@@ -170,7 +171,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
             environment={"OMP_NUM_THREADS": str(node.threads or max(1, len(os.sched_getaffinity(0)) // 2))},
         )
         for node in (*entry.nodes, *cameras)
-        if node.condition is None or known[node.condition]
+        if node.condition is None or known.get(node.condition)
     ]
 
 

@@ -96,6 +96,7 @@ _EXECUTION = (
     "confirm: as sync, and each chunk waits for genima approve"
 )
 _SHARED = (Argument("execution", str, _EXECUTION, choices=("sync", "async", "confirm")), _CONFIG, _RVIZ)
+_LEADER = Argument("leader", bool, "a simulated leader as well, to take over from the policy with", False)
 _RESPAWN = Argument("respawn", bool, "restart nodes that die, except those that hold state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
@@ -123,7 +124,9 @@ _OF_A_CELL = (
     _RESPAWN,
 )
 _OF_A_LEADER = (
-    Argument("leader_arm", str, "the leader arm, likewise; by default one like the follower", ""),
+    Argument(
+        "leader_arm", str, "the leader arm, likewise; by default one like the follower, and none beside a policy", ""
+    ),
     Argument("leader_namespace", str, "namespace of the leader's driver", "leader"),
     Argument("leader_robot_ip", str, "address of the leader's control box, likewise", ""),
 )
@@ -138,6 +141,7 @@ _MARKERS = NodeEntry("markers", ("arm", "checkpoint"), niceness=5, respawn=True)
 _MARKERS_IN_RVIZ = replace(_MARKERS, parameters=("arm",), condition="rviz")
 _STREAMER = NodeEntry("streamer", ("execution", "arm"), niceness=0)
 _TELEOP = NodeEntry("teleop", ("arm", "leader_arm"), niceness=0)
+_SIM_LEADER = NodeEntry("leader", ("task",), niceness=1)
 _ARM_MONITOR = NodeEntry("arm_monitor", ("arm",), niceness=1, respawn=True, condition="robot_state")
 _GRIPPER = NodeEntry("gripper", ("arm", "action"), niceness=1, respawn=True, condition="gripper")
 _FRANKA = NodeEntry("franka", ("arm", "robot_ip"), niceness=0, condition="franka")
@@ -166,9 +170,10 @@ _ENABLE = "when nobody is near the arm: genima enable"
 MODES = {
     "sim": Mode(
         help="a checkpoint on the simulated cell",
-        arguments=(_TASK, _SEED, _FPS, *_SHARED, *_OF_LEARNED, _RESPAWN),
+        arguments=(_TASK, _SEED, _FPS, *_SHARED, *_OF_LEARNED, _RESPAWN, _LEADER),
         nodes=(
             NodeEntry("sim", ("task", "seed", "fps", "rig"), niceness=2),
+            *(replace(node, condition="leader") for node in (_SIM_LEADER, _TELEOP)),
             _STREAMER,
             *_LEARNED,
             _MARKERS,
@@ -180,7 +185,7 @@ MODES = {
         arguments=(_TASK, _SEED, _FPS, _SIZE, _PRACTICE, *_SHARED),
         nodes=(
             NodeEntry("sim", ("task", "seed", "fps", "size", "board"), niceness=2),
-            NodeEntry("leader", ("task",), niceness=1),
+            _SIM_LEADER,
             _TELEOP,
             _STREAMER,
             _MARKERS_IN_RVIZ,
@@ -191,8 +196,19 @@ MODES = {
     ),
     "real": Mode(
         help="a checkpoint on a real cell",
-        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, _RIG, _TASK, _SEED),
-        nodes=(_FRANKA, _REHEARSAL, _STREAMER, _ARM_MONITOR, _GRIPPER, _RIG_NODE, *_LEARNED, _MARKERS),
+        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, *_OF_A_LEADER, _RIG, _TASK, _SEED),
+        nodes=(
+            _FRANKA,
+            _LEADER_FRANKA,
+            _REHEARSAL,
+            replace(_TELEOP, condition="leader_arm"),
+            _STREAMER,
+            _ARM_MONITOR,
+            _GRIPPER,
+            _RIG_NODE,
+            *_LEARNED,
+            _MARKERS,
+        ),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
     ),

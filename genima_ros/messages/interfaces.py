@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.srv import AddDiagnostics
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, Float64, Float64MultiArray, Int64, String
@@ -57,6 +58,8 @@ ACTION_CHUNK = Topic("action_chunk", JointTrajectory, RELIABLE)
 """Joint positions and the gripper's width in m, with the times at which they are due."""
 PROPOSAL = Topic("proposal", JointTrajectory, LATCHED)
 """The chunk that waits for a person's yes, in the form of an action chunk; without points: none does."""
+APPROVAL = Topic("approval", DiagnosticStatus, EVENTS)
+"""What a person decided of a proposal, and who that was, see `status.approval_to_message`; for recorders."""
 GRIPPER_COMMAND = Topic("gripper/command", Float64, RELIABLE)
 """Width in m."""
 GRIPPER_STATE = Topic("gripper/state", JointState, NEWEST)
@@ -87,7 +90,8 @@ LEADER_COMMAND = Topic("leader/joint_command", JointState, RELIABLE)
 JOINT_TARGET = Topic("joint_target", JointState, NEWEST)
 """What the streamer follows at once, as it comes: seven joints with velocities, and the gripper's width in m."""
 STREAMER_STATE = Topic("streamer_state", DiagnosticStatus, LATCHED)
-"""The streamer's `State` and its reason, see `status.read_status`; on every change, and twice a second."""
+"""The streamer's `State` and its reason, see `status.read_status`, and who commands, see `status.control_of`; on every
+change, and twice a second."""
 TELEOP_STATE = Topic("teleop_state", DiagnosticStatus, LATCHED)
 """The same for joint `Mirroring`."""
 RECORDING = Topic("recording", Bool, LATCHED)
@@ -99,12 +103,16 @@ CAMERA_RIG = Topic("camera_rig", String, LATCHED)
 
 TRIGGERS = (
     "reset stop emergency_stop reset_fault engage pause start discard rerecord perform resume reflex error_recovery "
-    "homing approve reject"
+    "homing disengage"
 )
 SERVICES = {name: Service(f"~/{name}", Trigger) for name in TRIGGERS.split()} | {
     name: Service(f"~/{name}", SetBool) for name in ("enable", "label")
 }
 """By their names; each belongs to one node or to several, such as ~/stop."""
+BY = "load_namespace"
+"""Field of an approval's request: the person's name. Of the common service types only that of diagnostics answers as
+Trigger does and takes a text; so the name cannot be lost on the way, or be another's."""
+SERVICES |= {name: Service(f"~/{name}", AddDiagnostics) for name in ("approve", "reject")}
 
 
 def robot_state(kind: type) -> Topic:

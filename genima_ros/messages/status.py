@@ -15,7 +15,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from genima_core.arm_status import ArmStatus, Level
-from genima_core.streaming.states import Reason, Refusal, Status
+from genima_core.streaming.states import Command, Reason, Refusal, Status
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import seconds
 
@@ -62,8 +62,8 @@ class StatusTeller:
             self._publisher.publish(arm_status_to_message(status))
 
 
-def status_to_message(name: str, status: Status, level: Level = Level.OK) -> DiagnosticStatus:
-    return _message(name, level, status.text, {"state": status.state, "reason": status.reason})
+def status_to_message(name: str, status: Status, level: Level = Level.OK, **more: str) -> DiagnosticStatus:
+    return _message(name, level, status.text, {"state": status.state, "reason": status.reason, **more})
 
 
 def read_status(message: DiagnosticStatus, states: type[StrEnum]) -> Status | None:
@@ -73,6 +73,22 @@ def read_status(message: DiagnosticStatus, states: type[StrEnum]) -> Status | No
         return Status(states(values["state"]), Reason(values["reason"]), _shortened(message.message))
     except (KeyError, ValueError):
         return None
+
+
+def control_of(command: Command) -> dict[str, str]:
+    """What streamer_state says beside the state: who commands, and whether the operator has the arm."""
+    return {"commander": command.commander, "taken_over": str(command.taken_over).lower()}
+
+
+def is_taken_over(message: DiagnosticStatus) -> bool:
+    """Whether streamer_state says that the operator has the arm."""
+    return values_of(message).get("taken_over") == "true"
+
+
+def approval_to_message(decision: str, by: str, proposed: str) -> DiagnosticStatus:
+    """What a person decided (`approved` or `rejected`) of a proposal, and who that was."""
+    by = _shortened(by) or "somebody"
+    return _message("approval", Level.OK, f"{decision} by {by}: {proposed}", {"decision": decision, "by": by})
 
 
 def arm_status_to_message(status: ArmStatus) -> DiagnosticStatus:

@@ -108,13 +108,13 @@ class GraphNode(Node, Generic[P]):
         return self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def serve(self, name: str, act: Callable[..., str | Refusal]) -> None:
-        """`act` gets the data of the request, if it has any; no is said by a `Refusal` or a RuntimeError."""
+        """`act` gets what the request holds, if anything; no is said by a `Refusal` or a RuntimeError."""
         service = interfaces.SERVICES[name]
         self.create_service(service.type, service.name, partial(self._answer, act))
 
     def _answer(self, act: Callable[..., str | Refusal], request: Any, response: Any) -> Any:
         try:
-            said = act(request.data) if hasattr(request, "data") else act()
+            said = act(*(getattr(request, name) for name in request.get_fields_and_field_types()))
         except RuntimeError as error:
             response.success, response.message = False, str(error)
         else:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 
@@ -19,7 +20,7 @@ from genima_core.targets.gate import GateConfig
 from genima_core.timing import Synchroniser
 from genima_core.types import ActionChunk, Execution
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.status import status_to_message
+from genima_ros.messages.status import approval_to_message, is_taken_over, status_to_message
 from genima_ros.nodes.base import ArmParameters, GraphNode
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ class ControllerNode(GraphNode[ControllerParameters]):
     With `gate`, drawings wait for what they were drawn over. The loop refuses bad ones, and pauses until ~/resume if
     they go on.
 
-    Publishes: action_chunk (7 joints and `gripper` width in m), proposal (the same, while it waits for a yes), gate
-    (latched), diagnostics.
+    Publishes: action_chunk (7 joints and `gripper` width in m), proposal (the same, while it waits for a yes), approval
+    (what came of it), gate (latched), diagnostics.
     Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (of a
-    gripper with a node), instruction, chunk_wanted.
-    Services: ~/resume (with `gate`); ~/approve, ~/reject (of what is proposed in confirm mode).
+    gripper with a node), instruction, chunk_wanted, streamer_state (whether the operator has taken over).
+    Services: ~/resume (with `gate`); ~/approve, ~/reject (of what is proposed in confirm mode, by whom).
     """
 
     def __init__(
@@ -102,9 +103,10 @@ class ControllerNode(GraphNode[ControllerParameters]):
         if self.setup.gripper_has_node:
             self.subscribe(interfaces.GRIPPER_STATE, self._on_gripper_state)
         self.subscribe(interfaces.CHUNK_WANTED, self._on_wanted)
+        self.subscribe(interfaces.STREAMER_STATE, self._on_streamer_state)
         names = ("drawing", "observation") if p.gate else ("drawing",)
         if p.execution == "confirm":
-            self.announce(interfaces.PROPOSAL)
+            self.announce(interfaces.PROPOSAL, interfaces.APPROVAL)
             self.serve("approve", self._approve)
             self.serve("reject", self._reject)
         self._pictures: Synchroniser[Image] = Synchroniser(names, SAME_STAMP_S)
@@ -120,6 +122,9 @@ class ControllerNode(GraphNode[ControllerParameters]):
     def _on_wanted(self, message: Bool) -> None:
         self._wanted_heard = True
         self.loop.on_wanted(message.data, self.ros_now_s())
+
+    def _on_streamer_state(self, message: DiagnosticStatus) -> None:
+        self.loop.on_operator(is_taken_over(message), self.ros_now_s())
 
     def _on_joint_state(self, message: JointState) -> None:
         self._note_arrival("joint_states")
@@ -198,22 +203,27 @@ class ControllerNode(GraphNode[ControllerParameters]):
             shown = replace(self.loop.proposal.chunk, stamp_s=self.ros_now_s())
             self.say(interfaces.PROPOSAL, conversions.chunk_to_trajectory(shown, self.setup.arm))
 
-    def _approve(self) -> str | Refusal:
-        """The log keeps what was approved of, and when."""
+    def _approve(self, by: str) -> str | Refusal:
         proposed, answer = self._proposed(), self.loop.approve(self.ros_now_s())
         self._show_proposal()
         if isinstance(answer, Refusal):
             return answer
         self._send(answer)
-        self.get_logger().info(f"approved: {proposed}")
+        self._keep("approved", by, proposed)
         return f"approved: {proposed}"
 
-    def _reject(self) -> str | Refusal:
+    def _reject(self, by: str) -> str | Refusal:
         proposed, answer = self._proposed(), self.loop.reject(self.ros_now_s())
         self._show_proposal()
         if not isinstance(answer, Refusal):
-            self.get_logger().info(f"rejected: {proposed}")
+            self._keep("rejected", by, proposed)
         return answer
+
+    def _keep(self, decision: str, by: str, proposed: str) -> None:
+        """What was decided, by whom and when, in the log and in recordings."""
+        message = approval_to_message(decision, by, proposed)
+        self.say(interfaces.APPROVAL, message)
+        self.get_logger().info(message.message)
 
     def _watch_proposal(self) -> None:
         """Shows it again, and gives it up when it has waited too long."""

@@ -30,9 +30,9 @@ class RecorderNode(GraphNode[RecorderParameters]):
     Publishes: recording (Bool, latched), diagnostics (twice a second and after each episode: every stream, disk,
     session).
     Subscribes: <camera>/color/image_raw, <camera>/color/camera_info, joint_states, leader/joint_states, joint_commands,
-    gripper/command, gripper/state, instruction, success, scene, camera_rig. Stored are the bytes as received; log_time
-    is when the middleware received them, publish_time when they were captured (by the header), or sent if there is no
-    header.
+    gripper/command, gripper/state, approval, instruction, success, scene, camera_rig, streamer_state (who commands).
+    Stored are the bytes as received; log_time is when the middleware received them, publish_time when they were
+    captured (by the header), or sent if there is no header.
     Services: ~/start, ~/stop, ~/discard, ~/rerecord (Trigger), ~/label (SetBool, true for success).
     """
 
@@ -76,7 +76,8 @@ class RecorderNode(GraphNode[RecorderParameters]):
         for role, message in self._inputs.take():
             if role in LATCHED:
                 with self.using(message.topic, role):
-                    self._told[role], self._latched[role] = message.decode().data, message
+                    self._told[role] = getattr(message.decode(), "data", None)
+                    self._latched[role] = message
             elif role in self._meters:
                 self._meters[role].add(message.published_ns)
             if role in self._joints:

@@ -42,6 +42,7 @@ LATCHED = {
     "success": interfaces.SUCCESS,
     "scene": interfaces.SCENE,
     "camera_rig": interfaces.CAMERA_RIG,
+    "streamer_state": interfaces.STREAMER_STATE,
 }
 MOTION = {
     "joint_states": interfaces.JOINT_STATES,
@@ -49,6 +50,7 @@ MOTION = {
     "gripper_state": interfaces.GRIPPER_STATE,
     "joint_commands": interfaces.JOINT_COMMANDS,
     "gripper_command": interfaces.GRIPPER_COMMAND,
+    "approval": interfaces.APPROVAL,
 }
 JOINTS = ("joint_states", "leader_joint_states")
 REMEDIES = {

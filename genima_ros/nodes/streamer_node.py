@@ -17,13 +17,21 @@ from genima_core.arm import Arm
 from genima_core.arm_status import Level
 from genima_core.sim.margins import Margins
 from genima_core.streaming.config import StreamerConfig
+from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.playback import Clearance
 from genima_core.streaming.states import Command, Refusal, State, Status
 from genima_core.streaming.streamer import Streamer
 from genima_core.timing import PeriodMeter
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import seconds, to_duration, to_joint_state
-from genima_ros.messages.status import WARN_EVERY_S, Repeater, read_arm_status, status_to_message
+from genima_ros.messages.status import (
+    WARN_EVERY_S,
+    Repeater,
+    control_of,
+    read_arm_status,
+    read_status,
+    status_to_message,
+)
 from genima_ros.nodes.base import ArmParameters, GraphNode
 from genima_ros.nodes.emergency_stop import EmergencyStop
 
@@ -54,7 +62,8 @@ class StreamerNode(GraphNode[StreamerParameters]):
     Publishes: arm_controller/joint_trajectory (or arm_controller/joint_commands, arm_controller/commands),
     gripper/command (width in m), joint_commands (each set point, for recorders), chunk_wanted, streamer_state
     (see `messages.status`), diagnostics.
-    Subscribes: joint_states, action_chunk, joint_target (followed at once), arm_status (whether the arm may be moved).
+    Subscribes: joint_states, action_chunk, joint_target (followed at once), arm_status (whether the arm may be moved),
+    teleop_state (whether the operator has taken over).
     Services: ~/enable (SetBool), ~/stop (smoothly; then no commands until enabled), ~/emergency_stop (before every
     other message; then FAULT until ~/reset_fault, and no commands until enabled), ~/reset_fault.
     Changes while running: the parameter velocity_scale.
@@ -87,6 +96,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
             self.diagnostics.expect(topic.name)
         self.subscribe(interfaces.ARM_STATUS, self._on_arm_status)
         self.diagnostics.expect("arm_status")
+        self.subscribe(interfaces.TELEOP_STATE, self._on_teleop_state)
         self.serve("enable", self._on_enable)
         self.serve("stop", self._on_stop)
         self.serve("reset_fault", lambda: self.streamer.reset_fault() or "the fault is cleared")
@@ -113,20 +123,21 @@ class StreamerNode(GraphNode[StreamerParameters]):
             self.say(interfaces.GRIPPER_COMMAND, data=width_m)
         if self._wanted_due(command.wants_chunk, now_s):
             self.say(interfaces.CHUNK_WANTED, data=bool(command.wants_chunk))
-        self._tell(command.status, now_s)
+        self._tell(command, now_s)
         if self._look_due(None, now_s):
             self._look_round()
         self.diagnostics.worked(self.clock_s() - now_s)
 
-    def _tell(self, status: Status, now_s: float) -> None:
-        """Every change of state and kind of reason at once; a text whose numbers change does not flood the topic.
+    def _tell(self, command: Command, now_s: float) -> None:
+        """Every change of state, kind of reason and commander at once; a text whose numbers change floods no topic.
 
         In the log every change of the state, but of its reason only now and then: that may change many times a second.
         """
-        self.status, logged = status, self._logged
-        if self._state_due((status.state, status.reason), now_s):
+        status, logged, control = command.status, self._logged, control_of(command)
+        self.status = status
+        if self._state_due((status.state, status.reason, *control.values()), now_s):
             level = Level.ERROR if status.state is State.FAULT else Level.OK
-            self.say(interfaces.STREAMER_STATE, status_to_message(self.get_name(), status, level))
+            self.say(interfaces.STREAMER_STATE, status_to_message(self.get_name(), status, level, **control))
         late = status.reason is not logged.reason and now_s - self._logged_s > WARN_EVERY_S
         if status.state is not logged.state or late:
             self._logged, self._logged_s = status, now_s
@@ -162,6 +173,11 @@ class StreamerNode(GraphNode[StreamerParameters]):
         status = read_arm_status(message)
         self.streamer.on_arm_status(status, self.clock_s())
         self.note("arm_status", status if isinstance(status, Refusal) else None, self.ros_now_s())
+
+    def _on_teleop_state(self, message: DiagnosticStatus) -> None:
+        self._emergency.poll()
+        if (status := read_status(message, Mirroring)) is not None:
+            self.streamer.on_teleop(status, self.clock_s())
 
     def _on_enable(self, wanted: bool) -> str | Refusal:
         self._emergency.poll()

@@ -14,7 +14,7 @@ from genima_core.timing import PeriodMeter
 from genima_ros.arms import find_arm
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import read_joint_state, read_width, seconds, target_to_joint_state
-from genima_ros.messages.status import Repeater, read_status, status_to_message
+from genima_ros.messages.status import Repeater, is_taken_over, read_status, status_to_message
 from genima_ros.nodes.base import ArmParameters, GraphNode
 
 REPEAT_S = 0.5
@@ -42,7 +42,8 @@ class TeleopNode(GraphNode[TeleopParameters]):
 
     Publishes: joint_target (for the streamer), teleop_state (see `messages.status`), diagnostics.
     Subscribes: leader/joint_states, leader/gripper/joint_states, joint_states (of the follower), streamer_state.
-    Services: ~/engage (approach the leader, then mirror it), ~/pause (clutch), ~/stop.
+    Services: ~/engage (take over: approach the leader, then mirror it), ~/pause (clutch), ~/stop, ~/disengage (give the
+    arm back to a policy).
     """
 
     regular = True
@@ -70,6 +71,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
         self.serve("engage", self._on_engage)
         self.serve("pause", lambda: self.mirror.pause(self.clock_s()) or "paused")
         self.serve("stop", self._on_stop)
+        self.serve("disengage", lambda: self.mirror.disengage(self.clock_s()) or "given back")
         self.every(self.parameters.period_s, self._tick)
 
     def _tick(self) -> None:
@@ -127,7 +129,7 @@ class TeleopNode(GraphNode[TeleopParameters]):
 
     def _on_streamer(self, message: DiagnosticStatus) -> None:
         if (status := read_status(message, State)) is not None:
-            self.mirror.on_streamer(status, self.clock_s())
+            self.mirror.on_streamer(status, self.clock_s(), is_taken_over(message))
 
     def _on_engage(self) -> str | Refusal:
         self._count_leaders()

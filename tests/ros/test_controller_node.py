@@ -11,6 +11,7 @@ from std_msgs.msg import Bool
 from genima_core.arm import PANDA
 from genima_core.pixels import tile
 from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.status import values_of
 from genima_ros.nodes.controller_node import ControllerNode, ControllerParameters, load_controller
 
 pytestmark = pytest.mark.ros
@@ -86,8 +87,8 @@ def test_the_views_of_any_rig_reach_the_controller(graph, drawing, cameras):
     assert (graph.controller.calls[0][0] == views).all()
 
 
-def test_in_confirm_mode_a_chunk_waits_for_a_yes(graph, drawing):
-    proposals = graph.bench.listen(interfaces.PROPOSAL)
+def test_in_confirm_mode_a_chunk_waits_for_a_yes_and_who_said_it_is_kept(graph, drawing):
+    proposals, approvals = graph.bench.listen(interfaces.PROPOSAL), graph.bench.listen(interfaces.APPROVAL)
     graph.start("confirm")
     graph.want()
     for answer, said in (("reject", "rejected; the next drawing"), ("approve", "approved: 'push', the gripper to (")):
@@ -96,10 +97,15 @@ def test_in_confirm_mode_a_chunk_waits_for_a_yes(graph, drawing):
         graph.draw(drawing, t_s)
         graph.bench.until(lambda: proposals and proposals[-1].points)
         assert len(proposals[-1].points) == 20 and not graph.chunks
-        response = graph.bench.call("controller", answer)
+        response = graph.bench.call("controller", answer, load_namespace=f" Ada\n{answer}s ")
         assert response.success and response.message.startswith(said)
         graph.bench.until(lambda: not proposals[-1].points)
-    graph.bench.until(lambda: graph.chunks)
+    graph.bench.until(lambda: graph.chunks and len(approvals) == 2)
+    assert [values_of(message) for message in approvals] == [
+        {"decision": "rejected", "by": "Ada rejects"},
+        {"decision": "approved", "by": "Ada approves"},
+    ]
+    assert approvals[1].message.startswith("approved by Ada approves: 'push', the gripper to (")
     assert len(graph.controller.calls) == 2
     assert not graph.bench.call("controller", "approve").success
 

@@ -149,6 +149,25 @@ def test_teleoperation_needs_no_checkpoint():
     assert [name for name, mode in MODES.items() if mode.learned] == ["sim", "real"]
 
 
+def test_a_leader_beside_a_policy_is_the_teleoperations():
+    alone, led = resolve(), resolve("leader:=true")
+    assert led.keys() - alone.keys() == {"leader", "teleop"} and resolve("leader:=false").keys() == alone.keys()
+    teleoperated = resolve(mode="teleop_sim")
+    assert all(led[name].command()[:4] == teleoperated[name].command()[:4] for name in ("leader", "teleop"))
+
+
+def test_a_real_policy_has_a_leader_only_where_one_is_named():
+    given = ("arm:=fr3_fci", "robot_ip:=172.16.0.2", "arm_namespace:=/follower")
+    assert not {"teleop", "leader_franka"} & resolve(*given, mode="real").keys()
+    leader = ("leader_arm:=panda_fci", "leader_robot_ip:=172.16.1.2")
+    led, teleoperated = (resolve(*given, *leader, mode=mode) for mode in ("real", "teleop_real"))
+    for name in ("teleop", "leader_franka"):
+        for what in ("parameters", "remappings", "executable", "niceness", "respawn"):
+            assert getattr(led[name], what) == getattr(teleoperated[name], what)
+    section = yaml.safe_load((ROOT / "config/real.yaml").read_text())["leader_franka"]
+    assert section["ros__parameters"]["guided"] is True, "it carries its own weight"
+
+
 def test_a_real_cell_needs_an_arm():
     with pytest.raises(ValueError, match="teleop real needs arm:="):
         resolve(mode="teleop_real")
@@ -298,7 +317,7 @@ def test_empty_means_not_given():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("streamr:\n  ros__parameters: {}\n", "section 'streamr'; valid are /.., sim, streamer"),
+        ("streamr:\n  ros__parameters: {}\n", "section 'streamr'; valid are /.., sim, leader, teleop, streamer"),
         ("streamer:\n  enabled: true\n", "ros__parameters"),
         ("just text", "must hold names with values"),
         ("a: [", "is not YAML"),

@@ -42,7 +42,7 @@ def convert_recordings(source: Path, out: Path, options: Options, show_progress:
     Raises:
         ValueError: there are no recordings, none can be converted, or `out` holds something else.
     """
-    bags, split = find_bags(source), options.split_on is not None
+    bags, split = find_bags(source), options.splits
     origin = Origin("converted from recordings", {"source": str(Path(source).resolve()), **options.arguments()})
     added: list[Episode] = []
     with Conversion(source, out, origin) as conversion, Progress(*COLUMNS, disable=not show_progress) as progress:

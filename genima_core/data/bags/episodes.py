@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from genima_core.data.bags.meter import quality_of_bag
 from genima_core.data.bags.quality import QualityBounds, suspect
 from genima_core.data.bags.reader import Bag, open_bag
 from genima_core.data.bags.series import Recording, info_of, read_recording, roles_of
-from genima_core.data.bags.spans import PAUSE, Span, spans_of
+from genima_core.data.bags.spans import LEAST_S, PAUSE, Span, commanded_by, spans_of
 from genima_core.data.episode import Episode
 from genima_core.data.framing import Framing, framed
 from genima_core.files import explained
@@ -47,6 +48,9 @@ class Options(Framing):
     Bool only true does, and false ends it; a String is the episode's instruction)."""
     pause_s: float = 1.0
     """So long the arm rests between episodes."""
+    only: Literal["all", "human", "policy"] = "all"
+    """Of recordings in which an operator took over from a policy, the rows that one of them commanded: each of their
+    turns becomes an episode, but those shorter than a chunk (1 s)."""
     include_suspect: bool = False
     """Also recordings that were flagged suspect, or seem so."""
     include_failures: bool = False
@@ -58,6 +62,11 @@ class Options(Framing):
             raise ValueError(f"fps is {self.fps}; it must be at least 1")
         check_positive(self, "pause_s")
         roles_of(self.topics or "")
+
+    @property
+    def splits(self) -> bool:
+        """Whether a recording may become several episodes."""
+        return self.split_on is not None or self.only != "all"
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,9 @@ class RecordedBag:
         times_s = times_s[(times_s >= span.begin_s) & (times_s < span.end_s)]
         if len(times_s) < 2:
             raise ValueError(f"its cameras and joints have less than two rows at {options.fps} per second in common")
+        if options.only != "all" and len(times_s) < LEAST_S * options.fps:
+            lasts = f"the {options.only} commands for {len(times_s) / options.fps:.2f} s only"
+            raise ValueError(f"{lasts}, less than a chunk ({LEAST_S:g} s)")
         shown = {name: numbers[stamps.nearest(streams[f"camera {name}"], times_s)] for name, numbers in taken.items()}
         return Episode(
             stamps_s=times_s,
@@ -144,12 +156,18 @@ def open_recording(folder: Path, options: Options = Options()) -> RecordedBag:
             raise ValueError(f"camera {name} was recorded with other intrinsics than the rig says: {text}; give --rig")
     if not (spans := spans_of(recording, options.split_on, options.pause_s)):
         raise ValueError(f"--split-on {options.split_on} leaves no episode of it")
+    if options.only != "all":
+        if not len(recording.commanders):
+            raise ValueError("it does not say who commanded (streamer_state); convert it with --only all")
+        spans = commanded_by(options.only, spans, recording, 1 / options.fps)
+        if not spans:
+            raise ValueError(f"the {options.only} never commanded in it")
     return RecordedBag(folder, info, rig, recording, spans, options)
 
 
 def read_episode(folder: Path, options: Options = Options()) -> tuple[Episode, CameraRig]:
     """The only episode of a recording, and its rig; ValueError, with the reason, if it cannot be used."""
-    recorded = open_recording(folder, replace(options, split_on=None))
+    recorded = open_recording(folder, replace(options, split_on=None, only="all"))
     return recorded.episode(recorded.spans[0]), recorded.framed_rig
 
 
@@ -183,6 +201,8 @@ def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
     rows_s = np.append(times_s, next_s[-1])
     arm, opening = recording.arm.at(rows_s), recording.gripper.at(rows_s)[:, 0]
     q, dq, action = arm[:-1, :7], arm[:-1, 7:], arm[1:, :7]
+    nobody = np.zeros(len(times_s))
+    now = recording.commanders.latest(times_s, nobody)
     commanded = recording.commands.covers(next_s, LONGEST_GAP_S)
     if commanded.any():
         action = np.where(commanded[:, None], recording.commands.at(next_s), action)
@@ -192,6 +212,7 @@ def _motion(recording: Recording, times_s: np.ndarray) -> dict[str, np.ndarray]:
         "gripper": opening[:-1],
         "action_q": action,
         "action_gripper": recording.gripper_commands.latest(next_s, opening[1:]),
+        "commander": np.where(now == recording.commanders.latest(next_s, nobody), now, nobody),
     }
 
 

@@ -14,6 +14,7 @@ from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.messages import Message
 from genima_core.data.bags.reader import Bag
 from genima_core.data.bags.stamps import increasing
+from genima_core.streaming.states import Commander
 
 _CAMERA = re.compile(r"(?:.*/)?(?P<name>[^/]+)/color/(?P<kind>camera_info|image_raw/compressed|image_raw|image_rect)")
 _ROLES = {
@@ -23,9 +24,12 @@ _ROLES = {
     "gripper/state": "gripper_state",
     "instruction": "instruction",
     "success": "success",
+    "streamer_state": "streamer_state",
 }
 """Topic to its role in a recording; beside these there are camera/<name> and camera_info/<name>."""
 _JOINT, _FINGER = re.compile(r".*joint_?[1-7]"), re.compile(r".*finger_?joint_?\d?")
+COMMANDERS = tuple(Commander)
+"""By their places, which stand for them in data sets."""
 EXPECTED = "<camera>/color/image_raw (or image_raw/compressed) of 1 to 6 cameras, and joint_states"
 
 
@@ -131,6 +135,8 @@ class Recording:
     """The last one; "" if there was none."""
     success: bool | None
     """The last message on it; None if there was none."""
+    commanders: Series
+    """(N, 1) who commands from then on, the place of a `Commander`; without rows where nobody said."""
     marks: tuple[tuple[float, Any], ...]
     """Times and contents of the messages that divide it into episodes."""
 
@@ -189,6 +195,10 @@ class _Reading:
                     self.rows["gripper"].append((stamp_s, to_opening(content.position[0])))
             case "gripper_command":
                 self.rows["gripper_command"].append((message.received_ns * 1e-9, to_opening(content.data)))
+            case "streamer_state":
+                said = next((pair.value for pair in content.values if pair.key == "commander"), None)
+                if said in COMMANDERS:
+                    self.rows["commander"].append((stamp_s, COMMANDERS.index(said)))
             case "instruction":
                 self.instruction = content.data
             case "success":
@@ -226,6 +236,7 @@ class _Reading:
             _series("gripper_command", self.rows["gripper_command"], 1),
             self.instruction,
             self.success,
+            _series("streamer_state", self.rows["commander"], 1),
             tuple(sorted(self.marks, key=lambda mark: mark[0])),
         )
 

@@ -1,11 +1,12 @@
 """Where the episodes of a long recording begin and end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from genima_core.data.bags.series import Recording
+from genima_core.data.bags.series import COMMANDERS, Recording
+from genima_core.streaming.states import Commander
 
 PAUSE = "pause"
 """In place of a topic."""
@@ -14,7 +15,7 @@ RESTING_RAD_S = 0.02
 KEPT_S = 0.25
 """Of the rest before and after an episode."""
 LEAST_S = 1.0
-"""Shorter motion is no episode: somebody touched the arm."""
+"""Shorter motion is no episode: somebody touched the arm. A chunk of the demo and of the paper takes as long."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,19 @@ def spans_of(recording: Recording, split_on: str | None, pause_s: float) -> tupl
     if split_on is None:
         return (Span(),)
     return _between_pauses(recording, pause_s) if split_on == PAUSE else _from_marks(recording)
+
+
+def commanded_by(who: str, spans: tuple[Span, ...], recording: Recording, step_s: float) -> tuple[Span, ...]:
+    """The parts of spans whose rows, `step_s` apart, one `Commander` commands until the next row."""
+    said = recording.commanders
+    own = np.concatenate([[False], said.values[:, 0] == COMMANDERS.index(Commander(who)), [False]])
+    borders_s = np.append(said.stamps_s, np.inf)[np.flatnonzero(own[1:] != own[:-1])].reshape(-1, 2)
+    parts = (
+        replace(span, begin_s=max(span.begin_s, begin_s), end_s=min(span.end_s, end_s - step_s))
+        for span in spans
+        for begin_s, end_s in borders_s
+    )
+    return tuple(part for part in parts if part.begin_s < part.end_s)
 
 
 def _from_marks(recording: Recording) -> tuple[Span, ...]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genima_ros.clients.record_session import RecordSession
 
 KEYS = (
-    "[e] engage  [p] pause  [space] start/stop  [y] success  [n] failure  [x] discard  [r] re-record  "
+    "[e] engage  [p] pause  [g] give back  [space] start/stop  [y] success  [n] failure  [x] discard  [r] re-record  "
     "[i] instruction  [a] approve  [d] draw again  [b] bell  [q] quit  [Ctrl-X] EMERGENCY STOP"
 )
 COLUMNS = {

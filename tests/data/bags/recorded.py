@@ -21,6 +21,7 @@ BEGUN_S = 1.7e9
 FINGERS = ("panda_finger_joint1", "panda_finger_joint2")
 TYPES = messages.typestore().types
 """Message classes by name."""
+STATUS = "diagnostic_msgs/msg/DiagnosticStatus"
 
 
 def q(times_s: np.ndarray) -> np.ndarray:
@@ -87,6 +88,8 @@ class Plan:
     """A camera whose pictures are black."""
     frozen: str = ""
     """One that sends its first picture again and again."""
+    commanders: tuple[tuple[float, str], ...] = ()
+    """(s after the beginning, who commands from then on)."""
     extra: tuple[tuple[float, str, str, object], ...] = ()
     """Other messages: s after the beginning, topic, type (of std_msgs), data."""
     damaged_image: int = -1
@@ -162,6 +165,8 @@ def write(folder: Path, plan: Plan | None = None, info: dict | None = None, fini
     lines.append((BEGUN_S, "/instruction", "std_msgs/msg/String", TYPES["std_msgs/msg/String"](data="push it")))
     for after_s, topic, kind, value in plan.extra:
         lines.append((BEGUN_S + after_s, topic, f"std_msgs/msg/{kind}", TYPES[f"std_msgs/msg/{kind}"](data=value)))
+    for after_s, name in plan.commanders:
+        lines.append((BEGUN_S + after_s, "/streamer_state", STATUS, streamer_state(name)))
     if plan.success is not None:
         lines.append(
             (BEGUN_S + plan.seconds, "/success", "std_msgs/msg/Bool", TYPES["std_msgs/msg/Bool"](data=plan.success))
@@ -173,6 +178,7 @@ def write(folder: Path, plan: Plan | None = None, info: dict | None = None, fini
         "gripper_state": "/gripper/state",
         "instruction": "/instruction",
         "success": "/success",
+        "streamer_state": "/streamer_state",
     }
     left_out = {streams[role] for role in plan.without}
     writer = BagWriter(folder)
@@ -224,6 +230,12 @@ def joint_state(stamp_s: float, names: tuple[str, ...], position: np.ndarray, ve
     return TYPES["sensor_msgs/msg/JointState"](
         header(stamp_s), list(names), np.asarray(position, float), np.asarray(velocity, float), np.zeros(0)
     )
+
+
+def streamer_state(commander: str) -> object:
+    values = {"state": "tracking", "reason": "", "commander": commander, "taken_over": "false"}
+    pairs = [TYPES["diagnostic_msgs/msg/KeyValue"](key=key, value=value) for key, value in values.items()]
+    return TYPES[STATUS](level=0, name="streamer", message="", hardware_id="", values=pairs)
 
 
 def camera_info(camera: PinholeCamera, stamped: object) -> object:
