@@ -35,6 +35,7 @@ PATIENT = {
     "diffusion": {"slack_s": 1.0},
 }
 """Wide enough for a machine that does other things, as the recorder's bounds."""
+GAPS = {"joint_gap_s": 20.0, "leader_gap_s": 20.0, "camera_gap_s": 20.0, "end_s": 20.0}
 NODES = {"sim", "leader", "teleop", "streamer", "diffusion", "controller", "recorder"}
 
 
@@ -65,7 +66,7 @@ def end(*processes: subprocess.Popen) -> None:
 def session(tmp_path_factory) -> Iterator[Path]:
     """A folder with the recording of one attempt, in which the operator took over and gave back."""
     folder = tmp_path_factory.mktemp("session")
-    for name, nodes in (("bounds", {"recorder": BOUNDS}), ("patient", PATIENT)):
+    for name, nodes in (("bounds", {"recorder": BOUNDS | GAPS}), ("patient", PATIENT)):
         sections = {node: {"ros__parameters": values} for node, values in nodes.items()}
         (folder / f"{name}.yaml").write_text(json.dumps(sections))
     up = start(folder, "up", "up", "sim", "leader:=true", f"seed:={SEED}", f"config:={folder / 'patient.yaml'}")
@@ -87,11 +88,11 @@ def session(tmp_path_factory) -> Iterator[Path]:
             operator.wait(lambda: not operator.taken_over, "giving back")
             operator.wait(operator.policy_moves, "the policy's motion afterwards")
             operator.spin(2.0)
+            operator.received.check(late_periods=1)  # the next scene, after the recording, puts the arm elsewhere
             operator.press(" ")
             operator.wait(lambda: not operator.recording, "the end of the recording")
             operator.press("y")
             operator.spin_until(lambda: record.poll() is not None, 60.0)
-            operator.received.check(late_periods=1)
         assert record.poll() == 0
         yield folder
     finally:
