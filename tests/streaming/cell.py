@@ -21,7 +21,7 @@ class Cell:
         self.mirror = Mirror(arm, leader_arm, MirrorConfig(**config))
         self.stay(leader)
         self.unreadable, self.width_m = None, None
-        self.leads, self.follows, self.streams = True, True, True
+        self.leads, self.follows, self.streams, self.tells = True, True, True, True
         self.stamp_shift_s = 0.0
         self.outputs, self.refusals, self.leader_log = [], [], []
         self.ticks = 0
@@ -52,7 +52,8 @@ class Cell:
             self.lead()
         output = self.mirror.step(self.now_s)
         self.outputs.append(output)
-        bench.streamer.on_teleop(output.status, self.now_s)
+        if self.tells:
+            bench.streamer.on_teleop(output.status, self.now_s)
         if output.target is not None:
             self.refusals.append(bench.streamer.on_target(output.target, self.now_s))
         command = bench.step()

@@ -116,6 +116,21 @@ def test_a_chunk_that_waits_for_its_time_is_forgotten(attempt, broken_limits):
     assert commands_keep_limits(made, broken_limits)
 
 
+def test_no_target_is_sent_before_the_streamer_knows_whose_turn_it_is(attempt, broken_limits):
+    made = attempt(leader=HOME + 0.1)
+    made.policy_runs = made.tells = False
+    assert made.mirror.engage(made.now_s) is None
+    begin = len(made.outputs)
+    made.run(0.5)
+    assert made.bench.last.state is State.HOLDING
+    assert made.send_chunk() is None, "which came in between"
+    made.run(0.3)
+    assert not any(output.target for output in made.outputs[begin:])
+    made.tells = True
+    made.until(Mirroring.MIRRORING)
+    assert not any(made.refusals) and commands_keep_limits(made, broken_limits)
+
+
 def test_without_taking_over_targets_wait_for_the_end_of_the_chunk(attempt):
     made = attempt().in_mid_chunk()
     target = Target(made.bench.q, np.zeros(7), made.now_s)
