@@ -88,6 +88,7 @@ def session(tmp_path_factory) -> Iterator[Path]:
             operator.wait(lambda: not operator.taken_over, "giving back")
             operator.wait(operator.policy_moves, "the policy's motion afterwards")
             operator.spin(2.0)
+            assert operator.diagnostics["streamer"]["limit_violations"] == 0
             operator.received.check(late_periods=1)  # the next scene, after the recording, puts the arm elsewhere
             operator.press(" ")
             operator.wait(lambda: not operator.recording, "the end of the recording")

@@ -9,9 +9,11 @@ pytest.importorskip("rclpy")
 from genima_core.arm import PANDA
 from genima_ros.cli import services
 from genima_ros.cli.main import run
-from genima_ros.cli.services import Graph, disable, enable, reset, resume, stop
+from genima_ros.cli.services import Graph, approve, disable, disengage, enable, engage, reject, reset, resume, stop
+from genima_ros.clients.observer import user_name
 from genima_ros.messages import conversions, interfaces
 from genima_ros.nodes.streamer_node import StreamerNode
+from genima_ros.nodes.teleop_node import TeleopNode
 
 pytestmark = pytest.mark.ros
 
@@ -25,14 +27,45 @@ def streamer(bench):
     return node.streamer
 
 
-def test_they_work_with_nothing_but_services(bench, streamer, capfd):
-    def do(verb, **arguments) -> str:
+@pytest.fixture
+def do(bench, capfd):
+    """Calls a verb while the nodes run; what it prints."""
+
+    def call(verb, **arguments) -> str:
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(verb, **arguments)
             bench.until(done.done)
         done.result()
         return capfd.readouterr().out
 
+    return call
+
+
+def test_an_operator_takes_over_and_gives_back(bench, do):
+    bench.node(TeleopNode)
+    with pytest.raises(RuntimeError, match="refused: No usable joint state of the leader"):
+        do(engage)
+    assert "given back" in do(disengage)
+    with pytest.raises(RuntimeError, match="refused: The arm is given back already"):
+        do(disengage)
+
+
+def test_who_approves_comes_with_the_call(bench, do):
+    said = []
+
+    def answer(request, response):
+        said.append(request.load_namespace)
+        response.success = True
+        return response
+
+    for name in ("approve", "reject"):
+        bench.probe.create_service(interfaces.SERVICES[name].type, f"controller/{name}", answer)
+    do(approve, by="Ada")
+    do(reject)
+    assert said == ["Ada", user_name()] and "@" in said[1]
+
+
+def test_they_work_with_nothing_but_services(do, streamer):
     assert do(enable) and streamer._enabled
     assert do(disable) and not streamer._enabled
     do(enable)
