@@ -290,9 +290,7 @@ class _Feature:
 
     def __post_init__(self) -> None:
         if not all(0 <= count <= MAX_SHAPE for count in self.shape or ()):
-            raise ValueError(
-                f"a feature of {layout.INFO} has shape {self.shape}; valid are numbers from 0 to {MAX_SHAPE}"
-            )
+            raise ValueError(f"a feature has shape {self.shape}; valid in {layout.INFO} are 0 to {MAX_SHAPE}")
 
 
 @dataclass(frozen=True)
