@@ -1,6 +1,7 @@
 """Reads weights that others made: nothing in them is executed, and size, completeness and numbers are checked."""
 
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
         raise ValueError(f"{what} has weights that are not finite: {', '.join(wrong[:3])}; restore or download it")
 
 
+def check_unpacked(path: Path) -> None:
+    """ValueError for an archive that unpacks to more than its own size; torch.save compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked, packed = sum(part.file_size for part in archive.infolist()), path.stat().st_size
+    if unpacked > packed:
+        raise ValueError(f"{path} has {packed} bytes and unpacks to {unpacked}; torch.save does not compress")
+
+
 def read_torch(path: Path) -> Any:
     """What torch.save wrote, read by torch's unpickler for weights, which executes nothing.
 
@@ -57,6 +68,7 @@ def read_torch(path: Path) -> Any:
     """
     check_regular(path)
     try:
+        check_unpacked(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
@@ -84,12 +96,15 @@ def load_part(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> An
     diffusers_logging.set_verbosity_error()  # says in five lines what the error below says in one
     try:
         config = read_config(folder)
+        for path in folder.glob("*.bin"):
+            check_unpacked(check_regular(path))
         check_size(lambda: kind.from_config(config), [f for p in WEIGHTS for f in folder.glob(p)], str(folder))
         model, report = kind.from_pretrained(
             folder,
             torch_dtype=dtype,
             local_files_only=True,
             variant=variant,
+            use_safetensors=any(folder.glob("*.safetensors")),  # or diffusers complains of those that are not there
             output_loading_info=True,
         )
     except Exception as error:  # safetensors, json and diffusers raise different kinds

@@ -1,5 +1,6 @@
 """Rigs of less cameras than the demo's, from a data set to a chunk, with tiny networks."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from genima_core.policy import Policy
 from genima_core.targets.gate import GateConfig
 from genima_core.training.config import ControllerTraining, DiffusionTraining, Training
 from genima_core.types import Observation
+from genima_ros.cli import main as cli
 
 from .controller import synthetic
 from .data import synthetic as recorded
@@ -85,6 +87,14 @@ def test_it_draws_and_acts(data, checkpoint):
             policy.agent.draw(refused, episode.instruction, seed=0)
         with pytest.raises(ValueError, match=rf"needed is \({len(images)}, 32, 32, 3\) uint8"):
             policy.act(refused, observation)
+
+
+@pytest.mark.slow
+def test_it_is_evaluated_in_the_simulated_cell(checkpoint, tmp_path):
+    """Which shows what its cameras see, and no others."""
+    briefly = ["--episodes", "1", "--timeout-s", "0.5", "--score-episodes", "1", "--json", str(tmp_path / "eval.json")]
+    assert cli.run(["eval", "push_button", "--checkpoint", str(checkpoint), *briefly]) == 0
+    assert json.loads((tmp_path / "eval.json").read_text())["episodes"] == 1
 
 
 def test_two_cameras_have_a_gate_and_one_has_none(data, checkpoint):

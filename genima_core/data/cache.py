@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from rich.progress import track
 from genima_core.cameras import CameraRig
 from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
+from genima_core.files import check_regular, explained
 from genima_core.processes import rendering_processes
 from genima_core.targets import renderer
 from genima_core.targets.look import OURS, Look
@@ -56,7 +58,9 @@ class _Mapped(cached_property):
     """An array of a cache, mapped when it is first used; what is written to it stays in memory."""
 
     def __init__(self) -> None:
-        super().__init__(lambda cache: np.load(cache.folder / f"{self.attrname}.npy", mmap_mode="c"))
+        super().__init__(
+            lambda cache: _map(cache.folder / f"{self.attrname}.npy", cache._arrays[str(self.attrname)], "c")
+        )
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,20 @@ class WindowCache:
             for old in folder.iterdir():
                 if _CACHE.fullmatch(old.name) and not old.name.startswith(f"{fingerprint}-") and not old.is_symlink():
                     shutil.rmtree(old, ignore_errors=True)
-            R, views = int(cache.row_offsets[-1]), (len(cache), len(cache.rig.cameras), height, width)
-            arrays: dict[str, _Kind] = dict.fromkeys(("images", "target_rgb"), ((*views, 3), np.uint8))
-            arrays |= dict.fromkeys(("target_alpha", "target_labels"), (views, np.uint8))
-            arrays |= {"q": ((R, 7), np.float32)} | dict.fromkeys(("gripper", "action_gripper"), ((R,), np.float32))
-            _build(cache.folder, arrays, cache, None, workers, show_progress)
+            _build(cache.folder, cache._arrays, cache, None, workers, show_progress)
         return cache
+
+    @property
+    def _arrays(self) -> dict[str, _Kind]:
+        """What lies in the folder."""
+        width, height = self.rig.size
+        R, views = int(self.row_offsets[-1]), (len(self), len(self.rig.cameras), height, width)
+        arrays: dict[str, _Kind] = dict.fromkeys(("images", "target_rgb"), ((*views, 3), np.uint8))
+        arrays |= dict.fromkeys(("target_alpha", "target_labels"), (views, np.uint8))
+        return arrays | {"q": ((R, 7), np.float32)} | dict.fromkeys(("gripper", "action_gripper"), ((R,), np.float32))
+
+    def _map(self, name: str) -> np.ndarray:
+        return _map(self.folder / f"{name}.npy", self._arrays[name], "c")
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
@@ -254,12 +266,23 @@ class WindowCache:
         """Colours (N, count, V, H, W, 3) and coverage (N, count, V, H, W) of the moved windows' targets, cached too."""
         name = hashlib.sha256(json.dumps(asdict(moved), sort_keys=True).encode()).hexdigest()[:8]
         folder = self.folder.with_name(f"{self.folder.name}-moved-{moved.count}-{name}")
+        width, height = self.rig.size
+        shape = (len(self), moved.count, len(self.rig.cameras), height, width)
+        arrays: dict[str, _Kind] = {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)}
         if not folder.is_dir():
-            width, height = self.rig.size
-            shape = (len(self), moved.count, len(self.rig.cameras), height, width)
-            arrays: dict[str, _Kind] = {"target_rgb": ((*shape, 3), np.uint8), "target_alpha": (shape, np.uint8)}
             _build(folder, arrays, self, moved, workers, show_progress)
-        return tuple(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("target_rgb", "target_alpha"))
+        rgb, alpha = (_map(folder / f"{name}.npy", kind, "r") for name, kind in arrays.items())
+        return rgb, alpha
+
+
+def _map(path: Path, kind: _Kind, mode: Literal["c", "r"]) -> np.ndarray:
+    """An array of a cache; ValueError where the file is none of this shape and type."""
+    why = ValueError, OSError, OverflowError, SyntaxError, TypeError
+    with explained(f"{path} is damaged", why, f"remove {path.parent}: it is made again"):
+        array = np.lib.format.open_memmap(check_regular(path), mode)
+        if (array.shape, array.dtype) != kind:
+            raise ValueError(f"it holds {array.shape} {array.dtype}, not {kind[0]} {np.dtype(kind[1])}")
+        return array
 
 
 def _build(

@@ -1,6 +1,7 @@
 """What every conversion into a data set does: go on where it was interrupted, leave out with a reason, sum up."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -87,6 +88,7 @@ class Conversion:
             "source": str(self.source),
             "out": str(self.out),
             "episodes": len(dataset),
+            "tasks": dict(Counter(dataset.tasks)),
             "added": added,
             "skipped": self.left_out,
             "frames": frames,

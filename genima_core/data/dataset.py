@@ -29,8 +29,8 @@ from genima_core.data.episode import Episode
 from genima_core.files import explained, read_json, replaced_file, sync, write_json
 from genima_core.geometry import checked_numbers
 
-MAX_VALUES = 200_000_000
-"""Rows times columns of a table: 100 MB of parquet, lerobot's limit for a file, hold fewer."""
+MAX_VALUES, MAX_ROWS_A_BYTE, MAX_SHAPE = 200_000_000, 2, 100_000
+"""Rows times columns of a table (100 MB of parquet, lerobot's limit for a file, hold fewer); elements of a feature."""
 CHUNKS = "chunk-[0-9][0-9][0-9]"
 _OURS = re.compile(r"\.?file-\d{3}\.(parquet|mp4)(\.part)?")
 _TEMPORARY = re.compile(r"\.(file-\d{3}\.parquet|info\.json|stats\.json|rig\.json|origin\.json|tasks\.parquet)\.part")
@@ -287,9 +287,19 @@ class DatasetWriter:
 
 
 @dataclass(frozen=True)
+class _Feature:
+    dtype: str
+    shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not all(0 <= count <= MAX_SHAPE for count in self.shape or ()):
+            raise ValueError(f"a feature has shape {self.shape}; valid in {layout.INFO} are 0 to {MAX_SHAPE}")
+
+
+@dataclass(frozen=True)
 class _Info:
     fps: int
-    features: Mapping[str, Any]
+    features: Mapping[str, _Feature]
     data_path: str
     video_path: str
 
@@ -371,14 +381,16 @@ def read_rows(root: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path, columns: list[str] | None = None, filters: list[Any] | None = None) -> pa.Table:
+    """All of a parquet file, or these columns where `filters` hold; FileNotFoundError, ValueError: none, damaged."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     with explained(f"{path} is damaged", (pa.ArrowException, OSError, ValueError)):
         with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows * file.metadata.num_columns > MAX_VALUES:
-                raise ValueError(f"it claims {file.metadata.num_rows} rows of {file.metadata.num_columns} columns")
-        return pq.read_table(path, partitioning=None)
+            rows, wide, size = file.metadata.num_rows, file.metadata.num_columns, path.stat().st_size
+            if rows * wide > MAX_VALUES or rows > MAX_ROWS_A_BYTE * size:
+                raise ValueError(f"it claims {rows} rows of {wide} columns in {size} bytes")
+        return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
 
 
 def _stats_of(row: dict[str, Any]) -> dict[str, dict[str, Any]]:

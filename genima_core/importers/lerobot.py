@@ -1,6 +1,5 @@
 """Demonstrations that others keep as a LeRobotDataset v3.0 become a data set: joints found by name, cameras mapped."""
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from PIL import Image
 from rich.progress import track
 
 from genima_core.camera_sources.lens import View
@@ -25,6 +22,7 @@ from genima_core.data.dataset import (
     numbers_of,
     read_info,
     read_rows,
+    read_table,
 )
 from genima_core.data.episode import Episode
 from genima_core.data.framing import Framing, framed
@@ -32,6 +30,7 @@ from genima_core.data.origin import Origin
 from genima_core.data.video import VideoFrames
 from genima_core.files import explained, read_json
 from genima_core.geometry import checked_numbers
+from genima_core.pixels import decode_picture
 
 JOINT = re.compile(r"joint(?:_?pos(?:ition)?s?)?[ _.]?(\d)(?!\d)", re.IGNORECASE)
 GRIPPER = re.compile(r"gripper|finger", re.IGNORECASE)
@@ -170,10 +169,12 @@ class LeRobot:
         """An opening in m, taken for one from 0 to 1, would always be a closed gripper."""
         if not (self.root / layout.STATS).is_file():
             return
-        most = read_json(self.root / layout.STATS).get(gripper.key, {}).get("max")
+        stats = read_json(self.root / layout.STATS).get(gripper.key)
+        most = stats.get("max") if isinstance(stats, Mapping) else None
         if not isinstance(most, list) or len(most) <= max(gripper.elements):
             return
-        widest = sum(float(most[element]) for element in gripper.elements)
+        what = f"the maximum of {gripper.key} in {layout.STATS}"
+        widest = float(checked_numbers([most[element] for element in gripper.elements], None, what).sum())
         closed, opened = self.options.gripper_closed, self.options.gripper_open
         if SMALLEST[0] < (widest - closed) / (opened - closed) < SMALLEST[1]:
             given = f"the gripper's values in {gripper.key} reach {widest:.3g}, and --gripper-open is {opened:g}"
@@ -247,11 +248,7 @@ class LeRobot:
 
     def _table(self, row: Mapping[str, Any], key: str) -> list[Any]:
         path = layout.place(self.root, self.info["data_path"], **numbers_of(row, "data"))
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing")
-        with explained(f"{path} is damaged", (ValueError, OSError)):
-            chosen = [("episode_index", "=", row["episode_index"])]
-            values = pq.read_table(path, columns=[key], filters=chosen, partitioning=None)[key].to_pylist()
+        values = read_table(path, [key], [("episode_index", "=", row["episode_index"])])[key].to_pylist()
         if len(values) != row["length"]:
             raise ValueError(f"{path} holds {len(values)} rows of the episode; its meta data says {row['length']}")
         return values
@@ -295,10 +292,11 @@ class StoredPictures:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for t, held in enumerate(self.source._table(self.row, self.key)):
-            with explained(f"picture {t} of {self.key} cannot be decoded", (ValueError, OSError, TypeError, KeyError)):
-                picture = np.asarray(Image.open(io.BytesIO(held["bytes"])).convert("RGB"))
+            what = f"picture {t} of {self.key}"
+            with explained(f"{what} cannot be decoded", (TypeError, KeyError)):
+                picture = decode_picture(bytes(held["bytes"]), what)
             if picture.shape != self.shape[1:]:
-                raise ValueError(f"picture {t} of {self.key} is {picture.shape}; its feature says {self.shape[1:]}")
+                raise ValueError(f"{what} is {picture.shape}; its feature says {self.shape[1:]}")
             yield picture
 
 

@@ -209,7 +209,7 @@ def check(agent: Mapping[str, Tensor], kept: Mapping[str, str], expected: Mappin
         "missing": sorted(set(expected) - set(kept.values())),
         "unknown": sorted(set(kept) - set(fits)),
         "of another shape": [f"{name} {a}, not {b}" for name, (a, b) in shapes.items() if a != b],
-        "not finite": [name for name in fits if not agent[name].isfinite().all()],
+        "not finite": [n for n, (a, b) in shapes.items() if a == b and not agent[n].isfinite().all()],
     }
     if any(faults.values()):
         listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)

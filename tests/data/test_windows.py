@@ -1,6 +1,7 @@
 """Windows: what is drawn where and when, padding, and moved ends."""
 
 import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -270,3 +271,28 @@ def test_tasks_are_balanced_however_long_they_are(cache):
     assert sorted(set(order)) == list(two.windows())
     of_task = np.array(two.tasks)[two.episode_index[order]]
     assert (of_task == "short").sum() == (of_task == "long").sum() == 2 * T
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data.replace(b"(36, 7)", b"(99999999999, 7)"),
+        lambda data: data.replace(b"(36, 7)", b"(35, 7)"),
+        lambda data: data.replace(b"<f4", b"<i4"),
+        lambda data: data.replace(b"'shape'", b"'shard'"),
+        lambda data: data[: len(data) // 2],
+        lambda data: pickle.dumps({"q": 1}),
+        lambda data: b"",
+    ],
+    ids=["huge", "short", "integers", "header", "half", "pickle", "empty"],
+)
+def test_a_damaged_array_of_a_cache_is_named_with_the_remedy(cache, tmp_path, damage):
+    folder = tmp_path / cache.folder.name
+    shutil.copytree(cache.folder, folder)
+    other = replace(cache, folder=folder)
+    data = (folder / "q.npy").read_bytes()
+    assert damage(data) != data
+    (folder / "q.npy").write_bytes(damage(data))
+    with pytest.raises(ValueError, match=rf"q.npy is damaged: .*remove {folder}: it is made again"):
+        _ = other.q
+    assert other.gripper.shape == (36,)

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import yaml
 
 from genima_core.arm import PANDA
 from genima_core.calibration.board import Board
@@ -27,6 +28,11 @@ from genima_core.data.bags.writer import repair
 from genima_core.data.dataset import Dataset, DatasetWriter
 from genima_core.data.origin import Origin, resume
 from genima_core.diffusion.agent import DiffusionAgent
+from genima_core.diffusion.building import load_base
+from genima_core.importers.agents import Options as AgentOptions
+from genima_core.importers.agents import convert_agent
+from genima_core.importers.lerobot import Options as LeRobotOptions
+from genima_core.importers.lerobot import convert_lerobot
 from genima_core.importers.rlbench.conversion import Options as RLBenchOptions
 from genima_core.importers.rlbench.conversion import convert_rlbench
 from genima_core.importers.robobase import convert_controller
@@ -36,8 +42,9 @@ from genima_core.training.config import Training
 from genima_core.training.run import Run
 
 from ..controller import published
-from ..data import rlbench_source, synthetic
+from ..data import lerobot_source, rlbench_source, synthetic
 from ..data.bags import recorded
+from ..diffusion.bases import save_base
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "checkpoints" / "demo"
@@ -137,6 +144,38 @@ def _robobase(folder: Path) -> None:
     published.write(folder, published.state_dict(config), published.settings(config))
 
 
+def _lerobot(folder: Path) -> None:
+    lerobot_source.write(folder / "set", lengths=(6, 5))
+    rig = default_rig(lerobot_source.WIDTH, lerobot_source.HEIGHT)
+    rig.save(folder / "rig.json")
+
+
+def _read_lerobot(folder: Path, out: Path) -> None:
+    options = LeRobotOptions(rig=folder / "rig.json", cameras=lerobot_source.MAPPED)
+    assert convert_lerobot(folder / "set", out / "set", options, show_progress=False)["episodes"] >= 1
+
+
+def _sqlite(folder: Path) -> None:
+    recorded.write(folder / "mcap", recorded.Plan(seconds=0.5))
+    recorded.as_sqlite3(folder / "mcap", folder / "bag")
+    shutil.copy(folder / "mcap/episode.json", folder / "bag")
+    shutil.rmtree(folder / "mcap")
+
+
+def _read_sqlite(folder: Path, out: Path) -> None:
+    assert convert_recordings(folder / "bag", out / "set", Options(), show_progress=False)["episodes"] == 1
+
+
+def _released(folder: Path) -> None:
+    base = save_base(folder / "base", "sd")
+    load_base("sd", str(base)).controlnet.save_pretrained(folder / "agent", safe_serialization=False)
+    (folder / "agent/config.yaml").write_text(yaml.safe_dump(published.settings(published.SPEECHLESS)))
+
+
+def _read_released(folder: Path, out: Path) -> None:
+    convert_agent(folder / "agent", out / "agent", AgentOptions(base=str(folder / "base")))
+
+
 def _training(folder: Path) -> None:
     run = Run(Training(folder, folder), {"model": torch.nn.Linear(2, 2)}, {}, 5)
     run.advance({"loss": 1.0})
@@ -195,6 +234,9 @@ SOURCES = {
         ("*",),
         1,
     ),
+    "lerobot": Source(_lerobot, _read_lerobot, ("set/**/*",), 5),
+    "sqlite": Source(_sqlite, _read_sqlite, ("bag/*",), 2),
+    "released": Source(_released, _read_released, ("**/*",), 3),
     "training": Source(
         _training,
         lambda folder, out: Run(Training(folder, folder), {"model": torch.nn.Linear(2, 2)}, {}, 5, writes=False),

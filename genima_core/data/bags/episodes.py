@@ -153,7 +153,9 @@ def open_recording(folder: Path, options: Options = Options()) -> RecordedBag:
     _check_wanted(info, options, () if bag.info else _flaws(bag, info, recording))
     for name, camera in recording.cameras.items():
         if text := rig[name].intrinsics.difference(camera, CALIBRATED):
-            raise ValueError(f"camera {name} was recorded with other intrinsics than the rig says: {text}; give --rig")
+            raise ValueError(
+                f"camera {name} was recorded with other intrinsics than the rig says: {text}; give its own --rig"
+            )
     if not (spans := spans_of(recording, options.split_on, options.pause_s)):
         raise ValueError(f"--split-on {options.split_on} leaves no episode of it")
     if options.only != "all":

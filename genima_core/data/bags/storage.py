@@ -2,19 +2,19 @@
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
+import zstandard
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap.records import Channel, Chunk, DataEnd, Footer, McapRecord, Message, Schema, Statistics
 from mcap.records import Metadata as Note
 from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.summary import Summary
-from zstandard import ZstdError
 
 from genima_core.config import from_overrides
 from genima_core.files import explained, one_line, parse_yaml, read_yaml, sync, write_text
@@ -23,8 +23,10 @@ METADATA = "metadata.yaml"
 _ROOT = "rosbag2_bagfile_information"
 MAGIC = b"\x89MCAP0\r\n"
 _OF_PYTHON = ValueError, EOFError, RuntimeError, LookupError, OverflowError, MemoryError, struct.error
-UNREADABLE = (McapError, ZstdError, *_OF_PYTHON)
+UNREADABLE = (McapError, zstandard.ZstdError, *_OF_PYTHON)
 """What mcap and its decompressors raise on damaged bytes."""
+MAX_CHUNK_BYTES = 256 << 20
+"""Of a chunk's messages; writers begin a new one after some megabytes."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class McapFile:
                 parts = [record]
                 if isinstance(record, Chunk):
                     try:
-                        parts = breakup_chunk(record, validate_crc=True)
+                        parts = breakup_chunk(_unpacked(record), validate_crc=True)
                     except UNREADABLE:
                         lost.append(record)
                         continue
@@ -190,3 +192,23 @@ class McapFile:
 
 def _read_record(file: IO[bytes], size: int) -> McapRecord:
     return next(StreamReader(file, skip_magic=True, emit_chunks=True, record_size_limit=size).records)
+
+
+def _unpacked(chunk: Chunk) -> Chunk:
+    """With its data as they were before compression; ValueError where that would be more than `MAX_CHUNK_BYTES`."""
+    if chunk.compression not in ("zstd", "lz4"):
+        return chunk
+    if chunk.compression == "lz4":
+        import lz4.frame  # as mcap does, which needs it for such bags only
+
+        data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, max_length=MAX_CHUNK_BYTES + 1)
+    else:
+        _check_chunk(size := max(chunk.uncompressed_size, zstandard.frame_content_size(chunk.data)))
+        data = zstandard.decompress(chunk.data, size)
+    _check_chunk(len(data))
+    return replace(chunk, compression="", data=data)
+
+
+def _check_chunk(size: int) -> None:
+    if size > MAX_CHUNK_BYTES:
+        raise ValueError(f"a chunk unpacks to more than {MAX_CHUNK_BYTES / 1e6:.0f} MB")

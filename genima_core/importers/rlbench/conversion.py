@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from genima_core.cameras import CameraRig
 from genima_core.data.conversion import Conversion
-from genima_core.data.dataset import Dataset
 from genima_core.data.episode import Episode
 from genima_core.data.origin import Origin
 from genima_core.importers.rlbench import layout
@@ -176,4 +175,4 @@ def _summary(conversion: Conversion) -> dict[str, Any]:
         f"The recorded gripper is within {arm['residual_mm_median']:.1f} mm (median; {arm['residual_mm_max']:.1f} at "
         f"most) of ours, with {arm['joint4_zero_deg']:.2f}° added to joint 4"
     )
-    return conversion.summary(tasks=dict(Counter(Dataset(conversion.out).tasks)), **conversion.report)
+    return conversion.summary(**conversion.report)
