@@ -138,9 +138,8 @@ class Dataset:
 
     @cached_property
     def _is_ours(self) -> bool:
-        films = (layout.video_key(name) for name in self.rig.names)
         ours = layout.features(self.rig, self.fps)
-        return all(self.info["features"][film] == ours[film] for film in films)
+        return all(self.info["features"][key] == ours[key] for key in map(layout.video_key, self.rig.names))
 
     @cached_property
     def _in_file(self) -> Counter[Path]:
@@ -238,8 +237,7 @@ class DatasetWriter:
         places = [(r["data/chunk_index"], r["data/file_index"]) for r in rows]
         ours = [tuple(layout.chunk_and_file(i).values()) for i in range(len(places))]
         if places != ours or info["features"] != layout.features(self.rig, self.fps):
-            why = "was not written by this version of the program, which can read but not extend it"
-            raise ValueError(f"{self.root} {why}; choose another folder")
+            raise ValueError(f"{self.root}: this version can read but not extend it; choose another folder")
         return rows
 
     def _check(self, episode: Episode) -> None:

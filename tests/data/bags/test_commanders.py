@@ -103,7 +103,7 @@ def test_the_column_survives_merging_and_sets_without_it_are_read_and_not_extend
     del info["features"]["commander"]
     (older / layout.INFO).write_text(json.dumps(info))
     assert Dataset(older).episode(0).commander is None
-    with pytest.raises(ValueError, match="not written by this version of the program"):
+    with pytest.raises(ValueError, match="this version can read but not extend it"):
         DatasetWriter(older, dataset.rig, FPS)
     edit.copy([(Dataset(older), 0)], tmp_path / "copied", show_progress=False)
     assert set(Dataset(tmp_path / "copied").episode(0).commander) == {NONE}
