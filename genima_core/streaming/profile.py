@@ -72,18 +72,18 @@ class Profile:
         self.period_s = period_s
         # A start within the margin (or on the limit itself) is where the arm is: it must not be a reason to step.
         lower, upper = np.minimum(limits.lower, start), np.maximum(limits.upper, start)
-        self._limits = limits = replace(limits, lower=lower, upper=upper)
+        self._limits = self._led = limits = replace(limits, lower=lower, upper=upper)
         self._nearest = lower, upper
         """How far a motion is led; where it would have to creep, not quite to the position limits."""
         if limits.slowing is not None:
             offset, deceleration, lowest, highest = limits.slowing
             slowing = np.array([offset + SLOWING_SLACK_RAD_S, deceleration, lowest, highest])
             self._limits = limits = replace(limits, slowing=slowing)
+            self._led = replace(limits, slowing=(slowing.T * (SLOWING_SHARE, SLOWING_SHARE**2, 1.0, 1.0)).T)
+            """What is wanted lies within these."""
             way = (slowing[0] + CREEP_RAD_S) ** 2 / (2 * deceleration)
-            self._nearest = (
-                np.minimum(np.maximum(lower, lowest + way), start),
-                np.maximum(np.minimum(upper, highest - way), start),
-            )
+            nearest = np.maximum(lower, lowest + way), np.minimum(upper, highest - way)
+            self._nearest = np.minimum(nearest[0], start), np.maximum(nearest[1], start)
         self._reacher, self._stopper = ruckig.Ruckig(1), ruckig.Ruckig(7)
         self._reaches = [_joint_input(limits, i) for i in range(7)]
         self._stop_input = _stop_input(limits)
@@ -110,7 +110,7 @@ class Profile:
 
     def limit_velocity(self, velocity: np.ndarray) -> None:
         """Another limit (7,) rad/s from now on; a joint that is faster slows down within its other limits."""
-        self._limits = replace(self._limits, velocity=velocity)
+        self._limits, self._led = (replace(limits, velocity=velocity) for limits in (self._limits, self._led))
         self._limit_reaches(-velocity, velocity)
         self._stop_input.max_velocity = velocity
 
@@ -165,8 +165,7 @@ class Profile:
         prepared, now = np.array(slower.motion), np.array(plan.motion).T.tolist()
         states, hints = prepared.copy(), [0] * 7
         if self._limits.slowing is not None:
-            lowest, highest = self._limits.velocity_at(plan.motion.q + self.period_s * plan.motion.dq)
-            self._limit_reaches(SLOWING_SHARE * lowest, SLOWING_SHARE * highest)
+            self._limit_reaches(*self._led.velocity_at(plan.motion.q + self.period_s * plan.motion.dq))
         for i in range(7):
             if not self._reach(i, now[i], wanted[0], 1, states):
                 hints[i] = self._chase(i, now[i], wanted, plan.hints[i], states)
