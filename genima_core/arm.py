@@ -12,7 +12,7 @@ FRAMES = ("joint1", "joint2", "joint3", "joint4", "joint5", "joint6", "joint7", 
 """Frames of every arm, in order. A joint's frame turns about its own z axis."""
 SLOW_RAD_S = 0.1
 """At a position limit the velocity limit is 0: a slower joint never uses more of its limit than the share of this."""
-TOLERANCE_RAD_S = 1e-3
+TOLERANCE_RAD_S = 2e-3
 """By which a velocity may exceed limits that depend on the position, when it is judged."""
 
 

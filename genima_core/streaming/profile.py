@@ -39,7 +39,7 @@ GLIDE_PERIOD_S = 0.01
 
 SLOWING_SHARE = 0.9
 """Of the lower velocity limits near position limits: what is wanted. The rest is for braking as they fall."""
-LEAST_RAD_S = 0.01
+LEAST_RAD_S = 1e-3
 """Ruckig needs a velocity limit above 0."""
 STOP_SHARES = 1 - np.linspace(1.0, 0.0, 21) ** 2
 """Of a stop's time: when its velocity is looked at; more often at its end, where the limit may be nearly 0."""
@@ -249,10 +249,11 @@ class Profile:
         gain = ddq * np.abs(ddq) / (2 * limits.jerk)  # until the acceleration is 0
         least, most = dq + np.minimum(gain, 0.0), dq + np.maximum(gain, 0.0)
         fine = (least >= limits.velocity_at(lowest)[0]) & (most <= limits.velocity_at(highest)[1])
-        if not fine.all():
-            q, dq, _ = np.array([stop.at_time(t) for t in stop.duration * STOP_SHARES]).transpose(1, 0, 2)
+        for i in np.flatnonzero(~fine):
+            times_s = stop.independent_min_durations[i] * STOP_SHARES
+            q, dq, _ = np.array([stop.at_time(time_s) for time_s in times_s]).transpose(1, 0, 2)
             low, high = limits.velocity_at(q)
-            fine |= ((dq >= low - _TINY_RAD) & (dq <= high + _TINY_RAD)).all(axis=0)
+            fine[i] = ((dq >= low - _TINY_RAD) & (dq <= high + _TINY_RAD))[:, i].all()
         return fine
 
     def _find_stop(self, motion: Motion) -> ruckig.Trajectory | None:
