@@ -64,6 +64,14 @@ class Look:
     gripper_open: TargetColour
     gripper_closed: TargetColour
     stripes: Stripes
+    rims: Literal["clear", "white"] = "clear"
+    """Pixels that a sphere covers in part: its colour, as opaque as it covers them; or opaque, mixed with white."""
+    near_m: float = 0.003
+    """Nothing is drawn that is nearer to a camera."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.near_m <= 1:
+            raise ValueError(f"near_m is {self.near_m}; valid are distances above 0, up to 1 m")
 
     def gripper(self, opening: float) -> TargetColour:
         """Colour of the gripper's sphere for an opening from 0 (closed) to 1 (open)."""
@@ -104,5 +112,7 @@ RELEASED = Look(
     _black(5, 206, 235),
     _black(255, 255, 0),
     Stripes("x", tuple((begin / 256, end / 256) for begin, end in RELEASED_DARK)),
+    rims="white",
+    near_m=1e-5,
 )
 LOOKS: Mapping[str, Look] = {"ours": OURS, "released": RELEASED}

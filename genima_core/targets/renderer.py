@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from genima_core import gl  # noqa: F401  (selects EGL; OpenGL and pyrender read that when they are imported)
-from genima_core.cameras import CameraRig, PinholeCamera
+from genima_core.cameras import CameraRig, RigCamera
 from genima_core.geometry import opencv_to_opengl
 from genima_core.targets.draw import TargetViews
 from genima_core.targets.look import OURS, TARGET_NAMES, Look, Stripes, TargetColour
@@ -16,7 +16,7 @@ from OpenGL import GL  # isort: skip
 
 STACKS, SECTORS = 12, 24
 """Of a sphere's mesh, along its axis and around it; its outline is within 1 % of the radius."""
-Z_NEAR_M, Z_FAR_M = 0.003, 10.0
+FAR_M = 10.0
 FIRST_CODE = 252
 """The alpha channel of a sphere's colour is 252 plus its index, so that one rendering yields colours and labels.
 
@@ -33,17 +33,18 @@ __all__ = ["TargetRenderer", "TargetViews"]
 class TargetRenderer:
     """Draws where four of the arm's frames should be; built once and moved, in the thread that made it."""
 
-    def __init__(self, rig: CameraRig, supersample: int | None = None, look: Look = OURS) -> None:
-        """`supersample` pixels are rendered per pixel and axis; 1 to 8, by default as the look needs."""
-        self._textured = look.stripes.around == "x"
-        supersample = (3 if self._textured else 2) if supersample is None else supersample
-        self.rig, self.look, self.supersample = rig, look, supersample
+    def __init__(self, rig: CameraRig, supersample: int = 2, look: Look = OURS) -> None:
+        """`supersample` pixels are rendered per pixel and axis, 1 to 8; white rims come of 4 samples instead."""
         if not 1 <= supersample <= MAX_SUPERSAMPLE:
             raise ValueError(f"supersample is {supersample}; valid are 1 to {MAX_SUPERSAMPLE}")
+        self._white_rims = look.rims == "white"
+        supersample = 1 if self._white_rims else supersample
+        self.rig, self.look, self.supersample = rig, look, supersample
         views, (width, height) = len(rig.cameras), rig.size
-        self._offscreen = _ColumnRenderer(width * supersample, height * supersample, views, supersample)
-        self._scene = pyrender.Scene(bg_color=(0.0, 0.0, 0.0, 0.0))
-        self._cameras = [self._scene.add(_gl_camera(c.intrinsics, supersample, views)) for c in rig.cameras]
+        self._offscreen = _ColumnRenderer(width * supersample, height * supersample, views)
+        background = float(self._white_rims)
+        self._scene = pyrender.Scene(bg_color=(background, background, background, 0.0))
+        self._cameras = [self._scene.add(_gl_camera(c, supersample, views, look.near_m)) for c in rig.cameras]
         spheres = {
             name: self._scene.add(pyrender.Mesh([_striped(getattr(look, name), look.stripes, index)]))
             for name, index in COLOURS.items()
@@ -68,7 +69,11 @@ class TargetRenderer:
                 self._scene.set_pose(sphere, pose @ scale)
             self._scene.main_camera_node = node
             self._offscreen.draw(self._scene, view)
-        return _downsample(self._offscreen.read(), self.supersample, at_centre=self._textured)
+            if self._white_rims:
+                self._offscreen.draw(self._scene, view, multisampled=True)
+        if self._white_rims:
+            return _label(self._offscreen.read(), self._offscreen.read(multisampled=True))
+        return _downsample(self._offscreen.read(), self.supersample)
 
     def sphere_nodes(self, gripper_opening: float) -> list[pyrender.Node]:
         """Nodes of the spheres in the order of `TARGET_NAMES`; the gripper's other sphere becomes invisible."""
@@ -86,32 +91,32 @@ class _ColumnRenderer(pyrender.OffscreenRenderer):
     """pyrender's renderer, drawing several views below each other into one framebuffer that is read once.
 
     Stock pyrender reads depth and colour back and resolves multisampling after every view, which takes longer than
-    drawing a few spheres; and exact colours, which carry the labels, exclude multisampling.
+    drawing a few spheres; and exact colours, which carry the labels, need a framebuffer without multisampling.
     """
 
     _platform: Any
     _renderer: Any
 
-    def __init__(self, width: int, height: int, views: int, supersample: int) -> None:
-        self._view_size, self._supersample = (width, height), supersample
+    def __init__(self, width: int, height: int, views: int) -> None:
+        self._view_size = width, height
         super().__init__(width, height * views)
 
     def _create(self) -> None:
         super()._create()
-        self._renderer = _ColumnPass(self.viewport_width, self.viewport_height, self._view_size, self._supersample)
+        self._renderer = _ColumnPass(self.viewport_width, self.viewport_height, self._view_size)
 
-    def draw(self, scene: pyrender.Scene, view: int) -> None:
+    def draw(self, scene: pyrender.Scene, view: int, multisampled: bool = False) -> None:
         if self._platform is None:
             raise RuntimeError("the renderer is closed; make another one to render")
         self._platform.make_current()
-        self._renderer.view = view
+        self._renderer.view, self._renderer.multisampled = view, multisampled
         self._renderer.render(scene, pyrender.RenderFlags.FLAT | pyrender.RenderFlags.OFFSCREEN)
 
-    def read(self) -> np.ndarray:
-        """All views, (views, height, width, 4) uint8 RGBA, rows from bottom to top."""
+    def read(self, multisampled: bool = False) -> np.ndarray:
+        """All views, (views, height, width, 4) uint8 RGBA, rows from bottom to top; the multisampled ones last."""
         self._platform.make_current()
         width, height = self._view_size
-        return self._renderer.read().reshape(-1, height, width, 4)
+        return self._renderer.read(multisampled).reshape(-1, height, width, 4)
 
     def delete(self) -> None:
         """Frees the context only: ending the EGL display, as pyrender does, would end MuJoCo's rendering too."""
@@ -130,35 +135,25 @@ class _ColumnRenderer(pyrender.OffscreenRenderer):
 
 
 class _ColumnPass(pyrender.Renderer):
-    """Forward pass into one view of the column, without multisampling and without reading back."""
+    """Forward pass into one view of the column, with multisampling or without, and without reading back."""
 
-    def __init__(self, width: int, height: int, view_size: tuple[int, int], supersample: int) -> None:
+    def __init__(self, width: int, height: int, view_size: tuple[int, int]) -> None:
         super().__init__(width, height)
-        self.view = 0
-        self._view_size, self._supersample = view_size, supersample
+        self.view, self.multisampled = 0, False
+        self._view_size = view_size
         self._prepared = False
-        self._textures: set[pyrender.Texture] = set()
 
     def _configure_forward_pass_viewport(self, flags: int) -> None:
         super()._configure_forward_pass_viewport(flags)
-        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._main_fb)
+        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._main_fb_ms if self.multisampled else self._main_fb)
         width, height = self._view_size
         GL.glViewport(0, self.view * height, width, height)
         GL.glEnable(GL.GL_SCISSOR_TEST)
         GL.glScissor(0, self.view * height, width, height)
 
     def _bind_and_draw_primitive(self, primitive: pyrender.Primitive, pose: np.ndarray, program, flags: int) -> None:
-        if (texture := primitive.material.baseColorTexture) is not None:
-            if texture not in self._textures:
-                self._textures.add(texture)
-                texture._bind()
-                # As blurred as it would be without supersampling.
-                GL.glTexParameterf(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_LOD_BIAS, np.log2(self._supersample))
-                texture._unbind()
-            super()._bind_and_draw_primitive(primitive, pose, program, flags)
-            return
-        # All spheres' materials are alike, so uniforms and GL state stay as the first draw set them.
-        if not self._prepared:
+        # Spheres' materials without a texture are alike, so uniforms and GL state stay as the first draw set them.
+        if not self._prepared or primitive.material.baseColorTexture is not None:
             super()._bind_and_draw_primitive(primitive, pose, program, flags)
             self._prepared = True
             return
@@ -170,19 +165,25 @@ class _ColumnPass(pyrender.Renderer):
     def _read_main_framebuffer(self, scene: pyrender.Scene, flags: int) -> None:
         GL.glDisable(GL.GL_SCISSOR_TEST)
 
-    def read(self) -> np.ndarray:
+    def read(self, multisampled: bool) -> np.ndarray:
+        width, height = self.viewport_width, self.viewport_height
+        if multisampled:
+            GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._main_fb_ms)
+            GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._main_fb)
+            whole = 0, 0, width, height
+            GL.glBlitFramebuffer(*whole, *whole, GL.GL_COLOR_BUFFER_BIT, GL.GL_NEAREST)
         GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._main_fb)
-        data = GL.glReadPixels(0, 0, self.viewport_width, self.viewport_height, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
+        data = GL.glReadPixels(0, 0, width, height, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
         return np.frombuffer(data, dtype=np.uint8)
 
 
-def _gl_camera(camera: PinholeCamera, supersample: int, views: int) -> pyrender.IntrinsicsCamera:
+def _gl_camera(camera: RigCamera, supersample: int, views: int, near_m: float) -> pyrender.IntrinsicsCamera:
+    k = camera.intrinsics
     # OpenGL counts pixels from their edges, OpenCV from their centres. pyrender divides by the size of the whole
     # framebuffer, which is `views` times as high as a view.
     sx, sy = supersample, supersample * views
-    return pyrender.IntrinsicsCamera(
-        camera.fx * sx, camera.fy * sy, (camera.cx + 0.5) * sx, (camera.cy + 0.5) * sy, znear=Z_NEAR_M, zfar=Z_FAR_M
-    )
+    cx, cy = (k.cx + 0.5) * sx, (k.cy + 0.5) * sy
+    return pyrender.IntrinsicsCamera(k.fx * sx, k.fy * sy, cx, cy, znear=near_m, zfar=FAR_M)
 
 
 def _sphere(around: np.ndarray, stacks: int = STACKS) -> np.ndarray:
@@ -211,19 +212,24 @@ def _striped(colour: TargetColour, stripes: Stripes, index: int) -> pyrender.Pri
     is_dark = stripes.is_dark((np.arange(TEXTURE_PX) + 0.5) / TEXTURE_PX)
     row = np.where(is_dark[:, None], dark, light)
     texture = pyrender.Texture(source=np.tile(row, (TEXTURE_PX, 1, 1)), source_channels="RGBA")
-    positions = _sphere(np.linspace(0, 1, 65), 31).reshape(-1, 3)
+    corners = _sphere(np.linspace(0, 1, 65), 31).reshape(-1, 3)
+    positions, indices = np.unique(corners.round(9), axis=0, return_inverse=True)
     material = pyrender.MetallicRoughnessMaterial(**plain, baseColorTexture=texture)
     low = positions[:, :2].min(0)
-    return pyrender.Primitive(
-        positions, texcoord_0=(positions[:, :2] - low) / (positions[:, :2].max(0) - low), material=material
-    )
+    place = (positions[:, :2] - low) / (positions[:, :2].max(0) - low)
+    return pyrender.Primitive(positions, texcoord_0=place, indices=indices, material=material)
 
 
-def _downsample(rgba: np.ndarray, factor: int, at_centre: bool = False) -> TargetViews:
-    """Averages what is `factor` times larger, (views, height, width, 4) with rows from bottom to top.
+def _label(rgba: np.ndarray, multisampled: np.ndarray) -> TargetViews:
+    """Colours of the `multisampled` views, labels of the others; both (views, height, width, 4), bottom row first."""
+    codes, multisampled = rgba[:, ::-1, :, 3], multisampled[:, ::-1]
+    alpha = np.where(multisampled[..., 3] > 0, 255, 0).astype(np.uint8)
+    labels = np.where(codes > 0, codes - (FIRST_CODE - 1), 0).astype(np.uint8)
+    return TargetViews(np.ascontiguousarray(multisampled[..., :3]), alpha, labels)
 
-    `at_centre` takes colours from the sample in the middle, as multisampling does.
-    """
+
+def _downsample(rgba: np.ndarray, factor: int) -> TargetViews:
+    """Averages what is `factor` times larger, (views, height, width, 4) with rows from bottom to top."""
     count, height, width = rgba.shape[0], rgba.shape[1] // factor, rgba.shape[2] // factor
     # For even factors no sample lies at the pixel's centre: the two beside it on the diagonal share the decision.
     first, second = (rgba[:, i::factor, i::factor, 3] for i in ((factor - 1) // 2, factor // 2))
@@ -239,9 +245,6 @@ def _downsample(rgba: np.ndarray, factor: int, at_centre: bool = False) -> Targe
     edge = np.flatnonzero((alpha > 0) & (alpha < 255))
     flat = rgb.reshape(-1, 3)
     flat[edge] = np.minimum(flat[edge] * (255.0 / alpha.reshape(-1)[edge, None]) + 0.5, 255)
-    if at_centre:
-        middle = rgba[:, factor // 2 :: factor, factor // 2 :: factor][:, ::-1].reshape(-1, 4)
-        flat[middle[:, 3] > 0] = middle[middle[:, 3] > 0, :3]
     alpha = alpha.reshape(count, height, width)
     labels = np.where((alpha > 127) & (codes > 0), codes - (FIRST_CODE - 1), 0).astype(np.uint8)
     return TargetViews(rgb.reshape(count, height, width, 3), alpha, labels)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from genima_core.arm import PANDA
+from genima_core.cameras import CameraRig
 from genima_core.config import from_overrides
-from genima_core.geometry import invert, transform_points
+from genima_core.geometry import invert, look_at, transform_points
 from genima_core.targets.detect import score_drawing
 from genima_core.targets.draw import over_observation
 from genima_core.targets.look import LOOKS, OURS, RELEASED, TARGET_NAMES, Look, Stripes, TargetColour
@@ -66,6 +67,9 @@ def test_what_cannot_be_drawn_or_found_is_refused():
     for dark in (((0.2, 0.1),), ((0.1, 0.3), (0.3, 0.4)), ((0.5, 1.5),)):
         with pytest.raises(ValueError, match="must increase, between 0 and 1"):
             Stripes("x", dark)
+    for near_m in (0.0, -1.0, float("nan"), 2.0):
+        with pytest.raises(ValueError, match="above 0, up to 1 m"):
+            replace(OURS, near_m=near_m)
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
@@ -124,3 +128,35 @@ def test_the_released_look_is_another_one(rig):
     assert (a.labels != b.labels).mean() < 0.01  # the meshes' outlines differ a little
     assert (a.rgb != b.rgb).any()
     assert replace(OURS, base=RELEASED.base) not in LOOKS.values()
+
+
+def test_the_released_rims_are_opaque_and_mixed_with_white(rig, random_arm):
+    """As where a picture is composited after multisampling over white: of a black sphere, grey tells the coverage."""
+    black = replace(RELEASED, stripes=Stripes("x", ((0.0, 1.0),)))
+    q_now, q_target = random_arm(0.2), random_arm(0.2)
+    with (
+        closing(TargetRenderer(rig, look=black)) as white,
+        closing(TargetRenderer(rig, 8, replace(black, rims="clear"))) as clear,
+    ):
+        mixed, covered = (renderer.render(q_now, q_target, 1.0) for renderer in (white, clear))
+    coverage = covered.alpha / 255
+    rim = (coverage > 0) & (coverage < 1)
+    assert rim.sum() > 100
+    assert set(np.unique(mixed.alpha)) == {0, 255}
+    assert (mixed.alpha[coverage > 0.4] == 255).all()
+    assert (mixed.rgb == mixed.rgb[..., :1]).all()
+    error = 1 - mixed.rgb[..., 0] / 255 - coverage
+    assert np.abs(error).max() < 0.4
+    assert np.abs(error[rim]).mean() < 0.1
+    drawn = over_observation(mixed, np.full_like(mixed.rgb, 90))[mixed.alpha > 0]
+    np.testing.assert_array_equal(drawn, mixed.rgb[mixed.alpha > 0])  # the scene does not shine through
+
+
+def test_the_released_look_draws_what_touches_a_camera(rig):
+    p = PANDA.frame_pose(PANDA.home, "joint4")[:3, 3]
+    camera = rig.cameras[3]
+    eye = p + np.array([camera.target_radius_m + 0.001, 0.0, 0.0])
+    near = CameraRig((*rig.cameras[:3], replace(camera, T_mount_cam=look_at(eye, p))))
+    for look, seen in ((RELEASED, True), (OURS, False)):
+        with closing(TargetRenderer(near, look=look)) as renderer:
+            assert (renderer.render(PANDA.home, PANDA.home, 1.0).labels[3, 31, 31] == 2) == seen
