@@ -167,17 +167,20 @@ def task_table(instructions: list[str]) -> pa.Table:
 
 
 def statistics(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Feature to min, max, mean, std and count over the rows of `columns`."""
+    """Feature to min, max, mean, std, count and quantiles over the rows of `columns`."""
     result = {}
     for key, value in values.items():
         rows = value.reshape(len(value), -1).astype(np.float64)
         result[key] = {name: getattr(rows, name)(0) for name in ("min", "max", "mean", "std")}
+        result[key] |= dict(
+            zip(video.QUANTILES, np.quantile(rows, list(video.QUANTILES.values()), axis=0), strict=True)
+        )
         result[key]["count"] = np.array([len(rows)])
     return result
 
 
 def merge_statistics(parts: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, list]]:
-    """The statistics of all episodes together, ready for stats.json."""
+    """The statistics of all episodes together, ready for stats.json; quantiles, as lerobot's, are means of theirs."""
     result = {}
     for key in parts[0] if parts else ():
         stats = [{name: np.asarray(value, dtype=np.float64) for name, value in part[key].items()} for part in parts]
@@ -191,6 +194,9 @@ def merge_statistics(parts: list[dict[str, dict[str, Any]]]) -> dict[str, dict[s
             "std": np.sqrt(variance).tolist(),
             "count": [int(number)],
         }
+        for name in video.QUANTILES:
+            if all(name in s for s in stats):
+                result[key][name] = (sum(s["count"][0] * s[name] for s in stats) / number).tolist()
     return result
 
 

@@ -12,6 +12,9 @@ import numpy as np
 from genima_core.data.episode import Frames
 from genima_core.files import explained
 
+QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
+"""Statistics that lerobot keeps beside minimum, maximum, mean and deviation; it cannot extend a data set without."""
+
 CODEC = "libx264"
 SAMPLED = 50
 """Frames, about, of an episode that its statistics are taken from."""
@@ -145,5 +148,7 @@ class _Passing:
         mean, square = self._histogram @ levels / number, self._histogram @ levels**2 / number
         occurring = [levels[counts > 0] for counts in self._histogram]
         low, high = np.array([some[0] for some in occurring]), np.array([some[-1] for some in occurring])
-        moments = {"min": low, "max": high, "mean": mean, "std": np.sqrt(np.maximum(square - mean**2, 0.0))}
+        risen = self._histogram.cumsum(1) / number[:, None]
+        moments = {name: levels[(risen < share).sum(1)] for name, share in QUANTILES.items()}
+        moments |= {"min": low, "max": high, "mean": mean, "std": np.sqrt(np.maximum(square - mean**2, 0.0))}
         return {name: value.reshape(3, 1, 1) for name, value in moments.items()} | {"count": np.array([self.shape[0]])}

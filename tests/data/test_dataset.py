@@ -117,7 +117,11 @@ def test_statistics_are_those_of_all_rows(tmp_path):
     np.testing.assert_allclose(stats["action"]["mean"], action.mean(0), atol=1e-6)
     np.testing.assert_allclose(stats["action"]["std"], action.std(0), atol=1e-6)
     np.testing.assert_allclose(stats["action"]["min"], action.min(0), atol=1e-6)
+    medians = np.median(action.reshape(len(dataset), -1, 8), axis=1)
+    np.testing.assert_allclose(stats["action"]["q50"], medians.mean(0), atol=1e-6)
     assert stats["action"]["count"] == [36]
+    names = {"min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99"}
+    assert all(set(part) == names for part in stats.values()), "lerobot extends only data sets that have all of its own"
     assert np.shape(stats["observation.images.front"]["mean"]) == (3, 1, 1)
 
 
