@@ -47,7 +47,7 @@ LONG = {
 }
 """Module to the most lines that it may have, where those are above 400, and the reason."""
 BESIDE = {
-    "genima_ros.nodes": {"genima_ros.graph"},
+    "genima_ros.nodes": {"genima_ros.graph", "genima_ros.clients"},
     "genima_ros.graph": {"genima_ros.clients"},
     "genima_ros.clients": {"genima_ros.nodes", "genima_ros.graph"},
 }
@@ -85,6 +85,7 @@ ENTRY_POINTS = {
     "genima_ros.nodes.arm_monitor_node": {"", "ros"},
     "genima_ros.cli.recover": {""},
     "genima_ros.nodes.markers_node": {"", "ros"},
+    "genima_ros.nodes.console_node": {"", "ros", "console"},
     "genima_ros.nodes.camera_node": {"", "ros"},
     "genima_ros.nodes.rig_node": {"", "ros"},
     "genima_ros.nodes.gripper_node": {"", "ros"},

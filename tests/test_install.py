@@ -193,8 +193,8 @@ def test_package_xml_names_every_ros_package_that_is_imported():
 @pytest.mark.parametrize(
     ("variables", "venv_flags", "extras"),
     [
-        ([], "", "sim,train,record,realsense,franka,ros,rosidl,dev,docs"),
-        (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,realsense,franka,dev,docs"),
+        ([], "", "sim,train,record,console,realsense,franka,ros,rosidl,dev,docs"),
+        (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,console,realsense,franka,dev,docs"),
     ],
 )
 def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variables, venv_flags, extras):
@@ -208,7 +208,7 @@ def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variable
 
 def test_constraints_pin_what_is_required_exactly():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    for extra in ("sim", "train", "record", "ros", "dev", "docs"):
+    for extra in ("sim", "train", "record", "console", "ros", "dev", "docs"):
         for line in setup_cfg()["options.extras_require"][extra].split():
             name = re.split(r"[=<>~!\[]", line)[0].lower()
             assert name in pinned, f"{name} of extra {extra} is not in constraints.txt"

@@ -98,7 +98,10 @@ def record(
     process = NodeProcess("recorder", "recorder_node", own, files, renames, niceness=0, respawn=True)
     first, domain = next_number(out), join_domain()
     from genima_ros.clients.record_session import RecordSession  # not at the top: `--help` works without ROS
+    from genima_ros.messages.checks import find_instruction_fault
 
+    if instruction and (fault := find_instruction_fault(instruction)):
+        raise ValueError(f"--instruction: {fault}")
     before = signal.getsignal(signal.SIGINT)
     with terminate_as_interrupt(), ExitStack() as stack:
         alone = stack.enter_context(claim("recorder", domain))

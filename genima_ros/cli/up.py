@@ -99,15 +99,17 @@ def default_of(mode: str, argument: Argument) -> object:
         return json.dumps(argument.default) if argument.default != "" else "none"
     sections = read_yaml(share_folder() / "config" / get_mode(mode).parameter_file)
     for node in get_mode(mode).nodes:
-        if argument.name not in node.parameters:
+        pairs = [text.partition("=") for text in node.parameters]
+        own = next((own for own, _, source in pairs if argument.name == (source or own)), None)
+        if own is None:
             continue
         given = sections.get(node.name, {}).get("ros__parameters", {})
-        if argument.name in given:
-            return json.dumps(given[argument.name])
-        if node.name == "streamer" and hasattr(StreamerConfig, argument.name):
-            return json.dumps(getattr(StreamerConfig, argument.name))
+        if own in given:
+            return json.dumps(given[own])
+        if node.name == "streamer" and hasattr(StreamerConfig, own):
+            return json.dumps(getattr(StreamerConfig, own))
         source = (Path(nodes.__file__).parent / f"{node.executable}.py").read_text()
-        if found := re.search(rf"^    {argument.name}: .* = (.+)$", source, re.MULTILINE):
+        if found := re.search(rf"^    {own}: .* = (.+)$", source, re.MULTILINE):
             known = {"None": "none", '""': "none", "True": "true", "False": "false"}
             return {"DEFAULT_TASK": json.dumps(DEFAULT_TASK), **known}.get(found[1], found[1])
     return "the node's"

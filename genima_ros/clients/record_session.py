@@ -15,6 +15,7 @@ from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.states import State, Status
 from genima_ros.clients.observer import Observer, user_name
 from genima_ros.messages import interfaces
+from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.messages.status import read_status
 
 STATES = {"teleop": (interfaces.TELEOP_STATE, Mirroring), "streamer": (interfaces.STREAMER_STATE, State)}
@@ -132,8 +133,10 @@ class RecordSession(Observer):
         if key in ENTER or key == ESCAPE:
             self.line = None
             if key in ENTER and (text := line.strip()):
-                self._instruction.publish(String(data=text))
-                self.say(f"instruction: {text}")
+                fault = find_instruction_fault(text)
+                if not fault:
+                    self._instruction.publish(String(data=text))
+                self.say(fault or f"instruction: {text}")
         elif key in BACKSPACE:
             self.line = line[:-1]
         elif len(key) == 1 and key.isprintable():

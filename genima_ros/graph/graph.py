@@ -8,13 +8,14 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genima_core.files import read_yaml
 from genima_core.sim.task import DEFAULT_TASK
 from genima_ros.graph.modes import NodeEntry, get_mode, spoken
-from genima_ros.graph.packages import apt_package
+from genima_ros.graph.packages import apt_package, remedy
 from genima_ros.share import CALIBRATION, PACKAGE, find_checkpoint, share_folder
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
+    known["console"] = wants_console(str(values.get("console")), simulated="arm" not in values)
     known["rig"] = str(rig.absolute()) if rig else None
     if "arm" in values:
         led = not entry.learned or values["leader_arm"]
@@ -173,6 +175,14 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
         for node in (*entry.nodes, *cameras)
         if node.condition is None or known.get(node.condition)
     ]
+
+
+def wants_console(given: str, simulated: bool) -> bool:
+    """Whether the graph has the page; RuntimeError where it is asked for and cannot be had."""
+    installed = find_spec("viser") is not None
+    if given == "true" and not installed:
+        raise RuntimeError(f"console:=true needs viser: {remedy('viser')}")
+    return given == "true" or (given == "auto" and simulated and installed)
 
 
 def _parameters(node: NodeEntry, known: Mapping[str, object]) -> dict[str, object]:

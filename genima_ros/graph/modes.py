@@ -95,8 +95,19 @@ _EXECUTION = (
     "sync: execute a chunk, then look again; async: splice in every new chunk; "
     "confirm: as sync, and each chunk waits for genima approve"
 )
-_SHARED = (Argument("execution", str, _EXECUTION, choices=("sync", "async", "confirm")), _CONFIG, _RVIZ)
 _LEADER = Argument("leader", bool, "a simulated leader as well, to take over from the policy with", False)
+_CONSOLE = (
+    Argument(
+        "console",
+        str,
+        "a page in the browser that shows and operates the graph; auto: in simulation, where viser is installed",
+        "auto",
+        choices=("auto", "true", "false"),
+    ),
+    Argument("console_host", str, "address of this machine that the page is served on; beyond 127.0.0.1 with a token"),
+    Argument("console_port", int, "port of the page; 0: the first that is free, from 8080 on"),
+)
+_SHARED = (Argument("execution", str, _EXECUTION, choices=("sync", "async", "confirm")), *_CONSOLE, _CONFIG, _RVIZ)
 _RESPAWN = Argument("respawn", bool, "restart nodes that die, except those that hold state of the robot", True)
 _OF_LEARNED = (
     Argument("checkpoint", str, "folder with the trained models", DEMO_CHECKPOINT),
@@ -139,6 +150,14 @@ _LEARNED = (
 )
 _MARKERS = NodeEntry("markers", ("arm", "checkpoint"), niceness=5, respawn=True)
 _MARKERS_IN_RVIZ = replace(_MARKERS, parameters=("arm",), condition="rviz")
+_PAGE = NodeEntry(
+    "console",
+    ("arm", "checkpoint", "host=console_host", "port=console_port"),
+    niceness=6,
+    respawn=True,
+    condition="console",
+)
+_PAGE_OF_TELEOP = replace(_PAGE, parameters=("arm", "host=console_host", "port=console_port"))
 _STREAMER = NodeEntry("streamer", ("execution", "arm"), niceness=0)
 _TELEOP = NodeEntry("teleop", ("arm", "leader_arm"), niceness=0)
 _SIM_LEADER = NodeEntry("leader", ("task",), niceness=1)
@@ -177,6 +196,7 @@ MODES = {
             _STREAMER,
             *_LEARNED,
             _MARKERS,
+            _PAGE,
         ),
         parameter_file="sim.yaml",
     ),
@@ -189,6 +209,7 @@ MODES = {
             _TELEOP,
             _STREAMER,
             _MARKERS_IN_RVIZ,
+            _PAGE_OF_TELEOP,
         ),
         parameter_file="teleop_sim.yaml",
         rviz="teleop.rviz",
@@ -208,6 +229,7 @@ MODES = {
             _RIG_NODE,
             *_LEARNED,
             _MARKERS,
+            _PAGE,
         ),
         parameter_file="real.yaml",
         next_step=f"genima preflight; then, {_ENABLE}",
@@ -225,6 +247,7 @@ MODES = {
             _GRIPPER,
             _RIG_NODE,
             _MARKERS_IN_RVIZ,
+            _PAGE_OF_TELEOP,
         ),
         parameter_file="teleop_real.yaml",
         rviz="teleop.rviz",

@@ -25,6 +25,10 @@ UNEVEN_SHARE = 0.05
 """By so much the steps of a chunk may differ from each other."""
 
 
+MOST_LETTERS = 200
+"""Of an instruction: one sentence."""
+
+
 class UnusableError(ValueError):
     """What is wrong with a message."""
 
@@ -120,6 +124,17 @@ def read_step(what: str, times_s: np.ndarray) -> float:
     if text:
         raise UnusableError(Reason.TIMES, text)
     return min(max(step_s, SHORTEST_STEP_S), LONGEST_STEP_S)
+
+
+def find_instruction_fault(text: str) -> str:
+    """Why this is no instruction for a policy; "" if it is one."""
+    if not text.strip():
+        return "an instruction has at least one word"
+    if len(text) > MOST_LETTERS:
+        return f"an instruction has at most {MOST_LETTERS} characters, not {len(text)}; say it in one sentence"
+    if odd := next((letter for letter in text if not letter.isprintable()), ""):
+        return f"an instruction has no control characters such as {odd!r}; write one line"
+    return ""
 
 
 def shown(names: Sequence[str]) -> str:

@@ -324,6 +324,7 @@ class SimNode(GraphNode[SimParameters]):
 
     def values(self) -> dict[str, object]:
         return {
+            "task": self.cell.name,
             "scene": self._seed,
             "success": self._succeeded,
             "sim_time_s": self.cell.time_s,

@@ -14,6 +14,7 @@ from genima_ros.graph.modes import MODES
 from genima_ros.nodes.arm_monitor_node import ArmMonitorParameters
 from genima_ros.nodes.board_node import BoardParameters
 from genima_ros.nodes.camera_node import CameraParameters
+from genima_ros.nodes.console_node import ConsoleParameters
 from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.diffusion_node import DiffusionParameters
 from genima_ros.nodes.franka_node import FrankaParameters
@@ -33,6 +34,7 @@ PARAMETERS = {
     "diffusion": DiffusionParameters,
     "controller": ControllerParameters,
     "markers": MarkersParameters,
+    "console": ConsoleParameters,
     "leader": LeaderParameters,
     "teleop": TeleopParameters,
     "arm_monitor": ArmMonitorParameters,
@@ -143,12 +145,13 @@ def test_a_rehearsal_renders_a_cell_around_the_arm():
 
 def test_teleoperation_needs_no_checkpoint():
     processes = resolve("seed:=7", "size:=128", mode="teleop_sim")
-    assert list(processes) == ["sim", "leader", "teleop", "streamer"]
+    assert list(processes) == ["sim", "leader", "teleop", "streamer", "console"]
     assert processes["sim"].parameters == {"seed": 7, "size": 128}
     assert list(resolve("arm:=fr3", mode="teleop_real")) == ["teleop", "streamer", "arm_monitor", "gripper"]
     assert [name for name, mode in MODES.items() if mode.learned] == ["sim", "real"]
 
 
+<<<<<<< HEAD
 def test_a_leader_beside_a_policy_is_the_teleoperations():
     alone, led = resolve(), resolve("leader:=true")
     assert led.keys() - alone.keys() == {"leader", "teleop"} and resolve("leader:=false").keys() == alone.keys()
@@ -166,6 +169,27 @@ def test_a_real_policy_has_a_leader_only_where_one_is_named():
             assert getattr(led[name], what) == getattr(teleoperated[name], what)
     section = yaml.safe_load((ROOT / "config/real.yaml").read_text())["leader_franka"]
     assert section["ros__parameters"]["guided"] is True, "it carries its own weight"
+=======
+@pytest.mark.parametrize(
+    ("mode", "texts", "wanted"),
+    [
+        ("sim", (), True),
+        ("sim", ("console:=false",), False),
+        ("real", ("arm:=fr3",), False),
+        ("real", ("arm:=fr3", "console:=true", "console_host:=0.0.0.0"), True),
+    ],
+)
+def test_simulated_graphs_have_the_page_and_real_ones_on_demand(mode, texts, wanted, monkeypatch):
+    processes = resolve(*texts, mode=mode)
+    assert ("console" in processes) == wanted
+    monkeypatch.setattr(graph, "find_spec", lambda name: None)  # as where the extra is not installed
+    if "console:=true" in texts:
+        assert processes["console"].parameters["host"] == "0.0.0.0"
+        with pytest.raises(RuntimeError, match=r"console:=true needs viser: .*pip install '.\[console\]'"):
+            resolve(*texts, mode=mode)
+    else:
+        assert "console" not in resolve(*texts, mode=mode)
+>>>>>>> 68e7a02 (A console in the browser: pictures, scene, state, instruction, stop, approval, recording)
 
 
 def test_a_real_cell_needs_an_arm():

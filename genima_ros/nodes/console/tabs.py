@@ -1,0 +1,93 @@
+"""Tabs of the desk: telling the graph what to do, and recording."""
+
+from collections.abc import Callable, Sequence
+
+import viser
+
+from genima_core.sim.task import task_names
+from genima_ros.nodes.console import words
+from genima_ros.nodes.console.calls import Calls
+from genima_ros.nodes.console.desk import Html, add_button
+from genima_ros.nodes.console.watch import Watch
+
+OTHER = "(another one)"
+SLOWEST = 0.01
+STEPS = ("checkpoint's own", "1", "2", "3", "5", "10")
+
+
+class Choice:
+    """An input that shows what the graph says, unless somebody has just changed it."""
+
+    def __init__(self, handle: viser.GuiInputHandle, choose: Callable[[object], object]) -> None:
+        self.handle, self._told = handle, handle.value
+        handle.on_update(lambda event: event.client is not None and choose(event.target.value))
+
+    def follow(self, value: object) -> None:
+        """What the graph says now; only what is new there replaces what stands here."""
+        if value is None or value == self._told:
+            return
+        self._told = value
+        self.handle.value = value
+
+
+class TellTab:
+    def __init__(
+        self, gui: viser.GuiApi, calls: Calls, known: Sequence[str], instruct: Callable[[str], object]
+    ) -> None:
+        """`known`: instructions of the checkpoint."""
+        self._gui, self._calls, self._instructed = gui, calls, 0
+        self._known = gui.add_dropdown("known", (OTHER, *known), visible=bool(known), hint="what it was trained on")
+        self._text = gui.add_text("instruction", "", hint="one sentence")
+        self._known.on_update(self._on_known)
+        add_button(gui, "Tell", lambda: instruct(self._text.value), icon=viser.Icon.SEND)
+        self._speed = gui.add_slider("speed, %", 1, 100, 1, 100, hint="velocity_scale of the streamer")
+        self._wanted_speed: float | None = None
+        self._speed_choice = Choice(self._speed, lambda value: setattr(self, "_wanted_speed", value))
+        with gui.add_folder("simulated cell") as self._cell:
+            self._task = Choice(
+                gui.add_dropdown("task", task_names(), hint="counts from the next scene on"),
+                lambda task: calls.set("sim", "task", task),
+            )
+            add_button(gui, "Next scene", lambda: calls.ask("sim", "reset"), icon=viser.Icon.REFRESH)
+        self._cell.visible = False
+
+    def show(self, watch: Watch) -> None:
+        if watch.instructed != self._instructed:
+            self._instructed = watch.instructed
+            self._text.value = watch.instruction
+            known = watch.instruction in self._known.options
+            self._known.value = watch.instruction if known else OTHER
+        if self._wanted_speed is not None:
+            self._calls.set("streamer", "velocity_scale", self._wanted_speed / 100)
+            self._wanted_speed = None
+        speed = watch.says("streamer", "velocity_scale")
+        self._speed_choice.follow(max(1, round(100 * speed)) if isinstance(speed, float) else None)
+        self._task.follow(watch.says("sim", "task"))
+        if self._cell.visible != watch.here("sim"):
+            self._cell.visible = watch.here("sim")
+
+    def _on_known(self, event: viser.GuiEvent) -> None:
+        if event.client is not None and event.target.value != OTHER:
+            self._text.value = event.target.value
+
+
+class RecordTab:
+    """What `genima record` does by keys, by the same services."""
+
+    def __init__(self, gui: viser.GuiApi, calls: Calls) -> None:
+        self._summary = Html(gui)
+        for label, buttons in {
+            "episode": {"Start": "start", "Stop": "stop"},
+            "last one": {"Discard": "discard", "Re-record": "rerecord"},
+            "label": {"Success": "label", "Failure": "label"},
+        }.items():
+            group = gui.add_button_group(label, tuple(buttons))
+            group.on_click(lambda event, buttons=buttons: self._press(calls, event.target.value, buttons))
+
+    @staticmethod
+    def _press(calls: Calls, label: str, buttons: dict[str, str]) -> None:
+        request = {"data": label == "Success"} if buttons[label] == "label" else {}
+        calls.ask("recorder", buttons[label], **request)
+
+    def show(self, watch: Watch) -> None:
+        self._summary.show(words.recorder_summary(watch))

@@ -1,0 +1,103 @@
+"""What a console meets: a streamer, and a probe that speaks and answers as cell, policy and recorder would."""
+
+import json
+from functools import partial
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import Int64, String
+
+from genima_core.arm import PANDA
+from genima_core.arm_status import MODES, read_status
+from genima_core.cameras import CameraRig
+from genima_core.pixels import tile
+from genima_core.types import ActionChunk
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.status import arm_status_to_message
+from genima_ros.nodes.streamer_node import StreamerNode
+
+PERIOD_S = 0.05
+MOVE = read_status(MODES.index("move"), ())
+
+
+class ConsoleCell:
+    """The arm stands at `q`, where it is commanded to; the cameras see noise, and the agent draws other noise."""
+
+    def __init__(self, bench: Any, rig: CameraRig, rng: np.random.Generator) -> None:
+        self.bench, self.rig, self.q = bench, rig, PANDA.home.copy()
+        self.calls: list[tuple[str, object]] = []
+        """Services that were called, with the data of the request."""
+        self.refusing: set[str] = set()
+        """Services that say no."""
+        self.acting = False
+        """Whether a policy sends chunks: all the time, because a streamer beside it in one process may miss some."""
+        self._views = rng.integers(0, 256, (len(rig.cameras), rig.size[1], rig.size[0], 3), dtype=np.uint8)
+        self.streamer = bench.node(StreamerNode, parameters={"enabled": True})
+        node = bench.probe
+        topics = (
+            *(interfaces.JOINT_STATES, interfaces.ARM_STATUS, interfaces.TARGETS, interfaces.DIAGNOSTICS),
+            *(interfaces.CAMERA_RIG, interfaces.SCENE, interfaces.PROPOSAL, interfaces.GATE, interfaces.ACTION_CHUNK),
+            *(interfaces.RECORDING, interfaces.INSTRUCTION, *map(interfaces.camera_image, rig.names)),
+        )
+        self._speakers = {topic.name: interfaces.publish(node, topic) for topic in topics}
+        self.say(interfaces.CAMERA_RIG, String(data=json.dumps(rig.to_dict())))
+        self.say(interfaces.SCENE, Int64(data=7))
+        interfaces.subscribe(node, interfaces.ARM_TRAJECTORY, self._on_command)
+        node.create_timer(PERIOD_S, self._speak)
+
+    def say(self, topic: interfaces.Topic, message: Any) -> None:
+        self._speakers[topic.name].publish(message)
+
+    def offer(self, *names: str) -> None:
+        """Services such as recorder/start."""
+        for name in names:
+            kind = interfaces.SERVICES[name.rpartition("/")[2]].type
+            self.bench.probe.create_service(kind, name, partial(self._answer, name))
+
+    def report(self, **nodes: dict[str, object]) -> None:
+        """Diagnostics of nodes that are not there."""
+        from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+        statuses = [
+            DiagnosticStatus(
+                name=name,
+                level=bytes([int(bool(values.get("problem")))]),
+                message=str(values.get("problem") or "ok"),
+                values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+            )
+            for name, values in nodes.items()
+        ]
+        message = DiagnosticArray(status=statuses)
+        message.header.stamp = self.bench.probe.get_clock().now().to_msg()
+        self.say(interfaces.DIAGNOSTICS, message)
+
+    def chunk(self, turn_rad: float = 0.1) -> ActionChunk:
+        """A second's turn of joint 1."""
+        now_s, positions = self.bench.now_s(), np.tile(self.q, (20, 1))
+        positions[:, 0] += np.linspace(0.0, turn_rad, 20)
+        return ActionChunk(positions, np.ones(20), 0.05, now_s + 0.05, now_s)
+
+    def propose(self) -> None:
+        self.say(interfaces.PROPOSAL, conversions.chunk_to_trajectory(self.chunk(), PANDA))
+
+    def _answer(self, name: str, request: Any, response: Any) -> Any:
+        self.calls.append((name, getattr(request, "data", None)))
+        response.success, response.message = name not in self.refusing, f"{name} was asked"
+        return response
+
+    def _on_command(self, message: Any) -> None:
+        self.q = np.array(message.points[0].positions)
+
+    def _speak(self) -> None:
+        now_s = self.bench.now_s()
+        fingers = PANDA.gripper.joint_positions(1.0)
+        state = conversions.to_joint_state(PANDA.all_joints, np.append(self.q, fingers), now_s, np.zeros(9))
+        self.say(interfaces.JOINT_STATES, state)
+        self.say(interfaces.ARM_STATUS, arm_status_to_message(MOVE))
+        self._views = np.roll(self._views, 1, axis=2)  # a picture that is the same again is not sent again
+        if self.acting:
+            self.say(interfaces.ACTION_CHUNK, conversions.chunk_to_trajectory(self.chunk(), PANDA))
+        for name, view in zip(self.rig.names, self._views, strict=True):
+            self.say(interfaces.camera_image(name), conversions.rgb_to_image(view, now_s))
+        self.say(interfaces.TARGETS, conversions.rgb_to_image(tile(255 - self._views), now_s))

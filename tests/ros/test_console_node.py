@@ -1,0 +1,339 @@
+"""The console's node, with a viewer that is no browser: pictures, controls, who may look, and what cannot be."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("viser")
+
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+from sensor_msgs.msg import Image
+from std_msgs.msg import Bool, String
+from trajectory_msgs.msg import JointTrajectory
+from websockets.exceptions import InvalidStatus
+
+from genima_core.streaming.states import Reason, State, Status
+from genima_core.targets.gate import GateState
+from genima_ros.messages import conversions, interfaces
+from genima_ros.messages.checks import find_instruction_fault
+from genima_ros.messages.status import status_to_message
+from genima_ros.nodes.console.pictures import compose
+from genima_ros.nodes.console.scene import coarsen
+from genima_ros.nodes.console_node import ConsoleNode
+
+from .console_cell import ConsoleCell
+
+pytestmark = pytest.mark.ros
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "_viewer.py"
+STOP = "EMERGENCY STOP (Esc)"
+
+
+def load_viewer():
+    spec = importlib.util.spec_from_file_location("_viewer", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+viewers = load_viewer()
+
+
+@pytest.fixture
+def cell(bench, rig, rng):
+    return ConsoleCell(bench, rig, rng)
+
+
+@pytest.fixture
+def console(bench, cell):
+    return bench.node(ConsoleNode)
+
+
+@pytest.fixture
+def viewer(bench, console):
+    with viewers.Viewer(console.address) as viewer:
+        bench.until(lambda: viewer.pictures() > 0)
+        yield viewer
+
+
+def says(viewer, *texts):
+    return lambda: all(text in viewer.texts() for text in texts)
+
+
+# ---- watching
+
+
+def test_pictures_come_while_somebody_looks_and_are_not_even_received_otherwise(bench, cell, console, rig):
+    camera = interfaces.camera_image(rig.names[0]).name
+    bench.until(lambda: bench.probe.count_subscribers("joint_states") > 0)
+    assert bench.probe.count_subscribers(camera) == 0
+    with viewers.Viewer(console.address) as viewer:
+        bench.until(lambda: viewer.pictures() > 5)
+        assert bench.probe.count_subscribers(camera) == 1
+        bench.until(lambda: f"/cameras/{rig.names[0]}" in viewer.elements)
+    bench.until(lambda: bench.probe.count_subscribers(camera) == 0)
+
+
+def test_a_viewer_that_reads_nothing_holds_up_nobody(bench, console, viewer):
+    stalled = viewers.Viewer(console.address, stalled=True)
+    bench.until(lambda: len(console.server.get_clients()) == 2)
+    before = viewer.pictures()
+    bench.until(lambda: viewer.pictures() > before + 10)
+    viewer.press(STOP)
+    bench.until(says(viewer, "FAULT"))
+    stalled.close()
+
+
+def test_the_state_and_its_reason_are_said_in_words(bench, cell, viewer):
+    bench.until(says(viewer, "AT REST", "Waiting for a chunk"))
+    cell.acting = True
+    bench.until(says(viewer, "MOVING"))
+
+
+def test_what_messages_say_is_text_and_never_markup(bench, cell, viewer):
+    cell.say(interfaces.INSTRUCTION, String(data="<script>alert(1)</script>"))
+    cell.report(odd={"problem": "<img src=x onerror=alert(1)>"})
+    bench.until(says(viewer, "&lt;script&gt;", "&lt;img src=x"))
+    assert "<script" not in viewer.texts() and "<img" not in viewer.texts()
+
+
+def test_a_node_that_falls_silent_is_shown(bench, cell, viewer):
+    cell.report(painter={"rate_hz": 9.5})
+    bench.until(says(viewer, "painter", "9.5 Hz"))
+    bench.until(says(viewer, "silent for 4 s"))
+    cell.report(painter={"rate_hz": 8.5})
+    bench.until(says(viewer, "8.5 Hz"))
+    assert "silent" not in viewer.texts()
+
+
+def test_without_a_graph_the_page_says_what_to_start(bench):
+    console = bench.node(ConsoleNode)
+    with viewers.Viewer(console.address) as viewer:
+        bench.until(says(viewer, "NO STREAMER", "genima up sim", "no recorder runs", "no node is heard"))
+        viewer.press("Enable", group="motion")
+        bench.until(says(viewer, "nobody offers streamer/enable"))
+
+
+# ---- acting
+
+
+@pytest.mark.parametrize("how", ["press", "trigger"])
+def test_the_emergency_stop_stops_and_is_answered(bench, cell, viewer, how):
+    """By the button, and by its key."""
+    cell.acting = True
+    bench.until(lambda: cell.streamer.status.state is State.TRACKING)
+    getattr(viewer, how)(STOP if how == "press" else "Emergency stop")
+    bench.until(lambda: cell.streamer.status.state is State.FAULT)
+    cell.acting = False
+    bench.until(says(viewer, "FAULT", "emergency stop: the arm stops and stays"))
+    viewer.press("Reset fault", group="after a stop")
+    bench.until(says(viewer, "the fault is cleared"))
+    viewer.press("Enable", group="motion")
+    bench.until(says(viewer, "streamer enable: enabled"))
+    viewer.press("Disable", group="motion")
+    bench.until(says(viewer, "AT REST", "stopping"))
+
+
+def test_an_emergency_stop_that_nobody_answers_is_shown_as_failed(bench):
+    console = bench.node(ConsoleNode)
+    with viewers.Viewer(console.address) as viewer:
+        viewer.press(STOP)
+        bench.until(says(viewer, "FAILED: no answer from the streamer; press the button on the robot"))
+    [answer] = console.calls.answers
+    assert 0.5 <= answer.after_s
+
+
+@pytest.mark.parametrize(
+    ("label", "group", "service", "data"),
+    [
+        ("Next scene", "", "sim/reset", None),
+        ("Start", "episode", "recorder/start", None),
+        ("Stop", "episode", "recorder/stop", None),
+        ("Discard", "last one", "recorder/discard", None),
+        ("Re-record", "last one", "recorder/rerecord", None),
+        ("Success", "label", "recorder/label", True),
+        ("Failure", "label", "recorder/label", False),
+    ],
+)
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_control_calls_its_service_and_shows_the_answer(bench, cell, viewer, label, group, service, data, refused):
+    cell.offer(service)
+    cell.refusing |= {service} if refused else set()
+    owner, name = service.split("/")
+    bench.until(lambda: bench.nodes[-1].calls.offered(owner, name))
+    viewer.press(label, group)
+    bench.until(lambda: cell.calls)
+    assert cell.calls == [(service, data)]
+    bench.until(says(viewer, f"{'✗' if refused else '✓'} {owner} {name.replace('_', ' ')}: {service} was asked"))
+
+
+@pytest.mark.parametrize(("label", "service"), [("Approve", "approve"), ("Reject, draw again", "reject")])
+def test_a_proposal_waits_large_for_yes_or_no(bench, cell, console, viewer, label, service):
+    cell.offer(f"controller/{service}")
+    bench.until(lambda: console.calls.offered("controller", service))
+    yes = viewer.elements[viewer.find("GuiButtonMessage", label)]
+    bench.until(lambda: not yes["visible"])
+    cell.report(controller={"rate_hz": 1.0})
+    cell.say(interfaces.INSTRUCTION, String(data="push the button"))
+    cell.propose()
+    bench.until(says(viewer, "The policy asks:", "push the button", "within 1.0 s"))
+    bench.until(lambda: yes["visible"] and "/path/line" in viewer.elements)
+    viewer.press(label)
+    bench.until(lambda: cell.calls == [(f"controller/{service}", None)])
+    cell.say(interfaces.PROPOSAL, JointTrajectory())
+    bench.until(lambda: not yes["visible"])
+
+
+def test_a_closed_gate_shows_the_drawing_that_it_refused(bench, cell, console, viewer):
+    cell.offer("controller/resume")
+    cell.report(controller={"rate_hz": 1.0})
+    bench.until(lambda: console.watch.drawing is not None and console.calls.offered("controller", "resume"))
+    cell.say(
+        interfaces.GATE, status_to_message("gate", Status(GateState.CLOSED, Reason.DRAWING, "two grippers are drawn"))
+    )
+    bench.until(says(viewer, "policy paused by the gate: two grippers are drawn", "refused last"))
+    viewer.press("Resume")
+    bench.until(lambda: cell.calls == [("controller/resume", None)])
+
+
+def test_an_instruction_reaches_everybody_also_nodes_that_start_later(bench, cell, viewer):
+    heard = bench.listen(interfaces.INSTRUCTION)
+    viewer.set("instruction", "open the drawer")
+    viewer.press("Tell")
+    bench.until(lambda: [message.data for message in heard] == ["open the drawer"])
+    later = bench.listen(interfaces.INSTRUCTION)
+    bench.until(lambda: later)
+    cell.say(interfaces.INSTRUCTION, String(data="push the button"))
+    bench.until(says(viewer, "<b>push the button</b>"))
+    bench.until(lambda: bench.probe.count_publishers("instruction") == 1)  # not ours any more: it would contradict
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "at least one word"),
+        ("x" * 10_000, "at most 200 characters, not 10000"),
+        ("push\x07 it", "no control characters such as &#x27;\\x07&#x27;"),
+        ("two\nlines", "write one line"),
+    ],
+)
+def test_what_is_no_instruction_is_refused_with_a_reason(bench, cell, viewer, text, why):
+    heard = bench.listen(interfaces.INSTRUCTION)
+    viewer.set("instruction", text)
+    viewer.press("Tell")
+    bench.until(says(viewer, f"✗ instruction: {'an instruction has'}"))
+    assert why in viewer.texts()
+    assert find_instruction_fault(text) and not heard
+
+
+def test_two_consoles_show_what_is_and_not_what_each_was_told(bench, cell, console, viewer):
+    other = bench.node(ConsoleNode, namespace="/", cli_args=["--ros-args", "-r", "__node:=console_2"])
+    with viewers.Viewer(other.address) as second:
+        bench.until(lambda: second.pictures() > 0)
+        viewer.set("speed, %", 40)
+        bench.until(lambda: cell.streamer.streamer.config.velocity_scale == pytest.approx(0.4))
+        bench.until(lambda: second.value("speed, %") == 40)
+        cell.say(interfaces.RECORDING, Bool(data=True))
+        cell.report(recorder={"state": "recording", "episode": 3.0, "seconds": 2.5, "kept": 2.0})
+        bench.until(says(viewer, "● RECORDING", "episode 3"))
+        bench.until(says(second, "● RECORDING", "episode 3"))
+
+
+# ---- who may look
+
+
+def get(address: str, **headers: str) -> tuple[int, str]:
+    url = urlsplit(address)
+    connection = HTTPConnection("127.0.0.1", url.port, timeout=20)
+    connection.request("GET", f"{url.path}?{url.query}", headers=headers)
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+def test_beyond_this_machine_the_page_needs_its_token(bench, cell):
+    console = bench.node(ConsoleNode, parameters={"host": "0.0.0.0"})
+    url = urlsplit(console.address)
+    plain, token = f"http://127.0.0.1:{url.port}/", url.query.removeprefix("token=")
+    assert len(token) >= 12
+    assert get(plain) == (401, "this console needs a token: open the address that it printed\n")
+    assert get(f"{plain}?token=123456789012")[0] == 401
+    with pytest.raises(PermissionError, match="wrong token"):
+        viewers.Viewer(f"{plain}?token=wrong")
+    with pytest.raises(InvalidStatus, match="401"):
+        viewers.Viewer(plain)
+    with viewers.Viewer(f"{plain}?{url.query}") as viewer:
+        bench.until(lambda: viewer.pictures() > 0)
+
+
+def test_pages_of_other_sites_may_neither_load_it_nor_press_its_buttons(bench):
+    console = bench.node(ConsoleNode)
+    assert get(console.address)[0] == 200
+    assert get(console.address, Origin="http://evil.example")[0] == 403
+    assert get(console.address, Host="evil.example:8080") == (
+        403,
+        "open http://127.0.0.1 instead of evil.example:8080\n",
+    )
+    with pytest.raises(InvalidStatus, match="403"):
+        viewers.Viewer(console.address, headers={"Origin": "http://evil.example"})
+
+
+def test_a_port_that_is_taken_is_refused_and_the_next_one_used_if_none_is_asked_for(bench):
+    first = bench.node(ConsoleNode)
+    port = urlsplit(first.address).port
+    with pytest.raises(ValueError, match=f"cannot listen on 127.0.0.1 port {port} .*in use.*choose another"):
+        bench.node(ConsoleNode, parameters={"port": port})
+    assert urlsplit(bench.node(ConsoleNode).address).port > port
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"token": "short"}, "token has 5 characters; give at least 12"),
+        ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1 .*an address of this machine"),
+        ({"port": 70000}, "port is 70000"),
+        ({"rate_hz": 0.0}, "rate_hz is 0.0"),
+    ],
+)
+def test_unusable_parameters_are_refused_with_a_remedy(bench, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        bench.node(ConsoleNode, parameters=parameters)
+
+
+def test_a_page_cannot_have_itself_published_on_the_internet(bench):
+    from viser import _messages
+
+    server = bench.node(ConsoleNode).server
+    assert _messages.ShareUrlRequest not in server._websock_server._incoming_handlers
+
+
+# ---- parts
+
+
+def image(value: int, size: int = 64) -> Image:
+    return conversions.rgb_to_image(np.full((size, size, 3), value, np.uint8), 0.0)
+
+
+def test_the_drawing_is_blended_over_the_views_or_beside_them():
+    names = ("a", "b", "c", "d")
+    images, drawing = {name: image(100) for name in names}, image(200, 128)
+    for share, expected in ((0.0, 100), (0.5, 150), (1.0, 200)):
+        assert compose(images, names, drawing, share, False)[200, 200] == pytest.approx(expected, abs=1)
+    beside = compose(images, names, drawing, 0.5, True)
+    assert beside[100, 100] == pytest.approx(100) and beside[100, 400] == pytest.approx(200)
+    missing = compose({"a": image(100)}, names, None, 0.5, False)
+    assert missing[100, 200].max() == 100 and missing[400, 400].max() < 50
+
+
+def test_a_coarse_mesh_stays_within_a_cell_of_the_fine_one(rng):
+    points = rng.uniform(-0.1, 0.1, (2000, 3))
+    faces = rng.integers(0, 2000, (5000, 3))
+    vertices, kept = coarsen(points, faces, 0.02)
+    assert len(vertices) < len(points) and kept.max() < len(vertices)
+    corners = vertices[kept]
+    assert (corners[:, 0] != corners[:, 1]).any(axis=1).all()
+    nearest = np.linalg.norm(points[:, None] - vertices[None], axis=-1).min(axis=1)
+    assert nearest.max() < 0.02 * np.sqrt(3)
