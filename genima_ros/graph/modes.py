@@ -83,6 +83,7 @@ class Mode:
 
 
 _TASK = Argument("task", str, "the task of the simulated cell")
+_PERTURB = Argument("perturb", str, "what looks different from training: names of perturbations with commas, or all")
 _SEED = Argument("seed", int, "its scene to start with")
 _FPS = Argument("fps", float, "images per second of each camera")
 _SIZE = Argument("size", int, "width and height of the images, px")
@@ -189,9 +190,9 @@ _ENABLE = "when nobody is near the arm: genima enable"
 MODES = {
     "sim": Mode(
         help="a checkpoint on the simulated cell",
-        arguments=(_TASK, _SEED, _FPS, *_SHARED, *_OF_LEARNED, _RESPAWN, _LEADER),
+        arguments=(_TASK, _PERTURB, _SEED, _FPS, *_SHARED, *_OF_LEARNED, _RESPAWN, _LEADER),
         nodes=(
-            NodeEntry("sim", ("task", "seed", "fps", "rig"), niceness=2),
+            NodeEntry("sim", ("task", "perturb", "seed", "fps", "rig"), niceness=2),
             *(replace(node, condition="leader") for node in (_SIM_LEADER, _TELEOP)),
             _STREAMER,
             *_LEARNED,

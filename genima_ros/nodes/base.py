@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
@@ -15,10 +15,11 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
@@ -102,6 +103,22 @@ class GraphNode(Node, Generic[P]):
 
     def subscribe(self, topic: Topic, callback: Callable[[Any], object]) -> Subscription:
         return interfaces.subscribe(self, topic, callback)
+
+    def take_changes(self, check: Callable[[P], object] = lambda parameters: None) -> None:
+        """Lets the changeable parameters be set from now on; `check` raises ValueError for what is not valid."""
+
+        def take(given: list[Parameter]) -> SetParametersResult:
+            values = {parameter.name: parameter.value for parameter in given}
+            try:
+                typed = from_overrides(type(self.parameters), values, self.get_name())
+                changed = replace(self.parameters, **{name: getattr(typed, name) for name in values})
+                check(changed)
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            self.parameters = changed
+            return SetParametersResult(successful=True)
+
+        self.add_on_set_parameters_callback(take)
 
     def every(self, period_s: float, callback: Callable[[], object]) -> Timer:
         """By a steady clock: a timer of the wall clock is silent for as long as that was set back."""

@@ -64,7 +64,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
     joint_states, joint_commands.
     Calls: streamer/enable, streamer/emergency_stop, streamer/reset_fault, controller/approve, controller/reject,
     controller/resume, sim/reset, recorder/start, recorder/stop, recorder/discard, recorder/rerecord, recorder/label,
-    what `genima recover` calls, and sets parameters of streamer and sim.
+    what `genima recover` calls, and sets parameters of streamer, sim and diffusion.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -12,6 +12,7 @@ from std_msgs.msg import String
 
 from genima_core.cameras import CameraRig
 from genima_core.checkpoint import Checkpoint
+from genima_core.config import check_within
 from genima_core.device import choose_device
 from genima_core.pixels import tile
 from genima_core.timing import Synchroniser
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 WATCH_S = 1.0
 SILENT_S = 2.0
+MOST_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class DiffusionParameters:
     identical_frames: int = 0
     """This many images in a row with equal pixels mean that a camera is frozen; 0: never (simulated images repeat)."""
 
+    def __post_init__(self) -> None:
+        check_within(self, 0, MOST_STEPS, "denoising_steps")
+
 
 def load_agent(parameters: DiffusionParameters) -> tuple["DiffusionAgent", Checkpoint]:
     checkpoint = Checkpoint.open(parameters.checkpoint)
@@ -65,12 +70,13 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
     targets/<camera>/image, diagnostics.
     Subscribes: <camera>/color/image_raw, <camera>/color/camera_info (of the checkpoint's cameras), camera_rig,
     instruction.
+    Changes while running: the parameter denoising_steps.
     """
 
     def __init__(
         self, load: Callable[[DiffusionParameters], tuple["DiffusionAgent", Checkpoint]] = load_agent, **options: Any
     ) -> None:
-        super().__init__("diffusion", DiffusionParameters, **options)
+        super().__init__("diffusion", DiffusionParameters, changeable=("denoising_steps",), **options)
         self.agent, self.checkpoint = load(self.parameters)
         self.rig = self.checkpoint.rig
         self._instruction = self.parameters.instruction
@@ -85,10 +91,15 @@ class DiffusionNode(GraphNode[DiffusionParameters]):
         self.subscribe(interfaces.INSTRUCTION, lambda message: setattr(self, "_instruction", message.data))
         for name in self.rig.names:
             self.subscribe(interfaces.camera_image(name), partial(self._on_image, name))
+        self.take_changes()
         self.every(WATCH_S, self._watch_cameras)
 
     def values(self) -> dict[str, object]:
-        return {"drawings": self._drawings, "rig": self._rig_watch.fingerprint}
+        return {
+            "drawings": self._drawings,
+            "steps": self.parameters.denoising_steps,
+            "rig": self._rig_watch.fingerprint,
+        }
 
     def _on_image(self, name: str, message: Image) -> None:
         self._arrived_s[name] = self.clock_s()

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
@@ -52,6 +50,8 @@ MOVE, REFLEX = read_status(MODES.index("move"), ()), read_status(MODES.index("re
 class SimParameters:
     task: str = DEFAULT_TASK
     """Name of the task; `genima tasks` lists them."""
+    perturb: str = ""
+    """What looks different from what a policy was trained on: names with commas, or all; docs/tasks.md lists them."""
     seed: int = 20000
     """Scene to start with; each reset goes to the next one."""
     reset_arm: bool = True
@@ -81,6 +81,15 @@ class SimParameters:
             raise ValueError(f"size is {self.size}; it must be at least 16")
 
 
+def check_scene(parameters: SimParameters) -> None:
+    """ValueError: an unknown task or perturbation."""
+    make_task(parameters.task)
+    if parameters.perturb:
+        from genima_core.sim.perturbations import choose  # not at the top: tests and an unknown task need no MuJoCo
+
+        choose(parameters.perturb)
+
+
 def make_cell(parameters: SimParameters) -> "Cell":
     task = make_task(parameters.task)
     from genima_core.calibration.practice import place_board  # not at the top: tests and an unknown task need no MuJoCo
@@ -91,7 +100,7 @@ def make_cell(parameters: SimParameters) -> "Cell":
     rig = default_rig(size, size) if parameters.rig is None else CameraRig.load(parameters.rig)
     if parameters.arm_is_elsewhere:
         rig = replace(rig, arm=find_arm(parameters.arm).arm)
-    return Cell(task, rig, partial(place_board, place=parameters.board))
+    return Cell(task, rig, partial(place_board, place=parameters.board), parameters.perturb)
 
 
 class SimNode(GraphNode[SimParameters]):
@@ -104,7 +113,7 @@ class SimNode(GraphNode[SimParameters]):
     gripper/command (width in m).
     With arm_is_elsewhere it publishes no joint_states and no arm_status, and takes no commands: it subscribes to
     joint_states.
-    Changes while running: the parameter task, which counts from the next reset on.
+    Changes while running: the parameters task and perturb, which count from the next reset on.
     Services: ~/reset places the next scene. The arm is back at its start, which arm_status tells the streamer, so it
     begins again there; with reset_arm false it stays. ~/reflex stops the arm as a collision would: it holds still and
     ignores commands until ~/error_recovery.
@@ -118,10 +127,10 @@ class SimNode(GraphNode[SimParameters]):
         clock_s: Callable[[], float] = time.monotonic,
         **options,
     ) -> None:
-        super().__init__("sim", SimParameters, clock_s, changeable=("task",), **options)
+        super().__init__("sim", SimParameters, clock_s, changeable=("task", "perturb"), **options)
         self._make = make
         self.cell = self._load()
-        self.add_on_set_parameters_callback(self._on_parameters)
+        self.take_changes(check_scene)
         self._seed = self.parameters.seed
         self._slip_s = 0.0
         self._periods = PeriodMeter(1 / self.parameters.rate_hz)
@@ -160,17 +169,9 @@ class SimNode(GraphNode[SimParameters]):
 
     def _load(self) -> "Cell":
         cell = self._make(self.parameters)
+        self._of = self.parameters.task, self.parameters.perturb
         cell.render(cell.rig.names[0])  # the first picture loads the scene into GL, which takes a while
         return cell
-
-    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        changed = {parameter.name: parameter.value for parameter in parameters}
-        try:
-            make_task(changed.get("task", self.parameters.task))
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self.parameters = replace(self.parameters, **changed)
-        return SetParametersResult(successful=True)
 
     def _place_arm(self) -> None:
         """A scene from its beginning, whatever moved before."""
@@ -200,8 +201,8 @@ class SimNode(GraphNode[SimParameters]):
         raise RuntimeError(f"the arm is in the way of the objects of {SCENES_TRIED} scenes; lift it and reset again")
 
     def _change_task(self) -> None:
-        """Another cell where another task was set; its arm is where the old one's was."""
-        if self.cell.name == self.parameters.task:
+        """Another cell where another task or perturbation was set; its arm is where the old one's was."""
+        if self._of == (self.parameters.task, self.parameters.perturb):
             return
         old, self.cell = self.cell, self._load()
         self.cell.place_arm(old.q, old.gripper)
@@ -324,7 +325,8 @@ class SimNode(GraphNode[SimParameters]):
 
     def values(self) -> dict[str, object]:
         return {
-            "task": self.cell.name,
+            "task": self._of[0],
+            "perturb": self._of[1],
             "scene": self._seed,
             "success": self._succeeded,
             "sim_time_s": self.cell.time_s,

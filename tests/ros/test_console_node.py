@@ -12,6 +12,7 @@ pytest.importorskip("viser")
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
@@ -22,9 +23,11 @@ from genima_core.targets.gate import GateState
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.messages.status import status_to_message
+from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.console.pictures import compose
 from genima_ros.nodes.console.scene import coarsen
 from genima_ros.nodes.console_node import ConsoleNode
+from genima_ros.nodes.sim_node import SimParameters, check_scene
 
 from .console_cell import ConsoleCell
 
@@ -169,6 +172,30 @@ def test_a_control_calls_its_service_and_shows_the_answer(bench, cell, viewer, l
     bench.until(lambda: cell.calls)
     assert cell.calls == [(service, data)]
     bench.until(says(viewer, f"{'✗' if refused else '✓'} {owner} {name.replace('_', ' ')}: {service} was asked"))
+
+
+class Settable(GraphNode[SimParameters]):
+    """The parameters of the sim node, without a cell."""
+
+    def __init__(self, **options):
+        super().__init__("sim", SimParameters, changeable=("task", "perturb"), **options)
+        self.take_changes(check_scene)
+
+    def values(self):
+        return {"task": self.parameters.task, "perturb": self.parameters.perturb}
+
+
+def test_the_simulated_cell_takes_another_task_and_other_looks(bench, cell, viewer):
+    sim = bench.node(Settable)
+    bench.until(lambda: viewer.elements[viewer.find("GuiFolder", "simulated cell")]["visible"])
+    for label, parameter, value in (("task", "task", "open_drawer"), ("changed", "perturb", "lighting")):
+        viewer.set(label, value)
+        bench.until(lambda name=parameter, value=value: getattr(sim.parameters, name) == value)
+        bench.until(says(viewer, f"✓ sim {parameter} := {value}: set"))
+    viewer.set("task", "juggle")
+    bench.until(says(viewer, "✗ sim task := juggle", "the tasks are"))
+    sim.set_parameters([Parameter("task", value="turn_tap")])  # somebody else did
+    bench.until(lambda: viewer.value("task") == "turn_tap")
 
 
 @pytest.mark.parametrize(("label", "service"), [("Approve", "approve"), ("Reject, draw again", "reject")])

@@ -299,6 +299,22 @@ def test_the_task_may_change_from_one_scene_to_the_next(bench, rig, reset_arm):
     bench.until(lambda: instructions[-1].data == "open drawer")
 
 
+def test_what_is_perturbed_may_change_from_one_scene_to_the_next(bench, rig):
+    made = []
+
+    def make(parameters: SimParameters) -> FakeCell:
+        made.append(parameters.perturb)
+        return FakeCell(rig)
+
+    node = bench.node(SimNode, make)
+    refused = node.set_parameters([Parameter("perturb", value="gravity")])[0]
+    assert not refused.successful and "unknown perturbation 'gravity'; valid are " in refused.reason
+    assert node.set_parameters([Parameter("perturb", value="lighting")])[0].successful
+    bench.call("sim", "reset")
+    bench.call("sim", "reset")
+    assert made == ["", "lighting"]
+
+
 def test_the_next_scene_of_a_running_graph_is_one_call(bench, cell):
     """The streamer follows the arm to where it was put, and goes on; the arm does not swing back."""
     states, commands = bench.listen(interfaces.STREAMER_STATE), bench.listen(interfaces.JOINT_COMMANDS)

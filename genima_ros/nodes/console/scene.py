@@ -73,7 +73,7 @@ class Scene:
         try:
             import trimesh
 
-            from genima_core.sim.arm import mesh_folder
+            from genima_core.sim.arm import mesh_folder  # not at the top: on a real cell nothing else needs MuJoCo
         except ImportError:
             return []
         links, shapes = [], {}

@@ -7,12 +7,14 @@ import viser
 from genima_core.sim.task import task_names
 from genima_ros.nodes.console import words
 from genima_ros.nodes.console.calls import Calls
-from genima_ros.nodes.console.desk import Html, add_button
+from genima_ros.nodes.console.desk import Html, add_button, set_visible
 from genima_ros.nodes.console.watch import Watch
 
 OTHER = "(another one)"
 SLOWEST = 0.01
-STEPS = ("checkpoint's own", "1", "2", "3", "5", "10")
+OWN_STEPS = "as trained"
+STEPS = (OWN_STEPS, "1", "2", "3", "5", "10")
+NOTHING = "nothing"
 
 
 class Choice:
@@ -26,8 +28,7 @@ class Choice:
         """What the graph says now; only what is new there replaces what stands here."""
         if value is None or value == self._told:
             return
-        self._told = value
-        self.handle.value = value
+        self._told = self.handle.value = value
 
 
 class TellTab:
@@ -43,10 +44,18 @@ class TellTab:
         self._speed = gui.add_slider("speed, %", 1, 100, 1, 100, hint="velocity_scale of the streamer")
         self._wanted_speed: float | None = None
         self._speed_choice = Choice(self._speed, lambda value: setattr(self, "_wanted_speed", value))
+        steps = gui.add_dropdown("steps", STEPS, hint="denoising steps of a drawing")
+        self._steps = Choice(
+            steps, lambda value: calls.set("diffusion", "denoising_steps", 0 if value == OWN_STEPS else int(str(value)))
+        )
         with gui.add_folder("simulated cell") as self._cell:
             self._task = Choice(
                 gui.add_dropdown("task", task_names(), hint="counts from the next scene on"),
                 lambda task: calls.set("sim", "task", task),
+            )
+            self._perturb = Choice(
+                gui.add_dropdown("changed", (NOTHING, *perturbations()), hint="from what a policy was trained on"),
+                lambda name: calls.set("sim", "perturb", "" if name == NOTHING else name),
             )
             add_button(gui, "Next scene", lambda: calls.ask("sim", "reset"), icon=viser.Icon.REFRESH)
         self._cell.visible = False
@@ -63,12 +72,26 @@ class TellTab:
         speed = watch.says("streamer", "velocity_scale")
         self._speed_choice.follow(max(1, round(100 * speed)) if isinstance(speed, float) else None)
         self._task.follow(watch.says("sim", "task"))
+        perturb = watch.says("sim", "perturb")
+        self._perturb.follow(perturb if perturb is None or perturb in self._perturb.handle.options else NOTHING)
+        steps = watch.says("diffusion", "steps")
+        self._steps.follow(f"{steps:.0f}" if isinstance(steps, float) and steps else OWN_STEPS)
+        set_visible(self._steps.handle, watch.here("diffusion"))
         if self._cell.visible != watch.here("sim"):
             self._cell.visible = watch.here("sim")
 
     def _on_known(self, event: viser.GuiEvent) -> None:
         if event.client is not None and event.target.value != OTHER:
             self._text.value = event.target.value
+
+
+def perturbations() -> tuple[str, ...]:
+    """What may be changed in a simulated cell; nothing where what simulates one is not installed."""
+    try:
+        from genima_core.sim.perturbations import ALL, PERTURBATIONS
+    except ImportError:
+        return ()
+    return *PERTURBATIONS, ALL
 
 
 class RecordTab:
