@@ -25,6 +25,7 @@ from std_msgs.msg import Float64, String
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from genima_core.arm import PANDA
 from genima_core.cameras import PinholeCamera
+from genima_core.pixels import tile
 from genima_ros.graph.domain import choose_transport
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import camera_to_camera_info, rgb_to_image, to_joint_state
@@ -55,7 +56,14 @@ class Stream:
         self.due_ns += self.period_ns
 
 
-def main(seconds: float = 60.0, size: int = 256, fps: float = 30.0, joint_hz: float = 100.0, seed: int = 10000) -> None:
+def main(
+    seconds: float = 60.0,
+    size: int = 256,
+    fps: float = 30.0,
+    joint_hz: float = 100.0,
+    drawings_hz: float = 0.0,
+    seed: int = 10000,
+) -> None:
     """Publishes until the time is over; however late it is, no message is left out.
 
     Args:
@@ -63,6 +71,7 @@ def main(seconds: float = 60.0, size: int = 256, fps: float = 30.0, joint_hz: fl
         size: width and height of the images
         fps: images a second and camera
         joint_hz: of joint states and commands
+        drawings_hz: of tiled drawings, if there are any
         seed: of the pictures
     """
     rng = np.random.default_rng(seed)
@@ -95,6 +104,9 @@ def main(seconds: float = 60.0, size: int = 256, fps: float = 30.0, joint_hz: fl
         )
         camera = PinholeCamera.from_fov(size, size, np.deg2rad(60.0))
         add(interfaces.camera_info(name), [camera_to_camera_info(camera, 0.0, name)], fps, offset_s)
+    if drawings_hz:
+        views = [tile([picture] * len(CAMERAS)) for picture in pictures(rng, size, 10)]
+        add(interfaces.TARGETS, [rgb_to_image(view, 0.0, "tiled") for view in views], drawings_hz)
     states, commands = arm_messages()
     add(interfaces.JOINT_STATES, states, joint_hz)
     add(interfaces.LEADER_JOINT_STATES, states, joint_hz, 0.003)

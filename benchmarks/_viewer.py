@@ -2,7 +2,6 @@
 
 import http.client
 import threading
-import time
 from collections import Counter
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -152,15 +151,3 @@ def fetch_cookie(address: str) -> str:
     if response.status != 302:
         raise PermissionError(f"{response.status}: {response.read().decode().strip()}")
     return str(response.headers["Set-Cookie"]).partition(";")[0]
-
-
-def wait_usable(address: str, timeout_s: float) -> float:
-    """Seconds until a viewer has the page and a picture; TimeoutError if that takes longer."""
-    began_s = time.monotonic()
-    with Viewer(address) as viewer:
-        viewer.find("GuiButtonMessage", "EMERGENCY STOP (Esc)")
-        while time.monotonic() - began_s < timeout_s:
-            if viewer.pictures() > 0:
-                return time.monotonic() - began_s
-            time.sleep(0.01)
-    raise TimeoutError(f"no picture within {timeout_s:g} s")

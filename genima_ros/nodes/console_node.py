@@ -13,11 +13,12 @@ from std_msgs.msg import String
 from genima_core.checkpoint import Checkpoint
 from genima_core.config import check_within
 from genima_core.targets.look import OURS, TARGET_NAMES
-from genima_ros.messages import interfaces
+from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.nodes.base import ArmParameters, GraphNode
 from genima_ros.nodes.console.calls import Calls
 from genima_ros.nodes.console.desk import NODES, SERVICES, Desk
+from genima_ros.nodes.console.lead import LeadTab
 from genima_ros.nodes.console.pictures import compose
 from genima_ros.nodes.console.scene import Scene
 from genima_ros.nodes.console.server import LOOPBACK, serve
@@ -30,6 +31,8 @@ IDLE_EVERY = 5
 """Steps from one look for a viewer to the next while there is none."""
 SCENE_EVERY = 2
 """Steps from one picture of the scene to the next: drawing it costs a browser without a GPU more than pictures do."""
+LOCATING_SHARE = 0.08
+"""Of a core, at most: with large pictures not every drawing is located in space."""
 RATE_OVER = 20
 
 
@@ -58,13 +61,13 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
     Everything that is large or frequent is received only while somebody looks. Each picture is encoded once, however
     many look; a slow viewer gets the newest one, and what it missed is dropped.
 
-    Publishes: instruction, diagnostics.
+    Publishes: instruction, leader/joint_command (while somebody leads the arm by the handle), diagnostics.
     Subscribes: streamer_state, teleop_state, arm_status, gate, instruction, scene, success, recording, proposal,
     camera_rig, diagnostics; while somebody looks also <camera>/color/image_raw, targets/image, action_chunk,
-    joint_states, joint_commands.
+    joint_states, joint_commands, leader/joint_states.
     Calls: streamer/enable, streamer/emergency_stop, streamer/reset_fault, controller/approve, controller/reject,
     controller/resume, sim/reset, recorder/start, recorder/stop, recorder/discard, recorder/rerecord, recorder/label,
-    what `genima recover` calls, and sets parameters of streamer, sim and diffusion.
+    teleop/engage, teleop/pause, teleop/disengage, what `genima recover` calls, and sets parameters of streamer, sim and diffusion.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -75,16 +78,19 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self.server, self.address = serve(p.host, p.port, p.token)
         self.watch = Watch(self, self.setup.arm, look, None if checkpoint is None else checkpoint.rig)
         self.calls = Calls(self, SERVICES, NODES)
+        self.announce(interfaces.LEADER_COMMAND)
         self._instructing: Any = None
         self._told = ""
         known = () if checkpoint is None else checkpoint.info.instructions
         tabs = (
             ("Tell", lambda gui: TellTab(gui, self.calls, known, self.instruct)),
             ("Record", lambda gui: RecordTab(gui, self.calls)),
+            ("Lead", self._make_lead),
         )
         self.scene = Scene(self.server, self.setup.arm, look)
         self.desk = Desk(self.server, self.calls, self.setup.arm, self.recover, tabs)
         self._located: tuple[object, Drawn | None] = (None, None)
+        self._locate_s = 0.0
         self._pictured_s: deque[float] = deque(maxlen=RATE_OVER)
         self._shown: object = None
         self._steps = 0
@@ -95,7 +101,12 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self.every(1 / p.rate_hz, self._step)
 
     def close(self) -> None:
+        self.lead.close()
         self.server.stop()
+
+    def _make_lead(self, _: object) -> LeadTab:
+        self.lead = LeadTab(self.server, self.calls, self.setup.arm, self.send_leader)
+        return self.lead
 
     # ---- what the page asks for, from its threads
 
@@ -121,6 +132,12 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
                 todo = f"; {outcome.todo}" if outcome.todo else ""
                 self.calls.tell(outcome.step, outcome.ok, f"{outcome.message}{todo}")
 
+    def send_leader(self, q: np.ndarray, opening: float) -> None:
+        """Where the simulated leader should be."""
+        arm = self.setup.arm
+        positions, names = np.append(q, arm.gripper.joint_positions(opening)), (*arm.joint_names, *arm.gripper.joints)
+        self.say(interfaces.LEADER_COMMAND, conversions.to_joint_state(names, positions, self.ros_now_s()))
+
     # ---- what it shows
 
     def _step(self) -> None:
@@ -129,6 +146,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self._steps += 1
         looked_at = bool(self.server.get_clients())
         self.watch.look(looked_at)
+        self.lead.step(self.watch)
         if not looked_at and self._steps % IDLE_EVERY:
             return
         began_s = self.clock_s()
@@ -161,8 +179,10 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self._pictured_s.append(time.monotonic())
 
     def _drawn(self) -> Drawn | None:
-        if self._located[0] is not self.watch.drawing:
+        now_s = self.clock_s()
+        if self._located[0] is not self.watch.drawing and now_s >= self._locate_s:
             self._located = self.watch.drawing, self.watch.drawn()
+            self._locate_s = now_s + (self.clock_s() - now_s) / LOCATING_SHARE
         return self._located[1]
 
     def _apart_m(self, drawn: Drawn | None) -> float:
@@ -180,4 +200,5 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         return (len(times_s) - 1) / (times_s[-1] - times_s[0])
 
     def values(self) -> dict[str, object]:
-        return {"viewers": len(self.server.get_clients()), "picture_rate_hz": self._rate_hz()}
+        viewers = len(self.server.get_clients())
+        return {"address": self.address, "viewers": viewers, "picture_rate_hz": self._rate_hz()}

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Int64, String
 
 from genima_core.arm import PANDA
@@ -17,7 +17,7 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import arm_status_to_message
 from genima_ros.nodes.streamer_node import StreamerNode
 
-PERIOD_S = 0.05
+PERIOD_S, REPORT_EVERY = 0.05, 10
 MOVE = read_status(MODES.index("move"), ())
 
 
@@ -32,6 +32,8 @@ class ConsoleCell:
         """Services that say no."""
         self.acting = False
         """Whether a policy sends chunks: all the time, because a streamer beside it in one process may miss some."""
+        self._reported = DiagnosticArray()
+        self._steps = 0
         self._views = rng.integers(0, 256, (len(rig.cameras), rig.size[1], rig.size[0], 3), dtype=np.uint8)
         self.streamer = bench.node(StreamerNode, parameters={"enabled": True})
         node = bench.probe
@@ -56,9 +58,7 @@ class ConsoleCell:
             self.bench.probe.create_service(kind, name, partial(self._answer, name))
 
     def report(self, **nodes: dict[str, object]) -> None:
-        """Diagnostics of nodes that are not there."""
-        from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-
+        """Diagnostics of nodes that are not there, again and again until there are others, or none."""
         statuses = [
             DiagnosticStatus(
                 name=name,
@@ -68,9 +68,7 @@ class ConsoleCell:
             )
             for name, values in nodes.items()
         ]
-        message = DiagnosticArray(status=statuses)
-        message.header.stamp = self.bench.probe.get_clock().now().to_msg()
-        self.say(interfaces.DIAGNOSTICS, message)
+        self._reported = DiagnosticArray(status=statuses)
 
     def chunk(self, turn_rad: float = 0.1) -> ActionChunk:
         """A second's turn of joint 1."""
@@ -96,6 +94,10 @@ class ConsoleCell:
         self.say(interfaces.JOINT_STATES, state)
         self.say(interfaces.ARM_STATUS, arm_status_to_message(MOVE))
         self._views = np.roll(self._views, 1, axis=2)  # a picture that is the same again is not sent again
+        self._steps += 1
+        if self._reported.status and self._steps % REPORT_EVERY == 0:
+            self._reported.header.stamp = conversions.to_time(now_s)
+            self.say(interfaces.DIAGNOSTICS, self._reported)
         if self.acting:
             self.say(interfaces.ACTION_CHUNK, conversions.chunk_to_trajectory(self.chunk(), PANDA))
         for name, view in zip(self.rig.names, self._views, strict=True):

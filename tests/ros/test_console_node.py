@@ -107,6 +107,7 @@ def test_what_messages_say_is_text_and_never_markup(bench, cell, viewer):
 def test_a_node_that_falls_silent_is_shown(bench, cell, viewer):
     cell.report(painter={"rate_hz": 9.5})
     bench.until(says(viewer, "painter", "9.5 Hz"))
+    cell.report()
     bench.until(says(viewer, "silent for 4 s"))
     cell.report(painter={"rate_hz": 8.5})
     bench.until(says(viewer, "8.5 Hz"))

@@ -24,7 +24,7 @@ SERVICES = (
     *(("streamer", name) for name in ("enable", "stop", "reset_fault")),
     *(("controller", name) for name in ("approve", "reject", "resume")),
     ("sim", "reset"),
-    *(("teleop", name) for name in ("engage", "pause", "stop")),
+    *(("teleop", name) for name in ("engage", "pause", "disengage")),
     *(("recorder", name) for name in ("start", "stop", "discard", "rerecord", "label")),
 )
 """That the desk calls, beside the emergency stop."""
@@ -73,7 +73,7 @@ class ArmPanel:
         after.on_click(
             lambda event: calls.ask("streamer", "reset_fault") if event.target.value == "Reset fault" else recover()
         )
-        self._proposal = Html(gui)
+        self._answer, self._proposal = Html(gui), Html(gui)
         self._yes_no = (
             add_button(gui, "Approve", lambda: calls.ask("controller", "approve"), "green", viser.Icon.CHECK),
             add_button(gui, "Reject, draw again", lambda: calls.ask("controller", "reject"), "orange", viser.Icon.X),
@@ -81,16 +81,14 @@ class ArmPanel:
         self._why = Html(gui)
         self._refused = gui.add_image(NOT_YET[:8, :8], format="jpeg", jpeg_quality=JPEG_QUALITY, visible=False)
         self._resume = add_button(gui, "Resume", lambda: calls.ask("controller", "resume"), "orange")
-        self._answer = Html(gui)
         self._last: Answer | None = None
         self._last_s = 0.0
-        self._proposed_s = 0.0
         self._shown: np.ndarray | None = None
 
     def show(self, watch: Watch) -> None:
         self._banner.show(words.arm_banner(watch))
         proposed = watch.proposed
-        waited_s = 0.0 if proposed is None else watch.proposal.age_s
+        waited_s = time.monotonic() - watch.proposed_s
         asked = "" if proposed is None else words.proposal(proposed, self._arm, watch.instruction, waited_s)
         self._proposal.show(asked, proposed is not None)
         for button in self._yes_no:

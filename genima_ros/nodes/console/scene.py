@@ -8,7 +8,7 @@ import viser
 from sensor_msgs.msg import Image
 
 from genima_core.arm import FRAMES, Arm
-from genima_core.geometry import to_quat_xyzw
+from genima_core.geometry import to_quat_wxyz
 from genima_core.targets.look import TARGET_NAMES, Look
 from genima_core.targets.triangulation import camera_poses
 from genima_core.types import ActionChunk
@@ -27,8 +27,8 @@ DRAWN_RADIUS_M, PLANNED_RADIUS_M = 0.055, 0.022
 DRAWN_OPACITY = 0.55
 FADE_S = 4.0
 """Targets are shown until the pictures they come from are this old."""
-DUE_EVERY = 5
-"""Actions of the path from one label to the next."""
+LABELS_APART_M = 0.04
+"""When its end and its middle are due stands at the path, at both if they are not too close to be read."""
 FRUSTUM_M, FRUSTUM_LINE_M = 0.12, 0.006
 FRUSTUM_EVERY_S = 0.4
 """A texture costs a browser without a GPU more than a picture beside the scene."""
@@ -123,10 +123,11 @@ class Scene:
         way = poses[:, TARGET_NAMES.index("gripper"), :3, 3]
         segments = np.stack([way[:-1], way[1:]], axis=1)
         self._path.append(self._api.add_line_segments("/path/line", segments, (255, 183, 77), thickness=0.008))
-        for k in range(DUE_EVERY - 1, len(way), DUE_EVERY):
-            due = f"+{(k + 1) * chunk.dt_s:.2f} s"
-            label = self._api.add_label(f"/path/{k}", due, position=way[k], font_screen_scale=0.7)
-            self._path.append(label)
+        for k in sorted({(len(way) - 1) // 2, len(way) - 1}):
+            if k == len(way) - 1 or np.linalg.norm(way[-1] - way[k]) > LABELS_APART_M:
+                due = f"+{(k + 1) * chunk.dt_s:.2f} s"
+                label = self._api.add_label(f"/path/{k}", due, position=way[k], font_screen_scale=0.7)
+                self._path.append(label)
 
     def _show_drawn(self, drawn: Drawn | None, now_s: float) -> None:
         if drawn is not None and now_s - drawn.stamp_s > FADE_S:
@@ -174,8 +175,7 @@ class Scene:
 
 
 def place(node: viser.SceneNodeHandle, T_base_node: np.ndarray) -> None:
-    x, y, z, w = to_quat_xyzw(T_base_node)
-    node.position, node.wxyz = T_base_node[:3, 3], (w, x, y, z)
+    node.position, node.wxyz = T_base_node[:3, 3], to_quat_wxyz(T_base_node)
 
 
 def coarsen(vertices: np.ndarray, faces: np.ndarray, cell_m: float = CELL_M) -> tuple[np.ndarray, np.ndarray]:

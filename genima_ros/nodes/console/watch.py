@@ -87,7 +87,9 @@ class Watch:
         """How many instructions came."""
         self.scene: int | None = None
         self.success = self.recording = False
-        self.proposal: Heard[ActionChunk | None] = Heard(None)
+        self.proposal: ActionChunk | None = None
+        self.proposed_s = 0.0
+        """Since when it waits; steady time."""
         self.chunk: ActionChunk | None = None
         """What the arm is told, or what is proposed."""
         self.nodes: dict[str, Heard[dict[str, float | str]]] = {}
@@ -97,6 +99,7 @@ class Watch:
         self.drawing: Image | None = None
         self.q: np.ndarray | None = None
         self.opening = 1.0
+        self.leader_q: np.ndarray | None = None
         self.command: Heard[np.ndarray | None] = Heard(None)
         self._states: deque[tuple[float, np.ndarray]] = deque(maxlen=KEPT_STATES)
         self._looked: list[Any] = []
@@ -132,7 +135,7 @@ class Watch:
     @property
     def proposed(self) -> ActionChunk | None:
         """What waits for a person's yes; what a policy proposed that has gone waits no more."""
-        return self.proposal.value if self.here("controller") else None
+        return self.proposal if self.here("controller") else None
 
     def drawn(self) -> Drawn | None:
         """The targets of the newest drawing in space, if the cameras and the arm's pose of that time are known."""
@@ -165,11 +168,12 @@ class Watch:
                 self._node.destroy_subscription(subscription)
             self._looked.clear()
             self.images.clear()
-            self.drawing = None
+            self.drawing = self.leader_q = None
             return
         cameras = [] if self.rig is None else list(self.rig.names)
         self._looked = [
             self._subscribe(interfaces.JOINT_STATES, self._on_joint_state),
+            self._subscribe(interfaces.LEADER_JOINT_STATES, self._on_leader),
             self._subscribe(interfaces.JOINT_COMMANDS, self._on_command),
             self._subscribe(interfaces.ACTION_CHUNK, self._on_chunk),
             self._subscribe(interfaces.TARGETS, lambda message: setattr(self, "drawing", message)),
@@ -188,6 +192,10 @@ class Watch:
             self._states.append((conversions.seconds(message.header.stamp), self.q))
             if set(self.arm.gripper.joints) <= set(message.name):
                 self.opening = conversions.gripper_opening(message, self.arm.gripper)
+
+    def _on_leader(self, message: JointState) -> None:
+        with self._node.using("leader/joint_states"):
+            self.leader_q = conversions.positions_by_name(message, self.arm.joint_names)
 
     def _on_command(self, message: JointState) -> None:
         with self._node.using("joint_commands"):
@@ -242,9 +250,12 @@ class Watch:
 
     def _on_proposal(self, message: JointTrajectory) -> None:
         chunk = conversions.read_chunk(message, self.arm) if message.points else None
-        self.proposal.set(None if isinstance(chunk, Refusal) else chunk)
-        if self.proposal.value is not None:
-            self.chunk = self.proposal.value
+        chunk, before = None if isinstance(chunk, Refusal) else chunk, self.proposal
+        if chunk is None or before is None or not np.array_equal(chunk.positions, before.positions):
+            self.proposed_s = time.monotonic()  # else it is shown again, stamped anew
+        self.proposal = chunk
+        if chunk is not None:
+            self.chunk = chunk
 
     def _on_rig(self, message: String) -> None:
         with self._node.using("rig"):

@@ -71,6 +71,8 @@ def arm_banner(watch: Watch) -> str:
         lines.append(coloured(f"arm: {text(arm.value.message)}", SOFT_ORANGE))
     if watch.gate is not None and watch.gate.state is GateState.CLOSED:
         lines.append(coloured(f"policy paused by the gate: {text(watch.gate.text)}", SOFT_ORANGE))
+    if watch.proposed is not None:
+        lines.append(coloured("the policy waits for your yes or no, below", SOFT_ORANGE))
     if watch.success:
         lines.append(coloured("the task is solved", SOFT_GREEN))
     title = f"padding:0.25em 0.5em;font-size:1.7em;font-weight:800;color:#fff;background:{colour}"
@@ -84,7 +86,7 @@ def answer_line(answers: Sequence[Answer], waiting: Sequence[str], age_s: float)
     if answers and age_s < FRESH_ANSWER_S:
         last = answers[-1]
         parts.append(coloured(f"{'✓' if last.ok else '✗'} {text(last)}", SOFT_GREEN if last.ok else SOFT_RED))
-    return box(f'<div style="min-height:2.8em">{"<br>".join(parts)}</div>')
+    return box(f'<div style="min-height:1.4em">{"<br>".join(parts)}</div>')
 
 
 def proposal(chunk: ActionChunk, arm: Arm, instruction: str, waited_s: float) -> str:
@@ -123,7 +125,7 @@ def joint_table(arm: Arm, q: np.ndarray | None, opening: float) -> str:
         track = f'<div style="position:relative;height:0.8em;margin-top:0.3em;background:#3a3f45">{bar}</div>'
         unit, form = ("mm", ".0f") if name == "gripper" else ("rad", ".2f")
         ends = f"{number(lower, form)} to {number(upper, form)}"
-        shown = f"<td>{text(name[-7:])}</td><td style='width:45%'>{track}</td>"
+        shown = f"<td class='number'>{text(name[-7:].strip('_'))}</td><td style='width:40%'>{track}</td>"
         rows.append(
             f"<tr>{shown}<td class='number'>{number(value, form, unit)}</td><td class='number'>{ends}</td></tr>"
         )
