@@ -67,7 +67,8 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
     joint_states, joint_commands, leader/joint_states.
     Calls: streamer/enable, streamer/emergency_stop, streamer/reset_fault, controller/approve, controller/reject,
     controller/resume, sim/reset, recorder/start, recorder/stop, recorder/discard, recorder/rerecord, recorder/label,
-    teleop/engage, teleop/pause, teleop/disengage, what `genima recover` calls, and sets parameters of streamer, sim and diffusion.
+    teleop/engage, teleop/pause, teleop/disengage, what `genima recover` calls; sets parameters of streamer, sim and
+    diffusion.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -18,6 +18,9 @@ from genima_ros.messages.status import arm_status_to_message
 from genima_ros.nodes.streamer_node import StreamerNode
 
 PERIOD_S, REPORT_EVERY = 0.05, 10
+PATIENCE = dict.fromkeys(("max_gap_s", "joint_state_timeout_s", "target_timeout_s"), 2.0)
+PATIENCE |= {"joint_state_fault_s": 10.0, "arm_status_timeout_s": 3.0}
+"""One interpreter runs all nodes and a viewer."""
 MOVE = read_status(MODES.index("move"), ())
 
 
@@ -35,7 +38,7 @@ class ConsoleCell:
         self._reported = DiagnosticArray()
         self._steps = 0
         self._views = rng.integers(0, 256, (len(rig.cameras), rig.size[1], rig.size[0], 3), dtype=np.uint8)
-        self.streamer = bench.node(StreamerNode, parameters={"enabled": True})
+        self.streamer = bench.node(StreamerNode, parameters={"enabled": True, **PATIENCE})
         node = bench.probe
         topics = (
             *(interfaces.JOINT_STATES, interfaces.ARM_STATUS, interfaces.TARGETS, interfaces.DIAGNOSTICS),
@@ -80,7 +83,8 @@ class ConsoleCell:
         self.say(interfaces.PROPOSAL, conversions.chunk_to_trajectory(self.chunk(), PANDA))
 
     def _answer(self, name: str, request: Any, response: Any) -> Any:
-        self.calls.append((name, getattr(request, "data", None)))
+        given = [getattr(request, field) for field in request.get_fields_and_field_types()]
+        self.calls.append((name, given[0] if given else None))
         response.success, response.message = name not in self.refusing, f"{name} was asked"
         return response
 

@@ -210,8 +210,9 @@ def test_a_proposal_waits_large_for_yes_or_no(bench, cell, console, viewer, labe
     cell.propose()
     bench.until(says(viewer, "The policy asks:", "push the button", "within 1.0 s"))
     bench.until(lambda: yes["visible"] and "/path/line" in viewer.elements)
+    viewer.set("your name", "Ada")
     viewer.press(label)
-    bench.until(lambda: cell.calls == [(f"controller/{service}", None)])
+    bench.until(lambda: cell.calls == [(f"controller/{service}", "Ada")])
     cell.say(interfaces.PROPOSAL, JointTrajectory())
     bench.until(lambda: not yes["visible"])
 

@@ -151,7 +151,6 @@ def test_teleoperation_needs_no_checkpoint():
     assert [name for name, mode in MODES.items() if mode.learned] == ["sim", "real"]
 
 
-<<<<<<< HEAD
 def test_a_leader_beside_a_policy_is_the_teleoperations():
     alone, led = resolve(), resolve("leader:=true")
     assert led.keys() - alone.keys() == {"leader", "teleop"} and resolve("leader:=false").keys() == alone.keys()
@@ -169,7 +168,8 @@ def test_a_real_policy_has_a_leader_only_where_one_is_named():
             assert getattr(led[name], what) == getattr(teleoperated[name], what)
     section = yaml.safe_load((ROOT / "config/real.yaml").read_text())["leader_franka"]
     assert section["ros__parameters"]["guided"] is True, "it carries its own weight"
-=======
+
+
 @pytest.mark.parametrize(
     ("mode", "texts", "wanted"),
     [
@@ -189,7 +189,6 @@ def test_simulated_graphs_have_the_page_and_real_ones_on_demand(mode, texts, wan
             resolve(*texts, mode=mode)
     else:
         assert "console" not in resolve(*texts, mode=mode)
->>>>>>> 68e7a02 (A console in the browser: pictures, scene, state, instruction, stop, approval, recording)
 
 
 def test_a_real_cell_needs_an_arm():

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import viser
 
 from genima_core.arm import Arm
 from genima_core.targets.gate import GateState
+from genima_ros.clients.observer import user_name
+from genima_ros.messages.interfaces import BY
 from genima_ros.nodes.console import words
 from genima_ros.nodes.console.calls import STOP, Answer, Calls
 from genima_ros.nodes.console.plots import Plots
@@ -75,9 +77,10 @@ class ArmPanel:
         )
         self._answer, self._proposal = Html(gui), Html(gui)
         self._yes_no = (
-            add_button(gui, "Approve", lambda: calls.ask("controller", "approve"), "green", viser.Icon.CHECK),
-            add_button(gui, "Reject, draw again", lambda: calls.ask("controller", "reject"), "orange", viser.Icon.X),
+            add_button(gui, "Approve", lambda: self._decide("approve"), "green", viser.Icon.CHECK),
+            add_button(gui, "Reject, draw again", lambda: self._decide("reject"), "orange", viser.Icon.X),
         )
+        self._name = gui.add_text("your name", "", hint="for the log and the recording", visible=False)
         self._why = Html(gui)
         self._refused = gui.add_image(NOT_YET[:8, :8], format="jpeg", jpeg_quality=JPEG_QUALITY, visible=False)
         self._resume = add_button(gui, "Resume", lambda: calls.ask("controller", "resume"), "orange")
@@ -93,12 +96,16 @@ class ArmPanel:
         self._proposal.show(asked, proposed is not None)
         for button in self._yes_no:
             set_visible(button, proposed is not None)
+        set_visible(self._name, proposed is not None)
         self._show_gate(watch)
         answers: Sequence[Answer] = self._calls.answers
         if answers and answers[-1] is not self._last:
             self._last, self._last_s = answers[-1], time.monotonic()
             watch.note(str(self._last), not self._last.ok)
         self._answer.show(words.answer_line(answers, self._calls.waiting, time.monotonic() - self._last_s))
+
+    def _decide(self, service: str) -> None:
+        self._calls.ask("controller", service, **{BY: self._name.value or f"{user_name()}, in the console"})
 
     def _show_gate(self, watch: Watch) -> None:
         closed = watch.gate is not None and watch.gate.state is GateState.CLOSED and watch.here("controller")
@@ -191,6 +198,6 @@ class Desk:
                 tab.show(watch)
 
 
-def set_visible(handle: viser.GuiButtonHandle | viser.GuiImageHandle, visible: bool) -> None:
+def set_visible(handle: Any, visible: bool) -> None:
     if handle.visible != visible:
         handle.visible = visible

@@ -40,8 +40,8 @@ class Phase(StrEnum):
 class LeadTab:
     """Take over, drag, give back; whoever took over is the only one who leads, and the arm rests when they are gone.
 
-    The pose that is wanted becomes joint positions in a thread of its own (`HandleSolver`), which the leader goes to and
-    comes to rest at: a viewer that falls silent moves nothing.
+    The pose that is wanted becomes joint positions in a thread of its own (`HandleSolver`), which the leader goes to
+    and comes to rest at: a viewer that falls silent moves nothing.
     """
 
     def __init__(self, server: viser.ViserServer, calls: Calls, arm: Arm, send: Send) -> None:

@@ -24,7 +24,7 @@ from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.messages.interfaces import Topic
-from genima_ros.messages.status import read_arm_status, read_diagnostics, read_status
+from genima_ros.messages.status import read_arm_status, read_diagnostics, read_status, values_of
 from genima_ros.nodes.markers_node import Drawn, locate
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class Watch:
         self._node, self.arm, self._look = node, arm, look
         self.rig = rig
         self.streamer: Heard[Status | None] = Heard(None)
+        self.commander = ""
+        """Who moves the arm, as the streamer says."""
         self.teleop: Heard[Status | None] = Heard(None)
         self.arm_status: Heard[ArmStatus | None] = Heard(None)
         self.gate: Status | None = None
@@ -215,6 +217,8 @@ class Watch:
         if before is None or (status.state, status.reason) != (before.state, before.reason):
             self.note(f"{what} {status}", status.state in (State.FAULT, Mirroring.STOPPED))
         heard.set(status)
+        if heard is self.streamer:
+            self.commander = values_of(message).get("commander", "")
 
     def _on_arm_status(self, message: DiagnosticStatus) -> None:
         status = read_arm_status(message)

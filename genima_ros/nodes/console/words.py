@@ -10,7 +10,7 @@ import numpy as np
 from genima_core.arm import Arm
 from genima_core.arm_status import Level
 from genima_core.streaming.mirror import Mirroring
-from genima_core.streaming.states import State
+from genima_core.streaming.states import Commander, State
 from genima_core.targets.gate import GateState
 from genima_core.types import ActionChunk
 from genima_ros.nodes.console.calls import Answer
@@ -25,6 +25,7 @@ MEANING = {
     State.STOPPING: "STOPPING",
     State.FAULT: "FAULT",
 }
+LED_BY: Mapping[str, str] = {Commander.POLICY: "the policy leads it", Commander.HUMAN: "the operator leads it"}
 STYLE = """<style>
 .genima {padding: 0 0.7em; font-size: 0.85em; line-height: 1.4; overflow-wrap: anywhere}
 .genima table {width: 100%; border-collapse: collapse}
@@ -65,7 +66,8 @@ def arm_banner(watch: Watch) -> str:
         reason = "nothing commands the arm: start a graph (genima up sim), or look at its terminal"
     else:
         colour, word, reason = COLOURS[State(status.state)], MEANING[State(status.state)], status.text
-    lines = [text(reason) or "all is well"]
+    led = LED_BY.get(watch.commander, "all is well")
+    lines = [text(reason or led)]
     arm = watch.arm_status
     if arm.value is not None and arm.fresh and arm.value.level is not Level.OK:
         lines.append(coloured(f"arm: {text(arm.value.message)}", SOFT_ORANGE))
