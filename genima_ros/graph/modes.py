@@ -190,7 +190,7 @@ _ENABLE = "when nobody is near the arm: genima enable"
 MODES = {
     "sim": Mode(
         help="a checkpoint on the simulated cell",
-        arguments=(_TASK, _PERTURB, _SEED, _FPS, *_SHARED, *_OF_LEARNED, _RESPAWN, _LEADER),
+        arguments=(_TASK, _SEED, _PERTURB, _FPS, *_SHARED, *_OF_LEARNED, _RESPAWN, _LEADER),
         nodes=(
             NodeEntry("sim", ("task", "perturb", "seed", "fps", "rig"), niceness=2),
             *(replace(node, condition="leader") for node in (_SIM_LEADER, _TELEOP)),
