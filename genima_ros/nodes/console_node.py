@@ -31,7 +31,7 @@ IDLE_EVERY = 5
 """Steps from one look for a viewer to the next while there is none."""
 SCENE_EVERY = 2
 """Steps from one picture of the scene to the next: drawing it costs a browser without a GPU more than pictures do."""
-LOCATING_SHARE = 0.08
+LOCATING_SHARE = 0.05
 """Of a core, at most: with large pictures not every drawing is located in space."""
 RATE_OVER = 20
 
