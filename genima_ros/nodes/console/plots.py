@@ -46,9 +46,11 @@ class Plots:
         self._shown_s = now_s
         columns = np.array(self._rows).T
         t_s, joint = columns[0] - now_s, self._joints.index(self._joint.value)
-        self._position.data = t_s, columns[3 + joint], columns[3 + len(self._joints) + joint]
-        self._error.data = t_s, columns[1]
-        self._apart.data = t_s, columns[2]
+        rows = columns[3 + joint], columns[3 + len(self._joints) + joint]
+        for plot, values in ((self._position, rows), (self._error, columns[1:2]), (self._apart, columns[2:3])):
+            known = np.isfinite(values).all(axis=0)  # the page finds no scale where a value is none
+            if known.sum() > 1:
+                plot.data = t_s[known], *(row[known] for row in values)
 
     def _plot(self, gui: viser.GuiApi, title: str, names: tuple[str, ...]) -> viser.GuiUplotHandle:
         empty = np.array([-HISTORY_S, 0.0])
