@@ -12,12 +12,24 @@ from genima_core.arm import HAND_YAW_RAD, PANDA, TCP_Z_M, Arm
 from genima_core.cameras import CameraRig, Mount, PinholeCamera, RigCamera
 from genima_core.config import from_overrides
 from genima_core.files import check_name, explained, read_yaml, write_text
-from genima_core.geometry import checked_numbers, checked_pose, from_quat_xyzw, from_rpy, make_transform, to_quat_xyzw
+from genima_core.geometry import (
+    checked_numbers,
+    checked_pose,
+    from_quat_xyzw,
+    from_rpy,
+    invert,
+    make_transform,
+    to_quat_xyzw,
+    transform_points,
+)
 
 CalibrationType = Literal["eye_in_hand", "eye_on_base"]
 TYPES: dict[CalibrationType, Mount] = {"eye_in_hand": "hand", "eye_on_base": "base"}
 """easy_handeye2's name to our mount."""
 OPTICAL_FRAME = "{camera}_color_optical_frame"
+
+FURTHEST_M: Mapping[Mount, float] = {"base": 3.0, "hand": 0.5}
+"""From what it is mounted on; a camera further away hardly sees the arm, or is not on this hand."""
 
 _T_HAND_EFFECTOR = {
     "hand": np.eye(4),
@@ -126,6 +138,25 @@ def placed(rig: CameraRig, poses: Mapping[str, tuple[str, np.ndarray]]) -> Camer
             raise ValueError(f"{given}: correct the rig file or calibrate again")
     cameras = (replace(c, T_mount_cam=poses[c.name][1]) if c.name in poses else c for c in rig.cameras)
     return replace(rig, cameras=tuple(cameras))
+
+
+def find_doubt(camera: RigCamera, arm: Arm) -> str:
+    """Why a camera can hardly be where it is said to be; "" if it can. Looked at with the arm at home."""
+    T_base_hand = arm.frame_pose(arm.home, "hand")
+    away_m, most_m = float(np.linalg.norm(camera.T_mount_cam[:3, 3])), FURTHEST_M[camera.mount]
+    if np.allclose(camera.T_mount_cam, np.eye(4)):
+        return f"its pose in the {camera.mount} is the identity, as of one that was never calibrated"
+    if away_m > most_m:
+        return (
+            f"it would be {away_m:.1f} m from the {camera.mount}; valid are up to {most_m:g} m: are its numbers in m?"
+        )
+    points = arm.target_poses(arm.home)[:, :3, 3]
+    if camera.mount == "hand":  # which sees the gripper or what is before it
+        points = transform_points(T_base_hand, np.outer(np.linspace(TCP_Z_M, 0.6, 11), (0.0, 0.0, 1.0)))
+    pixels = camera.intrinsics.project(transform_points(invert(camera.T_base_cam(T_base_hand)), points))
+    if camera.intrinsics.contains(pixels).any():
+        return ""
+    return "it would not see the arm: is its quaternion x, y, z, w, and is it the camera's pose, not the inverse?"
 
 
 def check_intrinsics(rig: CameraRig, intrinsics: Mapping[str, PinholeCamera]) -> None:

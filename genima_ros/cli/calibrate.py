@@ -15,7 +15,7 @@ from rich.console import Console
 
 from genima_core.calibration.board import MARGIN_SQUARES, Board
 from genima_core.calibration.samples import CollectSession, Moment, SampleSet
-from genima_core.calibration.store import Calib, check_intrinsics, placed
+from genima_core.calibration.store import Calib, check_intrinsics, find_doubt, placed
 from genima_core.cameras import CameraRig
 from genima_core.files import write_json
 from genima_core.geometry import distance
@@ -221,7 +221,7 @@ def install(
         rig: rig.json to change.
         out: Where to write the changed rig; by default it replaces the old one, and a copy of that is kept.
         calib: Folder for the .calib files; the rig's by default, ~/.ros2/easy_handeye2/calibrations for its publisher.
-        force: Installs solutions whose verdict is "bad" as well.
+        force: Installs solutions whose verdict is "bad" as well, and poses from which the arm is not seen.
     """
     from genima_core.calibration.solution import load_solutions
     from genima_core.calibration.verdict import judge
@@ -250,6 +250,9 @@ def install(
             check_intrinsics(before, {name: solution.intrinsics})
             poses[name] = (solution.mount, solution.T_mount_cam)
     after, out = placed(before, poses), out or rig
+    for name in poses:
+        if (doubt := find_doubt(after[name], after.arm)) and not force:
+            raise ValueError(f"camera {name!r} is not installed: {doubt} (--force installs it anyway)")
     if out == rig and after.fingerprint() != before.fingerprint():
         kept = rig.with_name(f"{rig.stem}.{before.fingerprint()}{rig.suffix}")
         before.save(kept)

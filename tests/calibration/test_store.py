@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
 
 from genima_core.arm import FR3
-from genima_core.calibration.store import Calib, check_intrinsics, placed
+from genima_core.calibration.store import Calib, check_intrinsics, find_doubt, placed
 from genima_core.cameras import PinholeCamera
 from genima_core.geometry import invert
 
@@ -140,3 +142,19 @@ def test_inverse_calibrations_differ(rig):
     # Guards against publishing the pose the wrong way round: the front camera stands in front of the base.
     assert Calib.of(rig["front"]).T_robot_cam[0, 3] == pytest.approx(1.6)
     assert invert(rig["front"].T_mount_cam)[0, 3] != pytest.approx(1.6)
+
+
+@pytest.mark.parametrize("name", ["front", "wrist"])
+def test_where_no_camera_of_the_cell_stands_is_doubted(rig, name):
+    """What happens to poses between programs; the inverse of a camera on the hand is like itself."""
+    camera, turned = rig[name], np.diag([-1.0, 1.0, -1.0, 1.0])
+    centimetres = camera.T_mount_cam.copy()
+    centimetres[:3, 3] *= 100
+    for T_mount_cam, words in (
+        (np.eye(4), "is the identity"),
+        (centimetres, "are its numbers in m"),
+        (camera.T_mount_cam @ turned, "would not see the arm"),
+        *([(invert(camera.T_mount_cam), "would not see the arm")] if name == "front" else []),
+    ):
+        assert words in find_doubt(replace(camera, T_mount_cam=T_mount_cam), rig.arm)
+    assert all(find_doubt(camera, rig.arm) == "" for camera in rig.cameras)

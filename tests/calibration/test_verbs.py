@@ -124,6 +124,15 @@ def test_two_calib_files_of_one_camera_must_agree(rig, cell, capsys):
     assert run("install", cell / "old.calib", cell / "same.calib", "--rig", cell / "rig.json") == 0
 
 
+def test_a_pose_that_no_camera_can_have_is_installed_only_by_force(rig, cell, capsys):
+    replace(Calib.of(rig["front"]), T_robot_cam=np.eye(4)).save(cell / "front.calib")
+    before = (cell / "rig.json").read_bytes()
+    assert run("install", cell / "front.calib", "--rig", cell / "rig.json") == 1
+    assert "camera 'front' is not installed: its pose in the base is the identity" in capsys.readouterr().err
+    assert (cell / "rig.json").read_bytes() == before
+    assert run("install", cell / "front.calib", "--rig", cell / "rig.json", "--force") == 0
+
+
 def test_the_rig_of_another_arm_is_not_checked(cell, capsys):
     assert run("check", "--rig", cell / "rig.json", "--arm", "fr3") == 1
     assert "is of arm panda, this cell has fr3" in capsys.readouterr().err
