@@ -5,6 +5,7 @@ reads states, begins and ends control, and recovers. Nothing that others call wa
 `close`.
 """
 
+import os
 import queue
 import threading
 import time
@@ -70,10 +71,18 @@ class _Ended:
 
 
 def connect(config: FrankaConfig) -> Any:
-    """A `franka.Robot`; RuntimeError where the package is missing, its own error where the arm is not reached."""
+    """A `franka.Robot`; RuntimeError where the package is missing, its own error where the arm is not reached.
+
+    The package gives the calling thread the highest real-time priority, which whatever that starts would inherit: it gets
+    its own back. The 1 kHz loop is a thread of the package, which takes that priority by itself.
+    """
     local = config.robot_ip == "localhost" or config.robot_ip.startswith("127.")
     realtime = ("ignore" if local else "enforce") if config.realtime == "auto" else config.realtime
-    return franka_package().Robot(config.robot_ip, realtime=realtime)
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        return franka_package().Robot(config.robot_ip, realtime=realtime)
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def franka_package() -> Any:

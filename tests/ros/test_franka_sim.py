@@ -174,6 +174,7 @@ def test_a_rehearsal_has_several_arms_and_takes_what_is_typed(program):
             answers = [process.stdout.readline() for _ in range(2)]
             assert answers == ["an FR3 answers at 127.0.0.1\n", "an FR3 answers at 127.0.0.2; Ctrl-C ends it\n"]
             robots = [connect(FrankaConfig(robot_ip=f"127.0.0.{k}")) for k in (1, 2)]
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER, "what this process starts would take the cores"
             process.stdin.write("2 user_stopped\n7 guiding\nfall over\n")
             process.stdin.flush()
             assert process.stdout.readline() == "there is no arm 7; valid are 1 to 2\n"
