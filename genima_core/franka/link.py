@@ -73,8 +73,8 @@ class _Ended:
 def connect(config: FrankaConfig) -> Any:
     """A `franka.Robot`; RuntimeError where the package is missing, its own error where the arm is not reached.
 
-    The package gives the calling thread the highest real-time priority, which whatever that starts would inherit: it gets
-    its own back. The 1 kHz loop is a thread of the package, which takes that priority by itself.
+    The package gives the calling thread the highest real-time priority, which whatever that starts would inherit, so it
+    gets its own back. The 1 kHz loop is a thread of the package, which takes that priority by itself.
     """
     local = config.robot_ip == "localhost" or config.robot_ip.startswith("127.")
     realtime = ("ignore" if local else "enforce") if config.realtime == "auto" else config.realtime
