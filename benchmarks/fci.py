@@ -39,7 +39,7 @@ MOVED_RAD = 1e-4
 ANSWER_S = 20.0
 PEAK_RAD_S, SWING_RAD = 1.0, 0.35
 AWAY_RAD = 0.6
-"""From the position limits: near them an FR3 must be slower than elsewhere, which the streamer does not know."""
+"""From the position limits: near them an FR3 must be slower than elsewhere."""
 REFLEX_STEP_RAD = 0.2
 MOVING_RAD_S = 0.05
 PAUSE_S = 0.008
