@@ -182,7 +182,7 @@ def test_a_rehearsal_has_several_arms_and_takes_what_is_typed(program):
             until(lambda: robots[1].read_once().robot_mode == "user_stopped")
             assert robots[0].read_once().robot_mode == "idle"
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         assert process.wait(PATIENCE_S) == 0
 
 
