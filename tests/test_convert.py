@@ -102,13 +102,13 @@ def test_a_controller_is_handed_on_with_its_rig(folder, tmp_path, converted_cont
     given, rig = source.parent if folder else source, synthetic.rig(16)
     rig.save(tmp_path / "rig.json")
     DatasetWriter(tmp_path / "set", rig).close()
-    for place, text_encoder in ((tmp_path / "rig.json", None), (tmp_path / "set", "clip")):
+    for place, text_encoder, joints in ((tmp_path / "rig.json", None, "vendor"), (tmp_path / "set", "clip", "rlbench")):
         options = ["--rig", str(place), "--json", str(tmp_path / "result.json")]
-        options += ["--text-encoder", text_encoder] if text_encoder else []
+        options += ["--text-encoder", text_encoder, "--joints", joints] if text_encoder else []
         assert cli.run(["convert", "controller", str(given), str(tmp_path / "out"), *options]) == 0
         assert json.loads((tmp_path / "result.json").read_text()) == {"weights": 1}
-        given_source, out, given_rig, given_encoder = converted_controllers.pop()
-        assert (given_source, out, given_encoder) == (source, tmp_path / "out", text_encoder)
+        given_source, out, given_rig, *others = converted_controllers.pop()
+        assert (given_source, out, others) == (source, tmp_path / "out", [text_encoder, joints])
         assert given_rig.fingerprint() == rig.fingerprint()
 
 

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,6 +53,9 @@ VALUES = {
 }
 """Fields of `ActConfig`, and the keys of config.yaml that hold their values."""
 
+JointConvention = Literal["vendor", "rlbench"]
+"""Whose zero of joint 4."""
+
 IGNORED = (
     ("encoder.", "a second name of actor.encoder_model"),
     ("actor_model.", "a second name of actor.actor_model"),
@@ -61,7 +66,9 @@ IGNORED = (
 """Prefixes of tensor names that are left out, and why."""
 
 
-def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: str | None = None) -> dict:
+def convert_controller(
+    source: Path, out: Path, rig: CameraRig, text_encoder: str | None = None, joints: JointConvention = "vendor"
+) -> dict:
     """Turns a RoboBase snapshot into a controller's folder; returns a summary, with the ignored tensors by reason.
 
     Args:
@@ -69,6 +76,8 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
         out: Folder of the controller.
         rig: The cameras that targets will be drawn for.
         text_encoder: The CLIP model that it was trained with; ViT-B/32 by default.
+        joints: Whose joint positions it takes and gives: the vendor's, as everything else here, or RLBench's, as the
+            original does.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -82,7 +91,7 @@ def convert_controller(source: Path, out: Path, rig: CameraRig, text_encoder: st
     rig = rig.in_order(settings.get(CAMERAS))  # makes no difference to this network, but to the agent that draws for it
     agent = read_agent(snapshot)
     kept, ignored = rename(agent)
-    model = Act(config, rig.resize(*config.size), read_statistics(snapshot.parent))
+    model = Act(config, rig.resize(*config.size), read_statistics(snapshot.parent, joints))
     check(agent, kept, model.state_dict(), snapshot)
     model.load_state_dict({ours: agent[name] for name, ours in kept.items()})
     name = text_encoder or (CLIP if config.language else None)
@@ -128,14 +137,15 @@ def read_config(settings: Settings, rig: CameraRig) -> ActConfig:
     return replace(config, look=RELEASED)
 
 
-def read_statistics(folder: Path) -> Statistics:
+def read_statistics(folder: Path, joints: JointConvention = "vendor") -> Statistics:
     """Means and deviations of joints and actions, which GENIMA's training writes beside its snapshots.
 
-    There, joint positions are in RLBench's convention, here in the vendor's; they differ in the zero of joint 4.
+    There, joint positions are RLBench's, which differ from the vendor's in the zero of joint 4.
     """
+    zero = Q_ZERO if joints == "vendor" else np.zeros(7)
     found: Statistics = {}
     # The gripper comes first in the state and last in an action, and is normalised in neither.
-    for name, own, joints in (("proprio_stats", "q", slice(1, None)), ("action_stats", "action", slice(None, 7))):
+    for name, own, columns in (("proprio_stats", "q", slice(1, None)), ("action_stats", "action", slice(None, 7))):
         path = folder / f"{name}.json"
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: GENIMA's training writes it beside its snapshots; copy it")
@@ -144,7 +154,7 @@ def read_statistics(folder: Path) -> Statistics:
             numbers = checked_numbers(data.get(key), (8,), f"{key} in {path}")
             if key == "std" and (numbers < 0).any():
                 raise ValueError(f"std in {path} is {numbers.tolist()}; deviations are not negative")
-            found[f"{own}_{key}"] = torch.from_numpy(numbers[joints] + (Q_ZERO if key == "mean" else 0.0)).float()
+            found[f"{own}_{key}"] = torch.from_numpy(numbers[columns] + (zero if key == "mean" else 0.0)).float()
     found["q_std"] += 1e-10
     return found
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -110,6 +111,7 @@ def controller(
     dst: tyro.conf.Positional[Path],
     rig: Path,
     text_encoder: str | None = None,
+    joints: Literal["vendor", "rlbench"] = "vendor",
     json: Path | None = None,
 ) -> None:
     """Converts a controller that the paper's authors released.
@@ -121,13 +123,15 @@ def controller(
         dst: Folder of the controller.
         rig: The cameras that it will be used with, as a rig's file or a data set's folder.
         text_encoder: Name or folder of the text encoder that it was trained with.
+        joints: Whose zero of joint 4 it takes and gives. All of genima speaks the vendor's, `eval rlbench/...` too;
+            RLBench's is for programs that command RLBench themselves.
         json: Where to write what was done.
     """
     check_kind(src, "controller")
     from genima_core.data.dataset import load_rig
     from genima_core.importers.robobase import convert_controller  # torch takes seconds
 
-    write_json(json, convert_controller(find_snapshot(src) or src, dst, load_rig(rig), text_encoder))
+    write_json(json, convert_controller(find_snapshot(src) or src, dst, load_rig(rig), text_encoder, joints))
     print(f"{dst} holds the controller; genima checkpoint --controller {dst} ... takes it")
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -51,12 +52,13 @@ def rewrite(source, name, value):
     path.write_text(yaml.safe_dump(settings))
 
 
-def test_converted_controller_gives_the_originals_numbers(rig, agents, clip, tmp_path):
+@pytest.mark.parametrize(("convention", "offset"), [("vendor", Q_ZERO), ("rlbench", np.zeros(7))])
+def test_converted_controller_gives_the_originals_numbers(rig, agents, clip, tmp_path, convention, offset):
     source = published.write(tmp_path / "controller_act", agents[True], published.settings(published.TINY))
-    summary = convert_controller(source, tmp_path / "out", rig, clip)
+    summary = convert_controller(source, tmp_path / "out", rig, clip, convention)
     controller = Controller.load(tmp_path / "out")
     b = published.batch(published.TINY)
-    zero = torch.from_numpy(Q_ZERO).float()
+    zero = torch.from_numpy(offset).float()
     with torch.inference_mode():
         joints = controller.model(b.images, b.q + zero, b.gripper, b.text).joints - zero
     expected = torch.tensor([2.191299, 1.824887, -1.095927, 1.292543, 1.890681, 0.608971, 3.510688])  # see test_act
