@@ -233,13 +233,14 @@ def recover_from(rehearsal: Rehearsal, arm: SimulatedArm, link: RecoveryLink, er
     """Seconds from a reflex in mid motion until the arm moves again; None where it does not."""
     if not ready(rehearsal, link):
         return None
-    start = rehearsal.q
-    if not begins_to_move(rehearsal, rehearsal.arm.clip(start + REFLEX_STEP_RAD, AWAY_RAD)):
+    goals = [rehearsal.arm.clip(rehearsal.q + step, AWAY_RAD) for step in (REFLEX_STEP_RAD, -REFLEX_STEP_RAD)]
+    goal = max(goals, key=lambda goal: float(np.abs(goal - rehearsal.q).max()))
+    if not begins_to_move(rehearsal, goal):
         return None
     begin_s = rehearsal.now_s()
     arm.tell(f"reflex {error}")
     rehearsal.spin_until(lambda: rehearsal.level not in (0, None), ANSWER_S)
-    if not ready(rehearsal, link) or not begins_to_move(rehearsal, start):
+    if not ready(rehearsal, link) or not begins_to_move(rehearsal, goal):
         return None
     return round(rehearsal.now_s() - begin_s, 3)
 

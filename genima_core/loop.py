@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from genima_core.cameras import CameraRig
+from genima_core.gripper_plan import GripperPlan
 from genima_core.streaming.states import Reason, Refusal, Status
 from genima_core.targets.gate import Gate, GateState
 from genima_core.types import ActionChunk, Execution
@@ -56,7 +57,8 @@ class ControlLoop:
     A drawing is acted upon with the joint state of its capture time: what the controller was trained on. The chunk is
     stamped with that capture time. In **async** mode action 0 is due one step after the capture, so that actions whose
     time has passed are skipped where the chunk is spliced in; but if the arm still is where it was captured, none has
-    passed, and action 0 is due one step from now. In **sync** mode the arm waits: only a drawing captured after the
+    passed, and action 0 is due one step from now; and the gripper opens or closes when that was announced first
+    (`GripperPlan`). In **sync** mode the arm waits: only a drawing captured after the
     streamer came to rest is acted upon, and action 0 is due one step from now. If the chunk is refused, the streamer
     still wants one and the next drawing is acted upon; nothing locks up when either side is restarted.
 
@@ -84,6 +86,7 @@ class ControlLoop:
         self._states: deque[_JointState] = deque(maxlen=HISTORY)
         self._wanted_since_s: float | None = None
         self._used_s = -np.inf
+        self._gripper_plan = GripperPlan()
         self._now_minus_steady_s: float | None = None
 
     # ---- inputs
@@ -96,6 +99,7 @@ class ControlLoop:
         """Whether the streamer takes a chunk: in sync mode, whether the arm is at rest."""
         if not wanted:
             self._wanted_since_s = self.proposal = None
+            self._gripper_plan.clear()
         elif self._wanted_since_s is None:
             self._wanted_since_s = now_s
 
@@ -103,6 +107,7 @@ class ControlLoop:
         """Whether the operator has the arm; drawings that were refused before do not count any more afterwards."""
         if taken_over:
             self.proposal = None
+            self._gripper_plan.clear()
         elif self._taken_over:
             self._used_s, self._refused = now_s, 0
         self._taken_over = taken_over
@@ -130,6 +135,7 @@ class ControlLoop:
         if abs(set_by_s) < CLOCK_SET_S:
             return 0.0
         self._states.clear()
+        self._gripper_plan.clear()
         self.proposal = None
         self._used_s += set_by_s
         if self._wanted_since_s is not None:
@@ -175,9 +181,9 @@ class ControlLoop:
         if self._wanted_since_s is not None and self.execution != "async":
             # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
             self._wanted_since_s = now_s
-        if self.execution == "async" and moved:
-            return chunk
-        return replace(chunk, start_s=now_s + chunk.dt_s)
+        if self.execution != "async" or not moved:
+            chunk = replace(chunk, start_s=now_s + chunk.dt_s)
+        return self._gripper_plan.keep(chunk, now_s) if self.execution == "async" else chunk
 
     # ---- a person's yes or no
 
@@ -218,6 +224,7 @@ class ControlLoop:
     def resume(self, now_s: float) -> None:
         """Acts again, upon what is captured from now on."""
         if self.paused:
+            self._gripper_plan.clear()
             self.status, self._used_s, self._refused = Status(GateState.OPEN), now_s, 0
 
     def _admits(self, drawing: np.ndarray, q: np.ndarray, observation: np.ndarray | None) -> bool:

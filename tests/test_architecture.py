@@ -30,7 +30,7 @@ LAYERS = (
     ("diffusion",),
     ("controller",),  # trains on pictures that went through the diffusion agent's autoencoder
     ("checkpoint",),
-    ("policy", "preflight"),
+    ("policy", "preflight", "gripper_plan"),
     ("loop",),
     ("importers",),
     ("environments",),
