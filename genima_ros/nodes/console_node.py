@@ -16,12 +16,13 @@ from genima_core.targets.look import OURS, TARGET_NAMES
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.nodes.base import ArmParameters, GraphNode
+from genima_ros.nodes.console.address import LOOPBACK
 from genima_ros.nodes.console.calls import Calls
 from genima_ros.nodes.console.desk import NODES, SERVICES, Desk
 from genima_ros.nodes.console.lead import LeadTab
 from genima_ros.nodes.console.pictures import compose
 from genima_ros.nodes.console.scene import Scene
-from genima_ros.nodes.console.server import LOOPBACK, serve
+from genima_ros.nodes.console.server import serve
 from genima_ros.nodes.console.tabs import RecordTab, TellTab
 from genima_ros.nodes.console.watch import Watch
 from genima_ros.nodes.markers_node import Drawn
@@ -45,6 +46,8 @@ class ConsoleParameters(ArmParameters):
     """0: the first that is free, from 8080 on."""
     token: str = ""
     """What the address has to end with beyond 127.0.0.1; by default one is made at each start."""
+    arm_namespace: str = ""
+    """Of the arm's driver, which is asked to recover."""
     rate_hz: float = 12.0
     """Of the pictures, at most."""
     checkpoint: str = ""
@@ -80,6 +83,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self.watch = Watch(self, self.setup.arm, look, None if checkpoint is None else checkpoint.rig)
         self.calls = Calls(self, SERVICES, NODES)
         self.announce(interfaces.LEADER_COMMAND)
+        self._recovery = threading.Thread()
         self._instructing: Any = None
         self._told = ""
         known = () if checkpoint is None else checkpoint.info.instructions
@@ -103,6 +107,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
 
     def close(self) -> None:
         self.lead.close()
+        self.watch.close()
         self.server.stop()
 
     def _make_lead(self, _: object) -> LeadTab:
@@ -122,19 +127,26 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self.calls.tell("instruction", True, self._told)
 
     def recover(self) -> None:
-        threading.Thread(target=self._recover, daemon=True).start()
+        if self._recovery.is_alive():
+            self.calls.tell("recover", False, "its steps are under way already")
+            return
+        self._recovery = threading.Thread(target=self._recover, daemon=True)
+        self._recovery.start()
 
     def _recover(self) -> None:
         """The steps of `genima recover`, each told."""
         from genima_ros.clients.recovery_client import RecoveryLink  # loads actions, which are seldom needed
 
-        with RecoveryLink(self.context.get_domain_id()) as link:
-            for outcome in link.recover(self.setup):
-                todo = f"; {outcome.todo}" if outcome.todo else ""
-                self.calls.tell(outcome.step, outcome.ok, f"{outcome.message}{todo}")
+        try:
+            with RecoveryLink(self.context.get_domain_id()) as link:
+                for outcome in link.recover(self.setup, self.parameters.arm_namespace):
+                    todo = f"; {outcome.todo}" if outcome.todo else ""
+                    self.calls.tell(outcome.step, outcome.ok, f"{outcome.message}{todo}")
+        except RuntimeError as error:  # the driver's messages are not installed
+            self.calls.tell("recover", False, str(error))
 
     def send_leader(self, q: np.ndarray, opening: float) -> None:
-        """Where the simulated leader should be."""
+        """Where the leader should be."""
         arm = self.setup.arm
         positions, names = np.append(q, arm.gripper.joint_positions(opening)), (*arm.joint_names, *arm.gripper.joints)
         self.say(interfaces.LEADER_COMMAND, conversions.to_joint_state(names, positions, self.ros_now_s()))
@@ -147,6 +159,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self._steps += 1
         looked_at = bool(self.server.get_clients())
         self.watch.look(looked_at)
+        self.watch.fetch()
         self.lead.step(self.watch)
         if not looked_at and self._steps % IDLE_EVERY:
             return

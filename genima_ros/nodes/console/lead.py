@@ -11,6 +11,7 @@ import viser
 from genima_core.arm import Arm
 from genima_core.geometry import from_quat_xyzw
 from genima_core.streaming.mirror import Mirroring
+from genima_ros.graph.packages import remedy
 from genima_ros.nodes.console import words
 from genima_ros.nodes.console.calls import Calls
 from genima_ros.nodes.console.desk import Html
@@ -45,7 +46,7 @@ class LeadTab:
     """
 
     def __init__(self, server: viser.ViserServer, calls: Calls, arm: Arm, send: Send) -> None:
-        """`send(q, opening)` tells the simulated leader where to be."""
+        """`send(q, opening)` tells the leader where to be."""
         self._calls, self._arm, self._send = calls, arm, send
         self._phase, self._since_s = Phase.IDLE, 0.0
         self._owner: int | None = None
@@ -100,7 +101,7 @@ class LeadTab:
 
     def _fetch(self, watch: Watch, now_s: float) -> None:
         if watch.q is None or watch.leader_q is None:
-            self._end("no leader is there: it runs in genima up teleop sim, or genima up sim leader:=true")
+            self._end("no leader is there: start the graph with leader:=true (genima up teleop sim has one)")
         elif np.abs(watch.leader_q - watch.q).max() < THERE_RAD:
             self._enter(Phase.ENGAGING)
             self._calls.ask("teleop", "engage")
@@ -153,8 +154,11 @@ class LeadTab:
             if wanted is None or lead is None:
                 continue
             if solver is None:
-                from genima_ros.nodes.console.handle import HandleSolver  # needs MuJoCo, and only here
-
+                try:
+                    from genima_ros.nodes.console.handle import HandleSolver  # needs MuJoCo, and only here
+                except ImportError as error:
+                    self._problem = f"the handle cannot lead: {error}; {remedy(error.name or '')}"
+                    continue
                 solver = HandleSolver(self._arm)
             q, why = solver.solve(wanted, lead[0], lead[1])
             self._problem = f"the arm stops at what is reachable: {why}" if why else ""
