@@ -29,13 +29,13 @@ def start(
     RuntimeError if another graph on this machine has one of the nodes in the same domain, ValueError where the console
     cannot have its port.
     """
-    processes = with_address(description.processes)
-    if removed := remove_abandoned():
-        print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     domain = join_domain(domain)  # the observer in this process must meet the nodes
     for name in description.names:
         if not stack.enter_context(claim(name, domain)):
             raise RuntimeError(f"{name} runs already in ROS domain {domain}: end that graph, or set ROS_DOMAIN_ID")
+    processes = with_address(description.processes, stack)
+    if removed := remove_abandoned():
+        print(f"removed {removed / 1e6:.0f} MB of shared memory of nodes that were killed", flush=True)
     environment = node_environment(os.environ, domain)
     output = ProcessOutput(sys.stdout, description.names, log=log)
     observer = make_observer(domain)
@@ -46,18 +46,20 @@ def start(
     return running, observer
 
 
-def with_address(processes: Sequence[NodeProcess]) -> tuple[NodeProcess, ...]:
-    """These processes, and the console's address said before anything else; beyond this machine it needs a token, which
-    the console alone says.
+def with_address(processes: Sequence[NodeProcess], stack: ExitStack) -> tuple[NodeProcess, ...]:
+    """These processes, and the console's address said before anything else; other graphs leave it until `stack` ends.
+
+    Beyond this machine the address needs a token, which the console alone says.
     """
     named = {process.name: process for process in processes}
     page = named.get("console")
     if page is None or (host := str(page.parameters.get("host", LOOPBACK[0]))) not in LOOPBACK:
         return tuple(processes)
-    port = choose_port(host, int(str(page.parameters.get("port", 0))))
+    asked = int(str(page.parameters.get("port", 0)))
+    port = choose_port(host, asked, reserve=lambda port: stack.enter_context(claim("console", port)))
     opens = "what the arm sees and intends, and how to stop it; it opens in a few seconds"
     print(f"{address_of(host, port)}  {opens}", flush=True)
-    named["console"] = replace(page, parameters={**page.parameters, "port": port})
+    named["console"] = replace(page, parameters={**page.parameters, "port": port, "wish": not asked})
     return tuple(named.values())
 
 

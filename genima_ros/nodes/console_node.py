@@ -16,7 +16,7 @@ from genima_core.targets.look import OURS, TARGET_NAMES
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.nodes.base import ArmParameters, GraphNode
-from genima_ros.nodes.console.address import LOOPBACK
+from genima_ros.nodes.console.address import LOOPBACK, address_of
 from genima_ros.nodes.console.calls import Calls
 from genima_ros.nodes.console.desk import NODES, SERVICES, Desk
 from genima_ros.nodes.console.lead import LeadTab
@@ -44,6 +44,8 @@ class ConsoleParameters(ArmParameters):
     arm."""
     port: int = 0
     """0: the first that is free, from 8080 on."""
+    wish: bool = False
+    """Whether another port will do where `port` is taken."""
     token: str = ""
     """What the address has to end with beyond 127.0.0.1; by default one is made at each start."""
     arm_namespace: str = ""
@@ -79,7 +81,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         p, self.setup = self.parameters, self.parameters.setup
         checkpoint = Checkpoint.open(Path(p.checkpoint)) if p.checkpoint else None
         look = OURS if checkpoint is None else checkpoint.look
-        self.server, self.address = serve(p.host, p.port, p.token)
+        self.server, self.address = serve(p.host, p.port, p.token, p.wish)
         self.watch = Watch(self, self.setup.arm, look, None if checkpoint is None else checkpoint.rig)
         self.calls = Calls(self, SERVICES, NODES)
         self.announce(interfaces.LEADER_COMMAND)
@@ -99,7 +101,10 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self._pictured_s: deque[float] = deque(maxlen=RATE_OVER)
         self._shown: object = None
         self._steps = 0
-        self.get_logger().info(f"console at {self.address}")
+        if p.port and address_of(p.host, p.port) not in self.address:
+            self.get_logger().warning(f"port {p.port} was taken meanwhile: console at {self.address}")
+        else:
+            self.get_logger().info(f"console at {self.address}")
         if p.host not in LOOPBACK:
             exposed = "whoever has this address sees the cameras and moves the arm; it is not encrypted"
             self.get_logger().warning(f"{exposed}: use it in a network that you trust, or an SSH tunnel")

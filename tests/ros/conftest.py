@@ -130,6 +130,8 @@ class Bench:
         node = next(node for node in self.nodes if node.get_name() == name)
         self.nodes.remove(node)
         self.executor.remove_node(node)
+        later = self.executor.create_task(lambda: None)  # the executor handles what came for the node before
+        self.until(later.done)
         if hasattr(node, "close"):
             node.close()
         node.destroy_node()

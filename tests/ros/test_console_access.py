@@ -58,6 +58,7 @@ def test_a_port_that_is_taken_is_refused_and_the_next_one_used_if_none_is_asked_
     with pytest.raises(ValueError, match=f"cannot listen on 127.0.0.1 port {port} .*in use.*choose another"):
         bench.node(ConsoleNode, parameters={"port": port})
     assert urlsplit(bench.node(ConsoleNode).address).port > port
+    assert urlsplit(bench.node(ConsoleNode, parameters={"port": port, "wish": True}).address).port > port
 
 
 @pytest.mark.parametrize(

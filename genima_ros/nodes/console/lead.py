@@ -26,16 +26,16 @@ FETCH_S = 20.0
 """Within which it comes there, from wherever it was."""
 ENGAGE_S = 3.0
 """Within which the teleop node begins, or says why not."""
-HANDLE_M = 0.22
+HANDLE_M = 0.3
 LED = (Mirroring.APPROACHING, Mirroring.MIRRORING)
 Send = Callable[[np.ndarray, float], object]
 
 
 class Phase(StrEnum):
-    IDLE = "idle"
+    IDLE = "Take over: a handle appears at the gripper, and the arm follows it when you drag it"
     FETCHING = "the leader goes to where the arm is"
     ENGAGING = "taking over"
-    LEADING = "drag the handle at the gripper"
+    LEADING = "drag the handle at the gripper; Pause, or closing this page, holds the arm"
 
 
 class LeadTab:
@@ -62,7 +62,7 @@ class LeadTab:
         group.on_click(lambda event: self._press(event.target.value, event.client_id))
         self._opening = gui.add_slider("gripper, %", 0, 100, 1, 100, hint="0: closed; 100: open")
         self._opening.on_update(lambda event: self._open(event.target.value / 100, event.client_id))
-        self._handle = server.scene.add_transform_controls("/handle", scale=HANDLE_M, visible=False)
+        self._handle = server.scene.add_transform_controls("/handle", scale=HANDLE_M, depth_test=False, visible=False)
         self._handle.on_update(self._on_drag)
         server.on_client_disconnect(lambda client: self._on_gone(client.client_id))
         self._thread = threading.Thread(target=self._solve, daemon=True)

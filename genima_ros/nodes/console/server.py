@@ -81,9 +81,9 @@ def choose_token(host: str, token: str) -> str:
     return token or ("" if host in LOOPBACK else secrets.token_hex(TOKEN_LETTERS))
 
 
-def serve(host: str, port: int, token: str) -> tuple[viser.ViserServer, str]:
+def serve(host: str, port: int, token: str, wish: bool = False) -> tuple[viser.ViserServer, str]:
     """A server that runs, and the address to open; ValueError as `choose_token` and `choose_port` say."""
-    token, port = choose_token(host, token), choose_port(host, port)
+    token, port = choose_token(host, token), choose_port(host, port, wish)
     with _guarded(Guard(host, token)), redirect_stdout(io.StringIO()):  # its banner names an address without a token
         server = viser.ViserServer(host, port, verbose=False)
     if server.get_port() != port:  # viser takes the next one without a word

@@ -78,7 +78,7 @@ class Watch:
     """
 
     def __init__(self, node: GraphNode[Any], arm: Arm, look: Look, rig: CameraRig | None) -> None:
-        self._node, self.arm, self._look = node, arm, look
+        self._node, self.arm, self.drawn_as = node, arm, look
         self.rig = rig
         self.streamer: Heard[Status | None] = Heard(None)
         self.commander = ""
@@ -156,7 +156,7 @@ class Watch:
         q = np.array([np.interp(stamp_s, stamps_s, joint) for joint in np.transpose(states)])
         with self._node.using("drawing"):
             views = untile(conversions.image_to_rgb(self.drawing), len(self.rig.cameras))
-            return locate(views, self.rig, q, stamp_s, self._look)
+            return locate(views, self.rig, q, stamp_s, self.drawn_as)
         return None
 
     def following_error(self) -> float:
