@@ -69,6 +69,8 @@ class ControlLoop:
     In **confirm** mode, which else is sync, a chunk is proposed (`propose`) instead of sent, and nothing else is acted
     upon until a person approves of it or rejects it, or until it is too old; then the loop looks again.
 
+    Mode and gate may change at any time: what waits is forgotten, and only what is captured afterwards counts.
+
     While an operator has taken over nothing is acted upon, and afterwards only what is captured from then on.
 
     All times are seconds of the observations' clock and given by the caller.
@@ -111,6 +113,21 @@ class ControlLoop:
         elif self._taken_over:
             self._used_s, self._refused = now_s, 0
         self._taken_over = taken_over
+
+    def on_execution(self, execution: Execution, now_s: float) -> None:
+        """How the streamer executes chunks; in another mode it must say anew whether it wants one."""
+        if execution != self.execution:
+            self.execution, self._wanted_since_s = execution, None
+            self._begin_anew(now_s)
+
+    def set_gate(self, gate: Gate | None, now_s: float) -> None:
+        """Another gate, or none; a closed one stays so until `resume`: what paused the loop has not been looked at."""
+        self.gate, self._refused = gate, 0
+        self._begin_anew(now_s)
+
+    def _begin_anew(self, now_s: float) -> None:
+        self.proposal, self._used_s = None, now_s
+        self._gripper_plan.clear()
 
     def on_rig(self, rig: CameraRig) -> None:
         """Where the cameras are now: the gate locates spheres by that. A rig of other cameras pauses the loop."""
@@ -195,21 +212,27 @@ class ControlLoop:
         """What was proposed, to be sent now; not if the arm has moved meanwhile: then the loop looks again."""
         proposal = self.proposal
         if proposal is None:
-            return Refusal(Reason.WAITING, "nothing waits for approval; the next drawing will")
+            return self._nothing_waits()
         if (silent_s := now_s - self._states[-1].stamp_s) > STATE_SLACK_S:
             return Refusal(Reason.JOINT_STATES, f"no joint state for {silent_s:.1f} s; where is the arm? Try again")
         self.reject(now_s)
         away = float(np.abs(self._states[-1].q - proposal.q).max())
         if away > STILL_RAD:
             return Refusal(Reason.STALE, f"the arm has moved by {away:.3f} rad since; the next drawing will wait again")
-        return self.start(replace(proposal.chunk, stamp_s=now_s), now_s)
+        return self.start(replace(proposal.chunk, stamp_s=now_s, approved=True), now_s)
 
     def reject(self, now_s: float) -> str | Refusal:
         """Forgets what was proposed, and acts upon what is captured from now on."""
         if self.proposal is None:
-            return Refusal(Reason.WAITING, "nothing waits for approval")
-        self.proposal, self._used_s = None, now_s
+            return self._nothing_waits()
+        self._begin_anew(now_s)
         return "rejected; the next drawing will wait again"
+
+    def _nothing_waits(self) -> Refusal:
+        if self.execution == "confirm":
+            return Refusal(Reason.WAITING, "nothing waits for approval; the next drawing will")
+        asking = "execution:=confirm, or the parameter execution of the streamer, has each one wait"
+        return Refusal(Reason.WAITING, f"chunks do not wait for approval in {self.execution} mode; {asking}")
 
     # ---- the gate
 
@@ -224,8 +247,8 @@ class ControlLoop:
     def resume(self, now_s: float) -> None:
         """Acts again, upon what is captured from now on."""
         if self.paused:
-            self._gripper_plan.clear()
-            self.status, self._used_s, self._refused = Status(GateState.OPEN), now_s, 0
+            self.status, self._refused = Status(GateState.OPEN), 0
+            self._begin_anew(now_s)
 
     def _admits(self, drawing: np.ndarray, q: np.ndarray, observation: np.ndarray | None) -> bool:
         """Whether a drawing may become motion; one that cannot be checked may not."""

@@ -62,6 +62,8 @@ class ActionChunk:
     """When action 0 is due."""
     stamp_s: float
     """Capture time of the observation that the chunk was computed from."""
+    approved: bool = False
+    """By a person; in confirm mode nothing else moves the arm."""
 
     def __post_init__(self) -> None:
         if self.positions.ndim != 2 or self.positions.shape[1] != 7 or len(self.positions) < 2:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 # Set before anything imports numpy or torch: tests run side by side, and child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["GENIMA_CONSOLE"] = "false"  # graphs have the page only where a test asks for it: it costs time
 
 import numpy as np
 import pytest

@@ -138,7 +138,7 @@ def test_after_a_no_only_what_is_captured_later_counts():
     loop = proposed()
     assert loop.reject(5.0) == "rejected; the next drawing will wait again"
     assert loop.proposal is None and not loop.is_due(4.9) and loop.is_due(5.1)
-    assert loop.reject(5.2) == Refusal(Reason.WAITING, "nothing waits for approval")
+    assert loop.reject(5.2) == Refusal(Reason.WAITING, "nothing waits for approval; the next drawing will")
 
 
 def test_an_arm_that_has_moved_meanwhile_does_not_go_where_it_would_have_gone_from_elsewhere():
@@ -180,6 +180,42 @@ def test_while_an_operator_has_the_arm_nothing_is_acted_upon_or_counted(executio
     loop.on_operator(True, 4.0)
     loop.on_operator(False, 5.0)
     assert loop.paused, "giving back is no look at the drawing"
+
+
+@pytest.mark.parametrize("execution", ["sync", "async"])
+def test_leaving_confirm_forgets_what_was_proposed_and_looks_again(execution):
+    loop = proposed()
+    loop.on_execution("confirm", 1.15)  # said again
+    assert loop.proposal is not None
+    loop.on_execution(execution, 1.2)
+    assert isinstance(refusal := loop.approve(1.2), Refusal) and f"in {execution} mode" in refusal.text
+    assert not loop.is_due(1.3), "the streamer has not said anew that it wants a chunk"
+    loop.on_wanted(True, 1.3)
+    assert not loop.is_due(1.2) and loop.is_due(1.35)
+
+
+@pytest.mark.parametrize("before", ["sync", "async"])
+def test_from_the_switch_to_confirm_on_only_an_approved_chunk_is_one(before):
+    loop = make_loop(before)
+    unapproved = loop.start(loop.act(DRAWING, 1.0), 1.05)
+    assert not unapproved.approved
+    loop.on_execution("confirm", 1.1)
+    assert loop.act(DRAWING, 1.05) is None and loop.act(DRAWING, 1.2) is None
+    loop.on_wanted(True, 1.2)
+    loop.on_joint_state(PANDA.home, 0.5, 1.3)
+    loop.propose(loop.act(DRAWING, 1.25), 1.3)
+    assert loop.approve(1.35).approved
+
+
+def test_another_gate_forgets_what_it_has_not_seen_and_opens_nothing():
+    loop = proposed()
+    loop.set_gate(FakeGate(), 1.2)
+    assert loop.proposal is None and not loop.is_due(1.2)
+    loop.pause(Reason.DRAWING, "two grippers")
+    loop.set_gate(None, 1.3)
+    assert loop.paused and not loop.is_due(1.4), "nobody has looked at what was refused"
+    loop.resume(1.5)
+    assert not loop.is_due(1.5) and loop.is_due(1.6)
 
 
 def test_what_is_proposed_is_forgotten_when_an_operator_takes_over():

@@ -18,7 +18,7 @@ NODES = ("streamer", "diffusion", "controller")
 SETTINGS = {
     "streamer": {"execution": "sync", "arm": "sim", "velocity_scale": 0.1},
     "diffusion": {"checkpoint": "/models/a", "slack_s": 0.06},
-    "controller": {"checkpoint": "/models/a", "execution": "sync", "arm": "sim"},
+    "controller": {"checkpoint": "/models/a", "arm": "sim"},
 }
 WAITS = Status(State.HOLDING, Reason.WAITING, "Waiting for a chunk.")
 
@@ -130,7 +130,6 @@ MOVED_RIG = type(RIG)(tuple(replace(c, T_mount_cam=MOVED) if c.name == "front" e
         (lambda s: replace(s, problems={"streamer": ""}), "nodes", "failed", "diffusion, controller"),
         (lambda s: replace(s, problems={**s.problems, "markers": "odd"}), "nodes", "warning", "markers: odd"),
         (lambda s: settings(s, "controller", checkpoint="/models/b"), "configuration", "failed", "/models/b"),
-        (lambda s: settings(s, "controller", execution="async"), "configuration", "failed", "execution differs"),
         (
             lambda s: settings(s, "controller", arm="fr3"),
             "configuration",

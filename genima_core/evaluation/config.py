@@ -8,7 +8,6 @@ import tyro
 
 from genima_core.environment import Start, Wording
 from genima_core.training.config import Precision
-from genima_core.types import Execution
 
 Targets = Literal["drawn", "truth", "shuffled", "blank"]
 
@@ -100,7 +99,7 @@ class Evaluation:
     """Also with true, shuffled and blank targets, with paraphrases and with wrong instructions."""
     perturb: str = ""
     """Perturbations, with commas (`genima tasks` lists them); all: together; each: none, one by one, and together."""
-    execution: Execution = "sync"
+    execution: Literal["sync", "async"] = "sync"
     """sync: execute a chunk, then look again; async: splice in every new chunk."""
     execution_horizon: int = 0
     """Actions of each chunk to execute in sync mode; 0 means all."""

@@ -11,7 +11,7 @@ from genima_core.arm import Arm
 from genima_core.environment import Trajectory as Demonstration
 
 SPEED, ACCELERATION, JERK = 0.6, 1.5, 10.0
-"""Of the fastest joint when the arm is only put somewhere, rad/s, rad/s², rad/s³."""
+"""Of the fastest joint when the arm is only put somewhere, rad/s (unless told otherwise), rad/s², rad/s³."""
 OPENING_PER_S = 2.0
 """The fingers take half a second from open to closed."""
 
@@ -39,8 +39,8 @@ class Hand:
     All times are seconds of one clock and given by the caller, never decreasing.
     """
 
-    def __init__(self, arm: Arm, q: np.ndarray, opening: float = 1.0) -> None:
-        self.arm = arm
+    def __init__(self, arm: Arm, q: np.ndarray, opening: float = 1.0, speed: float = SPEED) -> None:
+        self.arm, self._speed = arm, speed
         rest = np.asarray(q, dtype=np.float64), np.zeros(7), np.zeros(7)
         self._motion: Motion = lambda _: rest
         self._begin_s = self._end_s = self._opening_s = -np.inf
@@ -64,7 +64,7 @@ class Hand:
             raise ValueError(f"the leader's fingers cannot open to {opening}; valid is 0 (closed) to 1 (open)")
         here = self._motion(now_s - self._begin_s)
         wanted = self.at(now_s).opening if opening is None else float(opening)
-        self._motion, duration_s = _shortest(here, q)
+        self._motion, duration_s = _shortest(here, q, self._speed)
         self._openings = lambda _: wanted
         self._begin_s, self._end_s = now_s, now_s + duration_s
 
@@ -97,12 +97,12 @@ class Hand:
         return Lead(q, dq, self._opening, change / step_s if step_s > 0 else 0.0)
 
 
-def _shortest(here: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray) -> tuple[Motion, float]:
+def _shortest(here: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray, speed: float) -> tuple[Motion, float]:
     """The shortest motion to rest at `q` from positions, velocities and accelerations, and how long it takes."""
     wanted = InputParameter(7)
     wanted.current_position, wanted.current_velocity, wanted.current_acceleration = map(np.ndarray.tolist, here)
     wanted.target_position, wanted.target_velocity, wanted.target_acceleration = q.tolist(), [0.0] * 7, [0.0] * 7
-    wanted.max_velocity, wanted.max_acceleration, wanted.max_jerk = [SPEED] * 7, [ACCELERATION] * 7, [JERK] * 7
+    wanted.max_velocity, wanted.max_acceleration, wanted.max_jerk = [speed] * 7, [ACCELERATION] * 7, [JERK] * 7
     trajectory = Trajectory(7)
     result = Ruckig(7).calculate(wanted, trajectory)
     if result < 0:

@@ -19,6 +19,8 @@ LIFT_BELOW_M = 0.25
 """A gripper lower than this goes straight up before it goes back, so that it sweeps nothing off the table."""
 LIFT_M = 0.12
 LIFT_STEPS = 6
+WAITS_WITHIN = 0.004
+"""Of where the arm is: rad of the joints, and the gripper's opening."""
 SLIDERS_HOLD_S = 2.0
 """Sliders send where the leader should be again and again; after this long without a message they count as released."""
 
@@ -94,6 +96,13 @@ class Operator:
         self._moves.clear()
         self._planned = None
         self.activity, self._sliders_s = Activity.SLIDERS, now_s
+
+    def wait_at(self, q: np.ndarray, opening: float, now_s: float) -> None:
+        """Where the arm is, while nobody leads it: so taking over begins without a motion; ValueError as above."""
+        lead = self._hand.at(now_s)
+        apart = max(np.abs(lead.q - q).max(), abs(lead.opening - opening)) > WAITS_WITHIN
+        if apart and self.activity is Activity.READY and self._hand.at_rest(now_s):
+            self._hand.move(self._hand.arm.clip(q), now_s, float(np.clip(opening, 0.0, 1.0)))
 
     def perform(self) -> str:
         """A demonstration as soon as possible, recorded and mirrored or not; returns what will happen.

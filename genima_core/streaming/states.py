@@ -190,6 +190,10 @@ EMERGENCY = Refusal(
 TAKEN_OVER = Refusal(
     Reason.OPERATOR, "The operator has taken over; chunks are welcome when the arm is given back: genima disengage."
 )
+UNAPPROVED = Refusal(
+    Reason.WAITING, "Nobody has approved of the chunk; in confirm mode each one needs that: genima approve."
+)
+CONFIRMS = Refusal(Reason.WAITING, "From now on each chunk waits for a person's yes: genima approve.")
 PLACED = Refusal(Reason.PLACED, "The simulated arm was put somewhere else; continuing from there.")
 
 

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 from genima_core.arm import Arm
 from genima_core.arm_status import ArmStatus
@@ -20,6 +21,7 @@ from genima_core.streaming.states import (
     STATES,
     TRANSITIONS,
     Command,
+    Commander,
     Event,
     Mode,
     Reason,
@@ -28,7 +30,7 @@ from genima_core.streaming.states import (
     Status,
 )
 from genima_core.streaming.watchdogs import Watchdogs
-from genima_core.types import ActionChunk, JointState, Target
+from genima_core.types import ActionChunk, Execution, JointState, Target
 
 BLEND_SHORTEST_S = 0.2
 """Of the way into a chunk."""
@@ -111,6 +113,20 @@ class Streamer:
             self._playback.rescale(self.config)
         if self._pending is not None and rate < 1:
             self._pending = self._pending.repaced(self._pending.start_s, rate)
+        return None
+
+    def set_execution(self, execution: Execution, now_s: float) -> Refusal | None:
+        """From now on, without a step; a chunk under way ends as it would have, but stops where each one is to be
+        confirmed. What waits for its time is dropped, and what was observed before moves nothing. None, or why not.
+        """
+        if execution not in get_args(Execution):
+            return Refusal(Reason.NAMES, f"execution is {execution!r}; valid are {', '.join(get_args(Execution))}")
+        if execution == self.config.execution:
+            return None
+        self.config, self._pending = replace(self.config, execution=execution), None
+        self._look_anew(now_s)
+        if execution == "confirm" and self._control.commander is Commander.POLICY:
+            self._interrupt(Event.STOP, states.CONFIRMS)
         return None
 
     # ---- inputs
@@ -318,6 +334,8 @@ class Streamer:
 
     def _unwelcome(self, chunk: ActionChunk) -> Refusal | None:
         """Why a chunk with which nothing is wrong is not for now."""
+        if self.config.execution == "confirm" and not chunk.approved:
+            return states.UNAPPROVED
         if chunk.stamp_s < self._accepted_stamp_s:
             given = f"({chunk.stamp_s:.3f} s) is older than what moved the arm last ({self._accepted_stamp_s:.3f} s)"
             return Refusal(Reason.OLDER, f"The chunk's observation {given}; only newer ones are used.")

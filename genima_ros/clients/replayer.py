@@ -146,7 +146,7 @@ class Replayer(Observer):
     def _chunk(self, q: np.ndarray, openings: np.ndarray | None, step_s: float) -> JointTrajectory:
         now_s = self.now_s()
         opened = None if openings is None else np.clip(openings, 0.0, 1.0)
-        chunk = ActionChunk(np.asarray(q, dtype=np.float64), opened, step_s, now_s + LEAD_S, now_s)
+        chunk = ActionChunk(np.asarray(q, dtype=np.float64), opened, step_s, now_s + LEAD_S, now_s, approved=True)
         return conversions.chunk_to_trajectory(chunk, self.arm)
 
     def _on_joint_state(self, message: JointState) -> None:

@@ -28,6 +28,8 @@ SETTLED_S = 10.0
 """A node that ends by itself sooner than this has a reason that a new start will not cure."""
 REHEARSAL = "sim"
 """In place of a file with cameras: rendered ones."""
+CONSOLE = "GENIMA_CONSOLE"
+"""Environment variable with what `auto` means for the page: true or false."""
 CAMERA = "camera_"
 """How the names of camera nodes begin; the camera's name in the rig follows."""
 
@@ -150,12 +152,16 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
     if entry.learned:
         checkpoint = find_checkpoint(str(values["checkpoint"]))
         known["checkpoint"], rig = str(checkpoint), rig or checkpoint / "rig.json"
-    known["console"] = wants_console(str(values.get("console")), simulated="arm" not in values)
+    by_handle = "arm" in values and bool(values.get("leader"))
+    page = "true" if by_handle and values["console"] == "auto" else str(values.get("console"))
+    known["console"] = wants_console(page, simulated="arm" not in values)
     known["rig"] = str(rig.absolute()) if rig else None
     if "arm" in values:
-        led = not entry.learned or values["leader_arm"]
-        of_arms, renamed = arm_values(values if led else {k: v for k, v in values.items() if k != "leader_arm"})
-        known |= of_arms
+        if by_handle and values["leader_arm"]:
+            raise ValueError(f"leader:=true is no arm; leave it out, or leader_arm:={values['leader_arm']}")
+        armed = not by_handle and (not entry.learned or values["leader_arm"])
+        of_arms, renamed = arm_values(values if armed else {k: v for k, v in values.items() if k != "leader_arm"})
+        known |= {**of_arms, "led": by_handle or values.get("leader_arm")}
     files = [share_folder() / "config" / entry.parameter_file]
     if values["config"]:
         files.append(Path(str(values["config"])).absolute())
@@ -178,7 +184,8 @@ def processes(mode: str, values: Mapping[str, object]) -> list[NodeProcess]:
 
 
 def wants_console(given: str, simulated: bool) -> bool:
-    """Whether the graph has the page; RuntimeError where it is asked for and cannot be had."""
+    """Whether the graph has the page; `auto` asks the environment first. RuntimeError: asked for and cannot be had."""
+    given = os.environ.get(CONSOLE, given) if given == "auto" else given
     installed = find_spec("viser") is not None
     if given == "true" and not installed:
         raise RuntimeError(f"console:=true needs viser: {remedy('viser')}")

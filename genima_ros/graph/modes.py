@@ -50,7 +50,7 @@ class NodeEntry:
     remappings: tuple[tuple[str, str], ...] = ()
     condition: str | None = None
     """Argument that must be true, or what the arm must have (`robot_state`, a `gripper` with a node, `franka`: our own
-    driver; `rehearsed`: no cameras)."""
+    driver; `rehearsed`: no cameras; `led`: a leader of either kind)."""
     parameter_file: Path | None = None
     """Read instead of the mode's and the user's."""
     kind: str = ""
@@ -96,12 +96,18 @@ _EXECUTION = (
     "sync: execute a chunk, then look again; async: splice in every new chunk; "
     "confirm: as sync, and each chunk waits for genima approve"
 )
-_LEADER = Argument("leader", bool, "a simulated leader as well, to take over from the policy with", False)
+_LEADER = Argument(
+    "leader",
+    bool,
+    "a leader that is no arm: the console's handle leads it, in simulation also a scripted expert",
+    False,
+)
 _CONSOLE = (
     Argument(
         "console",
         str,
-        "a page in the browser that shows and operates the graph; auto: in simulation, where viser is installed",
+        "a page in the browser that shows and operates the graph; auto: in simulation, where viser is installed, and "
+        "where its handle leads a real arm",
         "auto",
         choices=("auto", "true", "false"),
     ),
@@ -145,23 +151,23 @@ _OF_A_LEADER = (
 _DRAWING = ("checkpoint", "device", "compiled", "denoising_steps", "instruction")
 _LEARNED = (
     NodeEntry("diffusion", (*_DRAWING, "identical_frames"), niceness=5, respawn=True, threads=0),
-    NodeEntry(
-        "controller", ("checkpoint", "device", "execution", "instruction", "gate", "arm"), niceness=4, respawn=True
-    ),
+    NodeEntry("controller", ("checkpoint", "device", "instruction", "gate", "arm"), niceness=4, respawn=True),
 )
 _MARKERS = NodeEntry("markers", ("arm", "checkpoint"), niceness=5, respawn=True)
 _MARKERS_IN_RVIZ = replace(_MARKERS, parameters=("arm",), condition="rviz")
+_OF_PAGE = ("arm", "arm_namespace", "host=console_host", "port=console_port")
 _PAGE = NodeEntry(
     "console",
-    ("arm", "checkpoint", "host=console_host", "port=console_port"),
+    (*_OF_PAGE, "checkpoint"),
     niceness=6,
     respawn=True,
     condition="console",
 )
-_PAGE_OF_TELEOP = replace(_PAGE, parameters=("arm", "host=console_host", "port=console_port"))
+_PAGE_OF_TELEOP = replace(_PAGE, parameters=_OF_PAGE)
 _STREAMER = NodeEntry("streamer", ("execution", "arm"), niceness=0)
 _TELEOP = NodeEntry("teleop", ("arm", "leader_arm"), niceness=0)
 _SIM_LEADER = NodeEntry("leader", ("task",), niceness=1)
+_HANDLE = NodeEntry("leader", ("arm",), niceness=1, condition="leader")
 _ARM_MONITOR = NodeEntry("arm_monitor", ("arm",), niceness=1, respawn=True, condition="robot_state")
 _GRIPPER = NodeEntry("gripper", ("arm", "action"), niceness=1, respawn=True, condition="gripper")
 _FRANKA = NodeEntry("franka", ("arm", "robot_ip"), niceness=0, condition="franka")
@@ -218,12 +224,13 @@ MODES = {
     ),
     "real": Mode(
         help="a checkpoint on a real cell",
-        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, *_OF_A_LEADER, _RIG, _TASK, _SEED),
+        arguments=(*_SHARED, *_OF_LEARNED, *_OF_A_CELL, *_OF_A_LEADER, _LEADER, _RIG, _TASK, _SEED),
         nodes=(
             _FRANKA,
             _LEADER_FRANKA,
             _REHEARSAL,
-            replace(_TELEOP, condition="leader_arm"),
+            _HANDLE,
+            replace(_TELEOP, condition="led"),
             _STREAMER,
             _ARM_MONITOR,
             _GRIPPER,
@@ -237,11 +244,12 @@ MODES = {
     ),
     "teleop_real": Mode(
         help="teleoperation of a real cell",
-        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _RIG, _TASK, _SEED),
+        arguments=(*_SHARED, *_OF_A_CELL, *_OF_A_LEADER, _LEADER, _RIG, _TASK, _SEED),
         nodes=(
             _FRANKA,
             _LEADER_FRANKA,
             _REHEARSAL,
+            _HANDLE,
             _TELEOP,
             _STREAMER,
             _ARM_MONITOR,

@@ -16,7 +16,6 @@ from genima_core.processes import end_with_parent
 from genima_ros.graph.graph import RESPAWN_AFTER_S, NodeProcess
 
 PROBLEMS = ("WARN", "ERROR", "FATAL", "cannot start", "ended with")
-CONSOLE = "console at http"
 COLOURS = (36, 33, 35, 32, 34, 31)
 PATIENCE_S = ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0))
 """Not SIGINT, at which a node that still imports would print a traceback."""
@@ -26,9 +25,7 @@ READ_S = 1.0
 
 
 class ProcessOutput:
-    """Prints the lines of several processes, each with its name before it; with a `log`, only problems are shown, and
-    the address of the console.
-    """
+    """Prints the lines of several processes, each with its name before it; with a `log`, only problems are shown."""
 
     def __init__(self, stream: TextIO, names: Collection[str], log: TextIO | None = None) -> None:
         self._stream, self._log, self._lock = stream, log, threading.Lock()
@@ -43,7 +40,7 @@ class ProcessOutput:
         with self._lock, contextlib.suppress(ValueError, OSError):  # the stream may be gone at the very end
             if self._log is not None:
                 self._log.write(f"[{name}] {text}\n")
-                if not any(mark in text for mark in (*PROBLEMS, CONSOLE)):
+                if not any(mark in text for mark in PROBLEMS):
                     self._unseen[name].append(text)
                     return
             self._stream.write(f"{prefix} {text}\n")

@@ -20,6 +20,8 @@ from genima_ros.messages.checks import UnusableError, find_columns, read_joints,
 
 GRIPPER_JOINT = "gripper"
 """Column of an action chunk that holds the gripper's width in metres."""
+APPROVED = "approved"
+"""Frame of an action chunk that a person approved of; joints have none."""
 
 
 def seconds(stamp: Time | Duration) -> float:
@@ -146,7 +148,8 @@ def read_chunk(message: JointTrajectory, arm: Arm, clock: Clock = float) -> Acti
     times_s = np.array([seconds(point.time_from_start) for point in message.points])
     dt_s, stamp_s = read_step("chunk", times_s), clock(seconds(message.header.stamp))
     gripper = values[:, 7] / arm.gripper.max_width_m if len(columns) > 7 else None
-    return ActionChunk(values[:, :7], gripper, dt_s, stamp_s + float(times_s[0]), stamp_s)
+    approved = message.header.frame_id == APPROVED
+    return ActionChunk(values[:, :7], gripper, dt_s, stamp_s + float(times_s[0]), stamp_s, approved)
 
 
 def chunk_to_trajectory(chunk: ActionChunk, arm: Arm) -> JointTrajectory:
@@ -156,7 +159,7 @@ def chunk_to_trajectory(chunk: ActionChunk, arm: Arm) -> JointTrajectory:
         names = (*names, GRIPPER_JOINT)
         values = np.column_stack([values, chunk.gripper * arm.gripper.max_width_m])
     message = JointTrajectory(joint_names=list(names))
-    message.header.stamp = to_time(chunk.stamp_s)
+    message.header = Header(stamp=to_time(chunk.stamp_s), frame_id=APPROVED if chunk.approved else "")
     offset_s = chunk.start_s - chunk.stamp_s
     message.points = [
         JointTrajectoryPoint(positions=array.array("d", row), time_from_start=to_duration(offset_s + k * chunk.dt_s))

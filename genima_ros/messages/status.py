@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import get_args
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -16,6 +17,7 @@ from rclpy.node import Node
 
 from genima_core.arm_status import ArmStatus, Level
 from genima_core.streaming.states import Command, Reason, Refusal, Status
+from genima_core.types import Execution
 from genima_ros.messages import interfaces
 from genima_ros.messages.conversions import seconds
 
@@ -75,14 +77,23 @@ def read_status(message: DiagnosticStatus, states: type[StrEnum]) -> Status | No
         return None
 
 
-def control_of(command: Command) -> dict[str, str]:
-    """What streamer_state says beside the state: who commands, and whether the operator has the arm."""
-    return {"commander": command.commander, "taken_over": str(command.taken_over).lower()}
+def control_of(command: Command, execution: Execution) -> dict[str, str]:
+    """What streamer_state says beside the state: who commands, whether the operator has the arm, how chunks are
+    executed.
+    """
+    taken_over = str(command.taken_over).lower()
+    return {"commander": command.commander, "taken_over": taken_over, "execution": execution}
 
 
 def is_taken_over(message: DiagnosticStatus) -> bool:
     """Whether streamer_state says that the operator has the arm."""
     return values_of(message).get("taken_over") == "true"
+
+
+def read_execution(message: DiagnosticStatus) -> Execution | None:
+    """How streamer_state says that chunks are executed; None where it does not."""
+    told = values_of(message).get("execution")
+    return next((execution for execution in get_args(Execution) if execution == told), None)
 
 
 def approval_to_message(decision: str, by: str, proposed: str) -> DiagnosticStatus:

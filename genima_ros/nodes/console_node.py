@@ -16,12 +16,13 @@ from genima_core.targets.look import OURS, TARGET_NAMES
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.nodes.base import ArmParameters, GraphNode
+from genima_ros.nodes.console.address import LOOPBACK, address_of
 from genima_ros.nodes.console.calls import Calls
 from genima_ros.nodes.console.desk import NODES, SERVICES, Desk
 from genima_ros.nodes.console.lead import LeadTab
 from genima_ros.nodes.console.pictures import compose
 from genima_ros.nodes.console.scene import Scene
-from genima_ros.nodes.console.server import LOOPBACK, serve
+from genima_ros.nodes.console.server import serve
 from genima_ros.nodes.console.tabs import RecordTab, TellTab
 from genima_ros.nodes.console.watch import Watch
 from genima_ros.nodes.markers_node import Drawn
@@ -43,8 +44,12 @@ class ConsoleParameters(ArmParameters):
     arm."""
     port: int = 0
     """0: the first that is free, from 8080 on."""
+    wish: bool = False
+    """Whether another port will do where `port` is taken."""
     token: str = ""
     """What the address has to end with beyond 127.0.0.1; by default one is made at each start."""
+    arm_namespace: str = ""
+    """Of the arm's driver, which is asked to recover."""
     rate_hz: float = 12.0
     """Of the pictures, at most."""
     checkpoint: str = ""
@@ -76,10 +81,11 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         p, self.setup = self.parameters, self.parameters.setup
         checkpoint = Checkpoint.open(Path(p.checkpoint)) if p.checkpoint else None
         look = OURS if checkpoint is None else checkpoint.look
-        self.server, self.address = serve(p.host, p.port, p.token)
+        self.server, self.address = serve(p.host, p.port, p.token, p.wish)
         self.watch = Watch(self, self.setup.arm, look, None if checkpoint is None else checkpoint.rig)
         self.calls = Calls(self, SERVICES, NODES)
         self.announce(interfaces.LEADER_COMMAND)
+        self._recovery = threading.Thread()
         self._instructing: Any = None
         self._told = ""
         known = () if checkpoint is None else checkpoint.info.instructions
@@ -95,7 +101,10 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self._pictured_s: deque[float] = deque(maxlen=RATE_OVER)
         self._shown: object = None
         self._steps = 0
-        self.get_logger().info(f"console at {self.address}")
+        if p.port and address_of(p.host, p.port) not in self.address:
+            self.get_logger().warning(f"port {p.port} was taken meanwhile: console at {self.address}")
+        else:
+            self.get_logger().info(f"console at {self.address}")
         if p.host not in LOOPBACK:
             exposed = "whoever has this address sees the cameras and moves the arm; it is not encrypted"
             self.get_logger().warning(f"{exposed}: use it in a network that you trust, or an SSH tunnel")
@@ -103,6 +112,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
 
     def close(self) -> None:
         self.lead.close()
+        self.watch.close()
         self.server.stop()
 
     def _make_lead(self, _: object) -> LeadTab:
@@ -122,19 +132,26 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self.calls.tell("instruction", True, self._told)
 
     def recover(self) -> None:
-        threading.Thread(target=self._recover, daemon=True).start()
+        if self._recovery.is_alive():
+            self.calls.tell("recover", False, "its steps are under way already")
+            return
+        self._recovery = threading.Thread(target=self._recover, daemon=True)
+        self._recovery.start()
 
     def _recover(self) -> None:
         """The steps of `genima recover`, each told."""
         from genima_ros.clients.recovery_client import RecoveryLink  # loads actions, which are seldom needed
 
-        with RecoveryLink(self.context.get_domain_id()) as link:
-            for outcome in link.recover(self.setup):
-                todo = f"; {outcome.todo}" if outcome.todo else ""
-                self.calls.tell(outcome.step, outcome.ok, f"{outcome.message}{todo}")
+        try:
+            with RecoveryLink(self.context.get_domain_id()) as link:
+                for outcome in link.recover(self.setup, self.parameters.arm_namespace):
+                    todo = f"; {outcome.todo}" if outcome.todo else ""
+                    self.calls.tell(outcome.step, outcome.ok, f"{outcome.message}{todo}")
+        except RuntimeError as error:  # the driver's messages are not installed
+            self.calls.tell("recover", False, str(error))
 
     def send_leader(self, q: np.ndarray, opening: float) -> None:
-        """Where the simulated leader should be."""
+        """Where the leader should be."""
         arm = self.setup.arm
         positions, names = np.append(q, arm.gripper.joint_positions(opening)), (*arm.joint_names, *arm.gripper.joints)
         self.say(interfaces.LEADER_COMMAND, conversions.to_joint_state(names, positions, self.ros_now_s()))
@@ -147,6 +164,7 @@ class ConsoleNode(GraphNode[ConsoleParameters]):
         self._steps += 1
         looked_at = bool(self.server.get_clients())
         self.watch.look(looked_at)
+        self.watch.fetch()
         self.lead.step(self.watch)
         if not looked_at and self._steps % IDLE_EVERY:
             return

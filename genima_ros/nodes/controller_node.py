@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 
@@ -18,9 +19,9 @@ from genima_core.pixels import untile
 from genima_core.streaming.states import Reason, Refusal
 from genima_core.targets.gate import GateConfig
 from genima_core.timing import Synchroniser
-from genima_core.types import ActionChunk, Execution
+from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.status import approval_to_message, is_taken_over, status_to_message
+from genima_ros.messages.status import approval_to_message, is_taken_over, read_execution, status_to_message
 from genima_ros.nodes.base import ArmParameters, GraphNode
 
 if TYPE_CHECKING:
@@ -50,16 +51,13 @@ class ControllerParameters(GateConfig, ArmParameters):
     """Folder with the trained models."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto is cuda where there is one."""
-    execution: Execution = "sync"
-    """sync: execute a chunk, then look again; async: splice in every new chunk; confirm: as sync, and each chunk waits
-    for ~/approve."""
     confirm_timeout_s: float = 60.0
     """A chunk that nobody approves of within this time is forgotten, and another one is drawn."""
     instruction: str = ""
     """What to do, until one arrives on the topic."""
     gate: bool = True
-    """Whether drawings are checked. One that fails is refused; three in a row pause the policy until ~/resume.
-    Simulation does without."""
+    """Whether drawings are checked; may change at any time. One that fails is refused; three in a row pause the policy
+    until ~/resume. Simulation does without."""
 
 
 def load_controller(parameters: ControllerParameters) -> tuple["Controller", Checkpoint]:
@@ -74,29 +72,35 @@ def load_controller(parameters: ControllerParameters) -> tuple["Controller", Che
 class ControllerNode(GraphNode[ControllerParameters]):
     """Turns drawings into chunks by a `ControlLoop`, which decides which drawing is acted upon, and when.
 
+    Whether chunks wait for a yes or follow each other without a pause is told by the streamer, which never starts again
+    by itself: so no restart of this node takes back what an operator chose.
+
     With `gate`, drawings wait for what they were drawn over. The loop refuses bad ones, and pauses until ~/resume if
     they go on.
 
     Publishes: action_chunk (7 joints and `gripper` width in m), proposal (the same, while it waits for a yes), approval
     (what came of it), gate (latched), diagnostics.
     Subscribes: targets/image, targets/observation and camera_rig (with `gate`), joint_states, gripper/state (of a
-    gripper with a node), instruction, chunk_wanted, streamer_state (whether the operator has taken over).
-    Services: ~/resume (with `gate`); ~/approve, ~/reject (of what is proposed in confirm mode, by whom).
+    gripper with a node), instruction, chunk_wanted, streamer_state (how chunks are executed, and whether the operator
+    has taken over).
+    Services: ~/resume (of what the gate paused); ~/approve, ~/reject (of what is proposed in confirm mode, by whom).
+    Changes while running: the parameter gate.
     """
 
     def __init__(
         self, load: Callable[[ControllerParameters], tuple["Controller", Checkpoint]] = load_controller, **options: Any
     ) -> None:
-        super().__init__("controller", ControllerParameters, **options)
+        super().__init__("controller", ControllerParameters, changeable=("gate",), **options)
         p, self.setup = self.parameters, self.parameters.setup
         controller, self.checkpoint = load(p)
-        gate = self.checkpoint.gate(p, self.setup.arm) if p.gate else None
-        self.loop = ControlLoop(controller, p.execution, gate)
+        self.loop = ControlLoop(controller)
         self.loop.instruction = p.instruction
         self._arrived_s = dict.fromkeys(("joint_states", "drawing", "observation"), self.clock_s())
         self._opening: float | None = None
         self._wanted_heard = False
-        self.announce(interfaces.ACTION_CHUNK)
+        self._gated: list[Subscription] = []
+        self._pictures: Synchroniser[Image] = Synchroniser(("drawing",), SAME_STAMP_S)
+        self.announce(interfaces.ACTION_CHUNK, interfaces.PROPOSAL, interfaces.APPROVAL, interfaces.GATE)
         self.diagnostics.expect("drawing", "joint_states")
         self.subscribe(interfaces.INSTRUCTION, lambda message: setattr(self.loop, "instruction", message.data))
         self.subscribe(interfaces.JOINT_STATES, self._on_joint_state)
@@ -104,20 +108,37 @@ class ControllerNode(GraphNode[ControllerParameters]):
             self.subscribe(interfaces.GRIPPER_STATE, self._on_gripper_state)
         self.subscribe(interfaces.CHUNK_WANTED, self._on_wanted)
         self.subscribe(interfaces.STREAMER_STATE, self._on_streamer_state)
-        names = ("drawing", "observation") if p.gate else ("drawing",)
-        if p.execution == "confirm":
-            self.announce(interfaces.PROPOSAL, interfaces.APPROVAL)
-            self.serve("approve", self._approve)
-            self.serve("reject", self._reject)
-        self._pictures: Synchroniser[Image] = Synchroniser(names, SAME_STAMP_S)
         self.subscribe(interfaces.TARGETS, partial(self._on_picture, "drawing"))
+        self.serve("approve", self._approve)
+        self.serve("reject", self._reject)
+        self.serve("resume", self._resume)
         if p.gate:
-            self.announce(interfaces.GATE)
-            self.subscribe(interfaces.OBSERVATION, partial(self._on_picture, "observation"))
-            self.subscribe(interfaces.CAMERA_RIG, self._on_rig)
-            self.serve("resume", self._resume)
-            self._publish_gate()
+            self._use_gate(True)
+        self.take_changes(self._change)
         self.every(WATCH_S, self._watch_inputs)
+
+    def _change(self, changed: ControllerParameters) -> None:
+        if changed.gate != self.parameters.gate:
+            self._use_gate(changed.gate)
+
+    def _use_gate(self, wanted: bool) -> None:
+        """ValueError where the checkpoint's cameras cannot have one; then nothing changes."""
+        gate = self.checkpoint.gate(self.parameters, self.setup.arm) if wanted else None
+        self.loop.set_gate(gate, self.ros_now_s())
+        for subscription in self._gated:
+            self.destroy_subscription(subscription)
+        self._gated, names = [], ("drawing", "observation") if wanted else ("drawing",)
+        self._pictures = Synchroniser(names, SAME_STAMP_S)
+        if wanted:
+            self._arrived_s["observation"] = self.clock_s()
+            on_observation = partial(self._on_picture, "observation")
+            self._gated.append(self.subscribe(interfaces.OBSERVATION, on_observation))
+            self._gated.append(self.subscribe(interfaces.CAMERA_RIG, self._on_rig))
+        self._show_proposal()
+        self._publish_gate()
+
+    def values(self) -> dict[str, object]:
+        return {"gate": str(self.parameters.gate).lower()}
 
     def _on_wanted(self, message: Bool) -> None:
         self._wanted_heard = True
@@ -125,6 +146,11 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _on_streamer_state(self, message: DiagnosticStatus) -> None:
         self.loop.on_operator(is_taken_over(message), self.ros_now_s())
+        execution, before = read_execution(message), self.loop.proposal
+        if execution is not None:
+            self.loop.on_execution(execution, self.ros_now_s())
+        if before is not self.loop.proposal:
+            self._show_proposal()
 
     def _on_joint_state(self, message: JointState) -> None:
         self._note_arrival("joint_states")
@@ -177,7 +203,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
             return
         self.diagnostics.worked(self.clock_s() - begin_s)
         self.diagnostics.received("drawing", stamp_s)
-        if self.parameters.execution == "confirm":
+        if self.loop.execution == "confirm":
             self.loop.propose(chunk, self.ros_now_s())
             self._show_proposal()
             self.get_logger().info(f"proposed: {self._proposed()}; genima approve, or genima reject")
@@ -264,7 +290,7 @@ class ControllerNode(GraphNode[ControllerParameters]):
 
     def _watch_inputs(self) -> None:
         self._warn_of_gate()
-        if self.parameters.execution == "confirm":
+        if self.loop.execution == "confirm":
             self._watch_proposal()
         if unknown_instruction := self.checkpoint.unknown_instruction(self.loop.instruction):
             self.diagnostics.warn(unknown_instruction, "instruction")

@@ -1,4 +1,4 @@
-"""The leader of simulated teleoperation: a second Panda, moved by a scripted expert's hand or by sliders."""
+"""A leader that is no arm: moved by a scripted expert's hand in simulation, and by sliders or the console's handle."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,11 +12,12 @@ from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 
 from genima_core.config import check_positive
-from genima_core.sim.hand import Hand
+from genima_core.environment import Trajectory
+from genima_core.sim.hand import SPEED, Hand
 from genima_core.sim.operator import START_FROM_HOME_RAD, Operator
 from genima_core.sim.planning import Planner, PlanningProcess
 from genima_core.sim.task import DEFAULT_TASK
-from genima_core.streaming.mirror import Mirroring
+from genima_core.streaming.mirror import ENGAGED, Mirroring
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
 from genima_ros.nodes.base import ArmParameters, GraphNode
@@ -28,47 +29,62 @@ SIM = "sim"
 @dataclass(frozen=True)
 class LeaderParameters(ArmParameters):
     task: str = DEFAULT_TASK
-    """What the scripted expert demonstrates."""
+    """What the scripted expert demonstrates; "" where there is none, as at a real arm: then nobody moves the leader but
+    who commands it, and meanwhile it waits where the arm is."""
+    speed_rad_s: float = SPEED
+    """At most, where it is commanded to."""
     rate_hz: float = 100.0
     """Rate of leader/joint_states."""
     perform_on_recording: bool = True
     """Demonstrate the task when a recording runs and the follower mirrors; otherwise only on ~/perform."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "rate_hz")
+        check_positive(self, "rate_hz speed_rad_s")
 
 
 def make_planner(parameters: LeaderParameters) -> Planner:
-    return PlanningProcess(parameters.task)
+    return PlanningProcess(parameters.task) if parameters.task else _no_plan
+
+
+def _no_plan(seed: int, q: np.ndarray, opening: float) -> Future[Trajectory]:
+    raise RuntimeError("this leader has no task to demonstrate")
 
 
 class LeaderNode(GraphNode[LeaderParameters]):
-    """Moves the simulated leader by an `Operator`, and publishes where it is.
+    """Moves the leader by an `Operator`, and publishes where it is.
 
     Its copy of the objects serves planning only; nothing stops the hand.
 
     Publishes: leader/joint_states (arm and fingers, with velocities), diagnostics.
-    Subscribes: recording, teleop_state, scene, leader/joint_command (where somebody moves the leader to: seven joints
-    and, if wanted, the fingers).
-    Services: ~/perform (a demonstration at once).
-    Calls: ~/reset (of the sim node, when a recording has ended).
+    Subscribes: teleop_state, leader/joint_command (where somebody moves the leader to: seven joints and, if wanted, the
+    fingers); with a task recording and scene, without one joint_states and gripper/state (of a gripper with a node).
+    Services: ~/perform (a demonstration at once, with a task).
+    Calls: ~/reset (of the sim node, when a recording has ended, with a task).
     """
 
     regular = True
 
     def __init__(self, make: Callable[[LeaderParameters], Planner] = make_planner, **options: Any) -> None:
         super().__init__("leader", LeaderParameters, **options)
-        self._planner, self.arm = make(self.parameters), self.parameters.setup.arm
-        hand, by_itself = Hand(self.arm, self.arm.home + START_FROM_HOME_RAD), self.parameters.perform_on_recording
-        self.operator = Operator(hand, self._planner, self._ask_for_scene, self.diagnostics.warn, by_itself)
-        self._activity = self.operator.activity
+        p, setup = self.parameters, self.parameters.setup
+        self._planner, self.arm = make(p), setup.arm
+        hand = Hand(self.arm, self.arm.home + START_FROM_HOME_RAD, speed=p.speed_rad_s)
+        self.operator = Operator(
+            hand, self._planner, self._ask_for_scene, self.diagnostics.warn, p.perform_on_recording
+        )
+        self._activity, self._followed, self._opening = self.operator.activity, False, 1.0
         self.announce(interfaces.LEADER_JOINT_STATES)
-        self._reset = self.create_client(Trigger, f"{SIM}/reset")
-        self.subscribe(interfaces.RECORDING, self._on_recording)
         self.subscribe(interfaces.TELEOP_STATE, self._on_teleop_state)
-        self.subscribe(interfaces.SCENE, self._on_scene)
         self.subscribe(interfaces.LEADER_COMMAND, self._on_command)
-        self.serve("perform", self.operator.perform)
+        if p.task:
+            self._reset = self.create_client(Trigger, f"{SIM}/reset")
+            self.subscribe(interfaces.RECORDING, self._on_recording)
+            self.subscribe(interfaces.SCENE, self._on_scene)
+            self.serve("perform", self.operator.perform)
+        else:
+            self.subscribe(interfaces.JOINT_STATES, self._on_arm)
+            if setup.gripper_has_node:
+                self.subscribe(interfaces.GRIPPER_STATE, self._on_gripper)
         self.every(1 / self.parameters.rate_hz, self._tick)
 
     def close(self) -> None:
@@ -92,6 +108,7 @@ class LeaderNode(GraphNode[LeaderParameters]):
 
     def _on_teleop_state(self, message: DiagnosticStatus) -> None:
         status = read_status(message, Mirroring)
+        self._followed = status is not None and status.state in ENGAGED
         self.operator.on_mirroring(status is not None and status.state is Mirroring.MIRRORING, self.clock_s())
 
     def _on_scene(self, message: Int64) -> None:
@@ -106,6 +123,19 @@ class LeaderNode(GraphNode[LeaderParameters]):
             fingers = set(self.arm.gripper.joints) <= set(message.name)
             opening = conversions.gripper_opening(message, self.arm.gripper) if fingers else None
             self.operator.on_sliders(q, opening, self.clock_s())
+
+    def _on_arm(self, message: JointState) -> None:
+        with self.using("joint_states"):
+            q = conversions.positions_by_name(message, self.arm.joint_names)
+            if set(self.arm.gripper.joints) <= set(message.name):
+                self._opening = conversions.gripper_opening(message, self.arm.gripper)
+            if not self._followed:
+                self.operator.wait_at(q, self._opening, self.clock_s())
+
+    def _on_gripper(self, message: JointState) -> None:
+        with self.using("gripper/state"):
+            (width_m,) = conversions.positions_by_name(message, (conversions.GRIPPER_JOINT,))
+            self._opening = self.arm.gripper.to_opening(float(width_m))
 
     def _ask_for_scene(self) -> bool:
         if not self._reset.service_is_ready():

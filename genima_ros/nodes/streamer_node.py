@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -39,7 +37,6 @@ REPEAT_S = 0.5
 """Slow outputs (gripper, chunk_wanted, state) are sent when they change, and this often in case somebody missed it."""
 LOOK_ROUND_S = 0.3
 """How often the graph is asked who else commands the arm."""
-VELOCITY_SCALE = "velocity_scale"
 GRIPPER_PERIOD_S, GRIPPER_STEP_M = 0.1, 1e-3
 """A gripper takes long for a command: those in between are left out, and what it would not notice."""
 
@@ -66,13 +63,13 @@ class StreamerNode(GraphNode[StreamerParameters]):
     teleop_state (whether the operator has taken over).
     Services: ~/enable (SetBool), ~/stop (smoothly; then no commands until enabled), ~/emergency_stop (before every
     other message; then FAULT until ~/reset_fault, and no commands until enabled), ~/reset_fault.
-    Changes while running: the parameter velocity_scale.
+    Changes while running: the parameters velocity_scale and execution, which the controller follows.
     """
 
     regular = True
 
     def __init__(self, make: Callable[..., Streamer] = Streamer, **options: Any) -> None:
-        super().__init__("streamer", StreamerParameters, changeable=(VELOCITY_SCALE,), **options)
+        super().__init__("streamer", StreamerParameters, changeable=("velocity_scale", "execution"), **options)
         p, setup = self.parameters, self.parameters.setup
         self.arm, self._command_kind = setup.arm, setup.driver.command
         clearance = make_clearance(p, self.arm) if p.check_collisions else None
@@ -100,7 +97,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         self.serve("enable", self._on_enable)
         self.serve("stop", self._on_stop)
         self.serve("reset_fault", lambda: self.streamer.reset_fault() or "the fault is cleared")
-        self.add_on_set_parameters_callback(self._on_parameters)
+        self.take_changes(self._change)
         if p.enabled:
             self.streamer.enable()
         self.every(p.period_s, self._tick)
@@ -133,7 +130,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
 
         In the log every change of the state, but of its reason only now and then: that may change many times a second.
         """
-        status, logged, control = command.status, self._logged, control_of(command)
+        status, logged, control = command.status, self._logged, control_of(command, self.streamer.config.execution)
         self.status = status
         if self._state_due((status.state, status.reason, *control.values()), now_s):
             level = Level.ERROR if status.state is State.FAULT else Level.OK
@@ -195,15 +192,13 @@ class StreamerNode(GraphNode[StreamerParameters]):
         self.get_logger().warn("emergency stop")
         return "emergency stop: the arm stops and stays"
 
-    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Only what is not read-only comes here."""
-        for value in (p.value for p in parameters if p.name == VELOCITY_SCALE):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                reason = f"{VELOCITY_SCALE} is {value!r}; it needs a number"
-                return SetParametersResult(successful=False, reason=reason)
-            if (refusal := self.streamer.set_velocity_scale(value)) is not None:
-                return SetParametersResult(successful=False, reason=refusal.text)
-        return SetParametersResult(successful=True)
+    def _change(self, changed: StreamerParameters) -> None:
+        """ValueError: not valid."""
+        self._emergency.poll()
+        scaled = self.streamer.set_velocity_scale(changed.velocity_scale)
+        refusal = scaled or self.streamer.set_execution(changed.execution, self.clock_s())
+        if refusal is not None:
+            raise ValueError(refusal.text)
 
     def values(self) -> dict[str, object]:
         statistics = asdict(self.streamer.statistics(self.clock_s()))
@@ -211,6 +206,7 @@ class StreamerNode(GraphNode[StreamerParameters]):
         return {
             **asdict(self.status),
             "velocity_scale": self.streamer.config.velocity_scale,
+            "execution": self.streamer.config.execution,
             **{name: sum(v.values()) if isinstance(v, dict) else v for name, v in statistics.items()},
             **{f"follow_latency_ms_{name}": 1e3 * latency_s for name, latency_s in latencies_s},
             **self._periods.summary(),

@@ -101,6 +101,18 @@ class Bench:
         self.until(future.done)
         return future.result()
 
+    def set(self, node: str, name: str, value: object):
+        """What a node answers to another value of a parameter."""
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        client = self.probe.create_client(SetParameters, f"{node}/set_parameters")
+        self.until(client.service_is_ready)
+        parameter = Parameter(name, value=value).to_parameter_msg()
+        future = client.call_async(SetParameters.Request(parameters=[parameter]))
+        self.until(future.done)
+        return future.result().results[0]
+
     def problem(self, node: str, diagnostics: list, text: str) -> Callable[[], bool]:
         """Whether the node's newest diagnostics report a problem with this text."""
         from genima_ros.messages.status import read_diagnostics
@@ -112,6 +124,17 @@ class Bench:
 
     def now_s(self) -> float:
         return self.probe.get_clock().now().nanoseconds * 1e-9
+
+    def end(self, name: str) -> None:
+        """Of a node that dies."""
+        node = next(node for node in self.nodes if node.get_name() == name)
+        self.nodes.remove(node)
+        self.executor.remove_node(node)
+        later = self.executor.create_task(lambda: None)  # the executor handles what came for the node before
+        self.until(later.done)
+        if hasattr(node, "close"):
+            node.close()
+        node.destroy_node()
 
     def close(self) -> None:
         import rclpy
@@ -133,6 +156,14 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def cell(bench: Bench, rig: CameraRig, rng: np.random.Generator):
+    """What a console meets."""
+    from .console_cell import ConsoleCell  # needs ROS and viser
+
+    return ConsoleCell(bench, rig, rng)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
 """What a console meets: a streamer, and a probe that speaks and answers as cell, policy and recorder would."""
 
+import importlib.util
 import json
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,28 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import arm_status_to_message
 from genima_ros.nodes.streamer_node import StreamerNode
 
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "_viewer.py"
 PERIOD_S, REPORT_EVERY = 0.05, 10
 PATIENCE = dict.fromkeys(("max_gap_s", "joint_state_timeout_s", "target_timeout_s"), 2.0)
 PATIENCE |= {"joint_state_fault_s": 10.0, "arm_status_timeout_s": 3.0}
 """One interpreter runs all nodes and a viewer."""
 MOVE = read_status(MODES.index("move"), ())
+
+
+def load_viewer() -> Any:
+    """The module of a viewer that is no browser."""
+    spec = importlib.util.spec_from_file_location("_viewer", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+viewers = load_viewer()
+
+
+def says(viewer: Any, *texts: str) -> Callable[[], bool]:
+    """Whether the page shows all of this."""
+    return lambda: all(text in viewer.texts() for text in texts)
 
 
 class ConsoleCell:
@@ -38,7 +58,7 @@ class ConsoleCell:
         self._reported = DiagnosticArray()
         self._steps = 0
         self._views = rng.integers(0, 256, (len(rig.cameras), rig.size[1], rig.size[0], 3), dtype=np.uint8)
-        self.streamer = bench.node(StreamerNode, parameters={"enabled": True, **PATIENCE})
+        self.start_streamer()
         node = bench.probe
         topics = (
             *(interfaces.JOINT_STATES, interfaces.ARM_STATUS, interfaces.TARGETS, interfaces.DIAGNOSTICS),
@@ -50,6 +70,9 @@ class ConsoleCell:
         self.say(interfaces.SCENE, Int64(data=7))
         interfaces.subscribe(node, interfaces.ARM_TRAJECTORY, self._on_command)
         node.create_timer(PERIOD_S, self._speak)
+
+    def start_streamer(self) -> None:
+        self.streamer = self.bench.node(StreamerNode, parameters={"enabled": True, **PATIENCE})
 
     def say(self, topic: interfaces.Topic, message: Any) -> None:
         self._speakers[topic.name].publish(message)

@@ -1,8 +1,8 @@
 """The console in a real browser: it loads, nothing overlaps, controls do what they say, and a key stops the arm."""
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -10,25 +10,20 @@ pytest.importorskip("rclpy")
 pytest.importorskip("viser")
 pytest.importorskip("playwright")
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from std_msgs.msg import String
 
 from genima_core.streaming.states import Reason, State
 from genima_ros.messages import interfaces
 from genima_ros.nodes.console_node import ConsoleNode
 
-from .console_cell import ConsoleCell
+from .chromium import CHROMIUM, MISSING, PATIENCE_MS, STOP, launched, page_opener
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.ros,
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium; apt-get install chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason=MISSING),
 ]
-OPTIONS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
-"""Without a GPU: drawn by the processor."""
-PATIENCE_MS = 60_000
-STOP = "EMERGENCY STOP (Esc)"
 
 
 class Spun:
@@ -57,21 +52,13 @@ class Spun:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+    with launched() as browser:
         yield browser
-        browser.close()
-
-
-@pytest.fixture
-def cell(bench, rig, rng) -> ConsoleCell:
-    cell = ConsoleCell(bench, rig, rng)
-    cell.offer("controller/approve", "controller/reject", "recorder/start", "sim/reset")
-    return cell
 
 
 @pytest.fixture
 def console(bench, cell) -> ConsoleNode:
+    cell.offer("controller/approve", "controller/reject", "recorder/start", "sim/reset")
     return bench.node(ConsoleNode)
 
 
@@ -84,22 +71,8 @@ def spun(bench, console) -> Iterator[Spun]:
 
 @pytest.fixture
 def open_page(browser, console, spun) -> Iterator[Callable[..., Page]]:
-    pages, problems = [], []
-
-    def open_page(width: int = 1280, height: int = 800) -> Page:
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(console.address)
-        expect(page.get_by_role("button", name=STOP)).to_be_visible(timeout=PATIENCE_MS)
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not problems
+    with page_opener(browser) as open_page:
+        yield partial(open_page, console.address)
 
 
 def tell(page: Page, text: str) -> None:

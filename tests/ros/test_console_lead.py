@@ -17,8 +17,7 @@ from genima_ros.nodes.console_node import ConsoleNode
 from genima_ros.nodes.leader_node import LeaderNode
 from genima_ros.nodes.teleop_node import TeleopNode
 
-from .console_cell import ConsoleCell
-from .test_console_node import says, viewers
+from .console_cell import says, viewers
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 HANDLE = "/handle"
@@ -26,11 +25,6 @@ HANDLE = "/handle"
 
 def no_plan(seed, q, opening):
     raise AssertionError("nobody asked for a demonstration")
-
-
-@pytest.fixture
-def cell(bench, rig, rng):
-    return ConsoleCell(bench, rig, rng)
 
 
 @pytest.fixture
@@ -83,9 +77,12 @@ def test_the_arm_goes_where_the_handle_is_dragged_and_is_given_back(bench, cell,
     bench.until(lambda: state(teleop) not in (Mirroring.MIRRORING, Mirroring.APPROACHING))
 
 
-def test_dragged_through_the_table_it_stops_above_and_says_so(bench, cell, teleop, viewer):
+def test_dragged_out_of_reach_or_through_the_table_it_stops_before_and_says_so(bench, cell, teleop, viewer):
     before = tip(cell)
     take_over(bench, teleop, viewer)
+    drag(viewer, before + [0.6, 0.0, 0.0])
+    bench.until(says(viewer, "the arm stops at what is reachable", "out of the arm"))
+    bench.until(lambda: tip(cell)[0] > before[0] + 0.05)
     drag(viewer, before - [0.0, 0.0, 0.7])
     bench.until(says(viewer, "the arm stops at what is reachable", "table"))
     bench.until(lambda: 0.0 < tip(cell)[2] < 0.05)

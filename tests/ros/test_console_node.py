@@ -1,22 +1,16 @@
 """The console's node, with a viewer that is no browser: pictures, controls, who may look, and what cannot be."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("viser")
 
-from http.client import HTTPConnection
-from urllib.parse import urlsplit
-
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
-from websockets.exceptions import InvalidStatus
 
 from genima_core.streaming.states import Reason, State, Status
 from genima_core.targets.gate import GateState
@@ -27,28 +21,13 @@ from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.console.pictures import compose
 from genima_ros.nodes.console.scene import coarsen
 from genima_ros.nodes.console_node import ConsoleNode
+from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.sim_node import SimParameters, check_scene
 
-from .console_cell import ConsoleCell
+from .console_cell import says, viewers
 
 pytestmark = pytest.mark.ros
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "_viewer.py"
 STOP = "EMERGENCY STOP (Esc)"
-
-
-def load_viewer():
-    spec = importlib.util.spec_from_file_location("_viewer", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-viewers = load_viewer()
-
-
-@pytest.fixture
-def cell(bench, rig, rng):
-    return ConsoleCell(bench, rig, rng)
 
 
 @pytest.fixture
@@ -61,10 +40,6 @@ def viewer(bench, console):
     with viewers.Viewer(console.address) as viewer:
         bench.until(lambda: viewer.pictures() > 0)
         yield viewer
-
-
-def says(viewer, *texts):
-    return lambda: all(text in viewer.texts() for text in texts)
 
 
 # ---- watching
@@ -120,6 +95,19 @@ def test_without_a_graph_the_page_says_what_to_start(bench):
         bench.until(says(viewer, "NO STREAMER", "genima up sim", "no recorder runs", "no node is heard"))
         viewer.press("Enable", group="motion")
         bench.until(says(viewer, "nobody offers streamer/enable"))
+
+
+def test_a_streamer_that_ends_and_comes_back_is_shown_and_so_is_a_stop_that_cannot_reach_it(
+    bench, cell, console, viewer
+):
+    bench.until(says(viewer, "AT REST"))
+    bench.end("streamer")
+    bench.until(says(viewer, "NO STREAMER", "start a graph"))
+    viewer.press(STOP)
+    bench.until(says(viewer, "FAILED: no answer from the streamer; press the button on the robot"))
+    bench.until(lambda: not console.calls._calls)  # while it is repeated, it would stop the one that comes back
+    cell.start_streamer()
+    bench.until(says(viewer, "AT REST"))
 
 
 # ---- acting
@@ -199,6 +187,53 @@ def test_the_simulated_cell_takes_another_task_and_other_looks(bench, cell, view
     bench.until(lambda: viewer.value("task") == "turn_tap")
 
 
+def test_how_chunks_are_executed_is_switched_and_what_is_refused_does_not_stay_on_the_page(bench, cell, viewer):
+    class Controller(GraphNode[ControllerParameters]):
+        """The gate of a rig that can have none."""
+
+        def __init__(self, **options):
+            super().__init__("controller", ControllerParameters, changeable=("gate",), **options)
+            self.take_changes(self.check)
+
+        def check(self, parameters):
+            if parameters.gate:
+                raise ValueError("a gate needs two cameras")
+
+        def values(self):
+            return {"gate": str(self.parameters.gate).lower()}
+
+    bench.node(Controller, parameters={"gate": False})
+    bench.until(lambda: viewer.elements[viewer.find("Gui", "execution")]["visible"])
+    viewer.set("execution", "confirm")
+    bench.until(says(viewer, "✓ streamer execution := confirm: set"))
+    assert cell.streamer.streamer.config.execution == "confirm"
+    viewer.set("gate", True)
+    bench.until(says(viewer, "✗ controller gate := True: a gate needs two cameras"))
+    bench.until(lambda: viewer.value("gate") is False)
+    assert bench.set("streamer", "execution", "async").successful  # somebody else did
+    bench.until(lambda: viewer.value("execution") == "async")
+
+
+def test_recover_asks_the_driver_in_its_namespace_and_tells_each_step(bench, cell):
+    asked = []
+
+    def recover(_, response):
+        asked.append(True)
+        response.success, response.message = True, "recovered: it holds where it is"
+        return response
+
+    bench.probe.create_service(Trigger, "/follower/franka/error_recovery", recover)
+    arm = {"arm": "panda_fci", "arm_namespace": "/follower"}
+    with viewers.Viewer(bench.node(ConsoleNode, parameters=arm).address) as viewer:
+        bench.until(lambda: viewer.pictures() > 0)
+        viewer.press("Recover", group="after a stop")
+        bench.until(lambda: asked)
+        viewer.press("Recover", group="after a stop")
+        bench.until(says(viewer, "recover: its steps are under way already", "recover from the error: recovered"))
+        bench.until(says(viewer, "✓ reset the streamer"))
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(("label", "service"), [("Approve", "approve"), ("Reject, draw again", "reject")])
 def test_a_proposal_waits_large_for_yes_or_no(bench, cell, console, viewer, label, service):
     cell.offer(f"controller/{service}")
@@ -270,73 +305,6 @@ def test_two_consoles_show_what_is_and_not_what_each_was_told(bench, cell, conso
         cell.report(recorder={"state": "recording", "episode": 3.0, "seconds": 2.5, "kept": 2.0})
         bench.until(says(viewer, "● RECORDING", "episode 3"))
         bench.until(says(second, "● RECORDING", "episode 3"))
-
-
-# ---- who may look
-
-
-def get(address: str, **headers: str) -> tuple[int, str]:
-    url = urlsplit(address)
-    connection = HTTPConnection("127.0.0.1", url.port, timeout=20)
-    connection.request("GET", f"{url.path}?{url.query}", headers=headers)
-    response = connection.getresponse()
-    return response.status, response.read().decode()
-
-
-def test_beyond_this_machine_the_page_needs_its_token(bench, cell):
-    console = bench.node(ConsoleNode, parameters={"host": "0.0.0.0"})
-    url = urlsplit(console.address)
-    plain, token = f"http://127.0.0.1:{url.port}/", url.query.removeprefix("token=")
-    assert len(token) >= 12
-    assert get(plain) == (401, "this console needs a token: open the address that it printed\n")
-    assert get(f"{plain}?token=123456789012")[0] == 401
-    with pytest.raises(PermissionError, match="wrong token"):
-        viewers.Viewer(f"{plain}?token=wrong")
-    with pytest.raises(InvalidStatus, match="401"):
-        viewers.Viewer(plain)
-    with viewers.Viewer(f"{plain}?{url.query}") as viewer:
-        bench.until(lambda: viewer.pictures() > 0)
-
-
-def test_pages_of_other_sites_may_neither_load_it_nor_press_its_buttons(bench):
-    console = bench.node(ConsoleNode)
-    assert get(console.address)[0] == 200
-    assert get(console.address, Origin="http://evil.example")[0] == 403
-    assert get(console.address, Host="evil.example:8080") == (
-        403,
-        "open http://127.0.0.1 instead of evil.example:8080\n",
-    )
-    with pytest.raises(InvalidStatus, match="403"):
-        viewers.Viewer(console.address, headers={"Origin": "http://evil.example"})
-
-
-def test_a_port_that_is_taken_is_refused_and_the_next_one_used_if_none_is_asked_for(bench):
-    first = bench.node(ConsoleNode)
-    port = urlsplit(first.address).port
-    with pytest.raises(ValueError, match=f"cannot listen on 127.0.0.1 port {port} .*in use.*choose another"):
-        bench.node(ConsoleNode, parameters={"port": port})
-    assert urlsplit(bench.node(ConsoleNode).address).port > port
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"token": "short"}, "token has 5 characters; give at least 12"),
-        ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1 .*an address of this machine"),
-        ({"port": 70000}, "port is 70000"),
-        ({"rate_hz": 0.0}, "rate_hz is 0.0"),
-    ],
-)
-def test_unusable_parameters_are_refused_with_a_remedy(bench, parameters, message):
-    with pytest.raises(ValueError, match=message):
-        bench.node(ConsoleNode, parameters=parameters)
-
-
-def test_a_page_cannot_have_itself_published_on_the_internet(bench):
-    from viser import _messages
-
-    server = bench.node(ConsoleNode).server
-    assert _messages.ShareUrlRequest not in server._websock_server._incoming_handlers
 
 
 # ---- parts

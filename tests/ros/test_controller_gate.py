@@ -12,9 +12,11 @@ from std_msgs.msg import Bool, String
 from genima_core.arm import PANDA
 from genima_core.loop import MOST_REFUSED
 from genima_core.pixels import tile
+from genima_core.streaming.states import State, Status
 from genima_core.targets.gate import Gate
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.conversions import read_rig
+from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.controller_node import ControllerNode
 
 from .conftest import as_text
@@ -53,7 +55,7 @@ class FakeGate:
 class Graph:
     """A controller node behind a gate, a robot, a drawing agent and a streamer that wants chunks."""
 
-    def __init__(self, bench, gate, execution: str) -> None:
+    def __init__(self, bench, gate, execution: str, parameters: dict | None = None, make=None) -> None:
         self.bench = bench
         self.chunks = bench.listen(interfaces.ACTION_CHUNK)
         self.states = bench.listen(interfaces.GATE)
@@ -63,16 +65,21 @@ class Graph:
             lambda _: (
                 FakeController(),
                 SimpleNamespace(
-                    gate=lambda config, arm: gate,
+                    gate=make or (lambda config, arm: gate),
                     unknown_instruction=lambda text: "",
                     rig=SimpleNamespace(cameras=(None,) * 4),
                 ),
             ),
-            parameters={"execution": execution, "instruction": "push"},
+            parameters={"instruction": "push", **(parameters or {})},
         )
-        assert node.parameters.gate  # what is checked by default is a real arm
+        told = status_to_message("streamer", Status(State.HOLDING), execution=execution)
+        bench.talk(interfaces.STREAMER_STATE).publish(told)
+        bench.settle("controller")
+        assert node.parameters.gate == (not parameters)  # what is checked by default is a real arm
         self.joints = bench.talk(interfaces.JOINT_STATES)
-        self.drawings, self.observations = bench.talk(interfaces.TARGETS), bench.talk(interfaces.OBSERVATION)
+        self.drawings, self.observations = bench.talk(interfaces.TARGETS), None
+        if node.parameters.gate:
+            self.observations = bench.talk(interfaces.OBSERVATION)
         bench.talk(interfaces.CHUNK_WANTED).publish(Bool(data=True))
         bench.settle("controller")
 
@@ -83,7 +90,7 @@ class Graph:
             conversions.to_joint_state((*PANDA.joint_names, *FINGERS), [*PANDA.home, 0.01, 0.01], stamp_s)
         )
         self.bench.settle("controller")
-        pairs = [(self.observations, observation), (self.drawings, drawing)]
+        pairs = [(self.observations, observation)] * bool(self.observations) + [(self.drawings, drawing)]
         for publisher, picture in pairs if observation_first else reversed(pairs):
             publisher.publish(conversions.rgb_to_image(tile(picture), stamp_s))
             self.bench.settle("controller")
@@ -149,6 +156,36 @@ def test_it_closes_again_while_the_cause_lasts(graph, gate, drawing):
         graph.draw(drawing, drawing)
     graph.gate_says(f"closed: {BAD}; b; c; and 2 more")
     assert not graph.chunks
+
+
+def test_switched_off_while_it_is_closed_it_opens_nothing_and_switched_on_it_checks_again(graph, gate, drawing):
+    gate.reasons = (BAD,)
+    for _ in range(MOST_REFUSED):
+        graph.draw(drawing, drawing)
+    graph.gate_says(f"closed: {BAD}")
+    assert graph.bench.set("controller", "gate", False).successful
+    graph.draw(drawing, drawing)
+    assert not graph.chunks, "nobody has resumed"
+    assert graph.bench.call("controller", "resume").success
+    graph.draw(drawing, drawing)
+    graph.bench.until(lambda: len(graph.chunks) == 1)
+    assert len(gate.calls) == MOST_REFUSED
+    assert graph.bench.set("controller", "gate", True).successful
+    graph.draw(drawing, drawing)
+    graph.gate_says(f"open: {BAD}")
+    assert len(graph.chunks) == 1 and len(gate.calls) == MOST_REFUSED + 1
+    assert "needs a bool" in graph.bench.set("controller", "gate", "maybe").reason
+
+
+def test_cameras_that_can_have_none_have_it_refused(bench, drawing):
+    def no_gate(config, arm):
+        raise ValueError("a gate needs two cameras")
+
+    graph = Graph(bench, None, "sync", {"gate": False}, no_gate)
+    refused = graph.bench.set("controller", "gate", True)
+    assert not refused.successful and refused.reason == "a gate needs two cameras"
+    graph.draw(drawing, drawing)
+    graph.bench.until(lambda: graph.chunks)
 
 
 def test_what_cannot_be_checked_closes_it(bench, rig, drawing):

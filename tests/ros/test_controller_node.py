@@ -10,8 +10,9 @@ from std_msgs.msg import Bool
 
 from genima_core.arm import PANDA
 from genima_core.pixels import tile
+from genima_core.streaming.states import Reason, State, Status
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.status import values_of
+from genima_ros.messages.status import status_to_message, values_of
 from genima_ros.nodes.controller_node import ControllerNode, ControllerParameters, load_controller
 
 pytestmark = pytest.mark.ros
@@ -51,11 +52,19 @@ class Graph:
                 ),
             ),
             clock_s=clock_s,
-            parameters={"execution": execution, "instruction": "push", "gate": False, **parameters},
+            parameters={"instruction": "push", "gate": False, **parameters},
         )
+        self.streams = self.bench.talk(interfaces.STREAMER_STATE)
+        self.execute(execution)
         self.states = self.bench.talk(interfaces.JOINT_STATES)
         self.drawings = self.bench.talk(interfaces.TARGETS)
         self.streamer = self.bench.talk(interfaces.CHUNK_WANTED)
+
+    def execute(self, execution: str) -> None:
+        """What the streamer says of it."""
+        status = Status(State.HOLDING, Reason.WAITING)
+        self.streams.publish(status_to_message("streamer", status, execution=execution))
+        self.bench.settle("controller")
 
     def want(self, wanted: bool = True) -> None:
         self.streamer.publish(Bool(data=wanted))
@@ -105,9 +114,35 @@ def test_in_confirm_mode_a_chunk_waits_for_a_yes_and_who_said_it_is_kept(graph, 
         {"decision": "rejected", "by": "Ada rejects"},
         {"decision": "approved", "by": "Ada approves"},
     ]
+    assert conversions.read_chunk(graph.chunks[0], PANDA).approved
     assert approvals[1].message.startswith("approved by Ada approves: 'push', the gripper to (")
     assert len(graph.controller.calls) == 2
     assert not graph.bench.call("controller", "approve").success
+
+
+def test_it_follows_the_streamer_into_confirm_and_out_again(graph, drawing):
+    proposals = graph.bench.listen(interfaces.PROPOSAL)
+
+    def see() -> None:
+        graph.want()
+        t_s = graph.bench.now_s()
+        graph.feel(t_s)
+        graph.draw(drawing, t_s)
+
+    graph.start("async")
+    see()
+    graph.bench.until(lambda: len(graph.chunks) == 1)
+    graph.execute("confirm")
+    see()
+    graph.bench.until(lambda: proposals and proposals[-1].points)
+    graph.execute("sync")
+    graph.bench.until(lambda: not proposals[-1].points)
+    refused = graph.bench.call("controller", "approve")
+    assert not refused.success and "chunks do not wait for approval in sync mode" in refused.message
+    assert len(graph.chunks) == 1
+    see()
+    graph.bench.until(lambda: len(graph.chunks) == 2)
+    assert not any(conversions.read_chunk(message, PANDA).approved for message in graph.chunks)
 
 
 def test_a_chunk_that_nobody_approves_of_is_forgotten(graph, drawing):

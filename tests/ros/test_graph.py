@@ -46,7 +46,7 @@ PARAMETERS = {
 ROOT = Path(__file__).parents[2]
 MOVING = [name for name, mode in MODES.items() if "streamer" in {node.name for node in mode.nodes}]
 NEEDED = dict.fromkeys(("real", "teleop_real", "calibrate"), ("arm:=fr3",))
-FOUND_OUT = {"rig", "leave_out", "arm", "leader_arm", "action", "rehearsed", "identical_frames"}
+FOUND_OUT = {"rig", "leave_out", "arm", "arm_namespace", "leader_arm", "action", "rehearsed", "identical_frames"}
 """Parameters that follow from other things than arguments of the same name."""
 DRIVERS = {"gripper/joint_states", "leader/gripper/joint_states", "robot_state"}
 """Topics that only some drivers have."""
@@ -145,7 +145,7 @@ def test_a_rehearsal_renders_a_cell_around_the_arm():
 
 def test_teleoperation_needs_no_checkpoint():
     processes = resolve("seed:=7", "size:=128", mode="teleop_sim")
-    assert list(processes) == ["sim", "leader", "teleop", "streamer", "console"]
+    assert list(processes) == ["sim", "leader", "teleop", "streamer"]
     assert processes["sim"].parameters == {"seed": 7, "size": 128}
     assert list(resolve("arm:=fr3", mode="teleop_real")) == ["teleop", "streamer", "arm_monitor", "gripper"]
     assert [name for name, mode in MODES.items() if mode.learned] == ["sim", "real"]
@@ -180,6 +180,8 @@ def test_a_real_policy_has_a_leader_only_where_one_is_named():
     ],
 )
 def test_simulated_graphs_have_the_page_and_real_ones_on_demand(mode, texts, wanted, monkeypatch):
+    assert "console" not in resolve(*set(texts) - {"console:=true"}, mode=mode), "as these tests want it"
+    monkeypatch.delenv("GENIMA_CONSOLE")
     processes = resolve(*texts, mode=mode)
     assert ("console" in processes) == wanted
     monkeypatch.setattr(graph, "find_spec", lambda name: None)  # as where the extra is not installed
@@ -189,6 +191,22 @@ def test_simulated_graphs_have_the_page_and_real_ones_on_demand(mode, texts, wan
             resolve(*texts, mode=mode)
     else:
         assert "console" not in resolve(*texts, mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["real", "teleop_real"])
+def test_a_handle_in_place_of_a_second_arm(mode, monkeypatch):
+    given = ("arm:=fr3_fci", "robot_ip:=172.16.0.2")
+    processes = resolve(*given, "leader:=true", mode=mode)
+    assert processes.keys() >= {"leader", "teleop", "streamer", "console"} and "leader_franka" not in processes
+    assert processes["leader"].parameters == {"arm": "fr3_fci"}
+    assert not [old for old, _ in processes["leader"].remappings if old.startswith("leader/")]
+    section = yaml.safe_load((ROOT / "config" / MODES[mode].parameter_file).read_text())["leader"]["ros__parameters"]
+    assert from_overrides(LeaderParameters, section, "leader").task == ""
+    with pytest.raises(ValueError, match="leader:=true is no arm; leave it out, or leader_arm:=fr3"):
+        resolve(*given, "leader:=true", "leader_arm:=fr3", mode=mode)
+    monkeypatch.setattr(graph, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="console:=true needs viser"):
+        resolve(*given, "leader:=true", mode=mode)
 
 
 def test_a_real_cell_needs_an_arm():
@@ -297,7 +315,7 @@ def test_arguments_reach_the_nodes_that_take_them():
     processes = resolve("execution:=async", "seed:=7", "checkpoint:=/models/a", "denoising_steps:=2")
     assert processes["sim"].parameters == {"seed": 7, "rig": "/models/a/rig.json"}
     assert processes["streamer"].parameters == {"execution": "async"}
-    assert processes["controller"].parameters == {"checkpoint": "/models/a", "execution": "async"}
+    assert processes["controller"].parameters == {"checkpoint": "/models/a"}
     assert processes["diffusion"].parameters == {"checkpoint": "/models/a", "denoising_steps": 2}
 
 

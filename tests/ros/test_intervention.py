@@ -66,21 +66,21 @@ def cell(bench, drawing):
             Arm(bench, interfaces.JOINT_STATES, commands=self.commands, fingers_m=(0.02, 0.02))
             self.leader = Arm(bench, interfaces.LEADER_JOINT_STATES, leader)
             bench.node(StreamerNode, parameters={"execution": execution, "enabled": enabled, **PATIENT})
-            checkpoint = SimpleNamespace(
-                gate=lambda config, arm: self.gate,
-                unknown_instruction=lambda text: "",
-                rig=SimpleNamespace(cameras=(None,) * 4),
-            )
-            bench.node(
-                ControllerNode,
-                lambda _: (self.policy, checkpoint),
-                parameters={"execution": execution, "instruction": "swing", "gate": gate},
-            )
+            self.start_controller(gate)
             bench.node(TeleopNode, parameters=TOLERANT)
             self.drawings = bench.talk(interfaces.TARGETS)
             self.observations = bench.talk(interfaces.OBSERVATION) if gate else None
             bench.probe.create_timer(0.1, self.draw)
             return self
+
+        def start_controller(self, gate=False):
+            checkpoint = SimpleNamespace(
+                gate=lambda config, arm: self.gate,
+                unknown_instruction=lambda text: "",
+                rig=SimpleNamespace(cameras=(None,) * 4),
+            )
+            parameters = {"instruction": "swing", "gate": gate}
+            bench.node(ControllerNode, lambda _: (self.policy, checkpoint), parameters=parameters)
 
         def draw(self):
             message = conversions.rgb_to_image(tile(drawing), bench.now_s())
@@ -192,6 +192,43 @@ def test_a_gate_that_paused_the_policy_stays_closed_and_counts_nothing_meanwhile
     assert bench.call("controller", "resume").success
     cell.until_policy_moves()
     cell.received.check(late_periods=1)
+
+
+def test_execution_is_switched_while_the_policy_moves_the_arm(cell, bench):
+    cell.start("sync", leader=PANDA.home)
+    cell.until_policy_moves()
+    assert bench.set("streamer", "execution", "async").successful
+    chunks = len(cell.chunks)
+    bench.until(lambda: len(cell.chunks) > chunks + 3 and cell.speed > 0.1)
+    assert bench.set("streamer", "execution", "confirm").successful
+    bench.until(lambda: cell.streamer["execution"] == "confirm" and cell.streamer["state"] == "holding")
+    bench.until(lambda: cell.proposals and cell.proposals[-1].points)
+    before, chunks = np.array(cell.commands[-1].position), len(cell.chunks)
+    cell.nothing_is_acted_upon()
+    np.testing.assert_allclose(np.array(cell.commands[-1].position), before, atol=1e-9)
+    assert len(cell.chunks) == chunks
+    assert bench.call("controller", "approve", load_namespace="Ada").success
+    cell.until_policy_moves()
+    bench.until(lambda: cell.proposals[-1].points)  # the next one
+    assert bench.set("streamer", "execution", "sync").successful
+    bench.until(lambda: not cell.proposals[-1].points)
+    cell.until_policy_moves()
+    cell.received.check(late_periods=1)
+
+
+def test_a_controller_that_comes_back_asks_as_the_one_before_did(cell, bench):
+    cell.start("sync", leader=PANDA.home)
+    cell.until_policy_moves()
+    assert bench.set("streamer", "execution", "confirm").successful
+    bench.end("controller")
+    bench.until(lambda: cell.streamer["state"] == "holding")
+    chunks = len(cell.chunks)
+    cell.start_controller()
+    bench.until(lambda: cell.proposals and cell.proposals[-1].points)
+    before = np.array(cell.commands[-1].position)
+    cell.nothing_is_acted_upon()
+    np.testing.assert_allclose(np.array(cell.commands[-1].position), before, atol=1e-9)
+    assert not any(conversions.read_chunk(chunk, PANDA).approved for chunk in cell.chunks[chunks:])
 
 
 def test_a_disabled_arm_is_not_taken_over(cell, bench):

@@ -136,6 +136,33 @@ def test_a_recording_without_a_cell_is_a_warning(bench, planner):
     bench.until(bench.problem("leader", diagnostics, "no service"))
 
 
+def test_without_a_task_it_waits_where_the_arm_is_and_holds_still_while_it_is_followed(bench):
+    states = bench.listen(interfaces.LEADER_JOINT_STATES)
+    bench.node(LeaderNode, parameters={"task": "", "speed_rad_s": 5.0})
+    arm, teleop = bench.talk(interfaces.JOINT_STATES), bench.talk(interfaces.TELEOP_STATE)
+
+    stands_at = [(PANDA.home - 0.1, 0.25)]
+
+    def say() -> None:
+        q, opening = stands_at[-1]
+        q = np.append(q, PANDA.gripper.joint_positions(opening))
+        arm.publish(conversions.to_joint_state(PANDA.all_joints, q, bench.now_s()))
+
+    timer = bench.probe.create_timer(0.02, say)
+    bench.until(lambda: at(states, PANDA.home - 0.1, 5e-3))
+    bench.until(lambda: conversions.gripper_opening(states[-1], PANDA.gripper) == pytest.approx(0.25))
+    teleop.publish(status_to_message("teleop", Status(Mirroring.APPROACHING)))
+    bench.settle("leader")
+    stands_at.append((PANDA.home, 1.0))
+    count = len(states)
+    bench.until(lambda: len(states) > count + 50)
+    assert at(states, PANDA.home - 0.1, 5e-3)
+    teleop.publish(status_to_message("teleop", Status(Mirroring.PAUSED)))
+    bench.until(lambda: at(states, PANDA.home, 5e-3))
+    timer.cancel()
+    assert not bench.probe.count_subscribers("recording") and not bench.probe.count_services("leader/perform")
+
+
 def test_it_plans_in_a_process_of_its_own():
     planner = make_planner(LeaderParameters())
     planned = planner(1000, START, 1.0).result()

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from genima_core.arm import PANDA
@@ -17,7 +16,7 @@ from genima_core.streaming.streamer import Streamer
 from genima_core.types import ActionChunk
 from genima_ros.clients.demo_observer import CommandSet, violations
 from genima_ros.messages import conversions, interfaces
-from genima_ros.messages.status import read_diagnostics
+from genima_ros.messages.status import read_diagnostics, values_of
 from genima_ros.nodes.streamer_node import StreamerNode, WidthFilter
 
 from .conftest import Bench, as_text
@@ -206,25 +205,27 @@ def test_an_emergency_stop_needs_a_reset_and_an_operator(bench):
     bench.until(lambda: as_text(states[-1]) == "holding: Waiting for a chunk.")
 
 
-def test_the_velocity_scale_changes_while_it_runs_and_nothing_else_does(bench):
+def test_the_velocity_scale_and_the_execution_change_while_it_runs_and_nothing_else_does(bench):
     Arm(bench)
+    states = bench.listen(interfaces.STREAMER_STATE)
     node = start(bench)
-    client = bench.probe.create_client(SetParameters, "streamer/set_parameters")
-    bench.until(client.service_is_ready)
-
-    def change(name, value):
-        future = client.call_async(SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()]))
-        bench.until(future.done)
-        return future.result().results[0]
-
-    assert change("velocity_scale", 0.1).successful
-    assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
-    for value in (0.0, 1.5, float("nan")):
-        refused = change("velocity_scale", value)
-        assert not refused.successful and "[0.01, 1]" in refused.reason
-    assert not change("velocity_scale", "fast").successful
-    assert not change("velocity_factor", 0.5).successful
-    assert node.streamer.config.velocity_scale == node.get_parameter("velocity_scale").value == 0.1
+    for name, value in (("velocity_scale", 0.1), ("execution", "confirm")):
+        assert bench.set("streamer", name, value).successful
+        assert getattr(node.streamer.config, name) == node.get_parameter(name).value == value
+    bench.until(lambda: states and values_of(states[-1])["execution"] == "confirm")
+    for name, value, why in (
+        ("velocity_scale", 0.0, "[0.01, 1]"),
+        ("velocity_scale", 1.5, "[0.01, 1]"),
+        ("velocity_scale", float("nan"), "needs a finite number"),
+        ("velocity_scale", "fast", "needs a float"),
+        ("execution", "eager", "valid are 'sync', 'async', 'confirm'"),
+        ("execution", 1, "valid are 'sync', 'async', 'confirm'"),
+        ("velocity_factor", 0.5, "read-only"),
+    ):
+        refused = bench.set("streamer", name, value)
+        assert not refused.successful and why in refused.reason
+    config = node.streamer.config
+    assert (config.velocity_scale, config.execution) == (0.1, "confirm")
 
 
 def test_an_arm_in_reflex_is_left_alone_until_somebody_recovers_and_enables_it(bench):

@@ -174,11 +174,35 @@ def test_targets_are_drawn_and_followed_and_a_killed_node_comes_back(up, checkpo
 
         wait_for_motion(witness)
         pids = children(up.pid)
-        assert set(pids) - {"console_node"} == {f"{name}_node" for name in nodes}
+        assert set(pids) == {f"{name}_node" for name in nodes}
         up.send_signal(signal.SIGINT)
         witness.wait(lambda: up.poll() is not None, "the end of genima up")
     assert up.returncode == 0
     assert not [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()]
+
+
+def test_into_confirm_a_running_graph_rests_until_somebody_approves_whoever_died_meanwhile(up, checkpoint):
+    with Witness(Checkpoint.open(checkpoint).rig.names) as witness:
+        proposals = []
+        witness.listen(interfaces.PROPOSAL, lambda message: proposals.append(bool(message.points)))
+        wait_for_motion(witness)
+        witness.set_parameters("streamer", PATIENCE_S, execution="async")
+        count = len(witness.chunks)
+        witness.wait(lambda: len(witness.chunks) > count + 5 and witness.moving, "chunks without a pause")
+        witness.set_parameters("streamer", PATIENCE_S, execution="confirm")
+        witness.wait(lambda: proposals and proposals[-1] and not witness.moving, "rest and a proposal")
+        os.kill(children(up.pid)["controller_node"], signal.SIGKILL)
+        proposals.clear()
+        commands = len(witness.commands)
+        witness.wait(lambda: proposals and proposals[-1], "a proposal of the controller that came back")
+        assert max(np.abs(dq).max() for _, _, dq in witness.commands[commands:]) < 1e-3
+        assert not any(chunk.approved for _, chunk in witness.chunks)
+        assert witness.call("controller", "approve", PATIENCE_S, **{interfaces.BY: "Ada"}).success
+        witness.wait(lambda: witness.moving, "motion")
+        assert witness.chunks[-1][1].approved
+        assert witness.diagnostics["streamer"]["limit_violations"] == 0
+        velocity = np.array([dq for _, _, dq in witness.commands])
+        assert np.abs(np.diff(velocity, axis=0)).max() < 0.5, "no step"
 
 
 def test_the_simulated_operator_solves_scene_after_scene_through_the_follower(tmp_path):

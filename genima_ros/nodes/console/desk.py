@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,10 +99,12 @@ class ArmPanel:
             set_visible(button, proposed is not None)
         set_visible(self._name, proposed is not None)
         self._show_gate(watch)
-        answers: Sequence[Answer] = self._calls.answers
-        if answers and answers[-1] is not self._last:
-            self._last, self._last_s = answers[-1], time.monotonic()
-            watch.note(str(self._last), not self._last.ok)
+        answers = tuple(self._calls.answers)
+        fresh = list(takewhile(lambda answer: answer is not self._last, reversed(answers)))
+        for answer in reversed(fresh):
+            watch.note(str(answer), not answer.ok)
+        if fresh:
+            self._last, self._last_s = fresh[0], time.monotonic()
         self._answer.show(words.answer_line(answers, self._calls.waiting, time.monotonic() - self._last_s))
 
     def _decide(self, service: str) -> None:

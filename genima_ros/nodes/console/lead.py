@@ -11,6 +11,7 @@ import viser
 from genima_core.arm import Arm
 from genima_core.geometry import from_quat_xyzw
 from genima_core.streaming.mirror import Mirroring
+from genima_ros.graph.packages import remedy
 from genima_ros.nodes.console import words
 from genima_ros.nodes.console.calls import Calls
 from genima_ros.nodes.console.desk import Html
@@ -25,16 +26,16 @@ FETCH_S = 20.0
 """Within which it comes there, from wherever it was."""
 ENGAGE_S = 3.0
 """Within which the teleop node begins, or says why not."""
-HANDLE_M = 0.22
+HANDLE_M = 0.3
 LED = (Mirroring.APPROACHING, Mirroring.MIRRORING)
 Send = Callable[[np.ndarray, float], object]
 
 
 class Phase(StrEnum):
-    IDLE = "idle"
+    IDLE = "Take over: a handle appears at the gripper, and the arm follows it when you drag it"
     FETCHING = "the leader goes to where the arm is"
     ENGAGING = "taking over"
-    LEADING = "drag the handle at the gripper"
+    LEADING = "drag the handle at the gripper; Pause, or closing this page, holds the arm"
 
 
 class LeadTab:
@@ -45,7 +46,7 @@ class LeadTab:
     """
 
     def __init__(self, server: viser.ViserServer, calls: Calls, arm: Arm, send: Send) -> None:
-        """`send(q, opening)` tells the simulated leader where to be."""
+        """`send(q, opening)` tells the leader where to be."""
         self._calls, self._arm, self._send = calls, arm, send
         self._phase, self._since_s = Phase.IDLE, 0.0
         self._owner: int | None = None
@@ -61,7 +62,7 @@ class LeadTab:
         group.on_click(lambda event: self._press(event.target.value, event.client_id))
         self._opening = gui.add_slider("gripper, %", 0, 100, 1, 100, hint="0: closed; 100: open")
         self._opening.on_update(lambda event: self._open(event.target.value / 100, event.client_id))
-        self._handle = server.scene.add_transform_controls("/handle", scale=HANDLE_M, visible=False)
+        self._handle = server.scene.add_transform_controls("/handle", scale=HANDLE_M, depth_test=False, visible=False)
         self._handle.on_update(self._on_drag)
         server.on_client_disconnect(lambda client: self._on_gone(client.client_id))
         self._thread = threading.Thread(target=self._solve, daemon=True)
@@ -100,7 +101,7 @@ class LeadTab:
 
     def _fetch(self, watch: Watch, now_s: float) -> None:
         if watch.q is None or watch.leader_q is None:
-            self._end("no leader is there: it runs in genima up teleop sim, or genima up sim leader:=true")
+            self._end("no leader is there: start the graph with leader:=true (genima up teleop sim has one)")
         elif np.abs(watch.leader_q - watch.q).max() < THERE_RAD:
             self._enter(Phase.ENGAGING)
             self._calls.ask("teleop", "engage")
@@ -153,8 +154,11 @@ class LeadTab:
             if wanted is None or lead is None:
                 continue
             if solver is None:
-                from genima_ros.nodes.console.handle import HandleSolver  # needs MuJoCo, and only here
-
+                try:
+                    from genima_ros.nodes.console.handle import HandleSolver  # needs MuJoCo, and only here
+                except ImportError as error:
+                    self._problem = f"the handle cannot lead: {error}; {remedy(error.name or '')}"
+                    continue
                 solver = HandleSolver(self._arm)
             q, why = solver.solve(wanted, lead[0], lead[1])
             self._problem = f"the arm stops at what is reachable: {why}" if why else ""

@@ -50,6 +50,7 @@ def _name(picture: np.ndarray, names: Sequence[str]) -> np.ndarray:
     height, width = picture.shape[0] // rows, picture.shape[1] // columns
     for i, name in enumerate(names):
         place = (i % columns) * width + 6, (i // columns) * height + 18
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(picture, name.replace("_", " "), place, LETTERS, LETTER_SCALE, colour, thickness, cv2.LINE_AA)
+        for shift, colour in ((1, (0, 0, 0)), (0, (255, 255, 255))):  # thicker letters would be wider as well
+            at = place[0] + shift, place[1] + shift
+            cv2.putText(picture, name.replace("_", " "), at, LETTERS, LETTER_SCALE, colour, 1, cv2.LINE_AA)
     return picture

@@ -3,7 +3,6 @@
 import hmac
 import io
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -17,10 +16,8 @@ from viser import _messages as viser_messages
 from websockets import Headers
 from websockets.http11 import Request, Response
 
-PORTS = range(8080, 8180)
-"""The first that is free, where none is asked for."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-EVERYWHERE = ("0.0.0.0", "::")
+from genima_ros.nodes.console.address import LOOPBACK, address_of, choose_port
+
 TOKEN_LETTERS = 12
 """At least, of a token that somebody chooses."""
 STOP_WHILE_TYPING = """
@@ -84,25 +81,9 @@ def choose_token(host: str, token: str) -> str:
     return token or ("" if host in LOOPBACK else secrets.token_hex(TOKEN_LETTERS))
 
 
-def choose_port(host: str, port: int) -> int:
-    """`port`, or for 0 the first that is free of PORTS; ValueError where it is taken or the host is not ours."""
-    for candidate in (port,) if port else PORTS:
-        try:
-            family = socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM)[0][0]
-            with socket.create_server((host, candidate), family=family):
-                return candidate
-        except OSError as error:
-            why = error.strerror or str(error)
-            if not isinstance(error, socket.gaierror) and (port == 0 and "in use" in why):
-                continue
-            remedy = "choose another with port, or 0 for one that is free; host is an address of this machine"
-            raise ValueError(f"the console cannot listen on {host} port {candidate} ({why}): {remedy}") from error
-    raise ValueError(f"ports {PORTS[0]} to {PORTS[-1]} are all in use: end what uses them, or choose another with port")
-
-
-def serve(host: str, port: int, token: str) -> tuple[viser.ViserServer, str]:
+def serve(host: str, port: int, token: str, wish: bool = False) -> tuple[viser.ViserServer, str]:
     """A server that runs, and the address to open; ValueError as `choose_token` and `choose_port` say."""
-    token, port = choose_token(host, token), choose_port(host, port)
+    token, port = choose_token(host, token), choose_port(host, port, wish)
     with _guarded(Guard(host, token)), redirect_stdout(io.StringIO()):  # its banner names an address without a token
         server = viser.ViserServer(host, port, verbose=False)
     if server.get_port() != port:  # viser takes the next one without a word
@@ -112,8 +93,7 @@ def serve(host: str, port: int, token: str) -> tuple[viser.ViserServer, str]:
     for kind in (viser_messages.ShareUrlRequest, viser_messages.ShareUrlDisconnect):
         server._websock_server.unregister_handler(kind)
     server._websock_server.queue_message(viser_messages.RunJavascriptMessage(STOP_WHILE_TYPING))
-    shown = socket.gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
-    return server, f"http://{shown}:{port}/{f'?token={token}' if token else ''}"
+    return server, address_of(host, port, token)
 
 
 @contextmanager

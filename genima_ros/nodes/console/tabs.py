@@ -1,10 +1,14 @@
 """Tabs of the desk: telling the graph what to do, and recording."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import viser
 
 from genima_core.sim.task import task_names
+from genima_core.types import Execution
 from genima_ros.nodes.console import words
 from genima_ros.nodes.console.calls import Calls
 from genima_ros.nodes.console.desk import Html, add_button, set_visible
@@ -15,20 +19,28 @@ SLOWEST = 0.01
 OWN_STEPS = "as trained"
 STEPS = (OWN_STEPS, "1", "2", "3", "5", "10")
 NOTHING = "nothing"
+TAKEN_S = 3.0
+"""Within this what was chosen has been taken or refused, and the diagnostics say which."""
 
 
 class Choice:
     """An input that shows what the graph says, unless somebody has just changed it."""
 
     def __init__(self, handle: viser.GuiInputHandle, choose: Callable[[object], object]) -> None:
-        self.handle, self._told = handle, handle.value
-        handle.on_update(lambda event: event.client is not None and choose(event.target.value))
+        self.handle, self._choose, self._told, self._chosen_s = handle, choose, handle.value, -math.inf
+        handle.on_update(self._on_choice)
 
     def follow(self, value: object) -> None:
-        """What the graph says now; only what is new there replaces what stands here."""
-        if value is None or value == self._told:
+        """What the graph says now; what was chosen and refused does not stay."""
+        waits = time.monotonic() - self._chosen_s < TAKEN_S
+        if value is None or value == self.handle.value or (waits and value == self._told):
             return
         self._told = self.handle.value = value
+
+    def _on_choice(self, event: viser.GuiEvent) -> None:
+        if event.client is not None:
+            self._chosen_s = time.monotonic()
+            self._choose(event.target.value)
 
 
 class TellTab:
@@ -47,6 +59,18 @@ class TellTab:
         steps = gui.add_dropdown("steps", STEPS, hint="denoising steps of a drawing")
         self._steps = Choice(
             steps, lambda value: calls.set("diffusion", "denoising_steps", 0 if value == OWN_STEPS else int(str(value)))
+        )
+        self._execution = Choice(
+            gui.add_dropdown(
+                "execution",
+                get_args(Execution),
+                hint="sync: rest, look, move; async: no pause; confirm: as sync, and each motion waits for your yes",
+            ),
+            lambda value: calls.set("streamer", "execution", value),
+        )
+        self._gate = Choice(
+            gui.add_checkbox("gate", False, hint="refuse drawings that cannot be this arm; three in a row pause it"),
+            lambda value: calls.set("controller", "gate", value),
         )
         with gui.add_folder("simulated cell") as self._cell:
             self._task = Choice(
@@ -76,9 +100,16 @@ class TellTab:
         self._perturb.follow(perturb if perturb is None or perturb in self._perturb.handle.options else NOTHING)
         steps = watch.says("diffusion", "steps")
         self._steps.follow(f"{steps:.0f}" if isinstance(steps, float) and steps else OWN_STEPS)
-        set_visible(self._steps.handle, watch.here("diffusion"))
-        if self._cell.visible != watch.here("sim"):
-            self._cell.visible = watch.here("sim")
+        self._execution.follow(watch.says("streamer", "execution"))
+        gate = watch.says("controller", "gate")
+        self._gate.follow(None if gate is None else gate == "true")
+        for handle, node in (
+            (self._steps.handle, "diffusion"),
+            (self._execution.handle, "controller"),
+            (self._gate.handle, "controller"),
+            (self._cell, "sim"),
+        ):
+            set_visible(handle, watch.here(node))
 
     def _on_known(self, event: viser.GuiEvent) -> None:
         if event.client is not None and event.target.value != OTHER:

@@ -2,12 +2,14 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
@@ -25,10 +27,8 @@ from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.messages.interfaces import Topic
 from genima_ros.messages.status import read_arm_status, read_diagnostics, read_status, values_of
+from genima_ros.nodes.base import GraphNode, unspun_node
 from genima_ros.nodes.markers_node import Drawn, locate
-
-if TYPE_CHECKING:
-    from genima_ros.nodes.base import GraphNode
 
 T = TypeVar("T")
 SILENT_S = 2.0
@@ -38,7 +38,8 @@ FORGOTTEN_S = 60.0
 """A node that has been gone for so long is not listed any more."""
 HISTORY_S, STEP_S = 30.0, 0.1
 """Of the plots."""
-KEPT_STATES = 400
+KEPT_STATES = 100
+"""Of as many looks: those of some seconds, as drawings take that long."""
 NOTES = 40
 
 
@@ -71,10 +72,13 @@ class Heard(Generic[T]):
 
 
 class Watch:
-    """Subscribes to the graph: to states always, to pictures and joints only while somebody looks (`look`)."""
+    """Subscribes to the graph: to states always, to pictures and joints only while somebody looks (`look`).
 
-    def __init__(self, node: "GraphNode[Any]", arm: Arm, look: Look, rig: CameraRig | None) -> None:
-        self._node, self.arm, self._look = node, arm, look
+    Of the latter only the newest message is taken, by `fetch`: unpacking all of them would be most of the node's work.
+    """
+
+    def __init__(self, node: GraphNode[Any], arm: Arm, look: Look, rig: CameraRig | None) -> None:
+        self._node, self.arm, self.drawn_as = node, arm, look
         self.rig = rig
         self.streamer: Heard[Status | None] = Heard(None)
         self.commander = ""
@@ -104,7 +108,8 @@ class Watch:
         self.leader_q: np.ndarray | None = None
         self.command: Heard[np.ndarray | None] = Heard(None)
         self._states: deque[tuple[float, np.ndarray]] = deque(maxlen=KEPT_STATES)
-        self._looked: list[Any] = []
+        self._inputs = unspun_node(f"{node.get_name()}_inputs", node.context, namespace=node.get_namespace())
+        self._looked: list[tuple[Subscription, Callable[[Any], object]]] = []
         for topic, take in (
             (interfaces.STREAMER_STATE, partial(self._on_status, self.streamer, State, "arm")),
             (interfaces.TELEOP_STATE, partial(self._on_status, self.teleop, Mirroring, "teleop")),
@@ -118,7 +123,10 @@ class Watch:
             (interfaces.CAMERA_RIG, self._on_rig),
             (interfaces.DIAGNOSTICS, self._on_diagnostics),
         ):
-            self._subscribe(topic, take)
+            node.subscribe(topic, take)
+
+    def close(self) -> None:
+        self._inputs.destroy_node()
 
     # ---- what follows from it
 
@@ -144,10 +152,11 @@ class Watch:
         if self.drawing is None or self.rig is None or not self._states:
             return None
         stamp_s = conversions.seconds(self.drawing.header.stamp)
-        _, q = min(self._states, key=lambda state: abs(state[0] - stamp_s))
+        stamps_s, states = zip(*self._states, strict=True)
+        q = np.array([np.interp(stamp_s, stamps_s, joint) for joint in np.transpose(states)])
         with self._node.using("drawing"):
             views = untile(conversions.image_to_rgb(self.drawing), len(self.rig.cameras))
-            return locate(views, self.rig, q, stamp_s, self._look)
+            return locate(views, self.rig, q, stamp_s, self.drawn_as)
         return None
 
     def following_error(self) -> float:
@@ -166,24 +175,32 @@ class Watch:
         if wanted == bool(self._looked):
             return
         if not wanted:
-            for subscription in self._looked:
-                self._node.destroy_subscription(subscription)
+            for subscription, _ in self._looked:
+                self._inputs.destroy_subscription(subscription)
             self._looked.clear()
+            self._states.clear()
             self.images.clear()
             self.drawing = self.leader_q = None
             return
         cameras = [] if self.rig is None else list(self.rig.names)
-        self._looked = [
-            self._subscribe(interfaces.JOINT_STATES, self._on_joint_state),
-            self._subscribe(interfaces.LEADER_JOINT_STATES, self._on_leader),
-            self._subscribe(interfaces.JOINT_COMMANDS, self._on_command),
-            self._subscribe(interfaces.ACTION_CHUNK, self._on_chunk),
-            self._subscribe(interfaces.TARGETS, lambda message: setattr(self, "drawing", message)),
-            *(self._subscribe(interfaces.camera_image(name), partial(self._on_image, name)) for name in cameras),
+        topics: list[tuple[Topic, Callable[[Any], object]]] = [
+            (interfaces.JOINT_STATES, self._on_joint_state),
+            (interfaces.GRIPPER_STATE, self._on_gripper),
+            (interfaces.LEADER_JOINT_STATES, self._on_leader),
+            (interfaces.JOINT_COMMANDS, self._on_command),
+            (interfaces.ACTION_CHUNK, self._on_chunk),
+            (interfaces.TARGETS, lambda message: setattr(self, "drawing", message)),
+            *((interfaces.camera_image(name), partial(self._on_image, name)) for name in cameras),
         ]
+        self._looked = [(interfaces.subscribe(self._inputs, topic, take), take) for topic, take in topics]
 
-    def _subscribe(self, topic: Topic, take: Any) -> Any:
-        return self._node.subscribe(topic, take)
+    def fetch(self) -> None:
+        """Takes what is new since the last time, of each topic the newest."""
+        for subscription, take in self._looked:
+            with subscription.handle:
+                taken = subscription.handle.take_message(subscription.msg_type, False)
+            if taken is not None:
+                take(taken[0])
 
     def _on_image(self, camera: str, message: Image) -> None:
         self.images[camera] = message
@@ -194,6 +211,11 @@ class Watch:
             self._states.append((conversions.seconds(message.header.stamp), self.q))
             if set(self.arm.gripper.joints) <= set(message.name):
                 self.opening = conversions.gripper_opening(message, self.arm.gripper)
+
+    def _on_gripper(self, message: JointState) -> None:
+        with self._node.using("gripper/state"):
+            (width_m,) = conversions.positions_by_name(message, (conversions.GRIPPER_JOINT,))
+            self.opening = self.arm.gripper.to_opening(float(width_m))
 
     def _on_leader(self, message: JointState) -> None:
         with self._node.using("leader/joint_states"):
@@ -229,6 +251,7 @@ class Watch:
         status = read_status(message, GateState)
         if status is None:
             return
+        self.fetch()
         if status.reason is Reason.DRAWING and self.drawing is not None:
             with self._node.using("drawing"):
                 self.refused = conversions.image_to_rgb(self.drawing)

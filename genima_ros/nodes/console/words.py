@@ -12,6 +12,7 @@ from genima_core.arm_status import Level
 from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.states import Commander, State
 from genima_core.targets.gate import GateState
+from genima_core.targets.look import TARGET_NAMES, Look
 from genima_core.types import ActionChunk
 from genima_ros.nodes.console.calls import Answer
 from genima_ros.nodes.console.watch import SILENT_S, Heard, Note, Watch
@@ -99,6 +100,13 @@ def proposal(chunk: ActionChunk, arm: Arm, instruction: str, waited_s: float) ->
     return box(f"{asked}<br>{goal}<br>{coloured(f'waits for {waited_s:.0f} s', DIM)}")
 
 
+def legend(look: Look, opening: float) -> str:
+    """What the drawn spheres mean."""
+    colours = ("#{:02x}{:02x}{:02x}".format(*colour.light) for colour in look.colours(opening))
+    parts = [f"{coloured('●', colour)} {name}" for name, colour in zip(TARGET_NAMES, colours, strict=True)]
+    return f"The agent draws where {', '.join(parts[:-1])} and {parts[-1]} should be next."
+
+
 def picture_caption(watch: Watch, rate_hz: float) -> str:
     drawn = "no drawing yet"
     if watch.drawing is not None:
@@ -110,7 +118,8 @@ def picture_caption(watch: Watch, rate_hz: float) -> str:
         drawn += f", {number(watch.says('diffusion', 'rate_hz'), '.1f', 'Hz')}"
     told = f"<b>{text(watch.instruction) or 'no instruction yet'}</b>"
     scene = f", scene {watch.scene}" if watch.scene is not None else ""
-    return box(f"{told}{scene}<br>pictures {rate_hz:.0f} Hz; {drawn}")
+    meaning = f"{legend(watch.drawn_as, watch.opening)}<br>" if watch.drawing is not None else ""
+    return box(f"{told}{scene}<br>{meaning}pictures {rate_hz:.0f} Hz; {drawn}")
 
 
 def joint_table(arm: Arm, q: np.ndarray | None, opening: float) -> str:
