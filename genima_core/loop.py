@@ -55,12 +55,14 @@ class ControlLoop:
     """Feed joint states, what the streamer wants, and drawings; `act` and `start` make the next chunk of a drawing.
 
     A drawing is acted upon with the joint state of its capture time: what the controller was trained on. The chunk is
-    stamped with that capture time. In **async** mode action 0 is due one step after the capture, so that actions whose
-    time has passed are skipped where the chunk is spliced in; but if the arm still is where it was captured, none has
-    passed, and action 0 is due one step from now; and the gripper opens or closes when that was announced first
-    (`GripperPlan`). In **sync** mode the arm waits: only a drawing captured after the
-    streamer came to rest is acted upon, and action 0 is due one step from now. If the chunk is refused, the streamer
-    still wants one and the next drawing is acted upon; nothing locks up when either side is restarted.
+    stamped with that capture time. Only what is captured after the streamer wanted a chunk is acted upon: in **sync**
+    mode after it came to rest, in **async** mode so long before the end of the present chunk that the next takes over
+    from it. (Where each drawing replaces the one before after a few actions, an arm hesitates at every grasp and cuts
+    every corner.) In sync mode action 0 is due one step from now, because the arm waits. In async mode it is due one
+    step after the capture, so that actions whose time has passed are skipped where the chunk is spliced in; but if the
+    arm still is where it was captured, none has passed, and action 0 is due one step from now; and the gripper opens or
+    closes when that was announced first (`GripperPlan`). If the chunk is refused, the streamer still wants one and the
+    next drawing is acted upon; nothing locks up when either side is restarted.
 
     With a gate, a drawing is checked before it is acted upon. One that fails is refused, and the next is waited for;
     `MOST_REFUSED` in a row pause the loop: no chunk follows, so the streamer brings the arm to rest, until `resume`;
@@ -98,10 +100,9 @@ class ControlLoop:
         self._states.append(_JointState(stamp_s, q, opening))
 
     def on_wanted(self, wanted: bool, now_s: float) -> None:
-        """Whether the streamer takes a chunk: in sync mode, whether the arm is at rest."""
+        """Whether the streamer wants a chunk of what is captured from now on."""
         if not wanted:
             self._wanted_since_s = self.proposal = None
-            self._gripper_plan.clear()
         elif self._wanted_since_s is None:
             self._wanted_since_s = now_s
 
@@ -167,7 +168,7 @@ class ControlLoop:
             return False
         if self._wanted_since_s is None or stamp_s <= self._used_s:
             return False
-        return self.execution == "async" or stamp_s >= self._wanted_since_s
+        return stamp_s >= self._wanted_since_s
 
     def act(self, drawing: np.ndarray, stamp_s: float, observation: np.ndarray | None = None) -> ActionChunk | None:
         """The chunk of a drawing (V, H, W, 3) uint8 captured at stamp_s; None if it is not due or the gate refuses it.
@@ -195,7 +196,7 @@ class ControlLoop:
         """The chunk that `act` made, to be sent now: with the time at which its first action is due."""
         moved = np.abs(self._states[-1].q - self._state_at(chunk.stamp_s).q).max() > STILL_RAD
         self._used_s = chunk.stamp_s
-        if self._wanted_since_s is not None and self.execution != "async":
+        if self._wanted_since_s is not None:
             # The streamer's answer is on its way; until then only a drawing of what comes after this chunk will do.
             self._wanted_since_s = now_s
         if self.execution != "async" or not moved:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 Execution = Literal["sync", "async", "confirm"]
-"""sync: execute a chunk, come to rest, look again; async: look and draw on, and splice in every new chunk; confirm: as
+"""sync: execute a chunk, come to rest, look again; async: look and draw on, and splice in the next chunk; confirm: as
 sync, but each chunk waits until a person approves of it."""
 
 SHORTEST_STEP_S, LONGEST_STEP_S = 1e-3, 10.0

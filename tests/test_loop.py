@@ -25,10 +25,11 @@ class Controller:
 
     def __init__(self):
         self.calls = []
+        self.openings = np.zeros(20)
 
     def act(self, targets, q, gripper, instruction):
         self.calls.append((q, gripper, instruction))
-        return q + 0.01 * np.arange(1, 21)[:, None], np.zeros(20)
+        return q + 0.01 * np.arange(1, 21)[:, None], self.openings
 
 
 class FakeGate:
@@ -72,10 +73,19 @@ def test_sync_acts_only_on_what_was_captured_at_rest_and_starts_one_step_from_no
 
 @pytest.mark.parametrize(("turned", "start_s"), [(0.1, 1.0), (0.01, 1.4)])
 def test_async_starts_at_the_capture_unless_the_arm_stands_still(turned, start_s):
-    loop = make_loop("async", wanted_s=3.0, states=((1.0, 0.0), (1.3, turned)))
+    loop = make_loop("async", wanted_s=0.9, states=((1.0, 0.0), (1.3, turned)))
+    assert not loop.is_due(0.89)
     sent = loop.start(loop.act(DRAWING, 1.0), 1.4)
     assert sent.start_s == pytest.approx(start_s + DT_S)
-    assert not loop.is_due(1.0) and loop.is_due(1.01)
+    assert not loop.is_due(1.39) and loop.is_due(1.41), "what is captured before this chunk began comes too early"
+
+
+def test_async_keeps_the_moment_of_a_grasp_that_was_announced():
+    loop = make_loop("async", wanted_s=0.9, states=((1.0, 0.0), (1.3, 0.1), (1.4, 0.2)))
+    loop.controller.openings = np.where(np.arange(20) < 12, 1.0, 0.0)
+    first = loop.start(loop.act(DRAWING, 1.0), 1.3)  # closes at 1.65
+    later = loop.start(loop.act(DRAWING, 1.4), 1.5)  # begins at 1.55, and would close at 2.15
+    assert first.gripper.sum() == 12 and later.gripper.sum() == 2
 
 
 @pytest.mark.parametrize("execution", ["sync", "async"])

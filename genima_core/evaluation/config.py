@@ -100,9 +100,9 @@ class Evaluation:
     perturb: str = ""
     """Perturbations, with commas (`genima tasks` lists them); all: together; each: none, one by one, and together."""
     execution: Literal["sync", "async"] = "sync"
-    """sync: execute a chunk, then look again; async: splice in every new chunk."""
+    """sync: execute a chunk, come to rest, look again; async: look and draw on, and splice in the next chunk."""
     execution_horizon: int = 0
-    """Actions of each chunk to execute in sync mode; 0 means all."""
+    """Actions of each chunk to execute before the next one; 0 means all."""
     latency_s: float | None = None
     """Simulated seconds from capture to chunk; by default 0 in sync mode, where the arm waits, and 0.2 in async."""
     gate: bool = False

@@ -16,7 +16,8 @@ class StreamerConfig:
 
     execution: Execution = "sync"
     execution_horizon: int = 0
-    """Actions of a chunk that sync mode executes before it wants the next; 0 means all."""
+    """Actions of a chunk to execute before the next one; 0 means all. In sync mode the arm rests then; in async mode
+    the next one is wanted so early that it comes about then, and the rest is executed where it does not come."""
 
     period_s: float = 0.02
     velocity_scale: float = 1.0

@@ -66,6 +66,11 @@ class ChunkPath:
         path._zero_s = self._zero_s + self._rate * since_s * (1 - rate)
         return path
 
+    def executed_s(self, actions: int) -> float:
+        """When so many actions are executed; 0 means all."""
+        due_s = self._as_planned[0] + self._ease_in_s + (actions - 1) * self.dt_s
+        return min(self.end_s, (due_s - self._zero_s) / self._rate) if actions else self.end_s
+
     def width_at(self, time_s: float) -> float | None:
         """Of the gripper, in m, by the action that the path is nearest to at time_s."""
         if self._widths_m is None:

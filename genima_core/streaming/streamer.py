@@ -68,6 +68,8 @@ class Streamer:
         self._blend = Blend(config.blend_acceleration, BLEND_SHORTEST_S, config.max_blend_s)
         self._width_m: float | None = None
         self._rest_since_s = self._accepted_stamp_s = self._accepted_at_s = -math.inf
+        self._latency_s = 0.0
+        """From the capture to the chunk, of the last one."""
         self._accepted = self._violations = 0
         self._rejected: Counter[Reason] = Counter()
         self._stops: Counter[Reason] = Counter()
@@ -174,7 +176,7 @@ class Streamer:
         self._accepted += 1
         self._accepted_at_s = now_s
         if isinstance(chunk, ActionChunk):
-            self._accepted_stamp_s = chunk.stamp_s
+            self._accepted_stamp_s, self._latency_s = chunk.stamp_s, max(0.0, now_s - chunk.stamp_s)
         return None
 
     def on_target(self, target: Target | Refusal, now_s: float) -> Refusal | None:
@@ -409,12 +411,22 @@ class Streamer:
             and self._watchdogs.find_hindrance() is None
         )
 
+    def _wants_next(self, playback: Playback) -> bool:
+        """Whether what is captured now will be a chunk just when it is to take over, in async mode.
+
+        A drawing is always under way when it is wanted, so that its chunk comes within one to two latencies.
+        """
+        if self.config.execution != "async" or not isinstance(path := playback.path, ChunkPath):
+            return self.config.execution == "async"
+        until_s = path.executed_s(self.config.execution_horizon)
+        return playback.time_s >= until_s - min(2 * self._latency_s, (until_s - path.start_s) / 2)
+
     def _command(self, restarted: bool) -> Command:
         state, why, playback, control = STATES[self._mode], self._why, self._playback, self._control
         if playback is None:
             return Command(state, why.kind, why.text, taken_over=control.taken_over)
         free = self._pending is None and not self._targets.active and not control.taken_over
-        wants_chunk = free and (self.config.execution == "async" or self._mode is Mode.HOLDING)
+        wants_chunk = free and (self._mode is Mode.HOLDING or self._wants_next(playback))
         return Command(
             state,
             why.kind,

@@ -65,7 +65,7 @@ def demo(
         seed: First scene.
         checkpoint: Folder with the trained models.
         out: Each run gets its own folder in here.
-        execution: sync: execute a chunk, then look again; async: splice in every new chunk.
+        execution: sync: execute a chunk, then look again; async: splice in the next chunk.
         timeout_s: Seconds an episode may take; unlike in `genima eval`, drawing takes time here.
         domain: ROS domain; by default one that is not in use, never that of a real cell.
         json: Another file for the summary.

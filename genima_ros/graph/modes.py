@@ -93,7 +93,7 @@ _PRACTICE = Argument(
 _CONFIG = Argument("config", str, "YAML file with further parameters", "")
 _RVIZ = Argument("rviz", bool, "show the graph in RViz (needs rviz2)", False)
 _EXECUTION = (
-    "sync: execute a chunk, then look again; async: splice in every new chunk; "
+    "sync: execute a chunk, then look again; async: splice in the next chunk; "
     "confirm: as sync, and each chunk waits for genima approve"
 )
 _LEADER = Argument(

@@ -99,6 +99,25 @@ def test_an_async_chunk_is_joined_when_it_is_due_and_past_actions_are_skipped(st
     assert bench.q[0] == pytest.approx(np.interp(bench.now_s, due_s, later[:, 0]), abs=0.005)
 
 
+@pytest.mark.parametrize(("horizon", "scale"), [(0, 1.0), (10, 1.0), (0, 0.5), (10, 0.5)])
+@pytest.mark.parametrize("latency_s", [0.1, 0.4])
+def test_async_wants_the_next_chunk_when_it_will_come_about_as_this_one_is_executed(started, horizon, scale, latency_s):
+    bench = started(execution="async", execution_horizon=horizon, velocity_scale=scale)
+    assert bench.last.wants_chunk, "it is at rest"
+    begin_s = bench.now_s
+    assert bench.send(HOME + np.linspace(0.0, 0.3, K)[:, None], age_s=latency_s) is None
+    first_s = begin_s - latency_s
+    executed_s = first_s + ((horizon or K) - 1) * 0.05 / scale
+    wanted_s = executed_s - min(2 * latency_s, (executed_s - first_s) / 2)
+    bench.step()
+    while not bench.last.wants_chunk:
+        bench.step()
+    assert bench.now_s == pytest.approx(max(wanted_s, begin_s), abs=0.03)
+    bench.run(1.0 / scale)
+    assert bench.last.wants_chunk, "it has not come; the rest is executed"
+    assert bench.q[0] == pytest.approx(HOME[0] + 0.3, abs=1e-3)
+
+
 def test_a_mismatch_between_chunks_is_made_up_smoothly(tracking, sweep, broken_limits):
     bench = tracking()
     ahead = sweep(0.6 + CHUNK_S) - 0.05 * np.array([1, -1, 1, -1, 1, -1, 1]) - 0.3 * CHUNK_S[:, None]
