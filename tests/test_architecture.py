@@ -32,7 +32,7 @@ LAYERS = (
     ("checkpoint",),
     ("policy", "preflight", "gripper_plan"),
     ("loop",),
-    ("importers",),
+    ("importers", "view"),
     ("environments",),
     ("evaluation",),
     ("genima_ros.share",),
@@ -71,6 +71,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "OpenGL": "pyrender",
     "PIL": "pillow",
+    "rerun": "rerun-sdk",
     "yaml": "pyyaml",
 }
 """Modules that are not called like what brings them."""

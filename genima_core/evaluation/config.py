@@ -121,6 +121,8 @@ class Evaluation:
     """Compile the drawing networks: faster drawings, a start that takes one or two minutes more."""
     video: Path | None = None
     """Folder for a video of each episode."""
+    record: Path | None = None
+    """New folder for a recording of each episode, which `genima view` shows."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

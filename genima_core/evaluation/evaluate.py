@@ -113,6 +113,8 @@ def _check(evaluation: Evaluation, tasks: tuple[str, ...]) -> Checkpoint:
     check_positive(evaluation, "timeout_s")
     for task in tasks:
         check_environment(task)
+    if evaluation.record is not None and evaluation.record.exists():
+        raise FileExistsError(f"--record {evaluation.record} is there already: name a new folder, or remove it")
     checkpoint = Checkpoint.open(evaluation.checkpoint)
     seeds = range(evaluation.seed, evaluation.seed + max(evaluation.episodes, evaluation.score_episodes))
     if trained_on := sorted(set(checkpoint.info.seeds) & set(seeds)):
@@ -154,6 +156,7 @@ def run(job: Job) -> Rollout | list[StateScore] | None:
     environment, true_targets = _kept.get(task, policy.checkpoint, choose(evaluation.perturb))
     gate = policy.checkpoint.gate() if evaluation.gate else None
     config = StreamerConfig(execution=evaluation.execution, execution_horizon=evaluation.execution_horizon)
+    name = f"{task.replace('/', '_')}_{seed}_{job.variant}"
     try:
         if job.scored:
             return score_scene(environment, policy, true_targets, seed, evaluation.instruction)
@@ -168,14 +171,14 @@ def run(job: Job) -> Rollout | list[StateScore] | None:
             evaluation.latency_s,
             record=evaluation.video is not None,
             wording=evaluation.instruction,
+            recording=None if evaluation.record is None else evaluation.record / name,
         )
     except NoSuchWording:
         return None
     if evaluation.video is not None:
         ending = "success" if rollout.success else "failure"
         evaluation.video.mkdir(parents=True, exist_ok=True)
-        name = f"{task.replace('/', '_')}_{seed}_{job.variant}_{ending}.mp4"
-        encode(evaluation.video / name, np.stack(rollout.frames), fps=FRAMES_PER_S, crf=20)
+        encode(evaluation.video / f"{name}_{ending}.mp4", np.stack(rollout.frames), fps=FRAMES_PER_S, crf=20)
     return replace(rollout, frames=[])
 
 

@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -65,6 +66,7 @@ def roll_out(
     latency_s: float | None = None,
     record: bool = False,
     wording: Wording = "seen",
+    recording: Path | None = None,
 ) -> Rollout:
     """Resets the environment to scene `seed` and runs the policy until success, or until the loop gives up.
 
@@ -78,6 +80,7 @@ def roll_out(
             and `ASYNC_LATENCY_S` in async mode.
         record: Keep pictures of the episode.
         wording: How the instruction is put.
+        recording: New folder for all that happens, in the form of `genima record`.
     """
     environment.reset(seed, wording=wording)
     draw, config = draw or policy.draw, config or StreamerConfig()
@@ -91,7 +94,7 @@ def roll_out(
     drawing: np.ndarray | None = None
     ending: Ending | None = None
     frames: list[np.ndarray] = []
-    hold, gripper, drawings = environment.q, environment.gripper, 0
+    hold, gripper, drawings, looks = environment.q, environment.gripper, 0, 0
 
     def timed(stage: str, call: Callable[..., T], *args: object) -> T:
         begin = time.perf_counter()
@@ -100,31 +103,51 @@ def roll_out(
         return result
 
     begin_s = environment.time_s
+    recorder = None
+    if recording is not None:
+        from genima_core.data.bags.simulated import SimulatedRecorder  # not at the top: nothing else needs its packages
+
+        about = environment.rig, environment.name, environment.instruction, seed, FRAMES_PER_S, begin_s
+        recorder = SimulatedRecorder(recording, *about)
     while ending is None:
         now_s = environment.time_s
         streamer.on_joint_state(JointState(environment.q, environment.dq, now_s), now_s)
         loop.on_joint_state(environment.q, environment.gripper, now_s)
         command = timed("stream", streamer.step, now_s)
         loop.on_wanted(command.wants_chunk, now_s)
+        if recorder is not None:
+            recorder.on_joint_state(environment.q, environment.dq, environment.gripper, now_s)
+            recorder.on_command(command, now_s)
         if observation is None and loop.is_due(now_s):
             observation = timed("observe", environment.observe)
             drawing = timed("draw", draw, observation, seed * 1000 + drawings)
             drawings += 1
         if observation is not None and now_s >= observation.stamp_s + latency_s - 1e-9:
             chunk = timed("act", loop.act, drawing, observation.stamp_s, observation.views(environment.rig.names))
+            if recorder is not None and drawing is not None:
+                recorder.on_drawing(drawing, observation.stamp_s, now_s)
+                recorder.on_gate(loop.status, now_s)
             if chunk is not None:
-                streamer.on_chunk(loop.start(chunk, now_s), now_s)
+                chunk = loop.start(chunk, now_s)
+                streamer.on_chunk(chunk, now_s)
+                if recorder is not None:
+                    recorder.on_chunk(chunk, now_s)
             observation = None
-        if record and drawing is not None and now_s >= begin_s + len(frames) / FRAMES_PER_S - 1e-6:
-            frames.append(
-                np.hstack([tile([environment.render(name) for name in environment.rig.names]), tile(drawing)])
-            )
+        if (record or recorder is not None) and now_s >= begin_s + looks / FRAMES_PER_S - 1e-6:
+            looks += 1
+            views = {name: environment.render(name) for name in environment.rig.names}
+            if record and drawing is not None:
+                frames.append(np.hstack([tile(list(views.values())), tile(drawing)]))
+            if recorder is not None:
+                recorder.on_images(views, now_s)
         hold = command.q if command.q is not None else hold
         if command.gripper_width_m is not None:
             gripper = environment.arm.gripper.to_opening(command.gripper_width_m)
         environment.step(hold, gripper, config.period_s)
         stuck = loop.paused and command.state is State.HOLDING
         ending = find_ending(environment.success(), environment.time_s - begin_s, timeout_s, stuck)
+    if recorder is not None:
+        recorder.finish(ending == "success", environment.time_s)
     counted = streamer.statistics(environment.time_s)
     stops, rejected = ({str(why): n for why, n in counts.items()} for counts in (counted.stops, counted.rejected))
     duration_s, violations, reason = environment.time_s - begin_s, counted.limit_violations, loop.status.text

@@ -3,8 +3,6 @@
 The fragment that ships with the meshes shifts joint 6 and places the hand differently, so the tree is our own.
 """
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from genima_core import geometry, gl  # noqa: F401  (gl selects the GL backend before mujoco loads)
 from genima_core.arm import FINGER_Z_M, Arm
+from genima_core.sim.meshes import mesh_folder
 
 import mujoco  # isort: skip
 from mujoco import mjtGeom as Geom, mjtJoint as Joint  # isort: skip
@@ -126,17 +125,3 @@ def _add_servo(spec: mujoco.MjSpec, joint: str, kp: float, kv: float, force: flo
     actuator.ctrllimited, actuator.ctrlrange = True, limits
     actuator.forcelimited, actuator.forcerange = True, [-force, force]
     actuator.set_to_position(kp=kp, kv=kv)
-
-
-def mesh_folder() -> Path:
-    """Folder with ``visual/`` and ``collision/`` STL files of the Panda; RuntimeError where they are not installed."""
-    # Found without importing it: the import would load a whole reinforcement-learning stack.
-    spec = find_spec("gymnasium_robotics")
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(
-            "the Panda's meshes come with gymnasium-robotics, which is not installed: pip install 'genima_ros[sim]'"
-        )
-    folder = Path(spec.submodule_search_locations[0], "envs/assets/kitchen_franka/franka_assets/meshes")
-    if not folder.is_dir():
-        raise RuntimeError(f"gymnasium-robotics has no Panda meshes at {folder}; install version 1.4.2")
-    return folder

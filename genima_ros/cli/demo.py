@@ -76,6 +76,7 @@ def demo(
     from genima_core.checkpoint import Checkpoint  # not at the top: `--help` answers at once, and works without ROS
     from genima_ros.clients.demo_film import write_films
     from genima_ros.clients.demo_observer import DemoObserver
+    from genima_ros.clients.demo_recording import DemoRecorder
     from genima_ros.clients.running import start, wait_ready
 
     opened = Checkpoint.open(find_checkpoint(checkpoint))
@@ -97,11 +98,15 @@ def demo(
         wait_ready(running, observer, READY_S)
         print(f"all nodes are ready after {time.monotonic() - began_s:.0f} s", flush=True)
         memory = Memory(running)
+        recorder = DemoRecorder(observer.node, rig, observer.parameters("sim", ("fps",), CALL_S)["fps"])
+        stack.callback(recorder.close)
         results, films = [], []
         for scene, name in enumerate((name for name in tasks for _ in range(episodes)), seed):
             observer.set_parameters("sim", CALL_S, task=name)
             reset(observer)
+            recorder.begin(name, observer.instruction, scene)
             result, episode = run_episode(observer, running, memory, timeout_s)
+            recorder.end(result["success"])
             results.append({"task": name, "scene": scene, **result})
             films.append((f"{name}_{scene}", episode, result["success"]))
             print(
@@ -119,7 +124,8 @@ def demo(
             "seeds": [result["scene"] for result in results],
             "wall_s": time.monotonic() - began_s,
         }
-    write_films(folder, films)  # only now: encoding would take the processors from the nodes
+    recorder.write(folder / "recordings")  # only now: encoding would take the processors from the nodes
+    write_films(folder, films)
     for file in (folder / "summary.json", json):
         write_json(file, summary)
     drawings, chunks = (sum(result[key] for result in results) for key in ("drawings", "chunks"))
@@ -251,7 +257,8 @@ def print_summary(summary: dict, folder: Path) -> None:
 look at
   {folder}/demo.gif, episode_*.mp4  left what the cameras see, right the targets drawn onto it
   {folder}/episode_*_targets_*.png  the drawings that were followed
-  {folder}/summary.json             all measurements""",
+  {folder}/summary.json             all measurements
+  genima view {folder}              all of it on a timeline, with the arm in 3-D""",
         flush=True,
     )
 

@@ -78,7 +78,7 @@ class DemoObserver(Observer):
     def __init__(self, domain: int, cameras: tuple[str, ...]) -> None:
         super().__init__(domain, "demo_observer")
         self.episode: Episode | None = None
-        self._instruction = ""
+        self.instruction = ""
         self.joint_stamp_s = 0.0
         """Of the newest joint state."""
         self.drawing_latencies_s: list[float] = []
@@ -98,12 +98,12 @@ class DemoObserver(Observer):
         self.listen(interfaces.ACTION_CHUNK, self._on_chunk)
         self.listen(interfaces.JOINT_COMMANDS, self._on_command)
         self.listen(interfaces.SUCCESS, self._on_success)
-        self.listen(interfaces.INSTRUCTION, lambda message: setattr(self, "_instruction", message.data))
+        self.listen(interfaces.INSTRUCTION, lambda message: setattr(self, "instruction", message.data))
         self.listen(interfaces.JOINT_STATES, lambda m: setattr(self, "joint_stamp_s", seconds(m.header.stamp)))
 
     def begin_episode(self) -> Episode:
         self._drawings.clear()
-        self.episode = Episode(time.monotonic(), self.joint_stamp_s, self._instruction)
+        self.episode = Episode(time.monotonic(), self.joint_stamp_s, self.instruction)
         return self.episode
 
     def arm_is_quiet(self) -> bool:

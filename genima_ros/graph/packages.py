@@ -17,6 +17,7 @@ _DISTRIBUTIONS = {
     "OpenGL": "pyrender",
     "PIL": "pillow",
     "rclpy": "ros-jazzy-rclpy",
+    "rerun": "rerun-sdk",
     "yaml": "pyyaml",
 }
 """Modules that are not called like the distribution that brings them."""

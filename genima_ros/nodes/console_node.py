@@ -12,6 +12,7 @@ from std_msgs.msg import String
 
 from genima_core.checkpoint import Checkpoint
 from genima_core.config import check_within
+from genima_core.targets.locate import Drawn
 from genima_core.targets.look import OURS, TARGET_NAMES
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.checks import find_instruction_fault
@@ -25,7 +26,6 @@ from genima_ros.nodes.console.scene import Scene
 from genima_ros.nodes.console.server import serve
 from genima_ros.nodes.console.tabs import RecordTab, TellTab
 from genima_ros.nodes.console.watch import Watch
-from genima_ros.nodes.markers_node import Drawn
 
 GRIPPER = TARGET_NAMES.index("gripper")
 IDLE_EVERY = 5

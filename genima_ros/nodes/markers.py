@@ -1,6 +1,6 @@
 """Markers for RViz from core types, all in one frame and gone when not renewed; and the simulated arm in these."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from genima_core.arm import FINGER_Z_M, FRAMES, Arm
-from genima_core.geometry import make_transform, to_quat_xyzw
+from genima_core.arm import Arm
+from genima_core.geometry import to_quat_xyzw
+from genima_core.sim.meshes import mesh_folder, mesh_poses
 
 Colour = tuple[float, float, float]
 """Red, green, blue from 0 to 1."""
@@ -83,23 +84,9 @@ def robot_markers(arm: Arm, q: np.ndarray, opening: float, stamp: Time) -> Marke
 
     The meshes are named by their place on this machine: RViz must run on it.
     """
-    from genima_core.sim.arm import mesh_folder  # not at the top: other markers need no MuJoCo
-
     folder, builder = mesh_folder() / "visual", MarkerBuilder(arm.base_frame, stamp, Duration())
     markers = [
         builder.mesh("robot", i, T_base_mesh, (folder / f"{mesh}.stl").as_uri(), WHITE)
         for i, (mesh, T_base_mesh) in enumerate(mesh_poses(arm, q, opening))
     ]
     return MarkerArray(markers=markers)
-
-
-def mesh_poses(arm: Arm, q: np.ndarray, opening: float) -> Iterator[tuple[str, np.ndarray]]:
-    """Name of each mesh and its pose in the base frame."""
-    frames = dict(zip(FRAMES, arm.forward_kinematics(q), strict=True))
-    yield "link0", np.eye(4)
-    for i in range(1, 8):
-        yield f"link{i}", frames[f"joint{i}"]
-    yield "hand", frames["hand"]
-    for side in (1.0, -1.0):  # the second finger is the first one, turned by half a turn about the hand's z axis
-        position = np.array([0.0, side * opening * arm.gripper.max_width_m / 2, FINGER_Z_M])
-        yield "finger", frames["hand"] @ make_transform(np.diag([side, side, 1.0]), position)

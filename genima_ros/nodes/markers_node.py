@@ -19,10 +19,10 @@ from genima_core.checkpoint import Checkpoint
 from genima_core.geometry import transform_points
 from genima_core.pixels import untile
 from genima_core.streaming.states import Refusal, Status
-from genima_core.targets.detect import find_centres
 from genima_core.targets.gate import GateState
+from genima_core.targets.locate import Drawn, locate
 from genima_core.targets.look import OURS, TARGET_NAMES, Look
-from genima_core.targets.triangulation import camera_poses, triangulate
+from genima_core.targets.triangulation import camera_poses
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
 from genima_ros.messages.status import read_status
@@ -35,7 +35,6 @@ STATE_STEP_S = 0.005
 """Between those: they reach back 2.5 s also where an arm tells its state at 1 kHz."""
 GATE_LETTERS, GATE_COLUMNS = 240, 36
 """Of the gate's reasons, and of a line: RViz breaks none by itself, and cuts off at both ends what is too wide."""
-GRIPPER = TARGET_NAMES.index("gripper")
 FAINTEST = 0.15
 DRAWN_ALPHA = 0.35
 AXIS_RADII = 2.5
@@ -48,18 +47,6 @@ FRUSTUM_M = 0.12
 AXIS_M = 0.06
 GREY = (0.75, 0.75, 0.8)
 EDGES = ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1))
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Targets found in a drawing."""
-
-    points: np.ndarray
-    """(4, 3) m in the base frame; NaN where fewer than two views show one."""
-    opening: float
-    """1 or 0, by the colour of the gripper's sphere."""
-    stamp_s: float
-    """When its pictures were captured."""
 
 
 @dataclass(frozen=True)
@@ -159,17 +146,6 @@ class MarkersNode(GraphNode[MarkersParameters]):
 def gate_words(status: Status) -> str:
     """The gate's state in lines that fit into the picture."""
     return textwrap.fill(textwrap.shorten(f"gate {status}", GATE_LETTERS, placeholder=" ..."), GATE_COLUMNS)
-
-
-def locate(drawing: np.ndarray, rig: CameraRig, q: np.ndarray, stamp_s: float, look: Look = OURS) -> Drawn:
-    """The targets of a drawing (views, H, W, 3) uint8, drawn while the arm was at q (7,) rad.
-
-    The gripper is open or closed as more of the views show it.
-    """
-    closed, opened = (find_centres(drawing, gripper_open, look=look) for gripper_open in (False, True))
-    views = [np.isfinite(centres[:, GRIPPER]).all(axis=-1).sum() for centres in (closed, opened)]
-    opening = float(views[1] >= views[0])
-    return Drawn(triangulate(rig, camera_poses(rig, q), opened if opening else closed), opening, stamp_s)
 
 
 def planned_markers(

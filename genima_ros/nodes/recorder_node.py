@@ -30,7 +30,8 @@ class RecorderNode(GraphNode[RecorderParameters]):
     Publishes: recording (Bool, latched), diagnostics (twice a second and after each episode: every stream, disk,
     session).
     Subscribes: <camera>/color/image_raw, <camera>/color/camera_info, joint_states, leader/joint_states, joint_commands,
-    gripper/command, gripper/state, approval, instruction, success, scene, camera_rig, streamer_state (who commands).
+    gripper/command, gripper/state, approval, instruction, success, scene, camera_rig, streamer_state (who commands),
+    targets/image, action_chunk, gate.
     Stored are the bytes as received; log_time is when the middleware received them, publish_time when they were
     captured (by the header), or sent if there is no header.
     Services: ~/start, ~/stop, ~/discard, ~/rerecord (Trigger), ~/label (SetBool, true for success).

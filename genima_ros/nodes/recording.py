@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from genima_core.data.bags.messages import Message, header_stamp_ns
-from genima_core.data.bags.recording import RecordingConfig, free_bytes
+from genima_core.data.bags.recording import DRAWINGS, RecordingConfig, free_bytes, is_picture
 from genima_core.data.bags.stamps import StreamMeter
 from genima_core.files import check_name
 from genima_core.timing import stamp_problem
@@ -43,6 +43,7 @@ LATCHED = {
     "scene": interfaces.SCENE,
     "camera_rig": interfaces.CAMERA_RIG,
     "streamer_state": interfaces.STREAMER_STATE,
+    "gate": interfaces.GATE,
 }
 MOTION = {
     "joint_states": interfaces.JOINT_STATES,
@@ -51,6 +52,8 @@ MOTION = {
     "joint_commands": interfaces.JOINT_COMMANDS,
     "gripper_command": interfaces.GRIPPER_COMMAND,
     "approval": interfaces.APPROVAL,
+    "action_chunk": interfaces.ACTION_CHUNK,
+    DRAWINGS: interfaces.TARGETS,
 }
 JOINTS = ("joint_states", "leader_joint_states")
 REMEDIES = {
@@ -110,9 +113,14 @@ class RecorderParameters(RecordingConfig, ArmParameters):
 
     @property
     def streams(self) -> dict[str, Topic]:
-        images = {f"camera/{name}": interfaces.camera_image(name) for name in self.cameras}
-        infos = {f"camera_info/{name}": interfaces.camera_info(name) for name in self.cameras}
-        return {**LATCHED, **MOTION, **infos, **images}
+        return streams_of(self.cameras)
+
+
+def streams_of(cameras: Iterable[str]) -> dict[str, Topic]:
+    """Role to the topic that is recorded for it."""
+    images = {f"camera/{name}": interfaces.camera_image(name) for name in cameras}
+    infos = {f"camera_info/{name}": interfaces.camera_info(name) for name in cameras}
+    return {**LATCHED, **MOTION, **infos, **images}
 
 
 def name_of(role: str) -> str:
@@ -174,7 +182,7 @@ class StreamInputs:
 
     def _subscribe(self, role: str, reliability: ReliabilityPolicy):
         topic = self._streams[role]
-        rate_hz = self._fps if role.startswith("camera") else FASTEST_HZ
+        rate_hz = self._fps if role.startswith("camera") or is_picture(role) else FASTEST_HZ
         depth = max(10, round(QUEUE_S * rate_hz))
         own = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability)
         qos = topic.qos if is_latched(topic.qos) else own

@@ -19,7 +19,6 @@ from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.messages.status import status_to_message
 from genima_ros.nodes.base import GraphNode
 from genima_ros.nodes.console.pictures import compose
-from genima_ros.nodes.console.scene import coarsen
 from genima_ros.nodes.console_node import ConsoleNode
 from genima_ros.nodes.controller_node import ControllerParameters
 from genima_ros.nodes.sim_node import SimParameters, check_scene
@@ -323,14 +322,3 @@ def test_the_drawing_is_blended_over_the_views_or_beside_them():
     assert beside[100, 100] == pytest.approx(100) and beside[100, 400] == pytest.approx(200)
     missing = compose({"a": image(100)}, names, None, 0.5, False)
     assert missing[100, 200].max() == 100 and missing[400, 400].max() < 50
-
-
-def test_a_coarse_mesh_stays_within_a_cell_of_the_fine_one(rng):
-    points = rng.uniform(-0.1, 0.1, (2000, 3))
-    faces = rng.integers(0, 2000, (5000, 3))
-    vertices, kept = coarsen(points, faces, 0.02)
-    assert len(vertices) < len(points) and kept.max() < len(vertices)
-    corners = vertices[kept]
-    assert (corners[:, 0] != corners[:, 1]).any(axis=1).all()
-    nearest = np.linalg.norm(points[:, None] - vertices[None], axis=-1).min(axis=1)
-    assert nearest.max() < 0.02 * np.sqrt(3)

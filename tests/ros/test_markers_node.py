@@ -14,6 +14,7 @@ from genima_core.pixels import tile
 from genima_core.streaming.states import Reason, Status
 from genima_core.targets.draw import over_observation
 from genima_core.targets.gate import GateState
+from genima_core.targets.locate import locate
 from genima_core.targets.look import OURS, TARGET_NAMES
 from genima_core.targets.triangulation import camera_poses
 from genima_core.types import ActionChunk
@@ -29,7 +30,6 @@ from genima_ros.nodes.markers_node import (
     drawn_markers,
     frustum,
     gate_words,
-    locate,
     planned_markers,
 )
 

@@ -23,6 +23,8 @@ POLL_S = 0.01
 FLUSH_S = 0.5
 """Everything older than this survives the end of the process."""
 MEGABYTE = 10**6
+DRAWINGS = "targets"
+"""Role of what the agent draws."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class RecordingConfig(QualityBounds):
     """Space to be left on the disk: the recording stops when there is less."""
     queue_mb: float = 256.0
     """Messages that may wait for the disk; more are lost, and counted."""
+
+
+def is_picture(role: str) -> bool:
+    """Whether messages of this role are stored as JPEG."""
+    return role == DRAWINGS or role.startswith("camera/")
 
 
 def free_bytes(folder: Path) -> int:
@@ -81,7 +88,7 @@ class EpisodeRecorder:
         self.folder = folder
         self._arriving = {topic: role for role, topic in info.streams.items()}
         stored = {
-            role: f"{topic}/compressed" if role.startswith("camera/") and config.images == "jpeg" else topic
+            role: f"{topic}/compressed" if is_picture(role) and config.images == "jpeg" else topic
             for role, topic in info.streams.items()
         }
         self.info = replace(info, streams=stored, fps=config.fps, suspect=(UNFINISHED,))
@@ -197,7 +204,7 @@ class EpisodeRecorder:
         if self.problem:
             return
         role, image, stored = self._arriving.get(message.topic, ""), None, message
-        if role.startswith("camera/"):
+        if is_picture(role):
             image = messages.image_or_error(message.data, message.type)
             if message.type == messages.IMAGE and self._config.images == "jpeg" and not isinstance(image, ValueError):
                 try:
@@ -206,7 +213,8 @@ class EpisodeRecorder:
                 except ValueError:
                     pass  # written as it came; the meter counts it as unreadable
         self._writer.write(*stored)
-        self._meter.add(role, message.data, message.published_ns, message.received_ns, image)
+        if role != DRAWINGS:  # nobody judges them, and they come when they are finished
+            self._meter.add(role, message.data, message.published_ns, message.received_ns, image)
 
     def _flush_if_due(self) -> None:
         now_s = time.monotonic()

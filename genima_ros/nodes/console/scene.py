@@ -9,16 +9,14 @@ from sensor_msgs.msg import Image
 
 from genima_core.arm import FRAMES, Arm
 from genima_core.geometry import to_quat_wxyz
+from genima_core.sim.meshes import coarse_meshes, mesh_poses
+from genima_core.targets.locate import Drawn
 from genima_core.targets.look import TARGET_NAMES, Look
 from genima_core.targets.triangulation import camera_poses
 from genima_core.types import ActionChunk
 from genima_ros.messages.conversions import image_to_rgb
 from genima_ros.nodes.console.watch import Watch
-from genima_ros.nodes.markers import mesh_poses
-from genima_ros.nodes.markers_node import Drawn
 
-CELL_M = 0.008
-"""Vertices of the meshes that lie in one cube of this size become one: a browser without a GPU shows them fluently."""
 MOVED_RAD = 5e-4
 ARM_COLOUR, SKELETON_COLOUR, CAMERA_COLOUR = (222, 226, 230), (200, 205, 210), (150, 160, 175)
 ARM_OPACITY = 0.6
@@ -69,22 +67,10 @@ class Scene:
             self._show_drawn(drawn, watch.now_s)
 
     def _add_links(self) -> list[viser.SceneNodeHandle]:
-        """The arm's meshes as coarse ones; none where what brings them is not installed, then lines stand for it."""
-        try:
-            import trimesh
-
-            from genima_core.sim.arm import mesh_folder  # not at the top: on a real cell nothing else needs MuJoCo
-        except ImportError:
-            return []
-        links, shapes = [], {}
-        for i, (name, _) in enumerate(mesh_poses(self._arm, self._arm.home, 1.0)):
-            if name not in shapes:
-                mesh = trimesh.load_mesh(mesh_folder() / "visual" / f"{name}.stl")
-                shapes[name] = coarsen(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-            vertices, faces = shapes[name]
-            look = {"color": ARM_COLOUR, "opacity": ARM_OPACITY, "flat_shading": True}
-            links.append(self._api.add_mesh_simple(f"/arm/{i}", vertices, faces, **look))
-        return links
+        """The arm's meshes; none where what brings them is not installed, then lines stand for it."""
+        look = {"color": ARM_COLOUR, "opacity": ARM_OPACITY, "flat_shading": True}
+        shapes = enumerate(coarse_meshes(self._arm))
+        return [self._api.add_mesh_simple(f"/arm/{i}", *shape, **look) for i, shape in shapes]
 
     def _move_arm(self, q: np.ndarray, opening: float) -> None:
         still = self._q is not None and np.abs(q - self._q).max() < MOVED_RAD and abs(opening - self._opening) < 1e-3
@@ -176,16 +162,3 @@ class Scene:
 
 def place(node: viser.SceneNodeHandle, T_base_node: np.ndarray) -> None:
     node.position, node.wxyz = T_base_node[:3, 3], to_quat_wxyz(T_base_node)
-
-
-def coarsen(vertices: np.ndarray, faces: np.ndarray, cell_m: float = CELL_M) -> tuple[np.ndarray, np.ndarray]:
-    """A mesh (N, 3), (M, 3) with the vertices of each cube of this size put together."""
-    cells, owner, counts = np.unique(np.round(vertices / cell_m), axis=0, return_inverse=True, return_counts=True)
-    owner = owner.ravel()
-    middles = np.zeros((len(cells), 3))
-    np.add.at(middles, owner, vertices)
-    corners = owner[faces]
-    a, b, c = corners.T
-    whole = corners[(a != b) & (b != c) & (c != a)]
-    _, first = np.unique(np.sort(whole, axis=1), axis=0, return_index=True)
-    return (middles / counts[:, None]).astype(np.float32), whole[first].astype(np.uint32)

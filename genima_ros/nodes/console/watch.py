@@ -21,6 +21,7 @@ from genima_core.pixels import untile
 from genima_core.streaming.mirror import Mirroring
 from genima_core.streaming.states import Reason, Refusal, State, Status
 from genima_core.targets.gate import GateState
+from genima_core.targets.locate import Drawn, locate
 from genima_core.targets.look import Look
 from genima_core.types import ActionChunk
 from genima_ros.messages import conversions, interfaces
@@ -28,7 +29,6 @@ from genima_ros.messages.checks import find_instruction_fault
 from genima_ros.messages.interfaces import Topic
 from genima_ros.messages.status import read_arm_status, read_diagnostics, read_status, values_of
 from genima_ros.nodes.base import GraphNode, unspun_node
-from genima_ros.nodes.markers_node import Drawn, locate
 
 T = TypeVar("T")
 SILENT_S = 2.0
