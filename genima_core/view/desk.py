@@ -4,7 +4,7 @@ import rerun.blueprint as rrb
 
 from genima_core.view.log import ABOUT, DRAWING, ERROR, GRIPPER, JOINTS, LOG, SKEW, STATES, TIMELINE, WORLD, camera_path
 
-EYE_M, LOOK_AT_M = (1.75, 1.15, 1.05), (0.25, 0.0, 0.35)
+EYE_M, LOOK_AT_M = (1.5, 0.95, 0.85), (0.25, 0.0, 0.3)
 DARK = (24, 26, 30)
 
 
@@ -21,9 +21,9 @@ def lay_out(cameras: tuple[str, ...], drawn: bool) -> rrb.Blueprint:
     numbers = rrb.Vertical(
         rrb.TimeSeriesView(origin=JOINTS, name="joints, rad: measured thick, commanded thin", plot_legend=_HIDDEN),
         rrb.Horizontal(
-            rrb.TimeSeriesView(origin=GRIPPER, name="gripper, 0 closed to 1 open", plot_legend=_CORNER),
+            rrb.TimeSeriesView(origin=GRIPPER, name="gripper, 1 is open", plot_legend=_CORNER),
             rrb.TimeSeriesView(origin=ERROR, name="following error, rad", plot_legend=_HIDDEN),
-            rrb.TimeSeriesView(origin=SKEW, name="pictures after the first camera's, ms", plot_legend=_CORNER),
+            rrb.TimeSeriesView(origin=SKEW, name="skew to the first camera, ms", plot_legend=_CORNER),
         ),
         row_shares=[3, 2],
     )
@@ -32,7 +32,7 @@ def lay_out(cameras: tuple[str, ...], drawn: bool) -> rrb.Blueprint:
         rrb.Tabs(
             rrb.TextDocumentView(origin=ABOUT, name="this episode"), rrb.TextLogView(origin=LOG, name="what was said")
         ),
-        row_shares=[2, 3],
+        row_shares=[1, 1],
     )
     return rrb.Blueprint(
         rrb.Vertical(
@@ -40,9 +40,9 @@ def lay_out(cameras: tuple[str, ...], drawn: bool) -> rrb.Blueprint:
             rrb.Horizontal(numbers, words, column_shares=[3, 2]),
             row_shares=[3, 2],
         ),
-        rrb.BlueprintPanel(state="collapsed"),
+        rrb.BlueprintPanel(state="expanded"),  # the list of episodes
         rrb.SelectionPanel(state="collapsed"),
-        rrb.TimePanel(state="collapsed", timeline=TIMELINE),
+        rrb.TimePanel(state="collapsed", timeline=TIMELINE, play_state="paused"),
     )
 
 

@@ -16,6 +16,8 @@ from genima_core.targets.triangulation import camera_poses
 from genima_core.types import ActionChunk
 
 TIMELINE = "capture_time"
+SIMULATED_NS = 10**17
+"""Smaller times, before 1973, are those of a simulation that began at 0, and are shown as seconds."""
 WORLD, DRAWING, JOINTS, GRIPPER, ERROR, SKEW, STATES, LOG, ABOUT = (
     *("/world", "/drawing", "/joints", "/gripper", "/following_error", "/skew", "/states", "/log", "/about"),
 )
@@ -164,11 +166,17 @@ class EpisodeLog:
         self._columns(path, times_ns, columns.partition([values.shape[1]] * len(values)))
 
     def _columns(self, path: str, times_ns: np.ndarray, columns: rr.ComponentColumnList) -> None:
-        times = rr.TimeColumn(TIMELINE, timestamp=times_ns.astype("datetime64[ns]"))
+        if times_ns[0] < SIMULATED_NS:
+            times = rr.TimeColumn(TIMELINE, duration=times_ns.astype("timedelta64[ns]"))
+        else:
+            times = rr.TimeColumn(TIMELINE, timestamp=times_ns.astype("datetime64[ns]"))
         self._stream.send_columns(path, [times], columns)
 
     def _at(self, time_ns: int, path: str, what: rr.AsComponents) -> None:
-        self._stream.set_time(TIMELINE, timestamp=np.datetime64(time_ns, "ns"))
+        if time_ns < SIMULATED_NS:
+            self._stream.set_time(TIMELINE, duration=np.timedelta64(time_ns, "ns"))
+        else:
+            self._stream.set_time(TIMELINE, timestamp=np.datetime64(time_ns, "ns"))
         self._stream.log(path, what)
 
     def _static(self, path: str, what: rr.AsComponents) -> None:

@@ -85,7 +85,9 @@ def _of_recordings(bags: Sequence[Path], numbers: Sequence[int], left_out: list[
             continue
         failed, suspect = about.info.label == "failure", bool(about.info.suspect)
         write = partial(recordings.write, about)
-        found.append(Shown(number, folder.name, failed, suspect, about.rig, about.drawn, write))
+        task = about.info.task
+        name = f"{folder.name}, {task}" if task and task not in folder.name else folder.name
+        found.append(Shown(number, name, failed, suspect, about.rig, about.drawn, write))
     return found
 
 

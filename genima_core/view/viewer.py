@@ -48,9 +48,12 @@ Say = Callable[[Brought], None]
 
 
 def bring(episodes: Sequence[Shown], sink: Sink, say: Say) -> list[Brought]:
-    """One after the other. Of one that turns out to be damaged there is nothing, or what could be read of it."""
+    """One after the other, the first one last: the viewer opens what came last.
+
+    Of one that turns out to be damaged there is nothing, or what could be read of it.
+    """
     brought = []
-    for place, shown in enumerate(episodes, 1):
+    for place, shown in reversed(list(enumerate(episodes, 1))):
         began_s = time.monotonic()
         title = f"{place:0{len(str(len(episodes)))}d}. {shown.title}"  # the viewer sorts them by name
         problem, streams = "", list[rr.RecordingStream]()
@@ -64,7 +67,7 @@ def bring(episodes: Sequence[Shown], sink: Sink, say: Say) -> list[Brought]:
                 stream.disconnect()
         brought.append(Brought(title, time.monotonic() - began_s, problem, bool(streams)))
         say(brought[-1])
-    return brought
+    return brought[::-1]
 
 
 def _open(shown: Shown, title: str, sink: Sink, streams: list[rr.RecordingStream]) -> EpisodeLog:

@@ -57,7 +57,7 @@ def view(
     if save is not None:
         brought = viewer.save(shown, save, _tell)
         count, size_mb = sum(each.shown for each in brought), save.stat().st_size / 1e6
-        print(f"{save}: {count} episode{'s' * (count > 1)}, {size_mb:.1f} MB; rerun {save} shows it")
+        print(f"{save}: {count} episode{'s' * (count > 1)}, {size_mb:.1f} MB; to look at it: rerun - < {save}")
     elif web:
         brought = _serve(shown)
     else:

@@ -6,6 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from genima_core.data.bags.chunks import chunk_of_message
+from genima_core.data.bags.episodes import read_episode
+from genima_core.data.bags.reader import open_bag
 from genima_core.environment import follow
 from genima_core.evaluation import sources
 from genima_core.evaluation.config import Evaluation
@@ -71,6 +74,25 @@ def test_the_experts_chunks_solve_the_task_through_the_streamer(cell, renderer):
     assert 2 <= result.drawings <= 12
     assert {"observe", "draw", "act", "stream"} <= set(result.stage_ms)
     assert result.frames and result.frames[0].shape == (128, 256, 3)
+
+
+def test_a_recording_holds_what_happened_and_changes_nothing(cell, renderer, tmp_path):
+    policy = Oracle(cell, renderer)
+    plain = roll_out(cell, policy, SEED)
+    recorded = roll_out(cell, policy, SEED, recording=tmp_path / "episode")
+    assert (recorded.ending, recorded.duration_s, recorded.drawings) == (plain.ending, plain.duration_s, plain.drawings)
+    bag = open_bag(tmp_path / "episode")
+    assert bag.info.label == "success" and not bag.info.suspect and bag.info.seed == SEED
+    assert bag.info.instruction == plain.instruction and bag.info.task == "push_button"
+    counts = {name: topic.count for name, topic in bag.topics.items()}
+    assert counts["/targets/image/compressed"] == counts["/action_chunk"] == plain.drawings
+    assert counts["/joint_states"] == round(plain.duration_s / 0.02)
+    assert counts["/front/color/image_raw/compressed"] == pytest.approx(10 * plain.duration_s, abs=1)
+    chunks = [chunk_of_message(m.decode(), cell.arm) for m in bag.messages({"/action_chunk"})]
+    assert all(chunk.positions.shape == (K, 7) and chunk.dt_s == pytest.approx(0.05) for chunk in chunks)
+    episode, rig = read_episode(tmp_path / "episode")
+    assert episode.success and rig.fingerprint() == cell.rig.fingerprint()
+    assert np.abs(episode.action_q - episode.q).max() < 0.1 and np.ptp(episode.q, axis=0).max() > 0.1
 
 
 def test_async_mode_draws_on_while_the_arm_moves(cell, renderer):

@@ -9,6 +9,8 @@ from PIL import Image
 pytest.importorskip("rclpy")
 
 from genima_core.arm import PANDA
+from genima_core.data.bags.reader import find_bags
+from genima_ros.cli.bag import describe
 from genima_ros.cli.demo import demo
 from genima_ros.clients.demo_film import FPS, write_films
 from genima_ros.clients.demo_observer import CommandSet, Episode, Frame, violations
@@ -85,6 +87,17 @@ def test_demo_does_its_job_whether_or_not_the_policy_succeeds(untrained, tmp_pat
     folder = next((tmp_path / "runs").iterdir())
     written = {path.name for path in folder.iterdir()}
     assert written >= {"summary.json", "nodes.log", "demo.gif", "episode_push_button_20000.mp4"}
+    described = [describe(bag) for bag in find_bags(folder / "recordings")]
+    assert [row["info"]["task"] for row in described] == ["push_button", "open_drawer"]
+    assert [row["info"]["label"] for row in described] == [
+        "success" if r["success"] else "failure" for r in summary["runs"]
+    ]
+    for row, told in zip(described, summary["runs"], strict=True):
+        assert row["state"] == "finished" and row["info"]["seed"] == told["scene"]
+        assert row["info"]["label"] == ("success" if told["success"] else "failure")
+        assert row["topics"]["/targets/image/compressed"]["count"] >= told["drawings"] - 2
+        assert row["topics"]["/action_chunk"]["count"] >= told["chunks"] - 1
+        assert row["topics"]["/joint_states"]["count"] > 100
     assert str(folder) in capfd.readouterr().out
 
 

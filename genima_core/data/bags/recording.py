@@ -45,6 +45,10 @@ class RecordingConfig(QualityBounds):
     """Messages that may wait for the disk; more are lost, and counted."""
 
 
+SIMULATED = {"bad_share": 0.1}
+"""Of the bounds, for rendered views of 64 pixels: they may be the same twice while the last joint turns a little."""
+
+
 def is_picture(role: str) -> bool:
     """Whether messages of this role are stored as JPEG."""
     return role == DRAWINGS or role.startswith("camera/")
