@@ -57,7 +57,7 @@ def test_a_missing_package_names_its_extra():
 
 
 def test_every_extra_is_known():
-    known = ["", "sim", "train", "record", "ros", "rosidl", "console", "realsense"]
+    known = ["", "sim", "train", "record", "ros", "rosidl", "console", "view", "realsense"]
     known += ["franka", "rlbench", "ray", "dev", "docs"]
     assert list(packages.extras()) == known
 

@@ -208,7 +208,7 @@ def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variable
 
 def test_constraints_pin_what_is_required_exactly():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    for extra in ("sim", "train", "record", "console", "ros", "dev", "docs"):
+    for extra in ("sim", "train", "record", "console", "view", "ros", "dev", "docs"):
         for line in setup_cfg()["options.extras_require"][extra].split():
             name = re.split(r"[=<>~!\[]", line)[0].lower()
             assert name in pinned, f"{name} of extra {extra} is not in constraints.txt"

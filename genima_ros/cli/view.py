@@ -23,7 +23,7 @@ def view(
     web: bool = False,
     json: Path | None = None,
 ) -> int:
-    """Shows recorded episodes, data sets, demo runs and evaluations on a timeline, in Rerun.
+    """Shows episodes, data sets, demo runs and evaluations on a timeline, in Rerun.
 
     Failures come first, then what is suspect. Exit status 1 if one of them could not be shown.
 

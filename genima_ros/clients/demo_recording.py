@@ -10,7 +10,7 @@ from rclpy.node import Node
 from genima_core.cameras import CameraRig
 from genima_core.data.bags.episode_info import EpisodeInfo, folder_of
 from genima_core.data.bags.messages import Message
-from genima_core.data.bags.recording import SIMULATED, EpisodeRecorder, RecordingConfig
+from genima_core.data.bags.recording import SIMULATED_BAD_SHARE, EpisodeRecorder, RecordingConfig
 from genima_ros.nodes.recording import LATCHED, StreamInputs, streams_of
 
 TAKE_S = 0.2
@@ -78,7 +78,7 @@ class DemoRecorder:
             seed=heard.scene,
         )
         expected = (*(f"camera/{name}" for name in self._rig.names), "joint_states", "joint_commands")
-        config = RecordingConfig(fps=self._fps, queue_mb=QUEUE_MB, **SIMULATED)
+        config = RecordingConfig(fps=self._fps, queue_mb=QUEUE_MB, bad_share=SIMULATED_BAD_SHARE)
         recorder = EpisodeRecorder(folder, info, expected, config, heard.begun_ns, heard.latched)
         for message in heard.messages:
             recorder.add(message)

@@ -28,6 +28,9 @@ _APT = {
 }
 """ROS packages that no wheel brings."""
 
+_APART = ("view", "rlbench")
+"""Extras that `make env` leaves out."""
+
 _FROM_SOURCE = {"easy_handeye2": "easy_handeye2", "franka_msgs": "franka_ros2 (FR3) or multipanda_ros2 (Panda)"}
 """Of these, those that the Debian packages of Jazzy lack, and what brings them."""
 
@@ -77,7 +80,7 @@ def remedy(module: str) -> str:
     for extra, packages in extras().items():
         if any(name == canonicalize_name(p.name) for p in packages):
             source = f"'.[{extra}]'" if extra else "."
-            return f"in the source tree: make env, or pip install {source}"
+            return f"in the source tree: {'' if extra in _APART else 'make env, or '}pip install {source}"
     return "genima doctor says what is missing here"
 
 

@@ -45,8 +45,8 @@ class RecordingConfig(QualityBounds):
     """Messages that may wait for the disk; more are lost, and counted."""
 
 
-SIMULATED = {"bad_share": 0.1}
-"""Of the bounds, for rendered views of 64 pixels: they may be the same twice while the last joint turns a little."""
+SIMULATED_BAD_SHARE = 0.1
+"""`bad_share` of rendered views of 64 pixels: they may be the same twice while the last joint turns a little."""
 
 
 def is_picture(role: str) -> bool:

@@ -12,7 +12,7 @@ from genima_core.data.bags import messages
 from genima_core.data.bags.chunks import chunk_to_message
 from genima_core.data.bags.episode_info import EpisodeInfo
 from genima_core.data.bags.messages import IMAGE, Message
-from genima_core.data.bags.recording import SIMULATED, EpisodeRecorder, RecordingConfig
+from genima_core.data.bags.recording import SIMULATED_BAD_SHARE, EpisodeRecorder, RecordingConfig
 from genima_core.pixels import tile
 from genima_core.streaming.states import Command, Status
 from genima_core.types import ActionChunk
@@ -52,7 +52,7 @@ class SimulatedRecorder:
             seed=seed,
             begun_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        config = RecordingConfig(fps=fps, **SIMULATED)
+        config = RecordingConfig(fps=fps, bad_share=SIMULATED_BAD_SHARE)
         expected = (*cameras, "joint_states", "joint_commands")
         self._recorder = EpisodeRecorder(folder, info, expected, config, _ns(begun_s))
         self._said: dict[str, object] = {}
