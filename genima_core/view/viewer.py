@@ -117,9 +117,12 @@ def show(episodes: Sequence[Shown], say: Say) -> list[Brought]:
     process = subprocess.Popen(
         [executable(), "--bind", HOST, "--port", str(port), "--hide-welcome-screen", "--expect-data-soon"],
         start_new_session=True,
+        stderr=subprocess.DEVNULL,
     )
     _wait_for(process, port)
-    return bring(episodes, _to_port(port), say)
+    brought = bring(episodes, _to_port(port), say)
+    _check(process)
+    return brought
 
 
 @contextmanager
@@ -129,6 +132,7 @@ def serve(episodes: Sequence[Shown], say: Say) -> Iterator[tuple[str, list[Broug
     process = subprocess.Popen(
         [executable(), "--serve-web", "--bind", HOST, "--port", str(port), "--web-viewer-port", str(web_port)],
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         _wait_for(process, port)
@@ -183,7 +187,13 @@ def _wait_for(process: subprocess.Popen, port: int) -> None:
             return
         except ConnectionRefusedError:
             time.sleep(POLL_S)
-    if process.poll() is None:
-        process.kill()
-        raise RuntimeError(f"Rerun does not listen after {READY_S:.0f} s; --save FILE.rrd needs no viewer")
-    raise RuntimeError(f"Rerun's viewer ended with status {process.returncode}: --save FILE.rrd needs no viewer")
+    _check(process)
+    process.kill()
+    raise RuntimeError(f"Rerun does not listen after {READY_S:.0f} s; --save FILE.rrd needs no viewer")
+
+
+def _check(process: subprocess.Popen) -> None:
+    """RuntimeError: it has ended."""
+    if process.poll() is not None:
+        ended = f"Rerun's viewer ended with status {process.returncode}; does the display work?"
+        raise RuntimeError(f"{ended} --web shows it in a browser, --save FILE.rrd writes it to a file")

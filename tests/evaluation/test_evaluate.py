@@ -76,7 +76,7 @@ def test_an_episode_is_the_same_on_any_number_of_threads(monkeypatch):
     assert threads == [1, 2]
 
 
-def test_bad_requests_are_refused_before_anything_is_simulated():
+def test_bad_requests_are_refused_before_anything_is_simulated(tmp_path):
     for bad, message in (
         (evaluation(), "name either tasks or a suite"),
         (evaluation("push_button", suite="demo"), "name either tasks or a suite"),
@@ -88,6 +88,8 @@ def test_bad_requests_are_refused_before_anything_is_simulated():
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(bad)
+    with pytest.raises(FileExistsError, match="is there already: name a new folder, or remove it"):
+        evaluate(evaluation("push_button", record=tmp_path))
     with pytest.raises(ValueError, match="workers is 0; it must be at least 1"):
         Workers(0)
 

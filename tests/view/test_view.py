@@ -177,14 +177,14 @@ def test_the_arm_and_the_cameras_stand_where_they_stood(dataset, tmp_path):
 def test_recordings_are_shown_as_they_came_and_the_worst_first(recordings, tmp_path, capsys):
     file = tmp_path / "recorded.rrd"
     assert view(recordings, "--save", file, "--json", tmp_path / "shown.json") == 1
-    assert "episode_000003 (" in (told := capsys.readouterr().out) and "left out, it is damaged" in told
+    assert "episode_000003, push_button (" in (told := capsys.readouterr().out) and "left out, it is damaged" in told
     shown = json.loads((tmp_path / "shown.json").read_text())["episodes"]
     assert [each["shown"] for each in shown] == [True, True, True, False] and "repair" in shown[3]["problem"]
     rrd = Rrd(file)
-    assert [name.partition(". ")[2] for name in rrd.names()] == [
-        "episode_000002, failure",
-        "episode_000001, suspect",
-        "episode_000000",
+    assert rrd.names() == [
+        "1. episode_000002, push_button, failure",
+        "2. episode_000001, push_button, suspect",
+        "3. episode_000000, push_button",
     ]
     store, bag = rrd.titled("episode_000000"), open_bag(recordings / "episode_000000")
     stored = {m.captured_ns: bytes(m.decode().data) for m in bag.messages({"/front/color/image_raw/compressed"})}
@@ -202,13 +202,22 @@ def test_recordings_are_shown_as_they_came_and_the_worst_first(recordings, tmp_p
     assert "front dropped 9 of 30 frames" in about[0]
 
 
+def test_of_several_demo_runs_the_newest_is_shown(tmp_path):
+    for day, task in (("2026-01-01_10-00-00", "open_drawer"), ("2026-01-02_09-00-00", "turn_tap")):
+        recorded.write(tmp_path / "runs" / day / "recordings" / "episode_000000", info={"task": task})
+    (tmp_path / "runs" / "notes").mkdir()
+    for path in (tmp_path / "runs", tmp_path / "runs" / "2026-01-02_09-00-00"):
+        found, left_out = find_shown(path, ())
+        assert [shown.name for shown in found] == ["episode_000000, turn_tap"] and not left_out
+
+
 def test_only_what_is_asked_for_is_shown(recordings, tmp_path):
     file = tmp_path / "two.rrd"
     assert view(recordings, "--episodes", 2, 0, "--save", file) == 0
-    assert [name.partition(". ")[2] for name in Rrd(file).names()] == ["episode_000002, failure", "episode_000000"]
+    assert Rrd(file).names() == ["1. episode_000002, push_button, failure", "2. episode_000000, push_button"]
     file = tmp_path / "one.rrd"
     assert view(recordings, "--most", 1, "--save", file) == 0
-    assert [name.partition(". ")[2] for name in Rrd(file).names()] == ["episode_000002, failure"]
+    assert Rrd(file).names() == ["1. episode_000002, push_button, failure"]
 
 
 def test_an_interrupted_recording_is_shown_up_to_its_end(tmp_path):
@@ -339,7 +348,7 @@ def test_no_two_labels_of_a_table_break_it():
 
 def test_recordings_are_numbered_by_their_names(recordings, tmp_path):
     found, left_out = find_shown(recordings, (1,))
-    assert [(shown.number, shown.name, shown.suspect) for shown in found] == [(1, "episode_000001", True)]
+    assert [(shown.number, shown.name, shown.suspect) for shown in found] == [(1, "episode_000001, push_button", True)]
     assert not left_out
     replaced = replace(found[0], failed=True)
-    assert replaced.title == "episode_000001, failure, suspect" and replaced.trouble > found[0].trouble
+    assert replaced.title == "episode_000001, push_button, failure, suspect" and replaced.trouble > found[0].trouble
