@@ -18,9 +18,8 @@ from genima_core.types import ActionChunk
 TIMELINE = "capture_time"
 SIMULATED_NS = 10**17
 """Smaller times, before 1973, are those of a simulation that began at 0, and are shown as seconds."""
-WORLD, DRAWING, JOINTS, GRIPPER, ERROR, SKEW, STATES, LOG, ABOUT = (
-    *("/world", "/drawing", "/joints", "/gripper", "/following_error", "/skew", "/states", "/log", "/about"),
-)
+WORLD, DRAWING, STATES, LOG, ABOUT = "/world", "/drawing", "/states", "/log", "/about"
+JOINTS, GRIPPER, ERROR, SKEW = "/joints", "/gripper", "/following_error", "/skew"
 POSES_S = 0.04
 """The arm in space moves at most so often; its joints are plotted as they came."""
 JPEG, QUALITY = "image/jpeg", 90
@@ -31,7 +30,13 @@ DRAWN_ALPHA, ARM_ALPHA = 140, 160
 """Of 255: targets are often inside the arm."""
 ARM_COLOUR, WAY_COLOUR = (222, 226, 230), (255, 183, 77)
 JOINT_COLOURS = (
-    *((228, 87, 86), (245, 133, 24), (238, 202, 59), (84, 162, 75), (76, 120, 168), (178, 121, 162), (157, 117, 93)),
+    (228, 87, 86),
+    (245, 133, 24),
+    (238, 202, 59),
+    (84, 162, 75),
+    (76, 120, 168),
+    (178, 121, 162),
+    (157, 117, 93),
 )
 PALE = 0.45
 """Commands have the joint's colour, so much of the way to white."""

@@ -65,6 +65,7 @@ def write(recorded: About, open_log: Callable[[], EpisodeLog]) -> None:
     bag, info = open_bag(recorded.folder), recorded.info
     recording, log = read_recording(bag, info, recorded.rig.names), open_log()
     _write_numbers(recording, log)
+    _write_verdict(info, _ns(recording.arm.stamps_s[[0, -1]]), log)
     second = _SecondPass(recorded, recording, log)
     roles = {topic: role for role, topic in info.streams.items() if role in second.handlers}
     for message in bag.messages(roles):
@@ -86,6 +87,13 @@ def _write_numbers(recording: Recording, log: EpisodeLog) -> None:
     stamps_ns = {name: _ns(np.sort(stamps_s)) for name, stamps_s in recording.image_stamps_s.items()}
     for name, skew_ms in skews_ms(stamps_ns).items():
         log.skews(name, stamps_ns[name], skew_ms)
+
+
+def _write_verdict(info: EpisodeInfo, ends_ns: np.ndarray, log: EpisodeLog) -> None:
+    for reason in info.suspect:
+        log.say("suspect", int(ends_ns[0]), reason, "WARN")
+    if info.label:
+        log.say("label", int(ends_ns[1]), info.label, "INFO" if info.label == "success" else "WARN")
 
 
 class _SecondPass:

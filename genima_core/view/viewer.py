@@ -26,7 +26,7 @@ ENDING = ".rrd"
 HOST, PORT, WEB_PORT = "127.0.0.1", 9876, 9090
 """Rerun's own ports; others where these are taken. Nothing listens beyond this machine."""
 READY_S = 30.0
-POLL_S = 0.05
+POLL_S, FLUSH_S = 0.05, 1.0
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,11 @@ Say = Callable[[Brought], None]
 """Is told of each episode at its end."""
 
 
-def bring(episodes: Sequence[Shown], sink: Sink, say: Say) -> list[Brought]:
+def bring(episodes: Sequence[Shown], sink: Sink, say: Say, check: Callable[[], None] = lambda: None) -> list[Brought]:
     """One after the other, the first one last: the viewer opens what came last.
 
-    Of one that turns out to be damaged there is nothing, or what could be read of it.
+    Of one that turns out to be damaged there is nothing, or what could be read of it. `check` is called while the
+    viewer is waited for, and ends the wait by what it raises.
     """
     brought = []
     for place, shown in reversed(list(enumerate(episodes, 1))):
@@ -63,8 +64,7 @@ def bring(episodes: Sequence[Shown], sink: Sink, say: Say) -> list[Brought]:
             problem = one_line(error)
         finally:
             for stream in streams:
-                stream.flush()
-                stream.disconnect()
+                _finish(stream, check)
         brought.append(Brought(title, time.monotonic() - began_s, problem, bool(streams)))
         say(brought[-1])
     return brought[::-1]
@@ -76,6 +76,22 @@ def _open(shown: Shown, title: str, sink: Sink, streams: list[rr.RecordingStream
     sink(stream, shown)
     stream.send_recording_name(title)
     return EpisodeLog(stream, shown.rig)
+
+
+def _finish(stream: rr.RecordingStream, check: Callable[[], None]) -> None:
+    """Waits until all has arrived; Rerun alone would wait for ever for some viewers that have ended."""
+    arrived = False
+    while not arrived:
+        began_s = time.monotonic()
+        try:
+            stream.flush(timeout_sec=FLUSH_S)
+            arrived = True
+        except RuntimeError as error:
+            check()
+            if time.monotonic() - began_s < FLUSH_S:  # the time was not up
+                raise RuntimeError(f"Rerun could not pass an episode on: {one_line(error)}") from error
+    check()
+    stream.disconnect()
 
 
 def check_file(path: Path) -> None:
@@ -113,30 +129,29 @@ def show(episodes: Sequence[Shown], say: Say) -> list[Brought]:
     """In the native viewer, which stays when this ends. RuntimeError: there is no display, or it does not start."""
     if not has_display(os.environ):
         raise RuntimeError("there is no display here: --web shows it in a browser, --save FILE.rrd writes it to a file")
-    port = _free_port(PORT)
+    port = free_port(PORT)
     process = subprocess.Popen(
         [executable(), "--bind", HOST, "--port", str(port), "--hide-welcome-screen", "--expect-data-soon"],
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
-    _wait_for(process, port)
-    brought = bring(episodes, _to_port(port), say)
-    _check(process)
-    return brought
+    wait_for(process, port)
+    return bring(episodes, to_port(port), say, partial(check_running, process))
 
 
 @contextmanager
 def serve(episodes: Sequence[Shown], say: Say) -> Iterator[tuple[str, list[Brought], subprocess.Popen]]:
     """As a page in the browser of this machine: its address, and the process that serves it, which ends afterwards."""
-    port, web_port = _free_port(PORT), _free_port(WEB_PORT)
+    port, web_port = free_port(PORT), free_port(WEB_PORT)
     process = subprocess.Popen(
         [executable(), "--serve-web", "--bind", HOST, "--port", str(port), "--web-viewer-port", str(web_port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(process, port)
-        brought = bring(episodes, _to_port(port), say)
+        for each in (port, web_port):
+            wait_for(process, each)
+        brought = bring(episodes, to_port(port), say, partial(check_running, process))
         yield f"http://{HOST}:{web_port}/?url={quote(_url(port), safe='/:')}", brought, process
     finally:
         process.terminate()
@@ -147,7 +162,7 @@ def has_display(environment: Mapping[str, str]) -> bool:
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
-def _to_port(port: int) -> Sink:
+def to_port(port: int) -> Sink:
     return lambda stream, shown: stream.connect_grpc(_url(port), default_blueprint=_layout(shown))
 
 
@@ -167,7 +182,7 @@ def executable() -> Path:
     return Path(spec.submodule_search_locations[0], "rerun")
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int) -> int:
     for port in (wanted, 0):
         with socket.socket() as probe:
             try:
@@ -178,7 +193,7 @@ def _free_port(wanted: int) -> int:
     raise RuntimeError(f"no port of {HOST} is free")
 
 
-def _wait_for(process: subprocess.Popen, port: int) -> None:
+def wait_for(process: subprocess.Popen, port: int) -> None:
     """Until the process listens; RuntimeError: it has ended, or takes too long."""
     end_s = time.monotonic() + READY_S
     while process.poll() is None and time.monotonic() < end_s:
@@ -187,13 +202,13 @@ def _wait_for(process: subprocess.Popen, port: int) -> None:
             return
         except ConnectionRefusedError:
             time.sleep(POLL_S)
-    _check(process)
+    check_running(process)
     process.kill()
     raise RuntimeError(f"Rerun does not listen after {READY_S:.0f} s; --save FILE.rrd needs no viewer")
 
 
-def _check(process: subprocess.Popen) -> None:
+def check_running(process: subprocess.Popen) -> None:
     """RuntimeError: it has ended."""
     if process.poll() is not None:
-        ended = f"Rerun's viewer ended with status {process.returncode}; does the display work?"
-        raise RuntimeError(f"{ended} --web shows it in a browser, --save FILE.rrd writes it to a file")
+        ended = f"Rerun's viewer ended with status {process.returncode}"
+        raise RuntimeError(f"{ended}: --web needs no display, --save FILE.rrd no viewer")

@@ -200,6 +200,9 @@ def test_recordings_are_shown_as_they_came_and_the_worst_first(recordings, tmp_p
     assert np.median(error) == pytest.approx(0.01, abs=1e-3)
     [about] = rrd.column(rrd.titled("episode_000001"), "/about", "TextDocument:text", timed=False)
     assert "front dropped 9 of 30 frames" in about[0]
+    for name, path, text in (("1", "suspect", "front dropped 9 of 30 frames"), ("2", "label", "failure")):
+        [(_, said)] = rrd.column(rrd.titled(f"episode_00000{name}"), f"/log/{path}", "TextLog:text")
+        assert said == [text]
 
 
 def test_of_several_demo_runs_the_newest_is_shown(tmp_path):
@@ -340,6 +343,24 @@ def test_a_page_is_served_to_this_machine_only(dataset, tmp_path):
         own = [place.laddr.ip for place in psutil.Process(process.pid).net_connections() if place.status == "LISTEN"]
         assert len(own) == 2 and set(own) == {"127.0.0.1"}
     assert process.poll() is not None
+
+
+def test_a_viewer_that_dies_is_told_and_not_waited_for(dataset):
+    found, _ = find_shown(dataset.root, (0, 1))
+    port = viewer.free_port(0)
+    command = [viewer.executable(), "--serve-grpc", "--bind", viewer.HOST, "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    viewer.wait_for(process, port)
+    connect = viewer.to_port(port)
+
+    def connect_and_kill(stream, shown) -> None:
+        connect(stream, shown)
+        stream.flush()
+        process.kill()
+        process.wait()
+
+    with pytest.raises(RuntimeError, match="viewer ended with status -9: --web needs no display"):
+        viewer.bring(found, connect_and_kill, print, lambda: viewer.check_running(process))
 
 
 def test_no_two_labels_of_a_table_break_it():
