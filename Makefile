@@ -13,9 +13,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Where a ROS 2 is sourced, the environment uses it instead of the wheels: two of them must not be mixed.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-EXTRAS := sim,train,record,console,realsense,franka,dev,docs
+EXTRAS := sim,train,record,console,view,realsense,franka,dev,docs
 else
-EXTRAS := sim,train,record,console,realsense,franka,ros,rosidl,dev,docs
+EXTRAS := sim,train,record,console,view,realsense,franka,ros,rosidl,dev,docs
 endif
 
 # An FR3 in software, to rehearse on and to test against; it needs other versions of NumPy and MuJoCo.

@@ -28,7 +28,7 @@ _APT = {
 }
 """ROS packages that no wheel brings."""
 
-_APART = ("view", "rlbench")
+_APART = ("rlbench",)
 """Extras that `make env` leaves out."""
 
 _FROM_SOURCE = {"easy_handeye2": "easy_handeye2", "franka_msgs": "franka_ros2 (FR3) or multipanda_ros2 (Panda)"}

@@ -103,7 +103,7 @@ def test_async_mode_draws_on_while_the_arm_moves(cell, renderer):
     result = roll_out(cell, policy, SEED, config=config, timeout_s=3.0, latency_s=0.2)
     assert np.abs(cell.q - before).max() > 0.03  # this oracle starts from rest each time
     assert not result.stops and not result.rejected and result.limit_violations == 0
-    assert 9 <= result.drawings <= 15  # one every 0.2 s, and a wait for the first due action of the last chunk
+    assert 4 <= result.drawings <= 7  # each chunk, of a second, is followed for 0.6 s of it before the next is drawn
 
 
 @pytest.mark.parametrize("execution", ["sync", "async"])
