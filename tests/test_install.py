@@ -193,8 +193,8 @@ def test_package_xml_names_every_ros_package_that_is_imported():
 @pytest.mark.parametrize(
     ("variables", "venv_flags", "extras"),
     [
-        ([], "", "sim,train,record,console,realsense,franka,ros,rosidl,dev,docs"),
-        (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,console,realsense,franka,dev,docs"),
+        ([], "", "sim,train,record,console,view,realsense,franka,ros,rosidl,dev,docs"),
+        (["ROS_DISTRO=jazzy"], "--system-site-packages", "sim,train,record,console,view,realsense,franka,dev,docs"),
     ],
 )
 def test_make_env_takes_the_wheels_or_the_ros_that_is_sourced(tmp_path, variables, venv_flags, extras):

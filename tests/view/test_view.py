@@ -331,7 +331,7 @@ def test_without_the_viewer_installed_the_remedy_is_told(dataset, monkeypatch, c
     for module in ("viewer", "shown", "log", "desk", "datasets", "recordings"):
         monkeypatch.delitem(sys.modules, f"genima_core.view.{module}", raising=False)
     assert view(dataset.root) == 1
-    assert capsys.readouterr().err.endswith("in the source tree: pip install '.[view]'\n")
+    assert capsys.readouterr().err.endswith("in the source tree: make env, or pip install '.[view]'\n")
 
 
 def test_a_page_is_served_to_this_machine_only(dataset, tmp_path):
