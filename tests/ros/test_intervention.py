@@ -208,7 +208,8 @@ def test_execution_is_switched_while_the_policy_moves_the_arm(cell, bench):
     np.testing.assert_allclose(np.array(cell.commands[-1].position), before, atol=1e-9)
     assert len(cell.chunks) == chunks
     assert bench.call("controller", "approve", load_namespace="Ada").success
-    cell.until_policy_moves()
+    bench.until(lambda: len(cell.chunks) > chunks and cell.streamer["commander"] == "policy")
+    assert conversions.read_chunk(cell.chunks[-1], PANDA).approved
     bench.until(lambda: cell.proposals[-1].points)  # the next one
     assert bench.set("streamer", "execution", "sync").successful
     bench.until(lambda: not cell.proposals[-1].points)

@@ -102,14 +102,14 @@ class LeadTab:
     def _fetch(self, watch: Watch, now_s: float) -> None:
         if watch.q is None or watch.leader_q is None:
             self._end("no leader is there: start the graph with leader:=true (genima up teleop sim has one)")
-        elif np.abs(watch.leader_q - watch.q).max() < THERE_RAD:
+            return
+        self._lead = watch.q.copy(), watch.opening
+        self._opening.value = round(100 * watch.opening)
+        if np.abs(watch.leader_q - watch.q).max() < THERE_RAD:
             self._enter(Phase.ENGAGING)
             self._calls.ask("teleop", "engage")
         elif now_s - self._since_s > FETCH_S:
             self._end("the leader does not come to where the arm is; is it held by somebody else?")
-        else:
-            self._lead = watch.q.copy(), watch.opening
-            self._opening.value = round(100 * watch.opening)
 
     def _press(self, label: str, client_id: int | None) -> None:
         self._problem = ""

@@ -158,7 +158,9 @@ def node_table(nodes: Mapping[str, Heard[dict[str, float | str]]]) -> str:
             number(max(ages, default=None), ".0f", "ms"),
         )
         numbers = "".join(f"<td class='number'>{cell}</td>" for cell in cells)
-        rows.append(f"<tr><td>{coloured('●', colour)}</td><td>{text(name)}</td>{numbers}</tr>")
+        rows.append(
+            f"<tr><td>{coloured('●', colour)}</td><td style='white-space:nowrap'>{text(name)}</td>{numbers}</tr>"
+        )
         says = f"silent for {heard.age_s:.0f} s" if gone else values.get("message") if values.get("level") else ""
         if says:
             rows.append(f"<tr><td></td><td colspan=4>{coloured(text(says), colour)}</td></tr>")
