@@ -8,6 +8,8 @@ from typing import Any
 
 from genima_core.gripper import Answer, Goal, GripperControl
 
+SHUT_M = 0.005
+"""Up to this width closing is a grasp at once."""
 RETRY_S = 1.0
 HOMING_S = 30.0
 Action = Callable[[Any], object]
@@ -44,11 +46,24 @@ class FrankaHand:
         speed_m_s, force_n, slack_m = self._speed_m_s, self._force_n, self._max_width_m
 
         def act(gripper: Any) -> object:
-            if goal.closing:  # holds whatever is between the fingers, however wide it is; without anything: to 0
-                return gripper.grasp(goal.width_m, speed_m_s, force_n, slack_m, slack_m)
-            return gripper.move(goal.width_m, speed_m_s)
+            if not goal.closing:
+                return gripper.move(goal.width_m, speed_m_s)
+            if goal.width_m > SHUT_M and self._reaches(gripper, goal):
+                return True
+            # Holds whatever is between the fingers, however wide it is; without anything it closes to 0.
+            return gripper.grasp(goal.width_m, speed_m_s, force_n, slack_m, slack_m)
 
         self._work.put((goal.number, act, None))
+
+    def _reaches(self, gripper: Any, goal: Goal) -> bool:
+        """Whether the fingers come to a width; what is between them would keep them from it."""
+        try:
+            reached = bool(gripper.move(goal.width_m, self._speed_m_s))
+        except Exception:  # a hand that is gone will say so to the grasp that follows
+            reached = False
+        if not reached and goal.number in self._cancelled:
+            raise RuntimeError("it was cancelled")
+        return reached
 
     def cancel(self, number: int) -> None:
         self._cancelled.add(number)
@@ -106,6 +121,7 @@ class FrankaHand:
                 if number in self._cancelled:
                     raise RuntimeError("it was cancelled")
                 answer: object = act(self._gripper)
+                self.width_m = float(self._gripper.read_once().width)  # where it ended, not shortly before
                 error: Exception | None = None
             except Exception as raised:
                 answer, error = False, raised

@@ -13,6 +13,8 @@ LIMIT_S = 30.0
 class Gripper:
     def __init__(self) -> None:
         self.width_m, self.calls, self.moving, self.stopped = 0.08, [], threading.Event(), threading.Event()
+        self.object_m = 0.0
+        """Width of what is between the fingers."""
         self.moving.set()
 
     def read_once(self):
@@ -24,12 +26,12 @@ class Gripper:
         while not self.moving.wait(0.005):
             if self.stopped.is_set():
                 return False
-        self.width_m = width_m
-        return True
+        self.width_m = max(width_m, self.object_m)
+        return self.width_m == width_m
 
     def grasp(self, width_m, speed, force, inner, outer):
         self.calls.append(("grasp", width_m))
-        self.width_m = max(width_m, 0.03)  # around an object
+        self.width_m = self.object_m
         return True
 
     def homing(self):
@@ -67,12 +69,35 @@ def hand():
 
 
 def test_it_closes_by_a_grasp_that_holds_what_is_there_and_opens_by_a_move(hand):
+    hand.gripper.object_m = 0.03
     hand.control.command(0.0)
     hand.until(lambda: hand.control.holding)
     hand.control.command(0.06)
     hand.until(lambda: hand.driver.width_m == pytest.approx(0.06))
     assert hand.gripper.calls == [("grasp", 0.0), ("move", 0.06)]
     assert hand.driver.home()
+
+
+def test_an_empty_hand_closes_as_far_as_it_is_told_and_holds_what_is_in_the_way(hand):
+    hand.control.command(0.05)
+    hand.until(lambda: hand.driver.width_m == pytest.approx(0.05))
+    hand.until(lambda: hand.control.state is State.IDLE)
+    assert hand.gripper.calls == [("move", 0.05)] and not hand.control.holding
+    hand.gripper.object_m = 0.03
+    hand.control.command(0.02)
+    hand.until(lambda: hand.control.holding)
+    assert hand.gripper.calls[1:] == [("move", 0.02), ("grasp", 0.02)]
+
+
+def test_closing_that_is_stopped_does_not_become_a_grasp(hand):
+    hand.gripper.moving.clear()
+    hand.control.command(0.03)
+    hand.until(lambda: hand.control.state is State.MOVING)
+    hand.control.command(0.08)
+    hand.until(hand.gripper.stopped.is_set)
+    hand.gripper.moving.set()
+    hand.until(lambda: hand.driver.width_m == pytest.approx(0.08))
+    assert not any(name == "grasp" for name, _ in hand.gripper.calls)
 
 
 def test_a_newer_width_stops_the_motion_under_way(hand):

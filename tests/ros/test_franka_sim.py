@@ -245,7 +245,7 @@ def test_the_hand_opens_and_closes(session):
         widths_m.append(sum(p for name, p in zip(message.name, message.position, strict=True) if "finger" in name))
 
     def grip():
-        for width_m in (0.0, 0.06):  # closing goes on until something is met, and nothing is there
+        for width_m in (0.0, 0.06, 0.03):  # closing goes on until something is met, and nothing is there
             session.move(r.q, width_m, lambda width_m=width_m: abs(widths_m[-1] - width_m) < 0.004)
 
     r.listen(interfaces.JOINT_STATES, keep)
