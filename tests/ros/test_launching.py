@@ -223,7 +223,7 @@ def test_what_the_graph_cannot_do_without_ends_the_launch(stand_ins, name, statu
 
 
 def test_a_process_says_when_all_is_ready(stand_ins):
-    actions = started("sim")
+    actions = started("sim", {})
     said = next(action for action in actions if getattr(action, "name", "") == "genima")
     nodes_of_sim = [node.name for node in MODES["sim"].nodes if node.condition is None]
     domain = os.environ.get("ROS_DOMAIN_ID", "0")

@@ -24,7 +24,8 @@ def chunk(bench, positions, age_s=0.0, first_s=0.0, approved=False) -> ActionChu
 
 def onwards(bench, sweep, size=0.3) -> np.ndarray:
     """From where the arm is, back and forth within its limits."""
-    return bench.q + (sweep(CHUNK_S, size) - HOME) * np.where(bench.q > HOME, -1.0, 1.0)
+    way = (sweep(CHUNK_S, size) - HOME) * np.where(bench.q > HOME, -1.0, 1.0)
+    return PANDA.clip(bench.q + way, 0.01)
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.04, 0.3, 0.6, 0.96, 1.1])
