@@ -89,27 +89,26 @@ def test_an_empty_hand_closes_as_far_as_it_is_told_and_holds_what_is_in_the_way(
     assert hand.gripper.calls[1:] == [("move", 0.02), ("grasp", 0.02)]
 
 
-def test_closing_that_is_stopped_does_not_become_a_grasp(hand):
+def change_its_mind(hand, first_m, then_m):
+    """Another width is asked for in mid motion, which stops; it comes there."""
     hand.gripper.moving.clear()
-    hand.control.command(0.03)
+    hand.control.command(first_m)
     hand.until(lambda: hand.control.state is State.MOVING)
-    hand.control.command(0.08)
+    hand.control.command(then_m)
     hand.until(hand.gripper.stopped.is_set)
     hand.gripper.moving.set()
-    hand.until(lambda: hand.driver.width_m == pytest.approx(0.08))
+    hand.until(lambda: hand.driver.width_m == pytest.approx(then_m))
+
+
+def test_closing_that_is_stopped_does_not_become_a_grasp(hand):
+    change_its_mind(hand, 0.03, 0.08)
     assert not any(name == "grasp" for name, _ in hand.gripper.calls)
 
 
 def test_a_newer_width_stops_the_motion_under_way(hand):
     hand.gripper.width_m = 0.02
     hand.until(lambda: hand.driver.width_m == pytest.approx(0.02))
-    hand.gripper.moving.clear()
-    hand.control.command(0.08)
-    hand.until(lambda: hand.control.state is State.MOVING)
-    hand.control.command(0.05)
-    hand.until(hand.gripper.stopped.is_set)
-    hand.gripper.moving.set()
-    hand.until(lambda: hand.driver.width_m == pytest.approx(0.05))
+    change_its_mind(hand, 0.08, 0.05)
     assert hand.control.problem == ""
 
 
