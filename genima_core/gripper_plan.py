@@ -15,8 +15,8 @@ SETTLED_S = 0.5
 class GripperPlan:
     """When the gripper opens or closes next, as chunks have announced it.
 
-    At the place of a grasp every chunk closes "in a moment". Where each replaces the one before after a few actions,
-    that moment never comes. So a change happens when it was announced first, if newer chunks still want it; and a chunk
+    At the place of a grasp every chunk closes "in a moment". Where the next one takes over before that moment, it never
+    comes. So a change happens when it was announced first, if newer chunks still want it; and a chunk
     that was seen before a change does not take it back.
     """
 

@@ -416,8 +416,10 @@ class Streamer:
 
         A drawing is always under way when it is wanted, so that its chunk comes within one to two latencies.
         """
-        if self.config.execution != "async" or not isinstance(path := playback.path, ChunkPath):
-            return self.config.execution == "async"
+        if self.config.execution != "async":
+            return False
+        if not isinstance(path := playback.path, ChunkPath):
+            return True
         until_s = path.executed_s(self.config.execution_horizon)
         return playback.time_s >= until_s - min(2 * self._latency_s, (until_s - path.start_s) / 2)
 
